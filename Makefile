@@ -1,0 +1,36 @@
+# `make demo` and `make test` set everything up by themselves; `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+RUN := $(UV) run --frozen --quiet
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(UV):
+	@dev/install-uv.sh "$(PYTHON)"
+
+.venv/.synced: pyproject.toml uv.lock | $(UV)
+	@echo "installing the locked dependencies into .venv"
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.synced ## install the locked tools and dependencies into .venv
+
+.PHONY: check
+check: setup ## the fast half: format, lint, types, imports, generated files, unit tests
+	@$(RUN) ruff format --check --quiet .
+	@$(RUN) ruff check --quiet .
+	@$(RUN) mypy
+	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
+	@$(RUN) pytest -q -m "not process and not e2e" tests
+
+.PHONY: format
+format: setup ## format and fix what can be fixed by a tool
+	@$(RUN) ruff format --quiet .
+	@$(RUN) ruff check --quiet --fix .

@@ -1,0 +1,1 @@
+"""PyTorch's elastic agent, native to Kubernetes."""
