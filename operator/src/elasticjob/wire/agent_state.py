@@ -1,0 +1,93 @@
+"""What an agent says of itself: the annotation `agent` of its Lease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from elasticjob.wire.cause import Cause
+from elasticjob.wire.codec import WireError, dump, load, number, text
+from elasticjob.wire.member import DEFAULT_ROLE
+from elasticjob.wire.report import Progress
+from elasticjob.wire.round import DEFAULT_PORT_BASE
+
+
+class Word(Enum):
+    """An agent's word on round n, the last that its pod ran or stood outside of."""
+
+    READY = "ready"  # nothing of ours runs; stood outside of n, or has stopped it
+    RUNNING = "running"  # the workers of n were started
+    FAILED = "failed"  # a worker of n failed, and one more charge is over the budget
+    DONE = "done"  # all workers of n ended with 0
+
+
+@dataclass(frozen=True)
+class AgentState:
+    """Word and number, the flag `leaving`, and the facts that others need of this pod."""
+
+    word: Word
+    n: int
+    leaving: bool = False
+    pod_uid: str = ""
+    node: str = ""
+    address: str = ""
+    port_base: int = DEFAULT_PORT_BASE
+    workers: int = 1
+    role: str = DEFAULT_ROLE
+    cause: Cause | None = None
+    start_ms: int | None = None  # delivery of round n -> exec of the last worker
+    stop_ms: int | None = None  # of which: ending the workers of the round before
+    progress: Progress | None = None
+
+    def to_json(self) -> str:
+        """The annotation's text."""
+        return dump(
+            {
+                "state": self.word.value,
+                "n": self.n,
+                "leaving": self.leaving,
+                "podUid": self.pod_uid,
+                "node": self.node,
+                "address": self.address,
+                "portBase": self.port_base,
+                "workers": self.workers,
+                "role": "" if self.role == DEFAULT_ROLE else self.role,
+                "cause": self.cause.to_fields() if self.cause else None,
+                "startMs": self.start_ms,
+                "stopMs": self.stop_ms,
+                "progress": self.progress.to_fields() if self.progress else None,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, annotation: str) -> AgentState:
+        """The inverse; raises WireError."""
+        what = "agent"
+        record = load(annotation, what)
+        return cls(
+            word=_word(text(record, "state", what)),
+            n=number(record, "n", what),
+            leaving=record.get("leaving") is True,
+            pod_uid=text(record, "podUid", what),
+            node=text(record, "node", what),
+            address=text(record, "address", what),
+            port_base=number(record, "portBase", what, DEFAULT_PORT_BASE),
+            workers=number(record, "workers", what, 1),
+            role=text(record, "role", what, DEFAULT_ROLE) or DEFAULT_ROLE,
+            cause=Cause.from_fields(record.get("cause"), what),
+            start_ms=_optional(record, "startMs", what),
+            stop_ms=_optional(record, "stopMs", what),
+            progress=Progress.from_fields(record.get("progress"), what),
+        )
+
+
+def _word(value: str) -> Word:
+    try:
+        return Word(value)
+    except ValueError:
+        raise WireError(f"agent.state is {value!r}, which this release does not know") from None
+
+
+def _optional(record: dict[str, Any], key: str, what: str) -> int | None:
+    return number(record, key, what) if key in record else None

@@ -1,0 +1,136 @@
+"""Compact JSON records with a version, and ranges: how a record of 1,000 members stays small.
+
+A record is one JSON object with `"v": 1`. Unknown keys are ignored, so a neighbouring release may
+add some; an unknown version is a set-up failure that says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+RECORD_VERSION = 1
+
+
+class WireError(ValueError):
+    """A record cannot be read: not JSON, of another version, or a field is missing or wrong."""
+
+
+def dump(fields: dict[str, Any]) -> str:
+    """One compact JSON object; None, False, empty strings and empty lists are left out."""
+    kept = {
+        k: v for k, v in fields.items() if v is not None and v is not False and v != "" and v != []
+    }
+    return json.dumps({"v": RECORD_VERSION, **kept}, separators=(",", ":"))
+
+
+def load(text: str, what: str) -> dict[str, Any]:
+    """The object in `text`; raises WireError naming `what`."""
+    try:
+        record = json.loads(text)
+    except ValueError as error:
+        raise WireError(f"{what} is not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise WireError(f"{what} is not a JSON object")
+    if record.get("v") != RECORD_VERSION:
+        raise WireError(
+            f"{what} has version {record.get('v')!r}, this release reads {RECORD_VERSION}:"
+            " operator and agents are more than one release apart"
+        )
+    return record
+
+
+def number(record: dict[str, Any], key: str, what: str, default: int | None = None) -> int:
+    """A whole number, not below 0; raises WireError."""
+    value = record.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise WireError(f"{what}.{key} is {value!r}, not a whole number from 0")
+    return value
+
+
+def seconds(record: dict[str, Any], key: str, what: str, default: float) -> float:
+    """A duration in seconds, not below 0; raises WireError."""
+    value = record.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        raise WireError(f"{what}.{key} is {value!r}, not a number of seconds from 0")
+    return float(value)
+
+
+def text(record: dict[str, Any], key: str, what: str, default: str = "") -> str:
+    """A string; raises WireError."""
+    value = record.get(key, default)
+    if not isinstance(value, str):
+        raise WireError(f"{what}.{key} is {value!r}, not a string")
+    return value
+
+
+def compact(seconds_: float) -> float | int:
+    """30.0 -> 30: what reads better in a record."""
+    return int(seconds_) if seconds_ == int(seconds_) else seconds_
+
+
+# ---- ranges: `0-997@0,998@2` ---------------------------------------------------------------------
+
+
+def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """[1, 2, 3, 7] -> [(1, 3), (7, 7)]; input sorted and without repeats."""
+    found: list[tuple[int, int]] = []
+    for value in numbers:
+        if found and found[-1][1] == value - 1:
+            found[-1] = (found[-1][0], value)
+        else:
+            found.append((value, value))
+    return found
+
+
+def dump_numbers(numbers: Iterable[int]) -> str:
+    """{1, 2, 3, 7} -> "1-3,7"."""
+    return ",".join(_run(low, high) for low, high in runs(sorted(set(numbers))))
+
+
+def load_numbers(text_: str, what: str) -> frozenset[int]:
+    """The inverse of dump_numbers; raises WireError."""
+    return frozenset(n for low, high, _ in _parts(text_, "", what) for n in range(low, high + 1))
+
+
+def dump_tagged(pairs: Iterable[tuple[int, str]], sign: str) -> str:
+    """[(0, "0"), (1, "0"), (2, "3")], "@" -> "0-1@0,2@3"; input sorted by number."""
+    parts: list[tuple[int, int, str]] = []
+    for value, tag in pairs:
+        if parts and parts[-1][1] == value - 1 and parts[-1][2] == tag:
+            parts[-1] = (parts[-1][0], value, tag)
+        else:
+            parts.append((value, value, tag))
+    return ",".join(f"{_run(low, high)}{sign}{tag}" for low, high, tag in parts)
+
+
+def load_tagged(text_: str, sign: str, what: str) -> list[tuple[int, str]]:
+    """The inverse of dump_tagged, sorted by number; raises WireError on a repeated number."""
+    pairs = [(n, tag) for low, high, tag in _parts(text_, sign, what) for n in range(low, high + 1)]
+    if len({n for n, _ in pairs}) != len(pairs):
+        raise WireError(f"{what} names an index twice: {text_!r}")
+    return sorted(pairs)
+
+
+_LONGEST_RANGE = 100_000  # a broken record must not cost the reader its memory
+
+
+def _run(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _parts(text_: str, sign: str, what: str) -> list[tuple[int, int, str]]:
+    if text_ == "":
+        return []
+    return [_part(piece, sign, what) for piece in text_.split(",")]
+
+
+def _part(piece: str, sign: str, what: str) -> tuple[int, int, str]:
+    span, found, tag = piece.partition(sign) if sign else (piece, "", "")
+    first, _, last = span.partition("-")
+    high = last or first
+    good = first.isdigit() and high.isdigit() and (not sign or (found == sign and tag != ""))
+    if not good or not int(first) <= int(high) < int(first) + _LONGEST_RANGE:
+        raise WireError(f"{what} has a range that cannot be read: {piece!r}")
+    return int(first), int(high), tag

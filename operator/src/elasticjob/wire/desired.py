@@ -1,0 +1,89 @@
+"""What the operator wants of a job: the annotation `desired` of the Round Lease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from elasticjob.wire.codec import (
+    compact,
+    dump,
+    dump_numbers,
+    load,
+    load_numbers,
+    number,
+    seconds,
+    text,
+)
+from elasticjob.wire.member import Pod, dump_pods, load_pods
+
+_DURATIONS = {
+    "heartbeat_s": "heartbeatSeconds",
+    "stop_grace_s": "stopGraceSeconds",
+    "crash_grace_s": "crashGraceSeconds",
+    "last_call_s": "lastCallSeconds",
+    "startup_last_call_s": "startupLastCallSeconds",
+    "cooldown_s": "cooldownSeconds",
+    "reset_after_s": "resetAfterSeconds",
+    "api_grace_s": "apiGraceSeconds",
+}
+
+
+@dataclass(frozen=True)
+class Desired:
+    """Written by the operator only; read by every agent.
+
+    wanted: each wanted index with the lowest generation that is wanted of it. A pod of a lower
+    generation is superfluous: so an index is replaced by plan, without a charge.
+    min_members: below it nobody runs. max_restarts: how many charges the job survives.
+    charged, pardoned: round numbers by the operator's ruling, added to and taken from the Round's.
+    All durations in seconds.
+    """
+
+    wanted: tuple[Pod, ...]
+    min_members: int = 1
+    max_restarts: int = 10
+    heartbeat_s: float = 5.0
+    stop_grace_s: float = 25.0
+    crash_grace_s: float = 3.0
+    last_call_s: float = 30.0
+    startup_last_call_s: float = 300.0
+    cooldown_s: float = 60.0
+    reset_after_s: float = 3600.0
+    api_grace_s: float = 1800.0
+    charged: frozenset[int] = field(default=frozenset())
+    pardoned: frozenset[int] = field(default=frozenset())
+
+    def wants(self, pod: Pod) -> bool:
+        """Whether this pod is wanted: its index is, and its generation is not below the lowest."""
+        return any(w.index == pod.index and w.generation <= pod.generation for w in self.wanted)
+
+    def to_json(self) -> str:
+        """The annotation's text."""
+        fields: dict[str, Any] = {
+            "wanted": dump_pods(self.wanted),
+            "min": self.min_members,
+            "maxRestarts": self.max_restarts,
+        }
+        for name, key in _DURATIONS.items():
+            fields[key] = compact(getattr(self, name))
+        fields["charged"] = dump_numbers(self.charged)
+        fields["pardoned"] = dump_numbers(self.pardoned)
+        return dump(fields)
+
+    @classmethod
+    def from_json(cls, annotation: str) -> Desired:
+        """The inverse; raises WireError."""
+        what = "desired"
+        record = load(annotation, what)
+        durations = {
+            name: seconds(record, key, what, getattr(cls, name)) for name, key in _DURATIONS.items()
+        }
+        return cls(
+            wanted=load_pods(text(record, "wanted", what), f"{what}.wanted"),
+            min_members=number(record, "min", what, 1),
+            max_restarts=number(record, "maxRestarts", what, 10),
+            charged=load_numbers(text(record, "charged", what), f"{what}.charged"),
+            pardoned=load_numbers(text(record, "pardoned", what), f"{what}.pardoned"),
+            **durations,
+        )

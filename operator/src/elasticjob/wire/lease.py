@@ -1,0 +1,231 @@
+"""The two kinds of Lease as the API server stores them, and the patches that change them.
+
+Every patch is a JSON merge patch; with `version` it is a compare-and-swap: the API server answers
+409 when the object has another resourceVersion. Times are passed in as text (format_time): this
+module has no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from elasticjob.wire import names
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.codec import WireError, dump
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Report
+from elasticjob.wire.round import Round
+
+Json = dict[str, Any]
+
+LEASE_API = "coordination.k8s.io/v1"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job that a Lease belongs to. A job made again under its name has another UID."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class RoundLease:
+    """The Round Lease of a job. holder: pod name of the holder, or empty. renewed: its pulse."""
+
+    version: str
+    uid: str
+    job_uid: str
+    desired: Desired
+    round: Round
+    holder: str = ""
+    renewed: str = ""
+    report: Report | None = None
+
+
+@dataclass(frozen=True)
+class AgentLease:
+    """One pod's Lease. nonce: this incarnation of the agent. ended: the operator's mark."""
+
+    name: str
+    pod: Pod
+    version: str
+    uid: str
+    job_uid: str
+    nonce: str
+    renewed: str
+    state: AgentState
+    ended: bool = False
+
+
+def round_manifest(job: Job, desired: Desired, round_: Round) -> Json:
+    """The Round Lease as the operator makes it, owned by the ElasticJob."""
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": job.name,
+        "uid": job.uid,
+        "controller": True,
+    }
+    return {
+        "apiVersion": LEASE_API,
+        "kind": "Lease",
+        "metadata": {
+            "name": names.round_lease_name(job.name),
+            "namespace": job.namespace,
+            "labels": _labels(job, names.LEASE_ROUND),
+            "annotations": {
+                names.ANNOTATION_DESIRED: desired.to_json(),
+                names.ANNOTATION_ROUND: round_.to_json(),
+            },
+            "ownerReferences": [owner],
+        },
+        "spec": {},
+    }
+
+
+def desired_patch(desired: Desired, version: str) -> Json:
+    """The operator's change of `desired`."""
+    return _patch(version, {names.ANNOTATION_DESIRED: desired.to_json()})
+
+
+def round_patch(round_: Round, version: str) -> Json:
+    """Rules 4, 8: the next round, by compare-and-swap."""
+    return _patch(version, {names.ANNOTATION_ROUND: round_.to_json()})
+
+
+def holder_patch(holder: str, now_text: str, version: str) -> Json:
+    """Rules 5, 6, 9: claim (a name) or clear (empty) the holder, by compare-and-swap."""
+    spec = {"holderIdentity": holder or None, "renewTime": now_text if holder else None}
+    return {**_patch(version, {}), "spec": spec}
+
+
+def pulse_patch(report: Report, now_text: str, version: str) -> Json:
+    """Rule 6: the holder's pulse with its report, by compare-and-swap."""
+    body = _patch(version, {names.ANNOTATION_REPORT: report.to_json()})
+    return {**body, "spec": {"renewTime": now_text}}
+
+
+def agent_manifest(
+    job: Job, round_lease_uid: str, pod: Pod, nonce: str, state: AgentState, now_text: str,
+    duration_s: float,
+) -> Json:  # fmt: skip
+    """An agent's Lease, owned by the Round Lease: a deleted job takes the Round first."""
+    owner = {
+        "apiVersion": LEASE_API,
+        "kind": "Lease",
+        "name": names.round_lease_name(job.name),
+        "uid": round_lease_uid,
+    }
+    return {
+        "apiVersion": LEASE_API,
+        "kind": "Lease",
+        "metadata": {
+            "name": names.pod_name(job.name, pod.index, pod.generation),
+            "namespace": job.namespace,
+            "labels": {
+                **_labels(job, names.LEASE_AGENT),
+                names.LABEL_INDEX: str(pod.index),
+                names.LABEL_GENERATION: str(pod.generation),
+            },
+            "annotations": {names.ANNOTATION_AGENT: state.to_json()},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "holderIdentity": nonce,
+            "renewTime": now_text,
+            "leaseDurationSeconds": max(1, round(duration_s)),
+        },
+    }
+
+
+def agent_patch(state: AgentState, now_text: str, version: str) -> Json:
+    """A renewal with the agent's present state, by compare-and-swap."""
+    body = _patch(version, {names.ANNOTATION_AGENT: state.to_json()})
+    return {**body, "spec": {"renewTime": now_text}}
+
+
+def ended_patch(reason: str, version: str) -> Json:
+    """Rule 9: the operator's mark on the Lease of a pod that has ended or is given up."""
+    return _patch(version, {names.ANNOTATION_ENDED: dump({"reason": reason})})
+
+
+def ended_manifest(job: Job, round_lease_uid: str, pod: Pod, reason: str, n: int) -> Json:
+    """A Lease made by the operator for a pod that is given up before it had one (rule 9)."""
+    body = agent_manifest(
+        job, round_lease_uid, pod, "", AgentState(Word.READY, n), "", duration_s=1
+    )
+    body["metadata"]["annotations"][names.ANNOTATION_ENDED] = dump({"reason": reason})
+    body["spec"] = {}
+    return body
+
+
+def parse_round(lease: Json) -> RoundLease:
+    """A Round Lease as read or watched; raises WireError."""
+    meta, spec = lease["metadata"], lease.get("spec") or {}
+    notes = meta.get("annotations") or {}
+    report = notes.get(names.ANNOTATION_REPORT)
+    return RoundLease(
+        version=meta["resourceVersion"],
+        uid=meta["uid"],
+        job_uid=(meta.get("labels") or {}).get(names.LABEL_JOB_UID, ""),
+        desired=Desired.from_json(_note(notes, names.ANNOTATION_DESIRED)),
+        round=Round.from_json(_note(notes, names.ANNOTATION_ROUND)),
+        holder=spec.get("holderIdentity") or "",
+        renewed=spec.get("renewTime") or "",
+        report=Report.from_json(report) if report else None,
+    )
+
+
+def parse_agent(lease: Json) -> AgentLease:
+    """An agent's Lease as read or watched; raises WireError."""
+    meta, spec = lease["metadata"], lease.get("spec") or {}
+    labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
+    return AgentLease(
+        name=meta["name"],
+        pod=Pod(_label(labels, names.LABEL_INDEX), _label(labels, names.LABEL_GENERATION)),
+        version=meta["resourceVersion"],
+        uid=meta["uid"],
+        job_uid=labels.get(names.LABEL_JOB_UID, ""),
+        nonce=spec.get("holderIdentity") or "",
+        renewed=spec.get("renewTime") or "",
+        state=AgentState.from_json(_note(notes, names.ANNOTATION_AGENT)),
+        ended=names.ANNOTATION_ENDED in notes,
+    )
+
+
+def is_round(lease: Json) -> bool:
+    """Whether a Lease of the job's stream is its Round Lease."""
+    labels = lease["metadata"].get("labels") or {}
+    return bool(labels.get(names.LABEL_LEASE) == names.LEASE_ROUND)
+
+
+def _labels(job: Job, kind: str) -> dict[str, str]:
+    return {
+        names.LABEL_JOB: job.name,
+        names.LABEL_JOB_UID: job.uid,
+        names.LABEL_LEASE: kind,
+    }
+
+
+def _patch(version: str, annotations: dict[str, str]) -> Json:
+    meta: Json = {"resourceVersion": version}
+    if annotations:
+        meta["annotations"] = annotations
+    return {"metadata": meta}
+
+
+def _note(notes: dict[str, str], key: str) -> str:
+    if key not in notes:
+        raise WireError(f"the Lease has no annotation {key}")
+    return notes[key]
+
+
+def _label(labels: dict[str, str], key: str) -> int:
+    value = labels.get(key, "")
+    if not value.isdigit():
+        raise WireError(f"the Lease's label {key} is {value!r}, not a whole number")
+    return int(value)

@@ -1,0 +1,64 @@
+"""Pods as members of a round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from elasticjob.wire.codec import WireError, dump_tagged, load_tagged
+
+DEFAULT_ROLE = "default"
+
+
+@dataclass(frozen=True, order=True)
+class Pod:
+    """One incarnation of an index: a replacement is the same index with the next generation."""
+
+    index: int
+    generation: int
+
+
+@dataclass(frozen=True, order=True)
+class Member:
+    """A pod in a round, with the number of worker processes that it brings."""
+
+    pod: Pod
+    workers: int = 1
+    role: str = DEFAULT_ROLE
+
+
+def dump_pods(pods: Iterable[Pod]) -> str:
+    """Pods as ranges of indexes with their generation: `0-997@0,998@2`."""
+    return dump_tagged([(p.index, str(p.generation)) for p in sorted(pods)], "@")
+
+
+def load_pods(text: str, what: str) -> tuple[Pod, ...]:
+    """The inverse of dump_pods; raises WireError."""
+    return tuple(Pod(i, _number(g, what)) for i, g in load_tagged(text, "@", what))
+
+
+def dump_shares(members: Iterable[Member]) -> str:
+    """Workers and role of each member: `0-6x8,7x4`, `0-3x1:actor`; the default role is left out."""
+    return dump_tagged([(m.pod.index, _share(m)) for m in sorted(members)], "x")
+
+
+def load_members(pods: str, shares: str, what: str) -> tuple[Member, ...]:
+    """Members from both texts; a pod without a share brings one worker. Raises WireError."""
+    given = dict(load_tagged(shares, "x", what))
+    return tuple(_member(pod, given.get(pod.index, "1"), what) for pod in load_pods(pods, what))
+
+
+def _share(member: Member) -> str:
+    role = "" if member.role == DEFAULT_ROLE else f":{member.role}"
+    return f"{member.workers}{role}"
+
+
+def _member(pod: Pod, share: str, what: str) -> Member:
+    count, _, role = share.partition(":")
+    return Member(pod, _number(count, what), role or DEFAULT_ROLE)
+
+
+def _number(text: str, what: str) -> int:
+    if not text.isdigit():
+        raise WireError(f"{what} has {text!r} where a whole number belongs")
+    return int(text)

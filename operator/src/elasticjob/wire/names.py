@@ -1,0 +1,49 @@
+"""Every name that both sides must spell alike. Only this package contains the prefix."""
+
+from __future__ import annotations
+
+GROUP = "elasticjob.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "ElasticJob"
+PLURAL = "elasticjobs"
+SINGULAR = "elasticjob"
+SHORT_NAME = "ejob"
+
+_PREFIX = f"{GROUP}/"
+LABEL_JOB = f"{_PREFIX}job"
+LABEL_JOB_UID = f"{_PREFIX}job-uid"
+LABEL_INDEX = f"{_PREFIX}index"
+LABEL_GENERATION = f"{_PREFIX}generation"
+LABEL_LEASE = f"{_PREFIX}lease"
+LEASE_ROUND = "round"
+LEASE_AGENT = "agent"
+
+# On the Round Lease.
+ANNOTATION_DESIRED = f"{_PREFIX}desired"  # written by the operator only
+ANNOTATION_ROUND = f"{_PREFIX}round"  # written by agents only, guarded by compare-and-swap
+ANNOTATION_REPORT = f"{_PREFIX}report"  # written by the holder only, with its pulse
+# On an agent Lease. Two annotations, because two parties write: a renewal never undoes a mark.
+ANNOTATION_AGENT = f"{_PREFIX}agent"  # written by the agent only
+ANNOTATION_ENDED = f"{_PREFIX}ended"  # written by the operator only
+# On the ElasticJob, by a person: any new value restarts the job once.
+ANNOTATION_RESTART = f"{_PREFIX}restart"
+# On pods: the hash of the template that they were made from.
+ANNOTATION_TEMPLATE_HASH = f"{_PREFIX}template-hash"
+
+AGENT_CLUSTER_ROLE = "elasticjob-agent"
+
+
+def round_lease_name(job: str) -> str:
+    """Name of the one Round Lease of a job."""
+    return f"{job}-round"
+
+
+def pod_name(job: str, index: int, generation: int) -> str:
+    """Name of a pod, and of its agent's Lease. Used once: a replacement has the next generation."""
+    return f"{job}-{index}-{generation}"
+
+
+def service_account_name(job: str) -> str:
+    """The account that a job's agents run as."""
+    return f"elasticjob-{job}"

@@ -1,0 +1,100 @@
+"""What the holder tells beside its pulse: facts for people, on which nothing depends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from elasticjob.wire.codec import WireError, dump, load, number, text
+from elasticjob.wire.member import Pod, dump_pods, load_pods
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the training is, as rank 0's worker says. total 0: not known."""
+
+    step: int
+    total: int = 0
+
+    def to_fields(self) -> dict[str, int]:
+        """As the value of a field in a record."""
+        return {"step": self.step, "total": self.total} if self.total else {"step": self.step}
+
+    @classmethod
+    def from_fields(cls, fields: Any, what: str) -> Progress | None:
+        """The inverse; None where the record has none. Raises WireError."""
+        if fields is None:
+            return None
+        if not isinstance(fields, dict):
+            raise WireError(f"{what}.progress is {fields!r}, not an object")
+        return cls(number(fields, "step", what), number(fields, "total", what, 0))
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How long the way into round n took, in ms; durations only, never clocks of two machines.
+
+    detect: failure -> the next round was written. stop: old workers were gone. rendezvous: the
+    round was seen by the slowest member. start: delivery -> the slowest member's exec.
+    """
+
+    n: int
+    detect_ms: int = 0
+    stop_ms: int = 0
+    rendezvous_ms: int = 0
+    start_ms: int = 0
+
+    @property
+    def total_ms(self) -> int:
+        """From the failure to the last worker's exec; stopping is a part of starting."""
+        return self.detect_ms + self.rendezvous_ms + self.start_ms
+
+
+@dataclass(frozen=True)
+class Report:
+    """Of round n: which members run it, the last recovery, the progress."""
+
+    n: int
+    running: tuple[Pod, ...] = ()
+    recovery: Recovery | None = None
+    progress: Progress | None = None
+
+    def to_json(self) -> str:
+        """The annotation's text."""
+        fields: dict[str, Any] = {"n": self.n, "running": dump_pods(self.running)}
+        if self.recovery:
+            fields["recovery"] = {
+                "n": self.recovery.n,
+                "detectMs": self.recovery.detect_ms,
+                "stopMs": self.recovery.stop_ms,
+                "rendezvousMs": self.recovery.rendezvous_ms,
+                "startMs": self.recovery.start_ms,
+            }
+        fields["progress"] = self.progress.to_fields() if self.progress else None
+        return dump(fields)
+
+    @classmethod
+    def from_json(cls, annotation: str) -> Report:
+        """The inverse; raises WireError."""
+        what = "report"
+        record = load(annotation, what)
+        return cls(
+            n=number(record, "n", what),
+            running=load_pods(text(record, "running", what), f"{what}.running"),
+            recovery=_recovery(record.get("recovery"), what),
+            progress=Progress.from_fields(record.get("progress"), what),
+        )
+
+
+def _recovery(fields: Any, what: str) -> Recovery | None:
+    if fields is None:
+        return None
+    if not isinstance(fields, dict):
+        raise WireError(f"{what}.recovery is {fields!r}, not an object")
+    return Recovery(
+        n=number(fields, "n", what),
+        detect_ms=number(fields, "detectMs", what, 0),
+        stop_ms=number(fields, "stopMs", what, 0),
+        rendezvous_ms=number(fields, "rendezvousMs", what, 0),
+        start_ms=number(fields, "startMs", what, 0),
+    )
