@@ -38,6 +38,7 @@ class AgentState:
     cause: Cause | None = None
     start_ms: int | None = None  # delivery of round n -> exec of the last worker
     stop_ms: int | None = None  # of which: ending the workers of the round before
+    detect_ms: int | None = None  # failure -> round n was written, where this agent wrote it
     progress: Progress | None = None
 
     def to_json(self) -> str:
@@ -56,6 +57,7 @@ class AgentState:
                 "cause": self.cause.to_fields() if self.cause else None,
                 "startMs": self.start_ms,
                 "stopMs": self.stop_ms,
+                "detectMs": self.detect_ms,
                 "progress": self.progress.to_fields() if self.progress else None,
             }
         )
@@ -78,6 +80,7 @@ class AgentState:
             cause=Cause.from_fields(record.get("cause"), what),
             start_ms=_optional(record, "startMs", what),
             stop_ms=_optional(record, "stopMs", what),
+            detect_ms=_optional(record, "detectMs", what),
             progress=Progress.from_fields(record.get("progress"), what),
         )
 

@@ -39,7 +39,8 @@ class Cause:
     code: int | None = None
     signal: int | None = None
     message: str = ""
-    after_ms: int | None = None  # since the round of the failure began, on the failing pod
+    n: int | None = None  # the round that failed
+    after_ms: int | None = None  # since that round began, on the failing pod
 
     def to_fields(self) -> dict[str, Any]:
         """As the value of a field in a record."""
@@ -56,6 +57,8 @@ class Cause:
             fields["signal"] = self.signal
         if self.message:
             fields["message"] = clip(self.message)
+        if self.n is not None:
+            fields["n"] = self.n
         if self.after_ms is not None:
             fields["afterMs"] = self.after_ms
         return fields
@@ -75,6 +78,7 @@ class Cause:
             code=number(fields, "code", what) if "code" in fields else None,
             signal=number(fields, "signal", what) if "signal" in fields else None,
             message=text(fields, "message", what),
+            n=number(fields, "n", what) if "n" in fields else None,
             after_ms=number(fields, "afterMs", what) if "afterMs" in fields else None,
         )
 
