@@ -34,3 +34,11 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 format: setup ## format and fix what can be fixed by a tool
 	@$(RUN) ruff format --quiet .
 	@$(RUN) ruff check --quiet --fix .
+
+.PHONY: generate
+generate: setup ## write what is made from the api package: the CRD and docs/api.md
+	@mkdir -p crds docs
+	@$(RUN) python -m elasticjob.api.crd >.venv/crd.yaml
+	@mv .venv/crd.yaml crds/elasticjob.dev_elasticjobs.yaml
+	@$(RUN) python -m elasticjob.api.reference >.venv/api.md
+	@mv .venv/api.md docs/api.md

@@ -1,0 +1,193 @@
+"""Every rule on the same objects twice: as the API server's CEL and as its twin in Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.jobs import elastic_job, worker
+
+from elasticjob.api.rules import RULES, Json, violations, worker_container
+
+SIDECAR = {"name": "sidecar", "image": "logger"}
+PROGRAMS = {rule.name: cel.compile(rule.cel) for rule in RULES}
+
+
+def containers(*given: Json) -> Json:
+    return {"containers": list(given)}
+
+
+def env(*names: str) -> Json:
+    return worker(env=[{"name": name, "value": "1"} for name in names])
+
+
+def mount(path: str) -> Json:
+    return worker(volumeMounts=[{"name": "data", "mountPath": path}])
+
+
+def marked(**meta: Any) -> Json:
+    return elastic_job(template={"metadata": meta, "spec": containers(worker())})
+
+
+ELSEWHERE = containers(worker(), {**SIDECAR, "env": [{"name": "RANK"}]})
+CASES: list[tuple[str, Json, list[str]]] = [
+    ("the small one", elastic_job(), []),
+    ("45 characters", elastic_job("a" * 45), []),
+    ("46 characters", elastic_job("a" * 46), ["name length"]),
+    ("digits inside", elastic_job("a-1"), []),
+    ("digit first", elastic_job("1a"), ["name shape"]),
+    ("a dot", elastic_job("a.b"), ["name shape"]),
+    ("hyphen last", elastic_job("a-"), ["name shape"]),
+    ("min is replicas", elastic_job(minReplicas=4), []),
+    ("min above replicas", elastic_job(minReplicas=5), ["min replicas"]),
+    ("max is replicas", elastic_job(maxReplicas=4), []),
+    ("max below replicas", elastic_job(maxReplicas=3), ["max replicas"]),
+    ("around replicas", elastic_job(minReplicas=1, maxReplicas=8), []),
+    ("min above max", elastic_job(minReplicas=5, maxReplicas=3), ["min replicas", "max replicas"]),
+    ("the only container, named", elastic_job(containerName="worker"), []),
+    ("no such container", elastic_job(containerName="trainer"), ["known container"]),
+    ("the only one has any name", elastic_job(pod=containers(worker("train"))), []),
+    ("worker among several", elastic_job(pod=containers(SIDECAR, worker())), []),
+    ("several", elastic_job(pod=containers(SIDECAR, worker("x"))), ["one worker container"]),
+    ("named", elastic_job(pod=containers(SIDECAR, worker("x")), containerName="x"), []),
+    ("no command", elastic_job(pod=containers({"name": "w", "args": ["a"]})), ["command"]),
+    ("empty command", elastic_job(pod=containers(worker(command=[]))), ["command"]),
+    ("the named one has none", elastic_job(pod=ELSEWHERE, containerName="sidecar"),
+     ["command", "worker environment"]),
+    ("user's own variables", elastic_job(pod=containers(env("LR", "OMP_NUM_THREADS"))), []),
+    ("RANK", elastic_job(pod=containers(env("A", "RANK"))), ["worker environment"]),
+    ("ours", elastic_job(pod=containers(env("ELASTICJOB_X"))), ["worker environment"]),
+    ("RANK in a sidecar", elastic_job(pod=ELSEWHERE), []),
+    ("own directory", elastic_job(pod=containers(mount("/opt/elasticjobs"))), []),
+    ("agent's directory", elastic_job(pod=containers(mount("/opt/elasticjob"))), ["worker mounts"]),
+    ("with a slash", elastic_job(pod=containers(mount("/opt/elasticjob/"))), ["worker mounts"]),
+    ("below it", elastic_job(pod=containers(mount("/var/run/elasticjob/x"))), ["worker mounts"]),
+    ("token", elastic_job(pod=containers(mount("/var/run/secrets/elasticjob"))), ["worker mounts"]),
+    ("service account's", elastic_job(pod=containers(mount("/var/run/secrets/k8s"))), []),
+    ("a volume", elastic_job(pod={**containers(worker()), "volumes": [{"name": "data"}]}), []),
+    ("our volume", elastic_job(pod={**containers(worker()), "volumes": [{"name": "elasticjob-x"}]}),
+     ["volume names"]),
+    ("Never", elastic_job(pod={**containers(worker()), "restartPolicy": "Never"}), []),
+    ("OnFailure", elastic_job(pod={**containers(worker()), "restartPolicy": "OnFailure"}),
+     ["restart policy"]),
+    ("labels", marked(labels={"team": "a"}, annotations={"note": "x"}), []),
+    ("our label", marked(labels={"elasticjob.dev/job": "x"}), ["template labels"]),
+    ("our annotation", marked(annotations={"elasticjob.dev/restart": "x"}), ["template labels"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("job", "broken"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+def test_both_twins_find_what_is_broken(job: Json, broken: list[str]) -> None:
+    assert [rule.name for rule in RULES if not rule.holds(rule.scoped(job))] == broken
+    assert [rule.name for rule in RULES if not in_cel(rule.name, rule.scoped(job))] == broken
+
+
+def test_every_rule_is_broken_by_some_case() -> None:
+    assert {name for *_, broken in CASES for name in broken} == {rule.name for rule in RULES}
+
+
+WORDS = st.sampled_from(["a", "worker", "sidecar"])
+PATHS = st.sampled_from(["/opt/elasticjob", "/opt/elasticjobs", "/opt", "/var/run/elasticjob/x"])
+VARIABLES = st.sampled_from(["LR", "RANK", "RANKS", "MASTER_PORT", "ELASTICJOB_", "ELASTICJOB"])
+CONTAINERS = st.fixed_dictionaries(
+    {"name": WORDS},
+    optional={
+        "command": st.lists(st.just("x"), max_size=1),
+        "env": st.lists(st.fixed_dictionaries({"name": VARIABLES}), max_size=2),
+        "volumeMounts": st.lists(st.fixed_dictionaries({"mountPath": PATHS}), max_size=2),
+    },
+)
+MARKS = st.dictionaries(st.sampled_from(["x", "elasticjob.dev/x"]), st.just("y"), max_size=2)
+SPECS = st.fixed_dictionaries(
+    {
+        "replicas": st.integers(1, 3),
+        "template": st.fixed_dictionaries(
+            {
+                "spec": st.fixed_dictionaries(
+                    {
+                        "containers": st.lists(
+                            CONTAINERS, min_size=1, max_size=3, unique_by=lambda c: c["name"]
+                        )
+                    },
+                    optional={
+                        "volumes": st.lists(
+                            st.fixed_dictionaries(
+                                {"name": st.sampled_from(["x", "elasticjob-", "elasticjob"])}
+                            ),
+                            max_size=2,
+                        ),
+                        "restartPolicy": st.sampled_from(["Never", "Always"]),
+                    },
+                )
+            },
+            optional={
+                "metadata": st.fixed_dictionaries(
+                    {}, optional={"labels": MARKS, "annotations": MARKS}
+                )
+            },
+        ),
+    },
+    optional={
+        "minReplicas": st.integers(1, 3),
+        "maxReplicas": st.integers(1, 3),
+        "containerName": WORDS,
+    },
+)
+
+
+@settings(deadline=None)
+@given(SPECS)
+def test_the_twins_agree_on_any_spec(spec: Json) -> None:
+    for rule in RULES:
+        if rule.scope == "spec":
+            assert rule.holds(spec) == in_cel(rule.name, spec), rule.name
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="aB0-.", max_size=50))
+def test_the_twins_agree_on_any_name(name: str) -> None:
+    job = {"metadata": {"name": name}}
+    for rule in RULES:
+        if rule.scope == "":
+            assert rule.holds(job) == in_cel(rule.name, job), rule.name
+
+
+def test_a_violation_names_the_field_and_the_cure() -> None:
+    assert violations(elastic_job(minReplicas=5), None) == [
+        ("spec.minReplicas", "minReplicas is above replicas: lower minReplicas or raise replicas")
+    ]
+
+
+def test_messages_are_one_line_each() -> None:
+    for rule in RULES:
+        assert "\n" not in rule.message
+        assert len(rule.message) <= 160
+
+
+def test_what_has_not_changed_is_not_judged_again() -> None:
+    old = elastic_job(minReplicas=5)
+    labelled = {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}}
+    assert violations(labelled, old) == []
+    assert violations(elastic_job(minReplicas=6), old) != []
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "found"),
+    [
+        (["a"], None, "a"),
+        (["a", "worker"], None, "worker"),
+        (["a", "b"], None, None),
+        (["a", "b"], "b", "b"),
+        (["a", "worker"], "c", None),
+    ],
+)
+def test_worker_container(names: list[str], given: str | None, found: str | None) -> None:
+    spec = elastic_job(pod=containers(*map(worker, names)))["spec"]
+    assert worker_container({**spec, **({"containerName": given} if given else {})}) == found
+
+
+def in_cel(name: str, scoped: Json) -> bool:
+    return bool(PROGRAMS[name].execute({"self": scoped}))

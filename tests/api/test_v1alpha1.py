@@ -1,0 +1,45 @@
+"""The models read what the API server stores; what they do not know is kept or ignored."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+from tests.support.jobs import elastic_job, worker
+
+from elasticjob.api.v1alpha1 import ElasticJob, ElasticJobSpec
+
+
+def test_a_stored_job_is_read() -> None:
+    job = ElasticJob.model_validate(elastic_job(minReplicas=2))
+    assert (job.spec.replicas, job.spec.min_replicas, job.spec.max_replicas) == (4, 2, None)
+    assert job.spec.clean_pod_policy == "KeepFailed"
+
+
+def test_the_template_is_kept_whole() -> None:
+    pod = {
+        "containers": [worker(resources={"limits": {"cpu": "1"}})],
+        "nodeSelector": {"zone": "a"},
+        "volumes": [{"name": "data", "emptyDir": {}}],
+    }
+    spec = ElasticJobSpec.model_validate(elastic_job(pod=pod)["spec"])
+    assert spec.template.model_dump(by_alias=True, exclude_none=True) == {"spec": pod}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"replicas": 0},
+        {"maxRestarts": -1},
+        {"cleanPodPolicy": "Some"},
+        {"nprocPerNode": 0},
+        {"containerName": ""},
+        {"template": {"spec": {"containers": []}}},
+    ],
+)
+def test_bounds(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ElasticJob.model_validate(elastic_job(**wrong))
+
+
+def test_status_of_a_later_release_is_no_error() -> None:
+    ElasticJob.model_validate({**elastic_job(), "status": {"phase": "Running", "later": 1}})
