@@ -15,34 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from elasticjob.api.reserved import DIRECTORIES, ENV_PREFIX, VOLUME_PREFIX, WORKER_ENV
 from elasticjob.wire import names
 
 Json = dict[str, Any]
 Reason = Literal["FieldValueInvalid", "FieldValueRequired", "FieldValueForbidden"]
 
 MAX_NAME = 45  # leaves room in 63 characters for -<index>-<generation>
-AGENT_DIRECTORIES = ("/opt/elasticjob", "/var/run/elasticjob", "/var/run/secrets/elasticjob")
-VOLUME_PREFIX = "elasticjob-"
-ENV_PREFIX = "ELASTICJOB_"
-WORKER_ENV = (
-    "RANK",
-    "LOCAL_RANK",
-    "WORLD_SIZE",
-    "LOCAL_WORLD_SIZE",
-    "GROUP_RANK",
-    "GROUP_WORLD_SIZE",
-    "ROLE_RANK",
-    "ROLE_NAME",
-    "ROLE_WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "TORCHELASTIC_RESTART_COUNT",
-    "TORCHELASTIC_MAX_RESTARTS",
-    "TORCHELASTIC_RUN_ID",
-    "TORCHELASTIC_USE_AGENT_STORE",
-    "TORCHELASTIC_ERROR_FILE",
-    "TORCHELASTIC_TIMER_FILE",
-)
 _NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 
@@ -143,7 +122,7 @@ def _worker_mounts_are_free(spec: Json) -> bool:
         mount["mountPath"] == directory or mount["mountPath"].startswith(f"{directory}/")
         for worker in _workers(spec)
         for mount in worker.get("volumeMounts", [])
-        for directory in AGENT_DIRECTORIES
+        for directory in DIRECTORIES
     )
 
 
@@ -192,7 +171,7 @@ def _cel_list(texts: tuple[str, ...]) -> str:
 
 _CEL_MOUNT_IS_FREE = " && ".join(
     f"m.mountPath != '{directory}' && !m.mountPath.startsWith('{directory}/')"
-    for directory in AGENT_DIRECTORIES
+    for directory in DIRECTORIES
 )
 _CEL_MARKS = [
     f"(!has(self.template.metadata.{marks})"
@@ -288,7 +267,7 @@ RULES = (
         scope="spec",
         field="template.spec.containers",
         reason="FieldValueForbidden",
-        message=f"{', '.join(AGENT_DIRECTORIES)} belong to the agent: mount volumes of the worker"
+        message=f"{', '.join(DIRECTORIES)} belong to the agent: mount volumes of the worker"
         " container elsewhere",
         cel=_cel_of_worker(f"!has(c.volumeMounts) || c.volumeMounts.all(m, {_CEL_MOUNT_IS_FREE})"),
         holds=_worker_mounts_are_free,

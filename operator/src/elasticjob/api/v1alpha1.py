@@ -163,7 +163,8 @@ class ElasticJobSpec(_Fields):
     nproc_per_node: Annotated[int, Field(ge=1, le=256)] = 1
     """Worker processes per pod: as many as it has accelerators, as a rule."""
     template: PodTemplate
-    """What each pod is made from. A change restarts the job once with new pods; nothing is counted
+    """What each pod is made from. A change here, or of `containerName`, `nprocPerNode` or
+    `stopGraceSeconds`, restarts the job once with new pods. That is planned, so it is not counted
     against `maxRestarts`."""
     container_name: Name | None = None
     """The container of the template whose command the workers run. Absent: the only container, or
