@@ -62,6 +62,7 @@ EVENTS = Resource(
         "source",
         "type",
     ),
+    create_on_update=True,
 )
 NODES = Resource(
     "",
@@ -82,6 +83,7 @@ SERVICES = Resource(
     categories=("all",),
     subresources=("status",),
     selectable=("spec.clusterIP", "spec.type"),
+    create_on_update=True,
     returns_deleted=True,
 )
 CONFIGMAPS = Resource("", "v1", "configmaps", "ConfigMap", short_names=("cm",))
@@ -89,12 +91,26 @@ SECRETS = Resource("", "v1", "secrets", "Secret", selectable=("type",))
 SERVICEACCOUNTS = Resource(
     "", "v1", "serviceaccounts", "ServiceAccount", short_names=("sa",), returns_deleted=True
 )
-LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
-ROLES = Resource(RBAC, "v1", "roles", "Role")
-ROLEBINDINGS = Resource(RBAC, "v1", "rolebindings", "RoleBinding")
-CLUSTERROLES = Resource(RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+LEASES = Resource(
+    "coordination.k8s.io",
+    "v1",
+    "leases",
+    "Lease",
+    unconditional_update=False,
+    create_on_update=True,
+)
+ROLES = Resource(RBAC, "v1", "roles", "Role", create_on_update=True)
+ROLEBINDINGS = Resource(RBAC, "v1", "rolebindings", "RoleBinding", create_on_update=True)
+CLUSTERROLES = Resource(
+    RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False, create_on_update=True
+)
 CLUSTERROLEBINDINGS = Resource(
-    RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+    RBAC,
+    "v1",
+    "clusterrolebindings",
+    "ClusterRoleBinding",
+    namespaced=False,
+    create_on_update=True,
 )
 CRDS = Resource(
     "apiextensions.k8s.io",
@@ -106,6 +122,7 @@ CRDS = Resource(
     categories=("api-extensions",),
     subresources=("status",),
     tracks_generation=True,
+    unconditional_update=False,
 )
 
 BUILTINS = (

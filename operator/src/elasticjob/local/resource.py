@@ -34,6 +34,10 @@ class Resource:
     tracks_generation: bool = field(default=False, compare=False)
     returns_deleted: bool = field(default=False, compare=False)
     """DELETE answers the object that is gone, not a Status: a choice of each resource."""
+    unconditional_update: bool = field(default=True, compare=False)
+    """PUT without a resourceVersion overwrites; elsewhere it is refused."""
+    create_on_update: bool = field(default=False, compare=False)
+    """PUT of an object that is not there creates it."""
     initial_status: Mapping[str, Any] | None = field(default=None, compare=False)
     schema: Mapping[str, Any] | None = field(default=None, compare=False)
     """The structural schema; set for custom resources, and only for them."""
