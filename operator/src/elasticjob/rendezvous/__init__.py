@@ -1,1 +1,10 @@
-"""The protocol as pure functions: what an agent does on an event, what the holder decides."""
+"""The protocol as pure functions: what an agent does on an event, what the holder decides.
+
+`agent_step(me, event, now) -> (me, actions)` holds rules 1-6, `judge` and `decide` rules 7 and 8.
+Input comes in as events, a batch of actions goes out; no I/O, clock, randomness or logging.
+"""
+
+from elasticjob.rendezvous.agent import agent_step, born, next_wake
+from elasticjob.rendezvous.states import Me
+
+__all__ = ["Me", "agent_step", "born", "next_wake"]

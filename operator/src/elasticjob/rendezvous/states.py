@@ -48,7 +48,7 @@ class Stage(Enum):
     """Where the agent stands with its Lease. The diagram is in docs/protocol.md."""
 
     READING = "reading"  # waits for its first consistent read of the Round
-    CHECKING = "checking"  # the Round names it: looks whether the Lease is its own
+    CHECKING = "checking"  # the Round names it: looks whether there is a Lease, and its own
     CREATING = "creating"  # its Lease is being created
     JOINED = "joined"  # has its Lease
     EXITED = "exited"  # has said Exit; nothing more happens
@@ -56,9 +56,11 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Run:
-    """The workers of round n, from Start until nothing of them is left.
+    """The last workers that I started: of round n.
 
-    at: when the round was delivered. started: exec was done. failure: of a worker, or Dark.
+    at: when the round was delivered. started: exec was done. alive: something of them may be left.
+    failure: of a worker, or because the API was dark. stop_by: Stop was said, and by then they must
+    be gone.
     """
 
     n: int
@@ -67,7 +69,8 @@ class Run:
     done: bool = False
     failure: Cause | None = None
     failed_at: float = 0.0
-    stopping: bool = False
+    alive: bool = True
+    stop_by: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,41 +92,45 @@ class Seen:
 
 @dataclass(frozen=True)
 class View:
-    """All agent Leases of the job by name, as the holder sees them.
+    """All agent Leases of the job by pod, as the holder sees them.
 
-    pulses: of mine that came back in this stream. round_at: when the present n was first seen.
-    call_at: since when a round could begin that lacks somebody who is wanted. own: the holder's
-    name, whose silence it never judges. top: the highest n that the holder knows.
+    own: the holder's pod, whose silence it never judges. pulses: of the holder's that came back in
+    this stream. order: of the last change. call_at: since when a round could begin that lacks
+    somebody who is wanted.
     """
 
-    seen: Mapping[str, Seen] = field(default_factory=dict)
+    job: str
+    own: Pod
+    seen: Mapping[Pod, Seen] = field(default_factory=dict)
     pulses: int = 0
-    round_at: float = 0.0
-    call_at: float | None = None
-    own: str = ""
-    top: int = 0
-    jitter: float = 0.0
     order: int = 0
+    call_at: float | None = None
 
 
 @dataclass(frozen=True)
 class Hold:
     """What an agent has in addition while it is the holder.
 
-    complete: the stream's initial set has arrived; nothing is decided before. pulsed: version of
-    the last pulse that I wrote; returned: it came back in the stream. next_at: of the next pulse.
-    replaced: the silent holder before me, silent until its Lease changes. getting: Leases that a
-    GET is under way for.
+    opening: the wide stream was asked for. complete: its initial set has arrived; nothing is
+    decided before. pulsed: version of the last pulse that I wrote; returned: it came back in the
+    stream. pulsing: the write is under way. pulse_at: of the next one. replaced: the silent holder
+    before me, silent until its Lease changes. getting: Leases that a GET is under way for. dirty:
+    something has changed since the last decision. waiting: the last decision was to wait for the
+    members' word. wake_at: when the next member would be silent.
     """
 
     view: View
+    opening: bool = False
     complete: bool = False
     pulsed: str = ""
     returned: bool = True
-    next_at: float = 0.0
-    writing: bool = False
-    replaced: str = ""
-    getting: frozenset[str] = frozenset()
+    pulsing: bool = False
+    pulse_at: float = 0.0
+    replaced: Pod | None = None
+    getting: frozenset[Pod] = frozenset()
+    dirty: bool = True
+    waiting: bool = False
+    wake_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,41 +139,48 @@ class Me:
 
     who: Identity
     stage: Stage = Stage.READING
-    asked: bool = False  # ReadRound, GetLease or CreateLease of the present stage is under way
+    asked: bool = False  # the request of the present stage is under way
+    ask_at: float = 0.0  # not before
+    leaving: bool = False
+    leave_by: float = 0.0  # when the workers are stopped in any case
+    exit: Exit | None = None  # to be said as soon as nothing of ours is alive
+    without: frozenset[str] = frozenset()  # clauses left out: the mutation check; empty otherwise
+    # The Round.
     round: RoundLease | None = None  # the newest that was seen
     round_at: float = 0.0  # when its n was first seen
-    top: int = 0  # highest n ever seen
-    # my word, as the Lease shall say it
+    top: int = 0  # the highest n ever seen
+    casing: bool = False  # a compare-and-swap of the Round is under way
+    cas_at: float = 0.0  # the next one not before
+    frozen: bool = False  # the Round or every right is gone: keep the workers, step nothing
+    heard_at: float = 0.0  # when the API server last answered anything
+    # My word, as my Lease shall say it, and what goes with it.
     word: Word = Word.READY
     n: int = 0
     cause: Cause | None = None
     start_ms: int | None = None
     stop_ms: int | None = None
+    written_n: int = -1  # the round that I wrote, and how long it took me
     detect_ms: int | None = None
+    rendezvous_ms: int | None = None
     progress: Progress | None = None
-    # my workers
+    # My workers.
     run: Run | None = None
     last_run: int = -1
     fatal: Cause | None = None
-    # my Lease
-    version: str = ""
+    # My Lease.
+    version: str = ""  # empty: there is none
     written: str = ""  # the state that the API server has
     writing: str = ""  # the state of the renewal that is under way
-    next_beat_at: float = 0.0
-    # leaving
-    leaving: bool = False
-    leave_by: float = 0.0  # when the workers are stopped in any case
-    # the Round's writes and pulses
-    casing: str = ""  # version of the compare-and-swap that is under way
-    cas_after: float = 0.0  # not before
-    claim_at: float | None = None
-    heard: str = ""  # the last pulse
+    beat_at: float = 0.0
+    # The holder.
+    heard: str = ""  # its last pulse
+    quiet_since: float = 0.0  # when it was heard, or the holder changed
     missed: int = 0  # renewals of mine since
-    doubting: bool = False  # a consistent read is under way, to see whether the holder lives
-    heard_at: float = 0.0  # when the API server last answered anything
-    frozen: bool = False  # the Round is gone, or every right: keep the workers, step nothing
+    doubted: str | None = None  # its last pulse when I began to look whether it lives
+    silent: bool = False  # I looked, and it does not
+    claim_at: float | None = None
+    narrow: bool = True  # my stream is the Round alone
     hold: Hold | None = None
-    without: frozenset[str] = frozenset()  # clauses left out: the mutation check; empty otherwise
 
 
 # ---- events --------------------------------------------------------------------------------------
@@ -177,7 +191,8 @@ class Source(Enum):
 
     READ = "read"  # a consistent read, or the initial set of a new watch
     WATCH = "watch"
-    ANSWER = "answer"  # to a write of mine
+    ANSWER = "answer"  # to my CasRound
+    PULSE = "pulse"  # to my Pulse
 
 
 @dataclass(frozen=True)
@@ -232,7 +247,14 @@ class RenewalReturned:
 
 @dataclass(frozen=True)
 class CasFailed:
-    """CasRound or Pulse did not land. conflict: another version was there."""
+    """CasRound did not land. conflict: another version was there."""
+
+    conflict: bool
+
+
+@dataclass(frozen=True)
+class PulseFailed:
+    """Pulse did not land. conflict: another version was there."""
 
     conflict: bool
 
@@ -281,7 +303,7 @@ class Tick:
 
 Event = Union[
     RoundSeen, RoundGone, LeaseSeen, LeaseGone, GetFailed, ViewComplete, RenewalReturned, CasFailed,
-    WorkersStarted, WorkerExited, WorkersReaped, ToldToLeave, Progressed, Tick,
+    PulseFailed, WorkersStarted, WorkerExited, WorkersReaped, ToldToLeave, Progressed, Tick,
 ]  # fmt: skip
 
 
@@ -322,7 +344,7 @@ class CasRound:
 
 @dataclass(frozen=True)
 class Pulse:
-    """Write my pulse with the report against this version: RoundSeen(ANSWER) or CasFailed."""
+    """Write my pulse with the report against this version: RoundSeen(PULSE) or PulseFailed."""
 
     version: str
     report: Report

@@ -39,6 +39,7 @@ class AgentState:
     start_ms: int | None = None  # delivery of round n -> exec of the last worker
     stop_ms: int | None = None  # of which: ending the workers of the round before
     detect_ms: int | None = None  # failure -> round n was written, where this agent wrote it
+    rendezvous_ms: int | None = None  # forming began -> round n was written, likewise
     progress: Progress | None = None
 
     def to_json(self) -> str:
@@ -58,6 +59,7 @@ class AgentState:
                 "startMs": self.start_ms,
                 "stopMs": self.stop_ms,
                 "detectMs": self.detect_ms,
+                "rendezvousMs": self.rendezvous_ms,
                 "progress": self.progress.to_fields() if self.progress else None,
             }
         )
@@ -81,6 +83,7 @@ class AgentState:
             start_ms=_optional(record, "startMs", what),
             stop_ms=_optional(record, "stopMs", what),
             detect_ms=_optional(record, "detectMs", what),
+            rendezvous_ms=_optional(record, "rendezvousMs", what),
             progress=Progress.from_fields(record.get("progress"), what),
         )
 

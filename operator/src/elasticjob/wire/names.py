@@ -44,6 +44,19 @@ def pod_name(job: str, index: int, generation: int) -> str:
     return f"{job}-{index}-{generation}"
 
 
+def pod_of(name: str) -> tuple[int, int]:
+    """(index, generation) of a pod name; raises ValueError if it is none."""
+    job, index, generation = name.rsplit("-", 2)
+    if not (job and index.isdigit() and generation.isdigit()):
+        raise ValueError(f"{name!r} is not a pod name")
+    return int(index), int(generation)
+
+
+def job_of(name: str) -> str:
+    """The job in a pod name."""
+    return name.rsplit("-", 2)[0]
+
+
 def service_account_name(job: str) -> str:
     """The account that a job's agents run as."""
     return f"elasticjob-{job}"

@@ -34,8 +34,8 @@ class Progress:
 class Recovery:
     """How long the way into round n took, in ms; durations only, never clocks of two machines.
 
-    detect: failure -> the next round was written. stop: old workers were gone. rendezvous: the
-    round was seen by the slowest member. start: delivery -> the slowest member's exec.
+    detect: failure -> the next round was written. stop: old workers were gone. rendezvous: time in
+    Forming, until enough members were there. start: delivery -> the slowest member's exec.
     """
 
     n: int

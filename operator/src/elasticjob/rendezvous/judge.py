@@ -1,0 +1,295 @@
+"""Rule 7: who of the members is done, leaving or lost, and who is a newcomer.
+
+Each condition is a named term; the names are rule numbers of the design, and a term can be left out
+by its name, which is how the tests show that it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Callable
+
+from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.states import Seen, View
+from elasticjob.wire.agent_state import Word
+from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.round import Round
+
+_HAS_RUN = (Word.RUNNING, Word.DONE, Word.FAILED)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the holder judges: one version of the Round, its view, and the time.
+
+    round_at: when this n was first seen. without: clauses left out.
+    """
+
+    round: Round
+    desired: Desired
+    view: View
+    round_at: float
+    now: float
+    top: int = 0
+    jitter: float = 0.0
+    without: frozenset[str] = frozenset()
+
+    def on(self, clause: str) -> bool:
+        """Whether a clause is in force."""
+        return clause not in self.without
+
+    def lease(self, pod: Pod) -> AgentLease | None:
+        """The Lease of a pod in the view, or None."""
+        seen = self.view.seen.get(pod)
+        return seen.lease if seen else None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """done, leaving, lost, failed, superfluous: members. newcomers: pods that could join.
+
+    suspects: members that would be lost as late or silent, were they confirmed by a GET.
+    """
+
+    done: frozenset[Pod]
+    leaving: frozenset[Pod]
+    lost: Mapping[Pod, CauseKind]
+    failed: frozenset[Pod]
+    superfluous: frozenset[Pod]
+    newcomers: frozenset[Pod]
+    suspects: frozenset[Pod]
+
+    @property
+    def gone(self) -> frozenset[Pod]:
+        """Members that the next round is without."""
+        return self.leaving | frozenset(self.lost)
+
+
+def judge(case: Case) -> Judgement:
+    """The judgement of all members and candidates, in the order done, leaving, lost."""
+    members = case.round.pods
+    done = frozenset(p for p in members if is_done(case, p))
+    leaving = frozenset(p for p in members - done if is_leaving(case, p))
+    rest = members - done - leaving
+    pulses = silence_pulses(case, rest)
+    lost = {p: kind for p in sorted(rest) for kind in [loss(case, p, pulses)] if kind}
+    wanted = {w.index: w.generation for w in case.desired.wanted}
+    unwanted = frozenset(p for p in members if wanted.get(p.index, p.generation + 1) > p.generation)
+    stays = members - leaving - frozenset(lost)
+    return Judgement(
+        done=done,
+        leaving=leaving,
+        lost=lost,
+        failed=frozenset(p for p in rest if says(case, p, Word.FAILED)),
+        superfluous=unwanted & stays - done,
+        newcomers=newcomers(case, wanted, stays),
+        suspects=frozenset(p for p in rest if p not in lost and is_suspect(case, p, pulses)),
+    )
+
+
+# ---- members -------------------------------------------------------------------------------------
+
+
+def says(case: Case, pod: Pod, *words: Word) -> bool:
+    """Whether the pod's Lease says one of these words of the present n."""
+    lease = case.lease(pod)
+    return lease is not None and lease.state.word in words and lease.state.n == case.round.n
+
+
+def is_done(case: Case, pod: Pod) -> bool:
+    """Rule 7: it says `done n`, of this n only (F1)."""
+    if case.on("7-done-tagged"):
+        return says(case, pod, Word.DONE)
+    lease = case.lease(pod)
+    return lease is not None and lease.state.word is Word.DONE
+
+
+def is_leaving(case: Case, pod: Pod) -> bool:
+    """Rule 7: flagged. Judged before lost (V3)."""
+    lease = case.lease(pod)
+    if lease is None or not lease.state.leaving:
+        return False
+    return case.on("7-leaving-before-lost") or loss(case, pod, timing.SILENT_PULSES) is None
+
+
+def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
+    """Rule 7: why a member is lost, or None. Late and silent are confirmed by a GET (F13, V9)."""
+    lease = case.lease(pod)
+    if case.on("7-ended") and lease is not None and lease.ended:
+        return CauseKind.POD_ENDED
+    if case.on("7-absent-is-silent") or lease is not None:
+        suspicion = suspect(case, pod, pulses)
+    else:
+        return CauseKind.POD_SILENT
+    if suspicion and (is_confirmed(case, pod) or not case.on("7-confirm")):
+        return suspicion
+    return None
+
+
+def suspect(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
+    """Late or silent, not yet confirmed. The holder never suspects itself (DETAILS 26)."""
+    if pod == case.view.own:
+        return None
+    if case.on("7-late") and is_late(case, pod):
+        return CauseKind.POD_LATE
+    if case.on("7-silent") and is_silent(case, pod, pulses):
+        return CauseKind.POD_SILENT
+    return None
+
+
+def is_suspect(case: Case, pod: Pod, pulses: int) -> bool:
+    """Whether a GET shall settle if this member is lost."""
+    return suspect(case, pod, pulses) is not None and not is_confirmed(case, pod)
+
+
+def is_confirmed(case: Case, pod: Pod) -> bool:
+    """Whether a GET returned just what the view has, since it last changed."""
+    seen = case.view.seen.get(pod)
+    return seen is not None and seen.confirmed
+
+
+def is_late(case: Case, pod: Pod) -> bool:
+    """Rule 7: not `running n` by the start deadline (F7, F10)."""
+    deadline_s = timing.start_deadline_s(case.desired, case.round)
+    return case.now - case.round_at >= deadline_s and not says(case, pod, *_HAS_RUN)
+
+
+def is_silent(case: Case, pod: Pod, pulses: int) -> bool:
+    """Rule 7: its Lease is absent (V7) or unchanged over so many pulses, and as many T."""
+    seen = case.view.seen.get(pod)
+    if seen is None:
+        return False  # an absent member gets an entry when the initial set is there
+    quiet_s = timing.silence_s(case.desired.heartbeat_s, pulses)
+    return case.view.pulses - seen.changed_pulse >= pulses and case.now - seen.changed_at >= quiet_s
+
+
+def silence_pulses(case: Case, members: frozenset[Pod]) -> int:
+    """Rule 7: nine pulses instead of three if the silent members sit on several nodes (F6).
+
+    A member whose node was never seen counts as a node of its own.
+    """
+    quiet = [p for p in members if p != case.view.own and is_silent(case, p, timing.SILENT_PULSES)]
+    places = {case.view.seen[p].node or p for p in quiet}
+    several = len(places) > 1 and case.on("7-nine-pulses")
+    return timing.SILENT_PULSES_NODES if several else timing.SILENT_PULSES
+
+
+# ---- newcomers -----------------------------------------------------------------------------------
+
+Term = Callable[[Case, AgentLease, Mapping[int, int]], bool]
+
+
+def _is_wanted(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
+    """Its index is wanted, and no higher generation than its own."""
+    return wanted.get(lease.pod.index, lease.pod.generation + 1) <= lease.pod.generation
+
+
+def _says_ready(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
+    """It says `ready n` of this n: a stale Lease is nobody (F4, V10)."""
+    return lease.state.word is Word.READY and lease.state.n == case.round.n
+
+
+def _is_staying(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
+    return not lease.state.leaving
+
+
+def _is_not_ended(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
+    """The operator saw its pod end, or gave it up (V10)."""
+    return not lease.ended
+
+
+def _is_heard(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
+    """It is not silent: a dead agent's Lease may say `ready n` for ever (F4, V10)."""
+    return lease.pod == case.view.own or not is_silent(case, lease.pod, timing.SILENT_PULSES)
+
+
+NEWCOMER: tuple[tuple[str, Term], ...] = (
+    ("7-new-wanted", _is_wanted),
+    ("7-new-ready-n", _says_ready),
+    ("7-new-not-leaving", _is_staying),
+    ("7-new-not-ended", _is_not_ended),
+    ("7-new-not-silent", _is_heard),
+)
+
+
+def newcomers(case: Case, wanted: Mapping[int, int], stays: frozenset[Pod]) -> frozenset[Pod]:
+    """Rule 7: candidates, the newest of each index (V14), that no staying member has (V12)."""
+    terms = [term for name, term in NEWCOMER if case.on(name)]
+    leases = [s.lease for pod, s in case.view.seen.items() if s.lease and pod not in stays]
+    found = [lease.pod for lease in leases if all(term(case, lease, wanted) for term in terms)]
+    if case.on("7-new-index-free"):
+        held = {p.index for p in stays}
+        found = [p for p in found if p.index not in held]
+    if case.on("7-new-newest"):
+        found = list({p.index: p for p in sorted(found)}.values())
+    return frozenset(found)
+
+
+# ---- the view ------------------------------------------------------------------------------------
+
+
+def with_lease(view: View, lease: AgentLease, now: float, by_get: bool) -> View:
+    """The view after a Lease was seen: a change starts its silence anew; a GET confirms."""
+    old = view.seen.get(lease.pod)
+    if old is not None and old.lease is not None:
+        if old.lease.version == lease.version:
+            return _with(view, lease.pod, replace(old, confirmed=old.confirmed or by_get))
+        if not is_newer(lease.version, old.lease.version):
+            return view
+    seen = Seen(lease, now, view.pulses, view.order + 1, lease.state.node)
+    return _with(replace(view, order=view.order + 1), lease.pod, seen)
+
+
+def without_lease(view: View, pod: Pod, now: float, by_get: bool) -> View:
+    """The view after a Lease was deleted or not found: absent counts as silent from now on (V7)."""
+    old = view.seen.get(pod)
+    if old is not None and old.lease is None:
+        return _with(view, pod, replace(old, confirmed=old.confirmed or by_get))
+    node = old.node if old else ""
+    seen = Seen(None, now, view.pulses, view.order + 1, node)
+    return _with(replace(view, order=view.order + 1), pod, seen)
+
+
+def replaced(
+    view: View, leases: tuple[AgentLease, ...], members: frozenset[Pod], now: float
+) -> View:
+    """The view after an initial set: it replaces the old one, as no deletion is told in a gap (F3).
+
+    Who is unchanged stays as silent as it was; a member without a Lease gets an absent entry. All
+    that is new has one place in the order: none of it was said after another.
+    """
+    order = view.order + 1
+    found = {lease.pod: lease for lease in leases}
+    absent = {pod: None for pod in members - frozenset(found)}
+    seen = {
+        pod: _kept(view, pod, lease)
+        or Seen(lease, now, view.pulses, order, _node(view, pod, lease))
+        for pod, lease in {**found, **absent}.items()
+    }
+    return replace(view, seen=seen, order=order)
+
+
+def _kept(view: View, pod: Pod, lease: AgentLease | None) -> Seen | None:
+    old = view.seen.get(pod)
+    if old is None:
+        return None
+    versions = [x.version if x else "" for x in (old.lease, lease)]
+    return old if versions[0] == versions[1] else None
+
+
+def _node(view: View, pod: Pod, lease: AgentLease | None) -> str:
+    old = view.seen.get(pod)
+    return lease.state.node if lease else (old.node if old else "")
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether a resourceVersion is later: they are comparable decimal numbers (KEP-5504)."""
+    return int(version) > int(than)
+
+
+def _with(view: View, pod: Pod, seen: Seen) -> View:
+    return replace(view, seen={**view.seen, pod: seen})

@@ -1,0 +1,296 @@
+"""What an event tells: facts only, no rule is applied here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, Callable
+
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.judge import is_newer, replaced, with_lease, without_lease
+from elasticjob.wire.agent_state import Word
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.names import job_of, pod_of
+
+FOREVER = 1 << 30  # pulses
+
+
+def learn(me: s.Me, event: s.Event, now: float) -> s.Me:
+    """My knowledge after the event."""
+    return _LEARN[type(event)](me, event, now)
+
+
+# ---- the Round -----------------------------------------------------------------------------------
+
+
+def _round_seen(me: s.Me, event: s.RoundSeen, now: float) -> s.Me:
+    if event.lease.job_uid != me.who.job_uid:
+        return me
+    me = replace(me, heard_at=now, frozen=False)
+    me = _answered(me, event)
+    me = _pulse_returned(me, event, now)
+    if not _is_news(me, event):
+        return me
+    silent_holder = me.round.holder if me.round and me.silent else ""
+    me = _heard(me, event, now)
+    if me.round is None or event.lease.round.n != me.round.round.n:
+        me = replace(me, round_at=now, top=max(me.top, event.lease.round.n))
+    me = _looked(replace(me, round=event.lease), event)
+    me = _joining(me, event)
+    return _holding(me, silent_holder)
+
+
+def _is_news(me: s.Me, event: s.RoundSeen) -> bool:
+    """A consistent read is always news; a late delivery of an older version never is."""
+    if me.round is None or event.source is s.Source.READ:
+        return True
+    return is_newer(event.lease.version, me.round.version)
+
+
+def _answered(me: s.Me, event: s.RoundSeen) -> s.Me:
+    if event.source is s.Source.ANSWER:
+        return replace(me, casing=False)
+    if event.source is s.Source.PULSE and me.hold:
+        hold = replace(me.hold, pulsing=False, pulsed=event.lease.version, returned=False)
+        return replace(me, hold=hold)
+    return me
+
+
+def _pulse_returned(me: s.Me, event: s.RoundSeen, now: float) -> s.Me:
+    """Rule 6: the last pulse has come back in this stream."""
+    hold = me.hold
+    told = event.source in (s.Source.WATCH, s.Source.READ)
+    if hold is None or not told or hold.returned or is_newer(hold.pulsed, event.lease.version):
+        return me
+    view = replace(hold.view, pulses=hold.view.pulses + 1)
+    return replace(me, hold=replace(hold, returned=True, view=view, dirty=True))
+
+
+def _heard(me: s.Me, event: s.RoundSeen, now: float) -> s.Me:
+    """Rule 5: a pulse of the holder, or another holder."""
+    same = me.round is not None and me.round.holder == event.lease.holder
+    if same and event.lease.renewed == me.heard:
+        return me
+    return replace(me, heard=event.lease.renewed, quiet_since=now, missed=0, silent=False)
+
+
+def _looked(me: s.Me, event: s.RoundSeen) -> s.Me:
+    """Rule 5: the consistent read is there; the holder is silent if it shows no newer pulse."""
+    if me.doubted is None or event.source is not s.Source.READ:
+        return me
+    return replace(me, doubted=None, silent=event.lease.renewed == me.doubted, missed=0)
+
+
+def _joining(me: s.Me, event: s.RoundSeen) -> s.Me:
+    """Rule 2: the Round was read consistently, then comes the Lease, as `ready n`.
+
+    If the Round names this pod, an incarnation before me ran here (F2, V6): see what Lease it left.
+    """
+    if me.stage is not s.Stage.READING or event.source is not s.Source.READ:
+        return me
+    round_ = event.lease.round
+    named = round_.member(me.who.pod) is not None and "2-named-exits" not in me.without
+    stage = s.Stage.CHECKING if named else s.Stage.CREATING
+    return replace(me, stage=stage, asked=False, word=Word.READY, n=round_.n)
+
+
+def _holding(me: s.Me, silent_holder: str) -> s.Me:
+    """I am the holder, or not, as the newest version says."""
+    mine = me.round is not None and me.round.holder == me.who.name
+    if not mine:
+        return replace(me, hold=None) if me.hold else me
+    if me.hold is not None:
+        return replace(me, hold=replace(me.hold, dirty=True))
+    replaced_ = Pod(*pod_of(silent_holder)) if silent_holder else None
+    view = s.View(job=job_of(me.who.name), own=me.who.pod)
+    return replace(me, hold=s.Hold(view, replaced=replaced_), claim_at=None)
+
+
+def _round_gone(me: s.Me, event: s.RoundGone, now: float) -> s.Me:
+    return replace(me, frozen=True, hold=None, casing=False)
+
+
+def _cas_failed(me: s.Me, event: s.CasFailed, now: float) -> s.Me:
+    """After a conflict the watch brings the new version; the pause bounds what follows if not."""
+    return replace(me, casing=False, cas_at=now + timing.RETRY_S)
+
+
+def _pulse_failed(me: s.Me, event: s.PulseFailed, now: float) -> s.Me:
+    if me.hold is None:
+        return me
+    return replace(me, hold=replace(me.hold, pulsing=False, pulse_at=now + timing.RETRY_S))
+
+
+# ---- Leases --------------------------------------------------------------------------------------
+
+
+def _lease_seen(me: s.Me, event: s.LeaseSeen, now: float) -> s.Me:
+    lease = event.lease
+    if lease.job_uid != me.who.job_uid:
+        return me
+    me = replace(me, heard_at=now)
+    if lease.name == me.who.name:
+        me = _own_seen(me, lease, now)
+    return _in_view(me, lease, event.by_get, now)
+
+
+def _own_seen(me: s.Me, lease: AgentLease, now: float) -> s.Me:
+    """Rules 2, 3: with my nonce it is mine as it stands (V11); else, or ended, I must go."""
+    if (lease.nonce != me.who.nonce and "2-nonce" not in me.without) or (
+        lease.ended and "3-ended-exits" not in me.without
+    ):
+        why = "ended by the operator" if lease.ended else "of another incarnation"
+        return replace(me, exit=s.Exit(s.EXIT_SETUP, f"my Lease is {why}"), version=lease.version)
+    if me.stage is s.Stage.CHECKING:
+        me = replace(me, word=lease.state.word, n=lease.state.n)
+    if me.stage in (s.Stage.CREATING, s.Stage.CHECKING):
+        me = replace(me, stage=s.Stage.JOINED, asked=False, beat_at=now + _heartbeat_s(me))
+        return replace(me, version=lease.version, written=lease.state.to_json())
+    if not me.version or is_newer(lease.version, me.version):
+        return replace(me, version=lease.version, written=lease.state.to_json())
+    return me
+
+
+def _heartbeat_s(me: s.Me) -> float:
+    return me.round.desired.heartbeat_s if me.round else 0.0
+
+
+def _in_view(me: s.Me, lease: AgentLease, by_get: bool, now: float) -> s.Me:
+    hold = me.hold
+    if hold is None or not (hold.complete or by_get):
+        return me
+    before = hold.view.seen.get(lease.pod)
+    view = with_lease(hold.view, lease, now, by_get)
+    getting = hold.getting - {lease.pod} if by_get else hold.getting
+    matters = by_get or hold.waiting or before is None or _differs(before.lease, lease)
+    return replace(me, hold=replace(hold, view=view, getting=getting, dirty=hold.dirty or matters))
+
+
+def _differs(old: AgentLease | None, new: AgentLease) -> bool:
+    """Whether a renewal says anything that a decision could depend on."""
+    if old is None or old.ended != new.ended:
+        return True
+    a, b = old.state, new.state
+    return (a.word, a.n, a.leaving) != (b.word, b.n, b.leaving)
+
+
+def _lease_gone(me: s.Me, event: s.LeaseGone, now: float) -> s.Me:
+    me = replace(me, heard_at=now)
+    if event.name == me.who.name:
+        me = _own_gone(me)
+    hold = me.hold
+    if hold is None or not (hold.complete or event.by_get):
+        return me
+    pod = Pod(*pod_of(event.name))
+    view = without_lease(hold.view, pod, now, event.by_get)
+    getting = hold.getting - {pod} if event.by_get else hold.getting
+    return replace(me, hold=replace(hold, view=view, getting=getting, dirty=True))
+
+
+def _own_gone(me: s.Me) -> s.Me:
+    """Rule 2: named by the Round, but no Lease: exit (V13). Rule 3: gone later: create it again."""
+    if me.stage is s.Stage.CHECKING:
+        why = "the Round names this pod, but it has no Lease: another incarnation ran here"
+        return replace(me, exit=s.Exit(s.EXIT_SETUP, why))
+    if me.stage is s.Stage.JOINED:
+        return replace(me, stage=s.Stage.CREATING, asked=False, version="", written="")
+    return me
+
+
+def _get_failed(me: s.Me, event: s.GetFailed, now: float) -> s.Me:
+    if event.name == me.who.name:
+        return replace(me, asked=False, ask_at=now + timing.RETRY_S)
+    if me.hold is None:
+        return me
+    getting = me.hold.getting - {Pod(*pod_of(event.name))}
+    return replace(me, hold=replace(me.hold, getting=getting, dirty=True))
+
+
+def _view_complete(me: s.Me, event: s.ViewComplete, now: float) -> s.Me:
+    hold = me.hold
+    if hold is None or me.round is None:
+        return me
+    mine = tuple(lease for lease in event.leases if lease.job_uid == me.who.job_uid)
+    view = replaced(hold.view, mine, me.round.round.pods, now)
+    if hold.replaced and hold.replaced in view.seen and "6-replaced-is-silent" not in me.without:
+        view = _long_silent(view, hold.replaced)
+    hold = replace(hold, view=view, replaced=None)
+    hold = replace(hold, complete=True, opening=False, returned=True, dirty=True)
+    return replace(me, hold=hold, heard_at=now)
+
+
+def _long_silent(view: s.View, pod: Pod) -> s.View:
+    """Rule 6: the holder that I replaced counts as silent until its Lease changes."""
+    seen = replace(view.seen[pod], changed_at=-math.inf, changed_pulse=view.pulses - FOREVER)
+    return replace(view, seen={**view.seen, pod: seen})
+
+
+def _renewal_returned(me: s.Me, event: s.RenewalReturned, now: float) -> s.Me:
+    """The API server has my state; or the renewal failed, and is tried again within T."""
+    if event.lease is None:
+        return replace(me, writing="", beat_at=now + min(timing.RETRY_S, _heartbeat_s(me) / 2))
+    me = replace(me, written=me.writing, writing="", heard_at=now)
+    me = _own_seen(me, event.lease, now)
+    return replace(me, missed=me.missed + 1)
+
+
+# ---- workers, people, time -----------------------------------------------------------------------
+
+
+def _workers_started(me: s.Me, event: s.WorkersStarted, now: float) -> s.Me:
+    if me.run is None or me.run.n != event.n:
+        return me
+    me = replace(me, run=replace(me.run, started=True), word=Word.RUNNING, n=event.n)
+    return replace(me, start_ms=event.start_ms, stop_ms=event.stop_ms)
+
+
+def _worker_exited(me: s.Me, event: s.WorkerExited, now: float) -> s.Me:
+    run = me.run
+    if run is None or run.n != event.n or run.failure is not None or run.stop_by is not None:
+        return me
+    if event.failure is None:
+        return replace(me, run=replace(run, done=True), word=Word.DONE, n=run.n)
+    run = replace(run, failure=event.failure, failed_at=now)
+    return replace(me, run=run, cause=event.failure, fatal=event.failure if event.fatal else None)
+
+
+def _workers_reaped(me: s.Me, event: s.WorkersReaped, now: float) -> s.Me:
+    if me.run is None or me.run.n > event.n:
+        return me
+    return replace(me, run=replace(me.run, alive=False, stop_by=None))
+
+
+def _told_to_leave(me: s.Me, event: s.ToldToLeave, now: float) -> s.Me:
+    if me.leaving:
+        return me
+    wait_s = timing.leave_wait_s(me.round.desired) if me.round else 0.0
+    return replace(me, leaving=True, leave_by=now + wait_s)
+
+
+def _progressed(me: s.Me, event: s.Progressed, now: float) -> s.Me:
+    return replace(me, progress=event.progress)
+
+
+def _tick(me: s.Me, event: s.Tick, now: float) -> s.Me:
+    return replace(me, hold=replace(me.hold, dirty=True)) if me.hold else me
+
+
+_LEARN: dict[type, Callable[[s.Me, Any, float], s.Me]] = {
+    s.RoundSeen: _round_seen,
+    s.RoundGone: _round_gone,
+    s.CasFailed: _cas_failed,
+    s.PulseFailed: _pulse_failed,
+    s.LeaseSeen: _lease_seen,
+    s.LeaseGone: _lease_gone,
+    s.GetFailed: _get_failed,
+    s.ViewComplete: _view_complete,
+    s.RenewalReturned: _renewal_returned,
+    s.WorkersStarted: _workers_started,
+    s.WorkerExited: _worker_exited,
+    s.WorkersReaped: _workers_reaped,
+    s.ToldToLeave: _told_to_leave,
+    s.Progressed: _progressed,
+    s.Tick: _tick,
+}

@@ -1,0 +1,82 @@
+"""When an agent ends, and with which code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.rule import Step, named, nothing
+from elasticjob.rendezvous.run import is_alive
+from elasticjob.rendezvous.states import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_SETUP,
+    EXIT_TOLD,
+    Exit,
+    Me,
+    Stage,
+)
+from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.round import Phase, Round
+
+
+def settle(me: Me, now: float) -> Step:
+    """Decides to exit: the job is over, or I miss my own start deadline, or I have left."""
+    if me.exit or me.stage is Stage.EXITED:
+        return nothing(me)
+    if me.round is not None and me.round.round.phase.is_terminal:
+        return replace(me, exit=terminal_exit(me, me.round.round)), ()
+    if missed_start(me, now) and "3-own-deadline" not in me.without:
+        n = me.round.round.n if me.round else 0
+        return replace(me, exit=Exit(EXIT_SETUP, f"round {n} was not started in time")), ()
+    if me.leaving and (has_left(me) or out_of_time(me, now)):
+        return replace(me, exit=Exit(EXIT_TOLD, "told to leave")), ()
+    return nothing(me)
+
+
+def leave(me: Me, now: float) -> Step:
+    """Says Exit once nothing of mine is alive; an unkillable worker does not hold me for ever."""
+    if me.exit is None or me.stage is Stage.EXITED:
+        return nothing(me)
+    run = me.run
+    if run is not None and run.alive and (run.stop_by is None or now < run.stop_by):
+        return nothing(me)
+    return replace(me, stage=Stage.EXITED), (me.exit,)
+
+
+def terminal_exit(me: Me, round_: Round) -> Exit:
+    """The blamed agent ends with its worker's code, other members of a failed job with 1."""
+    if round_.phase is Phase.SUCCEEDED:
+        return Exit(EXIT_OK, "the job succeeded")
+    cause = round_.cause
+    if cause is not None and cause.pod == me.who.name:
+        code = 128 + cause.signal if cause.signal is not None else cause.code
+        return Exit(code or EXIT_FAILED, f"the job failed: {cause.message}")
+    if me.who.pod in round_.pods:
+        return Exit(EXIT_FAILED, "the job failed elsewhere")
+    return Exit(EXIT_OK, "the job failed, this pod was not a member")
+
+
+def missed_start(me: Me, now: float) -> bool:
+    """Rule 3: a member that could neither reap nor start by its own deadline (W11)."""
+    if me.round is None or not named(me) or me.leaving or me.stage is not Stage.JOINED:
+        return False
+    if me.run is not None and me.run.n == me.round.round.n and (me.run.started or me.run.failure):
+        return False
+    deadline_s = timing.start_deadline_s(me.round.desired, me.round.round)
+    return now - me.round_at >= deadline_s and not me.frozen
+
+
+def has_left(me: Me) -> bool:
+    """Everything is stopped, the flag is out, and the holder is cleared if it was me."""
+    if is_alive(me):
+        return False
+    if me.stage is not Stage.JOINED:
+        return True
+    flagged = bool(me.written) and AgentState.from_json(me.written).leaving
+    return flagged and me.hold is None
+
+
+def out_of_time(me: Me, now: float) -> bool:
+    """The API does not answer, and the pod's own grace ends soon."""
+    return me.round is not None and now >= me.leave_by + me.round.desired.stop_grace_s

@@ -1,0 +1,33 @@
+"""The form of a rule: what I know and the time in; what I know then and what I do, out."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from elasticjob.rendezvous.states import Action, Me, Stage
+from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.round import Phase
+
+Step = tuple[Me, tuple[Action, ...]]
+Rule = Callable[[Me, float], Step]
+
+
+def nothing(me: Me) -> Step:
+    """No action."""
+    return me, ()
+
+
+def steppable(me: Me) -> RoundLease | None:
+    """The Round, if I may write it: joined, not frozen, no write under way, not terminal."""
+    lease = me.round
+    if me.stage is not Stage.JOINED or me.frozen or me.casing or me.exit or lease is None:
+        return None
+    if lease.round.phase.is_terminal and "1-terminal" not in me.without:
+        return None
+    return lease
+
+
+def named(me: Me) -> bool:
+    """Whether I am a member of the newest round, and it is Active."""
+    round_ = me.round.round if me.round else None
+    return round_ is not None and round_.phase is Phase.ACTIVE and me.who.pod in round_.pods

@@ -1,0 +1,95 @@
+"""Rule 3: stop what is old, run the newest round once, say `ready n` when I stand outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.rule import Step, named, nothing
+from elasticjob.rendezvous.states import Me, Run, Stage, Start, Stop
+from elasticjob.wire.agent_state import Word
+from elasticjob.wire.cause import Cause, CauseKind
+
+
+def stop(me: Me, now: float) -> Step:
+    """End my workers when there is a reason to."""
+    run = me.run
+    if run is None or not run.alive or run.stop_by is not None or me.round is None:
+        return nothing(me)
+    grace_s = stop_reason(me, run, now)
+    if grace_s is None:
+        return nothing(me)
+    stop_by = now + grace_s + timing.START_ALLOWANCE_S
+    return replace(me, run=replace(run, stop_by=stop_by)), (Stop(run.n, grace_s),)
+
+
+def stop_reason(me: Me, run: Run, now: float) -> float | None:
+    """The grace of the first reason to end the workers of `run`, or None.
+
+    A newer round, as a leaver only one without me; a failure of one of them, or the dark; an exit
+    that waits; my time to leave.
+    """
+    assert me.round is not None
+    desired, round_ = me.round.desired, me.round.round
+    if run.failure is not None or me.exit is not None:
+        return desired.crash_grace_s
+    if round_.n > run.n and not (me.leaving and named(me)):
+        return timing.stop_grace_s(desired, round_)
+    if me.leaving and (now >= me.leave_by or not named(me)):
+        return desired.stop_grace_s
+    return None
+
+
+def start(me: Me, now: float) -> Step:
+    """Run round n once: the newest, Active, with me, not leaving, all that is older reaped."""
+    if not may_start(me) or me.round is None or now < start_at(me):
+        return nothing(me)
+    round_ = me.round.round
+    run = Run(round_.n, me.round_at)
+    return replace(me, run=run, last_run=round_.n, progress=None), (Start(round_),)
+
+
+def may_start(me: Me) -> bool:
+    """Every condition of rule 3 but the delay."""
+    if me.stage is not Stage.JOINED or me.frozen or me.exit or is_alive(me):
+        return False
+    if me.leaving and "3-not-leaving" not in me.without:
+        return False
+    return me.round is not None and named(me) and me.last_run < me.round.round.n
+
+
+def is_alive(me: Me) -> bool:
+    """Whether something of my workers may be left."""
+    return me.run is not None and me.run.alive
+
+
+def start_at(me: Me) -> float:
+    """When the newest round may start: after its delay."""
+    return me.round_at + (me.round.round.delay_ms / 1000 if me.round else 0.0)
+
+
+def stand_outside(me: Me, now: float) -> Step:
+    """A newer round in which I am not to run: reaped, I say `ready n`; a leaver does not (V15)."""
+    if me.stage is not Stage.JOINED or is_alive(me) or me.round is None:
+        return nothing(me)
+    if named(me) or me.round.round.phase.is_terminal:
+        return nothing(me)
+    if me.leaving and "3-leaver-keeps-word" not in me.without:
+        return nothing(me)
+    n = me.round.round.n
+    if (me.word, me.n) == (Word.READY, n):
+        return nothing(me)
+    spread_s = timing.herd_delay_s(len(me.round.desired.wanted), me.who.jitter)
+    return replace(me, word=Word.READY, n=n, beat_at=min(me.beat_at, now + spread_s)), ()
+
+
+def dark(me: Me, now: float) -> Step:
+    """The API was away for longer than the grace: my workers end, and I say so on return."""
+    run = me.run
+    if run is None or me.round is None or run.done or run.failure or not run.alive or me.frozen:
+        return nothing(me)
+    if now - me.heard_at < me.round.desired.api_grace_s:
+        return nothing(me)
+    away = f"the API server could not be reached for {me.round.desired.api_grace_s:g} s"
+    cause = Cause(CauseKind.API_DARK, me.who.name, me.who.node, message=away, n=run.n)
+    return replace(me, run=replace(run, failure=cause, failed_at=now), cause=cause), ()
