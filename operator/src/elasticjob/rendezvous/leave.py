@@ -21,14 +21,16 @@ from elasticjob.wire.round import Phase, Round
 
 
 def settle(me: Me, now: float) -> Step:
-    """Decides to exit: the job is over, or I miss my own start deadline, or I have left."""
+    """Decides to exit: the job is over, I can neither reap nor start (W11), or I have left."""
     if me.exit or me.stage is Stage.EXITED:
         return nothing(me)
     if me.round is not None and me.round.round.phase.is_terminal:
         return replace(me, exit=terminal_exit(me, me.round.round)), ()
-    if missed_start(me, now) and "3-own-deadline" not in me.without:
-        n = me.round.round.n if me.round else 0
-        return replace(me, exit=Exit(EXIT_SETUP, f"round {n} was not started in time")), ()
+    if "3-own-deadline" not in me.without:
+        if missed_start(me, now):
+            return replace(me, exit=Exit(EXIT_SETUP, "a round was not started in time")), ()
+        if missed_stop(me, now):
+            return replace(me, exit=Exit(EXIT_SETUP, "workers could not be ended")), ()
     if me.leaving and (has_left(me) or out_of_time(me, now)):
         return replace(me, exit=Exit(EXIT_TOLD, "told to leave")), ()
     return nothing(me)
@@ -38,8 +40,7 @@ def leave(me: Me, now: float) -> Step:
     """Says Exit once nothing of mine is alive; an unkillable worker does not hold me for ever."""
     if me.exit is None or me.stage is Stage.EXITED:
         return nothing(me)
-    run = me.run
-    if run is not None and run.alive and (run.stop_by is None or now < run.stop_by):
+    if is_alive(me) and not missed_stop(me, now):
         return nothing(me)
     return replace(me, stage=Stage.EXITED), (me.exit,)
 
@@ -65,6 +66,12 @@ def missed_start(me: Me, now: float) -> bool:
         return False
     deadline_s = timing.start_deadline_s(me.round.desired, me.round.round)
     return now - me.round_at >= deadline_s and not me.frozen
+
+
+def missed_stop(me: Me, now: float) -> bool:
+    """My workers were to be gone by now: an unkillable one would keep me outside for ever."""
+    run = me.run
+    return run is not None and run.alive and run.stop_by is not None and now >= run.stop_by
 
 
 def has_left(me: Me) -> bool:

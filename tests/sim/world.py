@@ -1,0 +1,455 @@
+"""A world for the shipped agent_step: API server, agents, workers and operator in virtual time.
+
+One seed decides every latency and every choice, so a failure is replayed by its number. Requests
+and deliveries take random times; a watch keeps its order; compare-and-swap is exact. Invariants
+(design, section 2) are checked at every write of the Round and at every start of workers.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from elasticjob.rendezvous import agent_step, born, next_wake
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.charges import spent
+from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.names import pod_name, pod_of
+from elasticjob.wire.round import Phase, Round
+
+EVICTION_S = 60.0  # when a cluster itself gives up a pod that nobody hears
+JOB, UID = "job", "uid-1"
+
+
+DO: dict[type, str] = {
+    s.ReadRound: "do_read_round",
+    s.ReopenStream: "do_reopen_stream",
+    s.CreateLease: "do_create_lease",
+    s.WriteState: "do_write_state",
+    s.GetLease: "do_get_lease",
+    s.CasRound: "do_cas_round",
+    s.Pulse: "do_pulse",
+    s.Start: "do_start",
+    s.Stop: "do_stop",
+    s.Exit: "do_exit",
+}
+
+
+class BrokenInvariantError(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass
+class Agent:
+    """One incarnation: its core, its streams, its workers."""
+
+    me: s.Me
+    alive: bool = True
+    told: bool = False  # its pod's end was seen by the operator
+    reads: bool = True  # its streams deliver
+    writes: bool = True  # its requests arrive
+    stuck: bool = False  # it can neither reap nor start workers
+    wide: bool = False
+    epoch: int = 0  # of its stream
+    at: float = 0.0  # when its stream delivers next at the earliest
+    running: int | None = None  # n of the workers that are alive
+    tick: float | None = None
+
+
+@dataclass
+class World:
+    """The whole system."""
+
+    seed: int
+    desired: Desired
+    latency_s: float = 0.05
+    work_s: float | None = None  # workers finish after so long; None: never
+    now: float = 0.0
+    version: int = 1
+    renewals: int = 0
+    round: RoundLease = field(init=False)
+    leases: dict[str, AgentLease] = field(default_factory=dict)
+    agents: dict[Pod, Agent] = field(default_factory=dict)
+    operator: bool = True
+    marked_at: dict[Pod, str] = field(default_factory=dict)
+    started: dict[tuple[int, int], Pod] = field(default_factory=dict)  # (n, index) -> pod
+    finished: set[tuple[int, Pod]] = field(default_factory=set)
+    history: list[Round] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    without: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.queue: list[tuple[float, int, Callable[[], None]]] = []
+        self.order = 0
+        self.round = RoundLease("1", "round-uid", UID, self.desired, Round())
+        self.history = [self.round.round]
+        for wanted in self.desired.wanted:
+            self.after(0.0, lambda w=wanted: self.make(Pod(w.index, w.generation)))
+        self.after(0.5, self.operate)
+
+    # ---- time --------------------------------------------------------------------------------
+
+    def after(self, delay_s: float, what: Callable[[], None]) -> None:
+        self.order += 1
+        heapq.heappush(self.queue, (self.now + delay_s, self.order, what))
+
+    def lag(self) -> float:
+        return self.rng.uniform(0.1, 1.0) * self.latency_s
+
+    def run(self, until: float) -> None:
+        """Everything that happens before `until`; raises BrokenInvariantError."""
+        while self.queue and self.queue[0][0] <= until:
+            at, _, what = heapq.heappop(self.queue)
+            self.now = max(self.now, at)
+            what()
+        self.now = until
+
+    def say(self, text: str) -> None:
+        self.log.append(f"{self.now:8.3f} {text}")
+
+    # ---- agents ------------------------------------------------------------------------------
+
+    def make(self, pod: Pod) -> None:
+        """A pod is made and its agent starts."""
+        name = pod_name(JOB, pod.index, pod.generation)
+        who = s.Identity(
+            pod, name, f"nonce-{name}", UID, node=f"node-{pod.index % 3}",
+            address=f"10.0.{pod.generation}.{pod.index}", jitter=self.rng.random(),
+        )  # fmt: skip
+        self.say(f"{name} born")
+        agent = Agent(born(who, self.now, self.without))
+        self.agents[pod] = agent
+        self.feed(agent, s.Tick())
+
+    def feed(self, agent: Agent, event: s.Event) -> None:
+        if not agent.alive:
+            return
+        agent.me, actions = agent_step(agent.me, event, self.now)
+        for action in actions:
+            self.perform(agent, action)
+        self.schedule_tick(agent)
+
+    def schedule_tick(self, agent: Agent) -> None:
+        at = next_wake(agent.me, self.now)
+        if at is None or (agent.tick is not None and self.now < agent.tick <= at):
+            return
+        agent.tick = at
+
+        def tick() -> None:
+            if agent.tick == at:
+                agent.tick = None
+                self.feed(agent, s.Tick())
+
+        self.after(at - self.now, tick)
+
+    def perform(self, agent: Agent, action: s.Action) -> None:
+        handler: Callable[[Agent, Any], None] = getattr(self, DO[type(action)])
+        handler(agent, action)
+
+    def request(self, agent: Agent, call: Callable[[], s.Event], failed: s.Event) -> None:
+        """A request arrives after a lag, its answer after another; or nothing does."""
+
+        def arrive() -> None:
+            if not agent.alive:
+                return
+            if not agent.writes:
+                self.after(2.0, lambda: self.feed(agent, failed))
+                return
+            answer = call()
+            self.after(self.lag(), lambda: self.feed(agent, answer))
+
+        self.after(self.lag(), arrive)
+
+    def do_read_round(self, agent: Agent, action: s.ReadRound) -> None:
+        self.open(agent, wide=False)
+
+    def do_reopen_stream(self, agent: Agent, action: s.ReopenStream) -> None:
+        agent.reads = True  # a fresh connection
+        self.open(agent, action.wide)
+
+    def open(self, agent: Agent, wide: bool) -> None:
+        agent.epoch += 1
+        epoch = agent.epoch
+
+        def arrive() -> None:
+            if not agent.alive or epoch != agent.epoch:
+                return
+            if not agent.writes:
+                self.after(1.0, arrive)
+                return
+            agent.wide = wide
+            agent.at = self.now
+            self.deliver(agent, s.RoundSeen(self.round, s.Source.READ))
+            if wide:
+                self.deliver(agent, s.ViewComplete(tuple(self.leases.values())))
+
+        self.after(self.lag(), arrive)
+
+    def deliver(self, agent: Agent, event: s.Event) -> None:
+        """In order, after a lag, while the stream is the same."""
+        epoch = agent.epoch
+        agent.at = max(agent.at, self.now + self.lag()) + 1e-6
+
+        def arrive() -> None:
+            if agent.epoch == epoch and agent.reads:
+                self.feed(agent, event)
+
+        self.after(agent.at - self.now, arrive)
+
+    def do_create_lease(self, agent: Agent, action: s.CreateLease) -> None:
+        who = agent.me.who
+
+        def call() -> s.Event:
+            if who.name not in self.leases:
+                state = AgentState.from_json(action.state)
+                self.put_lease(
+                    AgentLease(who.name, who.pod, "", who.name, UID, who.nonce, "", state)
+                )
+            return s.LeaseSeen(self.leases[who.name])
+
+        self.request(agent, call, s.GetFailed(who.name))
+
+    def do_write_state(self, agent: Agent, action: s.WriteState) -> None:
+        name = agent.me.who.name
+
+        def call() -> s.Event:
+            lease = self.leases.get(name)
+            if lease is None:
+                self.after(self.lag(), lambda: self.feed(agent, s.LeaseGone(name)))
+                return s.RenewalReturned(None)
+            if lease.version != action.version:
+                seen = lease
+                self.after(self.lag(), lambda: self.feed(agent, s.LeaseSeen(seen, by_get=True)))
+                return s.RenewalReturned(None)
+            self.put_lease(replace(lease, state=AgentState.from_json(action.state)))
+            return s.RenewalReturned(self.leases[name])
+
+        self.request(agent, call, s.RenewalReturned(None))
+
+    def do_get_lease(self, agent: Agent, action: s.GetLease) -> None:
+        def call() -> s.Event:
+            lease = self.leases.get(action.name)
+            return s.LeaseSeen(lease, True) if lease else s.LeaseGone(action.name, True)
+
+        self.request(agent, call, s.GetFailed(action.name))
+
+    def do_cas_round(self, agent: Agent, action: s.CasRound) -> None:
+        def call() -> s.Event:
+            if self.round.version != action.version:
+                return s.CasFailed(conflict=True)
+            self.put_round(action.round, action.holder, agent.me.who.name)
+            return s.RoundSeen(self.round, s.Source.ANSWER)
+
+        self.request(agent, call, s.CasFailed(conflict=False))
+
+    def do_pulse(self, agent: Agent, action: s.Pulse) -> None:
+        def call() -> s.Event:
+            if self.round.version != action.version:
+                return s.PulseFailed(conflict=True)
+            self.renewals += 1
+            lease = replace(self.round, renewed=str(self.renewals), report=action.report)
+            self.set_round(lease)
+            return s.RoundSeen(self.round, s.Source.PULSE)
+
+        self.request(agent, call, s.PulseFailed(conflict=False))
+
+    def do_start(self, agent: Agent, action: s.Start) -> None:
+        if agent.stuck:
+            return
+        n, pod = action.round.n, agent.me.who.pod
+        if agent.running is not None:
+            raise BrokenInvariantError(f"I2 {pod} starts {n} while {agent.running} is alive")
+        other = self.started.get((n, pod.index))
+        if other is not None:
+            raise BrokenInvariantError(f"I2 round {n}, index {pod.index}: {other} and {pod}")
+        if agent.me.leaving:
+            raise BrokenInvariantError(f"I3 {pod} starts {n} while leaving")
+        self.started[n, pod.index] = pod
+        agent.running = n
+        self.say(f"{agent.me.who.name} starts {n}")
+
+        def exec_done() -> None:
+            if agent.running == n:
+                self.feed(agent, s.WorkersStarted(n, 10))
+                if self.work_s is not None:
+                    self.after(self.work_s, lambda: self.finish(agent, n))
+
+        self.after(self.lag(), exec_done)
+
+    def do_stop(self, agent: Agent, action: s.Stop) -> None:
+        if agent.stuck:
+            return
+
+        def reaped() -> None:
+            if not agent.alive:
+                return
+            agent.running = None
+            self.feed(agent, s.WorkersReaped(action.n))
+
+        self.after(self.lag() * 2, reaped)
+
+    def do_exit(self, agent: Agent, action: s.Exit) -> None:
+        self.say(f"{agent.me.who.name} exits {action.code}: {action.reason}")
+        self.end(agent, told=True)
+
+    # ---- workers -----------------------------------------------------------------------------
+
+    def finish(self, agent: Agent, n: int) -> None:
+        """All workers of one agent end with 0: only in a round that everybody has started."""
+        if not agent.alive or agent.running != n:
+            return
+        members = next(r for r in reversed(self.history) if r.n == n).pods
+        if not all((n, p.index) in self.started for p in members):
+            self.after(0.5, lambda: self.finish(agent, n))
+            return
+        self.finished.add((n, agent.me.who.pod))
+        agent.running = None
+        self.feed(agent, s.WorkerExited(n))
+
+    def fail(self, agent: Agent, fatal: bool = False) -> None:
+        """A worker fails."""
+        n = agent.running
+        if n is None or not agent.alive:
+            return
+        self.say(f"{agent.me.who.name} worker of {n} fails")
+        after_ms = int((self.now - agent.me.round_at) * 1000)
+        cause = Cause(
+            CauseKind.WORKER_FAILED, agent.me.who.name, code=1, n=n, after_ms=max(0, after_ms)
+        )
+        self.feed(agent, s.WorkerExited(n, cause, fatal))
+
+    def end(self, agent: Agent, told: bool) -> None:
+        """The pod ends; the operator sees it, or not."""
+        agent.alive, agent.told, agent.running = False, told, None
+        if not told:
+            self.after(EVICTION_S, lambda: setattr(agent, "told", True))
+
+    # ---- the API server ----------------------------------------------------------------------
+
+    def put_lease(self, lease: AgentLease) -> None:
+        self.version += 1
+        self.renewals += 1
+        lease = replace(lease, version=str(self.version), renewed=str(self.renewals))
+        self.leases[lease.name] = lease
+        for agent in self.agents.values():
+            if agent.wide:
+                self.deliver(agent, s.LeaseSeen(lease))
+
+    def drop_lease(self, name: str) -> None:
+        if self.leases.pop(name, None) is None:
+            return
+        for agent in self.agents.values():
+            if agent.wide:
+                self.deliver(agent, s.LeaseGone(name))
+
+    def put_round(self, next_: Round | None, holder: str | None, who: str) -> None:
+        lease = self.round
+        if next_ is not None:
+            self.check_round(lease.round, next_)
+            self.history.append(next_)
+            members = ",".join(f"{p.index}@{p.generation}" for p in sorted(next_.pods))
+            charged = sorted(next_.charged.numbers)
+            self.say(f"{who}: round {next_.n} {next_.phase.value} [{members}] charged {charged}")
+            lease = replace(lease, round=next_)
+        if holder is not None:
+            self.renewals += 1
+            self.say(f"{who}: holder {holder or 'none'}")
+            lease = replace(lease, holder=holder, renewed=str(self.renewals))
+        self.set_round(lease)
+
+    def set_round(self, lease: RoundLease) -> None:
+        self.version += 1
+        self.round = replace(lease, version=str(self.version))
+        for agent in self.agents.values():
+            self.deliver(agent, s.RoundSeen(self.round, s.Source.WATCH))
+
+    def want(self, desired: Desired) -> None:
+        """The operator changes `desired`."""
+        self.desired = desired
+        self.set_round(replace(self.round, desired=desired))
+
+    def check_round(self, old: Round, new: Round) -> None:
+        if old.phase.is_terminal:
+            raise BrokenInvariantError("I6 the job changes after its end")
+        if new.n <= old.n:
+            raise BrokenInvariantError(f"I1 {new.n} after {old.n}")
+        if len({p.index for p in new.pods}) != len(new.pods):
+            raise BrokenInvariantError("I2 two pods of one index in a round")
+        if new.phase is Phase.SUCCEEDED and any((old.n, p) not in self.finished for p in old.pods):
+            raise BrokenInvariantError("I6 Succeeded, but a member never finished")
+        if new.phase is Phase.ACTIVE and len(new.members) < self.round.desired.min_members:
+            raise BrokenInvariantError("rule 8: Active below min")
+
+    # ---- the operator ------------------------------------------------------------------------
+
+    def operate(self) -> None:
+        """Rule 9, every half second: mark, clear, make the next generation, delete."""
+        self.after(0.5, self.operate)
+        if not self.operator or self.round.round.phase.is_terminal:
+            return
+        for pod, agent in list(self.agents.items()):
+            if agent.told or self.was_dropped(pod, agent):
+                self.bury(pod, agent)
+        for wanted in self.desired.wanted:
+            newest = max((p for p in self.agents if p.index == wanted.index), default=None)
+            if newest is None:
+                self.make(wanted)
+            elif newest in self.marked_at and newest.generation >= wanted.generation:
+                self.make(Pod(newest.index, newest.generation + 1))
+
+    def was_dropped(self, pod: Pod, agent: Agent) -> bool:
+        """A silent pod that a round has run with, and runs without now: it is given up."""
+        dropped = pod not in self.round.round.pods and any(pod in r.pods for r in self.history)
+        return not agent.alive and dropped
+
+    def bury(self, pod: Pod, agent: Agent) -> None:
+        name = agent.me.who.name
+        if pod not in self.marked_at:
+            lease = self.leases.get(name)
+            if lease is None:
+                state = AgentState(s.Word.READY, self.round.round.n)
+                lease = AgentLease(name, pod, "", name, UID, "", "", state)
+            self.put_lease(replace(lease, ended=True))
+            self.marked_at[pod] = str(self.round.round.n)
+            if self.round.holder == name:
+                self.put_round(None, "", "operator")
+        elif (
+            name in self.leases
+            and pod not in self.round.round.pods
+            and self.marked_at[pod] != str(self.round.round.n)
+        ):
+            self.drop_lease(name)
+
+    # ---- questions ---------------------------------------------------------------------------
+
+    def live(self) -> set[Pod]:
+        """Agents that are alive, wanted and not leaving."""
+        return {
+            p for p, a in self.agents.items()
+            if a.alive and not a.me.leaving and self.desired.wants(p)
+        }  # fmt: skip
+
+    def at_rest(self) -> bool:
+        """I5: a round of exactly the live wanted agents is Active and run, or the job is over."""
+        round_ = self.round.round
+        if round_.phase.is_terminal:
+            return True
+        live = self.live()
+        if len(live) < max(1, self.desired.min_members):
+            return round_.phase is Phase.FORMING
+        running = {p for p, a in self.agents.items() if a.running == round_.n}
+        return round_.phase is Phase.ACTIVE and set(round_.pods) == live == running
+
+    def spent(self) -> int:
+        return spent(self.round.round, self.desired)
+
+    def holder(self) -> Agent | None:
+        return self.agents.get(Pod(*pod_of(self.round.holder))) if self.round.holder else None
