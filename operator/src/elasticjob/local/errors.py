@@ -108,6 +108,15 @@ def forbidden_creation(resource: Resource, name: str, namespace: str) -> ApiErro
     )
 
 
+def unsupported_media_type(accepted: Iterable[str]) -> ApiError:
+    """415: a body or a patch of a kind that is not served."""
+    kinds = ", ".join(kind for kind in accepted if kind)
+    message = (
+        f"the body of the request was in an unknown format - accepted media types include: {kinds}"
+    )
+    return ApiError(415, "UnsupportedMediaType", message)
+
+
 def expired(message: str) -> ApiError:
     """410: the history that was asked for is no longer kept."""
     return ApiError(410, "Expired", message)

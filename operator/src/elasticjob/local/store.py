@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from elasticjob.local import lifecycle
 from elasticjob.local.builtins import NAMESPACES
+from elasticjob.local.encoding import event_line
 from elasticjob.local.errors import (
     ApiError,
     already_exists,
@@ -51,6 +53,11 @@ class Event:
     type: str
     object: Object
     old: Object | None
+
+    @cached_property
+    def line(self) -> bytes:
+        """The event as a watch sends it: encoded once, however many watch."""
+        return event_line(self.type, self.object)
 
 
 Events = list[Event]

@@ -1,0 +1,68 @@
+"""Request bodies: objects, patches and options, decoded and judged before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from elasticjob.local.call import Call
+from elasticjob.local.errors import ApiError, bad_request, invalid, unsupported_media_type
+from elasticjob.local.patches import PATCHES, strategic
+from elasticjob.local.query import number
+from elasticjob.local.resource import Object, Resource
+from elasticjob.local.typed import decode
+
+POLICIES = ("Background", "Foreground", "Orphan")
+DELETE_OPTIONS = Resource("meta.k8s.io", "v1", "deleteoptions", "DeleteOptions")
+NO_KIND = Resource("", "", "", "")
+
+
+def decoded(resource: Resource, call: Call, body: Any) -> tuple[Object, list[str]]:
+    """The body as an object, and warnings for what was dropped; strict clients get a refusal."""
+    found = decode(resource, body)
+    unknown = [f'unknown field "{path}"' for path in found.unknown]
+    level = call.query.get("fieldValidation") or "Warn"
+    if level not in ("Ignore", "Warn", "Strict"):
+        raise bad_request(
+            f'fieldValidation: Unsupported value: "{level}": '
+            'supported values: "Ignore", "Strict", "Warn"'
+        )
+    if unknown and level == "Strict":
+        raise bad_request(f"strict decoding error: {', '.join(unknown)}")
+    return found.object, unknown if level == "Warn" else []
+
+
+def patched(resource: Resource, call: Call, body: Any) -> tuple[Object, list[str]]:
+    """As `decoded`, but a patch whose result does not decode is 422, where a body is 400."""
+    try:
+        return decoded(resource, call, body)
+    except ApiError as error:
+        message = f"Invalid value: {error.message}"
+        raise invalid(NO_KIND, "", [("patch", message)]) from None
+
+
+def patch_of(resource: Resource, call: Call) -> Callable[[Object, Any], Any]:
+    """The kind of patch that the Content-Type names, or 415."""
+    apply = PATCHES.get(call.content_type.partition(";")[0].strip())
+    if apply is None or (apply is strategic and resource.custom):
+        raise unsupported_media_type(PATCHES)
+    return apply
+
+
+def delete_options(call: Call) -> Object:
+    """DeleteOptions from body and query."""
+    options = dict(call.decoded() or {})
+    if "propagationPolicy" in call.query:
+        options["propagationPolicy"] = call.query["propagationPolicy"]
+    if "gracePeriodSeconds" in call.query:
+        options["gracePeriodSeconds"] = number(call.query, "gracePeriodSeconds")
+    if "orphanDependents" in call.query:
+        options["orphanDependents"] = call.query["orphanDependents"] == "true"
+    if call.dry_run:
+        options["dryRun"] = ["All"]
+    policy = options.get("propagationPolicy")
+    if policy is not None and policy not in POLICIES:
+        supported = ", ".join(f'"{known}"' for known in POLICIES)
+        message = f'Unsupported value: "{policy}": supported values: {supported}'
+        raise invalid(DELETE_OPTIONS, "", [("propagationPolicy", message)])
+    return options

@@ -1,0 +1,255 @@
+"""Watches: from a version or from the present state, live, with bookmarks, bounded.
+
+An event is encoded once, however many watch it. A watcher by name is filed under that name, so that
+a thousand agents, each with its own watch, cost nothing to each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+from elasticjob.local import selectors
+from elasticjob.local.encoding import event_line
+from elasticjob.local.errors import ApiError, Violation, expired, invalid
+from elasticjob.local.query import number, truth
+from elasticjob.local.resource import Key, Object, Resource
+from elasticjob.local.store import Event, Store
+
+BOOKMARK_EVERY_S = 60
+SLOW_WATCHER = 8192
+"""Undelivered events after which a watcher is cut: its client has stopped reading."""
+LIST_OPTIONS = Resource("meta.k8s.io", "v1", "listoptions", "ListOptions")
+INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
+
+Render = Callable[[str, Object], bytes]
+"""(type, object) to the line of an event, for a client that wants another form than the object."""
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What a client asks of a watch."""
+
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+    version: int | None = None
+    """Send what is after this version; None: the present state first, as ADDED events."""
+    initial_events: bool = False
+    """Announce the end of the present state by a bookmark."""
+    bookmarks: bool = False
+    timeout_s: float | None = None
+
+    @classmethod
+    def parse(cls, namespace: str, query: Mapping[str, str], *, watch_list: bool) -> WatchOptions:
+        """From a query; 422 in a real server's words for what does not go together."""
+        faults = _faults(query, watch_list)
+        if faults:
+            raise invalid(LIST_OPTIONS, "", faults)
+        version = number(query, "resourceVersion")
+        initial_events = truth(query.get("sendInitialEvents"))
+        return cls(
+            namespace=namespace,
+            label_selector=query.get("labelSelector", ""),
+            field_selector=query.get("fieldSelector", ""),
+            version=None if initial_events or not version else version,
+            initial_events=initial_events,
+            bookmarks=truth(query.get("allowWatchBookmarks")),
+            timeout_s=number(query, "timeoutSeconds") or None,
+        )
+
+
+class Watches:
+    """All watches of the server, fed by the store."""
+
+    def __init__(self, store: Store, rng: random.Random | None = None) -> None:
+        self.store = store
+        self.rng = rng or random.Random()
+        self._broad: dict[Key, set[Watch]] = {}
+        self._named: dict[tuple[Key, str], set[Watch]] = {}
+        store.listeners.append(self._on_event)
+
+    def __len__(self) -> int:
+        return sum(len(group) for group in [*self._broad.values(), *self._named.values()])
+
+    def add(self, watch: Watch) -> None:
+        """Feed a watch from now on."""
+        self._group(watch).add(watch)
+
+    def remove(self, watch: Watch) -> None:
+        """Feed it no longer."""
+        self._group(watch).discard(watch)
+        if watch.name is not None and not self._group(watch):
+            del self._named[watch.resource.key, watch.name]
+
+    def _group(self, watch: Watch) -> set[Watch]:
+        if watch.name is None:
+            return self._broad.setdefault(watch.resource.key, set())
+        return self._named.setdefault((watch.resource.key, watch.name), set())
+
+    def _on_event(self, resource: Resource, event: Event) -> None:
+        name = event.object["metadata"]["name"]
+        for group in (self._broad.get(resource.key), self._named.get((resource.key, name))):
+            for watch in group or ():
+                watch.push(event)
+
+
+class Watch:
+    """One client's watch: a context manager while it is fed, `lines` for what it sends."""
+
+    def __init__(
+        self,
+        watches: Watches,
+        resource: Resource,
+        options: WatchOptions,
+        render: Render | None = None,
+    ) -> None:
+        self.resource = resource
+        self.name = selectors.exact_name(options.field_selector)
+        self._watches = watches
+        self._store = watches.store
+        self._options = options
+        self._render = render
+        self._labels = selectors.labels(options.label_selector)
+        self._fields = selectors.fields(options.field_selector, resource)
+        self._queue: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._last_words: bytes | None = None
+
+    def __enter__(self) -> AsyncIterator[bytes]:
+        first = self._first()
+        self._watches.add(self)
+        return self._lines(first)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watches.remove(self)
+
+    def push(self, event: Event) -> None:
+        """Queue an event as this watch sees it: objects enter and leave a selector's view."""
+        line = self._seen(event)
+        if line is None:
+            return
+        if len(self._queue) < SLOW_WATCHER:
+            self._queue.append(line)
+        else:
+            self._end(expired("too old resource version: the watcher was too slow"))
+        self._wake.set()
+
+    def _end(self, error: ApiError) -> None:
+        self._last_words = event_line("ERROR", error.status())
+
+    def _seen(self, event: Event) -> bytes | None:
+        is_in = event.type != "DELETED" and self._match(event.object)
+        was_in = event.old is not None and self._match(event.old)
+        if is_in:
+            if was_in or event.type == "ADDED":
+                return self._line(event)
+            return self._encode("ADDED", event.object)
+        if not was_in:
+            return None
+        if event.type == "DELETED":
+            return self._line(event)
+        return self._encode("DELETED", _at_version(event))
+
+    def _match(self, obj: Object) -> bool:
+        namespace = self._options.namespace
+        if namespace and obj["metadata"].get("namespace") != namespace:
+            return False
+        return self._fields(obj) and self._labels(obj)
+
+    def _first(self) -> list[bytes]:
+        """What is sent before anything new happens; a version that is too old is told in-stream."""
+        options, store = self._options, self._store
+        if options.version is None:
+            found = store.list(self.resource, options.namespace, self._match)
+            lines = [self._encode("ADDED", obj) for obj in found]
+            if options.initial_events and options.bookmarks:
+                lines.append(self._bookmark(INITIAL_EVENTS_END))
+            return lines
+        try:
+            missed = store.since(self.resource, options.version)
+        except ApiError as error:
+            self._end(error)
+            return []
+        return [line for line in map(self._seen, missed) if line is not None]
+
+    async def _lines(self, first: list[bytes]) -> AsyncIterator[bytes]:
+        """The stream, in chunks of whole lines."""
+        yield b"".join(first)
+        loop = asyncio.get_running_loop()
+        timeout_s = self._options.timeout_s or self._watches.rng.uniform(1800, 3600)
+        end = loop.time() + timeout_s
+        beat = loop.time() + BOOKMARK_EVERY_S
+        while self._last_words is None:
+            if self._queue:
+                yield self._taken()
+            elif loop.time() < min(end, beat):
+                await self._woken(min(end, beat))
+            else:
+                if self._options.bookmarks:
+                    yield self._bookmark()
+                if loop.time() >= end:
+                    return
+                beat = loop.time() + BOOKMARK_EVERY_S
+        yield self._last_words
+
+    def _taken(self) -> bytes:
+        chunk = b"".join(self._queue)
+        self._queue.clear()
+        return chunk
+
+    async def _woken(self, until: float) -> None:
+        self._wake.clear()
+        timer = asyncio.get_running_loop().call_at(until, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+    def _line(self, event: Event) -> bytes:
+        return event.line if self._render is None else self._render(event.type, event.object)
+
+    def _encode(self, kind: str, obj: Object) -> bytes:
+        return (self._render or event_line)(kind, obj)
+
+    def _bookmark(self, annotations: Mapping[str, str] | None = None) -> bytes:
+        meta: Object = {"resourceVersion": str(self._store.version), "creationTimestamp": None}
+        if annotations:
+            meta["annotations"] = dict(annotations)
+        resource = self.resource
+        obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
+        return event_line("BOOKMARK", obj)
+
+
+def _at_version(event: Event) -> Object:
+    """The old object with the version of the change that took it out of view."""
+    old = event.old or event.object
+    return {**old, "metadata": {**old["metadata"], "resourceVersion": str(event.version)}}
+
+
+def _faults(query: Mapping[str, str], watch_list: bool) -> list[Violation]:
+    initial, match = query.get("sendInitialEvents"), query.get("resourceVersionMatch", "")
+    faults = []
+    if initial is not None:
+        if match != "NotOlderThan":
+            wish = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            faults.append(("resourceVersionMatch", f"Forbidden: {wish}"))
+        if not watch_list:
+            wish = (
+                "sendInitialEvents is forbidden for watch "
+                "unless the WatchList feature gate is enabled"
+            )
+            faults.append(("sendInitialEvents", f"Forbidden: {wish}"))
+    elif match:
+        wish = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        faults.append(("resourceVersionMatch", f"Forbidden: {wish}"))
+    return faults
