@@ -30,6 +30,27 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
 	@$(RUN) pytest -q -m "not process and not e2e" tests
 
+.PHONY: test
+test: setup ## everything, end to end on the local mode: no cluster needed; up to 6 minutes
+	@echo "== fast half: format, lint, types, imports, generated files, unit tests"
+	@$(MAKE) --no-print-directory check
+	@echo "== the agent on every interpreter found"
+	@$(MAKE) --no-print-directory interpreters
+	@echo "== an interpreter with torch"
+	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
+	  echo "== simulation, processes, end to end" && \
+	  SIM_SEEDS=40 $(RUN) pytest --durations=10 -m "process or e2e or sim" tests
+
+.PHONY: demo
+demo: setup ## four pods train a model, lose a worker and a pod, and finish
+	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
+	  $(RUN) python dev/demo.py
+
+.PHONY: bench
+bench: setup ## the figures of the README, on the local mode, torchrun beside them
+	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
+	  $(RUN) python bench/run.py
+
 .PHONY: format
 format: setup ## format and fix what can be fixed by a tool
 	@$(RUN) ruff format --quiet .

@@ -14,6 +14,7 @@ from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase
 
+pytestmark = pytest.mark.sim
 SEEDS = int(os.environ.get("SIM_SEEDS", "9"))
 FAULTS = (
     "worker", "fatal", "die", "die-silently", "cut", "mute", "dark", "stuck", "leave",
