@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Any
 
 from elasticjob.wire.cause import Cause
-from elasticjob.wire.codec import WireError, dump, load, number, text
-from elasticjob.wire.member import DEFAULT_ROLE
+from elasticjob.wire.codec import WireError, dump, flag, load, number, shown, text
+from elasticjob.wire.member import DEFAULT_ROLE, is_role
 from elasticjob.wire.report import Progress
 from elasticjob.wire.round import DEFAULT_PORT_BASE
 
@@ -72,13 +72,13 @@ class AgentState:
         return cls(
             word=_word(text(record, "state", what)),
             n=number(record, "n", what),
-            leaving=record.get("leaving") is True,
+            leaving=flag(record, "leaving", what),
             pod_uid=text(record, "podUid", what),
             node=text(record, "node", what),
             address=text(record, "address", what),
             port_base=number(record, "portBase", what, DEFAULT_PORT_BASE),
             workers=number(record, "workers", what, 1),
-            role=text(record, "role", what, DEFAULT_ROLE) or DEFAULT_ROLE,
+            role=_role(text(record, "role", what) or DEFAULT_ROLE),
             cause=Cause.from_fields(record.get("cause"), what),
             start_ms=_optional(record, "startMs", what),
             stop_ms=_optional(record, "stopMs", what),
@@ -92,7 +92,15 @@ def _word(value: str) -> Word:
     try:
         return Word(value)
     except ValueError:
-        raise WireError(f"agent.state is {value!r}, which this release does not know") from None
+        raise WireError(
+            f"agent.state is {shown(value)}, which this release does not know"
+        ) from None
+
+
+def _role(value: str) -> str:
+    if not is_role(value):
+        raise WireError(f"agent.role is {shown(value)}, not a plain word")
+    return value
 
 
 def _optional(record: dict[str, Any], key: str, what: str) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from elasticjob.wire.codec import WireError, number, text
+from elasticjob.wire.codec import WireError, fields_of, number, text
 
 MESSAGE_BYTES = 256
 
@@ -68,10 +68,10 @@ class Cause:
         """The inverse; None where the record has none. Raises WireError."""
         if fields is None:
             return None
-        if not isinstance(fields, dict):
-            raise WireError(f"{what}.cause is {fields!r}, not an object")
+        what = f"{what}.cause"
+        fields = fields_of(fields, what)
         return cls(
-            kind=_kind(fields.get("kind"), what),
+            kind=_kind(text(fields, "kind", what), what),
             pod=text(fields, "pod", what),
             node=text(fields, "node", what),
             rank=number(fields, "rank", what) if "rank" in fields else -1,
@@ -84,15 +84,18 @@ class Cause:
 
 
 def clip(message: str) -> str:
-    """At most MESSAGE_BYTES of UTF-8; the end is kept, where a traceback has its error."""
-    raw = message.encode("utf-8")
+    """At most MESSAGE_BYTES of UTF-8; the end is kept, where a traceback has its error.
+
+    A lone surrogate, as JSON can have it, is no character that UTF-8 can write: it becomes `?`.
+    """
+    raw = message.encode("utf-8", "replace")
     if len(raw) <= MESSAGE_BYTES:
-        return message
+        return raw.decode("utf-8")
     return "..." + raw[-(MESSAGE_BYTES - 3) :].decode("utf-8", "ignore")
 
 
-def _kind(value: Any, what: str) -> CauseKind:
-    if not isinstance(value, str):
-        raise WireError(f"{what}.cause.kind is {value!r}, not a string")
+def _kind(value: str, what: str) -> CauseKind:
+    if not value:
+        raise WireError(f"{what} has no kind")
     known = {kind.value: kind for kind in CauseKind}
     return known.get(value, CauseKind.OTHER)

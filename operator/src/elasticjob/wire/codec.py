@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 RECORD_VERSION = 1
+LARGEST = 2**53  # what every JSON reader keeps exactly; larger ones overflow in arithmetic
+LARGEST_SET = 100_000  # a broken record must not cost the reader its memory
 
 
 class WireError(ValueError):
@@ -29,31 +31,32 @@ def load(text: str, what: str) -> dict[str, Any]:
     """The object in `text`; raises WireError naming `what`."""
     try:
         record = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"{what} is not JSON: {error}") from None
     if not isinstance(record, dict):
         raise WireError(f"{what} is not a JSON object")
-    if record.get("v") != RECORD_VERSION:
+    version = record.get("v")
+    if type(version) is not int or version != RECORD_VERSION:
         raise WireError(
-            f"{what} has version {record.get('v')!r}, this release reads {RECORD_VERSION}:"
+            f"{what} has version {shown(version)}, this release reads {RECORD_VERSION}:"
             " operator and agents are more than one release apart"
         )
     return record
 
 
 def number(record: dict[str, Any], key: str, what: str, default: int | None = None) -> int:
-    """A whole number, not below 0; raises WireError."""
+    """A whole number from 0; raises WireError."""
     value = record.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise WireError(f"{what}.{key} is {value!r}, not a whole number from 0")
+    if type(value) is not int or not 0 <= value <= LARGEST:
+        raise WireError(f"{what}.{key} is {shown(value)}, not a whole number from 0")
     return value
 
 
 def seconds(record: dict[str, Any], key: str, what: str, default: float) -> float:
-    """A duration in seconds, not below 0; raises WireError."""
+    """A finite duration in seconds, not below 0; raises WireError."""
     value = record.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise WireError(f"{what}.{key} is {value!r}, not a number of seconds from 0")
+    if type(value) not in (int, float) or not 0 <= value <= LARGEST:  # also of NaN
+        raise WireError(f"{what}.{key} is {shown(value)}, not a number of seconds from 0")
     return float(value)
 
 
@@ -61,8 +64,41 @@ def text(record: dict[str, Any], key: str, what: str, default: str = "") -> str:
     """A string; raises WireError."""
     value = record.get(key, default)
     if not isinstance(value, str):
-        raise WireError(f"{what}.{key} is {value!r}, not a string")
+        raise WireError(f"{what}.{key} is {shown(value)}, not a string")
     return value
+
+
+def flag(record: dict[str, Any], key: str, what: str) -> bool:
+    """True or false; false where it is left out. Raises WireError."""
+    value = record.get(key, False)
+    if not isinstance(value, bool):
+        raise WireError(f"{what}.{key} is {shown(value)}, not true or false")
+    return value
+
+
+def fields_of(value: Any, what: str) -> dict[str, Any]:
+    """An object within a record; raises WireError."""
+    if not isinstance(value, dict):
+        raise WireError(f"{what} is {shown(value)}, not an object")
+    return value
+
+
+def whole(digits: str) -> int | None:
+    """The number that plain digits stand for, or None.
+
+    str.isdigit alone is true of superscripts, which int refuses, and of numbers without end.
+    """
+    plain = digits.isascii() and digits.isdigit() and len(digits) <= len(str(LARGEST))
+    return int(digits) if plain and int(digits) <= LARGEST else None
+
+
+def shown(value: Any) -> str:
+    """A value in a message, short: messages reach the termination log, which holds 4 KB."""
+    try:
+        text_ = repr(value)
+    except ValueError:  # Python 3.11 prints no integer of more than 4,300 digits
+        text_ = "a number of very many digits"
+    return text_ if len(text_) <= 80 else f"{text_[:80]}..."
 
 
 def compact(seconds_: float) -> float | int:
@@ -109,11 +145,8 @@ def load_tagged(text_: str, sign: str, what: str) -> list[tuple[int, str]]:
     """The inverse of dump_tagged, sorted by number; raises WireError on a repeated number."""
     pairs = [(n, tag) for low, high, tag in _parts(text_, sign, what) for n in range(low, high + 1)]
     if len({n for n, _ in pairs}) != len(pairs):
-        raise WireError(f"{what} names an index twice: {text_!r}")
+        raise WireError(f"{what} names an index twice: {shown(text_)}")
     return sorted(pairs)
-
-
-_LONGEST_RANGE = 100_000  # a broken record must not cost the reader its memory
 
 
 def _run(low: int, high: int) -> str:
@@ -123,14 +156,18 @@ def _run(low: int, high: int) -> str:
 def _parts(text_: str, sign: str, what: str) -> list[tuple[int, int, str]]:
     if text_ == "":
         return []
-    return [_part(piece, sign, what) for piece in text_.split(",")]
+    parts = [_part(piece, sign, what) for piece in text_.split(",")]
+    if sum(high - low + 1 for low, high, _ in parts) > LARGEST_SET:
+        raise WireError(f"{what} names more than {LARGEST_SET} numbers")
+    return parts
 
 
 def _part(piece: str, sign: str, what: str) -> tuple[int, int, str]:
     span, found, tag = piece.partition(sign) if sign else (piece, "", "")
-    first, _, last = span.partition("-")
-    high = last or first
-    good = first.isdigit() and high.isdigit() and (not sign or (found == sign and tag != ""))
-    if not good or not int(first) <= int(high) < int(first) + _LONGEST_RANGE:
-        raise WireError(f"{what} has a range that cannot be read: {piece!r}")
-    return int(first), int(high), tag
+    first, dash, last = span.partition("-")
+    low = whole(first)
+    high = whole(last) if dash else low
+    is_tagged = found == sign and tag != "" if sign else True
+    if low is None or high is None or high < low or not is_tagged:
+        raise WireError(f"{what} has a range that cannot be read: {shown(piece)}")
+    return low, high, tag

@@ -12,7 +12,7 @@ from typing import Any
 
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState, Word
-from elasticjob.wire.codec import WireError, dump
+from elasticjob.wire.codec import WireError, dump, fields_of, shown, text, whole
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
@@ -165,41 +165,41 @@ def ended_manifest(job: Job, round_lease_uid: str, pod: Pod, reason: str, n: int
 
 def parse_round(lease: Json) -> RoundLease:
     """A Round Lease as read or watched; raises WireError."""
-    meta, spec = lease["metadata"], lease.get("spec") or {}
-    notes = meta.get("annotations") or {}
-    report = notes.get(names.ANNOTATION_REPORT)
+    meta, spec = _part(lease, "metadata"), _part(lease, "spec")
+    notes = _part(meta, "annotations")
+    report = _text(notes, names.ANNOTATION_REPORT)
     return RoundLease(
-        version=meta["resourceVersion"],
-        uid=meta["uid"],
-        job_uid=(meta.get("labels") or {}).get(names.LABEL_JOB_UID, ""),
+        version=_version(meta),
+        uid=_text(meta, "uid"),
+        job_uid=_text(_part(meta, "labels"), names.LABEL_JOB_UID),
         desired=Desired.from_json(_note(notes, names.ANNOTATION_DESIRED)),
         round=Round.from_json(_note(notes, names.ANNOTATION_ROUND)),
-        holder=spec.get("holderIdentity") or "",
-        renewed=spec.get("renewTime") or "",
+        holder=_text(spec, "holderIdentity"),
+        renewed=_text(spec, "renewTime"),
         report=Report.from_json(report) if report else None,
     )
 
 
 def parse_agent(lease: Json) -> AgentLease:
     """An agent's Lease as read or watched; raises WireError."""
-    meta, spec = lease["metadata"], lease.get("spec") or {}
-    labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
+    meta, spec = _part(lease, "metadata"), _part(lease, "spec")
+    labels, notes = _part(meta, "labels"), _part(meta, "annotations")
     return AgentLease(
-        name=meta["name"],
-        pod=Pod(_label(labels, names.LABEL_INDEX), _label(labels, names.LABEL_GENERATION)),
-        version=meta["resourceVersion"],
-        uid=meta["uid"],
-        job_uid=labels.get(names.LABEL_JOB_UID, ""),
-        nonce=spec.get("holderIdentity") or "",
-        renewed=spec.get("renewTime") or "",
+        name=_text(meta, "name"),
+        pod=_pod(meta, labels),
+        version=_version(meta),
+        uid=_text(meta, "uid"),
+        job_uid=_text(labels, names.LABEL_JOB_UID),
+        nonce=_text(spec, "holderIdentity"),
+        renewed=_text(spec, "renewTime"),
         state=AgentState.from_json(_note(notes, names.ANNOTATION_AGENT)),
         ended=names.ANNOTATION_ENDED in notes,
     )
 
 
 def is_round(lease: Json) -> bool:
-    """Whether a Lease of the job's stream is its Round Lease."""
-    labels = lease["metadata"].get("labels") or {}
+    """Whether a Lease of the job's stream is its Round Lease; raises WireError."""
+    labels = _part(_part(lease, "metadata"), "labels")
     return bool(labels.get(names.LABEL_LEASE) == names.LEASE_ROUND)
 
 
@@ -218,14 +218,42 @@ def _patch(version: str, annotations: dict[str, str]) -> Json:
     return {"metadata": meta}
 
 
-def _note(notes: dict[str, str], key: str) -> str:
+def _part(owner: Json, key: str) -> Json:
+    """A part of the Lease; what is absent or null is empty."""
+    found = fields_of(owner, "the Lease").get(key)
+    return fields_of({} if found is None else found, f"the Lease's {key}")
+
+
+def _text(part: Json, key: str, what: str = "the Lease's metadata") -> str:
+    return "" if part.get(key) is None else text(part, key, what)
+
+
+def _note(notes: Json, key: str) -> str:
     if key not in notes:
         raise WireError(f"the Lease has no annotation {key}")
-    return notes[key]
+    return text(notes, key, "the Lease's annotations")
 
 
-def _label(labels: dict[str, str], key: str) -> int:
-    value = labels.get(key, "")
-    if not value.isdigit():
-        raise WireError(f"the Lease's label {key} is {value!r}, not a whole number")
-    return int(value)
+def _version(meta: Json) -> str:
+    """Opaque once; since KEP-5504 promised to be decimal numbers that grow. The rules compare."""
+    version = _text(meta, "resourceVersion")
+    if whole(version) is None:
+        raise WireError(f"the Lease's metadata.resourceVersion is {shown(version)}, not a number")
+    return version
+
+
+def _pod(meta: Json, labels: Json) -> Pod:
+    """By its labels, which its name must repeat: so one pod has one Lease."""
+    pod = Pod(_label(labels, names.LABEL_INDEX), _label(labels, names.LABEL_GENERATION))
+    name, job = _text(meta, "name"), _text(labels, names.LABEL_JOB)
+    if name != names.pod_name(job, pod.index, pod.generation):
+        raise WireError(f"the Lease {shown(name)} has the labels of another pod: {pod}")
+    return pod
+
+
+def _label(labels: Json, key: str) -> int:
+    value = _text(labels, key)
+    found = whole(value)
+    if found is None:
+        raise WireError(f"the Lease's label {key} is {shown(value)}, not a whole number")
+    return found

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from elasticjob.wire.codec import WireError, dump_tagged, load_tagged
+from elasticjob.wire.codec import WireError, dump_tagged, load_tagged, shown, whole
 
 DEFAULT_ROLE = "default"
+_LONGEST_ROLE = 63
 
 
 @dataclass(frozen=True, order=True)
@@ -25,6 +26,12 @@ class Member:
     pod: Pod
     workers: int = 1
     role: str = DEFAULT_ROLE
+
+
+def is_role(text: str) -> bool:
+    """Whether it is a plain word: letters, digits, `-`, `_`, `.`. Others would break a range."""
+    plain = text.replace("-", "").replace("_", "").replace(".", "")
+    return plain.isascii() and plain.isalnum() and len(text) <= _LONGEST_ROLE
 
 
 def dump_pods(pods: Iterable[Pod]) -> str:
@@ -55,10 +62,13 @@ def _share(member: Member) -> str:
 
 def _member(pod: Pod, share: str, what: str) -> Member:
     count, _, role = share.partition(":")
+    if role and not is_role(role):
+        raise WireError(f"{what} has the role {shown(role)}, not a plain word")
     return Member(pod, _number(count, what), role or DEFAULT_ROLE)
 
 
 def _number(text: str, what: str) -> int:
-    if not text.isdigit():
-        raise WireError(f"{what} has {text!r} where a whole number belongs")
-    return int(text)
+    value = whole(text)
+    if value is None:
+        raise WireError(f"{what} has {shown(text)} where a whole number belongs")
+    return value

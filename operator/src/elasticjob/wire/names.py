@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from elasticjob.wire.codec import whole
+
 GROUP = "elasticjob.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -46,10 +48,12 @@ def pod_name(job: str, index: int, generation: int) -> str:
 
 def pod_of(name: str) -> tuple[int, int]:
     """(index, generation) of a pod name; raises ValueError if it is none."""
-    job, index, generation = name.rsplit("-", 2)
-    if not (job and index.isdigit() and generation.isdigit()):
-        raise ValueError(f"{name!r} is not a pod name")
-    return int(index), int(generation)
+    parts = name.rsplit("-", 2)
+    if len(parts) == 3 and parts[0]:
+        index, generation = whole(parts[1]), whole(parts[2])
+        if index is not None and generation is not None:
+            return index, generation
+    raise ValueError(f"{name!r} is not a pod name")
 
 
 def job_of(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from elasticjob.wire.codec import WireError, dump, load, number, text
+from elasticjob.wire.codec import dump, fields_of, load, number, text
 from elasticjob.wire.member import Pod, dump_pods, load_pods
 
 
@@ -25,8 +25,8 @@ class Progress:
         """The inverse; None where the record has none. Raises WireError."""
         if fields is None:
             return None
-        if not isinstance(fields, dict):
-            raise WireError(f"{what}.progress is {fields!r}, not an object")
+        what = f"{what}.progress"
+        fields = fields_of(fields, what)
         return cls(number(fields, "step", what), number(fields, "total", what, 0))
 
 
@@ -89,8 +89,8 @@ class Report:
 def _recovery(fields: Any, what: str) -> Recovery | None:
     if fields is None:
         return None
-    if not isinstance(fields, dict):
-        raise WireError(f"{what}.recovery is {fields!r}, not an object")
+    what = f"{what}.recovery"
+    fields = fields_of(fields, what)
     return Recovery(
         n=number(fields, "n", what),
         detect_ms=number(fields, "detectMs", what, 0),

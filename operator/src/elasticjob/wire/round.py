@@ -8,7 +8,7 @@ from typing import Any
 
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.charges import NO_CHARGES, Charges
-from elasticjob.wire.codec import WireError, dump, load, number, text
+from elasticjob.wire.codec import WireError, dump, fields_of, load, number, shown, text
 from elasticjob.wire.member import Member, Pod, dump_pods, dump_shares, load_members
 
 PORTS_PER_JOB = 16
@@ -107,14 +107,16 @@ def _phase(value: str) -> Phase:
     try:
         return Phase(value)
     except ValueError:
-        raise WireError(f"round.phase is {value!r}, which this release does not know") from None
+        raise WireError(
+            f"round.phase is {shown(value)}, which this release does not know"
+        ) from None
 
 
 def _master(fields: Any, what: str) -> Endpoint | None:
     if fields is None:
         return None
-    if not isinstance(fields, dict):
-        raise WireError(f"{what}.master is {fields!r}, not an object")
+    what = f"{what}.master"
+    fields = fields_of(fields, what)
     return Endpoint(
         text(fields, "address", what), number(fields, "portBase", what, DEFAULT_PORT_BASE)
     )

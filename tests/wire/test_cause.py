@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from elasticjob.wire.cause import MESSAGE_BYTES, Cause, CauseKind, clip
+from elasticjob.wire.codec import WireError
+
+_FULL = Cause(
+    CauseKind.WORKER_SIGNALED, "job-1-0", "node-a", 9, signal=11, message="boom", n=3, after_ms=4200
+)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        Cause(CauseKind.LEAVING),
+        _FULL,
+        Cause(CauseKind.WORKER_FAILED, "job-0-0", "n", 0, code=0, message="x", n=0, after_ms=0),
+        *[Cause(kind) for kind in CauseKind],
+    ],
+    ids=lambda cause: cause.kind.value,
+)
+def test_there_and_back(cause: Cause) -> None:
+    fields = json.loads(json.dumps(cause.to_fields()))
+    assert Cause.from_fields(fields, "round") == cause
+
+
+def test_a_kind_of_a_later_release_is_other() -> None:
+    found = Cause.from_fields({"kind": "EatenByADog", "pod": "job-0-0"}, "round")
+    assert found == Cause(CauseKind.OTHER, "job-0-0")
+
+
+def test_none_stays_none() -> None:
+    assert Cause.from_fields(None, "round") is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [], "x", 1, True, {}, {"kind": 1}, {"kind": None}, {"kind": "Leaving", "pod": 1},
+        {"kind": "Leaving", "node": []}, {"kind": "Leaving", "rank": -1},
+        {"kind": "Leaving", "rank": "0"}, {"kind": "Leaving", "code": 1.5},
+        {"kind": "Leaving", "signal": None}, {"kind": "Leaving", "message": {}},
+        {"kind": "Leaving", "n": -1}, {"kind": "Leaving", "afterMs": 10**400},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_wrong_fields_are_refused(fields: object) -> None:
+    with pytest.raises(WireError, match="cause"):
+        Cause.from_fields(fields, "round")
+
+
+@pytest.mark.parametrize("message", ["", "short", "x" * MESSAGE_BYTES])
+def test_a_short_message_is_kept(message: str) -> None:
+    assert clip(message) == message
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e4", "\u4f60", "\U0001f600", "\ud800"])
+def test_a_long_message_keeps_its_end(letter: str) -> None:
+    """Where a traceback has its error. A lone surrogate comes from an error file's JSON."""
+    clipped = clip(letter * 500 + "ValueError: no")
+    assert clipped.startswith("...")
+    assert clipped.endswith("ValueError: no")
+    assert len(clipped.encode()) <= MESSAGE_BYTES
+    assert clip(clipped) == clipped
+
+
+def test_a_short_message_is_cleaned_too() -> None:
+    assert clip("bad \ud800 text") == "bad ? text"
+
+
+def test_what_was_clipped_stays_as_it_is() -> None:
+    """Else a Lease would be written again and again: its text is compared with the last one."""
+    once = Cause.from_fields(Cause(CauseKind.OTHER, message="\u4f60" * 200).to_fields(), "it")
+    assert once is not None
+    assert Cause.from_fields(once.to_fields(), "it") == once

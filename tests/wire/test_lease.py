@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from elasticjob.wire import names
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.codec import WireError
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import (
+    AgentLease,
+    Job,
+    Json,
+    RoundLease,
+    agent_manifest,
+    agent_patch,
+    desired_patch,
+    ended_manifest,
+    ended_patch,
+    holder_patch,
+    is_round,
+    parse_agent,
+    parse_round,
+    pulse_patch,
+    round_manifest,
+    round_patch,
+)
+from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.report import Report
+from elasticjob.wire.round import Endpoint, Phase, Round
+
+JOB = Job("team", "my-job", "uid-1")
+WANTED = Desired(wanted=(Pod(0, 0), Pod(1, 0)))
+ACTIVE = Round(2, Phase.ACTIVE, (Member(Pod(0, 0)),), Endpoint("10.0.0.1"), starts=1)
+STATE = AgentState(Word.RUNNING, 2, address="10.0.0.1")
+TIME = "2026-11-22T10:00:00.000001Z"
+
+
+def stored(manifest: Json, version: str = "7") -> Json:
+    """As the API server answers it."""
+    manifest = copy.deepcopy(manifest)
+    manifest["metadata"].update(resourceVersion=version, uid="uid-of-lease")
+    return manifest
+
+
+def agent_lease() -> Json:
+    return agent_manifest(JOB, "round-uid", Pod(3, 1), "nonce-1", STATE, TIME, 15.0)
+
+
+# ---- the Round Lease -----------------------------------------------------------------------------
+
+
+def test_a_round_lease_and_its_inverse() -> None:
+    lease = stored(round_manifest(JOB, WANTED, Round()))
+    assert lease["metadata"]["name"] == "my-job-round"
+    assert lease["metadata"]["labels"][names.LABEL_LEASE] == names.LEASE_ROUND
+    assert is_round(lease)
+    assert parse_round(lease) == RoundLease("7", "uid-of-lease", "uid-1", WANTED, Round())
+
+
+def test_a_round_lease_with_holder_pulse_and_report() -> None:
+    lease = stored(round_manifest(JOB, WANTED, ACTIVE))
+    lease["spec"] = {"holderIdentity": "my-job-0-0", "renewTime": TIME}
+    lease["metadata"]["annotations"][names.ANNOTATION_REPORT] = Report(2).to_json()
+    found = parse_round(lease)
+    assert (found.holder, found.renewed, found.report) == ("my-job-0-0", TIME, Report(2))
+
+
+@pytest.mark.parametrize("spec", [None, {}, {"holderIdentity": None, "renewTime": None}])
+def test_a_round_lease_without_a_holder(spec: object) -> None:
+    lease = stored(round_manifest(JOB, WANTED, ACTIVE))
+    lease["spec"] = spec
+    assert (parse_round(lease).holder, parse_round(lease).renewed) == ("", "")
+
+
+def test_the_round_lease_is_owned_by_the_job() -> None:
+    (owner,) = round_manifest(JOB, WANTED, Round())["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == (names.KIND, "my-job", "uid-1")
+    assert "blockOwnerDeletion" not in owner  # OpenShift refuses it
+
+
+# ---- an agent's Lease ----------------------------------------------------------------------------
+
+
+def test_an_agent_lease_and_its_inverse() -> None:
+    lease = stored(agent_lease())
+    assert not is_round(lease)
+    assert parse_agent(lease) == AgentLease(
+        "my-job-3-1", Pod(3, 1), "7", "uid-of-lease", "uid-1", "nonce-1", TIME, STATE
+    )
+
+
+def test_an_agent_lease_is_owned_by_the_round_lease() -> None:
+    """So a deleted job takes the Round first, and agents freeze instead of stepping (27)."""
+    (owner,) = agent_lease()["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("Lease", "my-job-round", "round-uid")
+    assert "blockOwnerDeletion" not in owner
+
+
+@pytest.mark.parametrize(("given", "written"), [(0.6, 1), (0.0, 1), (15.0, 15), (180.0, 180)])
+def test_a_lease_lasts_whole_seconds_from_1(given: float, written: int) -> None:
+    lease = agent_manifest(JOB, "u", Pod(0, 0), "n", STATE, TIME, given)
+    assert lease["spec"]["leaseDurationSeconds"] == written
+
+
+def test_ended_is_an_annotation_of_its_own() -> None:
+    """The operator's mark and the agent's renewals never overwrite each other."""
+    lease = merged(stored(agent_lease()), ended_patch("Evicted", "7"))
+    assert parse_agent(lease).ended
+    again = merged(lease, agent_patch(AgentState(Word.DONE, 2), TIME, "8"))
+    assert parse_agent(again).ended
+    assert parse_agent(again).state == AgentState(Word.DONE, 2)
+
+
+def test_a_pod_given_up_before_its_lease_gets_one_that_is_ended() -> None:
+    lease = stored(ended_manifest(JOB, "round-uid", Pod(3, 1), "ImagePullBackOff", 2))
+    found = parse_agent(lease)
+    assert (found.ended, found.nonce, found.renewed) == (True, "", "")
+    assert (found.state.word, found.state.n) == (Word.READY, 2)
+    assert lease["metadata"]["name"] == "my-job-3-1"
+
+
+# ---- patches -------------------------------------------------------------------------------------
+
+PATCHES: dict[str, Callable[[str], Json]] = {
+    "desired": lambda version: desired_patch(WANTED, version),
+    "round": lambda version: round_patch(ACTIVE, version),
+    "claim": lambda version: holder_patch("my-job-0-0", TIME, version),
+    "clear": lambda version: holder_patch("", TIME, version),
+    "pulse": lambda version: pulse_patch(Report(2), TIME, version),
+    "agent": lambda version: agent_patch(STATE, TIME, version),
+    "ended": lambda version: ended_patch("Evicted", version),
+}
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_every_patch_is_a_compare_and_swap(name: str) -> None:
+    """The API server answers 409 if the object has another version than the patch carries."""
+    assert PATCHES[name]("42")["metadata"]["resourceVersion"] == "42"
+
+
+def test_a_patch_changes_nothing_but_its_own() -> None:
+    before = stored(round_manifest(JOB, WANTED, ACTIVE))
+    before["spec"] = {"holderIdentity": "my-job-1-0", "renewTime": "old"}
+    old = parse_round(before)
+
+    def after(name: str) -> RoundLease:
+        return parse_round(merged(before, PATCHES[name]("7")))
+
+    assert after("desired") == old
+    assert after("round") == old
+    assert (after("claim").holder, after("claim").renewed) == ("my-job-0-0", TIME)
+    assert (after("clear").holder, after("clear").renewed) == ("", "")
+    pulsed = after("pulse")
+    assert (pulsed.holder, pulsed.renewed, pulsed.report) == ("my-job-1-0", TIME, Report(2))
+    assert pulsed.round == old.round
+
+
+def merged(target: Json, patch: Json) -> Json:
+    """RFC 7386, as the API server does it."""
+    target = dict(target)
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            target[key] = merged(target.get(key) or {}, value)
+        else:
+            target[key] = value
+    return target
+
+
+# ---- hostile -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["", "x", "0x7", "\u00b2", "-1", None, 7])
+def test_a_version_that_cannot_be_compared_is_refused(version: object) -> None:
+    """They are decimal numbers and grow (KEP-5504): the rules compare them."""
+    lease = stored(round_manifest(JOB, WANTED, ACTIVE))
+    lease["metadata"]["resourceVersion"] = version
+    with pytest.raises(WireError, match=r"metadata\.resourceVersion"):
+        parse_round(lease)
+
+
+@pytest.mark.parametrize("key", [names.ANNOTATION_DESIRED, names.ANNOTATION_ROUND])
+def test_a_round_lease_without_its_records_says_which(key: str) -> None:
+    lease = stored(round_manifest(JOB, WANTED, ACTIVE))
+    del lease["metadata"]["annotations"][key]
+    with pytest.raises(WireError, match=f"no annotation {key}"):
+        parse_round(lease)
+
+
+def test_an_agent_lease_without_its_record_says_so() -> None:
+    lease = stored(agent_lease())
+    del lease["metadata"]["annotations"]
+    with pytest.raises(WireError, match=f"no annotation {names.ANNOTATION_AGENT}"):
+        parse_agent(lease)
+
+
+@pytest.mark.parametrize("name", ["my-job-3-2", "my-job-4-1", "my-job", "other-3-1", "-3-1", ""])
+def test_a_lease_whose_name_is_not_its_pods_is_refused(name: str) -> None:
+    """Two Leases of one pod would otherwise take turns in the holder's view."""
+    lease = stored(agent_lease())
+    lease["metadata"]["name"] = name
+    with pytest.raises(WireError, match="labels"):
+        parse_agent(lease)
+
+
+@pytest.mark.parametrize("label", [names.LABEL_INDEX, names.LABEL_GENERATION])
+@pytest.mark.parametrize("value", ["", "x", "-1", "\u00b2", "1.0"])
+def test_a_label_that_is_no_number_is_refused(label: str, value: str) -> None:
+    lease = stored(agent_lease())
+    lease["metadata"]["labels"][label] = value
+    with pytest.raises(WireError, match=label):
+        parse_agent(lease)
+
+
+@pytest.mark.parametrize("parse", [parse_round, parse_agent])
+def test_whatever_a_lease_is_it_is_read_or_refused(parse: Callable[[Json], object]) -> None:
+    made = round_manifest(JOB, WANTED, ACTIVE) if parse is parse_round else agent_lease()
+    for hostile in _hostile(stored(made)):
+        try:
+            parse(hostile)
+            is_round(hostile)
+        except WireError:
+            pass
+    for hostile in (None, [], "x", 1, {}):
+        with pytest.raises(WireError):
+            parse(hostile)  # type: ignore[arg-type]
+
+
+def _hostile(lease: Json) -> Iterator[Json]:
+    for path in list(_paths(lease)):
+        for wrong in (None, 1, True, "x", "", [], {}, [None], {"x": 1}):
+            broken = json.loads(json.dumps(lease))
+            owner = broken
+            for key in path[:-1]:
+                owner = owner[key]
+            owner[path[-1]] = wrong
+            yield broken
+
+
+def _paths(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield (*path, key)
+            yield from _paths(inner, (*path, key))
