@@ -57,9 +57,10 @@ format: setup ## format and fix what can be fixed by a tool
 	@$(RUN) ruff check --quiet --fix .
 
 .PHONY: generate
-generate: setup ## write what is made from the api package: the CRD and docs/api.md
+generate: setup ## write what is made from other files: the CRD, docs/api.md, examples/charlm.yaml
 	@mkdir -p crds docs
 	@$(RUN) python -m elasticjob.api.crd >.venv/crd.yaml
 	@mv .venv/crd.yaml crds/elasticjob.dev_elasticjobs.yaml
 	@$(RUN) python -m elasticjob.api.reference >.venv/api.md
 	@mv .venv/api.md docs/api.md
+	@$(RUN) dev/embed.py examples/charlm.py examples/charlm.yaml
