@@ -1,0 +1,227 @@
+"""Which job is worked on next: one reconcile per key at a time, and none slows the others.
+
+`Backlog` decides and knows no clock and no task; `Queue` runs it on an event loop. A key that is
+marked while it runs comes again once; a key that fails comes again after a growing, jittered delay,
+and marks do not shorten that: an object that fails and changes all the time costs little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """A job by namespace and name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """The delay after the n-th failure in a row: first_s doubled each time, at most longest_s."""
+
+    first_s: float = 0.2
+    longest_s: float = 60.0
+
+    def delay_s(self, failures: int, jitter: float) -> float:
+        """jitter: a random number in [0, 1), which takes away up to half."""
+        delay_s = min(self.first_s * 2.0 ** min(failures - 1, 32), self.longest_s)
+        return delay_s * (1.0 - 0.5 * jitter)
+
+
+@dataclass
+class _Entry:
+    """due_at: when to run, if at all. since: when the present run began. held_until: after a
+    failure."""
+
+    due_at: float | None = None
+    since: float | None = None
+    failures: int = 0
+    held_until: float = 0.0
+
+
+class Backlog:
+    """Keys that are due, waiting or running. Time is passed in, in seconds of any one clock."""
+
+    def __init__(self, backoff: Backoff, random: Callable[[], float]) -> None:
+        self._backoff = backoff
+        self._random = random
+        self._entries: dict[Key, _Entry] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._order = itertools.count()  # equal times: first come, first served
+
+    def mark(self, key: Key, now: float, delay_s: float = 0.0) -> None:
+        """Run the key then, or sooner if that was asked for before."""
+        entry = self._entries.setdefault(key, _Entry())
+        due_at = max(now + delay_s, entry.held_until)
+        if entry.due_at is not None and entry.due_at <= due_at:
+            return
+        entry.due_at = due_at
+        if entry.since is None:
+            self._push(key, due_at)
+
+    def take(self, now: float) -> Key | None:
+        """The key that is due longest, which runs from now on; None if there is none."""
+        self._drop_outdated()
+        if not self._heap or self._heap[0][0] > now:
+            return None
+        key = heapq.heappop(self._heap)[2]
+        entry = self._entries[key]
+        entry.due_at, entry.since = None, now
+        return key
+
+    def finished(self, key: Key, now: float, again_s: float | None = None) -> None:
+        """The run went well; again_s: come back after so long."""
+        entry = self._entries[key]
+        entry.since, entry.failures, entry.held_until = None, 0, 0.0
+        self._after_run(key, entry)
+        if again_s is not None:
+            self.mark(key, now, again_s)
+
+    def failed(self, key: Key, now: float) -> float:
+        """The run failed: the key comes again after the delay that is returned."""
+        entry = self._entries[key]
+        entry.since = None
+        entry.failures += 1
+        delay_s = self._backoff.delay_s(entry.failures, self._random())
+        entry.held_until = entry.due_at = now + delay_s
+        self._push(key, entry.due_at)
+        return delay_s
+
+    def next_at(self) -> float | None:
+        """When the next key is due; None if none waits."""
+        self._drop_outdated()
+        return self._heap[0][0] if self._heap else None
+
+    def depth(self, now: float) -> int:
+        """How many keys are due and do not run."""
+        waiting = (e for e in self._entries.values() if e.since is None and e.due_at is not None)
+        return sum(1 for entry in waiting if entry.due_at is not None and entry.due_at <= now)
+
+    def late_s(self, now: float) -> float:
+        """How long the key that is due longest waits for its turn."""
+        at = self.next_at()
+        return max(0.0, now - at) if at is not None else 0.0
+
+    def _after_run(self, key: Key, entry: _Entry) -> None:
+        if entry.due_at is None:
+            del self._entries[key]
+        else:
+            self._push(key, entry.due_at)
+
+    def _push(self, key: Key, due_at: float) -> None:
+        heapq.heappush(self._heap, (due_at, next(self._order), key))
+
+    def _drop_outdated(self) -> None:
+        """A heap cannot forget from its middle: what was marked sooner since is dropped here."""
+        while self._heap:
+            due_at, _, key = self._heap[0]
+            entry = self._entries.get(key)
+            if entry is not None and entry.since is None and entry.due_at == due_at:
+                return
+            heapq.heappop(self._heap)
+
+
+class Queue:
+    """Runs `reconcile` for the keys of a backlog, so many at once, each within a deadline.
+
+    reconcile: returns after how many seconds to come back, or None. expected: errors that are a
+    part of life (a conflict, an API server that is away): logged in one line, without a traceback.
+    """
+
+    def __init__(
+        self,
+        reconcile: Callable[[Key], Awaitable[float | None]],
+        backlog: Backlog,
+        *,
+        workers: int,
+        deadline_s: float = 120.0,
+        expected: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._reconcile = reconcile
+        self._backlog = backlog
+        self._workers = workers
+        self._deadline_s = deadline_s
+        self._expected = expected
+        self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self.turned_at = 0.0  # when the loop last looked for work
+
+    def mark(self, key: Key, delay_s: float = 0.0) -> None:
+        """Run the key after so long."""
+        self._backlog.mark(key, _now(), delay_s)
+        self._wake.set()
+
+    def depth(self) -> int:
+        """How many keys are due and wait for a worker."""
+        return self._backlog.depth(_now())
+
+    def late_s(self) -> float:
+        """How long the key that is due longest waits for its turn."""
+        return self._backlog.late_s(_now())
+
+    async def run(self) -> None:
+        """Until cancelled; then the runs that are under way are cancelled and awaited."""
+        try:
+            while True:
+                self.turned_at = _now()
+                self._wake.clear()
+                self._start_due()
+                await self._wait()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _start_due(self) -> None:
+        while len(self._running) < self._workers:
+            key = self._backlog.take(_now())
+            if key is None:
+                return
+            task = asyncio.create_task(self._work(key), name=f"reconcile {key}")
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wake.set()
+
+    async def _wait(self) -> None:
+        """Until something is marked or ended, or a key is due; at least once a second, as a sign
+        of life."""
+        at = self._backlog.next_at() if len(self._running) < self._workers else None
+        wait_s = 1.0 if at is None else min(max(at - _now(), 0.0), 1.0)
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _work(self, key: Key) -> None:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                again_s = await self._reconcile(key)
+        except self._expected as error:
+            delay_s = self._backlog.failed(key, _now())
+            log.info("%s: again in %.1f s: %s", key, delay_s, error)
+        except Exception:
+            delay_s = self._backlog.failed(key, _now())
+            log.exception("%s: reconcile failed, again in %.1f s", key, delay_s)
+        else:
+            self._backlog.finished(key, _now(), again_s)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elasticjob.controller.queue import Backlog, Backoff, Key, Queue
+
+A, B, C = (Key("default", name) for name in "abc")
+
+
+def backlog() -> Backlog:
+    return Backlog(Backoff(first_s=1.0, longest_s=60.0), random=lambda: 0.0)
+
+
+def test_first_come_first_served() -> None:
+    q = backlog()
+    q.mark(B, 1.0)
+    q.mark(A, 2.0)
+    q.mark(C, 2.0)
+    assert [q.take(3.0) for _ in range(4)] == [B, A, C, None]
+
+
+def test_marks_of_one_key_become_one_run() -> None:
+    q = backlog()
+    for _ in range(5):
+        q.mark(A, 0.0)
+    assert (q.take(0.0), q.take(0.0)) == (A, None)
+
+
+def test_a_key_never_runs_twice_at_once_and_comes_again_if_marked_meanwhile() -> None:
+    q = backlog()
+    q.mark(A, 0.0)
+    assert q.take(0.0) == A
+    q.mark(A, 0.5)
+    assert q.take(1.0) is None
+    q.finished(A, 1.0)
+    assert q.take(1.0) == A
+    q.finished(A, 2.0)
+    assert q.take(99.0) is None
+
+
+def test_the_sooner_of_two_delays_counts() -> None:
+    q = backlog()
+    q.mark(A, 0.0, delay_s=60)
+    q.mark(A, 0.0, delay_s=5)
+    q.mark(A, 0.0, delay_s=30)
+    assert q.next_at() == 5.0
+    assert (q.take(4.9), q.take(5.0)) == (None, A)
+    q.finished(A, 5.0)
+    assert q.next_at() is None
+
+
+def test_finished_asks_to_come_back() -> None:
+    q = backlog()
+    q.mark(A, 0.0)
+    q.take(0.0)
+    q.finished(A, 1.0, again_s=10)
+    assert (q.take(10.9), q.take(11.0)) == (None, A)
+
+
+def test_a_failure_is_held_back_in_spite_of_marks_and_longer_each_time() -> None:
+    q = backlog()
+    q.mark(A, 0.0)
+    now, delays = 0.0, []
+    for _ in range(8):
+        assert q.take(now) == A
+        delays.append(q.failed(A, now))
+        q.mark(A, now)
+        assert q.take(now) is None
+        now += delays[-1]
+    assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_one_success_forgives() -> None:
+    q = backlog()
+    q.mark(A, 0.0)
+    q.take(0.0)
+    q.failed(A, 0.0)
+    q.take(1.0)
+    q.finished(A, 1.0)
+    q.mark(A, 1.0)
+    q.take(1.0)
+    assert q.failed(A, 1.0) == 1.0
+
+
+def test_a_mark_during_a_failing_run_waits_for_the_backoff() -> None:
+    q = backlog()
+    q.mark(A, 0.0)
+    q.take(0.0)
+    q.mark(A, 0.1)
+    q.failed(A, 1.0)
+    assert (q.take(1.9), q.take(2.0)) == (None, A)
+
+
+@pytest.mark.parametrize(
+    ("failures", "jitter", "expected"),
+    [
+        (1, 0.0, 0.2),
+        (1, 1.0, 0.1),
+        (4, 0.0, 1.6),
+        (9, 0.0, 51.2),
+        (10, 0.0, 60.0),
+        (500, 0.5, 45.0),
+    ],
+)
+def test_backoff(failures: int, jitter: float, expected: float) -> None:
+    assert Backoff().delay_s(failures, jitter) == pytest.approx(expected)
+
+
+def test_depth_and_lateness_see_only_what_waits() -> None:
+    q = backlog()
+    q.mark(A, 0.0)
+    q.mark(B, 1.0)
+    q.mark(C, 0.0, delay_s=100)
+    assert (q.depth(3.0), q.late_s(3.0)) == (2, 3.0)
+    q.take(3.0)
+    assert (q.depth(3.0), q.late_s(3.0)) == (1, 2.0)
+
+
+@given(st.lists(st.tuples(st.sampled_from("mtfx"), st.integers(0, 2), st.integers(0, 9))))
+def test_whatever_happens_no_key_is_lost_or_runs_twice(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    """m: mark with delay, t: take, f: finish, x: fail; the clock runs one second per step."""
+    q, keys, running = backlog(), [A, B, C], set[Key]()
+    owed = set[Key]()
+    for now, (what, which, delay) in enumerate(steps):
+        key = keys[which]
+        if what == "m":
+            q.mark(key, now, delay)
+            owed.add(key)
+        elif what == "t":
+            taken = q.take(now)
+            if taken is not None:
+                assert taken not in running
+                running.add(taken)
+                owed.discard(taken)
+        elif key in running:
+            running.discard(key)
+            if what == "f":
+                q.finished(key, now)
+            else:
+                q.failed(key, now)
+                owed.add(key)
+    for key in running:
+        q.finished(key, 1e6)
+    drained = set[Key]()
+    while (key_ := q.take(1e6)) is not None:
+        drained.add(key_)
+        q.finished(key_, 1e6)
+    assert drained == owed
+
+
+# ---- on an event loop ----------------------------------------------------------------------------
+
+
+class AwaitedError(Exception):
+    """An error that is a part of life."""
+
+
+def test_a_poisoned_key_does_not_hold_up_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "elasticjob.controller.queue")
+    seen: list[Key] = []
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def reconcile(key: Key) -> float | None:
+            if key == A:
+                raise ZeroDivisionError
+            if key == B:
+                raise AwaitedError("not yet")
+            seen.append(key)
+            if len(seen) == 3:
+                done.set()
+                return None
+            return 0.0
+
+        queue = Queue(reconcile, backlog(), workers=1, expected=(AwaitedError,))
+        for key in (A, B, C):
+            queue.mark(key)
+        running = asyncio.create_task(queue.run())
+        async with asyncio.timeout(5):
+            await done.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+    assert seen == [C, C, C]
+    messages = [(r.levelname, r.getMessage(), bool(r.exc_info)) for r in caplog.records]
+    assert ("ERROR", "default/a: reconcile failed, again in 1.0 s", True) in messages
+    assert ("INFO", "default/b: again in 1.0 s: not yet", False) in messages
+
+
+def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> None:
+    most = 0
+
+    async def main() -> list[str]:
+        nonlocal most
+        inside, ended = 0, list[str]()
+        full = asyncio.Event()
+
+        async def reconcile(key: Key) -> float | None:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            if inside == 2:
+                full.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(key.name)
+            return None
+
+        queue = Queue(reconcile, backlog(), workers=2)
+        for key in (A, B, C):
+            queue.mark(key)
+        running = asyncio.create_task(queue.run())
+        async with asyncio.timeout(5):
+            await full.wait()
+        assert queue.depth() == 1
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return ended
+
+    assert (asyncio.run(main()), most) == (["a", "b"], 2)
