@@ -1,0 +1,298 @@
+"""The API server as the operator sees it: raw dicts in and out. The only module with a client.
+
+The official client brings configuration, credentials and TLS; its typed models are left aside,
+because a round trip through them silently drops every field that they do not know. Its calls block,
+so they run on a few threads, each with a deadline.
+
+    KubeError
+      NotFoundError       404
+      AlreadyExistsError  409 on a create
+      ConflictError       409: the object has another version or UID than the write was made for
+      RefusedError        other 4xx: as it stands the request never succeeds
+      AwayError           5xx, 429, no connection, no answer in time: later it may
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+from urllib.parse import quote, urlencode
+
+import urllib3
+from kubernetes import config as kubernetes_config
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.exceptions import ApiException
+
+from elasticjob.wire import names
+
+Json = dict[str, Any]
+
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 15.0
+PAGE = 500
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+class KubeError(Exception):
+    """What the API server, or the way to it, said; `reason` is the Status's."""
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NotFoundError(KubeError):
+    """There is no such object."""
+
+
+class AlreadyExistsError(KubeError):
+    """The name is taken."""
+
+
+class ConflictError(KubeError):
+    """The object has another version or UID than the write was made for."""
+
+
+class RefusedError(KubeError):
+    """The request never succeeds as it stands: a right, a quota, admission, a bad field."""
+
+
+class AwayError(KubeError):
+    """The API server cannot be reached, is overloaded or failed: later it may answer."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of namespaced object by its place in the API."""
+
+    group: str
+    version: str
+    plural: str
+
+    def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
+        """Of a collection or an object; namespace empty: of all namespaces."""
+        parts = [f"apis/{self.group}" if self.group else "api", self.version]
+        parts += ["namespaces", namespace] if namespace else []
+        parts += [part for part in (self.plural, quote(name), subresource) if part]
+        return "/" + "/".join(parts)
+
+
+ELASTIC_JOBS = Resource(names.GROUP, names.VERSION, names.PLURAL)
+PODS = Resource("", "v1", "pods")
+EVENTS = Resource("", "v1", "events")
+CONFIG_MAPS = Resource("", "v1", "configmaps")
+SERVICE_ACCOUNTS = Resource("", "v1", "serviceaccounts")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
+ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list. version: of the collection as a whole, at which all pages were read."""
+
+    items: list[Json]
+    version: str
+
+
+class Api(Protocol):
+    """What the operator asks of the API server. Every call raises KubeError."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        """Read one object, consistently."""
+
+    def list(self, resource: Resource, namespace: str, selector: str) -> AsyncIterator[Page]:
+        """Read a collection page by page, consistently; namespace empty: of all namespaces."""
+
+    async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
+        """Make an object; AlreadyExistsError if its name is taken."""
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Json, subresource: str = ""
+    ) -> Json:
+        """Apply a merge patch; with a resourceVersion in it, only to that version."""
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete the object of this UID, and in the background what it owns."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What another client needs to come in by the same door. Paths are of files."""
+
+    server: str
+    ca_path: str | None = None
+    verify: bool = True
+    scheme: str | None = None
+    token: str | None = None
+    username: str | None = None
+    password: str | None = None
+    certificate_path: str | None = None
+    key_path: str | None = None
+    proxy: str | None = None
+
+
+class Kube:
+    """The API server of a kubeconfig, or the one that the operator's pod runs in.
+
+    observe: told method, resource and status of each answer (0: none), for the metrics.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: Path | None,
+        *,
+        threads: int,
+        observe: Callable[[str, Resource, int], None] = lambda method, resource, status: None,
+    ) -> None:
+        self._configuration = _configuration(kubeconfig)
+        self._configuration.connection_pool_maxsize = threads
+        self._configuration.retries = urllib3.Retry(0)  # the queue's back-off is the only one
+        self._client = ApiClient(self._configuration)
+        self._client.user_agent = "elasticjob-controller"
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="kube")
+        self._observe = observe
+
+    def close(self) -> None:
+        """End the threads and the connections."""
+        self._threads.shutdown(cancel_futures=True)
+        self._client.close()
+
+    def credentials(self) -> Credentials:
+        """As they are now: a token that expires is read again."""
+        found = self._configuration
+        header = found.get_api_key_with_prefix("BearerToken")
+        header = header or found.get_api_key_with_prefix("authorization") or ""
+        scheme, _, token = header.rpartition(" ")
+        return Credentials(
+            server=found.host,
+            ca_path=found.ssl_ca_cert,
+            verify=found.verify_ssl,
+            scheme=scheme or None,
+            token=token or None,
+            username=found.username or None,
+            password=found.password or None,
+            certificate_path=found.cert_file,
+            key_path=found.key_file,
+            proxy=found.proxy,
+        )
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        """As in Api."""
+        return await self._call("GET", resource, resource.path(namespace, name))
+
+    async def list(self, resource: Resource, namespace: str, selector: str) -> AsyncIterator[Page]:
+        """As in Api."""
+        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            path = f"{resource.path(namespace)}?{urlencode(query)}"
+            answer = await self._call("GET", resource, path)
+            meta = answer.get("metadata") or {}
+            yield Page(answer.get("items") or [], meta.get("resourceVersion") or "")
+            if not meta.get("continue"):
+                return
+            query["continue"] = meta["continue"]
+
+    async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
+        """As in Api."""
+        return await self._call("POST", resource, resource.path(namespace), body)
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Json, subresource: str = ""
+    ) -> Json:
+        """As in Api."""
+        path = resource.path(namespace, name, subresource)
+        return await self._call("PATCH", resource, path, body)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """As in Api."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        await self._call("DELETE", resource, resource.path(namespace, name), options)
+
+    async def _call(
+        self, method: str, resource: Resource, path: str, body: Json | None = None
+    ) -> Json:
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._threads, self._ask, method, path, body)
+        self._observe(method, resource, answer.status)
+        if 200 <= answer.status < 300:
+            return answer.body
+        raise _error(method, path, answer)
+
+    def _ask(self, method: str, path: str, body: Json | None) -> _Answer:
+        """Blocks; never raises: what went wrong on the way has status 0."""
+        try:
+            headers = {"Accept": "application/json"}
+            if body is not None:
+                headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else "application/json"
+            _, url, headers, _, _ = self._client.param_serialize(
+                method, path, header_params=headers, auth_settings=["BearerToken"]
+            )
+            response = self._client.rest_client.pool_manager.request(
+                method,
+                url,
+                headers=headers,
+                body=None if body is None else json.dumps(body),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+                redirect=False,
+            )
+            return _Answer(response.status, _parsed(response.data))
+        except (urllib3.exceptions.HTTPError, OSError, ApiException) as error:
+            return _Answer(0, {"message": _last_cause(error)})
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    body: Json
+
+
+def _configuration(kubeconfig: Path | None) -> Configuration:
+    """Raises RefusedError when there is neither file nor pod account to go by."""
+    found = Configuration()
+    try:
+        if kubeconfig is None:
+            kubernetes_config.load_incluster_config(client_configuration=found)
+        else:
+            kubernetes_config.load_kube_config(str(kubeconfig), client_configuration=found)
+    except kubernetes_config.ConfigException as error:
+        cure = "give --kubeconfig" if kubeconfig is None else f"correct {kubeconfig}"
+        raise RefusedError(f"no API server to go to: {error}; {cure}") from error
+    return found
+
+
+def _parsed(raw: bytes) -> Json:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"message": raw[:256].decode("utf-8", "replace")}
+
+
+def _last_cause(error: BaseException) -> str:
+    """urllib3 wraps what happened several times; the innermost text is the one for people."""
+    reason = getattr(error, "reason", None)
+    while isinstance(reason, BaseException) and getattr(reason, "reason", None):
+        reason = cast(Any, reason).reason
+    return str(reason or error)
+
+
+def _error(method: str, path: str, answer: _Answer) -> KubeError:
+    reason = str(answer.body.get("reason") or "")
+    said = answer.body.get("message") or reason or "no message"
+    text = f"{method} {path.partition('?')[0]}: {answer.status or 'no answer'}: {said}"
+    return _kind(answer.status, reason)(text, reason)
+
+
+def _kind(status: int, reason: str) -> type[KubeError]:
+    if status == 404:
+        return NotFoundError
+    if status == 409:
+        return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+    if 400 <= status < 500 and status != 429:
+        return RefusedError
+    return AwayError

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import yaml
+
+from elasticjob.controller import kube
+from elasticjob.controller.kube import Kube
+
+Json = dict[str, Any]
+Asked = tuple[str, str, str, Json | None]  # method, path, content type, body
+
+
+class _Server(ThreadingHTTPServer):
+    """Answers with what it was told to, and keeps what it was asked."""
+
+    def __init__(self, answers: list[tuple[int, Json]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers = list(answers)
+        self.asked: list[Asked] = []
+        self.tokens: set[str | None] = set()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def _answer(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.asked.append(
+            (
+                self.command,
+                self.path,
+                self.headers.get("Content-Type") or "",
+                json.loads(raw) if raw else None,
+            )
+        )
+        self.server.tokens.add(self.headers.get("Authorization"))
+        status, body = self.server.answers.pop(0)
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class's names
+
+    def log_message(self, *args: Any) -> None:
+        """Not to stderr."""
+
+
+@contextmanager
+def api(tmp_path: Path, *answers: tuple[int, Json]) -> Iterator[tuple[Kube, _Server]]:
+    server = _Server(list(answers))
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    client = Kube(kubeconfig(tmp_path, f"http://127.0.0.1:{server.server_port}"), threads=2)
+    try:
+        yield client, server
+    finally:
+        client.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def kubeconfig(tmp_path: Path, server: str) -> Path:
+    path = tmp_path / "kubeconfig"
+    context = {"name": "c", "context": {"cluster": "k", "user": "u"}}
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "current-context": "c",
+                "contexts": [context],
+                "clusters": [{"name": "k", "cluster": {"server": server}}],
+                "users": [{"name": "u", "user": {"token": "secret"}}],
+            }
+        )
+    )
+    return path
+
+
+def test_the_requests(tmp_path: Path) -> None:
+    with api(tmp_path, *[(200, {"kind": "Pod"})] * 4) as (client, server):
+
+        async def main() -> None:
+            await client.get(kube.PODS, "ns", "p")
+            await client.create(kube.LEASES, "ns", {"kind": "Lease"})
+            await client.patch(kube.ELASTIC_JOBS, "ns", "j", {"status": {"round": 1}}, "status")
+            await client.delete(kube.PODS, "ns", "p", "u1")
+
+        asyncio.run(main())
+        jobs = kube.ELASTIC_JOBS.path("ns", "j", "status")
+        assert jobs.endswith("/v1alpha1/namespaces/ns/elasticjobs/j/status")
+        assert server.asked == [
+            ("GET", "/api/v1/namespaces/ns/pods/p", "", None),
+            (
+                "POST",
+                "/apis/coordination.k8s.io/v1/namespaces/ns/leases",
+                "application/json",
+                {"kind": "Lease"},
+            ),
+            ("PATCH", jobs, "application/merge-patch+json", {"status": {"round": 1}}),
+            (
+                "DELETE",
+                "/api/v1/namespaces/ns/pods/p",
+                "application/json",
+                {"propagationPolicy": "Background", "preconditions": {"uid": "u1"}},
+            ),
+        ]
+        assert server.tokens == {"Bearer secret"}
+
+
+def test_a_list_comes_in_pages(tmp_path: Path) -> None:
+    first = {"items": [{"a": 1}], "metadata": {"resourceVersion": "7", "continue": "x/y"}}
+    second = {"items": [{"b": 2}], "metadata": {"resourceVersion": "7"}}
+    with api(tmp_path, (200, first), (200, second)) as (client, server):
+
+        async def main() -> list[kube.Page]:
+            return [page async for page in client.list(kube.PODS, "", "a=b")]
+
+        pages = asyncio.run(main())
+        assert pages == [kube.Page([{"a": 1}], "7"), kube.Page([{"b": 2}], "7")]
+        assert [asked[1] for asked in server.asked] == [
+            "/api/v1/pods?limit=500&labelSelector=a%3Db",
+            "/api/v1/pods?limit=500&labelSelector=a%3Db&continue=x%2Fy",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "kind"),
+    [
+        (404, "NotFound", kube.NotFoundError),
+        (409, "AlreadyExists", kube.AlreadyExistsError),
+        (409, "Conflict", kube.ConflictError),
+        (403, "Forbidden", kube.RefusedError),
+        (422, "Invalid", kube.RefusedError),
+        (429, "TooManyRequests", kube.AwayError),
+        (500, "InternalError", kube.AwayError),
+        (503, "", kube.AwayError),
+    ],
+)
+def test_errors(tmp_path: Path, status: int, reason: str, kind: type[Exception]) -> None:
+    said = {"kind": "Status", "reason": reason, "message": "no"}
+    with api(tmp_path, (status, said)) as (client, _):
+        with pytest.raises(kube.KubeError) as raised:
+            asyncio.run(client.get(kube.PODS, "ns", "p"))
+        assert type(raised.value) is kind
+        assert str(raised.value) == f"GET /api/v1/namespaces/ns/pods/p: {status}: no"
+
+
+def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
+    with api(tmp_path) as (_, server):
+        port = server.server_port
+    seen: list[int] = []
+    observe: Callable[[str, kube.Resource, int], None] = lambda method, resource, status: (  # noqa: E731
+        seen.append(status)
+    )
+    client = Kube(kubeconfig(tmp_path, f"http://127.0.0.1:{port}"), threads=1, observe=observe)
+    with pytest.raises(kube.AwayError, match=r"no answer: .*refused"):
+        asyncio.run(client.get(kube.PODS, "ns", "p"))
+    client.close()
+    assert seen == [0]
+
+
+def test_credentials_for_the_watches(tmp_path: Path) -> None:
+    client = Kube(kubeconfig(tmp_path, "http://127.0.0.1:1"), threads=1)
+    found = client.credentials()
+    client.close()
+    assert (found.server, found.scheme, found.token) == ("http://127.0.0.1:1", "Bearer", "secret")
+
+
+def test_no_configuration_is_said_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_text("{}")
+    with pytest.raises(kube.RefusedError, match=r"correct .*broken"):
+        Kube(tmp_path / "broken", threads=1)
