@@ -282,6 +282,9 @@ class ElasticJobStatus(_Fields):
     generations: Annotated[str, Field(max_length=MAX_ARGUMENT)] | None = None
     """The next generation of each pod index, as ranges: 0-2@1,3@2. Reserved here before pods are
     made, so that no pod name is ever used twice."""
+    blamed: Annotated[str, Field(max_length=MAX_ARGUMENT)] | None = None
+    """How many counted failures were blamed on the present pod of an index: 3x2. At three the pod
+    is replaced."""
     agent_hash: Annotated[str, Field(max_length=64)] | None = None
     """Which agent the pods run: the hash in the name of its ConfigMap. Kept until the job is
     suspended, so that an upgrade of the operator does not mix agents in a running job."""
