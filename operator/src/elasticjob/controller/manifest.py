@@ -39,6 +39,8 @@ _MANAGED = {
     "app.kubernetes.io/name": "elasticjob-agent",
     "app.kubernetes.io/managed-by": "elasticjob",
 }
+AGENT_SELECTOR = ",".join(f"{label}={value}" for label, value in _MANAGED.items())
+"""Selects the ConfigMaps that hold agents."""
 
 
 def pod(job: Json, index: int, generation: int, agent_hash: str) -> Json:
@@ -125,15 +127,18 @@ def agent_config_map_name(agent_hash: str) -> str:
 def template_hash(job: Json) -> str:
     """Ten digits for all of the spec that pods are made from: another hash, other pods.
 
-    The agent is not in it: an upgrade of the operator restarts no job.
+    Another value of the annotation `restart` gives other pods too: so a person restarts a job. The
+    agent is not in it: an upgrade of the operator restarts no job.
     """
-    spec = job["spec"]
+    spec, marks = job["spec"], job["metadata"].get("annotations") or {}
     made_from = {
         "template": spec["template"],
         "container": worker_container(spec),
         "nproc": spec["nprocPerNode"],
         "grace": _pod_grace_s(job),
     }
+    if restart := marks.get(names.ANNOTATION_RESTART):
+        made_from["restart"] = restart
     text = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
 

@@ -1,0 +1,365 @@
+"""From what the API server stores to what a plan looks at: dicts in, frozen records out.
+
+A pod is judged by its worker container, not by its phase: a service mesh's sidecar outlives the
+agent, and the pod then stays Running although nothing of the job is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from elasticjob.api.reserved import AGENT_DIRECTORY
+from elasticjob.api.rules import violations
+from elasticjob.api.v1alpha1 import ElasticJobSpec, ElasticJobStatus
+from elasticjob.controller.manifest import template_hash
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.codec import load_tagged
+from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.member import Pod, load_pods
+from elasticjob.wire.round import Round
+
+Json = dict[str, Any]
+
+# A pod that ends for one of these was taken away, by the scheduler, the node or a person; it did
+# not bring it about (DETAILS 32). TerminationByKubelet is missing: it is said of a node that shuts
+# down, where status.reason tells, and of memory pressure, which the job may have made.
+_TAKEN_AWAY = {
+    "PreemptionByScheduler",
+    "EvictionByEvictionAPI",
+    "DeletionByTaintManager",
+    "DeletionByPodGC",
+}
+_NODE_SHUTS_DOWN = {"Terminated", "NodeShutdown", "Shutdown", "NodeLost"}
+
+
+class Stage(Enum):
+    """Where a worker container stands."""
+
+    WAITING = "waiting"  # not started, or its image is on the way
+    RUNNING = "running"  # the agent runs
+    ENDED = "ended"  # the agent has ended; it is never started again
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The worker container of a pod. reason, message: of its waiting, or of its end.
+
+    finished_at: as the kubelet wrote it; only good for telling which of two ended later.
+    """
+
+    stage: Stage = Stage.WAITING
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    finished_at: str = ""
+
+
+@dataclass(frozen=True)
+class PodSeen:
+    """A pod as far as it matters here. refused: why no node takes it, in the scheduler's words.
+
+    over: all its containers have ended, not the worker container alone.
+    """
+
+    name: str
+    uid: str
+    pod: Pod
+    job_uid: str
+    template_hash: str = ""
+    node: str = ""
+    worker: Worker = Worker()
+    over: bool = False
+    deleting: bool = False
+    grace_s: float = 30.0
+    taken_away: bool = False
+    refused: str = ""
+
+    @property
+    def living(self) -> bool:
+        """Whether its agent may still do something."""
+        return self.worker.stage is not Stage.ENDED
+
+    @property
+    def excused(self) -> bool:
+        """Whether its leaving is nobody's fault in the job (DETAILS 32)."""
+        return self.deleting or self.taken_away
+
+
+def pod(body: Json) -> PodSeen | None:
+    """A pod with our labels; None if they cannot be read, for then it is not ours."""
+    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    labels = meta.get("labels") or {}
+    place = (labels.get(names.LABEL_INDEX, ""), labels.get(names.LABEL_GENERATION, ""))
+    if not all(part.isdigit() for part in place):
+        return None
+    conditions = {c.get("type"): c for c in status.get("conditions") or []}
+    return PodSeen(
+        name=meta["name"],
+        uid=meta["uid"],
+        pod=Pod(int(place[0]), int(place[1])),
+        job_uid=labels.get(names.LABEL_JOB_UID, ""),
+        template_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH, ""),
+        node=spec.get("nodeName") or "",
+        worker=_worker(spec, status),
+        over=status.get("phase") in ("Succeeded", "Failed"),
+        deleting="deletionTimestamp" in meta,
+        grace_s=float(spec.get("terminationGracePeriodSeconds") or 0),
+        taken_away=_taken_away(status, conditions),
+        refused=_refused(conditions.get("PodScheduled") or {}),
+    )
+
+
+def _worker(spec: Json, status: Json) -> Worker:
+    name = _worker_name(spec)
+    found = [c for c in status.get("containerStatuses") or [] if c.get("name") == name]
+    state = (found[0].get("state") or {}) if found else {}
+    if "terminated" in state:
+        return _ended(state["terminated"])
+    if status.get("phase") in ("Succeeded", "Failed"):  # ended before its containers ran
+        return Worker(Stage.ENDED, status.get("reason") or "", status.get("message") or "")
+    if "running" in state:
+        return Worker(Stage.RUNNING)
+    waiting = state.get("waiting") or {}
+    return Worker(Stage.WAITING, waiting.get("reason") or "", waiting.get("message") or "")
+
+
+def _ended(state: Json) -> Worker:
+    code = state.get("exitCode")
+    return Worker(
+        Stage.ENDED,
+        state.get("reason") or "",
+        verdict(state.get("message") or ""),
+        code if isinstance(code, int) else None,
+        state.get("finishedAt") or "",
+    )
+
+
+def verdict(text: str) -> str:
+    """The agent's last word: `message` of the JSON that it writes, else the text as it is."""
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return text
+    return str(record.get("message") or "") if isinstance(record, dict) else text
+
+
+def _worker_name(spec: Json) -> str:
+    """The container that was given the agent; the template may name another one by now."""
+    for container in spec.get("containers") or []:
+        mounts = container.get("volumeMounts") or []
+        if any(mount.get("mountPath") == AGENT_DIRECTORY for mount in mounts):
+            return str(container["name"])
+    return ""
+
+
+def _taken_away(status: Json, conditions: Mapping[Any, Json]) -> bool:
+    disruption = conditions.get("DisruptionTarget") or {}
+    said = disruption.get("reason") if disruption.get("status") == "True" else None
+    return said in _TAKEN_AWAY or status.get("reason") in _NODE_SHUTS_DOWN
+
+
+def _refused(scheduled: Json) -> str:
+    if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
+        return ""
+    return scheduled.get("message") or "Unschedulable"
+
+
+@dataclass(frozen=True)
+class Job:
+    """An ElasticJob. spec None: it cannot be read or breaks a rule; `faults` says why."""
+
+    body: Json
+    spec: ElasticJobSpec | None
+    status: ElasticJobStatus
+    faults: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+        return str(self.body["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        """Its name; a job made again under the same name has another UID."""
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        """What tells it from others of its name."""
+        return str(self.body["metadata"]["uid"])
+
+    @property
+    def version(self) -> str:
+        """What a write of its status is computed from."""
+        return str(self.body["metadata"]["resourceVersion"])
+
+    @property
+    def generation(self) -> int:
+        """Which spec this is."""
+        return int(self.body["metadata"].get("generation", 1))
+
+    @property
+    def deleting(self) -> bool:
+        """Whether it is being deleted; garbage collection does the rest."""
+        return "deletionTimestamp" in self.body["metadata"]
+
+    @cached_property
+    def template_hash(self) -> str:
+        """What pods made from this spec carry."""
+        return template_hash(self.body)
+
+    @property
+    def record(self) -> leases.Job:
+        """As the Leases name it."""
+        return leases.Job(self.namespace, self.name, self.uid)
+
+    def pod_name(self, pod_: Pod) -> str:
+        """The name of this pod, and of its agent's Lease."""
+        return names.pod_name(self.name, pod_.index, pod_.generation)
+
+
+def job(body: Json) -> Job:
+    """An ElasticJob with its faults, if it has any."""
+    status = _status(body.get("status") or {})
+    try:
+        spec = ElasticJobSpec.model_validate(body.get("spec") or {})
+    except ValidationError as error:
+        return Job(body, None, status, tuple(_fault(e) for e in error.errors()))
+    faults = tuple(violations(body, None))
+    return Job(body, None if faults else spec, status, faults)
+
+
+def _fault(error: Any) -> tuple[str, str]:
+    return ".".join(["spec", *map(str, error["loc"])]), str(error["msg"])
+
+
+def _status(fields: Json) -> ElasticJobStatus:
+    """A status that somebody broke is made anew; the Round and the pods know the rest."""
+    try:
+        return ElasticJobStatus.model_validate(fields)
+    except ValidationError:
+        return ElasticJobStatus()
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """How often an index was replaced in a row without a plan, and when last (monotonic s)."""
+
+    count: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The last renewal of an agent that was seen, and when it was first seen (monotonic s)."""
+
+    renewed: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What the operator remembers of a job while it runs; all of it can be lost without harm.
+
+    marked: pods whose Lease is `ended`. unborn: reserved pods that do not exist and never had a
+    Lease. rounds: the last rounds that were seen, oldest first. orphans: Leases of no living pod.
+    heard: agents outside of the round, as of listened_at. refused: why the API server takes no
+    pods. since: of each fact that lasts, when it was first seen (monotonic s).
+    """
+
+    marked: frozenset[Pod] = frozenset()
+    unborn: frozenset[Pod] = frozenset()
+    rounds: tuple[Round, ...] = ()
+    orphans: tuple[AgentLease, ...] = ()
+    heard: Mapping[Pod, Heard] = field(default_factory=dict)
+    listened_at: float | None = None
+    replacements: Mapping[int, Replacement] = field(default_factory=dict)
+    refused: str = ""
+    since: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a plan looks at.
+
+    strangers: names that pods of an older job of this name still have. old_round: UID of the Round
+    Lease of such a job. heartbeat_s: what T should be now. now: monotonic; at: for people.
+    """
+
+    job: Job
+    spec: ElasticJobSpec
+    pods: tuple[PodSeen, ...]
+    round: RoundLease | None
+    now: float
+    at: datetime
+    heartbeat_s: float
+    agent_hash: str
+    strangers: frozenset[str] = frozenset()
+    old_round: str = ""
+    recalled: Recalled = Recalled()
+
+    @cached_property
+    def living(self) -> dict[Pod, PodSeen]:
+        """Pods whose agent may still do something."""
+        return {p.pod: p for p in self.pods if p.living}
+
+    @cached_property
+    def by_pod(self) -> dict[Pod, PodSeen]:
+        """All pods."""
+        return {p.pod: p for p in self.pods}
+
+    @cached_property
+    def names(self) -> dict[str, PodSeen]:
+        """All pods by name."""
+        return {p.name: p for p in self.pods}
+
+    @property
+    def indexes(self) -> range:
+        """The indexes that the spec asks for."""
+        return range(self.spec.replicas)
+
+    @cached_property
+    def next_generations(self) -> dict[int, int]:
+        """For each index that ever had a pod, the lowest generation that is surely unused."""
+        reserved = load_pods(self.job.status.generations or "", "status.generations")
+        used = [*self.by_pod, *(orphan.pod for orphan in self.recalled.orphans)]
+        used += self.round.round.pods if self.round else ()
+        found = {p.index: p.generation for p in reserved}
+        for seen in used:
+            found[seen.index] = max(found.get(seen.index, 0), seen.generation + 1)
+        return found
+
+    @cached_property
+    def blamed(self) -> dict[int, int]:
+        """How many failures were blamed on the present pod of an index."""
+        pairs = load_tagged(self.job.status.blamed or "", "x", "status.blamed")
+        return {index: int(count) for index, count in pairs if count.isdigit()}
+
+    def current(self, index: int) -> Pod | None:
+        """The newest pod of an index, whether it exists or not; None: there never was one."""
+        following = self.next_generations.get(index, 0)
+        return Pod(index, following - 1) if following else None
+
+    def fresh(self, index: int) -> Pod:
+        """The next pod of an index: one whose name was never used, by whatever job."""
+        generation = self.next_generations.get(index, 0)
+        while names.pod_name(self.job.name, index, generation) in self.strangers:
+            generation += 1
+        return Pod(index, generation)
+
+    def is_member(self, pod_: Pod) -> bool:
+        """Whether the Round names this pod."""
+        return self.round is not None and pod_ in self.round.round.pods
+
+    def lasted_s(self, fact: str) -> float:
+        """For how long this fact has been seen; 0 if it is new."""
+        return self.now - self.recalled.since.get(fact, self.now)

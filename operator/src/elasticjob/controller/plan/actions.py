@@ -1,0 +1,97 @@
+"""What a plan can ask for. Each can be done twice without harm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.member import Pod
+from elasticjob.wire.round import Round
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """See to it that the job's account, its rights and the agent are there (DETAILS 28)."""
+
+
+@dataclass(frozen=True)
+class MakeRound:
+    """Create the Round Lease."""
+
+    desired: Desired
+    round: Round
+
+
+@dataclass(frozen=True)
+class DeleteRound:
+    """Delete the Round Lease of an older job of this name."""
+
+    uid: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Mark the Lease of a pod that has ended or is given up (rule 9).
+
+    create: where there is no Lease, make it, so that a pod that comes late cannot join. Without it
+    the pod turns out to be unborn.
+    """
+
+    pod: Pod
+    reason: str
+    create: bool = True
+
+
+@dataclass(frozen=True)
+class WriteRound:
+    """Change the operator's part of the Round Lease, against this version.
+
+    desired None: unchanged. clear_holder: nobody holds (rule 9).
+    """
+
+    version: str
+    desired: Desired | None = None
+    clear_holder: bool = False
+
+
+@dataclass(frozen=True)
+class DeletePod:
+    """Delete this pod with its grace."""
+
+    name: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True)
+class DeleteLease:
+    """Delete the Lease of a pod that is gone."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class MakePod:
+    """Reserve the generation, then create the pod. replaces: not by plan, so it is slowed down."""
+
+    pod: Pod
+    replaces: bool = False
+
+
+@dataclass(frozen=True)
+class Listen:
+    """List the job's agent Leases, to hear who is alive."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """Nothing yet: plan again after so long."""
+
+    after_s: float
+
+
+Step = Deploy | MakeRound | DeleteRound | Mark | WriteRound | DeletePod | DeleteLease | Listen
+Action = Step | MakePod
+Actions = Iterator[Action | Later]

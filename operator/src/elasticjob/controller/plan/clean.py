@@ -1,0 +1,49 @@
+"""What a job leaves behind while it runs: replaced pods, and the Leases of pods that are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.plan import end, finish
+from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod
+from elasticjob.wire.member import Pod
+
+
+def replaced_pods(s: Snapshot) -> Actions:
+    """Delete pods that have ended and were replaced; the one that failed last as policy says."""
+    if s.spec.clean_pod_policy == "None":
+        return
+    keep = finish.failed_last(s) if s.spec.clean_pod_policy == "KeepFailed" else None
+    for pod in _replaced(s):
+        if pod != keep and not pod.deleting:
+            yield DeletePod(pod.name, pod.uid, "it has ended and was replaced")
+
+
+def leases_of_the_gone(s: Snapshot) -> Actions:
+    """Delete Leases of which the round can take no notice any more (rule 9, V2).
+
+    That is: of no living pod, not of a member or the holder, and either not wanted, or with a word
+    that is older than the round. The holder may not have seen the last word; that it computes its
+    next round from this Round, in which that word counts for nothing, is certain.
+    """
+    for orphan in s.recalled.orphans:
+        if orphan.pod in s.living:
+            continue
+        if s.round is None or finish.is_over(s) or _is_forgotten(s, orphan.pod, orphan.state.n):
+            yield DeleteLease(orphan.name, orphan.uid)
+
+
+def _is_forgotten(s: Snapshot, pod: Pod, n: int) -> bool:
+    assert s.round is not None
+    holds = s.round.holder == s.job.pod_name(pod)
+    if s.is_member(pod) or holds:
+        return False
+    return n < s.round.round.n or not s.round.desired.wants(pod)
+
+
+def _replaced(s: Snapshot) -> Iterator[PodSeen]:
+    newest = {s.current(index) for index in s.indexes}
+    for pod in s.pods:
+        if not pod.living and pod.pod not in newest and end.is_buried(s, pod.pod):
+            yield pod

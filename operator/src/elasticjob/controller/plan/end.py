@@ -1,0 +1,48 @@
+"""Pods that have ended: their Leases are marked before anything takes their place (rule 9, W1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.plan.actions import Actions, Mark
+from elasticjob.wire.member import Pod
+
+
+def mark(s: Snapshot) -> Actions:
+    """Mark the Lease of every pod that has ended and may still be taken for a live one."""
+    for pod in sorted({*_ended(s), *_vanished(s)} - s.recalled.marked - s.recalled.unborn):
+        seen = s.by_pod.get(pod)
+        born = seen is not None or s.is_member(pod)
+        yield Mark(pod, _reason(seen), create=born)
+
+
+def is_buried(s: Snapshot, pod: Pod) -> bool:
+    """Whether nobody takes this pod for a live one any more, so that another may come."""
+    return pod in s.recalled.marked or (pod not in s.living and not matters(s, pod))
+
+
+def matters(s: Snapshot, pod: Pod) -> bool:
+    """Whether the round or its holder may count on this pod."""
+    assert s.round is not None
+    holds = s.round.holder == s.job.pod_name(pod)
+    return s.is_member(pod) or holds or s.round.desired.wants(pod)
+
+
+def _ended(s: Snapshot) -> Iterator[Pod]:
+    return (p.pod for p in s.pods if not p.living and matters(s, p.pod))
+
+
+def _vanished(s: Snapshot) -> Iterator[Pod]:
+    """Pods that were members, or are the newest of their index, and do not exist."""
+    assert s.round is not None
+    newest = (pod for index in s.indexes if (pod := s.current(index)))
+    named = {*newest, *s.round.round.pods}
+    return (pod for pod in named if pod not in s.by_pod and matters(s, pod))
+
+
+def _reason(seen: PodSeen | None) -> str:
+    if seen is None:
+        return "the pod is gone"
+    code = f" {seen.worker.exit_code}" if seen.worker.exit_code is not None else ""
+    return f"{seen.worker.reason or 'ended'}{code}"

@@ -1,0 +1,139 @@
+"""Pods that live and are of no use: silent, stuck, or blamed again and again (DETAILS 33)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from elasticjob.controller.observe import PodSeen, Snapshot, Stage
+from elasticjob.controller.plan import end
+from elasticjob.controller.plan.actions import Actions, DeletePod, Later, Listen, Mark
+from elasticjob.rendezvous import timing
+from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.member import Pod
+from elasticjob.wire.round import Phase, Round
+
+BLAMED_TOO_OFTEN = 3
+STUCK_AFTER_S = 30.0  # beyond its grace a pod that is being deleted is on a node that is gone
+JOINS_WITHIN_S = 120.0  # an agent that cannot reach the API exits after 60 s (DETAILS 23)
+
+_UNHEARD = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
+
+
+def mark(s: Snapshot) -> Actions:
+    """Mark those that are lost, so that their next generation can be made at once."""
+    for pod in sorted({*_dropped(s), *_silent_outside(s), *_stuck(s)} - s.recalled.marked):
+        if end.matters(s, pod):
+            yield Mark(pod, "given up")
+    if _shall_listen(s):
+        yield Listen()
+    waits = [_patience_s(s) - s.lasted_s(_outside(p)) for p in _outsiders(s)]
+    waits += [p.grace_s + STUCK_AFTER_S - s.lasted_s(_deleting(p)) for p in _terminating(s)]
+    if waits:
+        yield Later(max(min(waits), _every_s(s)))
+
+
+def delete(s: Snapshot) -> Actions:
+    """Delete those that are lost, and those that are blamed too often.
+
+    The blamed are told to leave like anybody else: their rounds end by plan, without a charge.
+    """
+    for pod in s.living.values():
+        if pod.deleting:
+            continue
+        if pod.pod in s.recalled.marked:
+            yield DeletePod(pod.name, pod.uid, "its agent is not heard any more")
+        elif s.blamed.get(pod.pod.index, 0) >= BLAMED_TOO_OFTEN and s.is_member(pod.pod):
+            yield DeletePod(pod.name, pod.uid, f"blamed for {BLAMED_TOO_OFTEN} failures")
+
+
+def facts(s: Snapshot) -> Iterator[str]:
+    """Who is outside of the round, who is being deleted."""
+    yield from map(_outside, _outsiders(s))
+    yield from map(_deleting, _terminating(s))
+
+
+def _dropped(s: Snapshot) -> Iterator[Pod]:
+    """Those that left the round when somebody was silent or late, still live, and are not back.
+
+    A round names one of them as its cause. The others are told by who is missing, but only where
+    the next round has members: those of a round that is Forming are not all lost.
+    """
+    assert s.round is not None
+    rounds = [*s.recalled.rounds, s.round.round]
+    for k, (before, after) in enumerate(itertools.pairwise(rounds)):
+        if _is_about_silence(after) and after.n > before.n:
+            named = {p.pod for p in s.pods if after.cause and p.name == after.cause.pod}
+            missing = before.pods - after.pods if after.phase is Phase.ACTIVE else frozenset()
+            back = frozenset().union(*(later.pods for later in rounds[k + 1 :]))
+            yield from (p for p in (named | missing) - back if _may_be_lost(s, p))
+    yield from _named_now(s, s.round.round)
+
+
+def _named_now(s: Snapshot, round_: Round) -> Iterator[Pod]:
+    """The one that the present round names; it is known even after a restart of the operator."""
+    if _is_about_silence(round_):
+        pod = s.names.get(round_.cause.pod) if round_.cause else None
+        if pod and _may_be_lost(s, pod.pod) and pod.pod not in round_.pods:
+            yield pod.pod
+
+
+def _is_about_silence(round_: Round) -> bool:
+    return round_.cause is not None and round_.cause.kind in _UNHEARD
+
+
+def _may_be_lost(s: Snapshot, pod: Pod) -> bool:
+    return pod in s.living and not s.living[pod].deleting
+
+
+def _stuck(s: Snapshot) -> Iterator[Pod]:
+    for pod in _terminating(s):
+        if s.lasted_s(_deleting(pod)) >= pod.grace_s + STUCK_AFTER_S:
+            yield pod.pod
+
+
+def _silent_outside(s: Snapshot) -> Iterator[Pod]:
+    """Agents that run, are wanted, take no part, and whose Lease does not change.
+
+    The holder judges members only, and the operator may have been away when it dropped them.
+    """
+    for pod in _outsiders(s):
+        heard = s.recalled.heard.get(pod.pod)
+        if heard and s.now - heard.at >= _patience_s(s):
+            yield pod.pod
+
+
+def _shall_listen(s: Snapshot) -> bool:
+    """Not at once: most who are outside will be in before long, or end."""
+    waited = [s.lasted_s(_outside(pod)) for pod in _outsiders(s)]
+    is_due = s.recalled.listened_at is None or s.now - s.recalled.listened_at >= _every_s(s)
+    return is_due and any(waited_s >= _patience_s(s) for waited_s in waited)
+
+
+def _every_s(s: Snapshot) -> float:
+    return timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES)
+
+
+def _patience_s(s: Snapshot) -> float:
+    silence_s = timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES_NODES)
+    return max(silence_s, JOINS_WITHIN_S)
+
+
+def _outsiders(s: Snapshot) -> Iterator[PodSeen]:
+    for pod in s.living.values():
+        runs = pod.worker.stage is Stage.RUNNING and not pod.deleting
+        wanted = s.round is not None and s.round.desired.wants(pod.pod)
+        if runs and wanted and not s.is_member(pod.pod) and pod.pod not in s.recalled.marked:
+            yield pod
+
+
+def _terminating(s: Snapshot) -> Iterator[PodSeen]:
+    return (p for p in s.living.values() if p.deleting and p.pod not in s.recalled.marked)
+
+
+def _outside(pod: PodSeen) -> str:
+    return f"outside {pod.uid}"
+
+
+def _deleting(pod: PodSeen) -> str:
+    return f"deleting {pod.uid}"

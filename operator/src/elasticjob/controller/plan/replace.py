@@ -1,0 +1,76 @@
+"""Pods that are missing: the first of an index, and the next generation of one that is gone.
+
+The first replacement of an index comes at once. Another within a minute of it waits for that minute
+to pass, and each further one twice as long: a pod that cannot live costs little (DETAILS 33).
+"""
+
+from __future__ import annotations
+
+from elasticjob.controller.observe import Replacement, Snapshot
+from elasticjob.controller.plan import desire, end
+from elasticjob.controller.plan.actions import Actions, Deploy, Later, MakePod
+from elasticjob.wire.member import Pod
+
+FIRST_WAIT_S = 60.0
+LONGEST_WAIT_S = 600.0
+FORGIVEN_AFTER_S = 1800.0
+
+
+def make(s: Snapshot) -> Actions:
+    """Make what is missing of the wanted indexes, once `desired` names them."""
+    makes: list[MakePod] = []
+    for pod in desire.wanted_pods(s):
+        if pod not in _told(s) or any(p.index == pod.index for p in _in_place(s)):
+            continue
+        made = _missing(s, pod)
+        wait_s = _wait_s(s, pod.index) if made and made.replaces else 0.0
+        if wait_s > 0:
+            yield Later(wait_s)
+        elif made:
+            makes.append(made)
+    if makes:
+        yield Deploy()
+        yield from makes
+
+
+def recorded(before: Replacement | None, now: float) -> Replacement:
+    """The record of an index with one more replacement."""
+    if before is None or now - before.at >= FORGIVEN_AFTER_S:
+        return Replacement(1, now)
+    return Replacement(before.count + 1, now)
+
+
+def wait_s(before: Replacement | None, now: float) -> float:
+    """How long the next replacement of an index still has to wait."""
+    if before is None or now - before.at >= FORGIVEN_AFTER_S:
+        return 0.0
+    asked_s = min(FIRST_WAIT_S * 2.0 ** min(before.count - 1, 16), LONGEST_WAIT_S)
+    return max(0.0, before.at + asked_s - now)
+
+
+def _wait_s(s: Snapshot, index: int) -> float:
+    return wait_s(s.recalled.replacements.get(index), s.now)
+
+
+def _missing(s: Snapshot, lowest: Pod) -> MakePod | None:
+    """The pod to make for this index, or None if it must not be made yet."""
+    current = s.current(lowest.index)
+    if current is None:
+        return MakePod(s.fresh(lowest.index))
+    if current in s.recalled.unborn:
+        return MakePod(current)
+    if current.generation < lowest.generation:
+        return MakePod(s.fresh(lowest.index))
+    if end.is_buried(s, current):
+        return MakePod(s.fresh(lowest.index), replaces=True)
+    return None
+
+
+def _told(s: Snapshot) -> frozenset[Pod]:
+    assert s.round is not None
+    return frozenset(s.round.desired.wanted)
+
+
+def _in_place(s: Snapshot) -> list[Pod]:
+    """Pods that fill their index. One that is being deleted does until it has ended or is lost."""
+    return [pod for pod in s.living if pod not in s.recalled.marked]

@@ -1,0 +1,61 @@
+"""Pods that are no longer wanted: scaled away, suspended, or of another template.
+
+`desired` said so first. They are deleted when the round goes on without them, so that the workers
+of all stop at once and can save together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.plan import desire
+from elasticjob.controller.plan.actions import Actions, DeletePod, Later
+from elasticjob.rendezvous import timing
+
+
+def delete_unwanted(s: Snapshot) -> Actions:
+    """Delete those that the round does not name; the others too if no round comes in time.
+
+    A round that does not come is one that nobody holds any more. Told to leave, its members end by
+    themselves.
+    """
+    for pod in _unwanted(s):
+        left_s = _patience_s(s) - s.lasted_s(_fact(pod))
+        if not s.is_member(pod.pod) or left_s <= 0:
+            yield DeletePod(pod.name, pod.uid, _why(s, pod))
+        else:
+            yield Later(left_s)
+
+
+def facts(s: Snapshot) -> Iterator[str]:
+    """Since when each of them is not wanted."""
+    return map(_fact, _unwanted(s))
+
+
+def _unwanted(s: Snapshot) -> Iterator[PodSeen]:
+    if s.round is None:
+        return
+    wanted = {p.index: p for p in desire.wanted_pods(s)}
+    for pod in s.living.values():
+        lowest = wanted.get(pod.pod.index)
+        comes_back = lowest is not None and lowest.generation <= pod.pod.generation
+        if not s.round.desired.wants(pod.pod) and not comes_back and not pod.deleting:
+            yield pod
+
+
+def _patience_s(s: Snapshot) -> float:
+    silence_s = timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES_NODES)
+    return s.spec.stop_grace_seconds + silence_s
+
+
+def _why(s: Snapshot, pod: PodSeen) -> str:
+    if s.spec.suspend:
+        return "the job is suspended"
+    if desire.is_outdated(s, pod.pod):
+        return "the template has changed"
+    return "the job was scaled down"
+
+
+def _fact(pod: PodSeen) -> str:
+    return f"unwanted {pod.uid}"
