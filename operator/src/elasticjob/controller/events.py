@@ -1,0 +1,169 @@
+"""What `kubectl describe` tells of a job: transitions, read off the status before and after.
+
+One Event object per job and reason, under a name made from both: a repeat is a higher count and a
+newer message, never another object, however often a job restarts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller.observe import Job
+from elasticjob.controller.plan.actions import Action, DeletePod, MakePod
+from elasticjob.wire import names
+
+Json = dict[str, Any]
+
+COMPONENT = "elasticjob-controller"
+LONGEST_MESSAGE = 1000  # an Event's is cut at 1,024 bytes
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class Note:
+    """One transition. warning: somebody should look at it."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def of_status(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
+    """What has become different, in the order in which it happened."""
+    if _truth(new, "Accepted") == "False" and _message(old, "Accepted") != _message(
+        new, "Accepted"
+    ):
+        yield Note("Refused", _message(new, "Accepted"), warning=True)
+    if new.last_failure and not _same_failure(old, new):
+        yield Note("WorkersFailed", _failure(new), warning=True)
+    if new.last_recovery and new.last_recovery != old.last_recovery:
+        yield Note("Recovered", _recovery(new))
+    if _became(old, new, "Running", "True"):
+        yield Note("Running", _message(new, "Running"))
+    if _became(old, new, "Suspended", "True"):
+        yield Note("Suspended", _message(new, "Suspended"))
+    if _truth(old, "Suspended") == "True" and _became(old, new, "Suspended", "False"):
+        yield Note("Resumed", "the job is not suspended any more")
+    if (reason := _hindrance(new)) and reason != _hindrance(old):
+        yield Note(reason, _message(new, "PodsReady"), warning=True)
+    for end in ("Complete", "Failed"):
+        if _became(old, new, end, "True"):
+            yield Note(end, _message(new, end), warning=end == "Failed")
+
+
+def of_actions(actions: tuple[Action, ...]) -> Iterator[Note]:
+    """Pods that were made and deleted: one note for many, never one for each."""
+    made = [a for a in actions if isinstance(a, MakePod)]
+    first = [a for a in made if not a.replaces]
+    again = [a for a in made if a.replaces]
+    if first:
+        yield Note("PodsCreated", f"created {_list([_short(a) for a in first])}")
+    if again:
+        yield Note("PodsReplaced", f"created {_list([_short(a) for a in again])} in place of lost")
+    deleted = [a for a in actions if isinstance(a, DeletePod)]
+    for why in dict.fromkeys(a.why for a in deleted):
+        pods = [a.name for a in deleted if a.why == why]
+        yield Note("PodsDeleted", f"deleted {_list(pods)}: {why}")
+
+
+def manifest(job: Job, note: Note, at: datetime) -> Json:
+    """The Event of a first occurrence."""
+    time = timestamp(at)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": event_name(job, note), "namespace": job.namespace},
+        "involvedObject": {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "namespace": job.namespace,
+            "name": job.name,
+            "uid": job.uid,
+        },
+        "type": "Warning" if note.warning else "Normal",
+        "reason": note.reason,
+        "message": note.message[:LONGEST_MESSAGE],
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": COMPONENT,
+    }
+
+
+def repeat(found: Json, note: Note, at: datetime) -> Json:
+    """The merge patch that makes an Event tell of one more occurrence."""
+    return {
+        "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
+        "count": int(found.get("count") or 1) + 1,
+        "lastTimestamp": timestamp(at),
+        "message": note.message[:LONGEST_MESSAGE],
+    }
+
+
+def event_name(job: Job, note: Note) -> str:
+    """The same for all occurrences of a reason on this job."""
+    digest = hashlib.sha256(f"{job.uid} {note.reason}".encode()).hexdigest()[:16]
+    return f"{job.name}.{digest}"
+
+
+def timestamp(at: datetime) -> str:
+    """As metav1.Time: whole seconds, UTC."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _became(old: ElasticJobStatus, new: ElasticJobStatus, type_: str, truth: str) -> bool:
+    return _truth(new, type_) == truth != _truth(old, type_)
+
+
+def _truth(status: ElasticJobStatus, type_: str) -> str:
+    return next((c.status for c in status.conditions or [] if c.type == type_), "")
+
+
+def _message(status: ElasticJobStatus, type_: str) -> str:
+    return next((c.message for c in status.conditions or [] if c.type == type_), "")
+
+
+def _hindrance(status: ElasticJobStatus) -> str:
+    """Why pods do not run, where something is wrong; empty where they only take their time."""
+    found = [c for c in status.conditions or [] if c.type == "PodsReady" and c.status == "False"]
+    return next((c.reason for c in found if c.reason not in ("PodsStart", "NotWanted")), "")
+
+
+def _same_failure(old: ElasticJobStatus, new: ElasticJobStatus) -> bool:
+    before, after = old.last_failure, new.last_failure
+    if before is None or after is None:
+        return before is after
+    return (before.round, before.pod) == (after.round, after.pod)
+
+
+def _failure(status: ElasticJobStatus) -> str:
+    found = status.last_failure
+    assert found is not None
+    who = found.pod or "a pod"
+    rank = f", rank {found.rank}" if found.rank is not None else ""
+    what = f": {found.message}" if found.message else ""
+    return f"round {found.round} ended by {who}{rank}: {found.reason}{what}"
+
+
+def _recovery(status: ElasticJobStatus) -> str:
+    found = status.last_recovery
+    assert found is not None
+    parts = f"detected in {found.detect_millis}, started in {found.start_millis}"
+    return f"round {found.round} runs {found.total_millis} ms after the failure ({parts})"
+
+
+def _short(action: MakePod) -> str:
+    return f"{action.pod.index}-{action.pod.generation}"
+
+
+def _list(items: list[str]) -> str:
+    shown = ", ".join(items[:_LISTED])
+    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return f"{shown}{more}"

@@ -1,0 +1,74 @@
+"""What failed last, and who is blamed for it: from the Round's cause and from the pods' ends."""
+
+from __future__ import annotations
+
+from elasticjob.api.v1alpha1 import LastFailure
+from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.plan import ruling
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.round import Phase, Round
+
+LONGEST_MESSAGE = 1024
+
+_PLANNED = (CauseKind.LEAVING, CauseKind.SCALED, CauseKind.SUSPENDED)
+_OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WORKER_HUNG)
+_OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
+
+
+def last(s: Snapshot) -> LastFailure | None:
+    """The failure that the Round tells of, else the one that is known already."""
+    known = s.job.status.last_failure
+    round_ = s.round.round if s.round else None
+    if round_ is None or round_.cause is None or not _is_failure(s, round_):
+        return known
+    found = _failure(round_.cause, s.names.get(round_.cause.pod), round_)
+    if known and (known.round, known.pod) == (found.round, found.pod):
+        # The pod's own end may be known later than the round's: OOMKilled, for example.
+        found = found.model_copy(update={"time": known.time})
+        return known if found.reason == round_.cause.kind.value else found
+    return found.model_copy(update={"time": s.at})
+
+
+def blamed(s: Snapshot) -> dict[int, int]:
+    """How many counted failures of workers are blamed on the present pod of each index."""
+    found = dict(s.blamed)
+    seen = s.job.status.round if s.job.status.round is not None else -1
+    rounds = {r.n: r for r in (*s.recalled.rounds, *([s.round.round] if s.round else []))}
+    for round_ in rounds.values():
+        pod = _to_blame(s, round_)
+        if pod is not None and round_.n > seen:
+            found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
+    return found
+
+
+def _to_blame(s: Snapshot, round_: Round) -> PodSeen | None:
+    if round_.cause is None or round_.cause.kind not in _OF_WORKERS:
+        return None
+    pod = s.names.get(round_.cause.pod)
+    is_present = pod is not None and pod.pod == s.current(pod.pod.index)
+    return pod if is_present and round_.n in round_.charged.numbers else None
+
+
+def _is_failure(s: Snapshot, round_: Round) -> bool:
+    if round_.phase is Phase.FAILED:
+        return True
+    assert round_.cause is not None
+    if round_.cause.kind is CauseKind.LEAVING:
+        return ruling.number(round_) in ruling.charged(s)
+    return round_.cause.kind not in _PLANNED
+
+
+def _failure(cause: Cause, pod: PodSeen | None, round_: Round) -> LastFailure:
+    ended = pod.worker if pod and not pod.living and cause.kind in _OF_PODS else None
+    reason = ended.reason if ended and ended.reason not in ("", "Error", "Completed") else ""
+    code = cause.code if cause.code is not None or ended is None else ended.exit_code
+    return LastFailure(
+        pod=cause.pod or None,
+        node=cause.node or (pod.node if pod else "") or None,
+        rank=cause.rank if cause.rank >= 0 else None,
+        exit_code=code,
+        signal=cause.signal,
+        reason=reason or cause.kind.value,
+        message=((ended.message if ended else "") or cause.message)[-LONGEST_MESSAGE:] or None,
+        round=cause.n if cause.n is not None else max(round_.n - 1, 0),
+    )

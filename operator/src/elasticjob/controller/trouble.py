@@ -1,0 +1,76 @@
+"""Why pods do not run, in the few words that a person needs: `3/4 unschedulable: ...`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from elasticjob.controller.observe import PodSeen, Snapshot, Stage
+from elasticjob.rendezvous.states import EXIT_SETUP
+
+LONGEST_PHRASE = 120
+
+# Reasons of a waiting container that do not pass by themselves, as the kubelet words them.
+_STUCK = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+}
+# Reasons of an ended container that was never started: no python3 in the image, for example.
+_NOT_STARTED = {"StartError", "ContainerCannotRun"}
+# "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... preemption: ..."
+_NODES = re.compile(r"^\d+/\d+ nodes are available: (?:\d+ )?([^,.]+(?:\.[^,. ]+)*)")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps pods from running. reason: for programs. text: for people, in one line."""
+
+    reason: str
+    text: str
+
+
+def trouble(s: Snapshot) -> Trouble | None:
+    """What most of the pods that do not run suffer from; None if nothing is known to be wrong."""
+    if s.recalled.refused:
+        return Trouble("PodsRefused", f"the API server takes no pods: {s.recalled.refused}")
+    found = Counter(kind for index in s.indexes for kind in _of_index(s, index))
+    if not found:
+        return None
+    (reason, text), count = found.most_common(1)[0]
+    return Trouble(reason, f"{count}/{s.spec.replicas} {text}")
+
+
+def _of_index(s: Snapshot, index: int) -> Iterator[tuple[str, str]]:
+    """Of the newest pod of an index: (reason, text)."""
+    pod = s.by_pod[current] if (current := s.current(index)) in s.by_pod else None
+    if pod is None:
+        return
+    if pod.refused:
+        yield "Unschedulable", f"unschedulable: {_nodes_phrase(pod.refused)}"
+    elif pod.worker.stage is Stage.WAITING and pod.worker.reason in _STUCK:
+        yield pod.worker.reason, f"{pod.worker.reason}: {_phrase(pod.worker.message)}"
+    elif _is_setup(pod):
+        message = pod.worker.message or f"exit code {pod.worker.exit_code}"
+        yield "AgentSetupFailed", f"agent cannot start: {_phrase(message)}"
+
+
+def _is_setup(pod: PodSeen) -> bool:
+    ended = pod.worker.stage is Stage.ENDED
+    return ended and (pod.worker.exit_code == EXIT_SETUP or pod.worker.reason in _NOT_STARTED)
+
+
+def _nodes_phrase(message: str) -> str:
+    match = _NODES.match(message)
+    return _phrase(match.group(1) if match else message)
+
+
+def _phrase(message: str) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= LONGEST_PHRASE else line[: LONGEST_PHRASE - 3] + "..."
