@@ -285,14 +285,16 @@ def _error(method: str, path: str, answer: _Answer) -> KubeError:
     reason = str(answer.body.get("reason") or "")
     said = answer.body.get("message") or reason or "no message"
     text = f"{method} {path.partition('?')[0]}: {answer.status or 'no answer'}: {said}"
-    return _kind(answer.status, reason)(text, reason)
+    return error_of(answer.status, reason, text)
 
 
-def _kind(status: int, reason: str) -> type[KubeError]:
+def error_of(status: int, reason: str, message: str) -> KubeError:
+    """The error for an HTTP status (0: no answer) and the reason in the API server's Status."""
     if status == 404:
-        return NotFoundError
+        return NotFoundError(message, reason)
     if status == 409:
-        return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+        kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+        return kind(message, reason)
     if 400 <= status < 500 and status != 429:
-        return RefusedError
-    return AwayError
+        return RefusedError(message, reason)
+    return AwayError(message, reason)

@@ -1,0 +1,230 @@
+"""Carries out what a plan asks for. Each step can be repeated, and is guarded by what it was
+planned from: a version, a UID, or a name that is used once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+from elasticjob.controller import kube, manifest, status
+from elasticjob.controller.bundle import Bundle
+from elasticjob.controller.kube import (
+    AlreadyExistsError,
+    Api,
+    ConflictError,
+    Json,
+    NotFoundError,
+    Resource,
+)
+from elasticjob.controller.memory import Memory
+from elasticjob.controller.observe import Job, Snapshot
+from elasticjob.controller.plan.actions import (
+    Action,
+    DeleteLease,
+    DeletePod,
+    DeleteRound,
+    Deploy,
+    Listen,
+    MakePod,
+    MakeRound,
+    Mark,
+    Step,
+    WriteRound,
+)
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.member import Pod
+
+DEPLOYED_FOR_S = 60.0  # what was there a minute ago need not be asked for again
+TRIES = 4  # against an agent that renews the very Lease that is being marked
+
+log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Performs actions for one job at a time. clock: monotonic seconds."""
+
+    def __init__(self, api: Api, bundle: Bundle, clock: Callable[[], float]) -> None:
+        self._api = api
+        self._bundle = bundle
+        self._clock = clock
+
+    async def perform(self, s: Snapshot, actions: Iterable[Action], memory: Memory) -> None:
+        """All actions in order; pods are made together, after their names are reserved."""
+        makes = [action for action in actions if isinstance(action, MakePod)]
+        for action in actions:
+            if not isinstance(action, MakePod):
+                await self._perform(s, action, memory)
+        if makes:
+            await self._make_pods(s, makes, memory)
+
+    async def _perform(self, s: Snapshot, action: Step, memory: Memory) -> None:
+        match action:
+            case Deploy():
+                await self._deploy(s.job, memory)
+            case MakeRound():
+                await self._make_round(s.job, action)
+            case DeleteRound():
+                name = names.round_lease_name(s.job.name)
+                await self._delete(kube.LEASES, s.job, name, action.uid)
+            case Mark():
+                await self._mark(s, action, memory)
+            case WriteRound():
+                await self._write_round(s.job, action)
+            case DeletePod():
+                log.info(
+                    "%s/%s: delete %s: %s", s.job.namespace, s.job.name, action.name, action.why
+                )
+                await self._delete(kube.PODS, s.job, action.name, action.uid)
+            case DeleteLease():
+                await self._delete(kube.LEASES, s.job, action.name, action.uid)
+                memory.orphans = {p: o for p, o in memory.orphans.items() if o.uid != action.uid}
+            case Listen():
+                await self._listen(s, memory)
+            case _:
+                assert_never(action)
+
+    # ---- what pods need ----------------------------------------------------------------------
+
+    async def _deploy(self, job: Job, memory: Memory) -> None:
+        if memory.deployed_at is not None and self._clock() - memory.deployed_at < DEPLOYED_FOR_S:
+            return
+        kinds = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
+        for body in manifest.rights(job.body):
+            await self._ensure(job, kinds[body["kind"]], body)
+        try:
+            body = manifest.agent_config_map(job.namespace, self._bundle)
+            await self._api.create(kube.CONFIG_MAPS, job.namespace, body)
+        except AlreadyExistsError:
+            pass  # named after its content, and immutable
+        memory.deployed_at = self._clock()
+
+    async def _ensure(self, job: Job, resource: Resource, body: Json) -> None:
+        """Create an object of this job. One that an older job of its name left is about to be
+        collected, so it is deleted first."""
+        name = body["metadata"]["name"]
+        for _ in range(TRIES):
+            try:
+                await self._api.create(resource, job.namespace, body)
+                return
+            except AlreadyExistsError:
+                found = await self._get(resource, job, name)
+                if found is None:
+                    continue
+                owner = (found["metadata"].get("labels") or {}).get(names.LABEL_JOB_UID)
+                if owner in (None, job.uid):
+                    return
+                await self._delete(resource, job, name, found["metadata"]["uid"])
+        raise ConflictError(f"{resource.plural} {name} of an older job is still there")
+
+    # ---- the Round and the Leases ------------------------------------------------------------
+
+    async def _make_round(self, job: Job, action: MakeRound) -> None:
+        body = leases.round_manifest(job.record, action.desired, action.round)
+        try:
+            await self._api.create(kube.LEASES, job.namespace, body)
+        except AlreadyExistsError:
+            pass  # the next pass reads it
+
+    async def _write_round(self, job: Job, action: WriteRound) -> None:
+        body: Json = {"metadata": {"resourceVersion": action.version}}
+        if action.desired is not None:
+            body = leases.desired_patch(action.desired, action.version)
+        if action.clear_holder:
+            body = {**leases.holder_patch("", "", action.version), **body}
+        name = names.round_lease_name(job.name)
+        await self._api.patch(kube.LEASES, job.namespace, name, body)
+
+    async def _mark(self, s: Snapshot, action: Mark, memory: Memory) -> None:
+        """Mark, or make as marked; an agent may renew or create the Lease at the same time."""
+        job, name = s.job, s.job.pod_name(action.pod)
+        for _ in range(TRIES):
+            try:
+                if (body := await self._get(kube.LEASES, job, name)) is None:
+                    if not action.create:
+                        memory.unborn.add(action.pod)
+                        return
+                    made = self._ended_manifest(s, action)
+                    body = await self._api.create(kube.LEASES, job.namespace, made)
+                lease = leases.parse_agent(body)
+                if lease.job_uid != job.uid:
+                    await self._delete(kube.LEASES, job, name, lease.uid)
+                    continue
+                if not lease.ended:
+                    patch = leases.ended_patch(action.reason, lease.version)
+                    body = await self._api.patch(kube.LEASES, job.namespace, name, patch)
+                memory.note_marked(leases.parse_agent(body))
+                return
+            except (AlreadyExistsError, ConflictError, NotFoundError):
+                continue
+        raise ConflictError(f"the Lease {name} changes all the time")
+
+    def _ended_manifest(self, s: Snapshot, action: Mark) -> Json:
+        assert s.round is not None
+        n = s.round.round.n
+        return leases.ended_manifest(s.job.record, s.round.uid, action.pod, action.reason, n)
+
+    async def _listen(self, s: Snapshot, memory: Memory) -> None:
+        selector = f"{names.LABEL_JOB_UID}={s.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
+        found = [
+            leases.parse_agent(body)
+            async for page in self._api.list(kube.LEASES, s.job.namespace, selector)
+            for body in page.items
+        ]
+        memory.note_leases(found, s.living, self._clock())
+
+    # ---- pods --------------------------------------------------------------------------------
+
+    async def _make_pods(self, s: Snapshot, makes: list[MakePod], memory: Memory) -> None:
+        """One status write first, so that no name is ever used twice (I2)."""
+        pods = tuple(action.pod for action in makes)
+        wanted = status.reserved(s, pods)
+        if fields := status.patch(s.job.status, wanted):
+            body = {"metadata": {"resourceVersion": s.job.version}, "status": fields}
+            await self._api.patch(kube.ELASTIC_JOBS, s.job.namespace, s.job.name, body, "status")
+        agent_hash = wanted.agent_hash or self._bundle.hash
+        made = (self._make_pod(s.job, action, agent_hash, memory) for action in makes)
+        failed = [error for error in await asyncio.gather(*made, return_exceptions=True) if error]
+        if failed:
+            raise failed[0]
+
+    async def _make_pod(self, job: Job, make: MakePod, agent_hash: str, memory: Memory) -> None:
+        body = manifest.pod(job.body, make.pod.index, make.pod.generation, agent_hash)
+        name = body["metadata"]["name"]
+        try:
+            await self._api.create(kube.PODS, job.namespace, body)
+            log.info("%s/%s: created pod %s", job.namespace, job.name, name)
+        except AlreadyExistsError:
+            if await self._is_taken(job, name):
+                log.info("%s/%s: the name %s is taken", job.namespace, job.name, name)
+                _skip(memory, make.pod)
+                return
+        memory.note_made(make.pod, make.replaces, self._clock())
+
+    async def _is_taken(self, job: Job, name: str) -> bool:
+        found = await self._get(kube.PODS, job, name)
+        labels = (found["metadata"].get("labels") or {}) if found else {}
+        return labels.get(names.LABEL_JOB_UID) != job.uid
+
+    # ---- requests ----------------------------------------------------------------------------
+
+    async def _get(self, resource: Resource, job: Job, name: str) -> Json | None:
+        try:
+            return await self._api.get(resource, job.namespace, name)
+        except NotFoundError:
+            return None
+
+    async def _delete(self, resource: Resource, job: Job, name: str, uid: str) -> None:
+        """Gone, or another by now: both are as good."""
+        try:
+            await self._api.delete(resource, job.namespace, name, uid)
+        except (NotFoundError, ConflictError):
+            pass
+
+
+def _skip(memory: Memory, pod: Pod) -> None:
+    """A stranger's pod has this name: the next generation is made instead of waiting for it."""
+    memory.unborn.discard(pod)
+    memory.marked.add(pod)

@@ -1,0 +1,189 @@
+"""What the watches delivered, as records: so that a job in which nothing happens costs no request.
+
+A mirror may be behind. It only decides whether there is something to do; what is done is decided
+again from what the API server says then. Versions are compared as numbers (KEP-5504), so that an
+old delivery never covers a newer answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from elasticjob.controller import observe
+from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
+from elasticjob.controller.observe import PodSeen
+from elasticjob.controller.queue import Key
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.codec import WireError
+from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.round import Round
+
+Json = dict[str, Any]
+
+KEPT_ROUNDS = 64
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Entry:
+    """What is known of the jobs of one name: the present one, and what older ones left.
+
+    rounds: the last rounds of the job of UID rounds_of, oldest first. versions: of pods by name.
+    """
+
+    job: Json | None = None
+    round: RoundLease | None = None
+    pods: dict[str, PodSeen] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))
+    rounds_of: str = ""
+
+    def rounds_for(self, job_uid: str) -> tuple[Round, ...]:
+        """The last rounds of this job, and of no older one of its name."""
+        return tuple(self.rounds) if self.rounds_of == job_uid else ()
+
+
+class Mirror:
+    """Entries by key, and what of each resource was delivered."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Key, Entry] = {}
+
+    def entry(self, key: Key) -> Entry | None:
+        """What is known under a key."""
+        return self._entries.get(key)
+
+    def job_keys(self) -> list[Key]:
+        """Of all jobs."""
+        return [key for key, entry in self._entries.items() if entry.job is not None]
+
+    def jobs(self) -> Iterator[Json]:
+        """All jobs, as they were delivered."""
+        return (entry.job for entry in self._entries.values() if entry.job is not None)
+
+    def take(self, resource: Resource, body: Json, gone: bool = False) -> Key | None:
+        """A delivery, or an answer to a write; the key if a plan could differ from now on."""
+        key = key_of(resource, body)
+        if key is None:
+            return None
+        entry = self._entries.setdefault(key, Entry())
+        changed = _TAKERS[resource.plural](entry, body, gone)
+        if entry.job is None and entry.round is None and not entry.pods:
+            del self._entries[key]
+        return key if changed else None
+
+    def replace(self, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
+        """A whole collection as of this version: what the watches lost is made good.
+
+        An object that was made after the list was read is not missed: its version is higher.
+        """
+        found: set[tuple[Key, str]] = set()
+        changed: set[Key] = set()
+        for body in bodies:
+            if key := key_of(resource, body):
+                found.add((key, body["metadata"]["name"]))
+            if key := self.take(resource, body):
+                changed.add(key)
+        for key, name, held in list(self._held(resource)):
+            if (key, name) not in found and held <= int(version):
+                gone = {"metadata": {"name": name, "resourceVersion": version}}
+                _TAKERS[resource.plural](self._entries[key], gone, True)
+                changed.add(key)
+        return changed
+
+    def _held(self, resource: Resource) -> Iterator[tuple[Key, str, int]]:
+        for key, entry in self._entries.items():
+            if resource == ELASTIC_JOBS and entry.job is not None:
+                yield key, key.name, _version(entry.job)
+            elif resource == LEASES and entry.round is not None:
+                yield key, names.round_lease_name(key.name), int(entry.round.version)
+            elif resource == PODS:
+                yield from ((key, name, held) for name, held in entry.versions.items())
+
+
+def key_of(resource: Resource, body: Json) -> Key | None:
+    """The job that an object belongs to; None if it has no label that says so."""
+    meta = body["metadata"]
+    if resource == ELASTIC_JOBS:
+        return Key(meta["namespace"], meta["name"])
+    name = (meta.get("labels") or {}).get(names.LABEL_JOB)
+    return Key(meta["namespace"], name) if name else None
+
+
+def _take_job(entry: Entry, body: Json, gone: bool) -> bool:
+    before, entry.job = entry.job, None if gone else body
+    if before is None or gone:
+        return before is not None or not gone
+    if _is_older(body, before):
+        entry.job = before
+        return False
+    return _essence(before) != _essence(body)
+
+
+def _take_pod(entry: Entry, body: Json, gone: bool) -> bool:
+    name, version = body["metadata"]["name"], _version(body)
+    if version < entry.versions.get(name, 0):
+        return False
+    before = entry.pods.pop(name, None)
+    entry.versions.pop(name, None)
+    seen = None if gone else observe.pod(body)
+    if seen is not None:
+        entry.pods[name], entry.versions[name] = seen, version
+    return before != seen
+
+
+def _take_round(entry: Entry, body: Json, gone: bool) -> bool:
+    before = entry.round
+    if gone:
+        entry.round = None
+        return before is not None
+    try:
+        seen = leases.parse_round(body)
+    except WireError as error:
+        log.warning("%s: the Round Lease cannot be read: %s", body["metadata"]["name"], error)
+        return False
+    if before is not None and before.uid == seen.uid and int(seen.version) < int(before.version):
+        return False
+    entry.round = seen
+    if entry.rounds_of != seen.job_uid:
+        entry.rounds_of = seen.job_uid
+        entry.rounds.clear()
+    if not entry.rounds or entry.rounds[-1].n != seen.round.n:
+        entry.rounds.append(seen.round)
+    return before is None or _without_pulse(before) != _without_pulse(seen)
+
+
+_TAKERS = {
+    ELASTIC_JOBS.plural: _take_job,
+    PODS.plural: _take_pod,
+    LEASES.plural: _take_round,
+}
+
+
+def _without_pulse(seen: RoundLease) -> RoundLease:
+    """A pulse alone changes no plan; each job has one every few seconds."""
+    return replace(seen, version="", renewed="")
+
+
+def _essence(job: Json) -> tuple[Any, ...]:
+    """What a plan or a status depends on; the last is there so that a write by a stranger is
+    corrected."""
+    meta = job["metadata"]
+    restart = (meta.get("annotations") or {}).get(names.ANNOTATION_RESTART)
+    seen = (meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"), restart)
+    return (*seen, job.get("spec"), job.get("status"))
+
+
+def _is_older(body: Json, than: Json) -> bool:
+    same = body["metadata"]["uid"] == than["metadata"]["uid"]
+    return same and _version(body) < _version(than)
+
+
+def _version(body: Json) -> int:
+    return int(body["metadata"]["resourceVersion"])

@@ -1,0 +1,233 @@
+"""One pass for one job: look, plan, act, until nothing is to be done; then say how it stands.
+
+First a glance at the mirror. Only if that shows something to do is the API server asked, and what
+is done is planned from its answers alone: the job, then the Round, then the pods. So every pod that
+the Round names existed before the pods were listed, and one that is not there is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller import events, heartbeat, kube, observe, status
+from elasticjob.controller import plan as plans
+from elasticjob.controller.events import Note
+from elasticjob.controller.execute import Executor
+from elasticjob.controller.kube import (
+    AlreadyExistsError,
+    Api,
+    Json,
+    KubeError,
+    NotFoundError,
+    RefusedError,
+)
+from elasticjob.controller.memory import Memory
+from elasticjob.controller.metrics import Metrics
+from elasticjob.controller.mirror import Mirror
+from elasticjob.controller.observe import Job, PodSeen, Snapshot
+from elasticjob.controller.plan.actions import Action, MakePod
+from elasticjob.controller.queue import Key
+from elasticjob.controller.settings import Settings
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.lease import RoundLease
+
+PASSES = 5  # mark; then make the next generation; then look again
+SOON_S = 0.1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """now: monotonic seconds. at: the time of day, for people, in whole seconds."""
+
+    now: Callable[[], float] = time.monotonic
+    at: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known of a job at one moment, from the mirror or from the API server."""
+
+    job: Json
+    round: RoundLease | None
+    pods: tuple[PodSeen, ...]
+
+
+class Reconciler:
+    """Brings jobs to what their specs say. One call per key at a time."""
+
+    def __init__(
+        self,
+        api: Api,
+        mirror: Mirror,
+        executor: Executor,
+        settings: Settings,
+        metrics: Metrics,
+        agent_hash: str,
+        clock: Clock,
+    ) -> None:
+        self._api = api
+        self._mirror = mirror
+        self._executor = executor
+        self._settings = settings
+        self._metrics = metrics
+        self._agent_hash = agent_hash
+        self._clock = clock
+        self.memories: dict[Key, Memory] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Work on one job; after how many seconds to come back, or None. Raises KubeError."""
+        with self._metrics.reconciles.time():
+            sight = self._glance(key)
+            if sight is None:
+                self._forget(key)
+                return None
+            job = observe.job(sight.job)
+            if job.spec is None:
+                await self._tell(key, job, status.of_refused(job, self._clock.at()), ())
+                return None
+            return await self._work(key, self._snapshot(key, sight, job))
+
+    async def _work(self, key: Key, s: Snapshot) -> float | None:
+        plan = plans.plan(s)
+        done: list[Action] = []
+        failed: RefusedError | None = None
+        for _ in range(PASSES if plan.actions else 0):
+            looked = await self._look(key)
+            if looked is None:
+                return SOON_S
+            s, plan = looked, plans.plan(looked)
+            if not plan.actions:
+                break
+            try:
+                await self._executor.perform(s, plan.actions, self.memories[key])
+                done += plan.actions
+            except RefusedError as error:
+                self.memories[key].note_refused(str(error))
+                s, failed = await self._look(key) or s, error
+                break
+        await self._tell(key, s.job, status.of(s), events.of_actions(tuple(done)))
+        self._count(done)
+        if failed:
+            raise failed
+        return SOON_S if plan.actions else plan.again_s
+
+    # ---- seeing ------------------------------------------------------------------------------
+
+    def _glance(self, key: Key) -> Sight | None:
+        entry = self._mirror.entry(key)
+        if entry is None or entry.job is None:
+            return None
+        return Sight(entry.job, entry.round, tuple(entry.pods.values()))
+
+    async def _look(self, key: Key) -> Snapshot | None:
+        """What the API server says now; None if the job is gone, or not what it was."""
+        try:
+            body = await self._api.get(kube.ELASTIC_JOBS, key.namespace, key.name)
+        except NotFoundError:
+            return None
+        self._mirror.take(kube.ELASTIC_JOBS, body)
+        round_ = await self._look_at_round(key)
+        selector = f"{names.LABEL_JOB}={key.name}"
+        pods = [
+            seen
+            async for page in self._api.list(kube.PODS, key.namespace, selector)
+            for item in page.items
+            if (seen := observe.pod(item))
+        ]
+        job = observe.job(body)
+        return None if job.spec is None else self._snapshot(key, Sight(body, round_, (*pods,)), job)
+
+    async def _look_at_round(self, key: Key) -> RoundLease | None:
+        name = names.round_lease_name(key.name)
+        try:
+            body = await self._api.get(kube.LEASES, key.namespace, name)
+        except NotFoundError:
+            return None
+        self._mirror.take(kube.LEASES, body)
+        return leases.parse_round(body)
+
+    def _snapshot(self, key: Key, sight: Sight, job: Job) -> Snapshot:
+        assert job.spec is not None
+        mine = sight.round is not None and sight.round.job_uid == job.uid
+        s = Snapshot(
+            job=job,
+            spec=job.spec,
+            pods=tuple(p for p in sight.pods if p.job_uid == job.uid),
+            round=sight.round if mine else None,
+            now=self._clock.now(),
+            at=self._clock.at(),
+            heartbeat_s=self._heartbeat_s(sight.round if mine else None),
+            agent_hash=self._agent_hash,
+            strangers=frozenset(p.name for p in sight.pods if p.job_uid != job.uid),
+            old_round=sight.round.uid if sight.round and not mine else "",
+        )
+        return self._with_memory(key, s)
+
+    def _with_memory(self, key: Key, s: Snapshot) -> Snapshot:
+        memory = self.memories.get(key)
+        if memory is None or memory.job_uid != s.job.uid:
+            memory = self.memories[key] = Memory(s.job.uid)
+        entry = self._mirror.entry(key)
+        rounds = entry.rounds_for(s.job.uid) if entry else ()
+        s = replace(s, recalled=memory.recalled(rounds))
+        memory.note_facts(plans.facts(s), s.now)
+        return replace(s, recalled=memory.recalled(rounds))
+
+    def _heartbeat_s(self, round_: RoundLease | None) -> float:
+        if self._settings.heartbeat_s is not None:
+            return self._settings.heartbeat_s
+        agents = heartbeat.agents(self._mirror.jobs())
+        needed_s = heartbeat.needed_s(agents, self._settings.writes_per_s)
+        return heartbeat.kept_s(round_.desired.heartbeat_s, needed_s) if round_ else needed_s
+
+    def _forget(self, key: Key) -> None:
+        self.memories.pop(key, None)
+        self._metrics.note_state(key, "")
+
+    # ---- telling -----------------------------------------------------------------------------
+
+    async def _tell(self, key: Key, job: Job, new: ElasticJobStatus, notes: Iterable[Note]) -> None:
+        """One status write, none if nothing has changed; then what has, as events and metrics."""
+        if job.deleting:
+            return
+        if fields := status.patch(job.status, new):
+            body = {"metadata": {"resourceVersion": job.version}, "status": fields}
+            name = (key.namespace, key.name)
+            answer = await self._api.patch(kube.ELASTIC_JOBS, *name, body, "status")
+            self._mirror.take(kube.ELASTIC_JOBS, answer)
+            log.info("%s: %s", key, new.phase)
+        self._metrics.note_status(key, job.status, new)
+        for note in (*notes, *events.of_status(job.status, new)):
+            await self._post(job, note)
+
+    async def _post(self, job: Job, note: Note) -> None:
+        """An event that is lost is lost: nothing depends on it."""
+        at = self._clock.at()
+        try:
+            await self._api.create(kube.EVENTS, job.namespace, events.manifest(job, note, at))
+        except AlreadyExistsError:
+            await self._repeat(job, note, at)
+        except KubeError as error:
+            log.warning("%s/%s: event %s: %s", job.namespace, job.name, note.reason, error)
+
+    async def _repeat(self, job: Job, note: Note, at: datetime) -> None:
+        name = events.event_name(job, note)
+        try:
+            found = await self._api.get(kube.EVENTS, job.namespace, name)
+            patch = events.repeat(found, note, at)
+            await self._api.patch(kube.EVENTS, job.namespace, name, patch)
+        except KubeError as error:
+            log.warning("%s/%s: event %s: %s", job.namespace, job.name, note.reason, error)
+
+    def _count(self, done: Iterable[Action]) -> None:
+        for action in done:
+            if isinstance(action, MakePod):
+                self._metrics.pods.labels("replacement" if action.replaces else "first").inc()

@@ -1,0 +1,106 @@
+"""What the watches lost, found by listing everything now and then.
+
+kopf never tells of deletions that happened while its watch was down, and a watch may die unseen. So
+every few minutes each collection is listed once, in pages, and what differs from the mirror is
+worked on: a handful of requests, however many jobs there are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from elasticjob.controller import kube, manifest
+from elasticjob.controller.kube import Api, ConflictError, Json, NotFoundError, Resource
+from elasticjob.controller.memory import Memory
+from elasticjob.controller.mirror import Mirror, key_of
+from elasticjob.controller.queue import Key
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.codec import WireError
+from elasticjob.wire.lease import AgentLease
+
+WATCHED = {
+    kube.ELASTIC_JOBS: "",
+    kube.LEASES: f"{names.LABEL_LEASE}={names.LEASE_ROUND}",
+    kube.PODS: names.LABEL_JOB,
+}
+"""What is watched, and by which labels."""
+AGENT_LEASES = f"{names.LABEL_LEASE}={names.LEASE_AGENT}"
+OLD_AGENTS_AFTER = timedelta(hours=1)
+
+log = logging.getLogger(__name__)
+
+
+async def compare(api: Api, namespaces: Iterable[str], mirror: Mirror) -> dict[Resource, set[Key]]:
+    """List what is watched and put it into the mirror; the keys for which that changed anything."""
+    changed: dict[Resource, set[Key]] = {}
+    for resource, selector in WATCHED.items():
+        bodies, version = await _all(api, resource, namespaces, selector)
+        changed[resource] = mirror.replace(resource, bodies, version)
+    return changed
+
+
+async def find_orphans(
+    api: Api, namespaces: Iterable[str], mirror: Mirror, memories: dict[Key, Memory]
+) -> set[Key]:
+    """List the agents' Leases, which nobody watches here, and remember those of no living pod."""
+    bodies, _ = await _all(api, kube.LEASES, namespaces, AGENT_LEASES)
+    found: dict[Key, list[AgentLease]] = defaultdict(list)
+    for body in bodies:
+        key, lease = key_of(kube.LEASES, body), _parsed(body)
+        if key and lease and not _lives(mirror, key, lease):
+            found[key].append(lease)
+    for key, memory in memories.items():
+        mine = (lease for lease in found.get(key, ()) if lease.job_uid == memory.job_uid)
+        memory.orphans = {lease.pod: lease for lease in mine}
+    return {key for key in found if key in memories}
+
+
+async def delete_old_agents(
+    api: Api, namespaces: Iterable[str], mirror: Mirror, present: str, at: datetime
+) -> None:
+    """Delete the ConfigMaps of agents that no job runs any more (DETAILS 12)."""
+    used = {str((job.get("status") or {}).get("agentHash")) for job in mirror.jobs()} | {present}
+    kept = {manifest.agent_config_map_name(agent_hash) for agent_hash in used}
+    bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifest.AGENT_SELECTOR)
+    for body in bodies:
+        meta = body["metadata"]
+        born = datetime.fromisoformat(meta["creationTimestamp"])
+        if meta["name"] in kept or at - born < OLD_AGENTS_AFTER:
+            continue
+        try:
+            await api.delete(kube.CONFIG_MAPS, meta["namespace"], meta["name"], meta["uid"])
+            log.info("%s: deleted agent %s, which no job runs", meta["namespace"], meta["name"])
+        except (NotFoundError, ConflictError):
+            pass
+
+
+async def _all(
+    api: Api, resource: Resource, namespaces: Iterable[str], selector: str
+) -> tuple[list[Json], str]:
+    """All objects, and the lowest version that they were listed at."""
+    bodies: list[Json] = []
+    versions: list[int] = []
+    for namespace in namespaces:
+        async for page in api.list(resource, namespace, selector):
+            bodies += page.items
+            versions.append(int(page.version))
+    return bodies, str(min(versions))
+
+
+def _parsed(body: dict[str, Any]) -> AgentLease | None:
+    try:
+        return leases.parse_agent(body)
+    except WireError as error:
+        log.warning("%s: the Lease cannot be read: %s", body["metadata"]["name"], error)
+        return None
+
+
+def _lives(mirror: Mirror, key: Key, lease: AgentLease) -> bool:
+    entry = mirror.entry(key)
+    pod = entry.pods.get(lease.name) if entry else None
+    return pod is not None and pod.living

@@ -1,0 +1,726 @@
+"""The operator's pass against the local store: every write that it makes, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.jobs import elastic_job, worker
+from tests.support.world import KEY, TEAM, P, T, World, running_world
+
+from elasticjob.controller import kube
+from elasticjob.controller.kube import RefusedError
+from elasticjob.controller.plan import replace as replacing
+from elasticjob.controller.queue import Key
+from elasticjob.controller.settings import Settings
+from elasticjob.wire import names
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.charges import Charges
+from elasticjob.wire.lease import ended_patch
+from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.report import Progress, Recovery, Report
+from elasticjob.wire.round import Phase, Round
+
+AGENT = "configmaps elasticjob-agent-d4f0bc5a29"
+
+
+# ---- the start -----------------------------------------------------------------------------------
+
+
+def test_a_new_job_gets_its_things_in_order() -> None:
+    world = World()
+    world.apply(replicas=2)
+    assert world.settled_writes() == [
+        "create serviceaccounts elasticjob-demo",
+        "create rolebindings elasticjob-demo",
+        f"create {AGENT}",
+        "create leases demo-round",
+        "patch elasticjobs demo/status",
+        "create pods demo-0-0",
+        "create pods demo-1-0",
+        "patch elasticjobs demo/status",
+    ]
+    desired, round_ = world.desired(), world.round().round
+    assert (desired.wanted, desired.min_members, desired.heartbeat_s) == ((P[0], P[1]), 2, T)
+    assert (round_.n, round_.phase) == (0, Phase.FORMING)
+
+
+def test_names_are_reserved_before_the_pods_are_made() -> None:
+    world = World()
+    world.apply(replicas=2)
+    world.api.refuse["create", "pods"] = RefusedError("exceeded quota")
+    with pytest.raises(RefusedError):
+        world.settle()
+    assert world.status()["generations"] == "0-1@1"
+    assert world.status()["phase"] == "Pending: the API server takes no pods: exceeded quota"
+    assert world.condition("PodsReady") == (
+        "False",
+        "PodsRefused",
+        "0/2 pods run; the API server takes no pods: exceeded quota",
+    )
+    world.api.refuse.clear()
+    world.settle()
+    assert world.pod_names() == ["demo-0-0", "demo-1-0"]
+    assert world.status()["generations"] == "0-1@1"
+    assert world.condition("PodsReady") == ("False", "PodsStart", "0/2 pods run")
+
+
+def test_a_job_that_runs_is_left_alone() -> None:
+    world = running_world()
+    assert world.settled_writes() == []
+    assert world.api.calls == []  # the mirror is enough
+
+
+def test_a_restarted_operator_writes_nothing_and_asks_nothing() -> None:
+    world = running_world()
+    world.restart(Settings(heartbeat_s=T))
+    assert world.settled_writes() == []
+    assert world.api.calls == []
+
+
+def test_the_status_of_a_job_that_runs() -> None:
+    world = running_world()
+    world.report(Report(1, (*P[:4],), Recovery(1, 3, 10, 0, 40), Progress(7, 100)))
+    world.settle()
+    status = world.status()
+    kept = {k: v for k, v in status.items() if k not in ("conditions", "selector", "startTime")}
+    assert kept == {
+        "observedGeneration": 1,
+        "phase": "Running",
+        "ready": "4/4",
+        "replicas": 4,
+        "readyReplicas": 4,
+        "minReplicas": 4,
+        "maxReplicas": 4,
+        "round": 1,
+        "restarts": 0,
+        "counted": 0,
+        "generations": "0-3@1",
+        "agentHash": "d4f0bc5a29",
+        "templateHash": kept["templateHash"],
+        "lastRecovery": {
+            "round": 1,
+            "detectMillis": 3,
+            "stopMillis": 10,
+            "rendezvousMillis": 0,
+            "startMillis": 40,
+            "totalMillis": 43,
+        },
+        "progress": {"step": 7, "total": 100},
+    }
+    assert [world.condition(t) for t in ("Accepted", "PodsReady", "Running", "Suspended")] == [
+        ("True", "Valid", ""),
+        ("True", "AllRun", "4/4 pods run"),
+        ("True", "AllMembersRun", "4 members run round 1"),
+        ("False", "NotAsked", ""),
+    ]
+    assert world.events()["Running"] == (1, "4 members run round 1")
+
+
+def test_pulses_mark_no_job() -> None:
+    world = running_world()
+    world.marked.clear()
+    world.report(world.round().report or Report(1))
+    assert world.marked == set()
+
+
+def test_a_job_that_breaks_a_rule_is_refused_and_the_next_one_is_not() -> None:
+    world = World()
+    world.store.admission.clear()  # as on a server without CEL
+    world.apply(elastic_job("bad", pod={"containers": [worker(command=[])]}))
+    world.apply(replicas=1)
+    assert world.settled_writes(Key(TEAM, "bad")) == ["patch elasticjobs bad/status"]
+    assert world.status("bad")["phase"].startswith("Invalid: spec.template.spec.containers")
+    world.settle()
+    assert world.pod_names() == ["demo-0-0"]
+
+
+# ---- pods that end -------------------------------------------------------------------------------
+
+
+def test_an_ended_pod_is_marked_before_its_next_generation_is_made() -> None:
+    world = running_world()
+    world.end_pod("demo-2-0", 137, reason="OOMKilled")
+    assert world.settled_writes() == [
+        "patch leases demo-2-0",
+        "patch elasticjobs demo/status",
+        "create pods demo-2-1",
+        "patch elasticjobs demo/status",
+    ]
+    marked = world.agent(P[2])
+    assert marked is not None
+    assert marked.ended
+    assert world.status()["generations"] == "0-1@1,2@2,3@1"
+    assert "desired" not in str(world.api.writes)
+
+
+def test_the_holder_is_cleared_when_its_pod_has_ended() -> None:
+    world = running_world()
+    world.end_pod("demo-0-0")
+    world.settle()
+    assert world.round().holder == ""
+    assert world.round().desired.wanted == (*P[:4],)  # a lost index keeps its number
+
+
+def test_a_pod_that_is_deleted_is_replaced_when_it_has_ended() -> None:
+    world = running_world()
+    world.delete_pod("demo-1-0")
+    world.settle()
+    assert "demo-1-1" not in world.pod_names()
+    world.end_deleted()
+    world.settle()
+    assert world.pod_names() == ["demo-0-0", "demo-1-1", "demo-2-0", "demo-3-0"]
+    marked = world.agent(P[1])
+    assert marked is not None
+    assert marked.ended
+
+
+def test_a_pod_that_vanished_while_nobody_looked_is_replaced() -> None:
+    world = running_world()
+    world.deaf = True
+    world.remove_pod("demo-1-0")
+    world.restart(Settings(heartbeat_s=T))
+    world.deaf = False
+    world.settle()
+    assert world.pod_names() == ["demo-0-0", "demo-1-1", "demo-2-0", "demo-3-0"]
+
+
+def test_a_pod_given_up_before_it_had_a_lease_gets_one_that_is_ended() -> None:
+    world = World()
+    world.apply(replicas=2)
+    world.settle()
+    world.end_pod("demo-1-0", 75, '{"cause": "SetupFailed", "code": 75, "message": "no API"}')
+    world.settle()
+    made = world.agent(P[1])
+    assert made is not None
+    assert made.ended
+    assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-1-1"]
+
+
+def test_a_reserved_pod_that_was_never_made_is_made_under_its_name() -> None:
+    world = World()
+    world.apply(replicas=2)
+    world.settle()
+    world.remove_pod("demo-1-0")
+    world.settle()
+    assert world.pod_names() == ["demo-0-0", "demo-1-0"]
+    assert world.agent(P[1]) is None
+
+
+def test_a_terminal_round_is_never_given_a_new_pod() -> None:
+    """The pods' ends are delivered first, the Round's only by the consistent read."""
+    world = running_world()
+    world.deaf = True
+    world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
+    world.deaf = False
+    for pod in P[:4]:
+        world.end_pod(world.pod_name(pod), 0)
+    assert not any(call.startswith("create pods") for call in world.settled_writes())
+    assert world.status()["phase"] == "Complete"
+    assert world.pod_names() == []
+
+
+def test_the_second_replacement_within_a_minute_waits_and_the_third_longer() -> None:
+    world = running_world()
+    for generation in range(2):
+        world.end_pod(f"demo-2-{generation}", 75)
+        again_s = world.settle()
+    assert "demo-2-2" not in world.pod_names()
+    assert again_s == replacing.FIRST_WAIT_S
+    world.now += replacing.FIRST_WAIT_S
+    world.settle()
+    assert "demo-2-2" in world.pod_names()
+    world.end_pod("demo-2-2", 75)
+    assert world.settle() == 2 * replacing.FIRST_WAIT_S
+
+
+def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> None:
+    world = World()
+    world.apply(replicas=2)
+    world.settle()
+    verdict = '{"cause": "SetupFailed", "code": 75, "message": "Python 3.6 is too old"}'
+    for _ in range(2):
+        for index in range(2):
+            newest = max(n for n in world.pod_names() if n.startswith(f"demo-{index}-"))
+            world.end_pod(newest, 75, verdict)
+        world.settle()
+    text = "2/2 agent cannot start: Python 3.6 is too old"
+    assert world.condition("PodsReady") == ("False", "AgentSetupFailed", f"0/2 pods run; {text}")
+    assert world.status()["phase"] == f"Pending: {text}"
+    assert world.events()["AgentSetupFailed"][0] == 1
+
+
+def test_a_replaced_pod_is_deleted_but_the_one_that_failed_last_is_kept() -> None:
+    world = running_world()
+    world.end_pod("demo-2-0")
+    world.settle()
+    assert "demo-2-0" in world.pod_names()
+    world.now += 3600
+    world.end_pod("demo-2-1")
+    world.settle()
+    assert [n for n in world.pod_names() if n.startswith("demo-2")] == ["demo-2-1", "demo-2-2"]
+
+
+def test_an_ended_lease_is_deleted_only_when_the_round_has_moved_on_without_it() -> None:
+    """V2: the holder may be one event behind and count on a pod that has left."""
+    world = running_world()
+    world.end_pod("demo-2-0")
+    world.settle()
+    assert world.agent(P[2]) is not None
+    world.write_round(Round(2, Phase.FORMING))
+    world.settle()
+    assert world.agent(P[2]) is None
+
+
+def test_a_mark_is_not_lost_to_a_renewal() -> None:
+    world = running_world()
+    lease = world.lease("demo-2-0")
+    world.end_pod("demo-2-0")
+    real = world.api.patch
+
+    async def patch(resource: kube.Resource, namespace: str, name: str, *more: object) -> kube.Json:
+        if name == "demo-2-0" and lease == world.lease("demo-2-0"):
+            renewed = {"metadata": {"annotations": {"renewed": "by the agent"}}}
+            await real(resource, namespace, name, renewed)
+        return await real(resource, namespace, name, *more)  # type: ignore[arg-type]
+
+    world.api.patch = patch  # type: ignore[method-assign]
+    world.settle()
+    marked = world.agent(P[2])
+    assert marked is not None
+    assert marked.ended
+    assert "renewed" in world.lease("demo-2-0")["metadata"]["annotations"]
+
+
+# ---- pods that are of no use ---------------------------------------------------------------------
+
+
+def test_a_pod_dropped_as_silent_is_deleted_and_replaced_at_once() -> None:
+    world = running_world(minReplicas=3)
+    cause = Cause(CauseKind.POD_SILENT, pod="demo-3-0", n=1)
+    world.run(*P[:3], n=2, cause=cause, charged=Charges(frozenset({2})))
+    world.settle()
+    assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-0", "demo-3-1"]
+    assert world.deleted_names() == ["demo-3-0"]
+    marked = world.agent(P[3])
+    assert marked is not None
+    assert marked.ended
+
+
+def test_of_two_that_were_dropped_at_once_both_are_replaced() -> None:
+    world = running_world(minReplicas=2)
+    cause = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1, message="...; and 1 more")
+    world.run(*P[:2], n=2, cause=cause)
+    world.settle()
+    assert world.deleted_names() == ["demo-2-0", "demo-3-0"]
+
+
+def test_a_round_that_forms_after_a_silence_loses_only_the_one_that_it_names() -> None:
+    """With min == replicas the next round has no members at all."""
+    world = running_world()
+    cause = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1)
+    world.write_round(Round(2, Phase.FORMING, cause=cause, charged=Charges(frozenset({2}))))
+    world.settle()
+    assert world.deleted_names() == ["demo-2-0"]
+    world.run(P[0], P[1], Pod(2, 1), P[3], n=3, cause=cause)
+    world.settle()
+    assert world.deleted_names() == ["demo-2-0"]
+
+
+def test_one_that_was_dropped_and_came_back_before_anybody_looked_stays() -> None:
+    world = running_world(minReplicas=3)
+    cause = Cause(CauseKind.POD_SILENT, pod="demo-3-0", n=1)
+    world.run(*P[:3], n=2, cause=cause)
+    world.run(*P[:4], n=3, cause=Cause(CauseKind.SCALED))
+    world.settle()
+    assert world.deleted_names() == []
+
+
+def test_a_frozen_pod_that_nobody_dropped_is_found_by_listening() -> None:
+    world = running_world(minReplicas=3)
+    world.restart(Settings(heartbeat_s=T))
+    world.run(*P[:3], n=2, cause=Cause(CauseKind.WORKER_FAILED, pod="demo-0-0"))
+    again_s = world.settle()
+    assert world.deleted_names() == []
+    for _ in range(40):
+        assert again_s is not None
+        world.now += again_s
+        again_s = world.settle()
+        if world.deleted_names():
+            break
+    assert world.deleted_names() == ["demo-3-0"]
+    assert world.pod_names()[-1] == "demo-3-1"
+
+
+def test_a_pod_that_is_stuck_while_being_deleted_is_given_up() -> None:
+    world = running_world()
+    world.delete_pod("demo-1-0")
+    again_s = world.settle()
+    assert again_s is not None
+    world.now += 65
+    world.settle()
+    assert "demo-1-1" in world.pod_names()
+
+
+def test_a_pod_blamed_for_three_failures_is_replaced() -> None:
+    world = running_world()
+    cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=1, message="no")
+    for n in (2, 3, 4):
+        assert world.deleted_names() == []
+        charged = Charges(frozenset(range(2, n + 1)))
+        world.run(*P[:4], n=n, cause=replace(cause, n=n - 1), charged=charged)
+        world.settle()
+    assert world.deleted_names() == ["demo-1-0"]
+    assert world.status()["counted"] == 3
+    world.end_deleted()
+    world.settle()
+    assert "blamed" not in world.status()
+    assert "demo-1-1" in world.pod_names()
+
+
+# ---- failures ------------------------------------------------------------------------------------
+
+
+def test_the_last_failure_comes_from_the_cause() -> None:
+    world = running_world()
+    cause = Cause(
+        CauseKind.WORKER_FAILED, pod="demo-1-0", node="node-1", rank=1, code=3, message="E: x", n=1
+    )
+    world.run(*P[:4], n=2, cause=cause, charged=Charges(frozenset({2})))
+    world.settle()
+    assert world.status()["lastFailure"] == {
+        "pod": "demo-1-0",
+        "node": "node-1",
+        "rank": 1,
+        "exitCode": 3,
+        "reason": "WorkerFailed",
+        "message": "E: x",
+        "round": 1,
+        "time": world.status()["lastFailure"]["time"],
+    }
+    assert world.events()["WorkersFailed"] == (
+        1,
+        "round 1 ended by demo-1-0, rank 1: WorkerFailed: E: x",
+    )
+    assert (world.status()["restarts"], world.status()["counted"]) == (1, 1)
+
+
+def test_a_repeated_event_is_a_higher_count() -> None:
+    world = running_world()
+    for n in (2, 3):
+        cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=3, n=n - 1)
+        world.run(*P[:4], n=n, cause=cause)
+        world.settle()
+    assert world.events()["WorkersFailed"][0] == 2
+
+
+def test_an_oom_kill_is_read_from_the_pod() -> None:
+    world = running_world()
+    world.end_pod("demo-1-0", 137, reason="OOMKilled")
+    cause = Cause(CauseKind.POD_ENDED, pod="demo-1-0", n=1)
+    world.write_round(Round(2, Phase.FORMING, cause=cause, charged=Charges(frozenset({2}))))
+    world.settle()
+    failure = world.status()["lastFailure"]
+    assert (failure["reason"], failure["exitCode"]) == ("OOMKilled", 137)
+
+
+# ---- leaving -------------------------------------------------------------------------------------
+
+
+def leave(world: World, pod: Pod) -> None:
+    cause = Cause(CauseKind.LEAVING, pod=world.pod_name(pod), n=1)
+    world.run(*(p for p in P[:4] if p != pod), n=2, cause=cause)
+
+
+def test_leaving_a_deleted_pod_is_not_charged() -> None:
+    world = running_world(minReplicas=3)
+    world.delete_pod("demo-3-0")
+    leave(world, P[3])
+    world.end_deleted()
+    world.settle()
+    assert world.desired().charged == frozenset()
+    assert world.pod_names()[-1] == "demo-3-1"
+
+
+def test_leaving_without_an_excuse_is_charged_once() -> None:
+    """A failing liveness probe, or `kill 1`."""
+    world = running_world(minReplicas=3)
+    leave(world, P[3])
+    world.settle()
+    assert world.desired().charged == frozenset()
+    world.end_pod("demo-3-0", 143)
+    world.settle()
+    assert world.desired().charged == {2}
+    assert world.status()["counted"] == 1
+    assert world.status()["lastFailure"]["reason"] == "Leaving"
+    cause = Cause(CauseKind.LEAVING, pod="demo-3-0", n=1)
+    world.run(*P[:3], Pod(3, 1), n=3, cause=cause)
+    world.settle()
+    assert world.desired().charged == {2}
+
+
+# ---- changes of the spec -------------------------------------------------------------------------
+
+
+def test_scale_down_tells_the_agents_first_and_deletes_when_the_round_has_gone_on() -> None:
+    world = running_world()
+    world.edit(replicas=2)
+    assert world.settled_writes() == ["patch leases demo-round", "patch elasticjobs demo/status"]
+    assert world.desired().wanted == (P[0], P[1])
+    assert world.desired().min_members == 2
+    assert world.deleted_names() == []
+    world.run(P[0], P[1], n=2, cause=Cause(CauseKind.SCALED))
+    world.settle()
+    assert world.deleted_names() == ["demo-2-0", "demo-3-0"]
+    assert world.status()["counted"] == 0
+
+
+def test_scale_down_does_not_wait_for_ever() -> None:
+    world = running_world()
+    world.edit(replicas=2)
+    again_s = world.settle()
+    assert again_s == 25 + 9 * T
+    world.now += again_s
+    world.settle()
+    assert world.deleted_names() == ["demo-2-0", "demo-3-0"]
+
+
+def test_scale_up_makes_what_is_missing() -> None:
+    world = running_world(2)
+    world.edit(replicas=3)
+    assert world.settled_writes() == [
+        "patch leases demo-round",
+        "patch elasticjobs demo/status",
+        "create pods demo-2-0",
+        "patch elasticjobs demo/status",
+    ]
+    assert world.desired().wanted == (*P[:3],)
+
+
+def test_scaled_down_and_up_again_is_a_new_generation() -> None:
+    world = running_world()
+    world.edit(replicas=3)
+    world.settle()
+    world.run(*P[:3], n=2)
+    world.settle()
+    world.end_deleted(0)
+    world.edit(replicas=4)
+    world.settle()
+    assert world.pod_names()[-1] == "demo-3-1"
+    assert world.desired().wanted == (*P[:3], Pod(3, 1))
+
+
+def test_suspend_is_one_write_then_the_pods_go_then_it_resumes_with_new_ones() -> None:
+    world = running_world()
+    world.edit(suspend=True)
+    assert world.settled_writes() == ["patch leases demo-round", "patch elasticjobs demo/status"]
+    assert (world.desired().wanted, world.status()["phase"]) == ((), "Suspending")
+    world.write_round(Round(2, Phase.FORMING, cause=Cause(CauseKind.SUSPENDED), starts=1))
+    world.settle()
+    assert len(world.deleted_names()) == 4
+    world.end_deleted(0)
+    world.settle()
+    assert world.status()["phase"] == "Suspended"
+    assert "agentHash" not in world.status()
+    assert world.condition("Suspended") == (
+        "True",
+        "Asked",
+        "no pods are left; counters are kept",
+    )
+    assert all(world.agent(pod) for pod in P[1:4])  # harmless: nobody is wanted
+
+    world.edit(suspend=False)
+    world.settle()
+    assert world.pod_names() == [f"demo-{index}-1" for index in range(4)]
+    assert world.desired().wanted == tuple(Pod(index, 1) for index in range(4))
+    assert {"Suspended", "Resumed"} <= set(world.events())
+
+
+def test_a_new_template_is_one_planned_round_then_new_pods() -> None:
+    world = running_world()
+    template = {"spec": {"containers": [worker(command=["python3", "other.py"])]}}
+    world.edit(template=template)
+    world.settle()
+    assert (world.desired().wanted, world.status()["phase"]) == ((), "Updating")
+    world.write_round(Round(2, Phase.FORMING, cause=Cause(CauseKind.SUSPENDED), starts=1))
+    world.settle()
+    assert len(world.deleted_names()) == 4
+    world.end_deleted(0)
+    world.settle()
+    assert world.pod_names() == [f"demo-{index}-1" for index in range(4)]
+    assert world.desired().wanted == tuple(Pod(index, 1) for index in range(4))
+    assert world.pods()[0]["spec"]["containers"][0]["command"][-1] == "other.py"
+
+
+def test_the_annotation_restart_is_a_new_template() -> None:
+    world = running_world()
+    world.edit(annotations={names.ANNOTATION_RESTART: "now"})
+    world.settle()
+    assert world.status()["phase"] == "Updating"
+
+
+def test_limits_are_followed_live() -> None:
+    world = running_world()
+    world.edit(maxRestarts=3, crashGraceSeconds=1)
+    assert world.settled_writes() == ["patch leases demo-round", "patch elasticjobs demo/status"]
+    assert (world.desired().max_restarts, world.desired().crash_grace_s) == (3, 1.0)
+
+
+# ---- the end -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        ("All", []),
+        ("KeepFailed", ["demo-1-0"]),
+        ("Running", ["demo-0-0", "demo-1-0", "demo-2-0", "demo-3-0"]),
+        ("None", ["demo-0-0", "demo-1-0", "demo-2-0", "demo-3-0"]),
+    ],
+)
+def test_clean_pod_policy_of_a_failed_job(policy: str, kept: list[str]) -> None:
+    world = running_world(cleanPodPolicy=policy, maxRestarts=0)
+    cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=2, message="no file", n=1)
+    world.write_round(Round(2, Phase.FAILED, tuple(map(Member, P[:4])), cause=cause, starts=1))
+    world.settle()
+    for pod in P[:4]:
+        world.end_pod(world.pod_name(pod), 2 if pod == P[1] else 1)
+    world.settle()
+    assert world.pod_names() == kept
+    assert world.status()["phase"] == "Failed: WorkerFailed"
+    assert world.condition("Failed") == (
+        "True",
+        "WorkerFailed",
+        "demo-1-0 (rank 1); no file; exit code 2; maxRestarts is 0",
+    )
+    assert world.condition("Running") == ("False", "Ended", "")
+    assert world.events()["Failed"][0] == 1
+
+
+def test_pods_that_do_not_end_are_ended_after_their_time() -> None:
+    world = running_world(cleanPodPolicy="Running")
+    world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
+    again_s = world.settle()
+    assert world.deleted_names() == []
+    assert again_s == 25 + 15
+    world.now += again_s
+    world.settle()
+    assert len(world.deleted_names()) == 4
+
+
+def test_a_job_that_has_ended_stays_so_whatever_comes() -> None:
+    world = running_world(cleanPodPolicy="None")
+    world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
+    world.settle()
+    before = world.status()
+    world.edit(replicas=8)
+    world.settle()
+    world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    after = world.status()
+    assert after["phase"] == before["phase"] == "Complete"
+    assert after["completionTime"] == before["completionTime"]
+    assert len(world.pods()) == 4
+
+
+def test_a_job_that_is_being_deleted_is_not_touched() -> None:
+    world = running_world()
+    world.edit()
+    stored = world.api.stored(kube.ELASTIC_JOBS)
+    world.store.update(
+        stored,
+        TEAM,
+        "demo",
+        lambda old: {**old, "metadata": {**old["metadata"], "finalizers": ["a/b"]}},
+    )
+    world.store.delete(stored, TEAM, "demo")
+    world.end_pod("demo-0-0")
+    assert world.settled_writes() == []
+
+
+def test_a_job_that_is_gone_is_forgotten() -> None:
+    world = running_world()
+    world.store.delete(world.api.stored(kube.ELASTIC_JOBS), TEAM, "demo")
+    world.settle()
+    assert world.reconciler.memories == {}
+
+
+# ---- what others left, or did --------------------------------------------------------------------
+
+
+def test_a_job_made_again_under_its_name_replaces_the_old_round() -> None:
+    world = running_world(2)
+    old_round = world.round().uid
+    world.store.delete(world.api.stored(kube.ELASTIC_JOBS), TEAM, "demo")
+    world.apply({**elastic_job(replicas=1), "metadata": {"name": "demo", "namespace": TEAM}})
+    world.settle()
+    assert world.round().uid != old_round
+    assert world.round().round.n == 0
+    # the old pods have the names of the first generation: nobody waits for them
+    assert "demo-0-1" in world.pod_names()
+
+
+def test_a_deleted_round_comes_back_far_above_all_that_was_seen() -> None:
+    world = running_world()
+    world.run(*P[:4], n=7, starts=3, charged=Charges(frozenset({5, 6})))
+    world.settle()
+    world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-round")
+    world.settle()
+    round_ = world.round().round
+    assert (round_.n, round_.phase, round_.starts) == (1007, Phase.FORMING, 3)
+    assert round_.charged.numbers == {5, 6}
+    assert world.pod_names() == [world.pod_name(pod) for pod in P[:4]]
+
+
+def test_a_deleted_round_comes_back_after_a_restart_of_the_operator_too() -> None:
+    world = running_world()
+    world.run(*P[:4], n=7, starts=3)
+    world.settle()
+    world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-round")
+    world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    assert (world.round().round.n, world.round().round.starts) == (1007, 3)
+
+
+def test_a_name_that_a_stranger_has_means_the_next_generation() -> None:
+    world = World()
+    world.store.create(
+        world.api.stored(kube.PODS),
+        TEAM,
+        {"metadata": {"name": "demo-0-0"}, "spec": {"containers": [{"name": "a", "image": "b"}]}},
+    )
+    world.apply(replicas=1)
+    world.settle()
+    assert "demo-0-1" in world.pod_names()
+
+
+def test_a_mark_made_by_an_operator_that_died_then_is_not_made_twice() -> None:
+    world = running_world()
+    world.end_pod("demo-2-0")
+    version = world.lease("demo-2-0")["metadata"]["resourceVersion"]
+    world._patch_lease("demo-2-0", ended_patch("earlier", version))
+    world.restart(Settings(heartbeat_s=T))
+    assert "patch leases demo-2-0" not in world.settled_writes()
+    assert "demo-2-1" in world.pod_names()
+
+
+def test_a_status_that_somebody_changed_is_corrected() -> None:
+    world = running_world()
+    stored = world.api.stored(kube.ELASTIC_JOBS)
+    world.store.update(
+        stored,
+        TEAM,
+        "demo",
+        lambda old: {**old, "status": {**old["status"], "phase": "?"}},
+        "status",
+    )
+    world.settle()
+    assert world.status()["phase"] == "Running"
+
+
+def test_only_the_named_job_is_looked_at() -> None:
+    world = World()
+    world.apply(replicas=1)
+    world.apply(elastic_job("other", replicas=1))
+    world.settle(KEY)
+    assert world.pod_names() == ["demo-0-0"]

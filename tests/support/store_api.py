@@ -1,0 +1,98 @@
+"""The API server in this process: the local store behind the operator's own interface, no sockets.
+
+Conflicts, the status subresource, the CRD's schema and deletion by grace are the store's own, so a
+reconcile can be tested to the last write without a server.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from elasticjob.controller import kube
+from elasticjob.controller.kube import Json, Page, Resource
+from elasticjob.local import jobs, selectors
+from elasticjob.local.errors import ApiError
+from elasticjob.local.patches import merge
+from elasticjob.local.resource import Resource as Stored
+from elasticjob.local.server import assembled, preload
+from elasticjob.local.store import Store
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. what: the object's name, or the selector of a list."""
+
+    verb: str
+    plural: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.plural} {self.what}".strip()
+
+
+def store() -> Store:
+    """A store with the definition of ElasticJob and its admission, and the namespace `team`."""
+    made = assembled("CA", jobs.admission())
+    preload(made, jobs.definitions())
+    made.create(made.resources["", "namespaces"], "", {"metadata": {"name": "team"}})
+    return made
+
+
+class StoreApi:
+    """kube.Api on a store. `calls` are the requests made; `refuse` errors to raise instead."""
+
+    def __init__(self, store_: Store) -> None:
+        self.store = store_
+        self.calls: list[Call] = []
+        self.refuse: dict[tuple[str, str], Exception] = {}  # (verb, plural)
+
+    @property
+    def writes(self) -> list[str]:
+        """All requests but reads, and events left out."""
+        calls = (c for c in self.calls if c.verb not in ("get", "list") and c.plural != "events")
+        return [str(call) for call in calls]
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        return self._do("get", resource, name, lambda s: self.store.get(s, namespace, name))
+
+    async def list(self, resource: Resource, namespace: str, selector: str) -> AsyncIterator[Page]:
+        match = selectors.labels(selector)
+        found = self._do("list", resource, selector, lambda s: self.store.list(s, namespace, match))
+        yield Page(copy.deepcopy(found), str(self.store.version))
+
+    async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
+        name = body["metadata"]["name"]
+        return self._do("create", resource, name, lambda s: self.store.create(s, namespace, body))
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Json, subresource: str = ""
+    ) -> Json:
+        what = f"{name}/{subresource}" if subresource else name
+        return self._do(
+            "patch",
+            resource,
+            what,
+            lambda s: self.store.update(
+                s, namespace, name, lambda old: merge(old, body), subresource
+            ),
+        )
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        options = {"preconditions": {"uid": uid}}
+        self._do("delete", resource, name, lambda s: self.store.delete(s, namespace, name, options))
+
+    def stored(self, resource: Resource) -> Stored:
+        """The same resource as the store knows it."""
+        return self.store.resources[resource.group, resource.plural]
+
+    def _do(self, verb: str, resource: Resource, what: str, ask: Any) -> Any:
+        self.calls.append(Call(verb, resource.plural, what))
+        if error := self.refuse.get((verb, resource.plural)):
+            raise error
+        try:
+            return copy.deepcopy(ask(self.stored(resource)))
+        except ApiError as error:
+            raise kube.error_of(error.code, error.reason, error.message) from error

@@ -1,0 +1,289 @@
+"""A job's world for tests of the operator: the store, the operator's pass, and hands for the rest.
+
+The test plays everybody else: the kubelet (start_pod, end_pod), the agents (write_round, join), and
+people (edit, delete_pod). Time is a number that the test moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.support.jobs import elastic_job
+from tests.support.store_api import StoreApi, store
+
+from elasticjob.controller import kube
+from elasticjob.controller.bundle import Bundle
+from elasticjob.controller.execute import Executor
+from elasticjob.controller.kube import Json, Resource
+from elasticjob.controller.metrics import Metrics
+from elasticjob.controller.mirror import Mirror
+from elasticjob.controller.queue import Key
+from elasticjob.controller.reconcile import Clock, Reconciler
+from elasticjob.controller.resync import WATCHED
+from elasticjob.controller.settings import Settings
+from elasticjob.local import selectors
+from elasticjob.local.resource import Resource as Stored
+from elasticjob.local.store import Event
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.report import Report
+from elasticjob.wire.round import Phase, Round
+
+TEAM, DEMO = "team", "demo"
+KEY = Key(TEAM, DEMO)
+T = 5.0
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NOW_TEXT = "2026-01-01T00:00:00.000000Z"
+
+
+class World:
+    """One store, one operator, one job `demo` unless the test makes others."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.api = StoreApi(store())
+        self.store = self.api.store
+        self.mirror = Mirror()
+        self.now = 1000.0
+        self.metrics = Metrics()
+        self.restart(settings or Settings(heartbeat_s=T))
+        self.store.listeners.append(self._deliver)
+        self.marked: set[Key] = set()
+        self.deaf = False
+
+    def restart(self, settings: Settings) -> None:
+        """A new operator: it remembers nothing, and knows what is in the store."""
+        clock = Clock(now=lambda: self.now, at=self._at)
+        executor = Executor(self.api, Bundle(b"agent"), clock.now)
+        self.mirror = Mirror()
+        self.reconciler = Reconciler(
+            self.api, self.mirror, executor, settings, self.metrics, Bundle(b"agent").hash, clock
+        )
+        for resource in WATCHED:
+            for body in self.store.list(self.api.stored(resource)):
+                self._take(self.api.stored(resource), body, False)
+
+    def _at(self) -> datetime:
+        return START + timedelta(seconds=int(self.now - 1000))
+
+    def _deliver(self, resource: Stored, event: Event) -> None:
+        if not self.deaf:
+            self._take(resource, event.object, event.type == "DELETED")
+
+    def _take(self, resource: Stored, body: Json, gone: bool) -> None:
+        for watched, selector in WATCHED.items():
+            wanted = watched.plural == resource.plural and selectors.labels(selector)(body)
+            if wanted and (key := self.mirror.take(watched, body, gone)):
+                self.marked.add(key)
+
+    # ---- the operator --------------------------------------------------------------------------
+
+    def settle(self, key: Key = KEY, *, wait: bool = False) -> float | None:
+        """Reconcile until nothing marks the job any more. wait: also what it wants to do later."""
+        again_s: float | None = None
+        for _ in range(20):
+            self.marked.discard(key)
+            again_s = asyncio.run(self.reconciler.reconcile(key))
+            if key not in self.marked and (again_s is None or again_s > 1.0):
+                if not wait or again_s is None:
+                    return again_s
+                self.now += again_s
+        raise AssertionError(f"the operator does not come to rest: {self.api.calls[-30:]}")
+
+    def settled_writes(self, key: Key = KEY) -> list[str]:
+        """The writes of settling now, events left out."""
+        self.api.calls.clear()
+        self.settle(key)
+        return self.api.writes
+
+    # ---- people --------------------------------------------------------------------------------
+
+    def apply(self, body: Json | None = None, **spec: Any) -> Json:
+        """kubectl apply of a new job."""
+        made = body or elastic_job(**spec)
+        return self.store.create(self._stored(kube.ELASTIC_JOBS), TEAM, made)
+
+    def edit(self, name: str = DEMO, *, annotations: Json | None = None, **spec: Any) -> None:
+        """kubectl edit of the spec, or of the annotations."""
+
+        def change(old: Json) -> Json:
+            old["spec"].update(spec)
+            old["metadata"].setdefault("annotations", {}).update(annotations or {})
+            return old
+
+        self.store.update(self._stored(kube.ELASTIC_JOBS), TEAM, name, change)
+
+    # ---- kubelet -------------------------------------------------------------------------------
+
+    def start_pod(self, name: str, node: str = "node-1") -> None:
+        """A node takes the pod, and its agent runs."""
+
+        def change(old: Json) -> Json:
+            old["spec"]["nodeName"] = node
+            return old
+
+        self.store.update(self._stored(kube.PODS), TEAM, name, change)
+        self.set_pod(name, "Running", {"running": {"startedAt": "2026-01-01T00:00:00Z"}})
+
+    def start_all(self) -> None:
+        """start_pod for each pod that is pending."""
+        for body in self.pods():
+            if body["status"]["phase"] == "Pending":
+                self.start_pod(body["metadata"]["name"])
+
+    def end_pod(self, name: str, code: int = 1, message: str = "", reason: str = "") -> None:
+        """Its agent ends; a pod that is being deleted is gone then."""
+        ended = {"exitCode": code, "reason": reason or ("Error" if code else "Completed")}
+        ended |= {"message": message, "finishedAt": "2026-01-01T00:01:00Z"}
+        self.set_pod(name, "Failed" if code else "Succeeded", {"terminated": ended})
+        body = self.store.get(self._stored(kube.PODS), TEAM, name)
+        if "deletionTimestamp" in body["metadata"]:
+            self.remove_pod(name)
+
+    def end_deleted(self, code: int = 143) -> None:
+        """Every pod that is being deleted ends."""
+        for body in self.pods():
+            if "deletionTimestamp" in body["metadata"]:
+                self.end_pod(body["metadata"]["name"], code)
+
+    def set_pod(self, name: str, phase: str, state: Json, **status: Any) -> None:
+        """The pod's status as the kubelet writes it."""
+        containers = [{"name": "worker", "state": state}]
+
+        def change(old: Json) -> Json:
+            return {**old, "status": {"phase": phase, "containerStatuses": containers, **status}}
+
+        self.store.update(self._stored(kube.PODS), TEAM, name, change, "status")
+
+    def remove_pod(self, name: str) -> None:
+        """Deletion without grace, as a kubelet ends one, or as a person forces it."""
+        self.store.delete(self._stored(kube.PODS), TEAM, name, {"gracePeriodSeconds": 0})
+
+    def delete_pod(self, name: str) -> None:
+        """kubectl delete pod."""
+        self.store.delete(self._stored(kube.PODS), TEAM, name)
+
+    # ---- agents --------------------------------------------------------------------------------
+
+    def join(self, pod: Pod, n: int = 0, **state: Any) -> None:
+        """An agent makes its Lease as `ready n`."""
+        body = leases.agent_manifest(
+            self.job_record(), self.round().uid, pod, "nonce", AgentState(Word.READY, n, **state),
+            NOW_TEXT, 15.0,
+        )  # fmt: skip
+        self.store.create(self._stored(kube.LEASES), TEAM, body)
+
+    def write_round(self, round_: Round, holder: str | None = None) -> None:
+        """An agent steps the round, or claims the holder."""
+        lease = self.round()
+        self._patch_lease(self.round_name(), leases.round_patch(round_, lease.version))
+        if holder is not None:
+            patch = leases.holder_patch(holder, NOW_TEXT, self.round().version)
+            self._patch_lease(self.round_name(), patch)
+
+    def report(self, report: Report) -> None:
+        """The holder pulses with this report."""
+        patch = leases.pulse_patch(report, NOW_TEXT, self.round().version)
+        self._patch_lease(self.round_name(), patch)
+
+    def run(self, *pods: Pod, n: int = 1, **fields: Any) -> Round:
+        """A round of these pods is Active, and all run their workers."""
+        starts = fields.pop("starts", n)
+        round_ = Round(n, Phase.ACTIVE, tuple(map(Member, sorted(pods))), starts=starts, **fields)
+        self.write_round(round_, holder=self.pod_name(min(pods)))
+        self.report(Report(n, tuple(sorted(pods))))
+        return round_
+
+    def _patch_lease(self, name: str, patch: Json) -> None:
+        from elasticjob.local.patches import merge
+
+        lease = self._stored(kube.LEASES)
+        self.store.update(lease, TEAM, name, lambda old: merge(old, patch))
+
+    # ---- what is there -------------------------------------------------------------------------
+
+    def job(self, name: str = DEMO) -> Json:
+        """The job as stored."""
+        return self.store.get(self._stored(kube.ELASTIC_JOBS), TEAM, name)
+
+    def status(self, name: str = DEMO) -> Json:
+        """Its status."""
+        found: Json = self.job(name).get("status", {})
+        return found
+
+    def condition(self, type_: str) -> tuple[str, str, str] | None:
+        """(status, reason, message) of a condition."""
+        found = [c for c in self.status().get("conditions", []) if c["type"] == type_]
+        return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else None
+
+    def events(self) -> dict[str, tuple[int, str]]:
+        """By reason: (count, message)."""
+        found = self.store.list(self._stored(kube.EVENTS), TEAM)
+        return {e["reason"]: (e["count"], e["message"]) for e in found}
+
+    def pods(self) -> list[Json]:
+        """All pods as stored."""
+        return self.store.list(self._stored(kube.PODS), TEAM)
+
+    def pod_names(self) -> list[str]:
+        """Of all pods that are not being deleted."""
+        metas = (body["metadata"] for body in self.pods())
+        return [meta["name"] for meta in metas if "deletionTimestamp" not in meta]
+
+    def deleted_names(self) -> list[str]:
+        """Of all pods that are being deleted."""
+        metas = (body["metadata"] for body in self.pods())
+        return [meta["name"] for meta in metas if "deletionTimestamp" in meta]
+
+    def round(self) -> RoundLease:
+        """The Round Lease."""
+        return leases.parse_round(self.lease(self.round_name()))
+
+    def desired(self) -> Desired:
+        """What the operator wants."""
+        return self.round().desired
+
+    def agent(self, pod: Pod) -> AgentLease | None:
+        """A pod's Lease."""
+        found = self.store.find(self._stored(kube.LEASES), TEAM, self.pod_name(pod))
+        return leases.parse_agent(found) if found else None
+
+    def lease(self, name: str) -> Json:
+        """A Lease as stored."""
+        return self.store.get(self._stored(kube.LEASES), TEAM, name)
+
+    def job_record(self) -> leases.Job:
+        """As Leases name the job."""
+        return leases.Job(TEAM, DEMO, self.job()["metadata"]["uid"])
+
+    def round_name(self) -> str:
+        """Of the Round Lease."""
+        return names.round_lease_name(DEMO)
+
+    def pod_name(self, pod: Pod) -> str:
+        """Of a pod and its Lease."""
+        return names.pod_name(DEMO, pod.index, pod.generation)
+
+    def _stored(self, resource: Resource) -> Stored:
+        return self.api.stored(resource)
+
+
+P = [Pod(index, 0) for index in range(8)]
+
+
+def running_world(replicas: int = 4, settings: Settings | None = None, **spec: Any) -> World:
+    """A job of so many pods that runs round 1."""
+    world = World(settings)
+    world.apply(replicas=replicas, **spec)
+    world.settle()
+    world.start_all()
+    for pod in P[:replicas]:
+        world.join(pod)
+    world.run(*P[:replicas])
+    world.settle()
+    return world
