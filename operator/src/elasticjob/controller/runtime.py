@@ -1,0 +1,259 @@
+"""The operator as a process: what runs beside what, and what ends it.
+
+kopf has a thread and a loop of its own: when it ends, it cancels every task that it finds, and a
+watch that meets an error that it does not know ends it. Then the whole process ends and is started
+again, which takes a second and loses nothing: all state is in the API server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import kopf
+
+from elasticjob.controller import bundle, handlers, health, kube, resync
+from elasticjob.controller.execute import Executor
+from elasticjob.controller.kube import AwayError, Json, Kube, NotFoundError, RefusedError, Resource
+from elasticjob.controller.metrics import Metrics
+from elasticjob.controller.mirror import Mirror
+from elasticjob.controller.queue import Backlog, Backoff, Key, Queue
+from elasticjob.controller.reconcile import Clock, Reconciler
+from elasticjob.controller.settings import Settings
+from elasticjob.wire.codec import WireError
+
+STUCK_AFTER_S = 30.0  # a queue that has not turned for so long does not turn any more
+LATE_AFTER_S = 60.0  # a job that waits for so long finds the operator overloaded
+DEAF_AFTER = 2  # resyncs that found what no watch delivered
+RESYNC_SPREAD_S = 60.0
+FIRST_TRY_S = 0.5
+LONGEST_TRY_S = 15.0
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: a way to end
+    """Told to end by a signal."""
+
+
+@dataclass
+class Ears:
+    """Whether the watches deliver. delivered: since the last resync, by resource."""
+
+    delivered: set[Resource] = field(default_factory=set)
+    misses: dict[Resource, int] = field(default_factory=dict)
+
+    def compare(self, changed: dict[Resource, set[Key]]) -> None:
+        """After a resync: a resource that had changes, of which no watch said anything, is deaf."""
+        for resource, keys in changed.items():
+            deaf = bool(keys) and resource not in self.delivered
+            self.misses[resource] = self.misses.get(resource, 0) + 1 if deaf else 0
+        self.delivered.clear()
+
+    def complaint(self) -> str:
+        """Which watches are deaf; empty: none."""
+        deaf = [r.plural for r, misses in self.misses.items() if misses >= DEAF_AFTER]
+        return f"the watches of {', '.join(deaf)} deliver nothing" if deaf else ""
+
+
+class Operator:
+    """All parts, and the tasks that run them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._kube = Kube(
+            settings.kubeconfig, threads=settings.workers * 2, observe=self._note_request
+        )
+        self._mirror = Mirror()
+        self._ears = Ears()
+        agent = bundle.build()
+        self._agent_hash = agent.hash
+        self._clock = Clock()
+        executor = Executor(self._kube, agent, self._clock.now)
+        self._reconciler = Reconciler(
+            self._kube, self._mirror, executor, settings, self._metrics, agent.hash, self._clock
+        )
+        self._queue = Queue(
+            self._reconciler.reconcile,
+            Backlog(Backoff(), random.random),
+            workers=settings.workers,
+            expected=(kube.KubeError, WireError),
+        )
+        self._watching = threading.Event()
+        self._stop_watching = threading.Event()
+        self._synced = False
+
+    async def run(self) -> None:
+        """Until a signal, then in order; or until a part ends that must not, which is raised."""
+        serve = health.serve(
+            self._settings.health_host,
+            self._settings.health_port,
+            {"queue": self._is_turning, "watches": self._ears.complaint},
+            {"synced": self._is_synced, "load": self._is_in_time},
+            self._metrics,
+        )
+        try:
+            async with serve as port, asyncio.TaskGroup() as tasks:
+                log.info("health: port %d", port)
+                tasks.create_task(self._until_signal(), name="signal")
+                tasks.create_task(self._lead(), name="lead")
+        except* Stopped:
+            log.info("stopped")
+        finally:
+            self._stop_watching.set()
+            self._kube.close()
+
+    async def _lead(self) -> None:
+        """What only one operator of a cluster may do at a time."""
+        await self._first_sync()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch(), name="watch")
+            tasks.create_task(self._queue.run(), name="queue")
+            tasks.create_task(self._resync(), name="resync")
+
+    async def _until_signal(self) -> None:
+        told = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        await told.wait()
+        raise Stopped
+
+    # ---- what is known -----------------------------------------------------------------------
+
+    async def _first_sync(self) -> None:
+        """Everything that exists, before anything is done: a mirror that lacks pods would have
+        each job looked at. An API server that is away is waited for."""
+        wait_s = FIRST_TRY_S
+        while True:
+            try:
+                await self._sync()
+                break
+            except AwayError as error:
+                log.warning("waiting for the API server: %s", error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, LONGEST_TRY_S)
+            except NotFoundError as error:
+                raise RefusedError(
+                    f"{error}; the definition of ElasticJob is not installed: apply crds/ first"
+                ) from error
+        log.info("%d jobs", len(self._mirror.job_keys()))
+        self._synced = True
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_s * random.uniform(0.9, 1.1))
+            try:
+                await self._sync()
+            except kube.KubeError as error:
+                log.warning("resync: %s", error)
+
+    async def _sync(self) -> None:
+        """List all, and look at every job again some time in the next minute; at once at those
+        that have changed."""
+        where = self._settings.namespaces or ("",)
+        changed = await resync.compare(self._kube, where, self._mirror)
+        memories = self._reconciler.memories
+        orphaned = await resync.find_orphans(self._kube, where, self._mirror, memories)
+        present = (self._agent_hash, self._clock.at())
+        await resync.delete_old_agents(self._kube, where, self._mirror, *present)
+        if self._synced:
+            self._ears.compare(changed)
+            for resource, keys in changed.items():
+                self._metrics.missed.labels(resource.plural).inc(len(keys))
+        for key in orphaned.union(*changed.values()):
+            self._queue.mark(key)
+        for key in self._mirror.job_keys():
+            self._queue.mark(key, random.uniform(0.0, RESYNC_SPREAD_S))
+
+    def _deliver(self, resource: Resource, body: Json, gone: bool) -> None:
+        self._metrics.delivered.labels(resource.plural).inc()
+        self._ears.delivered.add(resource)
+        if key := self._mirror.take(resource, body, gone):
+            self._queue.mark(key)
+
+    # ---- kopf --------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Runs kopf in a thread of its own until the end. Its end is the operator's."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        deliver = _into(loop, self._deliver)
+        thread = threading.Thread(
+            target=self._run_kopf, args=(deliver, loop, ended), name="kopf", daemon=True
+        )
+        thread.start()
+        try:
+            await ended
+        finally:
+            self._stop_watching.set()
+        raise RuntimeError("kopf has ended by itself")
+
+    def _run_kopf(
+        self,
+        deliver: handlers.Deliver,
+        loop: asyncio.AbstractEventLoop,
+        ended: asyncio.Future[None],
+    ) -> None:
+        try:
+            kopf.run(
+                registry=handlers.registry(deliver, self._kube.credentials),
+                settings=handlers.settings(),
+                clusterwide=not self._settings.namespaces,
+                namespaces=self._settings.namespaces,
+                standalone=True,
+                stop_flag=self._stop_watching,
+                ready_flag=self._watching,
+            )
+        except BaseException as error:  # handed over: it ends the process on the other side
+            _call(loop, _fail, ended, error)
+        else:
+            _call(loop, _fail, ended, RuntimeError("kopf has ended"))
+
+    # ---- health ------------------------------------------------------------------------------
+
+    def _is_turning(self) -> str:
+        if not self._synced:
+            return ""
+        silent_s = asyncio.get_running_loop().time() - self._queue.turned_at
+        return f"not turned for {silent_s:.0f} s" if silent_s > STUCK_AFTER_S else ""
+
+    def _is_synced(self) -> str:
+        if not self._synced:
+            return "not everything has been listed yet"
+        return "" if self._watching.is_set() else "the watches are not up yet"
+
+    def _is_in_time(self) -> str:
+        self._metrics.depth.set(self._queue.depth())
+        late_s = self._queue.late_s()
+        return f"a job has waited for {late_s:.0f} s" if late_s > LATE_AFTER_S else ""
+
+    def _note_request(self, method: str, resource: Resource, status: int) -> None:
+        self._metrics.requests.labels(method, resource.plural, str(status)).inc()
+
+
+def _into(loop: asyncio.AbstractEventLoop, deliver: handlers.Deliver) -> handlers.Deliver:
+    """The same call, made on that loop."""
+
+    def hand_over(resource: Resource, body: Json, gone: bool) -> None:
+        _call(loop, deliver, resource, body, gone)
+
+    return hand_over
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *values: object) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *values)
+    except RuntimeError:
+        pass  # the loop has ended first: nobody is interested any more
+
+
+def _fail(ended: asyncio.Future[None], error: BaseException) -> None:
+    if not ended.done():
+        ended.set_exception(error)
