@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from elasticjob.local.container import Grace, restart_delay_s
+from elasticjob.local.container import restart_delay_s
 
 
 @pytest.mark.parametrize(
@@ -21,17 +19,3 @@ from elasticjob.local.container import Grace, restart_delay_s
 )
 def test_restart_delays(before_s: float | None, ran_s: float, delay_s: float) -> None:
     assert restart_delay_s(before_s, ran_s) == delay_s
-
-
-def test_a_second_deletion_brings_the_end_nearer() -> None:
-    async def scenario() -> None:
-        grace = Grace()
-        assert not grace.begun.is_set()
-        grace.begin(30)
-        assert grace.begun.is_set()
-        assert not grace.over.is_set()
-        grace.begin(0)
-        assert grace.over.is_set()
-        grace.cancel()
-
-    asyncio.run(scenario())

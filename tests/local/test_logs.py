@@ -38,7 +38,8 @@ def test_the_last_lines(text: bytes, lines: int, last: bytes) -> None:
 
 def read(path: Path, tail: int | None = None, living: Callable[[], bool] | None = None) -> bytes:
     async def collect() -> bytes:
-        return b"".join([piece async for piece in logs.read(path, tail=tail, living=living)])
+        with path.open("rb") as log:
+            return b"".join([piece async for piece in logs.read(log, tail, living)])
 
     return asyncio.run(collect())
 

@@ -20,7 +20,7 @@ CONFIG_MAPS: dict[str, dict[str, Any]] = {
     "kube-root-ca.crt": {"data": {"ca.crt": "PEM"}},
     "empty": {},
 }
-SOURCES = Sources(CONFIG_MAPS.get, lambda lifetime_s: f"token-for-{lifetime_s}")
+SOURCES = Sources(CONFIG_MAPS.get, lambda: "a-token")
 
 
 def pod(*declared: dict[str, Any], **container: Any) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def made(home: Path, *declared: dict[str, Any]) -> dict[str, bytes]:
                     ]
                 }
             },
-            {"v/ca.crt": b"PEM", "v/ns": b"ns", "v/token": b"token-for-3607"},
+            {"v/ca.crt": b"PEM", "v/ns": b"ns", "v/token": b"a-token"},
         ),
         (
             {
@@ -145,23 +145,18 @@ def test_an_item_stays_in_its_volume(tmp_path: Path, path: str) -> None:
 def test_a_sub_path_is_below_its_volume_and_made_when_absent(tmp_path: Path) -> None:
     mounts = [{"name": "v", "mountPath": "/out", "subPath": "a/b"}]
     obj = pod({"name": "v", "emptyDir": {}}, volumeMounts=mounts)
-    container = obj["spec"]["containers"][0]
-    directories = volumes.create(obj, tmp_path, SOURCES)
-    volumes.make_sub_paths(container, directories)
-    paths = volumes.path_map(container, directories, ("/dev/termination-log", tmp_path / "t"))
-    assert paths.real("/out/x") == str(tmp_path / "v/a/b/x")
+    volumes.create(obj, tmp_path, SOURCES)
     assert (tmp_path / "v/a/b").is_dir()
-    assert paths.real("/dev/termination-log") == str(tmp_path / "t")
+    paths = volumes.path_map(obj["spec"]["containers"][0], tmp_path, tmp_path / "message")
+    assert paths.real("/out/x") == str(tmp_path / "v/a/b/x")
 
 
-def test_tokens_are_renewed_in_place(tmp_path: Path) -> None:
-    sources = [{"serviceAccountToken": {"path": "token", "expirationSeconds": 600}}]
-    obj = pod({"name": "v", "projected": {"sources": sources}})
-    minted = iter(["first", "second"])
-    volatile = Sources(CONFIG_MAPS.get, lambda _: next(minted))
-    volumes.create(obj, tmp_path, volatile)
-    volumes.renew_tokens(obj, tmp_path, volatile)
-    assert (tmp_path / "v/token").read_text() == "second"
-    assert [path.name for path in (tmp_path / "v").iterdir()] == ["token"]
-    assert volumes.token_lifetime_s(obj) == 600
-    assert volumes.token_lifetime_s(pod()) is None
+@pytest.mark.parametrize(
+    ("container", "path"),
+    [({}, "/dev/termination-log"), ({"terminationMessagePath": "/tmp/why"}, "/tmp/why")],
+)
+def test_the_termination_message_has_a_file(
+    tmp_path: Path, container: dict[str, Any], path: str
+) -> None:
+    paths = volumes.path_map({"name": "worker", **container}, tmp_path, tmp_path / "message")
+    assert paths.real(path) == str(tmp_path / "message")

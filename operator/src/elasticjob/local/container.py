@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from elasticjob.local.grace import Grace, first
 from elasticjob.local.logs import last_part
 from elasticjob.local.pod_status import (
     ContainerStatus,
@@ -41,29 +41,6 @@ def restart_delay_s(before_s: float | None, ran_s: float) -> float:
 RestartDelay = Callable[[float | None, float], float]
 
 
-class Grace:
-    """A pod's end: asked for, then over. A second deletion can only bring the end nearer."""
-
-    def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.over = asyncio.Event()
-        self._timers: list[asyncio.TimerHandle] = []
-
-    def begin(self, seconds: float) -> None:
-        """Ask for the end; 0 means at once."""
-        self.begun.set()
-        if seconds > 0:
-            loop = asyncio.get_running_loop()
-            self._timers.append(loop.call_later(seconds, self.over.set))
-        else:
-            self.over.set()
-
-    def cancel(self) -> None:
-        """Nothing is left to end."""
-        for timer in self._timers:
-            timer.cancel()
-
-
 @dataclass(frozen=True)
 class Reporter:
     """What a container tells its pod."""
@@ -76,12 +53,13 @@ class Reporter:
 
 @dataclass
 class Container:
-    """`order` makes the order of the n-th run, with files of that run's own."""
+    """Its present run, if any, is `process`; what is known of it is `status`."""
 
     spec: Object
     policy: str
     directory: Path
-    order: Callable[[int], Order]
+    make_order: Callable[[Path, Path], Order]
+    """From the files of one run: its log, and its termination message."""
     processes: Processes
     grace: Grace
     report: Reporter
@@ -98,6 +76,10 @@ class Container:
     def name(self) -> str:
         """As in the pod's spec."""
         return self.status.name
+
+    def order(self, run: int) -> Order:
+        """What to start the n-th time."""
+        return self.make_order(self.log(run), self.message(run))
 
     def log(self, run: int) -> Path:
         """Where the n-th run's output goes."""
@@ -123,7 +105,7 @@ class Container:
         started_at = self.report.now()
         try:
             self.process = await self.processes.start(self._prepare())
-        except StartError as error:
+        except (StartError, OSError) as error:
             self.report.event("Warning", "Failed", f"Error: {error}")
             return self._terminated(START_ERROR_CODE, "StartError", str(error), started_at)
         self.status = replace(self.status, container_id=f"process://{self.process.pid}")
@@ -140,28 +122,24 @@ class Container:
 
     async def _until_end(self, process: Process) -> Exit:
         """Wait for the end. When asked for: SIGTERM, the grace, SIGKILL to all that is left."""
-        end = asyncio.create_task(process.wait())
-        await _first(end, self.grace.begun.wait())
-        if not end.done():
+        await first(process.wait(), self.grace.begun.wait())
+        if not process.ended:
             self.report.event("Normal", "Killing", f"Stopping container {self.name}")
             if not self.grace.over.is_set():
                 process.signal(signal.SIGTERM)
-            await _first(end, self.grace.over.wait())
-        if not end.done():
+            await first(process.wait(), self.grace.over.wait())
+        if not process.ended:
             process.end()
-        return await end
+        return await process.wait()
 
     async def _back_off(self, ended: Terminated, delay_s: float) -> None:
+        text = f"back-off {delay_s:g}s restarting failed container={self.name}"
+        self._set(Waiting("CrashLoopBackOff", text), ended)
         if delay_s > 0:
-            text = f"back-off {delay_s:g}s restarting failed container={self.name}"
             self.report.event("Warning", "BackOff", text)
-            self._set(Waiting("CrashLoopBackOff", text), ended)
-            try:
-                await asyncio.wait_for(self.grace.begun.wait(), delay_s)
-            except TimeoutError:
-                pass
+            await first(self.grace.begun.wait(), timeout_s=delay_s)
         if not self.grace.begun.is_set():
-            self.status = replace(self.status, restarts=self.status.restarts + 1, last=ended)
+            self.status = replace(self.status, restarts=self.status.restarts + 1)
 
     def _again(self, ended: Terminated) -> bool:
         return self.policy == "Always" or (self.policy == "OnFailure" and ended.code != 0)
@@ -180,13 +158,6 @@ class Container:
         if not text and fallback and ended.code != 0:
             text = last_part(self.log(run), FALLBACK_LINES, FALLBACK_BYTES)
         return text.decode(errors="replace")
-
-
-async def _first(task: asyncio.Task[object], other: Awaitable[object]) -> None:
-    """Until one of the two is done; the other awaitable is not waited for any longer."""
-    waiter = asyncio.ensure_future(other)
-    await asyncio.wait({task, waiter}, return_when=asyncio.FIRST_COMPLETED)
-    waiter.cancel()
 
 
 def _head(path: Path, limit: int) -> bytes:

@@ -14,19 +14,18 @@ POLL_S = 0.05
 
 
 async def read(
-    path: Path, *, tail: int | None, living: Callable[[], bool] | None
+    log: BinaryIO, tail: int | None = None, living: Callable[[], bool] | None = None
 ) -> AsyncIterator[bytes]:
     """The log in pieces. With `living` it goes on until that says no and the rest has been read."""
-    with _open(path) as log:
-        if tail is not None:
-            log.seek(tail_offset(log, tail))
-        while True:
-            over = living is None or not living()  # asked before reading: what came first is read
-            while piece := log.read(CHUNK):
-                yield piece
-            if over:
-                return
-            await asyncio.sleep(POLL_S)
+    if tail is not None:
+        log.seek(tail_offset(log, tail))
+    while True:
+        over = living is None or not living()  # asked before reading: what came first is read
+        while piece := log.read(CHUNK):
+            yield piece
+        if over:
+            return
+        await asyncio.sleep(POLL_S)
 
 
 def tail_offset(log: BinaryIO, lines: int) -> int:
@@ -51,7 +50,7 @@ def tail_offset(log: BinaryIO, lines: int) -> int:
 def last_part(path: Path, lines: int, limit: int) -> bytes:
     """The last lines of a log, at most `limit` bytes of them; nothing when there is no log."""
     try:
-        with _open(path) as log:
+        with path.open("rb") as log:
             begin = tail_offset(log, lines)
             end = log.seek(0, os.SEEK_END)
             log.seek(max(begin, end - limit))
@@ -65,7 +64,3 @@ def _nth_last(piece: bytes, count: int) -> int:
     for _ in range(count):
         position = piece.rindex(b"\n", 0, position)
     return position
-
-
-def _open(path: Path) -> BinaryIO:
-    return open(path, "rb")

@@ -81,6 +81,11 @@ class Process:
         """Until the main process has ended and nothing that it started is alive."""
         return await asyncio.shield(self._end)
 
+    @property
+    def ended(self) -> bool:
+        """Whether `wait` returns at once."""
+        return self._end.done()
+
     def signal(self, number: signal.Signals) -> None:
         """To the main process only; without effect once it has ended."""
         if not self._writer.is_closing():

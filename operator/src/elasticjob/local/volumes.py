@@ -7,7 +7,6 @@ there is has been refused before (`unsupported`). Nothing is read-only, and size
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ from pathlib import Path
 from elasticjob.local.paths import PathMap
 from elasticjob.local.pod_env import field
 from elasticjob.local.resource import Object
-from elasticjob.local.unsupported import UnsupportedError, kind_of
+from elasticjob.local.unsupported import UnsupportedError, containers, kind_of
 
 DEFAULT_MODE = 0o644
-DEFAULT_EXPIRATION_S = 3600
+TERMINATION_PATH = "/dev/termination-log"
 
 
 class NotReadyError(Exception):
@@ -27,10 +26,13 @@ class NotReadyError(Exception):
 
 @dataclass(frozen=True)
 class Sources:
-    """Where contents come from: a ConfigMap of the pod's namespace by name, a token by lifetime."""
+    """Where contents come from: a ConfigMap of the pod's namespace by name, a token of the pod's.
+
+    The token holds as long as its pod is there, so none is ever renewed in its file.
+    """
 
     config_map: Callable[[str], Object | None]
-    token: Callable[[int], str]
+    token: Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,18 @@ class File:
     mode: int
 
 
-def create(pod: Object, home: Path, sources: Sources) -> dict[str, Path]:
-    """Make every volume of the pod below `home`; the directories by volume name."""
-    volumes = pod["spec"].get("volumes", ())
-    contents = {volume["name"]: list(files(volume, pod, sources)) for volume in volumes}
+def create(pod: Object, home: Path, sources: Sources) -> None:
+    """Make every volume of the pod, each as the directory of its name below `home`."""
+    declared = pod["spec"].get("volumes", ())
+    contents = {volume["name"]: list(files(volume, pod, sources)) for volume in declared}
     for name, found in contents.items():
-        directory = home / name
-        directory.mkdir(parents=True, exist_ok=True)
+        (home / name).mkdir(parents=True, exist_ok=True)
         for file in found:
-            write(directory, file)
-    return {name: home / name for name in contents}
+            _write(home / name, file)
+    for container in containers(pod["spec"]):
+        for _, real in _mounts(container, home):
+            if not real.exists():  # a subPath: a kubelet makes it a directory, too
+                real.mkdir(parents=True)
 
 
 def files(volume: Object, pod: Object, sources: Sources) -> Iterator[File]:
@@ -68,60 +72,24 @@ def files(volume: Object, pod: Object, sources: Sources) -> Iterator[File]:
             yield from _projected(part, mode, pod, sources)
 
 
-def token_lifetime_s(pod: Object) -> int | None:
-    """The shortest life of the pod's tokens, or None when it has none."""
-    lifetimes = [
-        part["serviceAccountToken"].get("expirationSeconds", DEFAULT_EXPIRATION_S)
-        for _, parts in _projections(pod)
-        for part in parts
-        if "serviceAccountToken" in part
-    ]
-    return min(lifetimes, default=None)
+def path_map(container: Object, home: Path, message: Path) -> PathMap:
+    """Where the container's paths are: its mounts, and the file of its termination message."""
+    termination = (container.get("terminationMessagePath", TERMINATION_PATH), message)
+    return PathMap.of([*_mounts(container, home), termination])
 
 
-def renew_tokens(pod: Object, home: Path, sources: Sources) -> None:
-    """Write the pod's tokens anew; each file is replaced at once, so no reader sees half of one."""
-    for name, parts in _projections(pod):
-        for part in parts:
-            if "serviceAccountToken" in part:
-                for file in _projected(part, DEFAULT_MODE, pod, sources):
-                    write(home / name, file)
-
-
-def path_map(
-    container: Object, directories: dict[str, Path], termination: tuple[str, Path]
-) -> PathMap:
-    """The container's paths: its mounts, and the file of its termination message."""
-    mounts = [
-        (mount["mountPath"], directories[mount["name"]] / mount.get("subPath", ""))
+def _mounts(container: Object, home: Path) -> list[tuple[str, Path]]:
+    return [
+        (mount["mountPath"], home / mount["name"] / mount.get("subPath", ""))
         for mount in container.get("volumeMounts", ())
     ]
-    return PathMap.of([*mounts, termination])
 
 
-def make_sub_paths(container: Object, directories: dict[str, Path]) -> None:
-    """A subPath that is not there yet is made as a directory, as a kubelet does."""
-    for mount in container.get("volumeMounts", ()):
-        real = directories[mount["name"]] / mount.get("subPath", "")
-        if not real.exists():
-            real.mkdir(parents=True)
-
-
-def write(directory: Path, file: File) -> None:
-    """Put a file in its place in one step."""
+def _write(directory: Path, file: File) -> None:
     place = directory / file.path
     place.parent.mkdir(parents=True, exist_ok=True)
-    new = place.with_name(f".{place.name}.new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
-        opened.write(file.content)
-        os.fchmod(opened.fileno(), file.mode)
-    new.replace(place)
-
-
-def _projections(pod: Object) -> Iterator[tuple[str, list[Object]]]:
-    for volume in pod["spec"].get("volumes", ()):
-        if kind_of(volume) == "projected":
-            yield volume["name"], volume["projected"].get("sources", [])
+    place.write_bytes(file.content)
+    place.chmod(file.mode)
 
 
 def _projected(part: Object, mode: int, pod: Object, sources: Sources) -> Iterator[File]:
@@ -130,9 +98,7 @@ def _projected(part: Object, mode: int, pod: Object, sources: Sources) -> Iterat
     elif "downwardAPI" in part:
         yield from _downward(part["downwardAPI"], mode, pod)
     else:
-        wanted = part["serviceAccountToken"]
-        lifetime_s = wanted.get("expirationSeconds", DEFAULT_EXPIRATION_S)
-        yield File(wanted["path"], sources.token(lifetime_s).encode(), mode)
+        yield File(_inside(part["serviceAccountToken"]["path"]), sources.token().encode(), mode)
 
 
 def _config_map(source: Object, mode: int, sources: Sources) -> Iterator[File]:
