@@ -1,0 +1,125 @@
+"""What the operator tells the agent, by its environment. Every fault is named, not only the first.
+
+The names are the seam to the pod's manifest; a value that is missing or wrong is a set-up failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from elasticjob.wire.names import pod_name
+
+POD_UID = "ELASTICJOB_POD_UID"
+ROUND = "ELASTICJOB_ROUND"
+TERMINATION_LOG = "ELASTICJOB_TERMINATION_LOG"
+DEFAULT_TERMINATION_LOG = "/dev/termination-log"
+
+
+class ConfigError(Exception):
+    """The environment or the command line cannot be used; the text names every fault."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One agent's place in the world.
+
+    command: what each worker runs. directory: ours alone, for error and progress files.
+    shares_network: other pods listen on the same ports (hostNetwork, or the local mode).
+    environment: as the container got it; the workers get it, too.
+    """
+
+    namespace: str
+    job: str
+    job_uid: str
+    pod: str
+    pod_uid: str
+    address: str
+    node: str
+    directory: str
+    token_directory: str
+    api_host: str
+    api_port: int
+    index: int
+    generation: int
+    workers: int
+    command: tuple[str, ...]
+    shares_network: bool
+    termination_log: str
+    environment: Mapping[str, str]
+
+
+def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Config:
+    """The agent's configuration. Raises ConfigError with all faults in one line."""
+    reader = _Reader(environment, [])
+    config = Config(
+        namespace=reader.text("ELASTICJOB_NAMESPACE"),
+        job=reader.text("ELASTICJOB_NAME"),
+        job_uid=reader.text("ELASTICJOB_UID"),
+        pod=reader.text("ELASTICJOB_POD_NAME"),
+        pod_uid=reader.text(POD_UID),
+        address=reader.text("ELASTICJOB_POD_IP"),
+        node=reader.text("ELASTICJOB_NODE_NAME"),
+        directory=reader.text("ELASTICJOB_DIR"),
+        token_directory=reader.text("ELASTICJOB_TOKEN_DIR"),
+        api_host=reader.text("KUBERNETES_SERVICE_HOST"),
+        api_port=reader.number("KUBERNETES_SERVICE_PORT", 1),
+        index=reader.number("ELASTICJOB_INDEX", 0),
+        generation=reader.number("ELASTICJOB_GENERATION", 0),
+        workers=reader.number("ELASTICJOB_NPROC", 1),
+        command=reader.command(arguments),
+        shares_network=reader.flag("ELASTICJOB_SHARED_NETWORK", "ELASTICJOB_HOST_NETWORK"),
+        termination_log=environment.get(TERMINATION_LOG) or DEFAULT_TERMINATION_LOG,
+        environment=environment,
+    )
+    if not reader.faults and config.pod != pod_name(config.job, config.index, config.generation):
+        reader.faults.append(f"ELASTICJOB_POD_NAME {config.pod!r} does not fit its index")
+    if reader.faults:
+        raise ConfigError("; ".join(reader.faults) + ": was this pod made by the operator?")
+    return config
+
+
+def original_environment() -> dict[str, str]:
+    """The environment as the container got it.
+
+    Python adds LC_CTYPE to its own where no locale is set (PEP 538); the kernel's copy has what was
+    given, and that is what workers shall see.
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        return dict(os.environ)
+    pairs = (os.fsdecode(entry).partition("=") for entry in entries if b"=" in entry)
+    return {name: value for name, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads values, and collects what is wrong with them."""
+
+    environment: Mapping[str, str]
+    faults: list[str]
+
+    def text(self, name: str) -> str:
+        value = self.environment.get(name, "")
+        if not value:
+            self.faults.append(f"{name} is not set")
+        return value
+
+    def number(self, name: str, lowest: int) -> int:
+        value = self.environment.get(name, "")
+        if value.isdigit() and int(value) >= lowest:
+            return int(value)
+        self.faults.append(f"{name} is {value!r}, not a whole number from {lowest}")
+        return lowest
+
+    def flag(self, *names: str) -> bool:
+        return any(self.environment.get(name) == "1" for name in names)
+
+    def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
+        if len(arguments) < 2 or arguments[0] != "--":
+            self.faults.append("the command line is not `-- COMMAND ...`")
+            return ()
+        return tuple(arguments[1:])

@@ -1,0 +1,55 @@
+"""How threads tell the loop something: a queue, and a pipe that wakes it."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass
+from typing import Union
+
+from elasticjob.rendezvous.states import Event
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """An event from the watch with this number: the loop drops those of watches that it closed."""
+
+    number: int
+    event: Event
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Our own set-up failed for good: the agent must end."""
+
+    reason: str
+
+
+Message = Union[Event, Streamed, GiveUp]
+
+
+class Inbox:
+    """Written by any thread, read by the loop. fd: readable when there is something."""
+
+    def __init__(self) -> None:
+        self.fd, self._wake = os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._wake, False)
+        self._messages: deque[Message] = deque()
+
+    def put(self, message: Message) -> None:
+        """Adds a message, then wakes the loop."""
+        self._messages.append(message)
+        try:
+            os.write(self._wake, b"\0")
+        except BlockingIOError:
+            pass  # the pipe is full: the loop is awake anyway
+
+    def take(self) -> Message | None:
+        """The oldest message, or None."""
+        return self._messages.popleft() if self._messages else None
+
+    def close(self) -> None:
+        """For tests: the agent's inbox lives as long as the process."""
+        os.close(self.fd)
+        os.close(self._wake)

@@ -1,0 +1,178 @@
+"""The agent: one thread, one selector, and a step of the rendezvous for everything that happens.
+
+Requests and watches live on their own threads and only put messages into the inbox; workers are
+driven by turns. Nothing here blocks but the wait, so a worker's death, a new round and SIGTERM are
+answered within a few milliseconds, whatever the API server does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from elasticjob.agent.api_calls import Call
+from elasticjob.agent.clock import Clock
+from elasticjob.agent.inbox import GiveUp, Inbox, Message, Streamed
+from elasticjob.agent.logs import Log
+from elasticjob.agent.narrate import narrate
+from elasticjob.agent.signals import LEAVE
+from elasticjob.agent.workers import RunResult, WorkerGroup
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.agent import agent_step, next_wake
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.report import Progress
+from elasticjob.wire.round import Round
+
+
+class Api(Protocol):
+    """The seam to the API server: everything ends in messages to the inbox."""
+
+    def call(self, action: Call, round_lease: RoundLease) -> None:
+        """Performs one request, on a thread."""
+
+    def reopen(self, wide: bool) -> None:
+        """Opens a new watch, then closes the old one."""
+
+    def accepts(self, message: Streamed) -> bool:
+        """Whether the watch that this comes from is the present one."""
+
+
+class Workers(Protocol):
+    """The seam to the processes: the supervisor, or a test's."""
+
+    group: WorkerGroup
+
+    def start(self, round_: Round, desired: Desired, delivered_at: float) -> None:
+        """Begins to start a round."""
+
+    def stop(self, n: int, grace_s: float) -> None:
+        """Begins to end everything."""
+
+    def forward(self, number: int) -> None:
+        """A signal to each worker."""
+
+    def turn(self) -> Iterable[s.Event]:
+        """What has happened."""
+
+    def wake_at(self) -> float | None:
+        """When the next turn is due."""
+
+    def progress(self) -> Progress | None:
+        """How far the training is, if that is new."""
+
+    def result(self) -> RunResult:
+        """How the last group stands."""
+
+
+class Doorbell(Protocol):
+    """The seam to time: what wakes the loop."""
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Until there is something, at most so long."""
+
+    def signals(self) -> tuple[int, ...]:
+        """Those that have arrived."""
+
+
+class ElasticAgent:
+    """One pod's agent, in torchelastic's sense: run() to the end, get_worker_group() meanwhile."""
+
+    def __init__(
+        self, me: s.Me, api: Api, workers: Workers, inbox: Inbox, doorbell: Doorbell, clock: Clock,
+        log: Log,
+    ) -> None:  # fmt: skip
+        self.me = me
+        self.exit: s.Exit | None = None
+        self._api = api
+        self._workers = workers
+        self._inbox = inbox
+        self._doorbell = doorbell
+        self._clock = clock
+        self._log = log
+        self._ticked_at = clock.now()
+
+    def get_worker_group(self, role: str = "default") -> WorkerGroup:
+        """The workers as they are now."""
+        return self._workers.group
+
+    def run(self, role: str = "default") -> RunResult:
+        """Joins, runs rounds, and returns once the rendezvous says Exit; see `exit`."""
+        self._feed(s.Tick())
+        while self.exit is None:
+            self._doorbell.wait(self._timeout_s())
+            self._turn()
+        return self._workers.result()
+
+    # ---- one turn --------------------------------------------------------------------------------
+
+    def _timeout_s(self) -> float | None:
+        """Until the next thing that is due. None: something must happen first."""
+        due = [at for at in (self._tick_at(), self._workers.wake_at()) if at is not None]
+        return max(0.0, min(due) - self._clock.now()) if due else None
+
+    def _tick_at(self) -> float | None:
+        """The first instant since the last Tick: none is lost to an event that comes just then."""
+        return next_wake(self.me, self._ticked_at)
+
+    def _turn(self) -> None:
+        """Workers first: their death is what a restart waits for."""
+        for event in self._workers.turn():
+            self._feed(event)
+        for number in self._doorbell.signals():
+            self._signal(number)
+        while self.exit is None and (message := self._inbox.take()) is not None:
+            self._receive(message)
+        tick_at = self._tick_at()
+        if tick_at is not None and tick_at <= self._clock.now():
+            self._tick()
+
+    def _tick(self) -> None:
+        """What the training has written goes out with the beat that may be due now."""
+        progress = self._workers.progress()
+        if progress is not None:
+            self._feed(s.Progressed(progress))
+        self._ticked_at = self._clock.now()
+        self._feed(s.Tick())
+
+    def _signal(self, number: int) -> None:
+        if number in LEAVE:
+            self._feed(s.ToldToLeave())
+        else:
+            self._workers.forward(number)
+
+    def _receive(self, message: Message) -> None:
+        if isinstance(message, GiveUp):
+            self._log.say("gives up", reason=message.reason)
+            self.exit = s.Exit(s.EXIT_SETUP, message.reason)
+        elif isinstance(message, Streamed):
+            if self._api.accepts(message):
+                self._feed(message.event)
+        else:
+            self._feed(message)
+
+    def _feed(self, event: s.Event) -> None:
+        """One step, and what follows from it."""
+        before = self.me
+        self.me, actions = agent_step(before, event, self._clock.now())
+        for message, fields in narrate(before, self.me, event, actions):
+            self._log.say(message, **fields)
+        for action in actions:
+            self._perform(action)
+
+    def _perform(self, action: s.Action) -> None:
+        round_lease = self.me.round
+        if isinstance(action, s.Exit):
+            self.exit = action
+        elif isinstance(action, s.ReadRound):
+            self._api.reopen(wide=False)  # a watch begins with a consistent read: no GET is needed
+        elif isinstance(action, s.ReopenStream):
+            self._api.reopen(action.wide)
+        elif isinstance(action, s.Stop):
+            self._workers.stop(action.n, action.grace_s)
+        elif round_lease is None:
+            raise AssertionError(f"{action} before the Round was read")
+        elif isinstance(action, s.Start):
+            self._workers.start(action.round, round_lease.desired, self.me.round_at)
+        else:
+            self._api.call(action, round_lease)

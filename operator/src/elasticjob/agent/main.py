@@ -1,0 +1,129 @@
+"""Puts the agent together, lets it run, and ends it: the composition root."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Sequence
+
+from elasticjob.agent import ports
+from elasticjob.agent.api_calls import Context, SetupError
+from elasticjob.agent.api_threads import ApiThreads
+from elasticjob.agent.clock import SystemClock
+from elasticjob.agent.config import (
+    DEFAULT_TERMINATION_LOG,
+    TERMINATION_LOG,
+    Config,
+    ConfigError,
+    original_environment,
+    read_config,
+)
+from elasticjob.agent.credentials import Credentials
+from elasticjob.agent.doorbell import Doorbell
+from elasticjob.agent.ending import kill_all
+from elasticjob.agent.http import Address, Client
+from elasticjob.agent.inbox import Inbox
+from elasticjob.agent.logs import Log
+from elasticjob.agent.loop import ElasticAgent
+from elasticjob.agent.output import Output
+from elasticjob.agent.processes import Household, adopt_orphans
+from elasticjob.agent.signals import Signals
+from elasticjob.agent.supervisor import Supervisor
+from elasticjob.agent.verdict import verdict, write_verdict
+from elasticjob.rendezvous import born
+from elasticjob.rendezvous.states import EXIT_OK, EXIT_SETUP, Exit, Identity, Me
+from elasticjob.wire.lease import Job
+from elasticjob.wire.member import Pod
+
+
+def main(signals: Signals, arguments: Sequence[str]) -> int:
+    """The agent's whole life; the exit code."""
+    environment = original_environment()
+    output = Output()
+    log = Log(output.write_line)
+    me: Me | None = None
+    try:
+        config = read_config(environment, arguments)
+        agent, supervisor = assemble(config, signals, output, log)
+        agent.run()
+        exit_, me = agent.exit or Exit(EXIT_OK, ""), agent.me
+        supervisor.kill_everything()
+    except (ConfigError, SetupError) as error:
+        exit_ = Exit(EXIT_SETUP, str(error))
+        log.say("gives up", reason=exit_.reason)
+    except Exception as error:
+        exit_ = Exit(EXIT_SETUP, f"internal error: {error!r}")
+        for text in traceback.format_exc().splitlines():
+            log.say(text)
+    if exit_.code != EXIT_OK:
+        path = environment.get(TERMINATION_LOG) or DEFAULT_TERMINATION_LOG
+        write_verdict(path, verdict(exit_, me))
+    output.close()
+    return exit_.code
+
+
+def assemble(
+    config: Config, signals: Signals, output: Output, log: Log
+) -> tuple[ElasticAgent, Supervisor]:
+    """The agent of this pod, ready to run, and its workers. Raises SetupError."""
+    clock = SystemClock()
+    household = Household(config.pod_uid, adopts=adopt_orphans())
+    if not kill_all(household.predecessors, clock.pause):
+        raise SetupError("an earlier agent of this pod left processes that cannot be ended")
+    empty_directory(config.directory)
+    who = identity(config)
+    context = Context(
+        job=Job(config.namespace, config.job, config.job_uid),
+        who=who,
+        address=Address(config.api_host, config.api_port),
+        clock=clock,
+        log=log,
+        jitter=random_fraction,
+    )
+    inbox = Inbox()
+    client = Client(context.address, Credentials(config.token_directory), clock)
+    api = ApiThreads(context, client, inbox.put)
+    supervisor = Supervisor(config, who.pod, household, output, clock)
+    doorbell = Doorbell(inbox, signals)
+    me = born(who, clock.now())
+    return ElasticAgent(me, api, supervisor, inbox, doorbell, clock, log), supervisor
+
+
+def identity(config: Config) -> Identity:
+    """Who this incarnation of the agent is."""
+    return Identity(
+        pod=Pod(config.index, config.generation),
+        name=config.pod,
+        nonce=os.urandom(8).hex(),
+        job_uid=config.job_uid,
+        pod_uid=config.pod_uid,
+        node=config.node,
+        address=config.address,
+        port_base=ports.port_base(config.job_uid, config.shares_network, ports.is_port_free),
+        workers=config.workers,
+        jitter=random_fraction(),
+    )
+
+
+def random_fraction() -> float:
+    """In [0, 1). The random module would cost a tenth of the time to join."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32
+
+
+def empty_directory(directory: str) -> None:
+    """Nothing of an earlier incarnation stays: a stale error file would become the first cause.
+
+    Raises SetupError.
+    """
+    try:
+        for folder, folders, files in os.walk(directory, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(folder, name))
+            for name in folders:
+                path = os.path.join(folder, name)
+                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
+        os.makedirs(directory, exist_ok=True)
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(0, "not writable", directory)
+    except OSError as error:
+        raise SetupError(f"ELASTICJOB_DIR {directory}: {error.strerror}") from None
