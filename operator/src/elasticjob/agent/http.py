@@ -16,10 +16,19 @@ from elasticjob.agent.clock import Clock
 from elasticjob.agent.connection import Connection, Head, Response, UnreachableError, why
 from elasticjob.agent.credentials import Credentials
 
-CONNECT_S = 1.0
-REQUEST_S = 2.0
-IDLE_S = 75.0  # a watch has a bookmark about every 60 s
 _KEEPALIVE = (5, 5, 3)  # seconds until the first probe, between probes; unanswered probes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """In seconds. idle: of a watch, which has a bookmark about every minute."""
+
+    connect_s: float = 1.0
+    request_s: float = 2.0
+    idle_s: float = 75.0
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -52,8 +61,11 @@ class Request:
 class Client:
     """Opens connections to the API server."""
 
-    def __init__(self, address: Address, credentials: Credentials, clock: Clock) -> None:
+    def __init__(
+        self, address: Address, credentials: Credentials, clock: Clock, limits: Limits = LIMITS
+    ) -> None:
         self.address = address
+        self.limits = limits
         self._credentials = credentials
         self._clock = clock
 
@@ -65,16 +77,16 @@ class Client:
         """A request whose answer has no end. Raises UnreachableError."""
         connection = self.connect()
         try:
-            deadline = self._clock.now() + REQUEST_S
+            deadline = self._clock.now() + self.limits.request_s
             connection.send(self.message(request), deadline)
-            return Stream(connection, connection.head(deadline), self._clock)
+            return Stream(connection, connection.head(deadline), self._clock, self.limits)
         except UnreachableError:
             connection.close()
             raise
 
     def exchange(self, connection: Connection, request: Request) -> Response:
-        """One request and its whole answer, within REQUEST_S. Raises UnreachableError."""
-        deadline = self._clock.now() + REQUEST_S
+        """One request and its whole answer, within request_s. Raises UnreachableError."""
+        deadline = self._clock.now() + self.limits.request_s
         connection.send(self.message(request), deadline)
         return connection.response(connection.head(deadline), deadline)
 
@@ -82,7 +94,9 @@ class Client:
         """A fresh connection. Raises UnreachableError."""
         try:
             context = self._credentials.context()
-            raw = socket.create_connection((self.address.bare, self.address.port), CONNECT_S)
+            raw = socket.create_connection(
+                (self.address.bare, self.address.port), self.limits.connect_s
+            )
         except OSError as error:
             raise UnreachableError(why(error)) from None
         try:
@@ -139,6 +153,12 @@ class Session:
                 pass  # it was old
         return self._exchange(self._client.connect(), request)
 
+    def close(self) -> None:
+        """Ends the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def _exchange(self, connection: Connection, request: Request) -> Response:
         try:
             response = self._client.exchange(connection, request)
@@ -155,8 +175,9 @@ class Session:
 class Stream:
     """An answer without an end: a watch. Closed by any thread."""
 
-    def __init__(self, connection: Connection, head: Head, clock: Clock) -> None:
+    def __init__(self, connection: Connection, head: Head, clock: Clock, limits: Limits) -> None:
         self.status = head.status
+        self._limits = limits
         self._connection = connection
         self._head = head
         self._clock = clock
@@ -164,23 +185,29 @@ class Stream:
     def response(self) -> Response:
         """The whole answer, if it is not a watch but a refusal. Raises UnreachableError."""
         try:
-            return self._connection.response(self._head, self._clock.now() + REQUEST_S)
+            return self._connection.response(self._head, self._clock.now() + self._limits.request_s)
         finally:
             self._connection.close()
 
     def lines(self) -> Iterator[bytes]:
         """Each line as it comes, until the server ends the answer.
 
-        Raises UnreachableError, also when nothing came for IDLE_S.
+        Raises UnreachableError, also when nothing came for the idle limit.
         """
         rest = b""
-        for piece in self._connection.pieces(self._head, lambda: self._clock.now() + IDLE_S):
-            *lines, rest = (rest + piece).split(b"\n")
-            yield from (line for line in lines if line.strip())
+        try:
+            for piece in self._connection.pieces(self._head, self._deadline):
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from (line for line in lines if line.strip())
+        finally:
+            self._connection.close()
 
     def close(self) -> None:
         """Ends it; a thread that waits for a line gets UnreachableError."""
         self._connection.abort()
+
+    def _deadline(self) -> float:
+        return self._clock.now() + self._limits.idle_s
 
 
 def _tune(raw: socket.socket) -> None:

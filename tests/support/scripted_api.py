@@ -1,0 +1,222 @@
+"""An HTTPS server that answers what a test tells it to, with the standard library alone.
+
+It knows nothing of Kubernetes: a test queues replies, the server gives them out in order, one per
+request, and remembers what it was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Union
+
+TLS = Path(__file__).parent / "tls"
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, and by which connection it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer. close: the connection ends after it; length: False: and only that ends it."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
+    close: bool = False
+    length: bool = True
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The connection is closed without an answer."""
+
+
+@dataclass(frozen=True)
+class Silence:
+    """No answer until the event is set; then the connection is closed."""
+
+    until: threading.Event
+
+
+class Stream:
+    """A chunked answer that the test feeds."""
+
+    def __init__(self) -> None:
+        self.pieces: queue.Queue[bytes | None] = queue.Queue()
+
+    def say(self, *objects: Any) -> None:
+        """One line for each object."""
+        for found in objects:
+            self.pieces.put(json.dumps(found).encode() + b"\n")
+
+    def raw(self, piece: bytes) -> None:
+        self.pieces.put(piece)
+
+    def end(self) -> None:
+        self.pieces.put(None)
+
+
+Answer = Union[Reply, Cut, Silence, Stream]
+
+
+def reply(status: int, found: Any = None, **headers: str) -> Reply:
+    """A JSON answer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, json.dumps(found if found is not None else {}).encode(), named)
+
+
+class ScriptedApi:
+    """Replies are given out in the order in which they were queued; without one a request waits."""
+
+    def __init__(self, server: ThreadingHTTPServer) -> None:
+        self.asked: list[Asked] = []
+        self.host, self.port = server.server_address[:2]
+        self._replies: queue.Queue[Answer] = queue.Queue()
+        self._arrived = threading.Condition()
+
+    def answer(self, *replies: Answer) -> None:
+        for each in replies:
+            self._replies.put(each)
+
+    def wait_for(self, count: int) -> list[Asked]:
+        """Once so many requests have come."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.asked) >= count, PATIENCE_S), self.asked
+        return self.asked
+
+    def take(self, asked: Asked) -> Answer:
+        with self._arrived:
+            self.asked.append(asked)
+            self._arrived.notify_all()
+        return self._replies.get(timeout=PATIENCE_S)
+
+
+@contextmanager
+def scripted_api(host: str = "127.0.0.1") -> Iterator[ScriptedApi]:
+    """A server on loopback until the context ends."""
+    server = _Server((host, 0), _Handler)
+    server.api = api = ScriptedApi(server)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "server.crt", TLS / "server.key")
+    server.context = context
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(PATIENCE_S)
+
+
+def token_directory(root: Path, token: str = "a-token") -> Path:
+    """What a pod's projected volume holds."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "token").write_text(token)
+    (root / "ca.crt").write_bytes((TLS / "ca.crt").read_bytes())
+    return root
+
+
+class _Server(ThreadingHTTPServer):
+    api: ScriptedApi
+    context: ssl.SSLContext
+    daemon_threads = True
+    block_on_close = False
+
+    @property
+    def address_family(self) -> int:  # type: ignore[override]
+        return socket.AF_INET6 if ":" in self._host else socket.AF_INET
+
+    def __init__(self, address: tuple[str, int], handler: Callable[..., Any]) -> None:
+        self._host = address[0]
+        self._connections = 0
+        super().__init__(address, handler)
+
+    def next_connection(self) -> int:
+        self._connections += 1
+        return self._connections
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is what many tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        self.number = self.server.next_connection()
+        super().setup()
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        finally:
+            self.request.close()
+
+    def handle_one_request(self) -> None:
+        self.raw_requestline = self.rfile.readline(65537)
+        if not self.raw_requestline or not self.parse_request():
+            self.close_connection = True
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self._give(self.server.api.take(Asked(self.command, self.path, headers, body, self.number)))
+        self.wfile.flush()
+
+    def _give(self, answer: Answer) -> None:
+        if isinstance(answer, Reply):
+            self._whole(answer)
+        elif isinstance(answer, Stream):
+            self._stream(answer)
+        else:
+            if isinstance(answer, Silence):
+                answer.until.wait(PATIENCE_S)
+            self.close_connection = True
+
+    def _whole(self, answer: Reply) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.length:
+            self.send_header("Content-Length", str(len(answer.body)))
+        if answer.close or not answer.length:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(answer.body)
+        self.close_connection = answer.close or not answer.length
+
+    def _stream(self, answer: Stream) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while (piece := answer.pieces.get(timeout=PATIENCE_S)) is not None:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
