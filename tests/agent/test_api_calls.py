@@ -4,15 +4,6 @@ import json
 from typing import Any
 
 import pytest
-
-from elasticjob.agent.api_calls import REFUSED_S, Call, Context, SetupError, Talk, converse
-from elasticjob.agent.connection import Response
-from elasticjob.agent.http import Address
-from elasticjob.agent.logs import Log
-from elasticjob.rendezvous import states as s
-from elasticjob.wire.agent_state import AgentState, Word
-from elasticjob.wire.lease import Job
-from elasticjob.wire.report import Report
 from tests.support.clocks import VirtualClock
 from tests.support.leases import (
     DESIRED,
@@ -25,6 +16,15 @@ from tests.support.leases import (
     who,
 )
 from tests.support.senders import DARK, Script, ScriptedSender, answer
+
+from elasticjob.agent.api_calls import REFUSED_S, Call, Context, SetupError, Talk, converse
+from elasticjob.agent.connection import Response
+from elasticjob.agent.http import Address
+from elasticjob.agent.logs import Log
+from elasticjob.rendezvous import states as s
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.lease import Job
+from elasticjob.wire.report import Report
 
 STATE = AgentState(Word.READY, 0).to_json()
 WRITE = s.WriteState(STATE, "7")

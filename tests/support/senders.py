@@ -63,7 +63,7 @@ class ScriptedStream:
 class ScriptedOpener:
     """Opens watches in order. `over` is called once there are no more."""
 
-    def __init__(self, *script: Union[ScriptedStream, UnreachableError]) -> None:
+    def __init__(self, *script: ScriptedStream | UnreachableError) -> None:
         self.asked: list[Request] = []
         self.over = lambda: None
         self._script = list(script)
