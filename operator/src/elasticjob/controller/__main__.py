@@ -53,6 +53,7 @@ def _log(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # the signals are ours
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 

@@ -31,7 +31,7 @@ def of(s: Snapshot) -> list[Condition]:
     """All conditions; each keeps its time while its status stays the same."""
     said: list[Said] = [("Accepted", "True", "Valid", "")]
     if finish.is_over(s):
-        said += [("Running", "False", "Ended", ""), *_end(s)]
+        said += [("PodsReady", "False", "Ended", ""), ("Running", "False", "Ended", ""), *_end(s)]
     else:
         said += [_pods_ready(s), _running(s), _suspended(s)]
     return _merged(s.job, said, s.at)

@@ -45,7 +45,7 @@ def settings() -> kopf.OperatorSettings:
     found.networking.connect_timeout = CONNECT_TIMEOUT_S
     found.networking.request_timeout = READ_TIMEOUT_S
     found.watching.connect_timeout = CONNECT_TIMEOUT_S
-    found.watching.server_timeout = random.uniform(240.0, 360.0)  # not all watches at once
+    found.watching.server_timeout = random.randint(240, 360)  # not all at once; whole seconds
     found.watching.chunk_size = PAGE
     found.execution.max_workers = 1
     found.process.ultimate_exiting_timeout = None

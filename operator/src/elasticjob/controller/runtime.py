@@ -85,6 +85,7 @@ class Operator:
             workers=settings.workers,
             expected=(kube.KubeError, WireError),
         )
+        self._metrics.depth.set_function(self._queue.depth)
         self._watching = threading.Event()
         self._stop_watching = threading.Event()
         self._synced = False
@@ -230,7 +231,6 @@ class Operator:
         return "" if self._watching.is_set() else "the watches are not up yet"
 
     def _is_in_time(self) -> str:
-        self._metrics.depth.set(self._queue.depth())
         late_s = self._queue.late_s()
         return f"a job has waited for {late_s:.0f} s" if late_s > LATE_AFTER_S else ""
 

@@ -63,27 +63,27 @@ def _dropped(s: Snapshot) -> Iterator[Pod]:
     rounds = [*s.recalled.rounds, s.round.round]
     for k, (before, after) in enumerate(itertools.pairwise(rounds)):
         if _is_about_silence(after) and after.n > before.n:
-            named = {p.pod for p in s.pods if after.cause and p.name == after.cause.pod}
             missing = before.pods - after.pods if after.phase is Phase.ACTIVE else frozenset()
             back = frozenset().union(*(later.pods for later in rounds[k + 1 :]))
-            yield from (p for p in (named | missing) - back if _may_be_lost(s, p))
+            yield from (p for p in _named(s, after) - back if p in s.living)
+            yield from (p for p in missing - back if p in s.living and not s.living[p].deleting)
     yield from _named_now(s, s.round.round)
 
 
 def _named_now(s: Snapshot, round_: Round) -> Iterator[Pod]:
     """The one that the present round names; it is known even after a restart of the operator."""
     if _is_about_silence(round_):
-        pod = s.names.get(round_.cause.pod) if round_.cause else None
-        if pod and _may_be_lost(s, pod.pod) and pod.pod not in round_.pods:
-            yield pod.pod
+        yield from (p for p in _named(s, round_) - round_.pods if p in s.living)
 
 
 def _is_about_silence(round_: Round) -> bool:
     return round_.cause is not None and round_.cause.kind in _UNHEARD
 
 
-def _may_be_lost(s: Snapshot, pod: Pod) -> bool:
-    return pod in s.living and not s.living[pod].deleting
+def _named(s: Snapshot, round_: Round) -> frozenset[Pod]:
+    """The pod of the cause, if it still exists."""
+    pod = s.names.get(round_.cause.pod) if round_.cause else None
+    return frozenset({pod.pod}) if pod else frozenset()
 
 
 def _stuck(s: Snapshot) -> Iterator[Pod]:

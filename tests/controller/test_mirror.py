@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.jobs import elastic_job
+
+from elasticjob.controller import manifest
+from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS
+from elasticjob.controller.mirror import KEPT_ROUNDS, Mirror
+from elasticjob.controller.queue import Key
+from elasticjob.wire import lease as leases
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.round import Round
+
+Json = dict[str, Any]
+KEY = Key("team", "demo")
+
+
+def job(version: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
+    body = elastic_job(**spec)
+    body["metadata"] |= {"resourceVersion": str(version), "uid": uid}
+    return body
+
+
+def pod(version: int, index: int = 0) -> Json:
+    body = manifest.pod(job(1), index, 0, "0123456789")
+    body["metadata"] |= {"resourceVersion": str(version), "uid": f"u{index}"}
+    return body
+
+
+def round_(version: int, n: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
+    owner = leases.Job("team", "demo", uid)
+    body = leases.round_manifest(owner, Desired(()), Round(n))
+    body["metadata"] |= {"resourceVersion": str(version), "uid": f"round-of-{uid}"}
+    return {**body, "spec": spec}
+
+
+def test_only_what_changes_a_plan_is_told() -> None:
+    mirror = Mirror()
+    assert mirror.take(ELASTIC_JOBS, job(1)) == KEY
+    assert mirror.take(ELASTIC_JOBS, job(2)) is None
+    assert mirror.take(ELASTIC_JOBS, job(3, replicas=9)) == KEY
+    assert mirror.take(PODS, pod(4)) == KEY
+    assert mirror.take(PODS, pod(5)) is None
+    assert mirror.take(LEASES, round_(6, 0)) == KEY
+    assert mirror.take(LEASES, round_(7, 0, renewTime="2026-01-01T00:00:00.000000Z")) is None
+    assert mirror.take(LEASES, round_(8, 0, holderIdentity="demo-0-0")) == KEY
+
+
+def test_an_old_delivery_covers_no_newer_answer() -> None:
+    mirror = Mirror()
+    mirror.take(ELASTIC_JOBS, job(5, replicas=9))
+    assert mirror.take(ELASTIC_JOBS, job(4)) is None
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert entry.job is not None
+    assert entry.job["spec"]["replicas"] == 9
+
+
+def test_a_job_that_was_made_again_is_another() -> None:
+    mirror = Mirror()
+    mirror.take(ELASTIC_JOBS, job(5))
+    mirror.take(LEASES, round_(6, 3))
+    assert mirror.take(ELASTIC_JOBS, job(9, uid="other")) == KEY
+    mirror.take(LEASES, round_(10, 0, uid="other"))
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert [r.n for r in entry.rounds_for("other")] == [0]
+    assert entry.rounds_for("uid-of-demo") == ()
+
+
+def test_rounds_are_kept_by_number_and_not_for_ever() -> None:
+    mirror = Mirror()
+    for version, n in enumerate([0, 0, 1, 1, *range(2, 200)], start=1):
+        mirror.take(LEASES, round_(version, n))
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert [r.n for r in entry.rounds] == list(range(200 - KEPT_ROUNDS, 200))
+
+
+def test_a_list_tells_of_deletions_that_no_watch_did() -> None:
+    mirror = Mirror()
+    mirror.take(ELASTIC_JOBS, job(1))
+    for index in range(3):
+        mirror.take(PODS, pod(10 + index, index))
+    assert mirror.replace(PODS, [pod(10, 0)], version="11") == {KEY}
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert sorted(entry.pods) == ["demo-0-0", "demo-2-0"]  # the last is newer than the list
+    assert mirror.replace(PODS, [pod(10, 0), pod(12, 2)], version="13") == set()
+
+
+def test_nothing_is_left_of_a_job_that_is_gone() -> None:
+    mirror = Mirror()
+    for resource, body in ((ELASTIC_JOBS, job(1)), (PODS, pod(2)), (LEASES, round_(3, 0))):
+        mirror.take(resource, body)
+    for resource, body in ((LEASES, round_(4, 0)), (PODS, pod(5)), (ELASTIC_JOBS, job(6))):
+        assert mirror.take(resource, body, gone=True) == KEY
+    assert mirror.entry(KEY) is None
+
+
+def test_what_has_no_label_of_ours_and_what_cannot_be_read_is_left_aside() -> None:
+    mirror = Mirror()
+    stranger = pod(1)
+    stranger["metadata"]["labels"] = {}
+    broken = round_(2, 0)
+    broken["metadata"]["annotations"] = {}
+    assert mirror.take(PODS, stranger) is None
+    assert mirror.take(LEASES, broken) is None

@@ -1,0 +1,240 @@
+"""Policies as tables; what they do together is in test_reconcile.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.builders import active, ended, pod_seen, snapshot
+
+from elasticjob.controller.observe import PodSeen, Recalled, Replacement, Stage, Worker
+from elasticjob.controller.plan import clean, desire, finish, give_up, plan, ruling
+from elasticjob.controller.plan import replace as replacing
+from elasticjob.controller.plan.actions import (
+    DeleteLease,
+    DeletePod,
+    Deploy,
+    MakePod,
+    Mark,
+    WriteRound,
+)
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.round import Phase, Round
+
+P0, P1, P2 = (Pod(index, 0) for index in range(3))
+
+
+def kinds(s: Any) -> list[str]:
+    return [type(action).__name__ for action in plan(s).actions]
+
+
+def test_a_job_that_runs_needs_nothing() -> None:
+    assert plan(snapshot(pod_seen(0), pod_seen(1))).actions == ()
+
+
+def test_marks_go_before_the_holder_is_cleared_and_nothing_is_made_yet() -> None:
+    s = snapshot(pod_seen(0, worker=ended()), pod_seen(1), holder="demo-0-0", round_=active(P0, P1))
+    assert plan(s).actions == (
+        Mark(P0, "ended 1"),
+        WriteRound("7", None, clear_holder=True),
+    )
+
+
+def test_what_is_marked_is_replaced() -> None:
+    s = snapshot(
+        pod_seen(0, worker=ended()), pod_seen(1), round_=active(P0, P1),
+        recalled=Recalled(marked=frozenset({P0})),
+    )  # fmt: skip
+    assert plan(s).actions == (Deploy(), MakePod(Pod(0, 1), replaces=True))
+
+
+# ---- when an index is replaced -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (None, 0.0, 0.0),
+        (Replacement(1, 100.0), 100.0, 60.0),
+        (Replacement(1, 100.0), 159.0, 1.0),
+        (Replacement(1, 100.0), 160.0, 0.0),
+        (Replacement(2, 100.0), 100.0, 120.0),
+        (Replacement(5, 100.0), 100.0, 600.0),
+        (Replacement(90, 100.0), 100.0, 600.0),
+        (Replacement(90, 100.0), 1900.0, 0.0),
+    ],
+)
+def test_wait_of_the_next_replacement(
+    before: Replacement | None, now: float, expected: float
+) -> None:
+    assert replacing.wait_s(before, now) == expected
+
+
+def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
+    once = replacing.recorded(None, 0.0)
+    twice = replacing.recorded(once, 60.0)
+    later = replacing.recorded(twice, 60.0 + replacing.FORGIVEN_AFTER_S)
+    assert (once.count, twice.count, later.count) == (1, 2, 1)
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "pods", "strangers", "expected"),
+    [
+        ({}, (), (), Pod(0, 0)),
+        ({"generations": "0@3"}, (), (), Pod(0, 3)),
+        ({}, (pod_seen(0, 4),), (), Pod(0, 5)),  # a status that somebody emptied
+        ({}, (), ("demo-0-0", "demo-0-1"), Pod(0, 2)),
+    ],
+)
+def test_a_fresh_name_was_never_used(
+    status: dict[str, Any], pods: tuple[PodSeen, ...], strangers: tuple[str, ...], expected: Pod
+) -> None:
+    s = replace(snapshot(*pods, status=status), strangers=frozenset(strangers))
+    assert s.fresh(0) == expected
+
+
+# ---- what is wanted ------------------------------------------------------------------------------
+
+
+def test_a_lost_index_keeps_its_lowest_generation() -> None:
+    told = Desired((P0, P1), 2, heartbeat_s=5.0)
+    s = snapshot(pod_seen(0, 4), pod_seen(1), desired=told)
+    assert desire.wanted_pods(s) == (P0, P1)
+
+
+@pytest.mark.parametrize(
+    ("pods", "spec", "expected"),
+    [
+        ((pod_seen(0), pod_seen(1)), {}, False),
+        ((pod_seen(0), pod_seen(1)), {"suspend": True}, True),
+        ((pod_seen(0), pod_seen(1, template_hash="old")), {}, True),
+        ((pod_seen(0), pod_seen(1, template_hash="old", worker=ended())), {}, False),
+    ],
+)
+def test_nobody_is_wanted(pods: tuple[PodSeen, ...], spec: dict[str, Any], expected: bool) -> None:
+    assert desire.nobody(snapshot(*pods, **spec)) == expected
+
+
+# ---- who is given up -----------------------------------------------------------------------------
+
+SILENT = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1)
+
+
+def given_up(s: Any) -> list[Pod]:
+    return [action.pod for action in give_up.mark(s) if isinstance(action, Mark)]
+
+
+def test_who_is_named_as_silent_is_given_up_even_while_it_is_being_deleted() -> None:
+    pods = [pod_seen(0), pod_seen(1), pod_seen(2, deleting=True)]
+    assert given_up(snapshot(*pods, round_=active(P0, P1, n=2, cause=SILENT))) == [P2]
+
+
+def test_who_left_in_the_same_step_is_not() -> None:
+    pods = [pod_seen(0), pod_seen(1, deleting=True), pod_seen(2)]
+    before = Recalled(rounds=(active(P0, P1, P2),))
+    s = snapshot(*pods, round_=active(P0, n=2, cause=SILENT), recalled=before)
+    assert given_up(s) == [P2]
+
+
+def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
+    pods = [pod_seen(0), pod_seen(1, worker=Worker(Stage.WAITING, "ContainerCreating"))]
+    s = snapshot(*pods, round_=Round(0))
+    assert list(give_up.facts(s)) == ["outside uid-demo-0-0"]
+
+
+# ---- leavings ------------------------------------------------------------------------------------
+
+
+def leaving(n: int, left: int, pod: str = "demo-1-0") -> Round:
+    return active(P0, n=n, cause=Cause(CauseKind.LEAVING, pod=pod, n=left))
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (pod_seen(1), set()),  # still there: not known yet
+        (pod_seen(1, worker=ended(143)), {2}),
+        (pod_seen(1, worker=ended(143), deleting=True), set()),
+        (pod_seen(1, worker=ended(143), taken_away=True), set()),
+        (pod_seen(7), set()),  # gone without a trace: not known
+    ],
+)
+def test_a_leaving_is_charged_when_nothing_excuses_it(pod: PodSeen, expected: set[int]) -> None:
+    assert ruling.charged(snapshot(pod_seen(0), pod, round_=leaving(2, 1))) == expected
+
+
+def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
+    s = snapshot(
+        pod_seen(0), pod_seen(1, worker=ended(143)), round_=leaving(3, 1),
+        recalled=Recalled(rounds=(active(P0, P1), replace(leaving(2, 1), phase=Phase.FORMING))),
+    )  # fmt: skip
+    assert ruling.charged(s) == {2}
+
+
+def test_a_reset_of_the_charges_forgets_rulings_too() -> None:
+    told = Desired((P0,), charged=frozenset({2, 9}))
+    s = snapshot(
+        pod_seen(0), desired=told, round_=active(P0, n=8, resets=1),
+        recalled=Recalled(rounds=(active(P0, n=7),)),
+    )  # fmt: skip
+    assert ruling.charged(s) == {9}
+
+
+# ---- what is left behind -------------------------------------------------------------------------
+
+
+def orphan(pod: Pod, n: int) -> AgentLease:
+    state = AgentState(Word.READY, n)
+    return AgentLease(f"demo-{pod.index}-{pod.generation}", pod, "1", "u", "j", "", "", state)
+
+
+@pytest.mark.parametrize(
+    ("pod", "n", "expected"),
+    [
+        (Pod(1, 0), 1, True),  # the round has gone on without it
+        (Pod(1, 0), 2, False),  # the holder may be one event behind (V2)
+        (P0, 1, False),  # a member
+        (Pod(9, 0), 2, True),  # not wanted: no round can take it
+    ],
+)
+def test_which_leases_are_deleted(pod: Pod, n: int, expected: bool) -> None:
+    s = snapshot(
+        pod_seen(1, 1), round_=active(P0, Pod(1, 1), n=2), replicas=2,
+        recalled=Recalled(orphans=(orphan(pod, n),)),
+        desired=Desired((P0, P1)),
+    )  # fmt: skip
+    deleted = [a for a in clean.leases_of_the_gone(s) if isinstance(a, DeleteLease)]
+    assert bool(deleted) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("All", ["demo-0-0", "demo-0-1"]), ("KeepFailed", ["demo-0-0"]), ("None", [])],
+)
+def test_which_replaced_pods_are_deleted(policy: str, expected: list[str]) -> None:
+    s = snapshot(
+        pod_seen(0, 0, worker=ended(finished_at="2026-01-01T00:00:00Z")),
+        pod_seen(0, 1, worker=ended(finished_at="2026-01-01T00:01:00Z")),
+        pod_seen(0, 2),
+        cleanPodPolicy=policy,
+        recalled=Recalled(marked=frozenset({P0, Pod(0, 1)})),
+    )
+    assert [a.name for a in clean.replaced_pods(s) if isinstance(a, DeletePod)] == expected
+
+
+def test_the_pod_that_failed_last() -> None:
+    early = pod_seen(0, worker=ended(1, finished_at="2026-01-01T00:00:00Z"))
+    late = pod_seen(1, worker=ended(1, finished_at="2026-01-01T00:00:09Z"))
+    well = pod_seen(2, worker=ended(0, finished_at="2026-01-01T00:00:10Z"))
+    failed = Round(2, Phase.FAILED, cause=Cause(CauseKind.WORKER_FAILED, pod="demo-0-0"))
+    assert finish.failed_last(snapshot(early, late, well)) == late
+    assert finish.failed_last(snapshot(early, late, well, round_=failed)) == early
+    assert finish.failed_last(snapshot(well)) is None

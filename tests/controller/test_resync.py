@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from tests.support.world import KEY, START, TEAM, P, World, running_world
+
+from elasticjob.controller import kube, resync
+from elasticjob.controller.runtime import DEAF_AFTER, Ears
+from elasticjob.wire.round import Phase, Round
+
+
+def sync(world: World) -> dict[kube.Resource, set[resync.Key]]:
+    return asyncio.run(resync.compare(world.api, ("",), world.mirror))
+
+
+def test_when_nothing_was_lost_there_is_nothing_to_do_and_it_costs_three_lists() -> None:
+    world = running_world()
+    world.api.calls.clear()
+    assert set().union(*sync(world).values()) == set()
+    assert len(world.api.calls) == 3
+
+
+def test_a_deletion_that_no_watch_told_of() -> None:
+    world = running_world()
+    world.deaf = True
+    world.remove_pod("demo-1-0")
+    world.deaf = False
+    world.settle()
+    assert "demo-1-1" not in world.pod_names()
+    assert sync(world)[kube.PODS] == {KEY}
+    world.settle()
+    assert "demo-1-1" in world.pod_names()
+
+
+def orphans(world: World) -> set[resync.Key]:
+    find = resync.find_orphans(world.api, ("",), world.mirror, world.reconciler.memories)
+    return asyncio.run(find)
+
+
+def test_leases_of_the_gone_are_found_and_deleted_when_the_job_has_ended() -> None:
+    world = running_world(cleanPodPolicy="All")
+    assert orphans(world) == set()
+    world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
+    for pod in P[:4]:
+        world.end_pod(world.pod_name(pod), 0)
+    world.settle()
+    assert world.pod_names() == []
+    assert orphans(world) == {KEY}
+    world.settle()
+    assert [world.agent(pod) for pod in P[:4]] == [None] * 4
+
+
+def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
+    world = running_world()
+    maps = world.api.stored(kube.CONFIG_MAPS)
+    old = world.store.get(maps, TEAM, "elasticjob-agent-d4f0bc5a29")
+    body = {
+        "metadata": {"name": "elasticjob-agent-0000000000", "labels": old["metadata"]["labels"]}
+    }
+    born = world.store.now()
+    world.store.create(maps, TEAM, body)
+
+    def names_after(age: timedelta) -> list[str]:
+        delete = resync.delete_old_agents(world.api, ("",), world.mirror, "other", born + age)
+        asyncio.run(delete)
+        return [m["metadata"]["name"] for m in world.store.list(maps, TEAM)]
+
+    assert "elasticjob-agent-0000000000" in names_after(timedelta(minutes=59))
+    left = names_after(timedelta(minutes=61))
+    assert "elasticjob-agent-0000000000" not in left
+    assert "elasticjob-agent-d4f0bc5a29" in left  # the job's status names it
+    assert born > START
+
+
+def test_a_watch_is_deaf_when_changes_come_by_resync_only() -> None:
+    ears = Ears()
+    found = {kube.PODS: {KEY}, kube.LEASES: set[resync.Key]()}
+    for _ in range(DEAF_AFTER):
+        assert ears.complaint() == ""
+        ears.compare(found)
+    assert ears.complaint() == "the watches of pods deliver nothing"
+    ears.delivered.add(kube.PODS)
+    ears.compare(found)
+    assert ears.complaint() == ""

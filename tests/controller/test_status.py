@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.builders import active, ended, pod_seen, snapshot
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller import failure, phase, status, trouble
+from elasticjob.controller.observe import Recalled, Snapshot, Stage, Worker
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.charges import Charges
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Report
+from elasticjob.wire.round import Phase, Round
+
+Json = dict[str, Any]
+P0, P1, P2 = (Pod(index, 0) for index in range(3))
+NODES = (
+    "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had untolerated taint."
+    " preemption: 0/5 nodes are available."
+)
+WAITS = Worker(Stage.WAITING, "ContainerCreating")
+NO_IMAGE = Worker(Stage.WAITING, "ImagePullBackOff", "Back-off pulling image x")
+NO_PYTHON = ended(128, reason="StartError", message="exec: python3: not found")
+
+
+@pytest.mark.parametrize(
+    ("s", "expected"),
+    [
+        (snapshot(pod_seen(0), report=Report(1, (P0,))), "Running"),
+        (snapshot(pod_seen(0), report=Report(0)), "Starting"),
+        (snapshot(pod_seen(0), round_=active(P0, n=2)), "Restarting"),
+        (snapshot(pod_seen(0), pod_seen(1), round_=Round(0)), "Starting"),
+        (snapshot(pod_seen(0), pod_seen(1, worker=WAITS), round_=Round()), "Pending: 1/2 pods run"),
+        (
+            snapshot(pod_seen(0), pod_seen(1, worker=WAITS), round_=Round(), minReplicas=1),
+            "Starting",
+        ),
+        (
+            snapshot(pod_seen(0, worker=WAITS), round_=Round(3, starts=2)),
+            "Restarting: 0/1 pods run",
+        ),
+        (
+            snapshot(*(pod_seen(i, worker=WAITS, refused=NODES) for i in range(3)), round_=Round()),
+            "Pending: 3/3 unschedulable: Insufficient nvidia.com/gpu",
+        ),
+        (
+            snapshot(pod_seen(0), pod_seen(1, worker=NO_IMAGE), round_=Round()),
+            "Pending: 1/2 ImagePullBackOff: Back-off pulling image x",
+        ),
+        (
+            snapshot(pod_seen(0, worker=NO_PYTHON), round_=Round()),
+            "Pending: 1/1 agent cannot start: exec: python3: not found",
+        ),
+        (
+            snapshot(pod_seen(0), round_=Round(), recalled=Recalled(refused="quota")),
+            "Pending: the API server takes no pods: quota",
+        ),
+        (snapshot(pod_seen(0), suspend=True), "Suspending"),
+        (snapshot(suspend=True, round_=Round()), "Suspended"),
+        (snapshot(pod_seen(0, template_hash="old")), "Updating"),
+        (snapshot(pod_seen(0), round_=Round(2, Phase.SUCCEEDED)), "Complete"),
+        (
+            snapshot(
+                pod_seen(0), round_=Round(2, Phase.FAILED, cause=Cause(CauseKind.START_FAILED))
+            ),
+            "Failed: StartFailed",
+        ),
+    ],
+)
+def test_phase(s: Snapshot, expected: str) -> None:
+    assert phase.of(s) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": 1}, {"a": 1}, {}),
+        ({"a": 1}, {"a": 2, "b": 3}, {"a": 2, "b": 3}),
+        ({"a": 1, "b": 2}, {"a": 1}, {"b": None}),
+        ({"a": {"x": 1, "y": 2}}, {"a": {"x": 1}}, {"a": {"y": None}}),
+        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 2]}),
+    ],
+)
+def test_merge_patch(old: Json, new: Json, expected: Json) -> None:
+    assert status.merge_patch(old, new) == expected
+
+
+def test_a_status_does_not_differ_from_itself() -> None:
+    s = snapshot(pod_seen(0), report=Report(1, (P0,)))
+    first = status.of(s)
+    again = ElasticJobStatus.model_validate(status.fields(first))
+    assert status.patch(again, first) == {}
+
+
+def test_ready_counts_members_that_run_the_present_round() -> None:
+    s = snapshot(pod_seen(0), pod_seen(1), pod_seen(2), report=Report(1, (P0, P2)))
+    assert (status.of(s).ready, status.of(s).ready_replicas) == ("2/3", 2)
+    old = snapshot(pod_seen(0), round_=active(P0, n=2), report=Report(1, (P0,)))
+    assert status.of(old).ready == "0/1"
+
+
+def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() -> None:
+    s = snapshot(pod_seen(0), pod_seen(1), status={"generations": "0@4,1@1", "blamed": "0x2,1x3"})
+    found = status.reserved(s, (Pod(1, 1), Pod(2, 0)))
+    assert (found.generations, found.blamed) == ("0@4,1@2,2@1", "0x2")
+
+
+def test_the_most_frequent_trouble_is_told() -> None:
+    stuck = [pod_seen(i, worker=NO_IMAGE) for i in range(2)]
+    found = trouble.trouble(snapshot(*stuck, pod_seen(2, worker=WAITS, refused="x")))
+    assert found is not None
+    assert (found.reason, found.text) == (
+        "ImagePullBackOff",
+        "2/3 ImagePullBackOff: Back-off pulling image x",
+    )
+
+
+# ---- failures ------------------------------------------------------------------------------------
+
+
+def crashed(n: int, pod: str = "demo-1-0") -> Round:
+    cause = Cause(CauseKind.WORKER_FAILED, pod=pod, rank=1, code=1, n=n - 1)
+    return active(P0, P1, n=n, cause=cause, charged=Charges(frozenset({n})))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (CauseKind.SCALED, None),
+        (CauseKind.SUSPENDED, None),
+        (CauseKind.LEAVING, None),
+        (CauseKind.WORKER_HUNG, "WorkerHung"),
+        (CauseKind.POD_SILENT, "PodSilent"),
+        (CauseKind.API_DARK, "ApiDark"),
+    ],
+)
+def test_which_causes_are_failures(kind: CauseKind, expected: str | None) -> None:
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0, n=2, cause=Cause(kind, "demo-1-0")))
+    found = failure.last(s)
+    assert (found.reason if found else None) == expected
+
+
+def test_each_charged_round_blames_once() -> None:
+    s = snapshot(
+        pod_seen(0), pod_seen(1), round_=crashed(4), status={"round": 2, "blamed": "1x1"},
+        recalled=Recalled(rounds=(crashed(2), crashed(3), crashed(4))),
+    )  # fmt: skip
+    assert failure.blamed(s) == {1: 3}
+
+
+def test_a_failure_of_a_pod_that_was_replaced_blames_nobody() -> None:
+    s = snapshot(pod_seen(0), pod_seen(1, 1), round_=crashed(4), status={"round": 3})
+    assert failure.blamed(s) == {}
+
+
+def test_a_failure_that_is_known_keeps_its_time() -> None:
+    first = status.of(snapshot(pod_seen(0), pod_seen(1), round_=crashed(2)))
+    known = {**status.fields(first)}
+    known["lastFailure"]["time"] = "2025-12-24T00:00:00Z"
+    again = status.of(snapshot(pod_seen(0), pod_seen(1), round_=crashed(2), status=known))
+    assert status.fields(again)["lastFailure"]["time"] == "2025-12-24T00:00:00Z"

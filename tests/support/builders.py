@@ -1,0 +1,90 @@
+"""Snapshots for tests of plans and of the status: what is not given is a job that runs well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.support.jobs import elastic_job
+
+from elasticjob.controller import observe
+from elasticjob.controller.manifest import template_hash
+from elasticjob.controller.observe import PodSeen, Recalled, Snapshot, Stage, Worker
+from elasticjob.controller.plan import desire
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.report import Report
+from elasticjob.wire.round import Phase, Round
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = 1000.0
+T = 5.0
+UID = "uid-of-demo"
+
+
+def pod_seen(index: int, generation: int = 0, **fields: Any) -> PodSeen:
+    """A pod of the job `demo` whose agent runs."""
+    pod = Pod(index, generation)
+    name = f"demo-{index}-{generation}"
+    hash_ = template_hash(elastic_job())
+    defaults: dict[str, Any] = {
+        "job_uid": UID, "template_hash": hash_, "worker": Worker(Stage.RUNNING), "node": "node-1"
+    }  # fmt: skip
+    return PodSeen(name, f"uid-{name}", pod, **{**defaults, **fields})
+
+
+def ended(code: int | None = 1, **fields: Any) -> Worker:
+    """A worker container that has ended."""
+    return Worker(Stage.ENDED, exit_code=code, **fields)
+
+
+def active(*pods: Pod, n: int = 1, **fields: Any) -> Round:
+    """An Active round of these pods."""
+    members = tuple(Member(pod) for pod in sorted(pods))
+    return Round(n, Phase.ACTIVE, members, **{"starts": n, **fields})
+
+
+def round_lease(round_: Round, desired: Desired, **fields: Any) -> RoundLease:
+    """A Round Lease of the job `demo`."""
+    return RoundLease("7", "uid-of-round", UID, desired, round_, **fields)
+
+
+def snapshot(
+    *pods: PodSeen,
+    round_: Round | None = None,
+    status: dict[str, Any] | None = None,
+    recalled: Recalled | None = None,
+    desired: Desired | None = None,
+    holder: str = "",
+    report: Report | None = None,
+    now: float = NOW,
+    heartbeat_s: float = T,
+    **spec: Any,
+) -> Snapshot:
+    """A job with these pods, whose `desired` is current unless it is given.
+
+    round_ None: an Active round of all living pods. replicas: as many as there are pods.
+    """
+    spec.setdefault("replicas", max(1, len({p.pod.index for p in pods})))
+    body = elastic_job(**spec)
+    body["metadata"] |= {"uid": UID, "resourceVersion": "5", "generation": 1}
+    body["status"] = status or {}
+    job = observe.job(body)
+    assert job.spec is not None, job.faults
+    if round_ is None:
+        round_ = active(*(p.pod for p in pods if p.living))
+    s = Snapshot(
+        job=job, spec=job.spec, pods=pods, round=None, now=now, at=AT, heartbeat_s=heartbeat_s,
+        agent_hash="0123456789", recalled=recalled or Recalled(),
+    )  # fmt: skip
+    first = () if desire.nobody(s) else tuple(Pod(index, 0) for index in s.indexes)
+    told = desired or replace(desire.desired(s), wanted=first)
+    lease = round_lease(round_, told, holder=holder, report=report)
+    return Snapshot(**{**_fields(s), "round": lease})
+
+
+def _fields(s: Snapshot) -> dict[str, Any]:
+    names = ("job", "spec", "pods", "now", "at", "heartbeat_s", "agent_hash", "recalled")
+    return {name: getattr(s, name) for name in names}
