@@ -1,0 +1,359 @@
+"""Real processes: what starts, what is told, and that nothing of a round outlives its stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from tests.support.supervised import Supervised, stub, supervised
+from tests.support.survivors import alive, is_dead
+
+pytestmark = pytest.mark.process
+
+
+def of_round(one: Supervised, n: int = 1) -> set[int]:
+    return alive(ELASTICJOB_POD_UID=one.pod_uid, ELASTICJOB_ROUND=str(n))
+
+
+# ---- starting ------------------------------------------------------------------------------------
+
+
+def test_a_round_is_started_and_stopped(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("runs")) as one:
+        one.start(1)
+        started = one.expect("WorkersStarted")
+        assert started["n"] == 1
+        (pid,) = one.pids()
+        assert of_round(one) == {pid}
+        assert os.getsid(pid) == pid
+        one.stop(1)
+        assert one.expect("WorkersReaped")["n"] == 1
+        assert is_dead(pid)
+
+
+def test_workers_get_torchelastics_environment(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("environment"), workers=2) as one:
+        one.start(3, workers=2, members=2)
+        one.expect("WorkersStarted")
+        found = [json.loads(" ".join(line).split(":", 1)[1]) for line in one.lines(2)]
+        found.sort(key=lambda environment: environment["RANK"])
+        assert [e["RANK"] for e in found] == ["0", "1"]
+        assert [e["LOCAL_RANK"] for e in found] == ["0", "1"]
+        assert {e["WORLD_SIZE"] for e in found} == {"4"}
+        assert {e["MASTER_PORT"] for e in found} == {"29503"}
+        assert {e["TORCHELASTIC_RESTART_COUNT"] for e in found} == {"2"}
+        assert {e["ELASTICJOB_ROUND"] for e in found} == {"3"}
+        one.stop(3)
+        one.expect("WorkersReaped")
+
+
+def test_thirty_two_workers(tmp_path: Path) -> None:
+    with supervised(tmp_path, "sleep", "1000", workers=32) as one:
+        one.start(1, workers=32)
+        one.expect("WorkersStarted")
+        assert len(of_round(one)) == 32
+        one.stop(1)
+        one.expect("WorkersReaped")
+        assert of_round(one) == set()
+
+
+def test_a_stop_in_the_middle_of_a_start(tmp_path: Path) -> None:
+    with supervised(tmp_path, "sleep", "1000", workers=200) as one:
+        one.start(1, workers=200)
+        one.stop(1)
+        event = one.events.get(timeout=10)
+        if event["event"] == "WorkersStarted":  # it was faster than us
+            event = one.events.get(timeout=10)
+        assert event["event"] == "WorkersReaped"
+        assert of_round(one) == set()
+
+
+# ---- ends by themselves --------------------------------------------------------------------------
+
+
+def test_all_workers_end_well(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("ends", "0"), workers=3) as one:
+        one.start(1, workers=3)
+        one.expect("WorkersStarted")
+        exited = one.expect("WorkerExited")
+        assert (exited["failure"], exited["fatal"]) == (None, False)
+
+
+def test_one_that_ends_well_is_no_end(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("first_ends", "0"), workers=2) as one:
+        one.start(1, workers=2)
+        one.expect("WorkersStarted")
+        one.lines(2)
+        one.stop(1)
+        one.expect("WorkersReaped")
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "code", "number", "message"),
+    [
+        (("ends", "3"), "WorkerFailed", 3, None, "exit code 3"),
+        (("ends", "126"), "WorkerFailed", 126, None, "exit code 126"),
+        (("dies", "9"), "WorkerSignaled", None, 9, "ended by SIGKILL"),
+        (("dies", "11"), "WorkerSignaled", None, 11, "ended by SIGSEGV"),
+        (("dies", "15"), "WorkerSignaled", None, 15, "ended by SIGTERM"),
+    ],
+)
+def test_a_failure_is_told_with_its_cause(
+    tmp_path: Path, way: tuple[str, ...], kind: str, code: int | None, number: int | None,
+    message: str,
+) -> None:  # fmt: skip
+    with supervised(tmp_path, *stub(*way)) as one:
+        one.start(2)
+        one.expect("WorkersStarted")
+        exited = one.expect("WorkerExited")
+        failure = exited["failure"]
+        assert exited["fatal"] is False
+        assert failure["kind"] == f"CauseKind.{_constant(kind)}"
+        assert (failure["code"], failure["signal"]) == (code, number)
+        assert failure["message"] == message
+        assert (failure["pod"], failure["node"], failure["rank"]) == ("demo-0-0", "node", 0)
+        assert failure["n"] == 2
+        assert failure["after_ms"] >= 0
+
+
+def test_the_first_to_fail_is_told_while_its_peers_still_run(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("first_ends", "7"), workers=3) as one:
+        one.start(1, workers=3)
+        one.expect("WorkersStarted")
+        assert one.expect("WorkerExited")["failure"]["code"] == 7
+        one.lines(3)
+        assert len(of_round(one)) == 2
+        one.stop(1)
+        one.expect("WorkersReaped")
+        assert of_round(one) == set()
+
+
+def test_the_error_file_says_who_failed_first(tmp_path: Path) -> None:
+    """Rank 0 ends first, because its peer is lost; rank 1 has reported, and still tears down."""
+    with supervised(tmp_path, *stub("reports"), workers=2) as one:
+        one.start(1, workers=2)
+        one.expect("WorkersStarted")
+        failure = one.expect("WorkerExited")["failure"]
+        assert (failure["rank"], failure["code"]) == (1, None)
+        assert failure["message"].endswith("ValueError: loss is nan")
+        one.stop(1)
+        one.expect("WorkersReaped")
+
+
+def test_a_stale_error_file_accuses_nobody(tmp_path: Path) -> None:
+    (tmp_path / "error-0.json").write_text('{"message": "from an earlier life"}')
+    with supervised(tmp_path, *stub("ends", "3")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        assert one.expect("WorkerExited")["failure"]["message"] == "exit code 3"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        ("/no/such/program", 127, "cannot execute '/no/such/program': No such file or directory"),
+        ("no-such-program", 127, "cannot execute 'no-such-program': No such file or directory"),
+        ("/etc/passwd", 126, "cannot execute '/etc/passwd': Permission denied"),
+        ("/", 126, "cannot execute '/': Permission denied"),
+    ],
+)
+def test_what_cannot_be_executed_is_fatal_and_named(
+    tmp_path: Path, command: str, code: int, message: str
+) -> None:
+    with supervised(tmp_path, command) as one:
+        one.start(1)
+        exited = one.expect("WorkerExited")
+        assert exited["fatal"] is True
+        assert exited["failure"]["kind"] == "CauseKind.START_FAILED"
+        assert exited["failure"]["code"] == code
+        assert exited["failure"]["message"].startswith(message)
+        one.stop(1)
+        one.expect("WorkersReaped")
+
+
+# ---- stops ---------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_ignores_sigterm_ends_with_the_grace(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("stubborn")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        (pid,) = one.pids()
+        began = time.monotonic()
+        one.stop(1, grace_s=0.4)
+        one.expect("WorkersReaped")
+        took_s = time.monotonic() - began
+        assert is_dead(pid)
+        assert 0.4 <= took_s < 2
+
+
+def test_a_second_stop_shortens_the_grace(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("stubborn")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        one.lines(1)
+        began = time.monotonic()
+        one.stop(1, grace_s=60)
+        one.stop(1, grace_s=0.2)
+        one.expect("WorkersReaped")
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("adopts", [True, False])
+def test_a_family_in_other_sessions_ends_with_its_worker(tmp_path: Path, adopts: bool) -> None:
+    """The orphan has neither a parent of ours nor an environment; without adoption it is lost."""
+    with supervised(tmp_path, *stub("family"), adopts=adopts) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        worker, plain, away, orphan = (int(word) for word in one.lines(1)[0][1:])
+        one.stop(1, grace_s=0.3)
+        one.expect("WorkersReaped")
+        assert all(map(is_dead, (worker, plain, away)))
+        assert is_dead(orphan) == adopts
+        if not adopts:
+            os.kill(orphan, signal.SIGKILL)
+
+
+def test_a_killed_workers_family_ends_before_the_next_round(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("family")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        pids = [int(word) for word in one.lines(1)[0][1:]]
+        os.kill(pids[0], signal.SIGKILL)
+        assert one.expect("WorkerExited")["failure"]["signal"] == 9
+        one.stop(1, grace_s=0.2)
+        one.expect("WorkersReaped")
+        assert all(map(is_dead, pids))
+        assert of_round(one) == set()
+        one.start(2)
+        one.expect("WorkersStarted")
+        one.lines(2)
+        assert len(of_round(one, 2)) == 3
+        one.stop(2, grace_s=0.2)
+        one.expect("WorkersReaped")
+
+
+def test_what_a_finished_worker_left_ends_with_the_stop(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("leaves_orphan")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        assert one.expect("WorkerExited")["failure"] is None
+        orphan = int(one.lines(1)[0][2])
+        assert not is_dead(orphan)
+        one.stop(1, grace_s=0.1)
+        one.expect("WorkersReaped")
+        assert is_dead(orphan)
+
+
+def test_a_training_behind_a_shell_has_the_whole_grace(tmp_path: Path) -> None:
+    """`sh` dies of SIGTERM at once; its child is saving, and must not be killed for that."""
+    save = f"sleep 0.3; echo saved > {tmp_path}/saved; exit"
+    training = f"trap '{save}' TERM; echo runs; while :; do sleep 0.01; done"
+    with supervised(tmp_path, "sh", "-c", f'sh -c "{training}"; echo never') as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        one.lines(1)
+        one.stop(1, grace_s=10)
+        one.expect("WorkersReaped")
+        assert (tmp_path / "saved").exists()
+
+
+def test_a_frozen_worker_ends(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("runs")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        (pid,) = one.pids()
+        os.kill(pid, signal.SIGSTOP)
+        one.stop(1, grace_s=0.2)
+        one.expect("WorkersReaped")
+        assert is_dead(pid)
+
+
+def test_a_guest_of_kubectl_exec_is_left_alone(tmp_path: Path) -> None:
+    """Adopted by the agent, with the pod's UID in its environment but no round."""
+    with supervised(tmp_path, *stub("has_guest")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        worker, guest = (int(word) for word in one.lines(1)[0][1:])
+        one.stop(1, grace_s=0.1)
+        one.expect("WorkersReaped")
+        assert is_dead(worker)
+        assert not is_dead(guest)
+        os.kill(guest, signal.SIGKILL)
+
+
+# ---- output --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_blocked_stdout_blocks_no_stop(tmp_path: Path, workers: int) -> None:
+    """Nobody reads: the workers stand still, the supervisor does not."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with supervised(tmp_path, *stub("floods"), workers=workers, stdout=fifo) as one:
+        one.start(1, workers=workers)
+        one.expect("WorkersStarted")
+        one.stop(1, grace_s=0.5)
+        one.expect("WorkersReaped")
+        assert of_round(one) == set()
+        one.start(2, workers=workers)
+        one.expect("WorkersStarted")
+        one.stop(2, grace_s=0.5)
+        one.expect("WorkersReaped")
+    os.close(reader)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_closed_streams_are_no_end(tmp_path: Path, workers: int) -> None:
+    with supervised(tmp_path, *stub("closes"), workers=workers) as one:
+        one.start(1, workers=workers)
+        one.expect("WorkersStarted")
+        one.lines(workers)
+        assert len(of_round(one)) == workers
+        one.stop(1)
+        one.expect("WorkersReaped")
+
+
+def test_lines_of_several_workers_have_a_prefix(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("ends", "0"), workers=2) as one:
+        one.start(1, workers=2)
+        one.expect("WorkersStarted")
+        one.expect("WorkerExited")
+        assert {line[0] for line in one.lines(2)} == {"[default0]:ends", "[default1]:ends"}
+
+
+# ---- signals and the agent's own end -------------------------------------------------------------
+
+
+def test_signals_are_forwarded_to_the_workers(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("counts")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        one.lines(1)
+        one.order(do="forward", signal=signal.SIGUSR1)
+        assert one.lines(2)[1] == ["got", str(int(signal.SIGUSR1))]
+        one.order(do="forward", signal=signal.SIGUSR2)
+        assert one.lines(3)[2] == ["got", str(int(signal.SIGUSR2))]
+        one.stop(1, grace_s=5)
+        one.expect("WorkersReaped")
+        assert one.lines(4)[3] == ["got", str(int(signal.SIGTERM))]
+        assert len(one.stdout.read_text().splitlines()) == 4  # SIGTERM came once
+
+
+def test_the_agents_end_is_everybodys(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("family")) as one:
+        one.start(1)
+        one.expect("WorkersStarted")
+        pids = [int(word) for word in one.lines(1)[0][1:]]
+        one.order(do="exit")
+        one.process.wait(10)
+        assert all(map(is_dead, pids))
+
+
+def _constant(kind: str) -> str:
+    return {"WorkerFailed": "WORKER_FAILED", "WorkerSignaled": "WORKER_SIGNALED"}[kind]
