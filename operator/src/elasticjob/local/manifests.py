@@ -1,0 +1,90 @@
+"""Files of YAML objects, created as `kubectl apply` would create them on an empty cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from elasticjob.local.builtins import NAMESPACES
+from elasticjob.local.call import JSON, Answer, Call, Target
+from elasticjob.local.errors import ApiError
+from elasticjob.local.resource import Object, Resource
+from elasticjob.local.verbs import Verbs
+
+DEFAULT_NAMESPACE = "default"
+
+
+class ManifestError(Exception):
+    """A file that cannot be used: one line that says where and why."""
+
+
+def parse(text: str, source: str) -> list[Object]:
+    """The objects of a file of one or more documents; `source` is what to call it."""
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        raise ManifestError(f"{source}: {_yaml_fault(error)}") from None
+    objects = [part for document in documents if document for part in _parts(document)]
+    for position, obj in enumerate(objects, 1):
+        if not isinstance(obj, dict) or not obj.get("kind") or not obj.get("apiVersion"):
+            raise ManifestError(f"{source}: object {position} has no apiVersion or no kind")
+        if not isinstance(obj.get("metadata"), dict):
+            raise ManifestError(f"{source}: object {position} ({obj['kind']}) has no metadata")
+    if not objects:
+        raise ManifestError(f"{source}: there is no object in it")
+    return objects
+
+
+def create(verbs: Verbs, objects: Iterable[Object], source: str) -> list[Object]:
+    """Create them in their order, unknown fields refused; what is stored, defaults included."""
+    return [_create(verbs, obj, source) for obj in objects]
+
+
+def _create(verbs: Verbs, obj: Object, source: str) -> Object:
+    name = obj["metadata"].get("name") or obj["metadata"].get("generateName", "")
+    where = f"{source}: {obj['kind']} {name}"
+    resource = _resource(verbs, obj, where)
+    namespace = obj["metadata"].get("namespace", DEFAULT_NAMESPACE) if resource.namespaced else ""
+    target = Target("create", resource.group, resource.version, resource.plural, namespace)
+    call = Call(
+        method="POST",
+        path="",
+        query={"fieldValidation": "Strict"},
+        content_type=JSON,
+        body=json.dumps(obj, default=str).encode(),
+    )
+    try:
+        answer = verbs.perform(call, target)
+    except ApiError as error:
+        if resource == NAMESPACES and error.reason == "AlreadyExists":
+            return verbs.store.get(NAMESPACES, "", name)
+        # A 422 names its object, a 400 does not.
+        place = source if error.code == 422 else where
+        raise ManifestError(f"{place}: {error.message}") from None
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.body, dict)
+    return answer.body
+
+
+def _resource(verbs: Verbs, obj: Object, where: str) -> Resource:
+    for resource in verbs.store.resources.values():
+        if (resource.api_version, resource.kind) == (obj["apiVersion"], obj["kind"]):
+            return resource
+    raise ManifestError(f"{where}: {obj['apiVersion']} is not served by elasticjob local")
+
+
+def _parts(document: Any) -> list[Any]:
+    """A document is an object, or a List of them."""
+    if isinstance(document, dict) and document.get("kind") == "List":
+        return list(document.get("items") or ())
+    return [document]
+
+
+def _yaml_fault(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return f"it is not YAML: {error}".splitlines()[0]

@@ -1,0 +1,90 @@
+"""Everything of the local mode together: API server, kubelet, and the operator as a pod."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from elasticjob.local.builtins import NAMESPACES, PODS
+from elasticjob.local.container import RestartDelay, restart_delay_s
+from elasticjob.local.faults import Faults
+from elasticjob.local.kubelet import DEFAULT_PATH, MAX_PODS, Kubelet
+from elasticjob.local.resource import Object
+from elasticjob.local.server import Running, serve
+
+SYSTEM_NAMESPACE = "elasticjob-system"
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True)
+class Local:
+    """What runs. `kubelet` also takes faults on purpose; the operator is a pod like any other."""
+
+    server: Running
+    kubelet: Kubelet
+
+
+@asynccontextmanager
+async def up(
+    root: Path,
+    *,
+    operator: Sequence[str] = (),
+    port: int = 0,
+    python: Path = Path(sys.executable),
+    host_path: str = DEFAULT_PATH,
+    max_pods: int = MAX_PODS,
+    delay_s: RestartDelay = restart_delay_s,
+    faults: Faults | None = None,
+) -> AsyncIterator[Local]:
+    """Run until the context ends, and then end every process.
+
+    `operator` is the command that starts the operator; `--kubeconfig FILE` is added to it. Without
+    one there is no operator.
+    """
+    async with serve(root, port=port, faults=faults) as server:
+        kubelet = Kubelet(
+            server.store,
+            root / "pods",
+            port=urlsplit(server.url).port or 0,
+            mint=server.mint,
+            python=python,
+            host_path=host_path,
+            max_pods=max_pods,
+            delay_s=delay_s,
+        )
+        await kubelet.start()
+        server.serve_logs(kubelet.logs)
+        try:
+            if operator:
+                server.store.create(NAMESPACES, "", {"metadata": {"name": SYSTEM_NAMESPACE}})
+                command = [*operator, "--kubeconfig", str(server.operator_kubeconfig.resolve())]
+                server.store.create(PODS, SYSTEM_NAMESPACE, operator_pod(command))
+            yield Local(server, kubelet)
+        finally:
+            await kubelet.close()
+
+
+def operator_pod(command: Sequence[str]) -> Object:
+    """The operator as on a cluster, where a Deployment keeps it: when it ends it is started again.
+
+    So its log is where people look for it, and a test stops it as it stops any pod.
+    """
+    return {
+        "metadata": {"name": OPERATOR, "labels": {"app.kubernetes.io/name": "elasticjob-operator"}},
+        "spec": {
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 5,
+            "containers": [
+                {
+                    "name": OPERATOR,
+                    "image": "elasticjob-operator",
+                    "command": list(command),
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                }
+            ],
+        },
+    }

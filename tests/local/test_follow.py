@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from tests.support.jobs import elastic_job
+
+from elasticjob.local import jobs
+from elasticjob.local.builtins import EVENTS, NAMESPACES, PODS
+from elasticjob.local.call import Call
+from elasticjob.local.errors import bad_request
+from elasticjob.local.follow import Follower, Outcome, lines
+from elasticjob.local.server import assembled, preload
+from elasticjob.local.store import Store
+from elasticjob.local.up import SYSTEM_NAMESPACE
+from elasticjob.wire.names import GROUP, PLURAL
+
+Object = dict[str, Any]
+
+
+class World:
+    """A store in which a test plays operator, kubelet and workers."""
+
+    def __init__(self, *names: str) -> None:
+        self.store: Store = assembled("PEM", jobs.admission())
+        preload(self.store, jobs.definitions())
+        for namespace in ("team", SYSTEM_NAMESPACE):
+            self.store.create(NAMESPACES, "", {"metadata": {"name": namespace}})
+        self.resource = self.store.resources[GROUP, PLURAL]
+        self.jobs = [self._job(name) for name in names]
+        self.said: list[str] = []
+        self.printed: dict[str, list[bytes]] = {}
+
+    def _job(self, name: str) -> Object:
+        job = elastic_job(name)
+        del job["metadata"]["uid"]
+        return self.store.create(self.resource, "team", job)
+
+    @contextmanager
+    def logs(self, pod: Object, call: Call) -> Iterator[AsyncIterator[bytes]]:
+        assert call.query["follow"] == "true"
+        name = pod["metadata"]["name"]
+        if name not in self.printed:
+            raise bad_request("gone")
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in self.printed[name]:
+                yield piece
+
+        yield pieces()
+
+    def say(self, who: str, text: str) -> None:
+        self.said.append(f"{who}: {text}")
+
+    def status(self, name: str, phase: str, *true: str) -> None:
+        conditions = [
+            {
+                "type": kind,
+                "status": "True",
+                "reason": "Test",
+                "message": "",
+                "lastTransitionTime": "2026-03-01T12:00:00Z",
+            }
+            for kind in true
+        ]
+        status = {"phase": phase, "conditions": conditions}
+        self.store.update(
+            self.resource, "team", name, lambda old: {**old, "status": status}, "status"
+        )
+
+    def pod(self, name: str, job: Object, containers: int = 1) -> None:
+        owner = {"apiVersion": "v1", "kind": "X", "name": "x", "uid": job["metadata"]["uid"]}
+        specs = [{"name": f"c{number}", "image": "i"} for number in range(containers)]
+        pod = {
+            "metadata": {"name": name, "ownerReferences": [owner]},
+            "spec": {"containers": specs},
+        }
+        self.store.create(PODS, "team", pod)
+        running = {"running": {"startedAt": "t"}}
+        statuses = [{"name": spec["name"], "restartCount": 0, "state": running} for spec in specs]
+        status = {"containerStatuses": statuses}
+        self.store.update(PODS, "team", name, lambda old: {**old, "status": status}, "status")
+
+    def event(self, about: Object, kind: str, reason: str, namespace: str = "team") -> None:
+        meta = about["metadata"]
+        involved = {"uid": meta["uid"], "name": meta["name"], "namespace": namespace}
+        event = {
+            "metadata": {"generateName": "e."},
+            "involvedObject": involved,
+            "type": kind,
+            "reason": reason,
+            "message": "text",
+        }
+        self.store.create(EVENTS, namespace, event)
+
+    def follow(self, scenario: Callable[[], Awaitable[None]]) -> list[Outcome]:
+        async def run() -> list[Outcome]:
+            follower = Follower(self.store, self.logs, self.jobs, self.say)
+            following = asyncio.create_task(follower.run())
+            await scenario()
+            return await asyncio.wait_for(following, 5)
+
+        return asyncio.run(run())
+
+
+def test_a_job_is_followed_to_its_end() -> None:
+    world = World("demo")
+
+    async def scenario() -> None:
+        world.status("demo", "Starting")
+        world.status("demo", "Running")
+        world.status("demo", "Running", "Running")  # said once
+        world.status("demo", "Complete", "Complete")
+
+    assert world.follow(scenario) == [Outcome("demo", "Complete", True)]
+    assert world.said == ["demo: Starting", "demo: Running", "demo: Complete"]
+
+
+@pytest.mark.parametrize("end", ["Failed", "deleted"])
+def test_a_job_that_fails_or_is_deleted_did_not_complete(end: str) -> None:
+    world = World("demo")
+
+    async def scenario() -> None:
+        if end == "deleted":
+            world.store.delete(world.resource, "team", "demo")
+        else:
+            world.status("demo", "Failed: WorkerFailed", "Failed")
+
+    (outcome,) = world.follow(scenario)
+    assert not outcome.completed
+    assert outcome.phase.startswith(end)
+
+
+def test_all_jobs_of_the_file_are_waited_for_and_no_others() -> None:
+    world = World("a", "b")
+
+    async def scenario() -> None:
+        world._job("other")
+        world.status("other", "Failed", "Failed")
+        world.status("b", "Failed", "Failed")
+        world.status("a", "Complete", "Complete")
+
+    assert [(one.name, one.completed) for one in world.follow(scenario)] == [
+        ("a", True),
+        ("b", False),
+    ]
+    assert not any(line.startswith("other") for line in world.said)
+
+
+def test_pods_print_under_their_names() -> None:
+    world = World("demo")
+    world.printed = {"demo-0-0": [b"one\ntw", b"o\nthree"], "demo-1-0": [b"\xff\n"]}
+
+    async def scenario() -> None:
+        world.pod("demo-0-0", world.jobs[0])
+        world.pod("demo-1-0", world.jobs[0], containers=2)
+        world.pod("stranger", {"metadata": {"uid": "another"}})
+        world.pod("demo-2-0", world.jobs[0])  # gone before it could be read
+        world.status("demo", "Complete", "Complete")
+
+    world.follow(scenario)
+    assert sorted(world.said) == [
+        "demo-0-0: one",
+        "demo-0-0: three",
+        "demo-0-0: two",
+        "demo-1-0/c0: �",
+        "demo-1-0/c1: �",
+        "demo: Complete",
+    ]
+
+
+def test_events_of_jobs_and_troubles_of_pods_and_operator_are_said() -> None:
+    world = World("demo")
+
+    async def scenario() -> None:
+        (job,) = world.jobs
+        world.pod("demo-0-0", job)
+        pod = world.store.get(PODS, "team", "demo-0-0")
+        operator = {"metadata": {"uid": "u", "name": "operator"}}
+        world.event(job, "Normal", "PodsCreated")
+        world.event(pod, "Normal", "Started")
+        world.event(pod, "Warning", "BackOff")
+        world.event({"metadata": {"uid": "?", "name": "?"}}, "Warning", "Elsewhere")
+        world.event(operator, "Normal", "Started", SYSTEM_NAMESPACE)
+        world.event(operator, "Warning", "BackOff", SYSTEM_NAMESPACE)
+        world.status("demo", "Complete", "Complete")
+
+    world.follow(scenario)
+    assert world.said == [
+        "demo: PodsCreated: text",
+        "demo-0-0: BackOff: text",
+        "operator: BackOff: text",
+        "demo: Complete",
+    ]
+
+
+def test_pieces_become_lines() -> None:
+    async def collect(*pieces: bytes) -> list[str]:
+        async def source() -> AsyncIterator[bytes]:
+            for piece in pieces:
+                yield piece
+
+        return [line async for line in lines(source())]
+
+    assert asyncio.run(collect(b"a", b"b\n\nc\nd", b"\ne")) == ["ab", "", "c", "d", "e"]
+    assert asyncio.run(collect()) == []

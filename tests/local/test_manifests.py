@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from elasticjob.local import jobs
+from elasticjob.local.builtins import CONFIGMAPS, NAMESPACES
+from elasticjob.local.manifests import ManifestError, create, parse
+from elasticjob.local.server import assembled, preload
+from elasticjob.local.verbs import Verbs
+from elasticjob.local.watch import Watches
+from elasticjob.wire.names import API_VERSION, KIND
+
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+
+
+@pytest.fixture
+def verbs() -> Verbs:
+    store = assembled("PEM", jobs.admission())
+    preload(store, jobs.definitions())
+    return Verbs(store, Watches(store))
+
+
+def job(**spec: Any) -> dict[str, Any]:
+    container = {"name": "worker", "command": ["python3", "train.py"]}
+    template = {"spec": {"containers": [container]}}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": "demo"},
+        "spec": {"template": template, **spec},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (CONFIG, ["ConfigMap"]),
+        (f"---\n{CONFIG}---\n{CONFIG}", ["ConfigMap", "ConfigMap"]),
+        (f"---\n# nothing\n---\n{CONFIG}", ["ConfigMap"]),
+        (
+            '{"kind": "List", "items": [{"kind": "A", "apiVersion": "v1", "metadata": {}}]}',
+            ["A"],
+        ),
+    ],
+)
+def test_the_objects_of_a_file(text: str, kinds: list[str]) -> None:
+    assert [obj["kind"] for obj in parse(text, "f")] == kinds
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "f: there is no object in it"),
+        ("---\n---\n", "f: there is no object in it"),
+        ("a: [1\nb: 2", r"f: line 2, column 2: expected ',' or '\]', but got ':'"),
+        ("\t- x", "f: line 1, column 1: found character"),
+        ("just text", "f: object 1 has no apiVersion or no kind"),
+        (f"{CONFIG}---\nkind: Pod", "f: object 2 has no apiVersion or no kind"),
+        ("apiVersion: v1\nkind: Pod", r"f: object 1 \(Pod\) has no metadata"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_where_and_why(text: str, fault: str) -> None:
+    with pytest.raises(ManifestError, match=fault):
+        parse(text, "f")
+
+
+def test_objects_get_their_defaults_and_their_namespace(verbs: Verbs) -> None:
+    (created,) = create(verbs, [job()], "f")
+    assert created["metadata"]["namespace"] == "default"
+    assert created["spec"]["maxRestarts"] == 10
+
+
+def test_objects_are_created_in_their_order(verbs: Verbs) -> None:
+    objects = parse(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n---\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: team}\n",
+        "f",
+    )
+    create(verbs, objects, "f")
+    assert verbs.store.get(CONFIGMAPS, "team", "c")
+
+
+def test_a_namespace_may_be_there(verbs: Verbs) -> None:
+    present = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+    assert create(verbs, [present], "f") == [verbs.store.get(NAMESPACES, "", "default")]
+
+
+@pytest.mark.parametrize(
+    ("obj", "fault"),
+    [
+        (job(colour=1), 'f: ElasticJob demo: strict decoding error: unknown field "spec.colour"'),
+        (job(minReplicas=3), r'f: ElasticJob.* "demo" is invalid: spec.minReplicas: '),
+        (
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}},
+            "f: Deployment d: apps/v1 is not served by elasticjob local",
+        ),
+        (
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "c", "namespace": "nowhere"},
+            },
+            'f: ConfigMap c: namespaces "nowhere" not found',
+        ),
+    ],
+)
+def test_a_refusal_names_the_object(verbs: Verbs, obj: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ManifestError, match=fault):
+        create(verbs, [obj], "f")

@@ -1,0 +1,102 @@
+"""Server and kubelet together: a pod finds what it needs to talk to the API, as in a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elasticjob.local.builtins import PODS
+from elasticjob.local.call import Call
+from elasticjob.local.process_table import carriers
+from elasticjob.local.processes import MARKER
+from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, up
+
+pytestmark = pytest.mark.process
+
+ASK = """
+import json, os, ssl, urllib.request
+place = os.environ["TOKENS"]
+url = "https://%(KUBERNETES_SERVICE_HOST)s:%(KUBERNETES_SERVICE_PORT)s" % os.environ
+request = urllib.request.Request(url + "/apis/coordination.k8s.io/v1/namespaces/default/leases/x")
+request.add_header("Authorization", "Bearer " + open(place + "/token").read())
+try:
+    urllib.request.urlopen(request, context=ssl.create_default_context(cafile=place + "/ca.crt"))
+except urllib.error.HTTPError as error:
+    print(json.load(error)["message"])
+"""
+
+
+async def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def log_of(local: Local, namespace: str, name: str) -> str:
+    pod = local.server.store.get(PODS, namespace, name)
+    with local.kubelet.logs(pod, Call("GET", "")) as pieces:
+        return b"".join([piece async for piece in pieces]).decode()
+
+
+def phase(local: Local, namespace: str, name: str) -> str:
+    return str(local.server.store.get(PODS, namespace, name)["status"].get("phase"))
+
+
+def state(local: Local, namespace: str, name: str) -> tuple[int, str]:
+    """How often it has been started again, and waiting, running or terminated."""
+    pod = local.server.store.get(PODS, namespace, name)
+    (status,) = pod["status"]["containerStatuses"]
+    return status["restartCount"], next(iter(status["state"]))
+
+
+def test_a_pod_reaches_the_api_as_in_a_cluster(tmp_path: Path) -> None:
+    sources = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+        {"configMap": {"name": "kube-root-ca.crt"}},
+    ]
+    container = {
+        "name": "worker",
+        "image": "none",
+        "command": ["python3", "-c", ASK],
+        "env": [{"name": "TOKENS", "value": "/var/run/secrets/tokens"}],
+        "volumeMounts": [{"name": "tokens", "mountPath": "/var/run/secrets/tokens"}],
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "containers": [container],
+        "volumes": [{"name": "tokens", "projected": {"sources": sources}}],
+    }
+
+    async def scenario() -> str:
+        async with up(tmp_path) as local:
+            local.server.store.create(PODS, "default", {"metadata": {"name": "p"}, "spec": spec})
+            await until(lambda: phase(local, "default", "p") in ("Succeeded", "Failed"))
+            return await log_of(local, "default", "p")
+
+    account = "system:serviceaccount:default:default"
+    assert asyncio.run(scenario()).startswith(
+        f'leases.coordination.k8s.io "x" is forbidden: User "{account}" cannot get resource'
+    )
+
+
+def test_the_operator_is_a_pod_that_is_started_again(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'test -r "$1" && echo "$0"; exec sleep 1000']
+
+    async def scenario() -> None:
+        async with up(tmp_path, operator=command) as local:
+            place = (SYSTEM_NAMESPACE, OPERATOR)
+            await until(lambda: phase(local, *place) == "Running")
+            local.kubelet.kill(*place)
+            await until(lambda: state(local, *place) == (1, "running"))
+            deadline = time.monotonic() + 10
+            while await log_of(local, *place) != "--kubeconfig\n":
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+
+    asyncio.run(scenario())
+    assert carriers(MARKER, f"{tmp_path}/") == set()
