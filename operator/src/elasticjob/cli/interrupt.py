@@ -1,0 +1,33 @@
+"""Ctrl-C and SIGTERM: an orderly end, and at the second one an end at once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+
+
+def until_interrupted(work: Coroutine[None, None, int]) -> int:
+    """Run to the end, or until a signal cancels it: then 128 + its number, as shells have it."""
+    received: list[signal.Signals] = []
+
+    async def run() -> int:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+
+        def interrupt(number: signal.Signals) -> None:
+            if not received:
+                print("ending every process; once more: at once", file=sys.stderr, flush=True)
+            received.append(number)
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt, number)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if not received:
+                raise
+            return 128 + received[0]
+
+    return asyncio.run(run())

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from elasticjob.cli.__main__ import main
+
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["--help"], "local"),
+        (["--version"], "0."),
+        (["local", "--help"], "not Kubernetes"),
+        (["local", "up", "--help"], "export KUBECONFIG="),
+        (["local", "run", "--help"], "exit code:"),
+    ],
+)
+def test_help(arguments: list[str], shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+    assert shown in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "COMMAND"),
+        (["local"], "COMMAND"),
+        (["local", "run"], "-f/--filename"),
+        (["local", "run", "-f", "x", "--python", "/no/such"], "/no/such: there is no such program"),
+    ],
+)
+def test_what_is_missing_is_named(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file or directory"),
+        ("a: [", "line 1, column 5"),
+        (CONFIG, "there is no ElasticJob in it"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_before_anything_starts(
+    text: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "job.yaml"
+    if text is not None:
+        file.write_text(text)
+    assert main(["local", "run", "-f", str(file), "--root", str(tmp_path / "root")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"elasticjob: {file}: ")
+    assert said in error
+    assert not (tmp_path / "root").exists()
