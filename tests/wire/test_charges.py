@@ -40,6 +40,7 @@ def test_only_the_last_64_are_named() -> None:
         (charges(1, 2, 3), 0, NO_CHARGES),
         (charges(1, 2, 3), 3, charges(1, 2, 3)),
         (charges(5, older=2), 0, charges(older=2)),
+        (Charges(frozenset({8}), forgiven=7), 7, Charges(forgiven=7)),
     ],
 )
 def test_struck_above(before: Charges, n: int, after: Charges) -> None:
@@ -52,6 +53,7 @@ def test_struck_above(before: Charges, n: int, after: Charges) -> None:
         (NO_CHARGES, {}),
         (charges(2, 3, 7), {"charged": "2-3,7"}),
         (charges(9, older=4), {"charged": "9", "chargedOlder": 4}),
+        (Charges(forgiven=7), {"forgiven": 7}),
     ],
 )
 def test_there_and_back(these: Charges, fields: dict[str, object]) -> None:
@@ -60,8 +62,9 @@ def test_there_and_back(these: Charges, fields: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [{"charged": 1}, {"charged": "x"}, {"charged": ["1"]}, {"chargedOlder": -1}]
+    "record",
+    [{"charged": 1}, {"charged": "x"}, {"charged": ["1"]}, {"chargedOlder": -1}, {"forgiven": "1"}],
 )
 def test_wrong_fields_are_refused(record: dict[str, object]) -> None:
-    with pytest.raises(WireError, match=r"round\.charged"):
+    with pytest.raises(WireError, match=r"round\.(charged|forgiven)"):
         Charges.from_record(record, "round")

@@ -55,7 +55,7 @@ RECORDS: dict[str, Record] = {
         members=(Member(Pod(0, 0), 8), Member(Pod(1, 0), 8), Member(Pod(9, 2), 4, "actor")),
         master=Endpoint("10.0.0.1", 23456),
         cause=FAILURE,
-        charged=Charges(frozenset({2, 3, 4, 7}), older=1),
+        charged=Charges(frozenset({3, 4, 7}), older=1, forgiven=2),
         delay_ms=4000,
         starts=6,
         resets=1,

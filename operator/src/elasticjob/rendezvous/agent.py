@@ -55,19 +55,18 @@ def next_wake(me: Me, now: float) -> float | None:
 
 
 def _instants(me: Me) -> list[float]:
-    instants = [me.ask_at, me.cas_at, me.beat_at]
+    instants = [me.ask_at, me.cas_at, me.beat_at, me.write_at]
     if me.claim_at is not None:
         instants.append(me.claim_at)
     if me.leaving:
-        instants.append(me.leave_by)
+        instants += [me.leave_by, me.leave_until]
     if me.round is None:
         return instants
     desired, round_ = me.round.desired, me.round.round
     instants.append(run.start_at(me))
     instants.append(me.round_at + timing.start_deadline_s(desired, round_))
     instants.append(me.heard_at + desired.api_grace_s)
-    if me.leaving:
-        instants.append(me.leave_by + desired.stop_grace_s)
+    instants.append(me.quiet_since + timing.silence_s(desired.heartbeat_s, timing.MISSED_PULSES))
     if me.run is not None and me.run.failure is not None:
         instants.append(crash.crash_at(me, me.round, me.run))
     if me.run is not None and me.run.stop_by is not None:
@@ -79,7 +78,8 @@ def _holder_instants(me: Me) -> list[float]:
     if me.hold is None or me.round is None:
         return []
     desired, round_ = me.round.desired, me.round.round
-    instants = [me.hold.pulse_at, me.hold.wake_at, me.round_at + desired.cooldown_s]
+    instants = [me.hold.pulse_at, me.hold.wake_at, me.hold.get_at]
+    instants.append(me.round_at + desired.cooldown_s)
     if me.hold.view.call_at is not None:
         instants.append(me.hold.view.call_at + timing.last_call_s(desired, round_))
     return instants

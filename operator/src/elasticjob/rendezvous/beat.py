@@ -17,7 +17,7 @@ def beat(me: Me, now: float) -> Step:
     """
     if me.stage is not Stage.JOINED or me.writing or me.frozen or not me.version:
         return nothing(me)
-    if me.round is None:
+    if me.round is None or now < me.write_at:
         return nothing(me)
     heartbeat_s = me.round.desired.heartbeat_s
     me = replace(me, beat_at=min(me.beat_at, now + heartbeat_s))

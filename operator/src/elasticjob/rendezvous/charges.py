@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from elasticjob.wire.charges import NO_CHARGES, Charges
+from dataclasses import replace
+
+from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
 
 
 def counted(charged: Charges, desired: Desired) -> int:
     """Spent of the budget: charged in the Round or by the operator, minus what it pardons."""
-    numbers = (charged.numbers | desired.charged) - desired.pardoned
-    return len(numbers) + charged.older
+    ruled = frozenset(n for n in desired.charged if n > charged.forgiven)
+    return len((charged.numbers | ruled) - desired.pardoned) + charged.older
 
 
 def spent(round_: Round, desired: Desired) -> int:
@@ -23,6 +25,8 @@ def over_budget(round_: Round, desired: Desired) -> bool:
     return spent(round_, desired) + 1 > desired.max_restarts
 
 
-def after_healthy(charged: Charges, healthy_s: float, desired: Desired) -> Charges:
-    """The charges after a round that ran for so long: none, if that was long enough."""
-    return NO_CHARGES if healthy_s >= desired.reset_after_s else charged
+def after_healthy(round_: Round, healthy_s: float, desired: Desired) -> Round:
+    """The round without the charges that so long a time of running has paid off."""
+    if healthy_s < desired.reset_after_s or not spent(round_, desired):
+        return round_
+    return replace(round_, charged=Charges(forgiven=round_.n), resets=round_.resets + 1)

@@ -19,7 +19,7 @@ def claim(me: Me, now: float) -> Step:
         return _claim_empty(me, lease, now)
     me = replace(me, claim_at=None)
     if me.silent and now >= me.cas_at:
-        return replace(me, casing=True), (CasRound(lease.version, holder=me.who.name),)
+        return replace(me, casing=lease.version), (CasRound(lease.version, holder=me.who.name),)
     return _doubt(me, lease, now)
 
 
@@ -30,7 +30,7 @@ def _claim_empty(me: Me, lease: RoundLease, now: float) -> Step:
         me = replace(me, claim_at=now + delay_s)
     if me.claim_at is None or now < max(me.claim_at, me.cas_at):
         return nothing(me)
-    return replace(me, casing=True), (CasRound(lease.version, holder=me.who.name),)
+    return replace(me, casing=lease.version), (CasRound(lease.version, holder=me.who.name),)
 
 
 def position(me: Me, lease: RoundLease) -> int:

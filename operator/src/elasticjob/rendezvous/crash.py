@@ -23,7 +23,7 @@ def crash(me: Me, now: float) -> Step:
     lease, run = steppable(me), me.run
     if lease is None or run is None or run.failure is None or me.fatal or me.leaving:
         return nothing(me)
-    if lease.round.n != run.n or lease.round.phase is not Phase.ACTIVE:
+    if is_answered(me, lease, run) or lease.round.phase is not Phase.ACTIVE:
         return nothing(me)
     if over_budget(after_run(lease, run), lease.desired) and "4-over-budget" not in me.without:
         return replace(me, word=Word.FAILED, n=run.n), ()
@@ -31,8 +31,15 @@ def crash(me: Me, now: float) -> Step:
         return nothing(me)
     next_ = crashed(lease, run, run.failure, max(me.top, run.n), me.who.jitter)
     detect_ms = round((now - run.failed_at) * 1000)
-    me = replace(me, casing=True, written_n=next_.n, detect_ms=detect_ms, rendezvous_ms=None)
+    me = replace(
+        me, casing=lease.version, written_n=next_.n, detect_ms=detect_ms, rendezvous_ms=None
+    )
     return me, (CasRound(lease.version, round=next_),)
+
+
+def is_answered(me: Me, lease: RoundLease, run: Run) -> bool:
+    """Rule 4: a newer round covers this crash, and nothing is charged (V1)."""
+    return lease.round.n != run.n and "4-answered" not in me.without
 
 
 def crash_at(me: Me, lease: RoundLease, run: Run) -> float:
@@ -43,9 +50,7 @@ def crash_at(me: Me, lease: RoundLease, run: Run) -> float:
 
 def after_run(lease: RoundLease, run: Run) -> Round:
     """The round without the charges that a healthy time has paid off."""
-    charged = after_healthy(lease.round.charged, run.failed_at - run.at, lease.desired)
-    resets = lease.round.resets + (charged != lease.round.charged)
-    return replace(lease.round, charged=charged, resets=resets)
+    return after_healthy(lease.round, run.failed_at - run.at, lease.desired)
 
 
 def crashed(lease: RoundLease, run: Run, cause: Cause, top: int, jitter: float) -> Round:
@@ -69,4 +74,4 @@ def fatal(me: Me, now: float) -> Step:
         return nothing(me)
     n = 1 + max(me.top, lease.round.n)
     failed = replace(lease.round, n=n, phase=Phase.FAILED, cause=me.fatal, delay_ms=0)
-    return replace(me, casing=True), (CasRound(lease.version, round=failed),)
+    return replace(me, casing=lease.version), (CasRound(lease.version, round=failed),)

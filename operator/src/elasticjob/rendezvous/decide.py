@@ -53,12 +53,11 @@ def some_gone(case: Case, judged: Judgement) -> Outcome:
     if not judged.gone:
         return None
     lost = bool(judged.lost)
-    before = after_healthy(case.round.charged, case.now - case.round_at, case.desired)
-    charged = struck(case, judged.gone, before)
+    before = after_healthy(case.round, case.now - case.round_at, case.desired)
+    charged = struck(case, judged.gone, before.charged)
     if lost:
         charged = charged.with_charge(next_n(case))
-    resets = case.round.resets + (before != case.round.charged)
-    base = replace(case.round, charged=charged, resets=resets, cause=cause_of(case, judged))
+    base = replace(before, charged=charged, cause=cause_of(case, judged))
     if lost and counted(charged, case.desired) > case.desired.max_restarts:
         return replace(base, n=next_n(case), phase=Phase.FAILED, delay_ms=0)
     return next_round(case, base, judged, delay_ms=gone_delay_ms(case, judged, charged))
@@ -159,11 +158,17 @@ def staying_members(case: Case, judged: Judgement) -> frozenset[Pod]:
     """Members without gone and superfluous ones; those stay if fewer than min would remain."""
     present = case.round.pods - judged.gone
     kept = present - judged.superfluous
-    enough = len(kept | joining_pods(case, judged)) >= max(1, case.desired.min_members)
+    enough = len(kept | _candidates(case, judged)) >= max(1, case.desired.min_members)
     return kept if enough or not case.on("8-superfluous-if-min") else present
 
 
 def joining_pods(case: Case, judged: Judgement) -> frozenset[Pod]:
+    """The newcomers whose index no staying member has: a superfluous one may have to stay (V12)."""
+    held = {p.index for p in staying_members(case, judged) if case.on("7-new-index-free")}
+    return frozenset(p for p in _candidates(case, judged) if p.index not in held)
+
+
+def _candidates(case: Case, judged: Judgement) -> frozenset[Pod]:
     """The newcomers, unless somebody is done: nobody restarts a job that is finishing (F14)."""
     finishing = judged.done and case.on("8-new-unless-done")
     return frozenset() if finishing else judged.newcomers
@@ -195,8 +200,11 @@ def struck(case: Case, gone: Iterable[Pod], charged: Charges) -> Charges:
 
     No Lease: n-1. What happened after their last word is theirs: one incident, one charge.
     """
-    said = [lease.state.n if lease else case.round.n - 1 for lease in map(case.lease, gone)]
-    return charged.struck_above(min(said)) if case.on("8-strike") else charged
+    if not case.on("8-strike"):
+        return charged
+    n = case.round.n
+    lowest = min(lease.state.n if lease else n - 1 for lease in map(case.lease, gone))
+    return charged.struck_above(lowest if case.on("8-strike-all") else max(lowest, n - 1))
 
 
 def gone_delay_ms(case: Case, judged: Judgement, charged: Charges) -> int:

@@ -40,7 +40,7 @@ def clear(me: Me, now: float) -> Step:
     lease = steppable(me)
     if lease is None or me.hold is None or not me.leaving or now < me.cas_at:
         return nothing(me)
-    return replace(me, casing=True), (CasRound(lease.version, holder=""),)
+    return replace(me, casing=lease.version), (CasRound(lease.version, holder=""),)
 
 
 def pulse(me: Me, now: float) -> Step:
@@ -49,6 +49,8 @@ def pulse(me: Me, now: float) -> Step:
     if hold is None or lease is None or me.frozen or me.leaving or me.stage is not Stage.JOINED:
         return nothing(me)
     if now < hold.pulse_at or hold.pulsing or hold.opening or lease.round.phase.is_terminal:
+        return nothing(me)
+    if me.casing:
         return nothing(me)
     next_ = replace(hold, pulse_at=now + _heartbeat_s(me))
     if not hold.returned and "6-reopens" not in me.without:
@@ -69,7 +71,7 @@ def judge_members(me: Me, now: float) -> Step:
     judged = judge(case)
     hold = _called(replace(hold, dirty=False), case, judged, now)
     case = replace(case, view=hold.view)
-    asked = judged.suspects - hold.getting
+    asked = judged.suspects - hold.getting if now >= hold.get_at else frozenset()
     gets = tuple(
         GetLease(names.pod_name(hold.view.job, p.index, p.generation)) for p in sorted(asked)
     )
@@ -82,7 +84,7 @@ def judge_members(me: Me, now: float) -> Step:
     formed_ms = round((now - me.round_at) * 1000) if lease.round.phase is Phase.FORMING else None
     detect_ms = _detect_ms(case, judged)
     me = replace(me, written_n=outcome.n, detect_ms=detect_ms, rendezvous_ms=formed_ms)
-    me = replace(me, casing=True)
+    me = replace(me, casing=lease.version)
     return me, (*gets, CasRound(lease.version, round=outcome))
 
 

@@ -80,13 +80,14 @@ def judge(case: Case) -> Judgement:
     wanted = {w.index: w.generation for w in case.desired.wanted}
     unwanted = frozenset(p for p in members if wanted.get(p.index, p.generation + 1) > p.generation)
     stays = members - leaving - frozenset(lost)
+    superfluous = unwanted & (stays - done)
     return Judgement(
         done=done,
         leaving=leaving,
         lost=lost,
         failed=frozenset(p for p in rest if says(case, p, Word.FAILED)),
-        superfluous=unwanted & stays - done,
-        newcomers=newcomers(case, wanted, stays),
+        superfluous=superfluous,
+        newcomers=newcomers(case, wanted, stays - superfluous),
         suspects=frozenset(p for p in rest if p not in lost and is_suspect(case, p, pulses)),
     )
 
@@ -217,7 +218,10 @@ NEWCOMER: tuple[tuple[str, Term], ...] = (
 
 
 def newcomers(case: Case, wanted: Mapping[int, int], stays: frozenset[Pod]) -> frozenset[Pod]:
-    """Rule 7: candidates, the newest of each index (V14), that no staying member has (V12)."""
+    """Rule 7: candidates, the newest of each index (V14), that no staying member has (V12).
+
+    A superfluous member does not hold its index: by plan, its replacement takes its place.
+    """
     terms = [term for name, term in NEWCOMER if case.on(name)]
     leases = [s.lease for pod, s in case.view.seen.items() if s.lease and pod not in stays]
     found = [lease.pod for lease in leases if all(term(case, lease, wanted) for term in terms)]

@@ -29,15 +29,14 @@ def _round_seen(me: s.Me, event: s.RoundSeen, now: float) -> s.Me:
     if event.lease.job_uid != me.who.job_uid:
         return me
     me = replace(me, heard_at=now, frozen=False)
-    me = _answered(me, event)
-    me = _pulse_returned(me, event, now)
+    me = _pulse_returned(_answered(me, event), event)
     if not _is_news(me, event):
         return me
     silent_holder = me.round.holder if me.round and me.silent else ""
     me = _heard(me, event, now)
     if me.round is None or event.lease.round.n != me.round.round.n:
         me = replace(me, round_at=now, top=max(me.top, event.lease.round.n))
-    me = _looked(replace(me, round=event.lease), event)
+    me = _looked(replace(me, round=event.lease, cas_at=min(me.cas_at, now)), event)
     me = _joining(me, event)
     return _holding(me, silent_holder)
 
@@ -51,19 +50,22 @@ def _is_news(me: s.Me, event: s.RoundSeen) -> bool:
 
 def _answered(me: s.Me, event: s.RoundSeen) -> s.Me:
     if event.source is s.Source.ANSWER:
-        return replace(me, casing=False)
+        return replace(me, casing="")
     if event.source is s.Source.PULSE and me.hold:
         hold = replace(me.hold, pulsing=False, pulsed=event.lease.version, returned=False)
         return replace(me, hold=hold)
     return me
 
 
-def _pulse_returned(me: s.Me, event: s.RoundSeen, now: float) -> s.Me:
-    """Rule 6: the last pulse has come back in this stream."""
+def _pulse_returned(me: s.Me, event: s.RoundSeen) -> s.Me:
+    """Rule 6: the last pulse has come back in this stream, be it before its answer or after it."""
     hold = me.hold
-    told = event.source in (s.Source.WATCH, s.Source.READ)
-    if hold is None or not told or hold.returned or is_newer(hold.pulsed, event.lease.version):
+    if hold is None:
         return me
+    if event.source in (s.Source.WATCH, s.Source.READ):
+        hold = replace(hold, streamed=event.lease.version)
+    if hold.returned or not hold.streamed or is_newer(hold.pulsed, hold.streamed):
+        return replace(me, hold=hold)
     view = replace(hold.view, pulses=hold.view.pulses + 1)
     return replace(me, hold=replace(hold, returned=True, view=view, dirty=True))
 
@@ -103,24 +105,36 @@ def _holding(me: s.Me, silent_holder: str) -> s.Me:
         return replace(me, hold=None) if me.hold else me
     if me.hold is not None:
         return replace(me, hold=replace(me.hold, dirty=True))
-    replaced_ = Pod(*pod_of(silent_holder)) if silent_holder else None
+    replaced_ = _pod(silent_holder)
     view = s.View(job=job_of(me.who.name), own=me.who.pod)
     return replace(me, hold=s.Hold(view, replaced=replaced_), claim_at=None)
 
 
+def _pod(name: str) -> Pod | None:
+    """The pod of this name; None for a name that a person wrote into the holder or a Lease."""
+    try:
+        return Pod(*pod_of(name))
+    except ValueError:
+        return None
+
+
 def _round_gone(me: s.Me, event: s.RoundGone, now: float) -> s.Me:
-    return replace(me, frozen=True, hold=None, casing=False)
+    return replace(me, frozen=True, hold=None, casing="")
 
 
 def _cas_failed(me: s.Me, event: s.CasFailed, now: float) -> s.Me:
-    """After a conflict the watch brings the new version; the pause bounds what follows if not."""
-    return replace(me, casing=False, cas_at=now + timing.RETRY_S)
+    """The version that it met is here already, or the watch brings it: then at once, else soon."""
+    met = event.conflict and me.casing and me.round is not None
+    is_here = met and me.round is not None and is_newer(me.round.version, me.casing)
+    pause_s = 0.0 if is_here else timing.retry_s(_heartbeat_s(me))
+    return replace(me, casing="", cas_at=now + pause_s)
 
 
 def _pulse_failed(me: s.Me, event: s.PulseFailed, now: float) -> s.Me:
     if me.hold is None:
         return me
-    return replace(me, hold=replace(me.hold, pulsing=False, pulse_at=now + timing.RETRY_S))
+    pulse_at = now + timing.retry_s(_heartbeat_s(me))
+    return replace(me, hold=replace(me.hold, pulsing=False, pulse_at=pulse_at))
 
 
 # ---- Leases --------------------------------------------------------------------------------------
@@ -132,17 +146,15 @@ def _lease_seen(me: s.Me, event: s.LeaseSeen, now: float) -> s.Me:
         return me
     me = replace(me, heard_at=now)
     if lease.name == me.who.name:
-        me = _own_seen(me, lease, now)
+        me = _own_seen(me, lease, now, event.by_get)
     return _in_view(me, lease, event.by_get, now)
 
 
-def _own_seen(me: s.Me, lease: AgentLease, now: float) -> s.Me:
-    """Rules 2, 3: with my nonce it is mine as it stands (V11); else, or ended, I must go."""
-    if (lease.nonce != me.who.nonce and "2-nonce" not in me.without) or (
-        lease.ended and "3-ended-exits" not in me.without
-    ):
-        why = "ended by the operator" if lease.ended else "of another incarnation"
-        return replace(me, exit=s.Exit(s.EXIT_SETUP, f"my Lease is {why}"), version=lease.version)
+def _own_seen(me: s.Me, lease: AgentLease, now: float, found: bool = False) -> s.Me:
+    """Rules 2, 3: what I create or find is mine as it stands, or I must go."""
+    why = _foreign(me, lease, found)
+    if why:
+        return replace(me, exit=s.Exit(s.EXIT_SETUP, f"my Lease is {why}"), version="")
     if me.stage is s.Stage.CHECKING:
         me = replace(me, word=lease.state.word, n=lease.state.n)
     if me.stage in (s.Stage.CREATING, s.Stage.CHECKING):
@@ -151,6 +163,19 @@ def _own_seen(me: s.Me, lease: AgentLease, now: float) -> s.Me:
     if not me.version or is_newer(lease.version, me.version):
         return replace(me, version=lease.version, written=lease.state.to_json())
     return me
+
+
+def _foreign(me: s.Me, lease: AgentLease, found: bool) -> str:
+    """Rules 2, 3: why the Lease with my name is not mine (F2, V6, W2, V8); empty: it is mine.
+
+    Found with my nonce: my create was applied, and only its answer was lost (V11).
+    """
+    if lease.ended and "3-ended-exits" not in me.without:
+        return "ended by the operator"
+    if lease.nonce != me.who.nonce and "2-nonce" not in me.without:
+        return "of another incarnation"
+    creating = me.stage in (s.Stage.CREATING, s.Stage.CHECKING)
+    return "there already" if found and creating and "2-mine" in me.without else ""
 
 
 def _heartbeat_s(me: s.Me) -> float:
@@ -183,7 +208,9 @@ def _lease_gone(me: s.Me, event: s.LeaseGone, now: float) -> s.Me:
     hold = me.hold
     if hold is None or not (hold.complete or event.by_get):
         return me
-    pod = Pod(*pod_of(event.name))
+    pod = _pod(event.name)
+    if pod is None:
+        return me
     view = without_lease(hold.view, pod, now, event.by_get)
     getting = hold.getting - {pod} if event.by_get else hold.getting
     return replace(me, hold=replace(hold, view=view, getting=getting, dirty=True))
@@ -194,7 +221,7 @@ def _own_gone(me: s.Me) -> s.Me:
     if me.stage is s.Stage.CHECKING:
         why = "the Round names this pod, but it has no Lease: another incarnation ran here"
         return replace(me, exit=s.Exit(s.EXIT_SETUP, why))
-    if me.stage is s.Stage.JOINED:
+    if me.stage is s.Stage.JOINED and "3-create-again" not in me.without:
         return replace(me, stage=s.Stage.CREATING, asked=False, version="", written="")
     return me
 
@@ -204,8 +231,9 @@ def _get_failed(me: s.Me, event: s.GetFailed, now: float) -> s.Me:
         return replace(me, asked=False, ask_at=now + timing.RETRY_S)
     if me.hold is None:
         return me
-    getting = me.hold.getting - {Pod(*pod_of(event.name))}
-    return replace(me, hold=replace(me.hold, getting=getting, dirty=True))
+    getting = me.hold.getting - {_pod(event.name)}
+    get_at = now + timing.retry_s(_heartbeat_s(me))
+    return replace(me, hold=replace(me.hold, getting=getting, get_at=get_at, dirty=True))
 
 
 def _view_complete(me: s.Me, event: s.ViewComplete, now: float) -> s.Me:
@@ -230,7 +258,8 @@ def _long_silent(view: s.View, pod: Pod) -> s.View:
 def _renewal_returned(me: s.Me, event: s.RenewalReturned, now: float) -> s.Me:
     """The API server has my state; or the renewal failed, and is tried again within T."""
     if event.lease is None:
-        return replace(me, writing="", beat_at=now + min(timing.RETRY_S, _heartbeat_s(me) / 2))
+        again_at = now + timing.retry_s(_heartbeat_s(me))
+        return replace(me, writing="", beat_at=again_at, write_at=again_at)
     me = replace(me, written=me.writing, writing="", heard_at=now)
     me = _own_seen(me, event.lease, now)
     return replace(me, missed=me.missed + 1)
@@ -265,8 +294,11 @@ def _workers_reaped(me: s.Me, event: s.WorkersReaped, now: float) -> s.Me:
 def _told_to_leave(me: s.Me, event: s.ToldToLeave, now: float) -> s.Me:
     if me.leaving:
         return me
-    wait_s = timing.leave_wait_s(me.round.desired) if me.round else 0.0
-    return replace(me, leaving=True, leave_by=now + wait_s)
+    if me.round is None:
+        return replace(me, leaving=True, leave_by=now, leave_until=now)
+    desired = me.round.desired
+    leave_by, leave_until = now + timing.leave_wait_s(desired), now + desired.stop_grace_s
+    return replace(me, leaving=True, leave_by=leave_by, leave_until=leave_until)
 
 
 def _progressed(me: s.Me, event: s.Progressed, now: float) -> s.Me:

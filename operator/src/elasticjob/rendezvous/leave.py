@@ -78,12 +78,12 @@ def has_left(me: Me) -> bool:
     """Everything is stopped, the flag is out, and the holder is cleared if it was me."""
     if is_alive(me):
         return False
-    if me.stage is not Stage.JOINED:
-        return True
+    if me.stage is not Stage.JOINED or me.frozen:
+        return True  # there is nobody to tell
     flagged = bool(me.written) and AgentState.from_json(me.written).leaving
     return flagged and me.hold is None
 
 
 def out_of_time(me: Me, now: float) -> bool:
-    """The API does not answer, and the pod's own grace ends soon."""
-    return me.round is not None and now >= me.leave_by + me.round.desired.stop_grace_s
+    """The API does not answer, and the grace is over: the pod is killed soon."""
+    return now >= me.leave_until

@@ -18,9 +18,14 @@ def nothing(me: Me) -> Step:
 
 
 def steppable(me: Me) -> RoundLease | None:
-    """The Round, if I may write it: joined, not frozen, no write under way, not terminal."""
+    """The Round, if I may write it: joined, not frozen, not terminal, and no write under way.
+
+    Of two writes against one version the second is a conflict for sure; a pulse is a write too.
+    """
     lease = me.round
-    if me.stage is not Stage.JOINED or me.frozen or me.casing or me.exit or lease is None:
+    if me.stage is not Stage.JOINED or me.frozen or me.exit or lease is None:
+        return None
+    if me.casing or (me.hold is not None and me.hold.pulsing):
         return None
     if lease.round.phase.is_terminal and "1-terminal" not in me.without:
         return None

@@ -26,18 +26,17 @@ def stop(me: Me, now: float) -> Step:
 def stop_reason(me: Me, run: Run, now: float) -> float | None:
     """The grace of the first reason to end the workers of `run`, or None.
 
-    A newer round, as a leaver only one without me; a failure of one of them, or the dark; an exit
-    that waits; my time to leave.
+    A failure of one of them, or the dark; an exit that waits; my time to leave; a newer round. A
+    leaver waits for the round without it, for as long as somebody can make one.
     """
     assert me.round is not None
     desired, round_ = me.round.desired, me.round.round
     if run.failure is not None or me.exit is not None:
         return desired.crash_grace_s
-    if round_.n > run.n and not (me.leaving and named(me)):
-        return timing.stop_grace_s(desired, round_)
-    if me.leaving and (now >= me.leave_by or not named(me)):
-        return desired.stop_grace_s
-    return None
+    if me.leaving:
+        waits = named(me) and now < me.leave_by and not me.frozen
+        return None if waits else max(0.0, me.leave_until - now)
+    return timing.stop_grace_s(desired, round_) if round_.n > run.n else None
 
 
 def start(me: Me, now: float) -> Step:
@@ -55,7 +54,10 @@ def may_start(me: Me) -> bool:
         return False
     if me.leaving and "3-not-leaving" not in me.without:
         return False
-    return me.round is not None and named(me) and me.last_run < me.round.round.n
+    if me.round is None or not named(me):
+        return False
+    n = me.round.round.n
+    return me.last_run < n and (n >= me.top or "3-newest" in me.without)
 
 
 def is_alive(me: Me) -> bool:

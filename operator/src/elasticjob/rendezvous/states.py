@@ -112,9 +112,10 @@ class Hold:
     """What an agent has in addition while it is the holder.
 
     opening: the wide stream was asked for. complete: its initial set has arrived; nothing is
-    decided before. pulsed: version of the last pulse that I wrote; returned: it came back in the
-    stream. pulsing: the write is under way. pulse_at: of the next one. replaced: the silent holder
-    before me, silent until its Lease changes. getting: Leases that a GET is under way for. dirty:
+    decided before. pulsed: version of the last pulse that I wrote; streamed: of the Round that the
+    stream brought last; returned: the pulse came back in the stream. pulsing: the write is under
+    way. pulse_at: of the next one. replaced: the silent holder before me, silent until its Lease
+    changes. getting: Leases that a GET is under way for; get_at: the next one not before. dirty:
     something has changed since the last decision. waiting: the last decision was to wait for the
     members' word. wake_at: when the next member would be silent.
     """
@@ -123,11 +124,13 @@ class Hold:
     opening: bool = False
     complete: bool = False
     pulsed: str = ""
+    streamed: str = ""
     returned: bool = True
     pulsing: bool = False
     pulse_at: float = 0.0
     replaced: Pod | None = None
     getting: frozenset[Pod] = frozenset()
+    get_at: float = 0.0
     dirty: bool = True
     waiting: bool = False
     wake_at: float = 0.0
@@ -143,13 +146,14 @@ class Me:
     ask_at: float = 0.0  # not before
     leaving: bool = False
     leave_by: float = 0.0  # when the workers are stopped in any case
+    leave_until: float = 0.0  # when the grace ends, which began when I was told
     exit: Exit | None = None  # to be said as soon as nothing of ours is alive
     without: frozenset[str] = frozenset()  # clauses left out: the mutation check; empty otherwise
     # The Round.
     round: RoundLease | None = None  # the newest that was seen
     round_at: float = 0.0  # when its n was first seen
     top: int = 0  # the highest n ever seen
-    casing: bool = False  # a compare-and-swap of the Round is under way
+    casing: str = ""  # version that the compare-and-swap under way carries; empty: there is none
     cas_at: float = 0.0  # the next one not before
     frozen: bool = False  # the Round or every right is gone: keep the workers, step nothing
     heard_at: float = 0.0  # when the API server last answered anything
@@ -172,6 +176,7 @@ class Me:
     written: str = ""  # the state that the API server has
     writing: str = ""  # the state of the renewal that is under way
     beat_at: float = 0.0
+    write_at: float = 0.0  # not before, however urgent: the last one failed
     # The holder.
     heard: str = ""  # its last pulse
     quiet_since: float = 0.0  # when it was heard, or the holder changed

@@ -20,7 +20,7 @@ LEAVE_DELAY_MS = 500  # later leavers change the round before anything starts (D
 LONGEST_DELAY_S = 300.0
 CREATIONS_PER_S = 400.0  # what one job may ask of the API server at once (DETAILS 7)
 CRASH_SPREAD_S = 0.0004  # per member
-RETRY_S = 0.5  # after a write of the Round that neither landed nor met a conflict
+RETRY_S = 0.5  # after a request that failed; at most half a beat
 
 _PLANNED = (CauseKind.LEAVING, CauseKind.SCALED, CauseKind.SUSPENDED)
 
@@ -71,6 +71,11 @@ def restart_delay_ms(charges: int, jitter: float) -> int:
         return 0
     delay_s = min(2.0 ** min(charges - 2, 16), LONGEST_DELAY_S)
     return round(delay_s * (1.0 - 0.1 * jitter) * 1000)
+
+
+def retry_s(heartbeat_s: float) -> float:
+    """Until a request that failed is made again: at least two tries within T (DETAILS 9)."""
+    return min(RETRY_S, heartbeat_s / 2)
 
 
 def leave_wait_s(desired: Desired) -> float:

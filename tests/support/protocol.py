@@ -1,0 +1,241 @@
+"""Rounds, Leases, views and agents for tests, in the letters of the protocol's traces.
+
+`A` is the pod of index 0 and generation 0, `B'` that of index 1 and generation 1. What a Lease says
+is written as people say it: `running 2 leaving`. Standard library only, Python 3.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from elasticjob.rendezvous import agent_step, born
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.join import content
+from elasticjob.rendezvous.judge import Case
+from elasticjob.wire import names
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.charges import Charges
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.round import Endpoint, Phase, Round
+
+JOB = "job"
+UID = "uid-1"
+T = 5.0
+
+
+# ---- pods ----------------------------------------------------------------------------------------
+
+
+def pod(letter: str) -> Pod:
+    """`C'` -> index 2, generation 1."""
+    name = letter.rstrip("'")
+    return Pod(ord(name) - ord("A"), len(letter) - len(name))
+
+
+def letter(pod_: Pod) -> str:
+    """The inverse of pod."""
+    return chr(ord("A") + pod_.index) + "'" * pod_.generation
+
+
+def pods(letters: str) -> frozenset[Pod]:
+    """`A B'` -> both pods."""
+    return frozenset(pod(part) for part in letters.split())
+
+
+def name(letter_: str) -> str:
+    """The name of the pod and of its Lease."""
+    return names.pod_name(JOB, *_numbers(pod(letter_)))
+
+
+def address(pod_: Pod) -> str:
+    """Each pod has its own."""
+    return f"10.0.{pod_.generation}.{pod_.index}"
+
+
+def node(pod_: Pod) -> str:
+    """Each index sits on its own node."""
+    return f"node-{pod_.index}"
+
+
+def _numbers(pod_: Pod) -> tuple[int, int]:
+    return pod_.index, pod_.generation
+
+
+# ---- records -------------------------------------------------------------------------------------
+
+
+def desired(wanted: str = "A B C", **fields: Any) -> Desired:
+    """Wants these pods or newer ones; T is 5 s."""
+    return Desired(wanted=tuple(sorted(pods(wanted))), **{"heartbeat_s": T, **fields})
+
+
+def active(
+    n: int, members: str, charged: Iterable[int] = (), workers: int = 1, **fields: Any
+) -> Round:
+    """Round n with these members."""
+    all_ = tuple(Member(p, workers) for p in sorted(pods(members)))
+    master = Endpoint(address(all_[0].pod))
+    fields = {"starts": 1, "charged": Charges(frozenset(charged)), **fields}
+    return Round(n, Phase.ACTIVE, all_, master, **fields)
+
+
+def forming(n: int = 0, charged: Iterable[int] = (), **fields: Any) -> Round:
+    """Round n without members."""
+    return Round(n, Phase.FORMING, charged=Charges(frozenset(charged)), **fields)
+
+
+def ended(round_: Round, phase: Phase = Phase.FAILED, **fields: Any) -> Round:
+    """The round after which nothing comes."""
+    return replace(round_, n=round_.n + 1, phase=phase, **fields)
+
+
+def state(words: str, letter_: str = "A", **fields: Any) -> AgentState:
+    """`running 2 leaving` -> what such an agent's Lease says."""
+    word, n, *flags = words.split()
+    pod_ = pod(letter_)
+    return AgentState(
+        Word(word),
+        int(n),
+        leaving="leaving" in flags,
+        **{"node": node(pod_), "address": address(pod_), **fields},
+    )
+
+
+def lease(letter_: str, words: str, version: int = 1, **fields: Any) -> AgentLease:
+    """An agent's Lease; `ended` among the words is the operator's mark."""
+    pod_ = pod(letter_)
+    return AgentLease(
+        name=name(letter_),
+        pod=pod_,
+        version=str(version),
+        uid=f"uid-of-{letter_}",
+        job_uid=UID,
+        nonce=f"nonce-{letter_}",
+        renewed="",
+        state=state(words, letter_, **fields),
+        ended="ended" in words.split(),
+    )
+
+
+def round_lease(
+    round_: Round, holder: str = "", version: int = 1, pulse: str = "", **wanted: Any
+) -> RoundLease:
+    """A version of the Round Lease. wanted: fields of desired."""
+    return RoundLease(
+        version=str(version),
+        uid="uid-of-round",
+        job_uid=UID,
+        desired=wanted.pop("desired", None) or desired(**wanted),
+        round=round_,
+        holder=name(holder) if holder else "",
+        renewed=pulse,
+    )
+
+
+# ---- what the holder sees ------------------------------------------------------------------------
+
+
+def seen(
+    letter_: str, words: str = "", pulses: int = 0, order: int = 1, confirmed: bool = False,
+    version: int = 1, node_: str = "", now: float = 1000.0, quiet_s: float = -1.0, **fields: Any,
+) -> s.Seen:  # fmt: skip
+    """A Lease that has not changed for so many pulses and as many T; no words: absent."""
+    quiet_s = pulses * T if quiet_s < 0 else quiet_s
+    found = lease(letter_, words, version, **fields) if words else None
+    place = node_ or node(pod(letter_))
+    return s.Seen(found, now - quiet_s, 1000 - pulses, order, place, confirmed)
+
+
+def view(own: str, entries: Mapping[str, Any], now: float = 1000.0, **fields: Any) -> s.View:
+    """letter -> words, or what `seen` made of them."""
+    found = {
+        pod(x): entry if isinstance(entry, s.Seen) else seen(x, entry, now=now)
+        for x, entry in entries.items()
+    }
+    return s.View(JOB, pod(own), found, pulses=1000, order=1, **fields)
+
+
+def case(
+    round_: Round, entries: Mapping[str, Any], own: str = "A", without: str = "",
+    round_at: float = 990.0, now: float = 1000.0, call_at: float | None = None, **wanted: Any,
+) -> Case:  # fmt: skip
+    """What a holder judges at second 1000; the round is 10 s old."""
+    return Case(
+        round=round_,
+        desired=wanted.pop("desired", None) or desired(**wanted),
+        view=view(own, entries, now, call_at=call_at),
+        round_at=round_at,
+        now=now,
+        top=round_.n,
+        without=frozenset(without.split()),
+    )
+
+
+# ---- agents --------------------------------------------------------------------------------------
+
+
+def identity(letter_: str = "A", **fields: Any) -> s.Identity:
+    """Who an agent is."""
+    pod_ = pod(letter_)
+    fields = {"nonce": f"nonce-{letter_}", "node": node(pod_), "address": address(pod_), **fields}
+    return s.Identity(pod_, name(letter_), job_uid=UID, **fields)
+
+
+def agent(letter_: str = "A", without: str = "", **fields: Any) -> s.Me:
+    """An agent that has just begun."""
+    return born(identity(letter_, **fields), 0.0, frozenset(without.split()))
+
+
+def steps(me: s.Me, *events: s.Event, now: float = 0.0) -> tuple[s.Me, list[s.Action]]:
+    """One event after the other, at the same time; all actions."""
+    actions: list[s.Action] = []
+    for event in events:
+        me, more = agent_step(me, event, now)
+        actions += more
+    return me, actions
+
+
+def joined(
+    letter_: str, round_: Round, holder: str = "Z", without: str = "", now: float = 0.0,
+    version: int = 1, pulse: str = "", words: str = "", **wanted: Any,
+) -> s.Me:  # fmt: skip
+    """An agent with a Lease that has seen this round; as a member it runs it and has said so.
+
+    holder: somebody else. words: what its Lease says instead.
+    """
+    me = agent(letter_, without)
+    first = round_lease(forming(0), "Z", 0, **wanted)
+    me, _ = steps(me, s.RoundSeen(first, s.Source.READ), now=now)
+    me, _ = steps(me, s.LeaseSeen(lease(letter_, "ready 0", 0)), now=now)
+    present = round_lease(round_, holder, version, pulse, **wanted)
+    me, actions = steps(me, s.RoundSeen(present, s.Source.WATCH), now=now)
+    if s.Start(round_) in actions:
+        me, _ = steps(me, s.WorkersStarted(round_.n, 10), now=now)
+    return _said(me, words)
+
+
+def _said(me: s.Me, words: str) -> s.Me:
+    """Its Lease says it; the next renewal is a whole T away."""
+    if words:
+        told = state(words)
+        me = replace(me, word=told.word, n=told.n, leaving=told.leaving)
+    return replace(me, version="1", written=content(me).to_json(), writing="", beat_at=T)
+
+
+def holding(letter_: str, round_: Round, leases: Iterable[AgentLease], **fields: Any) -> s.Me:
+    """The same as the holder, with a complete view of these Leases."""
+    now = fields.get("now", 0.0)
+    me = joined(letter_, round_, holder=letter_, **fields)
+    present = me.round
+    assert present is not None
+    events = (s.RoundSeen(present, s.Source.READ), s.ViewComplete(tuple(leases)))
+    return steps(me, *events, now=now)[0]
+
+
+def of(kind: type[Any], actions: Iterable[s.Action]) -> list[Any]:
+    """The actions of one kind."""
+    return [action for action in actions if isinstance(action, kind)]
