@@ -111,9 +111,11 @@ def test_json_patch() -> None:
     operations = [
         {"op": "test", "path": "/a/b", "value": 1},
         {"op": "replace", "path": "/a/b", "value": 2},
-        {"op": "add", "path": "/c", "value": []},
+        {"op": "add", "path": "/c", "value": [1]},
+        {"op": "replace", "path": "/c/0", "value": 2},
+        {"op": "replace", "path": "/a/new", "value": 3},  # RFC 6902 forbids it, Kubernetes does it
     ]
-    assert json_patch(target, operations) == {"a": {"b": 2}, "c": []}
+    assert json_patch(target, operations) == {"a": {"b": 2, "new": 3}, "c": [2]}
     assert target == {"a": {"b": 1}}
 
 

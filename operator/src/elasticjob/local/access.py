@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from elasticjob.local.builtins import PODS, SERVICEACCOUNTS
 from elasticjob.local.call import Call, Target
@@ -30,6 +31,7 @@ class Bound:
     account: str
     pod_name: str
     pod_uid: str
+    expires_at: datetime | None
 
 
 class Access:
@@ -46,8 +48,15 @@ class Access:
         self._users = {self.admin_token: ADMIN, self.operator_token: OPERATOR}
         self._bound: dict[str, Bound] = {}
 
-    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str:
-        """A token of the service account, bound to one pod."""
+    def mint(
+        self,
+        namespace: str,
+        service_account: str,
+        pod_name: str,
+        pod_uid: str,
+        lifetime_s: float | None = None,
+    ) -> str:
+        """A token of the service account, bound to one pod; None lives as long as the pod."""
         self._forget_dead()
         user = User(
             f"system:serviceaccount:{namespace}:{service_account}",
@@ -58,7 +67,9 @@ class Access:
             ),
         )
         token = self._new_token()
-        self._bound[token] = Bound(user, namespace, service_account, pod_name, pod_uid)
+        life = None if lifetime_s is None else timedelta(seconds=lifetime_s)
+        expires_at = None if life is None else self._store.now() + life
+        self._bound[token] = Bound(user, namespace, service_account, pod_name, pod_uid, expires_at)
         return token
 
     def check(self, call: Call, target: Target | None) -> None:
@@ -82,6 +93,8 @@ class Access:
         raise ApiError(401, "Unauthorized", "Unauthorized")
 
     def _holds(self, bound: Bound) -> bool:
+        if bound.expires_at is not None and self._store.now() >= bound.expires_at:
+            return False
         pod = self._store.find(PODS, bound.namespace, bound.pod_name)
         account = self._store.find(SERVICEACCOUNTS, bound.namespace, bound.account)
         return account is not None and pod is not None and pod["metadata"]["uid"] == bound.pod_uid

@@ -6,15 +6,28 @@ from collections.abc import Callable
 from typing import Any
 
 from elasticjob.local.call import Call
-from elasticjob.local.errors import ApiError, bad_request, invalid, unsupported_media_type
+from elasticjob.local.errors import ApiError, invalid, unsupported_media_type
 from elasticjob.local.patches import PATCHES, strategic
 from elasticjob.local.query import number
 from elasticjob.local.resource import Object, Resource
-from elasticjob.local.typed import decode
+from elasticjob.local.typed import decode, undecodable
 
-POLICIES = ("Background", "Foreground", "Orphan")
+POLICIES = ("Foreground", "Background", "Orphan")
+OPTIONS = {"dryRun": ("All",), "fieldValidation": ("Ignore", "Strict", "Warn")}
+OPTIONS_KINDS = {"POST": "Create", "PUT": "Update", "PATCH": "Patch", "DELETE": "Delete"}
 DELETE_OPTIONS = Resource("meta.k8s.io", "v1", "deleteoptions", "DeleteOptions")
 NO_KIND = Resource("", "", "", "")
+
+
+def check_options(call: Call) -> None:
+    """422 for a value of an option that does not exist."""
+    for option, supported in OPTIONS.items():
+        found = call.query.get(option, "")
+        if found and found not in supported:
+            choice = ", ".join(f'"{value}"' for value in supported)
+            message = f'Unsupported value: "{found}": supported values: {choice}'
+            kind = f"{OPTIONS_KINDS.get(call.method, 'Get')}Options"
+            raise invalid(Resource("meta.k8s.io", "v1", "", kind), "", [(option, message)])
 
 
 def decoded(resource: Resource, call: Call, body: Any) -> tuple[Object, list[str]]:
@@ -22,13 +35,8 @@ def decoded(resource: Resource, call: Call, body: Any) -> tuple[Object, list[str
     found = decode(resource, body)
     unknown = [f'unknown field "{path}"' for path in found.unknown]
     level = call.query.get("fieldValidation") or "Warn"
-    if level not in ("Ignore", "Warn", "Strict"):
-        raise bad_request(
-            f'fieldValidation: Unsupported value: "{level}": '
-            'supported values: "Ignore", "Strict", "Warn"'
-        )
     if unknown and level == "Strict":
-        raise bad_request(f"strict decoding error: {', '.join(unknown)}")
+        raise undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
     return found.object, unknown if level == "Warn" else []
 
 
@@ -63,6 +71,6 @@ def delete_options(call: Call) -> Object:
     policy = options.get("propagationPolicy")
     if policy is not None and policy not in POLICIES:
         supported = ", ".join(f'"{known}"' for known in POLICIES)
-        message = f'Unsupported value: "{policy}": supported values: {supported}'
+        message = f'Unsupported value: "{policy}": supported values: {supported}, "nil"'
         raise invalid(DELETE_OPTIONS, "", [("propagationPolicy", message)])
     return options

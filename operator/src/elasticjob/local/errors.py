@@ -38,13 +38,14 @@ class ApiError(Exception):
 
     def status(self) -> Object:
         """The Status object that answers the request."""
+        reason = {"reason": self.reason} if self.reason else {}
         return {
             "kind": "Status",
             "apiVersion": "v1",
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
+            **reason,
             "details": self.details,
             "code": self.code,
         }
@@ -76,6 +77,14 @@ def conflict(resource: Resource, name: str, why: str = MODIFIED) -> ApiError:
     """409 for a write or a deletion that was computed from another version."""
     message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
     return ApiError(409, "Conflict", message, _details(resource, name))
+
+
+def precondition(resource: Resource, name: str, called: str, wanted: str, found: str) -> ApiError:
+    """409 for an object that is not the one that the client means."""
+    why = (
+        f"Precondition failed: {called} in precondition: {wanted}, {called} in object meta: {found}"
+    )
+    return conflict(resource, name, why)
 
 
 def invalid(resource: Resource, name: str, violations: Iterable[Violation]) -> ApiError:

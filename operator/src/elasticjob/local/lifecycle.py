@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from elasticjob.local.builtins import NAMESPACES, PODS
-from elasticjob.local.errors import ApiError, bad_request, conflict, invalid
+from elasticjob.local.errors import ApiError, bad_request, conflict, invalid, precondition
 from elasticjob.local.resource import Object, Resource
 
 SERVER_OWNED = (
@@ -37,7 +37,8 @@ def born(resource: Resource, namespace: str, new: Object, uid: str, at: datetime
     """The object to store for a create, its name still to be chosen. `new` is a private copy."""
     meta = new.setdefault("metadata", {})
     if meta.get("resourceVersion"):
-        raise bad_request("resourceVersion should not be set on objects to be created")
+        # 500 and no reason: a real server answers so, as if it were its own fault.
+        raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
     if resource.namespaced and meta.setdefault("namespace", namespace) != namespace:
         raise bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
@@ -141,27 +142,18 @@ def released(resource: Resource, obj: Object) -> bool:
 def check_preconditions(resource: Resource, old: Object, options: Mapping[str, Any]) -> None:
     """409 unless the object is the one, in the version, that the client meant to delete."""
     wanted, meta = options.get("preconditions") or {}, old["metadata"]
-    for field, called, where in (
-        ("uid", "UID", "UID in object meta"),
-        ("resourceVersion", "ResourceVersion", "ResourceVersion in object meta"),
-    ):
+    for field, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(field) and wanted[field] != meta[field]:
-            raise _precondition(resource, meta, called, wanted[field], where, meta[field])
-
-
-def _precondition(
-    resource: Resource, meta: Object, called: str, wanted: str, where: str, found: str
-) -> ApiError:
-    why = f"Precondition failed: {called} in precondition: {wanted}, {where}: {found}"
-    return conflict(resource, meta["name"], why)
+            raise precondition(resource, meta["name"], called, wanted[field], meta[field])
 
 
 def _check_same_object(resource: Resource, old: Object, new: Object) -> None:
-    """409 for an update computed from another version or incarnation, 400 for another name."""
+    """409 for an update from another version, 422 for another incarnation, 400 for another name."""
     if new.get("resourceVersion") and new["resourceVersion"] != old["resourceVersion"]:
         raise conflict(resource, old["name"])
     if new.get("uid") and new["uid"] != old["uid"]:
-        raise _precondition(resource, old, "UID", new["uid"], "UID in object meta", old["uid"])
+        message = f'Invalid value: "{new["uid"]}": field is immutable'
+        raise invalid(resource, old["name"], [("metadata.uid", message)])
     for field in ("name", "namespace"):
         if new.get(field) and new[field] != old.get(field):
             raise bad_request(

@@ -6,6 +6,7 @@ Each takes the present object and the patch and returns a new object; neither is
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import jsonpatch
@@ -34,6 +35,24 @@ DELETE_FROM_LIST = "$deleteFromPrimitiveList/"
 ELEMENT_ORDER = "$setElementOrder/"
 
 
+class Replace(jsonpatch.ReplaceOperation):
+    """A real server's `replace` adds a field that is not there, which RFC 6902 forbids."""
+
+    def apply(self, obj: Any) -> Any:
+        """Set a field of an object; else as the library does."""
+        parent, name = self.pointer.to_last(obj)
+        if isinstance(parent, dict) and name is not None:
+            parent[name] = self.operation["value"]
+            return obj
+        return super().apply(obj)
+
+
+class Operations(jsonpatch.JsonPatch):
+    """A JSON patch whose operations do what a real server's do."""
+
+    operations = MappingProxyType({**jsonpatch.JsonPatch.operations, "replace": Replace})
+
+
 def merge(target: Any, patch: Any) -> Any:
     """RFC 7396: null removes, objects merge, all else replaces."""
     if not isinstance(patch, dict):
@@ -50,7 +69,7 @@ def merge(target: Any, patch: Any) -> Any:
 def json_patch(target: Object, operations: Any) -> Any:
     """RFC 6902; an operation that does not apply, a failing `test` included, is 422."""
     try:
-        patch = jsonpatch.JsonPatch(operations)
+        patch = Operations(operations)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
         raise bad_request(f"error decoding patch: {error}") from None
     try:

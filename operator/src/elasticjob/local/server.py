@@ -24,9 +24,10 @@ from elasticjob.local.collector import Collector
 from elasticjob.local.definitions import Definitions
 from elasticjob.local.faults import Faults
 from elasticjob.local.handler import Handler
+from elasticjob.local.log_request import LogSource
 from elasticjob.local.resource import Object
 from elasticjob.local.store import Admission, Store
-from elasticjob.local.verbs import LogSource, Verbs
+from elasticjob.local.verbs import Verbs
 from elasticjob.local.watch import Watches
 from elasticjob.wire.names import AGENT_CLUSTER_ROLE
 
@@ -71,10 +72,6 @@ class Running:
         """The operator's, as in `operator_kubeconfig`."""
         return self.access.operator_token
 
-    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str:
-        """A token for a pod's projected volume."""
-        return self.access.mint(namespace, service_account, pod_name, pod_uid)
-
     def serve_logs(self, source: LogSource) -> None:
         """Answer `/log` of pods from this source."""
         self.verbs.logs = source
@@ -102,7 +99,8 @@ async def serve(
     Collector(store, loop.call_soon)
     preload(store, jobs.definitions() if definitions is None else definitions)
     verbs = Verbs(store, watches, watch_list=watch_list)
-    runner = web.ServerRunner(_http(Handler(verbs, access, faults)), shutdown_timeout=1)
+    http = _http(Handler(verbs, access, faults))
+    runner = web.ServerRunner(http, shutdown_timeout=1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, port, ssl_context=_tls(authority))
@@ -111,8 +109,7 @@ async def serve(
         files = _write_files(root, url, ca, access)
         yield Running(url, *files, store, access, watches, faults, verbs)
     finally:
-        faults.thaw()
-        faults.cut_streams()
+        await _hang_up(http)
         await runner.cleanup()
 
 
@@ -175,6 +172,14 @@ def _http(handler: Handler) -> web.Server:
         access_log=None,
         keepalive_timeout=KEEPALIVE_S,
     )
+
+
+async def _hang_up(http: web.Server) -> None:
+    """Drop all connections at once; a TLS farewell would wait half a minute for its answer."""
+    for connection in http.connections:
+        if connection.transport is not None:
+            connection.transport.abort()
+    await asyncio.sleep(0)
 
 
 def _tls(authority: trustme.CA) -> ssl.SSLContext:

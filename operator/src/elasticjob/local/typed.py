@@ -21,7 +21,7 @@ from elasticjob.local.builtins import (
     ROLEBINDINGS,
     ROLES,
 )
-from elasticjob.local.errors import bad_request
+from elasticjob.local.errors import ApiError, bad_request
 from elasticjob.local.resource import Key, Object, Resource
 from elasticjob.local.schema import Schema, check
 
@@ -147,6 +147,9 @@ TYPES: Mapping[Key, Schema] = {
     ),
 }
 
+ALWAYS_THERE: Mapping[Key, Object] = {LEASES.key: {"spec": {}}}
+"""Fields that are structs in Go: empty rather than absent, and some client counts on it."""
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -163,18 +166,21 @@ def decode(resource: Resource, body: Any) -> Decoded:
     _check_kind(resource, body)
     body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}, **body}
     if resource.schema is None:
-        body = without_nulls(body)
+        body = {**ALWAYS_THERE.get(resource.key, {}), **without_nulls(body)}
     checked = check(TYPES.get(resource.key, PLAIN), body)
     if checked.violations:
         faults = "; ".join(f"{field}: {message}" for field, message in checked.violations)
-        raise bad_request(
-            f'{resource.kind} in version "{resource.version}" '
-            f"cannot be handled as a {resource.kind}: {faults}"
-        )
+        raise undecodable(resource, faults)
     if resource.schema is None:
         return Decoded(checked.object, ())
     pruned = check(resource.schema, checked.object)
     return Decoded(pruned.object, tuple(pruned.unknown))
+
+
+def undecodable(resource: Resource, why: str) -> ApiError:
+    """400 for a body that does not fit the types."""
+    kind, version = resource.kind, resource.version
+    return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
 
 
 def without_nulls(value: Any) -> Any:

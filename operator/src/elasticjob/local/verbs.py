@@ -6,16 +6,24 @@ compare-and-swap one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
-from elasticjob.local.bodies import decoded, delete_options, patch_of, patched
+from elasticjob.local.bodies import check_options, decoded, delete_options, patch_of, patched
 from elasticjob.local.builtins import PODS
 from elasticjob.local.call import BODY_TYPES, Answer, Call, Stream, Target
 from elasticjob.local.encoding import event_line
-from elasticjob.local.errors import ApiError, bad_request, conflict, invalid, no_such_path
+from elasticjob.local.errors import (
+    ApiError,
+    bad_request,
+    invalid,
+    no_such_path,
+    not_found,
+    precondition,
+)
 from elasticjob.local.listing import Listing, Page, list_object, matcher
+from elasticjob.local.log_request import LogRequest, LogSource
 from elasticjob.local.patches import PATCHES
 from elasticjob.local.resource import Object, Resource
 from elasticjob.local.scale import scale_of, scaled
@@ -26,8 +34,6 @@ from elasticjob.local.watch import Render, Watch, Watches, WatchOptions
 INTERACTIVE = ("attach", "exec", "portforward", "proxy")
 
 Verb = Callable[[Resource, Call, Target], Answer | Stream]
-LogSource = Callable[[Object, Call], AbstractContextManager[AsyncIterator[bytes]]]
-"""(pod, request) to the chunks of its log; raises ApiError for what it cannot do."""
 
 
 class Verbs:
@@ -71,7 +77,7 @@ class Verbs:
         if resource is None or resource.version != target.version:
             raise no_such_path()
         _check_place(resource, target)
-        _check_dry_run(call)
+        check_options(call)
         verb = self._subresources[target.subresource].get(target.verb)
         if verb is None:
             raise _not_allowed()
@@ -98,7 +104,8 @@ class Verbs:
         pod = self.store.get(resource, target.namespace, target.name)
         if self.logs is None:
             raise no_such_path()
-        return Stream(self.logs(pod, call), content_type="text/plain")
+        chunks = self.logs(pod, LogRequest.parse(pod, call.query))
+        return Stream(nullcontext(chunks), content_type="text/plain")
 
     def _get_scale(self, resource: Resource, call: Call, target: Target) -> Answer:
         obj = self.store.get(resource, *_place(resource, target))
@@ -121,8 +128,13 @@ class Verbs:
                 f"the name of the object ({meta.get('name', '')}) "
                 f"does not match the name on the URL ({target.name})"
             )
-        missing = self.store.find(resource, *_place(resource, target)) is None
-        if missing and resource.create_on_update and not target.subresource:
+        old = self.store.find(resource, *_place(resource, target))
+        if old is None and not resource.create_on_update:
+            raise not_found(resource, target.name)
+        found = "" if old is None else old["metadata"]["uid"]
+        if meta.get("uid") not in (None, "", found):
+            raise precondition(resource, target.name, "UID", meta["uid"], found)
+        if old is None:
             return self._create_by_update(resource, call, target, obj)
         if not resource.unconditional_update and not meta.get("resourceVersion"):
             message = "Invalid value: 0: must be specified for an update"
@@ -134,11 +146,7 @@ class Verbs:
         self, resource: Resource, call: Call, target: Target, obj: Object
     ) -> Answer:
         """A real server does so for Leases: a PUT computed from one that is gone makes it anew."""
-        meta = obj["metadata"]
-        if meta.get("uid"):
-            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: "
-            raise conflict(resource, target.name, why)
-        meta.pop("resourceVersion", None)
+        obj["metadata"].pop("resourceVersion", None)
         created = self.store.create(resource, target.namespace, obj, dry_run=call.dry_run)
         return self._object(resource, call, created, 201)
 
@@ -245,12 +253,6 @@ def _check_place(resource: Resource, target: Target) -> None:
 
 def _many(target: Target) -> bool:
     return target.verb in ("list", "watch", "deletecollection")
-
-
-def _check_dry_run(call: Call) -> None:
-    found = call.query.get("dryRun")
-    if found not in (None, "All"):
-        raise bad_request(f'dryRun: Unsupported value: "{found}": supported values: "All"')
 
 
 def _dry_run(options: Object) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -21,6 +21,7 @@ from elasticjob.local.resource import Key, Object, Resource
 from elasticjob.local.store import Event, Store
 
 BOOKMARK_EVERY_S = 60
+BOOKMARK_BEFORE_END_S = 2
 SLOW_WATCHER = 8192
 """Undelivered events after which a watcher is cut: its client has stopped reading."""
 LIST_OPTIONS = Resource("meta.k8s.io", "v1", "listoptions", "ListOptions")
@@ -66,8 +67,15 @@ class WatchOptions:
 class Watches:
     """All watches of the server, fed by the store."""
 
-    def __init__(self, store: Store, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        bookmark_every_s: float = BOOKMARK_EVERY_S,
+        rng: random.Random | None = None,
+    ) -> None:
         self.store = store
+        self.bookmark_every_s = bookmark_every_s
         self.rng = rng or random.Random()
         self._broad: dict[Key, set[Watch]] = {}
         self._named: dict[tuple[Key, str], set[Watch]] = {}
@@ -120,7 +128,7 @@ class Watch:
         self._wake = asyncio.Event()
         self._last_words: bytes | None = None
 
-    def __enter__(self) -> AsyncIterator[bytes]:
+    def __enter__(self) -> AsyncGenerator[bytes, None]:
         first = self._first()
         self._watches.add(self)
         return self._lines(first)
@@ -182,25 +190,30 @@ class Watch:
             return []
         return [line for line in map(self._seen, missed) if line is not None]
 
-    async def _lines(self, first: list[bytes]) -> AsyncIterator[bytes]:
+    async def _lines(self, first: list[bytes]) -> AsyncGenerator[bytes, None]:
         """The stream, in chunks of whole lines."""
         yield b"".join(first)
         loop = asyncio.get_running_loop()
         timeout_s = self._options.timeout_s or self._watches.rng.uniform(1800, 3600)
         end = loop.time() + timeout_s
-        beat = loop.time() + BOOKMARK_EVERY_S
+        beat = self._next_bookmark(loop.time(), end)
         while self._last_words is None:
             if self._queue:
                 yield self._taken()
-            elif loop.time() < min(end, beat):
+            elif loop.time() >= end:
+                return
+            elif loop.time() < beat:
                 await self._woken(min(end, beat))
             else:
+                beat = self._next_bookmark(loop.time(), end)
                 if self._options.bookmarks:
                     yield self._bookmark()
-                if loop.time() >= end:
-                    return
-                beat = loop.time() + BOOKMARK_EVERY_S
         yield self._last_words
+
+    def _next_bookmark(self, now: float, end: float) -> float:
+        """Every minute, and shortly before the end, so that the next watch starts from there."""
+        regular, last = now + self._watches.bookmark_every_s, end - BOOKMARK_BEFORE_END_S
+        return last if now < last < regular else regular
 
     def _taken(self) -> bytes:
         chunk = b"".join(self._queue)

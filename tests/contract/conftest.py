@@ -1,0 +1,104 @@
+"""What the contract tests run on: our own server, or the cluster of CONTRACT_KUBECONFIG.
+
+The tests say what a Kubernetes API server does. Run on a real one they check the tests; run on ours
+they check the server. What a real one cannot show asks for the fixture `local`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.api_client import Client
+from tests.support.deadline import eventually
+from tests.support.local_server import LocalServer, local_server
+from tests.support.widgets import WIDGET, jobs_path, widget_object
+
+from elasticjob.api.crd import custom_resource_definition
+from elasticjob.local.server import AGENT_ROLE
+
+REAL = os.environ.get("CONTRACT_KUBECONFIG")
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+CLUSTER_ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+
+
+@pytest.fixture(scope="session")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer | None]:
+    if REAL:
+        yield None
+        return
+    with local_server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(own_server: LocalServer | None) -> Path:
+    return own_server.running.kubeconfig if own_server else Path(str(REAL))
+
+
+@pytest.fixture(scope="session")
+def api(kubeconfig: Path) -> Iterator[Client]:
+    client = Client.from_kubeconfig(kubeconfig)
+    for definition in (WIDGET, custom_resource_definition()):
+        client.post(CRDS, definition)
+    client.post(CLUSTER_ROLES, AGENT_ROLE)
+    for path in ("/apis/contract.example/v1/widgets", jobs_path()):
+        eventually(lambda path=path: client.get(path).code == 200)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def local(own_server: LocalServer | None) -> LocalServer:
+    """Our own server from inside."""
+    if own_server is None:
+        pytest.skip("a real server does not show this")
+    return own_server
+
+
+@pytest.fixture
+def namespace(api: Client) -> Iterator[str]:
+    """A namespace of the test's own, with its default account."""
+    name = f"contract-{secrets.token_hex(4)}"
+    assert api.post("/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    eventually(lambda: api.get(account).code == 200)
+    yield name
+    api.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def leases(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+
+
+@pytest.fixture
+def configmaps(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps"
+
+
+@pytest.fixture
+def pods(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods"
+
+
+@pytest.fixture
+def widgets(namespace: str) -> str:
+    return f"/apis/contract.example/v1/namespaces/{namespace}/widgets"
+
+
+@pytest.fixture
+def widget(api: Client, widgets: str) -> Callable[..., dict[str, Any]]:
+    """Makes a widget."""
+
+    def make(name: str = "w", **spec: Any) -> dict[str, Any]:
+        reply = api.post(widgets, widget_object(name, **spec))
+        assert reply.code == 201, reply.body
+        made: dict[str, Any] = reply.body
+        return made
+
+    return make

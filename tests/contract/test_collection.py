@@ -1,0 +1,130 @@
+"""Owner references and namespaces: what goes when its owner goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.api_client import Client
+from tests.support.deadline import eventually
+
+
+def owned_by(owner: dict[str, Any], name: str, **reference: Any) -> dict[str, Any]:
+    meta = owner["metadata"]
+    reference = {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": meta["name"],
+        "uid": meta["uid"],
+        **reference,
+    }
+    return {"metadata": {"name": name, "ownerReferences": [reference]}}
+
+
+@pytest.fixture
+def owner(api: Client, widgets: str, leases: str, widget: Any) -> dict[str, Any]:
+    """An owner, once the collector has been seen to follow its kind: a real one needs a while."""
+    first = widget("first")
+    api.post(leases, owned_by(first, "first-child"))
+    api.delete(f"{widgets}/first")
+    eventually(lambda: not present(api, f"{leases}/first-child"), within_s=60)
+    made: dict[str, Any] = widget("owner")
+    return made
+
+
+def present(api: Client, path: str) -> bool:
+    return api.get(path).code == 200
+
+
+def test_in_the_background_dependents_follow_down_the_tree(
+    api: Client, widgets: str, leases: str, configmaps: str, owner: dict[str, Any]
+) -> None:
+    child = api.post(leases, owned_by(owner, "child")).body
+    api.post(configmaps, owned_by(child, "grandchild"))
+    api.post(configmaps, {"metadata": {"name": "stranger"}})
+    assert api.delete(f"{widgets}/owner", {"propagationPolicy": "Background"}).code == 200
+    assert not present(api, f"{widgets}/owner")
+    eventually(lambda: not present(api, f"{configmaps}/grandchild"))
+    assert not present(api, f"{leases}/child")
+    assert present(api, f"{configmaps}/stranger")
+
+
+def test_in_the_foreground_an_owner_waits_for_dependents_that_block_it(
+    api: Client, widgets: str, leases: str, widget: Any, owner: dict[str, Any]
+) -> None:
+    body = owned_by(owner, "child", blockOwnerDeletion=True)
+    body["metadata"]["finalizers"] = ["contract.example/hold"]
+    api.post(leases, body)
+    assert api.delete(f"{widgets}/owner", {"propagationPolicy": "Foreground"}).code == 200
+    eventually(lambda: "deletionTimestamp" in api.get(f"{leases}/child").body["metadata"])
+    assert "foregroundDeletion" in api.get(f"{widgets}/owner").body["metadata"]["finalizers"]
+    api.patch(f"{leases}/child", {"metadata": {"finalizers": None}})
+    eventually(lambda: not present(api, f"{widgets}/owner"))
+    assert not present(api, f"{leases}/child")
+
+
+def test_in_the_foreground_an_owner_does_not_wait_for_dependents_that_do_not_block_it(
+    api: Client, widgets: str, leases: str, owner: dict[str, Any]
+) -> None:
+    body = owned_by(owner, "child")
+    body["metadata"]["finalizers"] = ["contract.example/hold"]
+    api.post(leases, body)
+    api.delete(f"{widgets}/owner", {"propagationPolicy": "Foreground"})
+    eventually(lambda: not present(api, f"{widgets}/owner"))
+    eventually(lambda: "deletionTimestamp" in api.get(f"{leases}/child").body["metadata"])
+    api.patch(f"{leases}/child", {"metadata": {"finalizers": None}})
+    eventually(lambda: not present(api, f"{leases}/child"))
+
+
+def test_orphans_stay_and_lose_their_reference(
+    api: Client, widgets: str, leases: str, owner: dict[str, Any]
+) -> None:
+    api.post(leases, owned_by(owner, "child"))
+    api.delete(f"{widgets}/owner", {"propagationPolicy": "Orphan"})
+    eventually(lambda: not present(api, f"{widgets}/owner"))
+    assert "ownerReferences" not in api.get(f"{leases}/child").body["metadata"]
+
+
+def test_a_dependent_of_somebody_who_is_not_there_goes(
+    api: Client, leases: str, owner: dict[str, Any]
+) -> None:
+    ghost = {
+        **owner,
+        "metadata": {**owner["metadata"], "uid": "00000000-dead-beef-0000-000000000000"},
+    }
+    api.post(leases, owned_by(ghost, "child"))
+    eventually(lambda: not present(api, f"{leases}/child"))
+
+
+def test_a_dependent_stays_while_one_owner_does(
+    api: Client, widgets: str, leases: str, widget: Any, owner: dict[str, Any]
+) -> None:
+    second = widget("second")
+    body = owned_by(owner, "child")
+    body["metadata"]["ownerReferences"] += owned_by(second, "x")["metadata"]["ownerReferences"]
+    api.post(leases, body)
+    api.delete(f"{widgets}/owner")
+    eventually(lambda: len(_owners(api, f"{leases}/child")) == 1)
+    assert _owners(api, f"{leases}/child")[0]["name"] == "second"
+    api.delete(f"{widgets}/second")
+    eventually(lambda: not present(api, f"{leases}/child"))
+
+
+def test_a_namespace_goes_with_its_contents_and_takes_nothing_new(
+    api: Client, leases: str, configmaps: str, namespace: str
+) -> None:
+    held = {"metadata": {"name": "held", "finalizers": ["contract.example/hold"]}}
+    api.post(leases, held)
+    api.post(configmaps, {"metadata": {"name": "free"}})
+    reply = api.delete(f"/api/v1/namespaces/{namespace}")
+    assert reply.body["status"]["phase"] == "Terminating"
+    assert api.post(configmaps, {"metadata": {"name": "late"}}).code == 403
+    eventually(lambda: not present(api, f"{configmaps}/free"))
+    assert present(api, f"/api/v1/namespaces/{namespace}")
+    api.patch(f"{leases}/held", {"metadata": {"finalizers": None}})
+    eventually(lambda: not present(api, f"/api/v1/namespaces/{namespace}"), within_s=60)
+
+
+def _owners(api: Client, path: str) -> list[dict[str, Any]]:
+    owners: list[dict[str, Any]] = api.get(path).body["metadata"].get("ownerReferences", [])
+    return owners

@@ -1,0 +1,182 @@
+"""kubectl, unmodified, as people use it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.api_client import Client
+from tests.support.deadline import eventually
+from tests.support.widgets import widget_object
+
+KUBECTL = shutil.which("kubectl")
+DEADLINE_S = 60
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on this machine"),
+]
+
+
+@pytest.fixture
+def kubectl(api: Client, kubeconfig: Path, namespace: str, tmp_path: Path) -> Callable[..., str]:
+    """Runs kubectl in the namespace; answers its output, or its error when it is to `fail`."""
+
+    def run(*words: str, stdin: str = "", fail: bool = False) -> str:
+        done = subprocess.run(
+            [str(KUBECTL), "-n", namespace, *words],
+            input=stdin,
+            env={
+                "KUBECONFIG": str(kubeconfig),
+                "HOME": str(tmp_path),
+                "PATH": "/usr/bin:/bin",
+            },
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+        assert (done.returncode != 0) == fail, done.stderr
+        return done.stderr if fail else done.stdout
+
+    return run
+
+
+def manifest(name: str = "w", **spec: Any) -> str:
+    return yaml.safe_dump(widget_object(name, **spec))
+
+
+def test_apply_creates_configures_and_leaves_alone(kubectl: Callable[..., str]) -> None:
+    words = [
+        kubectl("apply", "-f", "-", stdin=manifest(replicas=count)).split()[-1]
+        for count in (3, 4, 4)
+    ]
+    assert words == ["created", "configured", "unchanged"]
+    assert kubectl("get", "widget", "w", "-o", "jsonpath={.spec.replicas}") == "4"
+
+
+def test_apply_of_built_ins_merges_by_key(kubectl: Callable[..., str]) -> None:
+    def pod(image: str) -> str:
+        containers = [
+            {"name": "a", "image": "1", "command": ["true"]},
+            {"name": "b", "image": image, "command": ["true"]},
+        ]
+        head = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
+        return yaml.safe_dump({**head, "spec": {"containers": containers}})
+
+    assert kubectl("apply", "-f", "-", stdin=pod("1")).endswith("created\n")
+    assert kubectl("apply", "-f", "-", stdin=pod("2")).endswith("configured\n")
+    images = kubectl("get", "pod", "p", "-o", "jsonpath={.spec.containers[*].image}")
+    assert images == "1 2"
+
+
+def test_apply_names_unknown_fields_and_faults(kubectl: Callable[..., str]) -> None:
+    error = kubectl("apply", "-f", "-", stdin=manifest(junk=1), fail=True)
+    assert 'unknown field "spec.junk"' in error
+    error = kubectl("apply", "-f", "-", stdin=manifest(replicas=-1, policy="x"), fail=True)
+    assert "* spec.replicas: Invalid value: -1: spec.replicas in body should be" in error
+    assert '* spec.policy: Unsupported value: "x"' in error
+
+
+def test_get_prints_the_columns(kubectl: Callable[..., str]) -> None:
+    kubectl("apply", "-f", "-", stdin=manifest(replicas=3))
+    head, row = kubectl("get", "wi").splitlines()
+    assert head.split() == ["NAME", "WANT", "PHASE", "AGE"]
+    assert row.split()[:2] == ["w", "3"]
+    assert "DONE" in kubectl("get", "widgets", "-o", "wide").splitlines()[0]
+    assert kubectl("get", "widget", "nobody", fail=True).startswith("Error from server (NotFound)")
+
+
+def test_get_watch(
+    kubectl: Callable[..., str], api: Client, widgets: str, kubeconfig: Path, namespace: str
+) -> None:
+    kubectl("apply", "-f", "-", stdin=manifest(replicas=1))
+    process = subprocess.Popen(
+        [str(KUBECTL), "--kubeconfig", str(kubeconfig), "-n", namespace, "get", "wi", "-w"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        rows = [process.stdout.readline().split() for _ in range(2)]
+        api.patch(f"{widgets}/w", {"spec": {"replicas": 8}})
+        rows.append(process.stdout.readline().split())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert [row[1] for row in rows] == ["WANT", "1", "8"]
+
+
+def test_wait_for_conditions_and_deletion(
+    kubectl: Callable[..., str], api: Client, widgets: str
+) -> None:
+    kubectl("apply", "-f", "-", stdin=manifest())
+    conditions = [{"type": "Complete", "status": "True"}]
+    api.patch(f"{widgets}/w/status", {"status": {"conditions": conditions, "phase": "Up"}})
+    assert "condition met" in kubectl("wait", "--for=condition=Complete", "wi/w", "--timeout=20s")
+    assert "condition met" in kubectl("wait", "--for=jsonpath={.status.phase}=Up", "wi/w")
+    assert kubectl("delete", "widget", "w").endswith('"w" deleted\n')
+    kubectl("wait", "--for=delete", "wi/w", "--timeout=20s")
+    kubectl("get", "wi", "w", fail=True)
+
+
+def test_scale(kubectl: Callable[..., str]) -> None:
+    kubectl("apply", "-f", "-", stdin=manifest(replicas=2))
+    kubectl("scale", "widget/w", "--replicas=5")
+    kubectl("scale", "widget/w", "--current-replicas=5", "--replicas=6")
+    assert kubectl("get", "wi", "w", "-o", "jsonpath={.spec.replicas}") == "6"
+    assert "less than or equal to 10" in kubectl("scale", "wi/w", "--replicas=11", fail=True)
+
+
+def test_patch_label_annotate_replace_and_diff(kubectl: Callable[..., str]) -> None:
+    kubectl("apply", "-f", "-", stdin=manifest())
+    kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest(replicas=1))
+    assert kubectl("get", "wi", "w", "-o", "jsonpath={.spec.replicas}") == "2"
+    kubectl("patch", "wi", "w", "--type=merge", "-p", '{"spec":{"replicas":3}}')
+    operations = '[{"op":"replace","path":"/spec/replicas","value":4}]'
+    kubectl("patch", "wi", "w", "--type=json", "-p", operations)
+    kubectl(
+        "patch", "wi", "w", "--subresource=status", "--type=merge", "-p", '{"status":{"phase":"P"}}'
+    )
+    kubectl("label", "wi", "w", "a=b")
+    kubectl("annotate", "wi", "w", "c=d")
+    found = yaml.safe_load(kubectl("get", "wi", "w", "-o", "yaml"))
+    assert (found["spec"]["replicas"], found["status"]["phase"]) == (4, "P")
+    assert found["metadata"]["labels"] == {"a": "b"}
+    found["spec"]["replicas"] = 9
+    assert kubectl("replace", "-f", "-", stdin=yaml.safe_dump(found)).endswith("replaced\n")
+    assert kubectl("get", "wi", "-l", "a in (b,c)", "-o", "name").split() == [
+        "widget.contract.example/w"
+    ]
+
+
+def test_describe_explain_and_resources(kubectl: Callable[..., str], namespace: str) -> None:
+    kubectl("apply", "-f", "-", stdin=manifest())
+    assert "Replicas:  2" in kubectl("describe", "widget", "w")
+    assert "FIELD: replicas <integer>" in kubectl("explain", "widget.spec.replicas")
+    assert "widgets" in kubectl("api-resources", "--api-group=contract.example")
+    assert "v1." in kubectl("version")
+    assert namespace in kubectl("get", "namespaces")
+
+
+def test_delete_by_label_and_cascade(kubectl: Callable[..., str], api: Client, leases: str) -> None:
+    for name in "ab":
+        api.post(leases, {"metadata": {"name": name, "labels": {"x": "y"}}})
+    kubectl("delete", "lease", "-l", "x=y", "--cascade=foreground")
+    eventually(lambda: api.get(leases).names == [])
+
+
+def test_what_the_local_server_refuses_is_said_in_one_line(
+    kubectl: Callable[..., str], local: Any, api: Client, pods: str
+) -> None:
+    containers = [{"name": "w", "image": "i"}]
+    api.post(pods, {"metadata": {"name": "p"}, "spec": {"containers": containers}})
+    error = kubectl("apply", "--server-side", "-f", "-", stdin=manifest(), fail=True)
+    assert "Server-side apply not available on the server" in error
+    kubectl("logs", "p", fail=True)
+    kubectl("create", "configmap", "c", fail=True)

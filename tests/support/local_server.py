@@ -1,0 +1,65 @@
+"""The local API server on a thread of its own, for tests whose clients block."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from elasticjob.local.server import Running, serve
+
+T = TypeVar("T")
+DEADLINE_S = 10
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A running server. Its parts belong to its loop: touch them by `call` only."""
+
+    running: Running
+    loop: asyncio.AbstractEventLoop
+
+    def call(self, function: Callable[[Running], T]) -> T:
+        """Run a function on the server's loop and answer what it answers."""
+
+        async def run() -> T:
+            return function(self.running)
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(DEADLINE_S)
+
+
+@contextmanager
+def local_server(root: Path, **options: Any) -> Iterator[LocalServer]:
+    """Serve while the context lasts; `options` are those of `serve`."""
+    started: Future[LocalServer] = Future()
+    stopped: Future[None] = Future()
+    thread = threading.Thread(target=_run, args=(root, options, started, stopped), daemon=True)
+    thread.start()
+    server = started.result(DEADLINE_S)
+    try:
+        yield server
+    finally:
+        server.loop.call_soon_threadsafe(stopped.set_result, None)
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive(), "the server did not stop"
+
+
+def _run(
+    root: Path, options: dict[str, Any], started: Future[LocalServer], stopped: Future[None]
+) -> None:
+    async def main() -> None:
+        try:
+            async with serve(root, **options) as running:
+                started.set_result(LocalServer(running, asyncio.get_running_loop()))
+                await asyncio.wrap_future(stopped)
+        except Exception as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    asyncio.run(main())
