@@ -154,7 +154,7 @@ def test_across_namespaces(api: Client, leases: str, namespace: str) -> None:
 
 def test_it_ends_by_itself_and_sends_a_bookmark_before(api: Client, leases: str) -> None:
     api.post(leases, lease("a"))
-    query = {"timeoutSeconds": "4", "allowWatchBookmarks": "true"}
+    query = {"timeoutSeconds": "3", "allowWatchBookmarks": "true"}
     with api.watch(leases, resourceVersion=api.get(leases).version, **query) as watch:
         version = hold(api, leases, "a", "1")
         events = list(watch)

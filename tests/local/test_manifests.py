@@ -90,7 +90,7 @@ def test_a_namespace_may_be_there(verbs: Verbs) -> None:
 @pytest.mark.parametrize(
     ("obj", "fault"),
     [
-        (job(colour=1), 'f: ElasticJob demo: strict decoding error: unknown field "spec.colour"'),
+        (job(colour=1), 'f: ElasticJob demo: .*strict decoding error: unknown field "spec.colour"'),
         (job(minReplicas=3), r'f: ElasticJob.* "demo" is invalid: spec.minReplicas: '),
         (
             {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +88,7 @@ class Answer:
 class Stream:
     """An answer that goes on. Its source is entered before the first byte and left at the end."""
 
-    source: AbstractContextManager[AsyncGenerator[bytes, None]]
+    source: AbstractContextManager[AsyncIterator[bytes]]
     content_type: str = JSON
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -75,10 +74,9 @@ class Handler:
                 return response
             self._faults.stream_opened(transport, call)
             try:
-                async with aclosing(chunks):
-                    async for chunk in chunks:
-                        await self._faults.thawed()
-                        await response.write(chunk)
+                async for chunk in chunks:
+                    await self._faults.thawed()
+                    await response.write(chunk)
             except ConnectionError:
                 pass  # the client has gone; nobody is left to tell
             finally:

@@ -24,10 +24,9 @@ from elasticjob.local.collector import Collector
 from elasticjob.local.definitions import Definitions
 from elasticjob.local.faults import Faults
 from elasticjob.local.handler import Handler
-from elasticjob.local.log_request import LogSource
 from elasticjob.local.resource import Object
 from elasticjob.local.store import Admission, Store
-from elasticjob.local.verbs import Verbs
+from elasticjob.local.verbs import LogSource, Verbs
 from elasticjob.local.watch import Watches
 from elasticjob.wire.names import AGENT_CLUSTER_ROLE
 
@@ -71,6 +70,10 @@ class Running:
     def operator_token(self) -> str:
         """The operator's, as in `operator_kubeconfig`."""
         return self.access.operator_token
+
+    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str:
+        """A token for a pod's projected volume."""
+        return self.access.mint(namespace, service_account, pod_name, pod_uid)
 
     def serve_logs(self, source: LogSource) -> None:
         """Answer `/log` of pods from this source."""

@@ -6,8 +6,8 @@ compare-and-swap one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from elasticjob.local.bodies import check_options, decoded, delete_options, patch_of, patched
@@ -23,7 +23,6 @@ from elasticjob.local.errors import (
     precondition,
 )
 from elasticjob.local.listing import Listing, Page, list_object, matcher
-from elasticjob.local.log_request import LogRequest, LogSource
 from elasticjob.local.patches import PATCHES
 from elasticjob.local.resource import Object, Resource
 from elasticjob.local.scale import scale_of, scaled
@@ -34,6 +33,8 @@ from elasticjob.local.watch import Render, Watch, Watches, WatchOptions
 INTERACTIVE = ("attach", "exec", "portforward", "proxy")
 
 Verb = Callable[[Resource, Call, Target], Answer | Stream]
+LogSource = Callable[[Object, Call], AbstractContextManager[AsyncIterator[bytes]]]
+"""(pod, request) to its log, open while it is read; raises ApiError for what cannot be had."""
 
 
 class Verbs:
@@ -104,8 +105,7 @@ class Verbs:
         pod = self.store.get(resource, target.namespace, target.name)
         if self.logs is None:
             raise no_such_path()
-        chunks = self.logs(pod, LogRequest.parse(pod, call.query))
-        return Stream(nullcontext(chunks), content_type="text/plain")
+        return Stream(self.logs(pod, call), content_type="text/plain")
 
     def _get_scale(self, resource: Resource, call: Call, target: Target) -> Answer:
         obj = self.store.get(resource, *_place(resource, target))
