@@ -16,7 +16,7 @@ from elasticjob.local import pods
 from elasticjob.local.builtins import BUILTINS, CONFIGMAPS, EVENTS, NAMESPACES, NODES, PODS
 from elasticjob.local.call import Call
 from elasticjob.local.errors import ApiError
-from elasticjob.local.kubelet import Kubelet, RootInUseError
+from elasticjob.local.kubelet import Kubelet, RootError
 from elasticjob.local.process_table import carriers
 from elasticjob.local.processes import MARKER
 from elasticjob.local.store import Store
@@ -600,10 +600,21 @@ def test_thirty_two_pods_run_at_once_each_with_an_address_of_its_own(tmp_path: P
 
 def test_one_server_in_a_directory(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
-        with pytest.raises(RootInUseError, match="in use by another server"):
+        with pytest.raises(RootError, match="in use by another server"):
             await Machine(tmp_path).kubelet.start()
 
     play(tmp_path, scenario)
+
+
+def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+
+    async def scenario() -> None:
+        with pytest.raises(RootError, match="is not empty"):
+            await Machine(tmp_path).kubelet.start()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "work").is_dir()
 
 
 # -- faults ----------------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[int]]) -> int:
-    from elasticjob.local.kubelet import RootInUseError
+    from elasticjob.local.kubelet import RootError
     from elasticjob.local.up import up
 
     async def all_of_it(root: Path) -> int:
@@ -166,7 +166,7 @@ def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[i
     try:
         with _root(options.root) as root:
             return until_interrupted(all_of_it(root))
-    except (RootInUseError, OSError) as error:
+    except (RootError, OSError) as error:
         return _refuse(str(error))
 
 

@@ -111,7 +111,8 @@ class Follower:
             if about.get("namespace") == SYSTEM_NAMESPACE:
                 who = about["name"]
         if who is not None:
-            self._say(who, f"{event['reason']}: {event['message']}")
+            text = event.get("message")
+            self._say(who, f"{event['reason']}: {text}" if text else event["reason"])
 
     async def _read(self, pod: Object, container: str, who: str) -> None:
         query = {"container": container, "follow": "true"}

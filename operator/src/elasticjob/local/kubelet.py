@@ -42,8 +42,8 @@ Place = tuple[str, str]
 log = logging.getLogger(__name__)
 
 
-class RootInUseError(Exception):
-    """Another server keeps its pods in this directory."""
+class RootError(Exception):
+    """The directory cannot be used for pods."""
 
 
 class Kubelet:
@@ -95,7 +95,6 @@ class Kubelet:
 
     async def start(self) -> None:
         """Take the directory, end what an earlier server left there, and accept pods."""
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._take_root()
         if left := await sweep(f"{self._root}/"):
             log.warning("ended %d processes that an earlier server had left", left)
@@ -103,6 +102,7 @@ class Kubelet:
             if entry.is_dir():
                 await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
         interpreter.offer(self._python, self._root / "bin")
+        self._site.processes.open()  # so that the first pod need not wait for it
         self._store.create(NODES, "", node.node())
         self._say(node.ready)
         self._store.listeners.append(self._heard)
@@ -268,13 +268,17 @@ class Kubelet:
         self._store.update(NODES, "", node.NAME, lambda old: {**old, "status": status}, "status")
 
     def _take_root(self) -> None:
-        """Two kubelets in one directory would end each other's pods."""
-        self._lock = (self._root / "lock").open("ab")
+        """Nobody else's directory is emptied, and no two kubelets end each other's pods."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = self._root / "lock"
+        if not lock.exists() and any(self._root.iterdir()):
+            raise RootError(f"{self._root} is not empty, and is not elasticjob's; name another")
+        self._lock = lock.open("ab")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise RootInUseError(f"{self._root} is in use by another server") from None
+            raise RootError(f"{self._root} is in use by another server") from None
 
 
 def _account(pod: Object) -> tuple[str, str, str, str]:

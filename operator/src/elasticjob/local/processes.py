@@ -125,18 +125,37 @@ class Process:
 
 
 class Processes:
-    """Starts containers, through one nursery that is started when it is first needed."""
+    """Starts containers, through one nursery."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._nursery: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
+    def open(self) -> socket.socket:
+        """The nursery's socket. One that was killed is replaced: no container depends on it."""
+        if self._socket is not None and self._nursery is not None:
+            if self._nursery.poll() is None:
+                return self._socket
+            self._socket.close()
+        ours, theirs = socket.socketpair()
+        home = str(Path(elasticjob.__file__).parent.parent)
+        with theirs:
+            self._nursery = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _NURSERY, home, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env={MARKER: f"{self._root}/"},
+                start_new_session=True,
+            )
+        self._socket = ours
+        return ours
+
     async def start(self, order: Order) -> Process:
         """Start a container, or raise StartError. Its environment must carry the marker."""
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self._open_nursery(), [b"+"], [theirs.fileno()])
+            socket.send_fds(self.open(), [b"+"], [theirs.fileno()])
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             writer.write(json.dumps(asdict(order)).encode() + b"\n")
@@ -156,25 +175,6 @@ class Processes:
             self._socket.close()
             self._nursery.wait()
             self._nursery = self._socket = None
-
-    def _open_nursery(self) -> socket.socket:
-        """The nursery's socket. One that was killed is replaced: no container depends on it."""
-        if self._socket is not None and self._nursery is not None:
-            if self._nursery.poll() is None:
-                return self._socket
-            self._socket.close()
-        ours, theirs = socket.socketpair()
-        home = str(Path(elasticjob.__file__).parent.parent)
-        with theirs:
-            self._nursery = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _NURSERY, home, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={MARKER: f"{self._root}/"},
-                start_new_session=True,
-            )
-        self._socket = ours
-        return ours
 
 
 async def sweep(marker: str) -> int:
