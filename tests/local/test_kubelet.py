@@ -69,6 +69,12 @@ class Machine:
     def delete(self, name: str = "p", grace_s: int | None = None) -> None:
         self.store.delete(PODS, "ns", name, {"gracePeriodSeconds": grace_s})
 
+    def finalizers(self, *names: str) -> None:
+        def change(old: Object) -> Object:
+            return {**old, "metadata": {**old["metadata"], "finalizers": list(names)}}
+
+        self.store.update(PODS, "ns", "p", change)
+
     def reasons(self, name: str = "p") -> list[str]:
         return [
             event["reason"]
@@ -480,6 +486,21 @@ def test_a_forced_deletion_ends_everything_at_once(tmp_path: Path) -> None:
         await one.until(lambda: not (tmp_path / uid[:13]).exists(), within_s=2)
         one.create("exit 0")  # the name is free at once
         await one.until_phase("Succeeded")
+
+    play(tmp_path, scenario)
+
+
+def test_a_finalizer_keeps_the_object_and_not_the_processes(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        uid = one.create()["metadata"]["uid"]
+        await one.until_phase("Running")
+        one.finalizers("example.com/keep")
+        one.delete(grace_s=5)
+        await one.until_phase("Failed")
+        assert carriers(MARKER, f"{tmp_path}/{uid}") == set()
+        assert one.pod() is not None
+        one.finalizers()
+        await one.until(lambda: one.pod() is None)
 
     play(tmp_path, scenario)
 

@@ -95,8 +95,8 @@ class PodWorker:
             self.grace.cancel()
             self.ended.set()
             self._on_end(self)
-        if self.grace.begun.is_set():
-            self._site.reports.removed(self._pod)
+        await self.grace.begun.wait()
+        self._site.reports.removed(self._pod)
         await self._gone.wait()
         await asyncio.to_thread(shutil.rmtree, self.home, ignore_errors=True)
 
