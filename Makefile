@@ -27,6 +27,7 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 	@$(RUN) ruff format --check --quiet .
 	@$(RUN) ruff check --quiet .
 	@$(RUN) mypy
+	@$(RUN) hadolint Dockerfile
 	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
 	@$(RUN) pytest -q -m "not process and not e2e" tests
 

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Puts the operator and its locked dependencies into a directory: PYTHONPATH of the container image.
+#
+#   dev/install-operator.sh DIRECTORY [PYTHON]
+#
+# The one list of steps for the Dockerfile and for whoever assembles the image without a builder.
+# PYTHON is the interpreter that the image has: wheels differ from one minor version to the next.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${1:?usage: dev/install-operator.sh DIRECTORY [PYTHON]}
+python=${2:-python3}
+uv=$(command -v uv || echo .tools/uv/bin/uv)
+export UV_PYTHON_DOWNLOADS=never
+locked=$(mktemp)
+trap 'rm -f "$locked"' EXIT
+
+"$uv" export --frozen --quiet --no-dev --no-emit-project --output-file "$locked"
+"$uv" pip install --quiet --no-deps --require-hashes --only-binary :all: --link-mode copy \
+    --python "$python" --target "$target" --requirements "$locked"
+rm -rf "$target/elasticjob" "$target/bin"
+cp -R operator/src/elasticjob "$target/elasticjob"
+# Compiled here, because the image's root is read-only; by hash, because files lose their times on the way.
+find "$target" -name __pycache__ -prune -exec rm -rf {} +
+"$python" -m compileall -q --invalidation-mode unchecked-hash "$target"
+chmod -R u=rwX,go=rX "$target"
