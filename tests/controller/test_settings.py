@@ -52,3 +52,11 @@ def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) 
     assert ended.value.code == 0
     for name in ("--kubeconfig", "[KUBECONFIG]", "--resync-seconds", "--lease-writes-per-second"):
         assert name in shown
+
+
+def test_the_lease_of_the_election() -> None:
+    found = settings.parse(["--elect", "ops/operator", "--elect-seconds", "3"], {})
+    assert (str(found.elect), found.elect_s) == ("ops/operator", 3.0)
+    for wrong in ("operator", "/operator", "ops/", "a/b/c"):
+        with pytest.raises(SettingsError, match="give NAMESPACE/NAME"):
+            settings.parse(["--elect", wrong], {})

@@ -140,6 +140,7 @@ class Kube:
     """The API server of a kubeconfig, or the one that the operator's pod runs in.
 
     observe: told method, resource and status of each answer (0: none), for the metrics.
+    before_write: called on the thread that sends, as late as can be; it may end the process.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class Kube:
         *,
         threads: int,
         observe: Callable[[str, Resource, int], None] = lambda method, resource, status: None,
+        before_write: Callable[[], None] = lambda: None,
     ) -> None:
         self._configuration = _configuration(kubeconfig)
         self._configuration.connection_pool_maxsize = threads
@@ -156,6 +158,7 @@ class Kube:
         self._client.user_agent = "elasticjob-controller"
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="kube")
         self._observe = observe
+        self._before_write = before_write
 
     def close(self) -> None:
         """End the threads and the connections."""
@@ -232,6 +235,8 @@ class Kube:
             _, url, headers, _, _ = self._client.param_serialize(
                 method, path, header_params=headers, auth_settings=["BearerToken"]
             )
+            if method != "GET":
+                self._before_write()
             response = self._client.rest_client.pool_manager.request(
                 method,
                 url,

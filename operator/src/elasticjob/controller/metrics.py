@@ -17,6 +17,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.leader = Gauge("elasticjob_leader", "1: this operator leads", registry=self.registry)
         self.jobs = Gauge("elasticjob_jobs", "Jobs by state", ["state"], registry=self.registry)
         self.ended = Counter(
             "elasticjob_jobs_ended",

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 import kopf
 
 from elasticjob.controller import bundle, handlers, health, kube, resync
+from elasticjob.controller.candidate import Terms
+from elasticjob.controller.election import Alone, Election, candidate_here
 from elasticjob.controller.execute import Executor
 from elasticjob.controller.kube import AwayError, Json, Kube, NotFoundError, RefusedError, Resource
 from elasticjob.controller.metrics import Metrics
@@ -31,6 +33,7 @@ STUCK_AFTER_S = 30.0  # a queue that has not turned for so long does not turn an
 LATE_AFTER_S = 60.0  # a job that waits for so long finds the operator overloaded
 DEAF_AFTER = 2  # resyncs that found what no watch delivered
 RESYNC_SPREAD_S = 60.0
+ELECTION_THREADS = 4  # a request that hangs keeps one, and the next try is made all the same
 FIRST_TRY_S = 0.5
 LONGEST_TRY_S = 15.0
 
@@ -67,8 +70,12 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metrics = Metrics()
+        self._election = _election(settings)
         self._kube = Kube(
-            settings.kubeconfig, threads=settings.workers * 2, observe=self._note_request
+            settings.kubeconfig,
+            threads=settings.workers * 2,
+            observe=self._note_request,
+            before_write=self._election.check,
         )
         self._mirror = Mirror()
         self._ears = Ears()
@@ -86,6 +93,7 @@ class Operator:
             expected=(kube.KubeError, WireError),
         )
         self._metrics.depth.set_function(self._queue.depth)
+        self._metrics.leader.set_function(lambda: self._election.leads)
         self._watching = threading.Event()
         self._stop_watching = threading.Event()
         self._synced = False
@@ -96,7 +104,11 @@ class Operator:
             self._settings.health_host,
             self._settings.health_port,
             {"queue": self._is_turning, "watches": self._ears.complaint},
-            {"synced": self._is_synced, "load": self._is_in_time},
+            {
+                "election": self._election.complaint,
+                "synced": self._is_synced,
+                "load": self._is_in_time,
+            },
             self._metrics,
         )
         try:
@@ -108,10 +120,14 @@ class Operator:
             log.info("stopped")
         finally:
             self._stop_watching.set()
-            self._kube.close()
+            self._kube.close()  # nothing is written any more: another one may lead
+            self._election.stop()
 
     async def _lead(self) -> None:
         """What only one operator of a cluster may do at a time."""
+        loop, elected = asyncio.get_running_loop(), asyncio.Event()
+        self._election.start(lambda: _call(loop, elected.set))
+        await elected.wait()
         await self._first_sync()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch(), name="watch")
@@ -226,6 +242,8 @@ class Operator:
         return f"not turned for {silent_s:.0f} s" if silent_s > STUCK_AFTER_S else ""
 
     def _is_synced(self) -> str:
+        if not self._election.leads:
+            return ""  # ready to take over, which is all that can be asked of it
         if not self._synced:
             return "not everything has been listed yet"
         return "" if self._watching.is_set() else "the watches are not up yet"
@@ -236,6 +254,13 @@ class Operator:
 
     def _note_request(self, method: str, resource: Resource, status: int) -> None:
         self._metrics.requests.labels(method, resource.plural, str(status)).inc()
+
+
+def _election(settings: Settings) -> Election | Alone:
+    if settings.elect is None:
+        return Alone()
+    api = Kube(settings.kubeconfig, threads=ELECTION_THREADS)
+    return Election(api, settings.elect, candidate_here(Terms(settings.elect_s)))
 
 
 def _into(loop: asyncio.AbstractEventLoop, deliver: handlers.Deliver) -> handlers.Deliver:

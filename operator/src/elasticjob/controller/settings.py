@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elasticjob.controller.candidate import Place
+
 ENVIRONMENT_PREFIX = "ELASTICJOB_CONTROLLER_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -29,7 +31,7 @@ class Settings:
 
     kubeconfig None: the account of the pod that the operator runs in. namespaces empty: all.
     heartbeat_s None: computed from the number of agents (DETAILS 39), so that all of them together
-    write about writes_per_s Leases a second.
+    write about writes_per_s Leases a second. elect None: it leads from the start, as the only one.
     """
 
     kubeconfig: Path | None = None
@@ -38,6 +40,8 @@ class Settings:
     writes_per_s: float = 100.0
     workers: int = 4
     resync_s: float = 600.0
+    elect: Place | None = None
+    elect_s: float = 15.0
     health_host: str = ""
     health_port: int = 8080
     log_level: str = "info"
@@ -140,6 +144,13 @@ def _names(text: str) -> tuple[str, ...]:
     return found
 
 
+def _place(text: str) -> Place:
+    namespace, slash, name = text.partition("/")
+    if not (namespace and slash and name) or "/" in name:
+        raise ValueError("give NAMESPACE/NAME, or leave it out if there is only one operator")
+    return Place(namespace, name)
+
+
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.is_file():
@@ -178,6 +189,14 @@ _OPTIONS = (
     _Option(
         "resync_s", "--resync-seconds", "S", _seconds,
         "how often everything is listed, to find what the watches lost; default: 600",
+    ),
+    _Option(
+        "elect", "--elect", "NAMESPACE/NAME", _place,
+        "lead only while holding this Lease; default: lead at once, as the only operator",
+    ),
+    _Option(
+        "elect_s", "--elect-seconds", "S", _seconds,
+        "how long a leader that is not heard of is waited for; default: 15",
     ),
     _Option(
         "health_host", "--health-host", "ADDRESS", str,
