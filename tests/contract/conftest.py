@@ -53,6 +53,20 @@ def api(kubeconfig: Path) -> Iterator[Client]:
 
 
 @pytest.fixture
+def initial(api: Client) -> dict[str, str]:
+    """The query of a watch that begins with the present state and says where that ends."""
+    query = {
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "allowWatchBookmarks": "true",
+    }
+    with api.watch("/api/v1/namespaces", **query) as watch:
+        if watch.code == 422:
+            pytest.skip("this server does not send initial events (WatchList is off)")
+    return query
+
+
+@pytest.fixture
 def local(own_server: LocalServer | None) -> LocalServer:
     """Our own server from inside."""
     if own_server is None:

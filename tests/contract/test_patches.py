@@ -79,6 +79,8 @@ def test_what_is_refused_here_alone_says_so(
     kind = "application/apply-patch+yaml"
     reply = api.patch(f"{leases}/a", {}, kind, fieldManager="x")
     assert (reply.code, reply.reason) == (415, "UnsupportedMediaType")
+    kind = "application/vnd.kubernetes.protobuf"
+    assert api.get(leases, accept=kind).reason == "NotAcceptable"
     body, kind = b"k8s\x00", "application/vnd.kubernetes.protobuf"
     assert api.request("POST", leases, body, content_type=kind).code == 415
     containers = [{"name": "w", "image": "i"}]

@@ -160,6 +160,65 @@ def test_errors_name_what_is_missing(api: Client, leases: str) -> None:
     assert api.get("/apis/nobody.example/v1/things").code == 404
 
 
+def test_a_generated_name_fits_into_a_label(api: Client, configmaps: str) -> None:
+    made = api.post(configmaps, {"metadata": {"generateName": "x" * 100}}).body
+    assert len(made["metadata"]["name"]) == 63
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ({"binaryData": {"a": "aGk="}}, 201),
+        ({"binaryData": {"a": "not base64"}}, 400),
+        ({"data": {"a/b": ""}}, 422),
+        ({"data": {"a": "x" * (1024 * 1024 + 1)}}, 422),
+    ],
+)
+def test_content_of_configmaps(
+    api: Client, configmaps: str, content: dict[str, Any], code: int
+) -> None:
+    assert api.post(configmaps, {"metadata": {"name": "c"}, **content}).code == code
+
+
+def test_immutable_configmaps_stay_as_they_are(api: Client, configmaps: str) -> None:
+    api.post(configmaps, {"metadata": {"name": "c"}, "data": {"a": "1"}, "immutable": True})
+    assert api.patch(f"{configmaps}/c", {"data": {"a": "2"}}).fields == {"data"}
+    assert api.patch(f"{configmaps}/c", {"immutable": False}).code == 422
+    assert api.patch(f"{configmaps}/c", {"metadata": {"labels": {"x": "y"}}}).code == 200
+    assert api.delete(f"{configmaps}/c").code == 200
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        ({}, 201),
+        ({"involvedObject": {"kind": "Pod", "name": "p", "namespace": "other"}}, 422),
+        ({"involvedObject": {"kind": "Node", "name": "n"}}, 422),
+        ({"eventTime": "2026-01-01T00:00:00.000000Z"}, 422),
+        ({"eventTime": "2026-01-01T00:00:00Z"}, 400),
+        (
+            {
+                "eventTime": "2026-01-01T00:00:00.000000Z",
+                "reportingComponent": "contract.example/c",
+                "reportingInstance": "i",
+                "action": "Try",
+            },
+            201,
+        ),
+    ],
+)
+def test_events(api: Client, namespace: str, event: dict[str, Any], code: int) -> None:
+    involved = {"kind": "Pod", "name": "p", "namespace": namespace}
+    body = {"metadata": {"name": "e"}, "involvedObject": involved, "reason": "R", **event}
+    assert api.post(f"/api/v1/namespaces/{namespace}/events", body).code == code
+
+
+def test_roles_say_what_they_allow(api: Client, namespace: str) -> None:
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles"
+    reply = api.post(path, {"metadata": {"name": "r"}, "rules": [{"verbs": ["get"]}]})
+    assert reply.fields == {"rules[0].apiGroups", "rules[0].resources"}
+
+
 @pytest.mark.parametrize("option", ["dryRun", "fieldValidation"])
 def test_options_with_unknown_values_are_refused(api: Client, leases: str, option: str) -> None:
     reply = api.post(leases, lease("a"), **{option: "x"})
@@ -272,6 +331,7 @@ class TestPods:
             ({"containers": [{"name": "W", "image": "i"}]}, "spec.containers[0].name"),
             ({"containers": [{"name": "w"}]}, "spec.containers[0].image"),
             ({"restartPolicy": "Sometimes"}, "spec.restartPolicy"),
+            ({"volumes": [{"name": "v"}, {"name": "v"}]}, "spec.volumes[1].name"),
             (
                 {
                     "containers": [

@@ -9,14 +9,6 @@ from tests.support.api_client import Client
 from tests.support.deadline import eventually
 from tests.support.local_server import LocalServer
 
-from elasticjob.local.store import HISTORY
-
-INITIAL = {
-    "sendInitialEvents": "true",
-    "resourceVersionMatch": "NotOlderThan",
-    "allowWatchBookmarks": "true",
-}
-
 
 def lease(name: str, **labels: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": labels}, "spec": {"holderIdentity": "0"}}
@@ -54,9 +46,11 @@ def test_without_a_version_it_begins_with_what_is_there(
         assert [(e.type, e.name) for e in watch.take(1)] == [("MODIFIED", "b")]
 
 
-def test_initial_events_end_with_a_marked_bookmark(api: Client, leases: str) -> None:
+def test_initial_events_end_with_a_marked_bookmark(
+    api: Client, initial: dict[str, str], leases: str
+) -> None:
     version = api.post(leases, lease("a")).version
-    with api.watch(leases, fieldSelector="metadata.name=a", **INITIAL) as watch:
+    with api.watch(leases, fieldSelector="metadata.name=a", **initial) as watch:
         added, mark = watch.take(2)
         assert (added.type, added.name) == ("ADDED", "a")
         assert mark.type == "BOOKMARK"
@@ -67,8 +61,10 @@ def test_initial_events_end_with_a_marked_bookmark(api: Client, leases: str) -> 
         assert watch.take(1)[0].type == "MODIFIED"
 
 
-def test_initial_events_of_nothing_are_the_bookmark_alone(api: Client, leases: str) -> None:
-    with api.watch(leases, **INITIAL) as watch:
+def test_initial_events_of_nothing_are_the_bookmark_alone(
+    api: Client, initial: dict[str, str], leases: str
+) -> None:
+    with api.watch(leases, **initial) as watch:
         assert [event.type for event in watch.take(1)] == ["BOOKMARK"]
 
 
@@ -92,8 +88,8 @@ def test_a_version_that_is_no_longer_known_is_an_error_event(
     api: Client, leases: str, local: LocalServer
 ) -> None:
     version = api.post(leases, lease("a")).version
-    for n in range(HISTORY + 1):
-        hold(api, leases, "a", str(n + 1))
+    hold(api, leases, "a", "1")
+    local.call(lambda running: running.store.compact())
     for old in (version, "5"):
         with api.watch(leases, resourceVersion=old) as watch:
             assert watch.code == 200
@@ -133,8 +129,8 @@ def test_objects_enter_and_leave_the_view_of_a_selector(api: Client, leases: str
     assert left.object["metadata"]["labels"] == {"colour": "blue"}
 
 
-def test_by_name_it_sees_one_object_only(api: Client, leases: str) -> None:
-    with api.watch(leases, fieldSelector="metadata.name=b", **INITIAL) as watch:
+def test_by_name_it_sees_one_object_only(api: Client, initial: dict[str, str], leases: str) -> None:
+    with api.watch(leases, fieldSelector="metadata.name=b", **initial) as watch:
         watch.take(1)
         for name in "abc":
             api.post(leases, lease(name))
@@ -143,10 +139,12 @@ def test_by_name_it_sees_one_object_only(api: Client, leases: str) -> None:
         assert [(e.type, e.name) for e in watch.take(2)] == [("ADDED", "b"), ("MODIFIED", "b")]
 
 
-def test_across_namespaces(api: Client, leases: str, namespace: str) -> None:
+def test_across_namespaces(
+    api: Client, initial: dict[str, str], leases: str, namespace: str
+) -> None:
     selector = f"contract-run={namespace}"
     everywhere = "/apis/coordination.k8s.io/v1/leases"
-    with api.watch(everywhere, labelSelector=selector, **INITIAL) as watch:
+    with api.watch(everywhere, labelSelector=selector, **initial) as watch:
         watch.take(1)
         api.post(leases, lease("a", **{"contract-run": namespace}))
         assert watch.take(1)[0].object["metadata"]["namespace"] == namespace
@@ -172,10 +170,10 @@ def test_events_come_in_the_order_of_versions(api: Client, leases: str) -> None:
 
 
 def test_a_watcher_that_goes_away_is_forgotten(
-    api: Client, leases: str, local: LocalServer
+    api: Client, initial: dict[str, str], leases: str, local: LocalServer
 ) -> None:
     before = local.call(lambda running: len(running.watches))
-    with api.watch(leases, **INITIAL) as watch:
+    with api.watch(leases, **initial) as watch:
         watch.take(1)
         assert local.call(lambda running: len(running.watches)) == before + 1
     eventually(lambda: local.call(lambda running: len(running.watches)) == before)

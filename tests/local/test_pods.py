@@ -61,6 +61,23 @@ W = {"name": "w", "image": "i"}
             },
             "spec.containers[0].volumeMounts[0].mountPath",
         ),
+        (
+            {
+                "volumes": [{"name": "v"}],
+                "containers": [
+                    {
+                        **W,
+                        "volumeMounts": [
+                            {"name": "v", "mountPath": "/v"},
+                            {"name": "v", "mountPath": "/v"},
+                        ],
+                    }
+                ],
+            },
+            "spec.containers[0].volumeMounts[1].mountPath",
+        ),
+        ({"volumes": [{"name": "V_1"}]}, "spec.volumes[0].name"),
+        ({"volumes": [{"name": "v"}, {"name": "v"}]}, "spec.volumes[1].name"),
         ({"restartPolicy": "Sometimes"}, "spec.restartPolicy"),
     ],
 )

@@ -118,6 +118,12 @@ def test_a_generated_name_that_is_taken_is_drawn_again(store: Store) -> None:
     assert all(len(name) == len("c-") + 5 for name in names)
 
 
+def test_a_generated_name_is_never_longer_than_a_label(store: Store) -> None:
+    meta = {"generateName": "x" * 100}
+    name = store.create(CONFIGMAPS, "default", {"metadata": meta})["metadata"]["name"]
+    assert len(name) == 63
+
+
 def test_status_is_the_servers_at_birth(store: Store) -> None:
     assert "status" not in store.create(WIDGETS, "default", named("w", status={"phase": "Mine"}))
     pod = store.create(PODS, "default", named("p", status={"phase": "Running"}))
@@ -306,6 +312,19 @@ def test_history_answers_from_a_version_and_410_from_before_it(store: Store) -> 
     with pytest.raises(ApiError) as caught:
         store.since(LEASES, store.version + 1)
     assert refusal(caught) == (504, "Timeout")
+
+
+def test_a_compacted_history_is_gone_and_begins_anew(store: Store) -> None:
+    store.create(LEASES, "default", named("a"))
+    start = store.version
+    store.update(LEASES, "default", "a", edit(spec={"n": 1}))
+    store.compact()
+    with pytest.raises(ApiError) as caught:
+        store.since(LEASES, start)
+    assert refusal(caught) == (410, "Expired")
+    now = store.version
+    store.update(LEASES, "default", "a", edit(spec={"n": 2}))
+    assert len(store.since(LEASES, now)) == 1
 
 
 def test_a_deletion_event_carries_the_version_of_the_deletion(store: Store) -> None:

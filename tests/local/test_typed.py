@@ -34,6 +34,7 @@ WIDGETS = replace(
         (PODS, {"spec": {"containers": [{"name": "w", "command": "python"}]}}),
         (PODS, {"spec": {"containers": [{"name": "w", "env": [{"name": "A", "value": 1}]}]}}),
         (CONFIGMAPS, {"data": {"a": 1}}),
+        (CONFIGMAPS, {"binaryData": {"a": "not base64"}}),
         (ROLES, {"rules": [{"verbs": "get"}]}),
         (WIDGETS, {"metadata": {"labels": {"a": 1}}}),
     ],

@@ -1,4 +1,4 @@
-"""Rules for metadata, Leases, ConfigMaps, bindings and custom objects."""
+"""Rules for metadata, and admission by them and by schemas."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from elasticjob.local.builtins import (
-    CONFIGMAPS,
     LEASES,
     NAMESPACES,
     PODS,
-    ROLEBINDINGS,
     ROLES,
 )
 from elasticjob.local.errors import ApiError
@@ -87,34 +85,9 @@ def test_metadata(meta: Object, field: str | None) -> None:
     assert set(found) == ({field} if field else set())
 
 
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        ({"leaseDurationSeconds": 1, "leaseTransitions": 0, "holderIdentity": ""}, []),
-        ({"leaseDurationSeconds": 0}, ["spec.leaseDurationSeconds"]),
-        ({"leaseTransitions": -1}, ["spec.leaseTransitions"]),
-    ],
-)
-def test_leases(spec: Object, expected: list[str]) -> None:
-    assert fields(LEASES, {"metadata": {"name": "a"}, "spec": spec}) == expected
-
-
-def test_configmaps() -> None:
-    old = {"metadata": {"name": "a"}, "data": {"k": "1"}, "immutable": True}
-    assert fields(CONFIGMAPS, old) == []
-    assert fields(CONFIGMAPS, {**old, "data": {"k": "2"}}, old) == ["data"]
-    assert fields(CONFIGMAPS, {**old, "immutable": False}, old) == ["immutable"]
-    assert fields(CONFIGMAPS, {**old, "metadata": {"name": "a", "labels": {"x": "y"}}}, old) == []
-    assert fields(CONFIGMAPS, {**old, "data": {"a/b": ""}}) == ["data[a/b]"]
-
-
-def test_a_binding_keeps_its_role() -> None:
-    old = {"metadata": {"name": "a"}, "roleRef": {"kind": "Role", "name": "r"}}
-    assert fields(ROLEBINDINGS, {**old, "roleRef": {"kind": "Role", "name": "s"}}, old) == [
-        "roleRef"
-    ]
-    subjects = [{"kind": "ServiceAccount", "name": "x"}]
-    assert fields(ROLEBINDINGS, {**old, "subjects": subjects}) == ["subjects[0].namespace"]
+def test_the_content_of_built_ins_is_judged_too() -> None:
+    wrong = {"metadata": {"name": "a"}, "spec": {"leaseTransitions": -1}}
+    assert fields(LEASES, wrong) == ["spec.leaseTransitions"]
 
 
 class TestCustom:

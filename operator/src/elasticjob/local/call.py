@@ -19,6 +19,7 @@ from elasticjob.local.selectors import exact_name
 JSON = "application/json"
 BODY_TYPES = ("", JSON, "application/yaml")
 """Some clients name no type: kubectl's PUT of a scale, the Python client's POST."""
+ACCEPTED = ("", JSON, "application/*", "*/*")
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
@@ -38,6 +39,15 @@ class Call:
     def watches(self) -> bool:
         """Whether a list is to go on as a watch."""
         return self.method == "GET" and truth(self.query.get("watch"))
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether the client takes JSON: whole objects or Tables."""
+        kinds = [kind.replace(" ", "") for kind in self.accept.split(",")]
+        return any(
+            kind.split(";")[0] in ACCEPTED and ("as=" not in kind or "as=Table" in kind)
+            for kind in kinds
+        )
 
     @property
     def dry_run(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ REASONS = {
     "Forbidden": "FieldValueForbidden",
     "Too long": "FieldValueTooLong",
     "Too many": "FieldValueTooMany",
+    "Not found": "FieldValueNotFound",
     "Invalid value": "FieldValueInvalid",
 }
 MODIFIED = (
@@ -101,6 +103,11 @@ def invalid(resource: Resource, name: str, violations: Iterable[Violation]) -> A
     )
 
 
+def bad_value(value: Any, why: str) -> str:
+    """The message of a violation: what was found, and what is wrong with it."""
+    return f"Invalid value: {json.dumps(value)}: {why}"
+
+
 def forbidden_creation(resource: Resource, name: str, namespace: str) -> ApiError:
     """403 for a create in a namespace that is being emptied."""
     why = f"unable to create new content in namespace {namespace} because it is being terminated"
@@ -124,6 +131,12 @@ def unsupported_media_type(accepted: Iterable[str]) -> ApiError:
         f"the body of the request was in an unknown format - accepted media types include: {kinds}"
     )
     return ApiError(415, "UnsupportedMediaType", message)
+
+
+def not_acceptable() -> ApiError:
+    """406: the client takes no form that is served."""
+    message = "only the following media types are accepted: application/json"
+    return ApiError(406, "NotAcceptable", message)
 
 
 def expired(message: str) -> ApiError:

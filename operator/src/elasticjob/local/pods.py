@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from elasticjob.local.builtins import PODS
-from elasticjob.local.errors import Violation, invalid
+from elasticjob.local.errors import Violation, bad_value, invalid
 from elasticjob.local.resource import Object, Resource
 from elasticjob.local.validation import LABEL, LABEL_FAULT
 
@@ -66,7 +66,9 @@ def spec_faults(spec: Object) -> Iterator[Violation]:
         supported = ", ".join(f'"{policy}"' for policy in sorted(RESTART_POLICIES))
         found = json.dumps(spec["restartPolicy"])
         yield "spec.restartPolicy", f"Unsupported value: {found}: supported values: {supported}"
-    volumes = {volume.get("name") for volume in spec.get("volumes", ())}
+    volumes: set[str] = set()
+    for index, volume in enumerate(spec.get("volumes", ())):
+        yield from _name_faults(f"spec.volumes[{index}].name", volume.get("name", ""), volumes)
     seen: set[str] = set()
     for field in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(field, ())):
@@ -84,27 +86,39 @@ def change_faults(new: Object, old: Object) -> Iterator[Violation]:
 
 
 def _container_faults(
-    where: str, container: Object, volumes: set[str | None], seen: set[str]
+    where: str, container: Object, volumes: set[str], seen: set[str]
 ) -> Iterator[Violation]:
-    name = container.get("name", "")
-    if not name:
-        yield f"{where}.name", "Required value"
-    elif len(name) > 63 or not re.fullmatch(LABEL, name):
-        yield f"{where}.name", f"Invalid value: {json.dumps(name)}: {LABEL_FAULT}"
-    elif name in seen:
-        yield f"{where}.name", f"Duplicate value: {json.dumps(name)}"
-    seen.add(name)
+    yield from _name_faults(f"{where}.name", container.get("name", ""), seen)
     if not container.get("image"):
         yield f"{where}.image", "Required value"
     for index, entry in enumerate(container.get("env", ())):
         if not entry.get("name"):
             yield f"{where}.env[{index}].name", "Required value"
-    for index, mount in enumerate(container.get("volumeMounts", ())):
+    yield from _mount_faults(f"{where}.volumeMounts", container.get("volumeMounts", []), volumes)
+
+
+def _mount_faults(where: str, mounts: Sequence[Object], volumes: set[str]) -> Iterator[Violation]:
+    paths: set[str] = set()
+    for index, mount in enumerate(mounts):
         if mount.get("name") not in volumes:
-            found = json.dumps(mount.get("name", ""))
-            yield f"{where}.volumeMounts[{index}].name", f"Not found: {found}"
-        if not mount.get("mountPath"):
-            yield f"{where}.volumeMounts[{index}].mountPath", "Required value"
+            yield f"{where}[{index}].name", f"Not found: {json.dumps(mount.get('name', ''))}"
+        path = mount.get("mountPath", "")
+        if not path:
+            yield f"{where}[{index}].mountPath", "Required value"
+        elif path in paths:
+            yield f"{where}[{index}].mountPath", bad_value(path, "must be unique")
+        paths.add(path)
+
+
+def _name_faults(where: str, name: str, seen: set[str]) -> Iterator[Violation]:
+    """A DNS label, once among its like; `seen` grows by it."""
+    if not name:
+        yield where, "Required value"
+    elif len(name) > 63 or not re.fullmatch(LABEL, name):
+        yield where, bad_value(name, LABEL_FAULT)
+    elif name in seen:
+        yield where, f"Duplicate value: {json.dumps(name)}"
+    seen.add(name)
 
 
 def _fixed(spec: Object) -> Object:

@@ -6,6 +6,7 @@ the definition's owner plugs their twins into the store's admission.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -160,16 +161,19 @@ def value_faults(schema: Schema, value: Any, path: str) -> Iterator[str]:
 
 
 def _string_faults(schema: Schema, value: str, path: str) -> Iterator[str]:
-    place, quoted = _place(path), _quote(value)
     if len(value) > schema.get("maxLength", len(value)):
         yield f"Too long: may not be more than {schema['maxLength']} bytes"
+    for wish in _string_wishes(schema, value):
+        yield f"Invalid value: {_quote(value)}: {_place(path)} {wish}"
+
+
+def _string_wishes(schema: Schema, value: str) -> Iterator[str]:
     if len(value) < schema.get("minLength", 0):
-        wish = f"should be at least {schema['minLength']} chars long"
-        yield f"Invalid value: {quoted}: {place} {wish}"
+        yield f"should be at least {schema['minLength']} chars long"
     if "pattern" in schema and not re.search(schema["pattern"], value):
-        yield f"Invalid value: {quoted}: {place} should match '{schema['pattern']}'"
-    if not FORMATS.get(schema.get("format", ""), _any_text)(value):
-        yield f"Invalid value: {quoted}: {place} must be of type {schema['format']}: {quoted}"
+        yield f"should match '{schema['pattern']}'"
+    if "format" in schema and not FORMATS.get(schema["format"], _any_text)(value):
+        yield f"must be of type {schema['format']}: {_quote(value)}"
 
 
 def _number_faults(schema: Schema, value: float, path: str) -> Iterator[str]:
@@ -220,6 +224,13 @@ def _is_date_time(value: str) -> bool:
         return False
 
 
+def _is_base64(value: str) -> bool:
+    try:
+        return base64.b64decode(value, validate=True) is not None
+    except ValueError:
+        return False
+
+
 def _any_text(value: str) -> bool:
     return True
 
@@ -234,9 +245,10 @@ TYPES: dict[str, Callable[[Any], bool]] = {
 }
 FORMATS: dict[str, Callable[[str], bool]] = {
     "date-time": _is_date_time,
+    "byte": _is_base64,
     "micro-time": lambda value: MICRO_TIME.fullmatch(value) is not None,
 }
-"""Formats that are checked; others are not, as on a real server. `micro-time` is for Leases."""
+"""Formats that are checked; others are not. `micro-time` is of Leases and Events alone."""
 
 
 def _join(path: str, name: str) -> str:

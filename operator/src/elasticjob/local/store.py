@@ -36,6 +36,7 @@ HISTORY = 4096
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """As Kubernetes: no vowels and no look-alikes, so that no generated name is a word."""
 GENERATE_NAME_TRIES = 8
+LONGEST_PREFIX = 58  # so that a generated name is a DNS label
 
 Objects = list[Object]
 Match = Callable[[Object], bool]
@@ -138,6 +139,12 @@ class Store:
             raise _too_large(version, self.version)
         return [event for event in history if event.version > version]
 
+    def compact(self) -> None:
+        """Forget the history, as etcd does every few minutes: a watch from before now gets 410."""
+        self.oldest = self.version
+        for history in self._history.values():
+            history.clear()
+
     # -- writes ---------------------------------------------------------------------------------
 
     def create(
@@ -214,7 +221,9 @@ class Store:
                 message = "Required value: name or generateName is required"
                 raise invalid(resource, "", [("metadata.name", message)])
             for _ in range(GENERATE_NAME_TRIES):
-                meta["name"] = prefix + "".join(self._rng.choices(SUFFIX_LETTERS, k=5))
+                meta["name"] = prefix[:LONGEST_PREFIX] + "".join(
+                    self._rng.choices(SUFFIX_LETTERS, k=5)
+                )
                 if self.find(resource, namespace, meta["name"]) is None:
                     break
         return str(meta["name"])

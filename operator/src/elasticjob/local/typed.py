@@ -46,8 +46,9 @@ TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer"}
 FLAG: Schema = {"type": "boolean"}
 OBJECT: Schema = _fields()
-MICRO_TIME: Schema = {"type": "string", "format": "micro-time"}
+BASE64: Schema = {"type": "string", "format": "byte"}
 TIME: Schema = {"type": "string", "format": "date-time"}
+MICRO_TIME: Schema = {"type": "string", "format": "micro-time"}
 
 METADATA = _fields(
     name=TEXT,
@@ -124,7 +125,7 @@ TYPES: Mapping[Key, Schema] = {
         ),
     ),
     CONFIGMAPS.key: _fields(
-        metadata=METADATA, data=_map_of(TEXT), binaryData=_map_of(TEXT), immutable=FLAG
+        metadata=METADATA, data=_map_of(TEXT), binaryData=_map_of(BASE64), immutable=FLAG
     ),
     EVENTS.key: _fields(
         metadata=METADATA,

@@ -1,8 +1,7 @@
-"""Rules for metadata and for the simple built-ins: what an object may say, in Kubernetes' words."""
+"""Rules for metadata, and admission by them: what an object may say, in Kubernetes' words."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 from elasticjob.local.builtins import (
     CLUSTERROLEBINDINGS,
     CLUSTERROLES,
-    CONFIGMAPS,
-    LEASES,
     NAMESPACES,
     ROLEBINDINGS,
     ROLES,
     SERVICES,
 )
-from elasticjob.local.errors import Violation, invalid
+from elasticjob.local.contents import CONTENT, nothing
+from elasticjob.local.errors import Violation, bad_value, invalid
 from elasticjob.local.resource import Object, Resource
 from elasticjob.local.schema import check
 
@@ -47,7 +45,6 @@ NAME_PART_FAULT = (
 LABEL_NAMED = (NAMESPACES, SERVICES)
 FREELY_NAMED = (ROLES, ROLEBINDINGS, CLUSTERROLES, CLUSTERROLEBINDINGS)
 ANNOTATIONS_LIMIT_BYTES = 256 * 1024
-IMMUTABLE = "field is immutable when `immutable` is set"
 
 
 def admit(resource: Resource, new: Object, old: Object | None) -> Object:
@@ -61,12 +58,8 @@ def admit(resource: Resource, new: Object, old: Object | None) -> Object:
             # does not stand in the way of other changes.
             known = check(resource.schema, old).violations
             faults = [fault for fault in faults if fault not in known]
-    elif resource == LEASES:
-        faults += lease_faults(new.get("spec", {}))
-    elif resource == CONFIGMAPS:
-        faults += configmap_faults(new, old)
-    elif resource in (ROLEBINDINGS, CLUSTERROLEBINDINGS):
-        faults += binding_faults(new, old)
+    else:
+        faults += CONTENT.get(resource.key, nothing)(new, old)
     if faults:
         raise invalid(resource, new["metadata"]["name"], faults)
     return new
@@ -76,23 +69,23 @@ def metadata_faults(resource: Resource, meta: Object, *, created: bool) -> Itera
     """Name, labels, annotations, finalizers and owner references."""
     if created:
         for fault in name_faults(resource, meta["name"]):
-            yield "metadata.name", _invalid(meta["name"], fault)
+            yield "metadata.name", bad_value(meta["name"], fault)
     for key, value in meta.get("labels", {}).items():
         for fault in qualified_name_faults(key):
-            yield "metadata.labels", _invalid(key, fault)
+            yield "metadata.labels", bad_value(key, fault)
         for fault in label_value_faults(value):
-            yield "metadata.labels", _invalid(value, fault)
+            yield "metadata.labels", bad_value(value, fault)
     size = 0
     for key, value in meta.get("annotations", {}).items():
         size += len(key) + len(value.encode())
         for fault in qualified_name_faults(key.lower()):
-            yield "metadata.annotations", _invalid(key, fault)
+            yield "metadata.annotations", bad_value(key, fault)
     if size > ANNOTATIONS_LIMIT_BYTES:
         message = f"Too long: may not be more than {ANNOTATIONS_LIMIT_BYTES} bytes"
         yield "metadata.annotations", message
     for index, name in enumerate(meta.get("finalizers", ())):
         for fault in qualified_name_faults(name):
-            yield f"metadata.finalizers[{index}]", _invalid(name, fault)
+            yield f"metadata.finalizers[{index}]", bad_value(name, fault)
     yield from owner_faults(meta.get("ownerReferences", ()))
 
 
@@ -143,49 +136,9 @@ def owner_faults(references: Any) -> Iterator[Violation]:
                 fault = (
                     "version must not be empty" if field == "apiVersion" else "must not be empty"
                 )
-                yield f"{where}.{field}", _invalid(owner.get(field, ""), fault)
+                yield f"{where}.{field}", bad_value(owner.get(field, ""), fault)
     controllers = [owner for owner in references if owner.get("controller")]
     if len(controllers) > 1:
         found = " and ".join(f"{owner['kind']}/{owner['name']}" for owner in controllers)
         fault = f"Only one reference can have Controller set to true. Found {found}"
-        yield "metadata.ownerReferences", _invalid(references, fault)
-
-
-def lease_faults(spec: Object) -> Iterator[Violation]:
-    """The two numbers of a Lease."""
-    seconds, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
-    if seconds is not None and seconds <= 0:
-        yield "spec.leaseDurationSeconds", _invalid(seconds, "must be greater than 0")
-    if transitions is not None and transitions < 0:
-        yield "spec.leaseTransitions", _invalid(transitions, "must be greater than or equal to 0")
-
-
-def configmap_faults(new: Object, old: Object | None) -> Iterator[Violation]:
-    """Keys can be file names; an immutable ConfigMap stays as it is."""
-    for field in ("data", "binaryData"):
-        for key in new.get(field, {}):
-            if not re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", key) or key in (".", ".."):
-                fault = (
-                    "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
-                )
-                yield f"{field}[{key}]", _invalid(key, fault)
-        if old is not None and old.get("immutable") and new.get(field) != old.get(field):
-            yield field, f"Forbidden: {IMMUTABLE}"
-    if old is not None and old.get("immutable") and not new.get("immutable"):
-        yield "immutable", f"Forbidden: {IMMUTABLE}"
-
-
-def binding_faults(new: Object, old: Object | None) -> Iterator[Violation]:
-    """A binding keeps its role: to change it, delete it and make another."""
-    role = new.get("roleRef", {})
-    if not role.get("name"):
-        yield "roleRef.name", "Required value"
-    if old is not None and role != old.get("roleRef"):
-        yield "roleRef", _invalid(role, "cannot change roleRef")
-    for index, subject in enumerate(new.get("subjects", ())):
-        if subject.get("kind") == "ServiceAccount" and not subject.get("namespace"):
-            yield f"subjects[{index}].namespace", "Required value"
-
-
-def _invalid(value: Any, fault: str) -> str:
-    return f"Invalid value: {json.dumps(value)}: {fault}"
+        yield "metadata.ownerReferences", bad_value(references, fault)

@@ -19,6 +19,7 @@ from elasticjob.local.errors import (
     bad_request,
     invalid,
     no_such_path,
+    not_acceptable,
     not_found,
     precondition,
 )
@@ -79,6 +80,8 @@ class Verbs:
             raise no_such_path()
         _check_place(resource, target)
         check_options(call)
+        if not call.acceptable and target.subresource != "log":
+            raise not_acceptable()
         verb = self._subresources[target.subresource].get(target.verb)
         if verb is None:
             raise _not_allowed()
