@@ -52,6 +52,31 @@ bench: setup ## the figures of the README, on the local mode, torchrun beside th
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
 	  $(RUN) python bench/run.py
 
+CLUSTER := $(RUN) python -m dev.cluster
+CLUSTER_NODES ?= 3
+CLUSTER_LAN ?= 10.90.0.0/24
+FEATURE_GATES ?=
+
+.PHONY: cluster
+cluster: setup ## a real Kubernetes on this machine, built from source; as root (docs/cluster.md)
+	@$(CLUSTER) up --nodes=$(CLUSTER_NODES) --lan=$(CLUSTER_LAN) --feature-gates="$(FEATURE_GATES)"
+
+.PHONY: cluster-images
+cluster-images: setup ## make the images of operator and workers, and give them to the cluster
+	@$(CLUSTER) images
+
+.PHONY: cluster-status
+cluster-status: setup ## what of the cluster runs
+	@$(CLUSTER) status
+
+.PHONY: cluster-down
+cluster-down: setup ## remove everything that `make cluster` made
+	@$(CLUSTER) down
+
+.PHONY: contract
+contract: setup ## the contract tests on a kube-apiserver built here; no root
+	@$(CLUSTER) bare --feature-gates="$(FEATURE_GATES)" -- $(RUN) pytest -q tests/contract
+
 .PHONY: format
 format: setup ## format and fix what can be fixed by a tool
 	@$(RUN) ruff format --quiet .

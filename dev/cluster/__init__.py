@@ -1,0 +1,6 @@
+"""A real Kubernetes on one Linux machine, built from package registries alone, for tests.
+
+    python -m dev.cluster up | down | status | images | kubectl ARGS...
+
+docs/cluster.md says what it is, what it needs and how long things take.
+"""

@@ -1,0 +1,189 @@
+"""The command line: python -m dev.cluster COMMAND."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from dev.cluster.bare import run_bare
+from dev.cluster.build import built
+from dev.cluster.cache import Cache
+from dev.cluster.cluster import Cluster, down, locked, record
+from dev.cluster.errors import ClusterError
+from dev.cluster.images import ALL, images
+from dev.cluster.machine import prepare
+from dev.cluster.options import Options
+from dev.cluster.program import HELM, HYPERKUBE, PROGRAMS
+from dev.cluster.progress import Progress
+
+Command = Callable[[argparse.Namespace, Cache, Progress], int]
+
+
+def up(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    cluster = Cluster(cache, options(words), progress)
+    with locked(cache):
+        cluster.up()
+    progress.say(f"export KUBECONFIG={cache.kubeconfig}")
+    return 0
+
+
+def take_down(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    with locked(cache):
+        down(cache, progress)
+    return 0
+
+
+def status(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    cluster = Cluster.recorded(cache, progress)
+    print("\n".join(cluster.status()), flush=True)
+    if cluster.healthy():
+        return kubectl(cache, progress, ["get", "nodes,pods", "--all-namespaces", "-o", "wide"])
+    return 1
+
+
+def make_images(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    with locked(cache):
+        prepare(progress)
+        images(cache, progress).make(ALL)
+        if record(cache).exists():
+            Cluster.recorded(cache, progress).load_images()
+    progress.done("images are up to date")
+    return 0
+
+
+def change(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    """start, kill, freeze, thaw, cut, heal."""
+    cluster = Cluster.recorded(cache, progress)
+    changes: dict[str, Callable[[str], None]] = {
+        "start": cluster.start,
+        "kill": cluster.kill,
+        "freeze": cluster.freeze,
+        "thaw": lambda name: cluster.freeze(name, False),
+        "cut": cluster.cut,
+        "heal": lambda name: cluster.cut(name, False),
+    }
+    with locked(cache):
+        for name in words.names:
+            changes[words.command](name)
+    return 0
+
+
+def execute(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    node = next((n for n in Cluster.recorded(cache, progress).nodes if n.name == words.name), None)
+    if node is None:
+        raise ClusterError(f"{words.name} is no node")
+    return subprocess.run([*node.enter(), *words.words]).returncode
+
+
+def build(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    for program in PROGRAMS:
+        if program.name in words.names or not words.names:
+            print(built(cache, program, progress))
+    return 0
+
+
+def bare(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    return run_bare(built(cache, HYPERKUBE, progress), options(words), words.words, progress)
+
+
+def kubectl(cache: Cache, progress: Progress, words: list[str]) -> int:
+    command = [str(built(cache, HYPERKUBE, progress)), "kubectl", *words]
+    environ = {**os.environ, "KUBECONFIG": str(cache.kubeconfig)}
+    return subprocess.run(command, env=environ).returncode
+
+
+def run_kubectl(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    return kubectl(cache, progress, words.words)
+
+
+def run_helm(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    command = [str(built(cache, HELM, progress)), *words.words]
+    environ = {**os.environ, "KUBECONFIG": str(cache.kubeconfig)}
+    return subprocess.run(command, env=environ).returncode
+
+
+def options(words: argparse.Namespace) -> Options:
+    """What the command line says of the cluster."""
+    return Options(
+        nodes=words.nodes,
+        lan=words.lan,
+        feature_gates=words.feature_gates,
+        key_identifiers=not words.no_key_identifiers,
+        audit=words.audit,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its words."""
+    top = argparse.ArgumentParser(prog="python -m dev.cluster", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+
+    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    for name, run, text in (
+        ("up", up, "bring the cluster up, or what of it is not up"),
+        ("bare", bare, "run a command beside an API server without nodes; needs no root"),
+    ):
+        _add_options(add(name, run, text))
+    commands.choices["bare"].add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+    add("down", take_down, "remove everything that `up` made")
+    add("status", status, "what runs, and whether it is ready")
+    add("images", make_images, "make the images and give them to the nodes")
+    for name, text in (
+        ("start", "start nodes or programs of the control plane"),
+        ("kill", "kill -9; a node with everything on it"),
+        ("freeze", "stop in the middle of everything"),
+        ("thaw", "let go on what was frozen"),
+        ("cut", "take a node's network cable out"),
+        ("heal", "put it back"),
+    ):
+        add(name, change, text).add_argument("names", nargs="+", metavar="NAME")
+    node = add("exec", execute, "run a command on a node")
+    node.add_argument("name", metavar="NODE")
+    node.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+    for name, run, text in (
+        ("kubectl", run_kubectl, "kubectl as the cluster's administrator"),
+        ("helm", run_helm, "helm as the cluster's administrator; built at first use"),
+    ):
+        add(name, run, text).add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT")
+    names = [program.name for program in PROGRAMS]
+    add("build", build, "build programs, and print where they are").add_argument(
+        "names", nargs="*", choices=[*names, []], metavar="PROGRAM"
+    )
+    return top
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    default = Options()
+    command.add_argument("--nodes", type=int, default=default.nodes)
+    command.add_argument("--lan", default=default.lan, help="a /24 that is free here")
+    command.add_argument("--feature-gates", default="", help="of kube-apiserver")
+    command.add_argument("--no-key-identifiers", action="store_true", help="in the CA")
+    command.add_argument("--audit", action="store_true", help="requests of ServiceAccounts")
+
+
+def main() -> int:
+    """Run one command; errors are one line."""
+    progress = Progress()
+    words = parser().parse_args()
+    if getattr(words, "words", None) and words.words[0] == "--":
+        words.words = words.words[1:]
+    try:
+        code: int = words.run(words, Cache.of(os.environ), progress)
+        return code
+    except ClusterError as error:
+        progress.say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        progress.say("interrupted; make cluster-down removes what is there")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Where everything lives that is not source: never in the checkout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.cluster.errors import ClusterError
+
+HIDDEN = ("/run", "/var/lib", "/var/log")
+"""A node mounts its own over these, so it could not see a cache below them."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The directories below ${XDG_CACHE_HOME:-~/.cache}/elasticjob."""
+
+    home: Path
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Cache:
+        """The cache of this user."""
+        base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "/root")) / ".cache")
+        home = Path(base).resolve() / "elasticjob"
+        for hidden in HIDDEN:
+            if home.is_relative_to(hidden):
+                raise ClusterError(
+                    f"the cache {home} is below {hidden}, over which the nodes mount their own."
+                    " Cure: XDG_CACHE_HOME=/some/other/place"
+                )
+        return cls(home)
+
+    @property
+    def go(self) -> Path:
+        """Go's module and build caches, and the toolchain where the machine has none."""
+        return self.home / "go"
+
+    @property
+    def binaries(self) -> Path:
+        """What was built, a directory for each version."""
+        return self.home / "cluster" / "bin"
+
+    @property
+    def images(self) -> Path:
+        """Root file systems, layers and the OCI layout."""
+        return self.home / "cluster" / "images"
+
+    @property
+    def store(self) -> Path:
+        """containerd's root with every image unpacked, which nodes hard-link."""
+        return self.home / "cluster" / "store"
+
+    @property
+    def run(self) -> Path:
+        """The cluster that runs: state, credentials, logs, nodes. Gone when it is down."""
+        return self.home / "cluster" / "run"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's, for kubectl and tests on this machine."""
+        return self.run / "kubeconfig"

@@ -1,0 +1,288 @@
+"""The cluster as a whole: up, down, and what a test does to its parts."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from dev.cluster import dns, machine
+from dev.cluster.addresses import API_PORT, Lan
+from dev.cluster.api import Api
+from dev.cluster.build import binary, built
+from dev.cluster.cache import Cache
+from dev.cluster.cgroups import Cgroups, cgroup_name
+from dev.cluster.command_lines import API_SERVERS, Site
+from dev.cluster.control_plane import ControlPlane
+from dev.cluster.disk import need_disk
+from dev.cluster.errors import ClusterError
+from dev.cluster.images import SMALL, images
+from dev.cluster.network import CONTROL, NAMESPACES, Network, inside
+from dev.cluster.node import Node
+from dev.cluster.options import Options
+from dev.cluster.processes import Processes, end, marked
+from dev.cluster.program import COREDNS, HYPERKUBE
+from dev.cluster.progress import Progress
+from dev.cluster.store import IMPORT, Store, feed, missing
+
+READY_S = 90.0
+ROOM_GB = 2.0
+"""What a cluster that runs may write: logs, etcd, the pods' own files."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The one cluster of a cache."""
+
+    cache: Cache
+    options: Options
+    progress: Progress
+
+    @classmethod
+    def recorded(cls, cache: Cache, progress: Progress) -> Cluster:
+        """The one that is up, with the options that it came up with."""
+        try:
+            text = record(cache).read_text()
+        except FileNotFoundError:
+            raise ClusterError("no cluster is up. Cure: make cluster") from None
+        return cls(cache, Options.from_json(text), progress)
+
+    # -- its parts
+
+    @property
+    def run(self) -> Path:
+        return self.cache.run
+
+    @property
+    def lan(self) -> Lan:
+        return Lan(self.options.lan)
+
+    @property
+    def processes(self) -> Processes:
+        return Processes(self.run)
+
+    @property
+    def network(self) -> Network:
+        return Network(str(self.run), self.options)
+
+    @property
+    def cgroups(self) -> Cgroups:
+        return Cgroups(cgroup_name(self.run))
+
+    @cached_property
+    def site(self) -> Site:
+        addresses = (self.lan.api(1), self.lan.api(2))
+        return Site(self.run, binary(self.cache, HYPERKUBE), addresses, API_PORT, etcd_port=2379)
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        return ControlPlane(
+            self.site, self.options, self.processes, self.cache.kubeconfig, inside(CONTROL)
+        )
+
+    def node(self, number: int) -> Node:
+        return Node(number, self.site, self.lan, self.cgroups, self.processes, self.cache.store)
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [self.node(number) for number in range(1, self.options.nodes + 1)]
+
+    # -- up
+
+    def up(self) -> None:
+        """Bring up what is not up; come back when every node is Ready."""
+        machine.prepare(self.progress)
+        for program in (HYPERKUBE, COREDNS):
+            built(self.cache, program, self.progress)
+        made = images(self.cache, self.progress)
+        made.make(tuple(name for name in SMALL if name not in made.layout.images()))
+        need_disk(self.cache.home, ROOM_GB, "a running cluster")
+        began = self.progress.elapsed_s()
+        self._record()
+        Store(self.cache.store).load(made.layout)
+        self.network.up()
+        self.control_plane.up()
+        self.progress.done(f"kube-apiserver ready at {self.site.url}")
+        for node in self.nodes:
+            node.start()
+        self._start_dns()
+        self._wait_for_nodes()
+        self.load_images()
+        took = self.progress.elapsed_s() - began
+        self.progress.say(f"{self.options.nodes} nodes Ready after {took:.1f} s")
+
+    def _record(self) -> None:
+        """Write down what will be made, once it is clear that the names are free."""
+        file = record(self.cache)
+        if file.exists():
+            differ = Options.from_json(file.read_text()).differences(self.options)
+            if differ:
+                raise ClusterError(
+                    f"a cluster with other options is up: {', '.join(differ)}."
+                    " Cure: make cluster-down first"
+                )
+            return
+        self.network.check_free()
+        self.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not NAMESPACES.is_mount():
+            unmounted(self.cache).touch()
+        file.write_text(self.options.to_json())
+
+    def _start_dns(self) -> None:
+        if self.processes.find(dns.NAME):
+            return
+        dns.prepare(self.site, self.lan, self.cache.kubeconfig)
+        command = dns.command(binary(self.cache, COREDNS), self.site)
+        self.processes.start(dns.NAME, [*inside(CONTROL), *command])
+
+    def _wait_for_nodes(self) -> None:
+        """Until all are Ready; says which is not, and what it said last."""
+        api = Api(self.cache.kubeconfig)
+        wanted = {node.name for node in self.nodes}
+        deadline = time.monotonic() + READY_S
+        while late := wanted - api.ready_nodes():
+            if time.monotonic() > deadline:
+                name = min(late)
+                raise ClusterError(
+                    f"{name} is not Ready after {READY_S:.0f} s: {self.processes.last_words(name)}"
+                )
+            time.sleep(0.1)
+
+    def load_images(self) -> None:
+        """Give the nodes that run the images that they lack, or have in an older version."""
+        layout = images(self.cache, self.progress).layout
+        Store(self.cache.store).load(layout)
+        for node in self.nodes:
+            root = node.directory / "containerd"
+            names = missing(layout, root)
+            if node.running() and names:
+                self.progress.say(f"{node.name} gets {', '.join(names)}")
+                feed(layout, names, [*node.enter(), *IMPORT], root)
+
+    # -- what a test does to it; names are those of nodes and of programs of the control plane
+
+    def start(self, name: str) -> None:
+        """Start a node or a program."""
+        node = self._node(name)
+        if node:
+            node.start()
+        elif name == dns.NAME:
+            self._start_dns()
+        else:
+            self.control_plane.start(self._program(name))
+
+    def kill(self, name: str) -> None:
+        """kill -9, on a node everything at once."""
+        node = self._node(name)
+        if node:
+            node.kill()
+        else:
+            self.processes.stop(self._program(name))
+
+    def freeze(self, name: str, frozen: bool = True) -> None:
+        """Stop in the middle of everything, or let go on."""
+        node = self._node(name)
+        if node:
+            node.freeze(frozen)
+        elif frozen:
+            self.processes.pause(self._program(name))
+        else:
+            self.processes.resume(self._program(name))
+
+    def cut(self, name: str, cut: bool = True) -> None:
+        """Take a node's network cable out, or put it back."""
+        if not self._node(name):
+            raise ClusterError(f"{name} is no node; it must be one of {', '.join(self.names())}")
+        self.network.cut(name, cut)
+
+    def names(self) -> list[str]:
+        """The nodes."""
+        return [node.name for node in self.nodes]
+
+    def programs(self) -> list[str]:
+        """The programs beside the nodes that can be started and stopped."""
+        return sorted({*self.control_plane.names, *API_SERVERS, dns.NAME})
+
+    def _node(self, name: str) -> Node | None:
+        return next((node for node in self.nodes if node.name == name), None)
+
+    def _program(self, name: str) -> str:
+        if name not in self.programs():
+            known = ", ".join([*self.names(), *self.programs()])
+            raise ClusterError(f"{name} is not known; it must be one of {known}")
+        return name
+
+    # -- status and down
+
+    def status(self) -> list[str]:
+        """A line for each process, node and way to it."""
+        lines = [
+            f"{n}: {'runs' if self.processes.find(n) else 'does not run'}" for n in self._all()
+        ]
+        lines += [f"{n}: network cut" for n in self.names() if self.network.is_cut(n)]
+        api = Api(self.cache.kubeconfig)
+        lines.append(f"API server: {'ready' if api.ready() else 'not ready'} at {self.site.url}")
+        lines.append(f"export KUBECONFIG={self.cache.kubeconfig}")
+        return lines
+
+    def _all(self) -> list[str]:
+        started = set(self.processes.names())
+        always = {*self.control_plane.names, dns.NAME, *self.names()}
+        return sorted(started | always)
+
+    def healthy(self) -> bool:
+        """Whether the API server and every node are ready."""
+        try:
+            return Api(self.cache.kubeconfig).ready_nodes() >= set(self.names())
+        except OSError:
+            return False
+
+
+def record(cache: Cache) -> Path:
+    """The file that says that a cluster is up, or half up, and with which options."""
+    return cache.run / "cluster.json"
+
+
+def unmounted(cache: Cache) -> Path:
+    """The file that says that /run/netns was no mount before `up`."""
+    return cache.run / "netns-was-no-mount"
+
+
+def down(cache: Cache, progress: Progress) -> None:
+    """Remove everything that `up` made and that nodes made since, whatever state it is in.
+
+    Each kind is found by a mark of its own, so it does not matter what was killed, or when:
+    processes by their environment and their cgroups, namespaces and interfaces by their alias.
+    """
+    machine.check_root()
+    file = record(cache)
+    recorded = file.exists()
+    options = Options.from_json(file.read_text()) if recorded else Options()
+    cluster = Cluster(cache, options, progress)
+    for name in cluster.names():
+        if cluster.cgroups.exists(name):
+            cluster.cgroups.freeze(name, False)
+    end(list(marked(cluster.run)))
+    end(cluster.cgroups.processes())
+    cluster.cgroups.remove()
+    cluster.network.down(recorded, unmounted(cache).exists())
+    shutil.rmtree(cluster.run, ignore_errors=True)
+    progress.done("down" if recorded else "no cluster was up")
+
+
+@contextmanager
+def locked(cache: Cache) -> Iterator[None]:
+    """One command changes the cluster at a time."""
+    directory = cache.home / "cluster"
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClusterError("another command changes the cluster now. Cure: wait") from None
+        yield

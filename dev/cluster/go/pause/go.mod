@@ -1,0 +1,3 @@
+module elasticjob.invalid/pause
+
+go 1.24.0

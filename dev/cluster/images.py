@@ -1,0 +1,258 @@
+"""The images of the cluster, layer by layer; a layer is made once for what it is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dev.cluster.build import built
+from dev.cluster.cache import Cache
+from dev.cluster.commands import run
+from dev.cluster.debian import BASE_PACKAGES, PYTHON, SUITE, TIDY, Overlay, bootstrap
+from dev.cluster.disk import need_disk
+from dev.cluster.errors import ClusterError
+from dev.cluster.layer import write_layer
+from dev.cluster.node_files import PAUSE as PAUSE_IMAGE
+from dev.cluster.oci import Blob, Layout
+from dev.cluster.program import PAUSE
+from dev.cluster.progress import Progress
+from dev.cluster.toolchain import uv_command
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MIRROR = "http://deb.debian.org/debian"
+PYTHON_IMAGE = "localhost/elasticjob/python:dev"
+WORKER_IMAGE = "localhost/elasticjob/worker:dev"
+OPERATOR_IMAGE = "localhost/elasticjob/operator:dev"
+SMALL = (PAUSE_IMAGE, PYTHON_IMAGE)
+ALL = (*SMALL, OPERATOR_IMAGE, WORKER_IMAGE)
+DISK_GB = {PAUSE_IMAGE: 0.1, PYTHON_IMAGE: 1.0, OPERATOR_IMAGE: 1.0, WORKER_IMAGE: 6.0}
+INSTALL = Path("dev/install-operator.sh")
+"""The steps that the Dockerfile takes too."""
+ENV = ["PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONUNBUFFERED=1", "LANG=C.UTF-8"]
+TOOLS = (
+    "mkdir /tmp/bin; ln -s /srv/uv /tmp/bin/uv; PATH=/tmp/bin:$PATH UV_CACHE_DIR=/media; "
+    "export PATH UV_CACHE_DIR; "
+)
+ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def digest(*parts: str | bytes) -> str:
+    """A short name for what something is made from."""
+    whole = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        whole.update(len(data).to_bytes(8, "big") + data)
+    return whole.hexdigest()[:16]
+
+
+def operator_files(checkout: Path) -> list[Path]:
+    """What the operator's part of its image is made from: what the Dockerfile copies."""
+    sources = (checkout / "operator" / "src").rglob("*")
+    files = sorted(p for p in sources if p.is_file() and p.suffix != ".pyc")
+    return [checkout / name for name in ("pyproject.toml", "uv.lock", str(INSTALL))] + files
+
+
+@dataclass(frozen=True)
+class Images:
+    """The image layout in the cache, and how each image in it is made."""
+
+    cache: Cache
+    progress: Progress
+    environ: Mapping[str, str]
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.cache.images / "oci")
+
+    @property
+    def arch(self) -> str:
+        return ARCH[platform.machine()]
+
+    @property
+    def mirror(self) -> str:
+        return self.environ.get("DEBIAN_MIRROR") or MIRROR
+
+    def make(self, names: tuple[str, ...]) -> None:
+        """Make what is missing or no longer made from what is there now."""
+        makers: dict[str, Callable[[], None]] = {
+            PAUSE_IMAGE: self._pause,
+            PYTHON_IMAGE: self._python,
+            WORKER_IMAGE: self._worker,
+            OPERATOR_IMAGE: self._operator,
+        }
+        for name in names:
+            makers[name]()
+        layers = [Blob(**value).digest for value in self._made().values()]
+        self.layout.prune(layers)
+
+    # -- the images
+
+    def _pause(self) -> None:
+        program = built(self.cache, PAUSE, self.progress)
+
+        def make(tree: Path) -> None:
+            shutil.copy(program, tree / "pause")
+
+        layer = self._layer(f"pause {PAUSE.key()}", PAUSE_IMAGE, make)
+        self._tag(PAUSE_IMAGE, [layer], {"Entrypoint": ["/pause"], "User": "65535:65535"})
+
+    def _python(self) -> None:
+        self._tag(PYTHON_IMAGE, [self._base()], {"Env": ENV, "Cmd": ["python3"]})
+
+    def _worker(self) -> None:
+        wheel = self.environ.get("TORCH_WHEEL", "")
+        layer = self._torch_wheel(Path(wheel)) if wheel else self._torch_debian()
+        self._tag(WORKER_IMAGE, [self._base(), layer], {"Env": ENV, "Cmd": ["python3"]})
+
+    def _operator(self) -> None:
+        settings = {
+            "Env": [*ENV, "PYTHONPATH=/app", "PYTHONDONTWRITEBYTECODE=1"],
+            "User": "65532:65532",
+            "WorkingDir": "/",
+            "Entrypoint": ["python3", "-P", "-m", "elasticjob.controller"],
+        }
+        self._tag(OPERATOR_IMAGE, [self._base(), self._app()], settings)
+
+    # -- their layers
+
+    @property
+    def _base_key(self) -> str:
+        return f"{SUITE}-{digest(*BASE_PACKAGES, TIDY, self.mirror)}"
+
+    def _root(self) -> Path:
+        """The root file system below every layer but pause's."""
+        root = self.cache.images / "roots" / self._base_key
+        if not root.exists():
+            need_disk(self.cache.home, DISK_GB[PYTHON_IMAGE], "the base of the images")
+            bootstrap(root, self.mirror, self.progress)
+        return root
+
+    def _base(self) -> Blob:
+        return self._written(f"base {self._base_key}", PYTHON_IMAGE, self._root)
+
+    def _torch_debian(self) -> Blob:
+        install = "apt-get install -qy --no-install-recommends python3-torch"
+        what = "python3-torch from Debian (148 MB, about 75 s, once)"
+        key = f"torch {self._base_key} {digest(install)}"
+        return self._changed(key, WORKER_IMAGE, what, f"apt-get update -qq; {install}", {})
+
+    def _torch_wheel(self, wheel: Path) -> Blob:
+        tag = f"cp{PYTHON.replace('.', '')}"
+        if not wheel.is_file():
+            raise ClusterError(f"TORCH_WHEEL={wheel} is not a file")
+        if f"-{tag}-" not in wheel.name:
+            raise ClusterError(
+                f"TORCH_WHEEL={wheel.name} is not for {tag}, the Python of the images."
+                f" Cure: a wheel with -{tag}- in its name, or none for Debian's torch"
+            )
+        status = wheel.stat()
+        source = f"{wheel.name} {status.st_size} {int(status.st_mtime)}"
+
+        site = f"/usr/local/lib/python{PYTHON}/dist-packages"
+        script = (
+            f"uv pip install --quiet --link-mode copy --python /usr/bin/python3 --target {site}"
+        )
+        script += f" /opt/{wheel.name} numpy; python3 -m compileall -q {site} || true"
+        return self._changed(
+            f"torch {self._base_key} {digest(source, script)}",
+            WORKER_IMAGE,
+            f"{wheel.name} and what it requires (about 60 s, once)",
+            script,
+            {str(wheel.resolve().parent): "/opt"},
+        )
+
+    def _app(self) -> Blob:
+        """The operator and its locked dependencies, installed by the image's own Python."""
+        files = operator_files(CHECKOUT)
+        content = [f"{p.relative_to(CHECKOUT)}".encode() + p.read_bytes() for p in files]
+        return self._changed(
+            f"operator {self._base_key} {digest(*content)}",
+            OPERATOR_IMAGE,
+            "the operator and its locked dependencies (about 20 s)",
+            f"cd /opt; {INSTALL} /app python3",
+            {str(CHECKOUT): "/opt"},
+        )
+
+    # -- how a layer is made
+
+    def _changed(
+        self, key: str, image: str, what: str, script: str, binds: Mapping[str, str]
+    ) -> Blob:
+        """What a script changes in the base."""
+
+        def make() -> Path:
+            self.progress.say(what)
+            overlay = Overlay(self._root(), self.cache.images / "work")
+            overlay.prepare()
+            tools = self._tools()
+            overlay.run(f"{TOOLS}{script}; {TIDY}", image, self.progress, {**tools, **binds})
+            return overlay.upper
+
+        return self._written(key, image, make)
+
+    def _tools(self) -> dict[str, str]:
+        """uv and its cache, seen inside; they leave nothing in the layer."""
+        uv = Path(uv_command())
+        cache = Path(run([str(uv), "cache", "dir"]).strip())
+        cache.mkdir(parents=True, exist_ok=True)
+        return {str(uv.resolve().parent): "/srv", str(cache): "/media"}
+
+    def _layer(self, key: str, image: str, make: Callable[[Path], None]) -> Blob:
+        """A layer of files that need no Debian below them."""
+
+        def made() -> Path:
+            tree = self.cache.images / "work" / "tree"
+            shutil.rmtree(tree, ignore_errors=True)
+            tree.mkdir(parents=True)
+            make(tree)
+            return tree
+
+        return self._written(key, image, made)
+
+    def _written(self, key: str, image: str, make: Callable[[], Path]) -> Blob:
+        """The layer made from what the key says; made now if it is not there."""
+        made = self._made()
+        if key in made and self.layout.has(blob := Blob(**made[key])):
+            return blob
+        need_disk(self.cache.home, DISK_GB[image], f"the image {image}")
+        tree = make()
+        part = self.cache.images / "layer.part"
+        write_layer(tree, part)
+        blob = self.layout.adopt(part)
+        shutil.rmtree(self.cache.images / "work", ignore_errors=True)
+        self._remember(key, blob)
+        return blob
+
+    def _made(self) -> dict[str, Any]:
+        try:
+            made: dict[str, Any] = json.loads((self.cache.images / "layers.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return made
+
+    def _remember(self, key: str, blob: Blob) -> None:
+        """Note a layer; what was made before from older sources of the same kind goes."""
+        kind = key.split()[0]
+        made = {k: v for k, v in self._made().items() if k.split()[0] != kind}
+        made[key] = {"digest": blob.digest, "size": blob.size}
+        part = self.cache.images / "layers.json.part"
+        part.write_text(json.dumps(made, indent=1))
+        part.replace(self.cache.images / "layers.json")
+
+    def _tag(self, name: str, layers: list[Blob], settings: dict[str, Any]) -> None:
+        before = self.layout.images().get(name)
+        after = self.layout.tag(name, layers, self.arch, settings)
+        if before != after:
+            self.progress.done(f"image {name} is {after[:19]}")
+
+
+def images(cache: Cache, progress: Progress) -> Images:
+    """The images of this cache, told by this program's environment."""
+    return Images(cache, progress, os.environ)

@@ -1,0 +1,37 @@
+"""Lines that say what is going on, with the time since the beginning."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+def duration(seconds: float) -> str:
+    """'4.2 s' or '3 min 05 s'."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
+
+
+@dataclass
+class Progress:
+    """Tells a person on standard error what is being done and what is done."""
+
+    clock: Callable[[], float] = time.monotonic
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
+    def elapsed_s(self) -> float:
+        return self.clock() - self.began
+
+    def say(self, text: str) -> None:
+        """One line."""
+        print(f"cluster: {text}", file=sys.stderr, flush=True)
+
+    def done(self, text: str) -> None:
+        """One line with the time since this began."""
+        self.say(f"{text} ({duration(self.elapsed_s())})")
