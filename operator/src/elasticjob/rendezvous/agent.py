@@ -10,9 +10,9 @@ from elasticjob.rendezvous.rule import Rule
 from elasticjob.rendezvous.states import Action, Event, Identity, Me, Stage
 
 RULES: tuple[tuple[str, Rule], ...] = (
-    ("2-join", join.join),
     ("3-dark", run.dark),
     ("3-settle", leave.settle),
+    ("2-join", join.join),
     ("3-stop", run.stop),
     ("3-stand-outside", run.stand_outside),
     ("3-start", run.start),

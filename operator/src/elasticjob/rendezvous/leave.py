@@ -26,14 +26,10 @@ def settle(me: Me, now: float) -> Step:
         return nothing(me)
     if me.round is not None and me.round.round.phase.is_terminal:
         return replace(me, exit=terminal_exit(me, me.round.round)), ()
-    if "3-own-deadline" not in me.without:
-        if missed_start(me, now):
-            return replace(me, exit=Exit(EXIT_SETUP, "a round was not started in time")), ()
-        if missed_stop(me, now):
-            return replace(me, exit=Exit(EXIT_SETUP, "workers could not be ended")), ()
     if me.leaving and (has_left(me) or out_of_time(me, now)):
         return replace(me, exit=Exit(EXIT_TOLD, "told to leave")), ()
-    return nothing(me)
+    why = missed(me, now) if "3-own-deadline" not in me.without else ""
+    return (replace(me, exit=Exit(EXIT_SETUP, why)), ()) if why else nothing(me)
 
 
 def leave(me: Me, now: float) -> Step:
@@ -56,6 +52,13 @@ def terminal_exit(me: Me, round_: Round) -> Exit:
     if me.who.pod in round_.pods:
         return Exit(EXIT_FAILED, "the job failed elsewhere")
     return Exit(EXIT_OK, "the job failed, this pod was not a member")
+
+
+def missed(me: Me, now: float) -> str:
+    """Rule 3: the deadline of my own that I missed, or empty (W11)."""
+    if missed_start(me, now):
+        return f"round {me.top} was not started in time"
+    return "the workers could not be ended" if missed_stop(me, now) else ""
 
 
 def missed_start(me: Me, now: float) -> bool:
@@ -85,5 +88,5 @@ def has_left(me: Me) -> bool:
 
 
 def out_of_time(me: Me, now: float) -> bool:
-    """The API does not answer, and the grace is over: the pod is killed soon."""
-    return now >= me.leave_until
+    """The API does not answer or a worker cannot be killed; the pod is killed soon."""
+    return now >= me.leave_until or missed_stop(me, now)

@@ -1,0 +1,356 @@
+"""Rule 6: the holder's stream and pulse, and what it asks before it accuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.protocol import (
+    T,
+    active,
+    ended,
+    forming,
+    holding,
+    joined,
+    lease,
+    letter,
+    name,
+    of,
+    pod,
+    round_lease,
+    steps,
+)
+
+from elasticjob.rendezvous import states as s
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.report import Progress
+from elasticjob.wire.round import Phase, Round
+
+READ, WATCH, ANSWER, PULSE = s.Source.READ, s.Source.WATCH, s.Source.ANSWER, s.Source.PULSE
+ABC = active(1, "A B C")
+
+
+def leases(*letters: str, words: str = "running 1", version: int = 1) -> list[AgentLease]:
+    return [lease(x, words, version) for x in letters]
+
+
+def holder(round_: Round = ABC, *, members: str = "A B C", **fields: Any) -> s.Me:
+    """A, holding, with a complete view."""
+    return holding("A", round_, leases(*members.split(), words=f"running {round_.n}"), **fields)
+
+
+def seen(
+    round_: Round = ABC, version: int = 2, source: s.Source = WATCH, pulse: str = "",
+    holder: str = "A", **wanted: Any,
+) -> s.RoundSeen:  # fmt: skip
+    return s.RoundSeen(round_lease(round_, holder, version, pulse, **wanted), source)
+
+
+def pulsed(me: s.Me, times: int, start: float = 0.0, version: int = 100) -> tuple[s.Me, list[Any]]:
+    """So many pulses of A go out and come back, T apart; all other actions."""
+    others: list[Any] = []
+    for i in range(1, times + 1):
+        at = start + i * T
+        me, actions = steps(me, s.Tick(), now=at)
+        assert len(of(s.Pulse, actions)) == 1
+        others += [a for a in actions if not isinstance(a, (s.Pulse, s.WriteState))]
+        assert me.round is not None
+        lease_ = replace(me.round, version=str(version + i), renewed=f"p{i}")
+        me, more = steps(me, s.RoundSeen(lease_, PULSE), s.RoundSeen(lease_, WATCH), now=at)
+        others += [a for a in more if not isinstance(a, s.WriteState)]
+    return me, others
+
+
+# ---- the stream ----------------------------------------------------------------------------------
+
+
+def test_a_new_holder_opens_the_wide_stream() -> None:
+    me, actions = steps(joined("A", ABC), seen(source=ANSWER))
+    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=True)]
+    assert not me.narrow
+
+
+def test_nothing_is_decided_before_the_initial_set_is_complete() -> None:
+    """F3: it has seen the round with C, and not yet C's Lease."""
+    me, _ = steps(joined("A", ABC), seen(source=ANSWER))
+    events = (s.LeaseSeen(lease("A", "done 1")), s.LeaseSeen(lease("B", "running 1 ended")))
+    me, actions = steps(me, seen(version=3, source=READ), *events)
+    assert not of(s.CasRound, actions)
+    assert me.hold is not None
+    assert not me.hold.view.seen
+    _, actions = steps(me, s.ViewComplete(tuple(leases("A", "B", "C"))))
+    assert not of(s.CasRound, actions)
+
+
+def test_the_initial_set_leaves_out_other_jobs() -> None:
+    me, _ = steps(joined("A", ABC), seen(source=ANSWER), seen(version=3, source=READ))
+    other = replace(lease("B", "running 1"), job_uid="uid-2")
+    me, _ = steps(me, s.ViewComplete((lease("A", "running 1"), other)))
+    assert me.hold is not None
+    assert {letter(p): x.lease is not None for p, x in me.hold.view.seen.items()} == {
+        "A": True, "B": False, "C": False,
+    }  # fmt: skip
+
+
+def test_whoever_lost_the_holder_goes_back_to_the_narrow_stream() -> None:
+    me, actions = steps(holder(), seen(holder="B"))
+    assert me.hold is None
+    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=False)]
+    assert steps(me, s.Tick())[1] == []
+
+
+# ---- the pulse -----------------------------------------------------------------------------------
+
+
+def test_a_pulse_every_t_while_the_last_one_came_back() -> None:
+    me, others = pulsed(holder(), 4)
+    assert others == []
+    assert me.hold is not None
+    assert me.hold.view.pulses == 4
+
+
+@pytest.mark.parametrize("watch_first", [True, False])
+def test_a_pulse_may_come_back_before_its_answer(watch_first: bool) -> None:
+    """Two connections, two threads."""
+    me, _ = steps(holder(), s.Tick(), now=T)
+    answer, watched = seen(version=9, source=PULSE, pulse="p1"), seen(version=9, pulse="p1")
+    me, _ = steps(me, *((watched, answer) if watch_first else (answer, watched)), now=T)
+    assert me.hold is not None
+    assert (me.hold.returned, me.hold.view.pulses) == (True, 1)
+    me, actions = steps(me, s.Tick(), now=2 * T)
+    assert of(s.Pulse, actions)
+    assert not of(s.ReopenStream, actions)
+
+
+def test_a_later_version_brings_the_pulse_back_too() -> None:
+    """A watch may skip versions of an object that changed twice."""
+    me, _ = steps(holder(), s.Tick(), now=T)
+    me, _ = steps(me, seen(version=9, source=PULSE, pulse="p1"))
+    me, _ = steps(me, seen(active(2, "A B C"), version=12, pulse="p1"))
+    assert me.hold is not None
+    assert me.hold.returned
+
+
+def test_a_pulse_that_did_not_come_back_reopens_the_stream() -> None:
+    """F10: my own stream is dead: what it does not say proves nothing."""
+    me, _ = steps(holder(), s.Tick(), now=T)
+    me, _ = steps(me, seen(version=9, source=PULSE, pulse="p1"), now=T)
+    me, actions = steps(me, s.Tick(), now=2 * T)
+    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=True)]
+    assert not of(s.Pulse, actions)
+    me, actions = steps(me, s.Tick(), now=9 * T)
+    assert not of(s.Pulse, actions)  # others find me silent, and rightly so
+    assert not of(s.CasRound, actions)
+    me, actions = steps(me, seen(version=20, source=READ), s.ViewComplete(tuple(leases("A", "B"))))
+    assert me.hold is not None
+    assert (me.hold.complete, me.hold.returned) == (True, True)
+
+
+def test_a_pulse_that_failed_is_repeated_soon() -> None:
+    me, _ = steps(holder(heartbeat_s=0.2), s.Tick(), now=1.0)
+    me, actions = steps(me, s.PulseFailed(conflict=True), now=1.0)
+    assert not of(s.Pulse, actions)
+    assert of(s.Pulse, steps(me, s.Tick(), now=1.1)[1])
+
+
+def test_one_write_of_the_round_at_a_time() -> None:
+    """Of two writes against one version, one is a conflict for sure."""
+    gone = s.LeaseSeen(lease("B", "running 1 ended", 9))
+    me, actions = steps(holder(), s.Tick(), gone, now=T)
+    assert len(of(s.Pulse, actions)) == 1
+    assert not of(s.CasRound, actions)
+    me, actions = steps(me, seen(version=9, source=PULSE, pulse="p1"), now=T)
+    assert [cas.version for cas in of(s.CasRound, actions)] == ["9"]
+    assert not of(s.Pulse, steps(me, s.Tick(), now=2 * T)[1])
+
+
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
+def test_no_pulse_after_the_end(phase: Phase) -> None:
+    me, _ = steps(holder(), seen(ended(ABC, phase)))
+    assert not of(s.Pulse, steps(me, s.Tick(), now=9 * T)[1])
+
+
+def test_the_holder_renews_its_own_lease_only_when_its_state_changes() -> None:
+    me, actions = steps(holder(), s.Tick(), now=T)
+    assert not of(s.WriteState, actions)
+    me, actions = steps(me, s.WorkerExited(1), now=T)
+    assert len(of(s.WriteState, actions)) == 1
+
+
+# ---- leaving -------------------------------------------------------------------------------------
+
+
+def test_a_leaving_holder_clears_and_neither_pulses_nor_judges() -> None:
+    me, actions = steps(holder(), s.ToldToLeave())
+    assert of(s.CasRound, actions) == [s.CasRound("1", holder="")]
+    assert not of(s.Pulse, steps(me, s.Tick(), now=T)[1])
+    me, actions = steps(me, seen(holder="", source=ANSWER), s.LeaseSeen(lease("B", "done 1 ended")))
+    assert me.hold is None
+    assert not of(s.CasRound, actions)
+
+
+# ---- asking before accusing ----------------------------------------------------------------------
+
+
+def test_a_silent_member_is_asked_for_once_and_lost_when_confirmed() -> None:
+    """F13."""
+    me = holder(members="A B C")
+    me, others = pulsed(me, 2)
+    assert others == []
+    me, _ = steps(me, s.LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
+    me, others = pulsed(me, 1, start=2 * T, version=200)
+    assert others == [s.GetLease(name("B"))]
+    assert not steps(me, s.Tick(), now=3 * T + 1)[1]  # under way
+    got = s.LeaseSeen(lease("B", "running 1", 1), by_get=True)
+    me, actions = steps(me, got, now=3 * T + 1)
+    (cas,) = of(s.CasRound, actions)
+    assert cas.round.pods == {pod("A"), pod("C")}
+    assert cas.round.charged.numbers == {2}
+
+
+def test_a_get_that_shows_a_sign_of_life_counts() -> None:
+    me, _ = pulsed(holder(members="A B C"), 2)
+    me, _ = steps(me, s.LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
+    me, _ = pulsed(me, 1, start=2 * T, version=200)
+    me, actions = steps(me, s.LeaseSeen(lease("B", "running 1", 77), by_get=True), now=3 * T)
+    assert not actions
+    assert me.hold is not None
+    assert me.hold.view.seen[pod("B")].changed_at == 3 * T
+
+
+def test_a_lease_that_is_not_found_confirms_as_well() -> None:
+    me, _ = steps(holder(), s.LeaseGone(name("B")))
+    me, _ = pulsed(me, 2)
+    me, _ = steps(me, s.LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
+    me, others = pulsed(me, 1, start=2 * T, version=200)
+    assert of(s.GetLease, others) == [s.GetLease(name("B"))]
+    _, actions = steps(me, s.LeaseGone(name("B"), by_get=True), now=3 * T)
+    assert of(s.CasRound, actions)[0].round.pods == {pod("A"), pod("C")}
+
+
+def test_a_get_that_failed_is_repeated_but_not_at_once() -> None:
+    """It may have been refused, which takes no time at all."""
+    me, _ = pulsed(holder(active(1, "A B"), members="A B"), 3)
+    me, actions = steps(me, s.GetFailed(name("B")), now=3 * T)
+    assert actions == []
+    assert not of(s.GetLease, steps(me, s.Tick(), now=3 * T + 0.4)[1])
+    assert of(s.GetLease, steps(me, s.Tick(), now=3 * T + 0.5)[1]) == [s.GetLease(name("B"))]
+
+
+def test_a_get_of_a_name_that_is_no_pods_is_ignored() -> None:
+    me = holder()
+    assert steps(me, s.LeaseGone("somebody"), s.GetFailed("somebody"))[1] == []
+
+
+def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> None:
+    """It did not pulse for 3 T: the new holder need not wait another 3 T."""
+    me = joined("B", ABC, holder="A", pulse="p1")
+    me = replace(me, silent=True)
+    me, _ = steps(me, seen(holder="B", source=ANSWER))
+    view = s.ViewComplete(tuple(leases("A", "B", "C")))
+    me, actions = steps(me, seen(holder="B", version=3, source=READ), view)
+    assert of(s.GetLease, actions) == [s.GetLease(name("A"))]
+    moved = s.LeaseSeen(lease("A", "running 1", 9), by_get=True)
+    assert not of(s.CasRound, steps(me, moved)[1])
+    same = s.LeaseSeen(lease("A", "running 1", 1), by_get=True)
+    assert of(s.CasRound, steps(me, same)[1])[0].round.pods == {pod("B"), pod("C")}
+
+
+def test_a_renewal_that_says_nothing_new_is_no_reason_to_decide_again() -> None:
+    me = holder()
+    assert me.hold is not None
+    assert not me.hold.dirty
+    me, _ = steps(me, s.LeaseSeen(lease("B", "running 1", 9)))
+    assert me.hold is not None
+    assert not me.hold.dirty
+
+
+def test_while_it_waits_for_the_members_word_every_renewal_counts() -> None:
+    """F9, V5."""
+    full = active(1, "A B C", charged=[1])
+    me = holder(full, max_restarts=1)
+    me, actions = steps(me, s.LeaseSeen(lease("B", "failed 1", 9)))
+    assert not of(s.CasRound, actions)
+    me, actions = steps(me, s.LeaseSeen(lease("C", "running 1", 10)))
+    assert of(s.CasRound, actions)[0].round.phase is Phase.FAILED
+
+
+# ---- the decision --------------------------------------------------------------------------------
+
+
+def test_the_last_call_runs_from_the_first_moment_that_a_round_could_begin() -> None:
+    round_ = forming(0)
+    me = holding("A", round_, [lease("A", "ready 0")], startup_last_call_s=60.0)
+    me, actions = steps(me, s.Tick(), now=59.9)
+    assert not of(s.CasRound, actions)
+    me, actions = steps(me, s.Tick(), now=60.0)
+    assert not of(s.CasRound, actions)  # a pulse is under way
+    answer = seen(round_, 9, PULSE, "p1", startup_last_call_s=60.0)
+    _, actions = steps(me, answer, now=60.0)
+    assert of(s.CasRound, actions)[0].round.pods == {pod("A")}
+
+
+def test_the_last_call_begins_anew_when_the_round_could_not_begin() -> None:
+    me = holding("A", forming(0), [lease("A", "ready 0"), lease("B", "ready 0")], min_members=2)
+    assert me.hold is not None
+    assert me.hold.view.call_at == 0.0
+    me, _ = steps(me, s.LeaseSeen(lease("B", "ready 0 leaving", 9)), now=3.0)
+    assert me.hold is not None
+    assert me.hold.view.call_at is None
+    me, _ = steps(me, s.LeaseSeen(lease("C", "ready 0", 10)), now=4.0)
+    assert me.hold is not None
+    assert me.hold.view.call_at == 4.0
+
+
+def test_the_written_round_remembers_how_long_it_took() -> None:
+    me, actions = steps(holder(), s.LeaseSeen(lease("B", "running 1 ended", 9)), now=2.0)
+    assert me.written_n == of(s.CasRound, actions)[0].round.n == 2
+    assert (me.detect_ms, me.rendezvous_ms) == (0, None)
+    me = holding("A", forming(0), [lease("A", "ready 0")], wanted="A B")
+    me, actions = steps(me, s.LeaseSeen(lease("B", "ready 0", 9)), now=3.0)
+    assert (me.detect_ms, me.rendezvous_ms) == (None, 3000)
+
+
+def test_a_decision_that_did_not_land_is_made_again() -> None:
+    me, actions = steps(holder(), s.LeaseSeen(lease("B", "running 1 ended", 9)))
+    assert of(s.CasRound, actions)
+    me, actions = steps(me, s.CasFailed(conflict=False))
+    assert not actions
+    _, actions = steps(me, s.Tick(), now=0.5)
+    assert of(s.CasRound, actions)
+
+
+# ---- the report ----------------------------------------------------------------------------------
+
+
+def report_of(me: s.Me) -> Any:
+    (pulse,) = of(s.Pulse, steps(me, s.Tick(), now=T)[1])
+    return pulse.report
+
+
+def test_the_report_names_who_runs_this_round() -> None:
+    round_ = active(2, "A B C", starts=2)
+    states = [lease("A", "running 2"), lease("B", "running 1"), lease("C", "done 2")]
+    report = report_of(holding("A", round_, states))
+    assert (report.n, report.running) == (2, (pod("A"), pod("C")))
+    assert report.recovery is None
+
+
+def test_the_report_has_the_recovery_once_all_run() -> None:
+    round_ = active(2, "A B", starts=2)
+    states = [
+        lease("A", "running 2", start_ms=40, stop_ms=5, progress=Progress(7)),
+        lease("B", "running 2", start_ms=60, stop_ms=9, detect_ms=3),
+    ]
+    report = report_of(holding("A", round_, states, wanted="A B"))
+    assert report.recovery is not None
+    assert vars(report.recovery) == {
+        "n": 2, "detect_ms": 3, "stop_ms": 9, "rendezvous_ms": 0, "start_ms": 60,
+    }  # fmt: skip
+    assert report.progress == Progress(7)
+
+
+def test_the_first_start_is_no_recovery() -> None:
+    states = leases("A", "B")
+    assert report_of(holding("A", active(1, "A B"), states, wanted="A B")).recovery is None
