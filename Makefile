@@ -31,6 +31,10 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
 	@$(RUN) pytest -q -m "not process and not e2e" tests
 
+.PHONY: interpreters
+interpreters: setup ## the tests of wire, rendezvous and agent on every Python from 3.9 up
+	@UV="$(UV)" dev/interpreters.sh
+
 .PHONY: test
 test: setup ## everything, end to end on the local mode: no cluster needed; up to 6 minutes
 	@echo "== fast half: format, lint, types, imports, generated files, unit tests"

@@ -15,8 +15,12 @@ from tests.support.survivors import alive, is_dead
 pytestmark = pytest.mark.process
 
 
-def of_round(one: Supervised, n: int = 1) -> set[int]:
-    return alive(ELASTICJOB_POD_UID=one.pod_uid, ELASTICJOB_ROUND=str(n))
+def of_round(one: Supervised, n: int = 1, count: int = 0) -> set[int]:
+    """What is alive of a round; waits for so many: within its exec a process has no environment."""
+    until = time.monotonic() + 5
+    while len(found := alive(ELASTICJOB_POD_UID=one.pod_uid, ELASTICJOB_ROUND=str(n))) < count:
+        assert time.monotonic() < until, found
+    return found
 
 
 # ---- starting ------------------------------------------------------------------------------------
@@ -55,7 +59,7 @@ def test_thirty_two_workers(tmp_path: Path) -> None:
     with supervised(tmp_path, "sleep", "1000", workers=32) as one:
         one.start(1, workers=32)
         one.expect("WorkersStarted")
-        assert len(of_round(one)) == 32
+        assert len(of_round(one, count=32)) == 32
         one.stop(1)
         one.expect("WorkersReaped")
         assert of_round(one) == set()
@@ -87,6 +91,7 @@ def test_one_that_ends_well_is_no_end(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("first_ends", "0"), workers=2) as one:
         one.start(1, workers=2)
         one.expect("WorkersStarted")
+        (tmp_path / "go").write_text("go")
         one.lines(2)
         one.stop(1)
         one.expect("WorkersReaped")
@@ -124,6 +129,7 @@ def test_the_first_to_fail_is_told_while_its_peers_still_run(tmp_path: Path) -> 
     with supervised(tmp_path, *stub("first_ends", "7"), workers=3) as one:
         one.start(1, workers=3)
         one.expect("WorkersStarted")
+        (tmp_path / "go").write_text("go")
         assert one.expect("WorkerExited")["failure"]["code"] == 7
         one.lines(3)
         assert len(of_round(one)) == 2
@@ -232,7 +238,7 @@ def test_a_killed_workers_family_ends_before_the_next_round(tmp_path: Path) -> N
         one.start(2)
         one.expect("WorkersStarted")
         one.lines(2)
-        assert len(of_round(one, 2)) == 3
+        assert len(of_round(one, 2, count=3)) == 3
         one.stop(2, grace_s=0.2)
         one.expect("WorkersReaped")
 

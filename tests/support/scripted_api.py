@@ -88,10 +88,14 @@ def reply(status: int, found: Any = None, **headers: str) -> Reply:
 
 
 class ScriptedApi:
-    """Replies are given out in the order in which they were queued; without one a request waits."""
+    """Replies are given out in the order in which they were queued.
+
+    Without one, `otherwise` answers if it is set; if not, the request waits for one.
+    """
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self.asked: list[Asked] = []
+        self.otherwise: Callable[[Asked], Answer] | None = None
         self.host, self.port = server.server_address[:2]
         self._replies: queue.Queue[Answer] = queue.Queue()
         self._arrived = threading.Condition()
@@ -110,6 +114,8 @@ class ScriptedApi:
         with self._arrived:
             self.asked.append(asked)
             self._arrived.notify_all()
+        if self.otherwise is not None and self._replies.empty():
+            return self.otherwise(asked)
         return self._replies.get(timeout=PATIENCE_S)
 
 

@@ -32,6 +32,9 @@ class ScriptedSender:
             raise following
         return following
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
     @property
     def verbs(self) -> list[str]:
         return [request.method for request in self.asked]
@@ -40,15 +43,19 @@ class ScriptedSender:
 class ScriptedStream:
     """One watch: a status, lines, and how it ends."""
 
-    def __init__(self, *lines: Any, status: int = 200, body: Any = None, cut: bool = False) -> None:
+    def __init__(
+        self, *lines: Any, status: int = 200, body: Any = None, retry_after_s: float | None = None,
+        cut: bool = False,
+    ) -> None:  # fmt: skip
         self.status = status
+        self._retry_after_s = retry_after_s
         self._lines = lines
         self._body = body
         self._cut = cut
         self.closed = False
 
     def response(self) -> Response:
-        return answer(self.status, self._body)
+        return answer(self.status, self._body, self._retry_after_s)
 
     def lines(self) -> Iterator[bytes]:
         for line in self._lines:
@@ -60,10 +67,13 @@ class ScriptedStream:
         self.closed = True
 
 
+ScriptedStreamOrError = Union[ScriptedStream, UnreachableError]
+
+
 class ScriptedOpener:
     """Opens watches in order. `over` is called once there are no more."""
 
-    def __init__(self, *script: ScriptedStream | UnreachableError) -> None:
+    def __init__(self, *script: ScriptedStreamOrError) -> None:
         self.asked: list[Request] = []
         self.over = lambda: None
         self._script = list(script)

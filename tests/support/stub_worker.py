@@ -12,8 +12,6 @@ import subprocess
 import sys
 import time
 
-AGES = 3600
-
 
 def say(*words: object) -> None:
     """A line that is out before anything else happens."""
@@ -24,6 +22,12 @@ def wait() -> None:
     """Until a signal."""
     while True:
         signal.pause()
+
+
+def wait_for(path: str) -> None:
+    """Until there is something in this file."""
+    while not (os.path.exists(path) and os.path.getsize(path)):
+        time.sleep(0.005)
 
 
 def runs() -> None:
@@ -80,8 +84,9 @@ def ends() -> None:
 
 
 def first_ends() -> None:
-    """Local rank 0 ends with the code of its argument, the others run."""
+    """Local rank 0 ends with the code of its argument once there is a file `go`; others run."""
     if os.environ["LOCAL_RANK"] == "0":
+        wait_for(os.path.join(os.path.dirname(os.environ["TORCHELASTIC_ERROR_FILE"]), "go"))
         ends()
     runs()
 
@@ -102,8 +107,7 @@ def reports() -> None:
         say("reports", os.getpid())
         wait()
     peer = os.environ["TORCHELASTIC_ERROR_FILE"].replace("error-0", "error-1")
-    while not (os.path.exists(peer) and os.path.getsize(peer)):
-        time.sleep(0.005)
+    wait_for(peer)
     sys.exit(1)
 
 

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.survivors import sweep
+
 ROOT = Path(__file__).parents[2]
 STUB = Path(__file__).parent / "stub_worker.py"
 PATIENCE_S = 20.0
@@ -96,6 +98,7 @@ def supervised(
     finally:
         process.kill()
         process.wait()
+        sweep(ELASTICJOB_POD_UID=pod_uid)
         reader.join()
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from pathlib import Path
 
 
@@ -11,6 +13,19 @@ def alive(**marks: str) -> set[int]:
     wanted = {f"{name}={value}".encode() for name, value in marks.items()}
     found = (int(name) for name in os.listdir("/proc") if name.isdigit())
     return {pid for pid in found if wanted <= _environment(pid) and not is_dead(pid)}
+
+
+def sweep(**marks: str) -> None:
+    """Ends what a test left, as the kernel does with a container whose PID 1 has gone."""
+    until = time.monotonic() + 10
+    while left := alive(**marks):
+        assert time.monotonic() < until, left
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it was faster
+        time.sleep(0.001)
 
 
 def is_dead(pid: int) -> bool:

@@ -45,6 +45,9 @@ class Sender(Protocol):
     def send(self, request: Request) -> Response:
         """The answer. Raises UnreachableError."""
 
+    def close(self) -> None:
+        """Ends its connection."""
+
 
 @dataclass(frozen=True)
 class Context:

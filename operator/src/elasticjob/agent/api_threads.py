@@ -34,6 +34,11 @@ class ApiThreads:
         """Whether the watch that this comes from is the present one."""
         return self._watches.accepts(message)
 
+    def close(self) -> None:
+        """Ends the watch and the connections that are idle."""
+        self._watches.close()
+        self._threads.close()
+
     def _converse(self, action: Call, round_lease: RoundLease, sender: Sender) -> None:
         try:
             for event in converse(Talk(self._context, sender, round_lease), action):

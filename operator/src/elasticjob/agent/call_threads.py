@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Callable, Generic, TypeVar
-
-Session = TypeVar("Session")
+from queue import SimpleQueue
+from typing import Callable, Generic, Protocol, TypeVar
 
 LIMIT = 4
+
+
+class Closable(Protocol):
+    """A thread's own connection."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
+Session = TypeVar("Session", bound=Closable)
 
 
 class CallThreads(Generic[Session]):
@@ -23,52 +32,53 @@ class CallThreads(Generic[Session]):
         self._session = session
         self._limit = limit
         self._lock = threading.Lock()
-        self._idle: list[_Slot[Session]] = []
+        self._idle: list[SimpleQueue[Callable[[Session], None] | None]] = []
         self._waiting: deque[Callable[[Session], None]] = deque()
         self._count = 0
+        self._closed = False
+
+    @property
+    def busy(self) -> int:
+        """How many threads have a call."""
+        with self._lock:
+            return self._count - len(self._idle)
 
     def submit(self, call: Callable[[Session], None]) -> None:
         """Runs the call soon; never blocks. The call must not raise."""
         with self._lock:
             if self._idle:
-                self._idle.pop().give(call)
+                self._idle.pop().put(call)
             elif self._count < self._limit:
                 self._count += 1
-                self._start(call)
+                name = f"call-{self._count}"
+                threading.Thread(target=self._serve, args=(call,), name=name, daemon=True).start()
             else:
                 self._waiting.append(call)
 
-    def _start(self, call: Callable[[Session], None]) -> None:
-        slot = _Slot(self._session())
-        slot.give(call)
-        name = f"call-{self._count}"
-        threading.Thread(target=self._serve, args=(slot,), name=name, daemon=True).start()
+    def close(self) -> None:
+        """Ends the threads that are idle, and the others after their call."""
+        with self._lock:
+            self._closed = True
+            for mailbox in self._idle:
+                mailbox.put(None)
 
-    def _serve(self, slot: _Slot[Session]) -> None:
-        while True:
-            slot.run()
-            with self._lock:
-                if self._waiting:
-                    slot.give(self._waiting.popleft())
-                else:
-                    self._idle.append(slot)
+    def _serve(self, first: Callable[[Session], None]) -> None:
+        session = self._session()
+        mailbox: SimpleQueue[Callable[[Session], None] | None] = SimpleQueue()
+        call: Callable[[Session], None] | None = first
+        while call is not None:
+            call(session)
+            call = self._next(mailbox)
+        session.close()
 
-
-class _Slot(Generic[Session]):
-    """One thread's mailbox: at most one call at a time."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._call: Callable[[Session], None] | None = None
-        self._given = threading.Semaphore(0)
-
-    def give(self, call: Callable[[Session], None]) -> None:
-        self._call = call
-        self._given.release()
-
-    def run(self) -> None:
-        """Waits for a call and runs it."""
-        self._given.acquire()
-        call, self._call = self._call, None
-        if call is not None:
-            call(self._session)
+    def _next(
+        self, mailbox: SimpleQueue[Callable[[Session], None] | None]
+    ) -> Callable[[Session], None] | None:
+        """Another call, as soon as there is one; None: no more."""
+        with self._lock:
+            if self._closed:
+                return None
+            if self._waiting:
+                return self._waiting.popleft()
+            self._idle.append(mailbox)
+        return mailbox.get()

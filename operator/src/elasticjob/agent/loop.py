@@ -37,6 +37,9 @@ class Api(Protocol):
     def accepts(self, message: Streamed) -> bool:
         """Whether the watch that this comes from is the present one."""
 
+    def close(self) -> None:
+        """Ends the watch and the connections that are idle."""
+
 
 class Workers(Protocol):
     """The seam to the processes: the supervisor, or a test's."""
@@ -102,6 +105,7 @@ class ElasticAgent:
         while self.exit is None:
             self._doorbell.wait(self._timeout_s())
             self._turn()
+        self._api.close()
         return self._workers.result()
 
     # ---- one turn --------------------------------------------------------------------------------

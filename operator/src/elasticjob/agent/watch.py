@@ -118,17 +118,17 @@ class Watch:
         """From opening to the end of one stream."""
         if self._version is None and self._lists:
             self._list()
-        with_initial = self._version is None
+        self._initial = {} if self._version is None else None
         self._open(self._requests.watch(self._kind.selection, self._version))
-        self._initial = {} if with_initial else None
         self._follow()
-        if with_initial and self._version is None:
+        if self._initial is not None:
             raise UnreachableError("the watch ended before its initial events did")
 
     def _open(self, request: Request) -> None:
         stream = self._opener.stream(request)
         if stream.status != 200:
             self._not_opened(stream.response())
+            return
         self._stream = stream
         if self._closed:
             stream.close()
@@ -164,6 +164,7 @@ class Watch:
         response = stream.response()
         if response.status != 200:
             raise _RefusedError(response)
+        self._initial = None
         found = response.json()
         items = {item["metadata"]["name"]: item for item in found.get("items") or []}
         self._begin(items, found["metadata"]["resourceVersion"])

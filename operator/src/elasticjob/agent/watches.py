@@ -33,6 +33,12 @@ class Watches:
         thread = threading.Thread(target=self._next.run, name=f"watch-{self._number}", daemon=True)
         thread.start()
 
+    def close(self) -> None:
+        """Ends both."""
+        for watch in (self._current, self._next):
+            if watch is not None:
+                watch.close()
+
     def accepts(self, message: Streamed) -> bool:
         """Whether the message counts; the first one of a new watch closes the old one."""
         if self._next is not None and message.number == self._next.number:

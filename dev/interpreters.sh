@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs the tests of what lives in user images on every Python from 3.9 up that this machine has: of
+# each minor version one, on PATH, of pyenv or of uv; of the project's own environment at least.
+# They need pytest and nothing else. Two interpreters at a time; one line for each.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+uv=${UV:-uv}
+tests=(tests/wire tests/rendezvous tests/agent)
+
+# candidates: paths, the preferred ones first
+candidates() {
+    echo "$PWD/.venv/bin/python"
+    compgen -c python3. | grep -E '^python3\.[0-9]+$' | sort -u | while read -r name; do type -P "$name"; done
+    ls -d "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin/python "$("$uv" python dir)"/*/bin/python3 2>/dev/null || true
+}
+
+# found: "MINOR PATH" for each minor version, the first candidate of it
+found() {
+    candidates | while read -r path; do
+        "$path" -c 'import sys; v = sys.version_info; v >= (3, 9) and print(v[1], sys.executable)' 2>/dev/null || true
+    done | sort -s -n -k 1,1 | sort -s -u -n -k 1,1
+}
+
+run_one() {
+    local path=$1 out
+    name=$("$path" -c 'import sys; print("%s %d.%d.%d" % ((sys.implementation.name,) + sys.version_info[:3]))')
+    shift
+    if out=$("$uv" run --quiet --isolated --no-project --python "$path" --with 'pytest>=8.4,<9' pytest -q -p no:cacheprovider "$@" 2>&1); then
+        echo "$name: $(tail -1 <<<"$out")  ($path)"
+    else
+        printf '%s\n%s: FAILED  (%s)\n' "$out" "$name" "$path"
+        return 1
+    fi
+}
+export -f run_one
+export uv
+
+existing=()
+for directory in "${tests[@]}"; do [ -d "$directory" ] && existing+=("$directory"); done
+found | cut -d ' ' -f 2- | xargs -P 2 -I {} bash -c 'run_one "$@"' run_one {} "${existing[@]}"

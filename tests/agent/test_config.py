@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from elasticjob.agent.config import (
+    DEFAULT_TERMINATION_LOG,
+    ConfigError,
+    original_environment,
+    read_config,
+)
+
+COMMAND = ["--", "python", "train.py", "--lr", "0.1"]
+POD = {
+    "ELASTICJOB_NAMESPACE": "team",
+    "ELASTICJOB_NAME": "demo",
+    "ELASTICJOB_UID": "job-uid",
+    "ELASTICJOB_POD_NAME": "demo-3-2",
+    "ELASTICJOB_POD_UID": "pod-uid",
+    "ELASTICJOB_POD_IP": "10.0.0.7",
+    "ELASTICJOB_NODE_NAME": "node-1",
+    "ELASTICJOB_INDEX": "3",
+    "ELASTICJOB_GENERATION": "2",
+    "ELASTICJOB_NPROC": "8",
+    "ELASTICJOB_DIR": "/var/run/elasticjob",
+    "ELASTICJOB_TOKEN_DIR": "/var/run/secrets/elasticjob",
+    "KUBERNETES_SERVICE_HOST": "10.96.0.1",
+    "KUBERNETES_SERVICE_PORT": "443",
+}
+
+
+def test_a_pod_of_the_operators() -> None:
+    config = read_config(POD, COMMAND)
+    assert (config.job, config.index, config.generation, config.workers) == ("demo", 3, 2, 8)
+    assert (config.api_host, config.api_port) == ("10.96.0.1", 443)
+    assert config.command == ("python", "train.py", "--lr", "0.1")
+    assert config.termination_log == DEFAULT_TERMINATION_LOG
+    assert config.environment == POD
+    assert not config.shares_network
+
+
+@pytest.mark.parametrize("name", ["ELASTICJOB_SHARED_NETWORK", "ELASTICJOB_HOST_NETWORK"])
+@pytest.mark.parametrize(("value", "shares"), [("1", True), ("0", False), ("", False)])
+def test_a_shared_network(name: str, value: str, shares: bool) -> None:
+    assert read_config({**POD, name: value}, COMMAND).shares_network is shares
+
+
+def test_every_fault_is_named_at_once() -> None:
+    broken = {**POD, "ELASTICJOB_NPROC": "auto", "ELASTICJOB_INDEX": "-1"}
+    del broken["ELASTICJOB_POD_IP"]
+    with pytest.raises(ConfigError) as caught:
+        read_config(broken, ["train.py"])
+    assert str(caught.value) == (
+        "ELASTICJOB_POD_IP is not set; "
+        "ELASTICJOB_INDEX is '-1', not a whole number from 0; "
+        "ELASTICJOB_NPROC is 'auto', not a whole number from 1; "
+        "the command line is not `-- COMMAND ...`: was this pod made by the operator?"
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--"], ["python", "train.py"]])
+def test_a_command_is_needed(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match="-- COMMAND"):
+        read_config(POD, arguments)
+
+
+def test_a_name_must_fit_its_index() -> None:
+    with pytest.raises(ConfigError, match="ELASTICJOB_POD_NAME 'demo-3-1' does not fit"):
+        read_config({**POD, "ELASTICJOB_POD_NAME": "demo-3-1"}, COMMAND)
+
+
+def test_the_environment_is_the_one_that_the_container_got() -> None:
+    """Where no locale is set, Python adds LC_CTYPE to its own environment (PEP 538)."""
+    program = (
+        "import os; from elasticjob.agent.config import original_environment as original; "
+        "print(sorted(original())); print('LC_CTYPE' in os.environ)"
+    )
+    source = os.path.dirname(os.path.dirname(os.path.dirname(read_config.__code__.co_filename)))
+    given = {"PYTHONPATH": source, "A": "b=c"}
+    command = [sys.executable, "-S", "-c", program]
+    found = subprocess.run(command, env=given, stdout=subprocess.PIPE, check=True, text=True)
+    assert found.stdout.splitlines()[0] == "['A', 'PYTHONPATH']"
+
+
+def test_values_are_kept_as_they_are() -> None:
+    name, value = next(item for item in os.environ.items() if item[1])
+    assert original_environment().get(name, value) == value

@@ -1,0 +1,255 @@
+"""The loop with all three seams faked: no thread, no process, no time passes by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from tests.support.clocks import VirtualClock
+from tests.support.leases import DESIRED, active, agent_lease, round_lease, who
+
+from elasticjob.agent.api_calls import Call
+from elasticjob.agent.inbox import GiveUp, Inbox, Message, Streamed
+from elasticjob.agent.logs import Log
+from elasticjob.agent.loop import ElasticAgent
+from elasticjob.agent.workers import RunResult, WorkerGroup, WorkerSpec, WorkerState, new_group
+from elasticjob.rendezvous import born
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.timing import start_deadline_s
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.report import Progress
+from elasticjob.wire.round import Phase, Round
+
+
+class FakeApi:
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.opened: list[bool] = []
+        self.is_closed = False
+
+    def call(self, action: Call, round_lease: RoundLease) -> None:
+        self.calls.append(action)
+
+    def reopen(self, wide: bool) -> None:
+        self.opened.append(wide)
+
+    def accepts(self, message: Streamed) -> bool:
+        return message.number == len(self.opened)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@dataclass
+class FakeWorkers:
+    """Remembers what it was told, and says what a test puts into `events`."""
+
+    group: WorkerGroup = field(default_factory=lambda: new_group(WorkerSpec("default", 1, "true")))
+    events: list[s.Event] = field(default_factory=list)
+    told: list[tuple[object, ...]] = field(default_factory=list)
+    due: float | None = None
+    says: Progress | None = None
+
+    def start(self, round_: Round, desired: Desired, delivered_at: float) -> None:
+        self.told.append(("start", round_.n, desired.max_restarts, delivered_at))
+
+    def stop(self, n: int, grace_s: float) -> None:
+        self.told.append(("stop", n, grace_s))
+
+    def forward(self, number: int) -> None:
+        self.told.append(("forward", number))
+
+    def turn(self) -> list[s.Event]:
+        events, self.events = self.events, []
+        return events
+
+    def wake_at(self) -> float | None:
+        return self.due
+
+    def progress(self) -> Progress | None:
+        says, self.says = self.says, None
+        return says
+
+    def result(self) -> RunResult:
+        return RunResult(WorkerState.SUCCEEDED)
+
+
+class Script:
+    """The doorbell: each wait is the next step of the test, or time that passes."""
+
+    def __init__(self, clock: VirtualClock, steps: list[Callable[[], object]]) -> None:
+        self.waits: list[float | None] = []
+        self.pending: tuple[int, ...] = ()
+        self._clock = clock
+        self._steps = steps
+
+    def wait(self, timeout_s: float | None) -> None:
+        self.waits.append(timeout_s)
+        if self._steps:
+            self._steps.pop(0)()
+        elif timeout_s is not None:
+            self._clock.time += timeout_s
+        else:
+            raise AssertionError("the loop would wait for ever")
+
+    def signals(self) -> tuple[int, ...]:
+        pending, self.pending = self.pending, ()
+        return pending
+
+
+class Scene:
+    """One agent; `play` runs it through some steps until it exits."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.api = FakeApi()
+        self.workers = FakeWorkers()
+        self.inbox = Inbox()
+        self.lines: list[str] = []
+        self.script = Script(self.clock, [])
+        self.agent = ElasticAgent(
+            born(who(), self.clock.now()), self.api, self.workers, self.inbox, self.script,
+            self.clock, Log(self.lines.append),
+        )  # fmt: skip
+
+    def play(self, *steps: Callable[[], object]) -> RunResult:
+        """Ends with a give-up, so that every test sees an end."""
+        self.script._steps += [*steps, lambda: self.put(GiveUp("the script is over"))]
+        try:
+            return self.agent.run()
+        finally:
+            self.inbox.close()
+
+    def put(self, *messages: Message) -> None:
+        for message in messages:
+            self.inbox.put(message)
+
+    def joined(self, round_: Round = Round()) -> None:  # noqa: B008
+        """The Round was read, and the Lease is there."""
+        lease = round_lease(3, round_=round_, holder="demo-1-0")
+        self.put(Streamed(1, s.RoundSeen(lease, s.Source.READ)), s.LeaseSeen(agent_lease(4)))
+
+    def see(self, round_: Round, version: int = 5) -> None:
+        lease = round_lease(version, round_=round_, holder="demo-1-0")
+        self.put(Streamed(1, s.RoundSeen(lease, s.Source.WATCH)))
+
+    def happen(self, *events: s.Event) -> None:
+        self.workers.events += events
+
+    def signal(self, number: int) -> None:
+        self.script.pending = (number,)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_it_begins_with_a_narrow_watch_which_reads_the_round(scene: Scene) -> None:
+    scene.play()
+    assert scene.api.opened == [False]
+    assert scene.api.calls == []
+
+
+def test_it_joins_and_starts_the_round_it_is_in(scene: Scene) -> None:
+    scene.play(scene.joined, lambda: scene.see(active(1)))
+    assert isinstance(scene.api.calls[0], s.CreateLease)
+    assert scene.workers.told == [("start", 1, DESIRED.max_restarts, 1000.0)]
+
+
+def test_a_crash_is_one_write_and_one_stop(scene: Scene) -> None:
+    failure = s.WorkerExited(1, Cause(CauseKind.WORKER_FAILED, "demo-0-0", code=3, n=1))
+    scene.play(
+        scene.joined,
+        lambda: scene.see(active(1)),
+        lambda: scene.happen(s.WorkersStarted(1, 2)),
+        lambda: scene.happen(failure),
+    )
+    stops = [told for told in scene.workers.told if told[0] == "stop"]
+    writes = [call for call in scene.api.calls if isinstance(call, s.CasRound)]
+    assert stops == [("stop", 1, DESIRED.crash_grace_s)]
+    assert [write.round.n for write in writes if write.round] == [2]
+
+
+@pytest.mark.parametrize("number", [15, 2, 3, 1])
+def test_a_signal_to_leave(scene: Scene, number: int) -> None:
+    scene.play(scene.joined, lambda: scene.signal(number))
+    assert scene.agent.me.leaving
+
+
+@pytest.mark.parametrize("number", [10, 12])
+def test_a_signal_for_the_workers(scene: Scene, number: int) -> None:
+    scene.play(scene.joined, lambda: scene.signal(number))
+    assert not scene.agent.me.leaving
+    assert scene.workers.told == [("forward", number)]
+
+
+def test_messages_of_a_closed_watch_are_dropped(scene: Scene) -> None:
+    old = Streamed(7, s.RoundGone())
+    scene.play(scene.joined, lambda: scene.put(old))
+    assert not scene.agent.me.frozen
+
+
+def test_it_sleeps_until_the_next_beat_and_beats(scene: Scene) -> None:
+    def until_beat() -> None:
+        scene.clock.time += scene.script.waits[-1] or 0.0
+
+    scene.play(scene.joined, lambda: None, until_beat, lambda: None)
+    assert any(isinstance(call, s.WriteState) for call in scene.api.calls)
+
+
+def test_an_instant_is_not_lost_to_an_event_that_comes_just_then(scene: Scene) -> None:
+    """next_wake speaks of what comes after now: past an event, the instant would be over unseen."""
+    deadline = 1000.0 + start_deadline_s(DESIRED, Round())
+
+    def just_before() -> None:
+        scene.clock.time = deadline - 0.001
+
+    def late() -> None:
+        scene.clock.time = deadline + 0.001
+        scene.workers.says = Progress(7)  # read on a Tick only
+        scene.put(s.GetFailed("demo-1-0"))
+
+    scene.play(scene.joined, just_before, late)
+    assert scene.agent.me.progress == Progress(7)
+
+
+def test_what_the_training_says_goes_with_the_beat(scene: Scene) -> None:
+    def until_beat() -> None:
+        scene.workers.says = Progress(120, 400)
+        scene.clock.time += scene.script.waits[-1] or 0.0
+
+    scene.play(scene.joined, lambda: None, until_beat, lambda: None)
+    beats = [call for call in scene.api.calls if isinstance(call, s.WriteState)]
+    assert '"step":120' in beats[0].state
+
+
+def test_workers_in_a_hurry_keep_it_awake(scene: Scene) -> None:
+    def due() -> None:
+        scene.workers.due = scene.clock.now()
+
+    scene.play(scene.joined, due, lambda: None)
+    assert scene.script.waits[-1] == 0.0
+
+
+def test_it_ends_when_the_job_does(scene: Scene) -> None:
+    result = scene.play(scene.joined, lambda: scene.see(Round(1, Phase.SUCCEEDED)))
+    assert scene.agent.exit == s.Exit(s.EXIT_OK, "the job succeeded")
+    assert result.state is WorkerState.SUCCEEDED
+    assert scene.api.is_closed
+
+
+def test_it_gives_up_when_its_set_up_fails(scene: Scene) -> None:
+    scene.play()
+    assert scene.agent.exit == s.Exit(s.EXIT_SETUP, "the script is over")
+    assert scene.lines[-1] == "[elasticjob] gives up  reason='the script is over'"
+
+
+def test_torchelastics_names(scene: Scene) -> None:
+    assert scene.agent.get_worker_group().state is WorkerState.INIT
+    assert scene.agent.get_worker_group("default") is scene.workers.group

@@ -1,0 +1,175 @@
+"""The whole agent as a pod runs it: one zip, an interpreter without site-packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.leases import active
+from tests.support.one_pod import OnePod, one_pod
+from tests.support.supervised import stub
+from tests.support.survivors import alive, is_dead
+
+from elasticjob.agent.api_calls import SetupError
+from elasticjob.agent.main import empty_directory, random_fraction
+from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.round import Phase, Round
+
+process = pytest.mark.process
+
+
+def running(pod: OnePod, n: int = 1, **fields: object) -> int:
+    """The pid of the worker of round n, once it runs."""
+    pod.until(lambda: pod.job.state)
+    pod.job.set_round(active(n, **fields))
+    pod.log(f"workers started  n={n}")
+    (pid,) = pod.until(lambda: alive(ELASTICJOB_POD_UID=pod.uid, ELASTICJOB_ROUND=str(n)))
+    return int(pid)
+
+
+@process
+def test_it_joins_runs_a_round_and_says_so(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("runs")) as pod:
+        running(pod)
+        pod.until(lambda: pod.job.state.get("state") == "running")
+        state = pod.job.state
+        assert (state["n"], state["node"], state["podUid"]) == (1, "node", pod.uid)
+        assert state["startMs"] >= 0
+
+
+@process
+def test_a_killed_worker_is_one_write_and_a_new_worker(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("runs")) as pod:
+        pid = running(pod)
+        os.kill(pid, signal.SIGKILL)
+        pod.log("workers started  n=2")
+        round_ = pod.job.round.round
+        assert (round_.n, round_.phase, round_.charged.numbers) == (2, Phase.ACTIVE, {2})
+        assert round_.cause is not None
+        assert (round_.cause.kind, round_.cause.signal) == (CauseKind.WORKER_SIGNALED, 9)
+        assert is_dead(pid)
+
+
+@process
+def test_told_to_leave_it_stops_and_ends_with_143(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("counts")) as pod:
+        pid = running(pod)
+        pod.log("counts")
+        pod.process.send_signal(signal.SIGTERM)
+        pod.until(lambda: pod.job.state.get("leaving"))
+        assert not is_dead(pid)  # the workers stay until the round without it
+        pod.job.set_round(Round(2, Phase.FORMING))
+        assert pod.wait() == 143
+        assert "got 15" in pod.log("told to leave")
+        assert is_dead(pid)
+        assert pod.verdict == {"cause": "Leaving", "code": 143, "message": "told to leave"}
+
+
+@process
+def test_a_command_that_does_not_exist_fails_the_job_and_is_named(tmp_path: Path) -> None:
+    with one_pod(tmp_path, "python4", "train.py") as pod:
+        pod.until(lambda: pod.job.state)
+        pod.job.set_round(active(1))
+        assert pod.wait() == 127
+        round_ = pod.job.round.round
+        assert round_.phase is Phase.FAILED
+        assert "cannot execute 'python4': No such file" in pod.verdict["message"]
+        assert (pod.verdict["cause"], pod.verdict["code"]) == ("StartFailed", 127)
+
+
+@process
+def test_the_job_succeeds(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("ends", "0")) as pod:
+        pod.until(lambda: pod.job.state)
+        pod.job.set_round(active(1))
+        pod.until(lambda: pod.job.state.get("state") == "done")
+        pod.job.set_round(Round(2, Phase.SUCCEEDED))
+        assert pod.wait() == 0
+        assert not (tmp_path / "verdict").exists()
+
+
+@process
+def test_what_a_predecessor_left_is_ended_first(tmp_path: Path) -> None:
+    """The runtime may start a second container in the same pod, with the same directory."""
+    uid = f"pod-{os.getpid()}-{tmp_path.name}"
+    marks = {"ELASTICJOB_POD_UID": uid, "ELASTICJOB_ROUND": "4"}
+    left = subprocess.Popen(["sleep", "1000"], env=marks, start_new_session=True)
+    with one_pod(tmp_path, *stub("runs")) as pod:
+        pod.log("joined")
+        assert left.wait(5) == -signal.SIGKILL
+
+
+@process
+def test_a_pod_that_is_not_ours_is_refused_with_every_fault(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("runs"), ELASTICJOB_INDEX="x", ELASTICJOB_NPROC="0") as pod:
+        assert pod.wait() == 75
+        assert "ELASTICJOB_INDEX is 'x'" in pod.verdict["message"]
+        assert "ELASTICJOB_NPROC is '0'" in pod.verdict["message"]
+        assert pod.verdict["cause"] == "SetupFailed"
+
+
+@process
+def test_it_is_small_and_idle(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("runs")) as pod:
+        running(pod)
+        status = Path(f"/proc/{pod.process.pid}/status").read_text()
+        rss_kb = int(status.split("VmRSS:")[1].split()[0])
+        assert rss_kb <= 30 * 1024
+
+
+# ---- the directory -------------------------------------------------------------------------------
+
+
+def test_its_directory_is_emptied_and_nothing_else(tmp_path: Path) -> None:
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "kept").write_text("x")
+    ours = tmp_path / "work"
+    (ours / "a" / "b").mkdir(parents=True)
+    (ours / "a" / "b" / "error-0.json").write_text("{}")
+    (ours / "link").symlink_to(beside)
+    empty_directory(str(ours))
+    assert os.listdir(ours) == []
+    assert (beside / "kept").exists()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SetupError, match=r"ELASTICJOB_DIR .*/file/work: Not a directory"):
+        empty_directory(str(tmp_path / "file" / "work"))
+
+
+def test_random_fractions() -> None:
+    found = {random_fraction() for _ in range(100)}
+    assert all(0 <= value < 1 for value in found)
+    assert len(found) > 90
+
+
+# ---- any interpreter -----------------------------------------------------------------------------
+
+
+def old_pythons() -> list[str]:
+    """Interpreters that are too old for the agent, where there are any."""
+    versions = Path.home() / ".pyenv" / "versions"
+    found = sorted(versions.glob("3.[0-8].*/bin/python")) if versions.exists() else []
+    return [str(path) for path in found]
+
+
+@process
+@pytest.mark.parametrize("python", old_pythons() or [pytest.param("", marks=pytest.mark.skip)])
+def test_an_old_python_says_what_is_wrong(tmp_path: Path, python: str) -> None:
+    source = Path(__file__).parents[2] / "operator" / "src" / "elasticjob" / "agent" / "__main__.py"
+    verdict = tmp_path / "verdict"
+    done = subprocess.run(
+        [python, "-I", "-S", str(source), "--", "true"],
+        env={"ELASTICJOB_TERMINATION_LOG": str(verdict)},
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert done.returncode == 75
+    assert b"needs 3.9 or later" in done.stderr
+    assert json.loads(verdict.read_text())["cause"] == "SetupFailed"

@@ -1,0 +1,176 @@
+"""One whole agent as a pod runs it, against a scripted API server that keeps just its Leases."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.leases import JOB, round_object
+from tests.support.scripted_api import (
+    Answer,
+    Asked,
+    ScriptedApi,
+    Stream,
+    reply,
+    scripted_api,
+    token_directory,
+)
+from tests.support.survivors import sweep
+
+from elasticjob.controller.bundle import build
+from elasticjob.wire.lease import RoundLease, parse_round
+from elasticjob.wire.round import Round
+
+PATIENCE_S = 20.0
+INITIAL_END = {"k8s.io/initial-events-end": "true"}
+
+
+class OneJob:
+    """The API server's side: the Round, this agent's Lease, one watch at a time."""
+
+    def __init__(self, api: ScriptedApi) -> None:
+        self.api = api
+        self._versions = itertools.count(10)
+        self._round = round_object(3, holder="demo-1-0")
+        self._lease: dict[str, Any] = {}
+        self._watch = Stream()
+        api.otherwise = self._answer
+
+    @property
+    def round(self) -> RoundLease:
+        return parse_round(self._round)
+
+    @property
+    def state(self) -> Any:
+        """What the agent's Lease says."""
+        notes = self._lease.get("metadata", {}).get("annotations", {})
+        return json.loads(next(iter(notes.values()))) if notes else {}
+
+    def set_round(self, round_: Round) -> None:
+        """As another agent would."""
+        holder = self._round["spec"].get("holderIdentity", "")
+        self._round = round_object(next(self._versions), round_=round_, holder=holder)
+        self._watch.say({"type": "MODIFIED", "object": self._round})
+
+    def close(self) -> None:
+        self._watch.end()
+
+    def _answer(self, asked: Asked) -> Answer:
+        if asked.method == "GET":
+            return self._open_watch()
+        if asked.method == "POST":
+            self._lease = asked.json
+            self._lease["metadata"].update(uid="lease-uid", resourceVersion="9")
+            return reply(201, self._lease)
+        kept = self._round if asked.path.endswith("/demo-round") else self._lease
+        if asked.json["metadata"]["resourceVersion"] != kept["metadata"]["resourceVersion"]:
+            return reply(409)
+        _merge(kept, asked.json)
+        kept["metadata"]["resourceVersion"] = str(next(self._versions))
+        if kept is self._round:
+            self._watch.say({"type": "MODIFIED", "object": kept})
+        return reply(200, kept)
+
+    def _open_watch(self) -> Stream:
+        self._watch = Stream()
+        version = self._round["metadata"]["resourceVersion"]
+        end = {"metadata": {"resourceVersion": version, "annotations": INITIAL_END}}
+        self._watch.say(
+            {"type": "ADDED", "object": self._round}, {"type": "BOOKMARK", "object": end}
+        )
+        return self._watch
+
+
+@dataclass
+class OnePod:
+    """The agent's process."""
+
+    process: subprocess.Popen[bytes]
+    job: OneJob
+    root: Path
+    uid: str
+
+    def log(self, words: str) -> str:
+        """Everything that was written, once these words are in it."""
+        path = self.root / "log"
+        self.until(lambda: words in path.read_text())
+        return path.read_text()
+
+    def until(self, seen: Any) -> Any:
+        """What the function returns, once that is true."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := seen()):
+            assert time.monotonic() < deadline, (self.root / "log").read_text()
+            time.sleep(0.005)
+        return found
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE_S)
+
+    @property
+    def verdict(self) -> Any:
+        return json.loads((self.root / "verdict").read_text())
+
+
+@contextmanager
+def one_pod(root: Path, *command: str, workers: int = 1, **environment: str) -> Iterator[OnePod]:
+    """An agent whose workers run this command; environment: over what the operator gives."""
+    with scripted_api() as api:
+        job = OneJob(api)
+        uid = f"pod-{os.getpid()}-{root.name}"
+        (root / "agent.pyz").write_bytes(build().data)
+        (root / "work").mkdir()
+        given = {
+            "PATH": os.environ["PATH"],
+            "ELASTICJOB_NAMESPACE": JOB.namespace,
+            "ELASTICJOB_NAME": JOB.name,
+            "ELASTICJOB_UID": JOB.uid,
+            "ELASTICJOB_POD_NAME": "demo-0-0",
+            "ELASTICJOB_POD_UID": uid,
+            "ELASTICJOB_POD_IP": "127.0.0.1",
+            "ELASTICJOB_NODE_NAME": "node",
+            "ELASTICJOB_INDEX": "0",
+            "ELASTICJOB_GENERATION": "0",
+            "ELASTICJOB_NPROC": str(workers),
+            "ELASTICJOB_DIR": str(root / "work"),
+            "ELASTICJOB_TOKEN_DIR": str(token_directory(root / "token")),
+            "ELASTICJOB_TERMINATION_LOG": str(root / "verdict"),
+            "KUBERNETES_SERVICE_HOST": api.host,
+            "KUBERNETES_SERVICE_PORT": str(api.port),
+            **environment,
+        }
+        with (root / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(root / "agent.pyz"), "--", *command],
+                env=given,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield OnePod(process, job, root, uid)
+        finally:
+            process.kill()
+            process.wait()
+            sweep(ELASTICJOB_POD_UID=uid)
+            job.close()
+
+
+def _merge(kept: dict[str, Any], change: dict[str, Any]) -> None:
+    """A JSON merge patch."""
+    for name, value in change.items():
+        if value is None:
+            kept.pop(name, None)
+        elif isinstance(value, dict) and isinstance(kept.get(name), dict):
+            _merge(kept[name], value)
+        else:
+            kept[name] = value
