@@ -156,7 +156,8 @@ def test_it_ends_by_itself_and_sends_a_bookmark_before(api: Client, leases: str)
     with api.watch(leases, resourceVersion=api.get(leases).version, **query) as watch:
         version = hold(api, leases, "a", "1")
         events = list(watch)
-    assert [event.type for event in events] == ["MODIFIED", "BOOKMARK"]
+    assert events[0].type == "MODIFIED"
+    assert {event.type for event in events[1:]} == {"BOOKMARK"}
     assert int(events[-1].version) >= int(version)
     with api.watch(leases, resourceVersion=version, timeoutSeconds="1") as watch:
         assert list(watch) == []

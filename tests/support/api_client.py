@@ -65,6 +65,9 @@ class Client:
         """As the first cluster and user of a file."""
         config = yaml.safe_load(path.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        if "token" not in user or "certificate-authority-data" not in cluster:
+            wanted = "its first user needs a token, its first cluster certificate-authority-data"
+            raise ValueError(f"{path}: {wanted}")
         ca = base64.b64decode(cluster["certificate-authority-data"])
         return cls(cluster["server"], ca, user["token"])
 
