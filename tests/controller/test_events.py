@@ -54,8 +54,8 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
             status(lastFailure={**FAILURE, "reason": "OOMKilled"}, lastRecovery=RECOVERY),
             [
                 Note(
-                    "Recovered",
-                    "round 4 runs 32 ms after the failure (detected in 2, started in 30)",
+                    "Restarted",
+                    "round 4 runs after 32 ms (detect 2, rendezvous 0, start 30)",
                 )
             ],
         ),

@@ -580,7 +580,9 @@ def test_limits_are_followed_live() -> None:
 )
 def test_clean_pod_policy_of_a_failed_job(policy: str, kept: list[str]) -> None:
     world = running_world(cleanPodPolicy=policy, maxRestarts=0)
-    cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=2, message="no file", n=1)
+    cause = Cause(
+        CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=2, message="exit code 2", n=1
+    )
     world.write_round(Round(2, Phase.FAILED, tuple(map(Member, P[:4])), cause=cause, starts=1))
     world.settle()
     for pod in P[:4]:
@@ -591,7 +593,8 @@ def test_clean_pod_policy_of_a_failed_job(policy: str, kept: list[str]) -> None:
     assert world.condition("Failed") == (
         "True",
         "WorkerFailed",
-        "demo-1-0 (rank 1); no file; exit code 2; maxRestarts is 0",
+        "demo-1-0 (rank 1); exit code 2 of python3 train.py; see its log;"
+        " one more than maxRestarts, which is 0",
     )
     assert world.condition("Running") == ("False", "Ended", "")
     assert world.events()["Failed"][0] == 1

@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from elasticjob.api.v1alpha1 import Condition
+from elasticjob.api.v1alpha1 import Condition, LastFailure
 from elasticjob.controller import failure, phase, trouble
 from elasticjob.controller.observe import Job, Snapshot, Stage
 from elasticjob.controller.plan import desire, finish
@@ -84,18 +84,24 @@ def _why_failed(s: Snapshot) -> str:
     """The first cause, and the budget where that was what ended the job."""
     assert s.round is not None
     found = failure.last(s)
-    parts = [found.message or "" if found else ""]
-    if found and found.pod:
-        rank = f" (rank {found.rank})" if found.rank is not None else ""
-        parts.insert(0, f"{found.pod}{rank}")
-    if found and found.exit_code is not None:
-        parts.append(f"exit code {found.exit_code}")
-    if found and found.signal is not None:
-        parts.append(f"signal {found.signal}")
+    parts = [_who(found), *_what(found)] if found else []
     spent, budget = charges.spent(s.round.round, s.round.desired), s.spec.max_restarts
     if spent >= budget and phase.end_reason(s) != CauseKind.START_FAILED.value:
-        parts.append(f"maxRestarts is {budget}")
+        parts.append(f"one more than maxRestarts, which is {budget}")
     return "; ".join(part for part in parts if part)
+
+
+def _who(found: LastFailure) -> str:
+    rank = f" (rank {found.rank})" if found.rank is not None else ""
+    return f"{found.pod}{rank}" if found.pod else ""
+
+
+def _what(found: LastFailure) -> list[str]:
+    """The message, and what it does not say yet."""
+    message = found.message or ""
+    facts = [("exit code", found.exit_code), ("signal", found.signal)]
+    said = (f"{name} {value}" for name, value in facts if value is not None)
+    return [message, *(fact for fact in said if fact not in message)]
 
 
 def _merged(job: Job, said: list[Said], at: datetime) -> list[Condition]:

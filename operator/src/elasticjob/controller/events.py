@@ -22,6 +22,7 @@ Json = dict[str, Any]
 COMPONENT = "elasticjob-controller"
 LONGEST_MESSAGE = 1000  # an Event's is cut at 1,024 bytes
 _LISTED = 5
+_NO_HINDRANCE = ("PodsStart", "NotWanted", "Ended")  # reasons of PodsReady=False that are no harm
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def of_status(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
     if new.last_failure and not _same_failure(old, new):
         yield Note("WorkersFailed", _failure(new), warning=True)
     if new.last_recovery and new.last_recovery != old.last_recovery:
-        yield Note("Recovered", _recovery(new))
+        yield Note("Restarted", _recovery(new))
     if _became(old, new, "Running", "True"):
         yield Note("Running", _message(new, "Running"))
     if _became(old, new, "Suspended", "True"):
@@ -133,7 +134,7 @@ def _message(status: ElasticJobStatus, type_: str) -> str:
 def _hindrance(status: ElasticJobStatus) -> str:
     """Why pods do not run, where something is wrong; empty where they only take their time."""
     found = [c for c in status.conditions or [] if c.type == "PodsReady" and c.status == "False"]
-    return next((c.reason for c in found if c.reason not in ("PodsStart", "NotWanted")), "")
+    return next((c.reason for c in found if c.reason not in _NO_HINDRANCE), "")
 
 
 def _same_failure(old: ElasticJobStatus, new: ElasticJobStatus) -> bool:
@@ -155,8 +156,9 @@ def _failure(status: ElasticJobStatus) -> str:
 def _recovery(status: ElasticJobStatus) -> str:
     found = status.last_recovery
     assert found is not None
-    parts = f"detected in {found.detect_millis}, started in {found.start_millis}"
-    return f"round {found.round} runs {found.total_millis} ms after the failure ({parts})"
+    parts = ("detect", "rendezvous", "start")
+    each = ", ".join(f"{part} {getattr(found, f'{part}_millis') or 0}" for part in parts)
+    return f"round {found.round} runs after {found.total_millis} ms ({each})"
 
 
 def _short(action: MakePod) -> str:

@@ -7,6 +7,7 @@ delivery, and at 1,000 agents the Leases alone would keep the operator busy.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +45,7 @@ def settings() -> kopf.OperatorSettings:
     found.peering.standalone = True
     found.networking.connect_timeout = CONNECT_TIMEOUT_S
     found.networking.request_timeout = READ_TIMEOUT_S
+    found.networking.error_backoffs = [1, 1, 2, 3, 5]  # then it lists anew, and so on for ever
     found.watching.connect_timeout = CONNECT_TIMEOUT_S
     found.watching.server_timeout = random.randint(240, 360)  # not all at once; whole seconds
     found.watching.chunk_size = PAGE
@@ -54,6 +56,12 @@ def settings() -> kopf.OperatorSettings:
             place = (resource.group, resource.version, resource.plural)
             found.watching.label_selectors[place] = selector
     return found
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Of the many attempts to reach an API server that is away, kopf's log keeps the first."""
+    text = record.getMessage()
+    return "Request attempt #" not in text or "Request attempt #1/" in text
 
 
 def _hand_on(resource: Resource, deliver: Deliver) -> Callable[..., Any]:

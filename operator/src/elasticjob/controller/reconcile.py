@@ -203,7 +203,8 @@ class Reconciler:
             name = (key.namespace, key.name)
             answer = await self._api.patch(kube.ELASTIC_JOBS, *name, body, "status")
             self._mirror.take(kube.ELASTIC_JOBS, answer)
-            log.info("%s: %s", key, new.phase)
+            if new.phase != job.status.phase:
+                log.info("%s: %s", key, new.phase)
         self._metrics.note_status(key, job.status, new)
         for note in (*notes, *events.of_status(job.status, new)):
             await self._post(job, note)

@@ -218,6 +218,7 @@ class Operator:
         loop: asyncio.AbstractEventLoop,
         ended: asyncio.Future[None],
     ) -> None:
+        logging.getLogger("kopf._cogs.clients.watching").addFilter(handlers.is_worth_a_line)
         try:
             kopf.run(
                 registry=handlers.registry(deliver, self._kube.credentials),
