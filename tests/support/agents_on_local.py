@@ -1,0 +1,198 @@
+"""One job's agents on the local mode, without an operator: the test makes what it would make."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.jobs import elastic_job, worker
+from tests.support.supervised import stub
+
+from elasticjob.controller import manifest
+from elasticjob.controller.bundle import Bundle, build
+from elasticjob.local.builtins import (
+    CONFIGMAPS,
+    LEASES,
+    NAMESPACES,
+    PODS,
+    ROLEBINDINGS,
+    SERVICEACCOUNTS,
+)
+from elasticjob.local.process_table import carriers
+from elasticjob.local.processes import MARKER
+from elasticjob.local.store import Event
+from elasticjob.local.up import Local, up
+from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import (
+    Job,
+    RoundLease,
+    is_round,
+    parse_agent,
+    parse_round,
+    round_manifest,
+)
+from elasticjob.wire.member import Pod
+from elasticjob.wire.names import GROUP, PLURAL, round_lease_name
+from elasticjob.wire.round import Phase, Round
+
+NAMESPACE = "team"
+PATIENCE_S = 30.0
+KINDS = {"ServiceAccount": SERVICEACCOUNTS, "RoleBinding": ROLEBINDINGS}
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """One worker that was started. at: of the monotonic clock, which all processes share."""
+
+    n: int
+    rank: int
+    pid: int
+    at: float
+
+
+class Agents:
+    """A job of some pods. heartbeat_s: T."""
+
+    def __init__(self, local: Local, root: Path, bundle: Bundle, desired: Desired) -> None:
+        self.local = local
+        self.store = local.server.store
+        self.desired = desired
+        self.rounds: list[Round] = []
+        self._root = root
+        self._hash = bundle.hash
+        self._job: dict[str, Any] = {}
+        self.store.listeners.append(self._heard)
+
+    # ---- what an operator would do ---------------------------------------------------------------
+
+    def create(self, count: int, bundle: Bundle, command: tuple[str, ...], workers: int) -> None:
+        """The job, the rights, the agent, the Round, then the pods."""
+        resource = self.store.resources[GROUP, PLURAL]
+        self.store.create(NAMESPACES, "", {"metadata": {"name": NAMESPACE}})
+        pod = {"containers": [worker(command=list(command))]}
+        job = elastic_job(pod=pod, replicas=count, nprocPerNode=workers)
+        del job["metadata"]["uid"]
+        self._job = self.store.create(resource, NAMESPACE, job)
+        for found in manifest.rights(self._job):
+            self.store.create(KINDS[found["kind"]], NAMESPACE, found)
+        self.store.create(CONFIGMAPS, NAMESPACE, manifest.agent_config_map(NAMESPACE, bundle))
+        owner = Job(NAMESPACE, "demo", self._job["metadata"]["uid"])
+        self.store.create(LEASES, NAMESPACE, round_manifest(owner, self.desired, Round()))
+        for index in range(count):
+            self.add(index)
+
+    def add(self, index: int, generation: int = 0) -> None:
+        """One more pod."""
+        pod = manifest.pod(self._job, index, generation, self._hash)
+        self.store.create(PODS, NAMESPACE, pod)
+
+    def delete(self, index: int, generation: int = 0) -> None:
+        """As `kubectl delete pod`: SIGTERM, then the pod's grace."""
+        self.store.delete(PODS, NAMESPACE, f"demo-{index}-{generation}")
+
+    # ---- what there is to see --------------------------------------------------------------------
+
+    @property
+    def lease(self) -> RoundLease:
+        return parse_round(self.store.get(LEASES, NAMESPACE, round_lease_name("demo")))
+
+    @property
+    def round(self) -> Round:
+        return self.lease.round
+
+    @property
+    def holder(self) -> int:
+        """The holder's index; -1: there is none."""
+        name = self.lease.holder
+        return int(name.split("-")[1]) if name else -1
+
+    def state(self, index: int, generation: int = 0) -> AgentState:
+        found = self.store.get(LEASES, NAMESPACE, f"demo-{index}-{generation}")
+        return parse_agent(found).state
+
+    def pod(self, index: int, generation: int = 0) -> dict[str, Any]:
+        """The pod's status and what its worker container ended with; {}: it is gone."""
+        return self.store.find(PODS, NAMESPACE, f"demo-{index}-{generation}") or {}
+
+    def ended(self, index: int, generation: int = 0) -> dict[str, Any]:
+        """How the container ended; {}: it has not."""
+        statuses = self.pod(index, generation).get("status", {}).get("containerStatuses", [])
+        state = statuses[0]["state"] if statuses else {}
+        found: dict[str, Any] = state.get("terminated", {})
+        return found
+
+    def sign_ins(self, n: int) -> list[SignIn]:
+        """The workers of round n that were started, in the order of their ranks."""
+        path = self._root / "sign-ins"
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = [SignIn(int(a), int(b), int(c), float(d)) for a, b, c, d in map(str.split, lines)]
+        return sorted((each for each in found if each.n == n), key=lambda each: each.rank)
+
+    # ---- waiting ---------------------------------------------------------------------------------
+
+    async def until(self, holds: Callable[[], Any], what: str = "it") -> Any:
+        """What the function answers, once that is true."""
+        end = time.monotonic() + PATIENCE_S
+        while not (found := holds()):
+            assert time.monotonic() < end, f"{what} did not come true: {self.round}"
+            await asyncio.sleep(0.003)
+        return found
+
+    async def run(self, n: int, count: int) -> list[SignIn]:
+        """The workers of round n, once so many of them run."""
+        await self.until(lambda: len(self.sign_ins(n)) >= count, f"round {n} with {count} workers")
+        return self.sign_ins(n)
+
+    async def settled(self, n: int, *indexes: int) -> None:
+        """Once these members say that they run round n."""
+        await self.until(
+            lambda: all((s := self.state(i)).n == n and s.word.value == "running" for i in indexes),
+            f"running {n}",
+        )
+
+    async def next_round(self, after: int) -> Round:
+        """The newest round, once it is newer."""
+        await self.until(lambda: self.round.n > after, f"a round after {after}")
+        return self.round
+
+    def _heard(self, resource: Any, event: Event) -> None:
+        if resource == LEASES and event.type != "DELETED" and is_round(event.object):
+            round_ = parse_round(event.object).round
+            if not self.rounds or self.rounds[-1] != round_:
+                self.rounds.append(round_)
+
+
+@asynccontextmanager
+async def agents_on_local(
+    root: Path, count: int = 4, *, min_members: int = 3, heartbeat_s: float = 0.5,
+    command: tuple[str, ...] | None = None, workers: int = 1, **desired: Any,
+) -> AsyncIterator[Agents]:  # fmt: skip
+    """So many pods whose agents have met nobody yet; after it no process of them is left."""
+    bundle = build()
+    wanted = Desired(
+        wanted=tuple(Pod(index, 0) for index in range(count)),
+        min_members=min_members,
+        heartbeat_s=heartbeat_s,
+        **{"cooldown_s": 0.2, "last_call_s": 1.0, "stop_grace_s": 5.0, **desired},
+    )
+    local_root = root / "local"
+    async with up(local_root, python=Path(sys.executable)) as local:
+        agents = Agents(local, root, bundle, wanted)
+        agents.create(count, bundle, command or stub("signs_in", str(root / "sign-ins")), workers)
+        yield agents
+    left = carriers(MARKER, str(local_root.resolve()))
+    assert not left, f"processes are left: {left}"
+
+
+async def active(agents: Agents, n: int = 1, count: int = 4) -> None:
+    """The first round runs, and everybody has said so."""
+    await agents.run(n, count)
+    await agents.settled(n, *range(4))
+    assert agents.round.phase is Phase.ACTIVE
