@@ -46,10 +46,6 @@ test: setup ## everything, end to end on the local mode: no cluster needed; up t
 	  echo "== simulation, processes, end to end" && \
 	  SIM_SEEDS=40 $(RUN) pytest --durations=10 -m "process or e2e or sim" tests
 
-.PHONY: contract
-contract: setup ## the API contract tests on the local server, or CONTRACT_KUBECONFIG=FILE on a real one
-	@$(RUN) pytest -q tests/contract
-
 .PHONY: demo
 demo: setup ## four pods train a model, lose a worker and a pod, and finish
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \

@@ -26,10 +26,18 @@ def owner(api: Client, widgets: str, leases: str, widget: Any) -> dict[str, Any]
     """An owner, once the collector has been seen to follow its kind: a real one needs a while."""
     first = widget("first")
     api.post(leases, owned_by(first, "first-child"))
+    seen_by_the_collector(api, leases, first)
     api.delete(f"{widgets}/first")
     eventually(lambda: not present(api, f"{leases}/first-child"), within_s=60)
     made: dict[str, Any] = widget("owner")
     return made
+
+
+def seen_by_the_collector(api: Client, leases: str, owner: dict[str, Any]) -> None:
+    """Wait until the collector knows the Leases that are there: it goes through them in order."""
+    ghost = {**owner["metadata"], "uid": "00000000-dead-beef-0000-000000000000"}
+    api.post(leases, owned_by({**owner, "metadata": ghost}, "probe"))
+    eventually(lambda: not present(api, f"{leases}/probe"), within_s=60)
 
 
 def present(api: Client, path: str) -> bool:
@@ -55,6 +63,7 @@ def test_in_the_foreground_an_owner_waits_for_dependents_that_block_it(
     body = owned_by(owner, "child", blockOwnerDeletion=True)
     body["metadata"]["finalizers"] = ["contract.example/hold"]
     api.post(leases, body)
+    seen_by_the_collector(api, leases, owner)
     assert api.delete(f"{widgets}/owner", {"propagationPolicy": "Foreground"}).code == 200
     eventually(lambda: "deletionTimestamp" in api.get(f"{leases}/child").body["metadata"])
     assert "foregroundDeletion" in api.get(f"{widgets}/owner").body["metadata"]["finalizers"]
@@ -69,6 +78,7 @@ def test_in_the_foreground_an_owner_does_not_wait_for_dependents_that_do_not_blo
     body = owned_by(owner, "child")
     body["metadata"]["finalizers"] = ["contract.example/hold"]
     api.post(leases, body)
+    seen_by_the_collector(api, leases, owner)
     api.delete(f"{widgets}/owner", {"propagationPolicy": "Foreground"})
     eventually(lambda: not present(api, f"{widgets}/owner"))
     eventually(lambda: "deletionTimestamp" in api.get(f"{leases}/child").body["metadata"])
@@ -80,6 +90,7 @@ def test_orphans_stay_and_lose_their_reference(
     api: Client, widgets: str, leases: str, owner: dict[str, Any]
 ) -> None:
     api.post(leases, owned_by(owner, "child"))
+    seen_by_the_collector(api, leases, owner)
     api.delete(f"{widgets}/owner", {"propagationPolicy": "Orphan"})
     eventually(lambda: not present(api, f"{widgets}/owner"))
     assert "ownerReferences" not in api.get(f"{leases}/child").body["metadata"]
@@ -103,6 +114,7 @@ def test_a_dependent_stays_while_one_owner_does(
     body = owned_by(owner, "child")
     body["metadata"]["ownerReferences"] += owned_by(second, "x")["metadata"]["ownerReferences"]
     api.post(leases, body)
+    seen_by_the_collector(api, leases, owner)
     api.delete(f"{widgets}/owner")
     eventually(lambda: len(_owners(api, f"{leases}/child")) == 1)
     assert _owners(api, f"{leases}/child")[0]["name"] == "second"
