@@ -21,8 +21,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("6-clear", hold.clear),
     ("5-claim", claim.claim),
     ("6-stream", hold.stream),
-    ("6-pulse", hold.pulse),
     ("6-judge", hold.judge_members),
+    ("6-pulse", hold.pulse),
     ("3-say", beat.beat),
     ("3-leave", leave.leave),
 )

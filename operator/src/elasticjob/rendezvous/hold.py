@@ -53,11 +53,16 @@ def pulse(me: Me, now: float) -> Step:
     if me.casing:
         return nothing(me)
     next_ = replace(hold, pulse_at=now + _heartbeat_s(me))
-    if not hold.returned and "6-reopens" not in me.without:
-        next_ = replace(next_, complete=False, opening=True)
+    if is_blind(hold, lease) and "6-reopens" not in me.without:
+        next_ = replace(next_, complete=False, opening=True, met="")
         return replace(me, hold=next_), (ReopenStream(wide=True),)
-    me = replace(me, hold=replace(next_, pulsing=True))
+    me = replace(me, hold=replace(next_, pulsing=True, sent=lease.version))
     return me, (Pulse(lease.version, report(me, lease)),)
+
+
+def is_blind(hold: Hold, lease: RoundLease) -> bool:
+    """My stream is dead: the last pulse did not come back, or what refused it did not come."""
+    return not hold.returned or hold.met == lease.version
 
 
 def judge_members(me: Me, now: float) -> Step:
@@ -78,6 +83,8 @@ def judge_members(me: Me, now: float) -> Step:
     outcome = decide(case, judged)
     hold = replace(hold, getting=hold.getting | asked, waiting=outcome is Wait.WAIT)
     hold = replace(hold, wake_at=_silent_at(case))
+    if is_complete(hold, lease) and not is_reported(lease):
+        hold = replace(hold, pulse_at=min(hold.pulse_at, now))
     me = replace(me, hold=hold)
     if outcome is None or isinstance(outcome, Wait):
         return me, gets
@@ -131,6 +138,20 @@ def _heartbeat_s(me: Me) -> float:
 
 
 # ---- the report ----------------------------------------------------------------------------------
+
+
+def is_complete(hold: Hold, lease: RoundLease) -> bool:
+    """Whether every member says that it runs the present round: people wait to read that."""
+    leases = [seen.lease for pod, seen in hold.view.seen.items() if pod in lease.round.pods]
+    words = [(x.state.word, x.state.n) for x in leases if x is not None]
+    return 0 < words.count((Word.RUNNING, lease.round.n)) == len(lease.round.members)
+
+
+def is_reported(lease: RoundLease) -> bool:
+    """Whether the last report says so already."""
+    report_ = lease.report
+    told = report_ is not None and report_.n == lease.round.n
+    return told and report_ is not None and len(report_.running) == len(lease.round.members)
 
 
 def report(me: Me, lease: RoundLease) -> Report:

@@ -134,7 +134,8 @@ def _pulse_failed(me: s.Me, event: s.PulseFailed, now: float) -> s.Me:
     if me.hold is None:
         return me
     pulse_at = now + timing.retry_s(_heartbeat_s(me))
-    return replace(me, hold=replace(me.hold, pulsing=False, pulse_at=pulse_at))
+    met = me.hold.sent if event.conflict else ""
+    return replace(me, hold=replace(me.hold, pulsing=False, pulse_at=pulse_at, met=met))
 
 
 # ---- Leases --------------------------------------------------------------------------------------
@@ -271,7 +272,10 @@ def _renewal_returned(me: s.Me, event: s.RenewalReturned, now: float) -> s.Me:
 def _workers_started(me: s.Me, event: s.WorkersStarted, now: float) -> s.Me:
     if me.run is None or me.run.n != event.n:
         return me
+    members = len(me.round.round.members) if me.round else 0
+    say_at = now + timing.running_delay_s(members, me.who.jitter)
     me = replace(me, run=replace(me.run, started=True), word=Word.RUNNING, n=event.n)
+    me = replace(me, beat_at=min(me.beat_at, say_at))
     return replace(me, start_ms=event.start_ms, stop_ms=event.stop_ms)
 
 

@@ -114,10 +114,11 @@ class Hold:
     opening: the wide stream was asked for. complete: its initial set has arrived; nothing is
     decided before. pulsed: version of the last pulse that I wrote; streamed: of the Round that the
     stream brought last; returned: the pulse came back in the stream. pulsing: the write is under
-    way. pulse_at: of the next one. replaced: the silent holder before me, silent until its Lease
-    changes. getting: Leases that a GET is under way for; get_at: the next one not before. dirty:
-    something has changed since the last decision. waiting: the last decision was to wait for the
-    members' word. wake_at: when the next member would be silent.
+    way. sent: the version that it carries; met: the one that the last pulse carried, if another
+    was there. pulse_at: of the next one. replaced: the silent holder before me, silent until its
+    Lease changes. getting: Leases that a GET is under way for; get_at: the next one not before.
+    dirty: something has changed since the last decision. waiting: the last decision was to wait
+    for the members' word. wake_at: when the next member would be silent.
     """
 
     view: View
@@ -127,6 +128,8 @@ class Hold:
     streamed: str = ""
     returned: bool = True
     pulsing: bool = False
+    sent: str = ""
+    met: str = ""
     pulse_at: float = 0.0
     replaced: Pod | None = None
     getting: frozenset[Pod] = frozenset()

@@ -19,6 +19,7 @@ CLAIM_LONGEST_S = 2.0
 LEAVE_DELAY_MS = 500  # later leavers change the round before anything starts (DETAILS 26)
 LONGEST_DELAY_S = 300.0
 CREATIONS_PER_S = 400.0  # what one job may ask of the API server at once (DETAILS 7)
+RUNNING_PER_S = 40.0  # `running` of a small group need not wait for the beat
 CRASH_SPREAD_S = 0.0004  # per member
 RETRY_S = 0.5  # after a request that failed; at most half a beat
 
@@ -60,6 +61,15 @@ def crash_delay_s(members: int, jitter: float) -> float:
 def herd_delay_s(members: int, jitter: float) -> float:
     """Spread of creations, `ready` writes and returns after an outage."""
     return members / CREATIONS_PER_S * jitter
+
+
+def running_delay_s(members: int, jitter: float) -> float:
+    """When `running` is said, if the next beat is not sooner.
+
+    Nobody waits for it but people: of a small group it is told at once, while 1,000 agents do not
+    follow a restart by 1,000 writes (DETAILS 8).
+    """
+    return members / RUNNING_PER_S * jitter
 
 
 def restart_delay_ms(charges: int, jitter: float) -> int:

@@ -1,0 +1,50 @@
+"""The holder's pulse: what it tells, and how a dead stream is found by it (F10)."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.protocol import T, active, holding, lease, of, steps
+
+from elasticjob.rendezvous import states as s
+
+
+def holder(*words: str) -> s.Me:
+    leases = [lease(letter, said) for letter, said in zip("AB", words)]
+    return holding("A", active(1, "A B"), leases, wanted="A B")
+
+
+def pulse(me: s.Me, now: float) -> tuple[s.Me, list[s.Action]]:
+    return steps(me, s.Tick(), now=now)
+
+
+def test_a_pulse_that_met_a_version_which_never_came_reopens_the_stream() -> None:
+    me, actions = pulse(holder("running 1", "running 0"), now=2 * T)
+    assert len(of(s.Pulse, actions)) == 1
+    me, actions = steps(me, s.PulseFailed(conflict=True), now=2 * T)
+    assert not of(s.ReopenStream, actions)
+    _, actions = pulse(me, now=3 * T)
+    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=True)]
+    assert not of(s.Pulse, actions)
+
+
+def test_a_pulse_that_got_no_answer_is_repeated() -> None:
+    me, _ = pulse(holder("running 1", "running 0"), now=2 * T)
+    me, _ = steps(me, s.PulseFailed(conflict=False), now=2 * T)
+    _, actions = pulse(me, now=3 * T)
+    assert len(of(s.Pulse, actions)) == 1
+    assert not of(s.ReopenStream, actions)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"), [("running 1", True), ("ready 1", False), ("running 0", False)]
+)
+def test_the_report_that_all_members_run_does_not_wait_for_the_beat(word: str, told: bool) -> None:
+    me = holder("running 1", "running 0")
+    now = 0.1
+    me, actions = steps(me, s.LeaseSeen(lease("B", word, version=9)), now=now)
+    assert bool(of(s.Pulse, actions)) is told
+
+
+def test_running_is_said_soon_by_a_member_of_a_small_group() -> None:
+    me = holder("running 1", "running 1")
+    assert me.beat_at <= T
