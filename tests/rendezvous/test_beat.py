@@ -8,6 +8,7 @@ import pytest
 from tests.support.protocol import (
     T,
     active,
+    agent,
     forming,
     holding,
     joined,
@@ -21,6 +22,7 @@ from tests.support.protocol import (
 from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous.beat import is_urgent
 from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Progress
 
 AB1 = active(1, "A B")
@@ -126,13 +128,21 @@ def test_the_holders_own_lease_rests_while_nothing_changes() -> None:
     assert AgentState.from_json(write.state).progress == Progress(5)
 
 
-def test_ready_goes_out_with_the_herd_and_running_with_the_beat() -> None:
-    me, actions = steps(
-        joined("A", forming(0)), s.RoundSeen(round_lease(AB1, "Z", 2), s.Source.WATCH)
-    )
-    me, actions = steps(me, s.WorkersStarted(1, 10), now=0.1)
+@pytest.mark.parametrize(("members", "waits"), [(2, 0.05), (1000, T)])
+def test_running_goes_out_with_the_beat_and_sooner_from_a_small_group(
+    members: int, waits: float
+) -> None:
+    """People wait to read it, but 1,000 agents do not follow a restart by 1,000 writes."""
+    me = agent("A", jitter=0.999)
+    me, _ = steps(me, s.RoundSeen(round_lease(forming(0), "Z"), s.Source.READ))
+    me, _ = steps(me, s.LeaseSeen(lease("A", "ready 0", 0)))
+    all_ = tuple(Member(Pod(i, 0)) for i in range(members))
+    big = replace(AB1, members=all_)
+    me, _ = steps(me, s.RoundSeen(round_lease(big, "Z", 2), s.Source.WATCH))
+    me, actions = steps(me, s.WorkersStarted(1, 10))
     assert not of(s.WriteState, actions)
-    _, actions = steps(me, s.Tick(), now=T)
+    assert not of(s.WriteState, steps(me, s.Tick(), now=waits - 0.01)[1])
+    _, actions = steps(me, s.Tick(), now=waits)
     assert [AgentState.from_json(w.state).word for w in of(s.WriteState, actions)] == [Word.RUNNING]
 
 

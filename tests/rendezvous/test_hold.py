@@ -149,7 +149,7 @@ def test_a_pulse_that_did_not_come_back_reopens_the_stream() -> None:
 
 def test_a_pulse_that_failed_is_repeated_soon() -> None:
     me, _ = steps(holder(heartbeat_s=0.2), s.Tick(), now=1.0)
-    me, actions = steps(me, s.PulseFailed(conflict=True), now=1.0)
+    me, actions = steps(me, s.PulseFailed(conflict=False), now=1.0)
     assert not of(s.Pulse, actions)
     assert of(s.Pulse, steps(me, s.Tick(), now=1.1)[1])
 

@@ -10,7 +10,7 @@ from elasticjob.rendezvous import states as s
 
 def holder(*words: str) -> s.Me:
     leases = [lease(letter, said) for letter, said in zip("AB", words)]
-    return holding("A", active(1, "A B"), leases, wanted="A B")
+    return holding("A", active(1, "A B"), leases, wanted="A B", told=False)
 
 
 def pulse(me: s.Me, now: float) -> tuple[s.Me, list[s.Action]]:

@@ -20,6 +20,7 @@ from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.report import Report
 from elasticjob.wire.round import Endpoint, Phase, Round
 
 JOB = "job"
@@ -124,7 +125,8 @@ def lease(letter_: str, words: str, version: int = 1, **fields: Any) -> AgentLea
 def round_lease(
     round_: Round, holder: str = "", version: int = 1, pulse: str = "", **wanted: Any
 ) -> RoundLease:
-    """A version of the Round Lease. wanted: fields of desired."""
+    """A version of the Round Lease. wanted: fields of desired; told=False: nobody has reported."""
+    told = wanted.pop("told", True)
     return RoundLease(
         version=str(version),
         uid="uid-of-round",
@@ -133,6 +135,7 @@ def round_lease(
         round=round_,
         holder=name(holder) if holder else "",
         renewed=pulse,
+        report=Report(round_.n, tuple(sorted(round_.pods))) if told else None,
     )
 
 
