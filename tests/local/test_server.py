@@ -6,7 +6,7 @@ import http.client
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,14 @@ class TestLogs:
         def source(pod: dict[str, Any], call: Call) -> AbstractContextManager[AsyncIterator[bytes]]:
             if "sinceTime" in call.query:
                 raise bad_request("sinceTime: not supported")
+            return opened(call)
+
+        @contextmanager
+        def opened(call: Call) -> Iterator[AsyncIterator[bytes]]:
+            if "previous" in call.query:
+                raise bad_request("no such log")
             asked.append(call)
-            return nullcontext(chunks())
+            yield chunks()
 
         server.call(lambda running: running.serve_logs(source))
         return asked
@@ -109,6 +115,8 @@ class TestLogs:
     ) -> None:
         reply = api.get(f"{PODS}/p/log", sinceTime="x")
         assert (reply.code, reply.body["message"]) == (400, "sinceTime: not supported")
+        reply = api.get(f"{PODS}/p/log", previous="true")
+        assert (reply.code, reply.body["message"]) == (400, "no such log")
         assert asked == []
 
 

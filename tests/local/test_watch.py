@@ -130,6 +130,16 @@ def test_a_watch_by_name_is_fed_with_its_name_only(store: Store) -> None:
     run(test)
 
 
+def test_initial_events_that_are_older_than_asked_for_are_not_sent(store: Store) -> None:
+    async def test() -> None:
+        options = WatchOptions(version=store.version + 1, initial_events=True, bookmarks=True)
+        with Watch(Watches(store), LEASES, options) as chunks:
+            seen = [json.loads(line) async for chunk in chunks for line in chunk.splitlines()]
+        assert [(event["type"], event["object"]["code"]) for event in seen] == [("ERROR", 504)]
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("query", "watch_list", "field"),
     [

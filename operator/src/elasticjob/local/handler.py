@@ -36,12 +36,12 @@ class Handler:
             answer = self._answer(request, call)
             if cut:
                 raise CutError
+            if isinstance(answer, Stream):
+                return await self._stream(request, call, answer)
         except CutError:
             return _broken_off(request)
         except ApiError as error:
             answer = _refusal(error)
-        if isinstance(answer, Stream):
-            return await self._stream(request, call, answer)
         return web.Response(
             body=answer.encoded(),
             status=answer.code,

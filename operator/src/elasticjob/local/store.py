@@ -267,7 +267,7 @@ class Store:
 
 
 def clone(value: Any) -> Any:
-    """A private copy of a JSON value; five times as fast as deepcopy."""
+    """A private copy of a JSON value; nearly three times as fast as deepcopy."""
     if isinstance(value, dict):
         return {name: clone(item) for name, item in value.items()}
     if isinstance(value, list):

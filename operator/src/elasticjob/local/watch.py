@@ -38,10 +38,10 @@ class WatchOptions:
     namespace: str = ""
     label_selector: str = ""
     field_selector: str = ""
-    version: int | None = None
-    """Send what is after this version; None: the present state first, as ADDED events."""
+    version: int = 0
+    """Send what is after this version; 0: the present state first, as ADDED events."""
     initial_events: bool = False
-    """Announce the end of the present state by a bookmark."""
+    """The present state first, not older than `version`, and a bookmark at its end."""
     bookmarks: bool = False
     timeout_s: float | None = None
 
@@ -51,14 +51,12 @@ class WatchOptions:
         faults = _faults(query, watch_list)
         if faults:
             raise invalid(LIST_OPTIONS, "", faults)
-        version = number(query, "resourceVersion")
-        initial_events = truth(query.get("sendInitialEvents"))
         return cls(
             namespace=namespace,
             label_selector=query.get("labelSelector", ""),
             field_selector=query.get("fieldSelector", ""),
-            version=None if initial_events or not version else version,
-            initial_events=initial_events,
+            version=number(query, "resourceVersion"),
+            initial_events=truth(query.get("sendInitialEvents")),
             bookmarks=truth(query.get("allowWatchBookmarks")),
             timeout_s=number(query, "timeoutSeconds") or None,
         )
@@ -107,7 +105,7 @@ class Watches:
 
 
 class Watch:
-    """One client's watch: a context manager while it is fed, `lines` for what it sends."""
+    """One client's watch, fed while its context lasts; the context gives the lines to send."""
 
     def __init__(
         self,
@@ -175,20 +173,24 @@ class Watch:
         return self._fields(obj) and self._labels(obj)
 
     def _first(self) -> list[bytes]:
-        """What is sent before anything new happens; a version that is too old is told in-stream."""
-        options, store = self._options, self._store
-        if options.version is None:
-            found = store.list(self.resource, options.namespace, self._match)
-            lines = [self._encode("ADDED", obj) for obj in found]
-            if options.initial_events and options.bookmarks:
-                lines.append(self._bookmark(INITIAL_EVENTS_END))
-            return lines
+        """What is sent before anything new; a version that cannot be served ends the watch."""
+        version = self._options.version
         try:
-            missed = store.since(self.resource, options.version)
+            if version > self._store.version or (version and not self._options.initial_events):
+                missed = self._store.since(self.resource, version)
+                return [line for line in map(self._seen, missed) if line is not None]
         except ApiError as error:
             self._end(error)
             return []
-        return [line for line in map(self._seen, missed) if line is not None]
+        return self._present()
+
+    def _present(self) -> list[bytes]:
+        options = self._options
+        found = self._store.list(self.resource, options.namespace, self._match)
+        lines = [self._encode("ADDED", obj) for obj in found]
+        if options.initial_events and options.bookmarks:
+            lines.append(self._bookmark(INITIAL_EVENTS_END))
+        return lines
 
     async def _lines(self, first: list[bytes]) -> AsyncGenerator[bytes, None]:
         """The stream, in chunks of whole lines."""
