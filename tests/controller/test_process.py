@@ -98,7 +98,8 @@ def test_a_job_from_start_to_end_beside_one_that_cannot_start(tmp_path: Path) ->
             await cluster.until(lambda: cluster.phase("bad") == "Failed: StartFailed")
             assert "no-such-command" in cluster.status("bad")["lastFailure"]["message"]
             await cluster.until(lambda: cluster.pods("good") == [])
-            await cluster.until(lambda: cluster.pods("bad") == ["bad-0-0"])
+            blamed = cluster.status("bad")["lastFailure"]["pod"]  # both failed; one was first
+            await cluster.until(lambda: cluster.pods("bad") == [blamed])
 
     asyncio.run(main())
 
