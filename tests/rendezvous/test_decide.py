@@ -300,6 +300,11 @@ def test_superfluous(wanted: str, min_members: int, entries: dict[str, Any], res
     assert outcome(made) == result
 
 
+def test_too_few_without_the_superfluous_is_forming_if_they_may_not_stay() -> None:
+    made = case(ABC, ALL, wanted="A B", min_members=3, without="8-superfluous-if-min")
+    assert outcome(made) == "3 Forming charged 2"
+
+
 def test_a_pod_and_its_replacement_are_never_in_one_round() -> None:
     """B is superfluous and has to stay, as C is lost: then B' cannot join (I2)."""
     entries = {**ALL, "B'": "ready 2", "C": "running 2 ended"}

@@ -229,6 +229,28 @@ def test_a_lease_that_is_not_found_confirms_as_well() -> None:
     assert of(s.CasRound, actions)[0].round.pods == {pod("A"), pod("C")}
 
 
+def test_pods_that_went_together_cost_one_round() -> None:
+    """All are asked for before anything is decided; else each answer would make a round."""
+    me, _ = pulsed(holder(), 8)
+    me, others = pulsed(me, 1, start=8 * T, version=200)  # nine: B and C sit on two nodes
+    assert others == [s.GetLease(name("B")), s.GetLease(name("C"))]
+    got_b = s.LeaseSeen(lease("B", "running 1", 1), by_get=True)
+    got_c = s.LeaseSeen(lease("C", "running 1", 1), by_get=True)
+    asked, actions = steps(me, got_b, now=9 * T)
+    assert not actions
+    (cas,) = of(s.CasRound, steps(asked, got_c, now=9 * T)[1])
+    assert (cas.round.pods, cas.round.charged.numbers) == ({pod("A")}, {2})
+    hasty = replace(me, without=frozenset({"6-asks-first"}))
+    assert of(s.CasRound, steps(hasty, got_b, now=9 * T)[1])
+
+
+def test_a_get_without_an_answer_does_not_hold_up_the_decision() -> None:
+    me, _ = pulsed(holder(), 9)
+    got_b = s.LeaseSeen(lease("B", "running 1", 1), by_get=True)
+    _, actions = steps(me, got_b, s.GetFailed(name("C")), now=9 * T)
+    assert of(s.CasRound, actions)[0].round.pods == {pod("A"), pod("C")}
+
+
 def test_a_get_that_failed_is_repeated_but_not_at_once() -> None:
     """It may have been refused, which takes no time at all."""
     me, _ = pulsed(holder(active(1, "A B"), members="A B"), 3)
@@ -255,6 +277,14 @@ def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> Non
     assert not of(s.CasRound, steps(me, moved)[1])
     same = s.LeaseSeen(lease("A", "running 1", 1), by_get=True)
     assert of(s.CasRound, steps(me, same)[1])[0].round.pods == {pod("B"), pod("C")}
+
+
+def test_without_that_it_takes_three_more_beats() -> None:
+    me = joined("B", ABC, holder="A", pulse="p1", without="6-replaced-is-silent")
+    me, _ = steps(replace(me, silent=True), seen(holder="B", source=ANSWER))
+    view = s.ViewComplete(tuple(leases("A", "B", "C")))
+    _, actions = steps(me, seen(holder="B", version=3, source=READ), view)
+    assert not of(s.GetLease, actions)
 
 
 def test_a_renewal_that_says_nothing_new_is_no_reason_to_decide_again() -> None:

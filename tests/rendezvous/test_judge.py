@@ -10,7 +10,6 @@ from tests.support.protocol import (
     case,
     desired,
     forming,
-    lease,
     letter,
     pod,
     pods,
@@ -19,7 +18,7 @@ from tests.support.protocol import (
 
 from elasticjob.rendezvous import judge as j
 from elasticjob.rendezvous.judge import judge
-from elasticjob.rendezvous.states import Seen, View
+from elasticjob.rendezvous.view import Seen
 from elasticjob.wire.cause import CauseKind
 
 RUN2 = active(2, "A B C")
@@ -129,6 +128,27 @@ def test_a_member_that_the_view_does_not_have_is_asked_for_when_late() -> None:
     found = judge(case(RUN2, {"A": "running 2", "B": "running 2"}, round_at=0.0))
     assert found.suspects == pods("C")
     assert not found.lost
+
+
+LEFT_OUT = [
+    # clause, what B's Lease says, when the round was seen, who is lost with it and without it
+    ("7-ended", "running 2 ended", 990.0, "B", ""),
+    ("7-late", seen("B", "running 1", confirmed=True), 0.0, "B", ""),
+    ("7-silent", seen("B", "running 2", pulses=3, confirmed=True), 990.0, "B", ""),
+    ("7-confirm", seen("B", "running 2", pulses=3), 990.0, "", "B"),
+    ("7-absent-is-silent", seen("B"), 990.0, "", "B"),
+    ("7-leaving-before-lost", "running 2 leaving ended", 990.0, "", "B"),
+]
+
+
+@pytest.mark.parametrize(("clause", "said", "round_at", "lost", "without"), LEFT_OUT)
+def test_every_clause_of_a_loss_is_needed(
+    clause: str, said: Any, round_at: float, lost: str, without: str
+) -> None:
+    whole = case(RUN2, {**ALL, "B": said}, round_at=round_at)
+    assert letters(judge(whole).lost) == lost
+    left_out = case(RUN2, {**ALL, "B": said}, round_at=round_at, without=clause)
+    assert letters(judge(left_out).lost) == without
 
 
 # ---- many are silent -----------------------------------------------------------------------------
@@ -272,73 +292,6 @@ def test_every_term_of_a_newcomer_can_be_left_out(name: str) -> None:
     wanted = "A B C D E F"
     assert not judge(case(PAIR, entries, wanted=wanted)).newcomers
     assert len(judge(case(PAIR, entries, wanted=wanted, without=name)).newcomers) == 1
-
-
-# ---- the view ------------------------------------------------------------------------------------
-
-EMPTY = View("job", pod("A"), pulses=7)
-
-
-def test_a_change_begins_silence_anew_and_unconfirms() -> None:
-    before = j.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=True)
-    assert not before.seen[pod("B")].confirmed
-    again = j.with_lease(before, lease("B", "running 1", 5), 20.0, by_get=True)
-    assert again.seen[pod("B")].confirmed
-    assert again.seen[pod("B")].changed_at == 10.0
-    changed = j.with_lease(again, lease("B", "running 1", 6), 30.0, by_get=True)
-    assert changed.seen[pod("B")] == Seen(lease("B", "running 1", 6), 30.0, 7, 2, "node-1")
-
-
-def test_the_same_version_from_the_stream_confirms_nothing() -> None:
-    before = j.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
-    assert j.with_lease(before, lease("B", "running 1", 5), 20.0, by_get=False) == before
-    got = j.with_lease(before, lease("B", "running 1", 5), 20.0, by_get=True)
-    assert j.with_lease(got, lease("B", "running 1", 5), 30.0, by_get=False) == got
-
-
-def test_an_older_version_is_old_news() -> None:
-    """The stream brings what a GET has shown already."""
-    before = j.with_lease(EMPTY, lease("B", "running 2", 9), 10.0, by_get=True)
-    assert j.with_lease(before, lease("B", "running 1", 8), 20.0, by_get=False) == before
-
-
-def test_versions_are_numbers() -> None:
-    assert j.is_newer("10", "9")
-    assert not j.is_newer("9", "10")
-    assert not j.is_newer("9", "9")
-
-
-def test_absent_is_silent_from_then_on_and_keeps_its_node() -> None:
-    before = j.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
-    gone = j.without_lease(before, pod("B"), 20.0, by_get=False)
-    assert gone.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1")
-    still = j.without_lease(gone, pod("B"), 30.0, by_get=True)
-    assert still.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1", confirmed=True)
-
-
-def test_a_lease_that_comes_back_is_a_change() -> None:
-    gone = j.without_lease(EMPTY, pod("B"), 20.0, by_get=True)
-    back = j.with_lease(gone, lease("B", "running 1", 9), 30.0, by_get=False)
-    assert back.seen[pod("B")].changed_at == 30.0
-
-
-def test_an_initial_set_replaces_the_view() -> None:
-    """F3: no deletion is told that fell into the gap."""
-    before = j.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
-    before = j.with_lease(before, lease("C", "running 1", 6), 10.0, by_get=False)
-    before = j.with_lease(before, lease("E", "ready 1", 7), 10.0, by_get=False)
-    leases = (lease("B", "running 1", 5), lease("C", "running 2", 8), lease("F", "ready 2", 9))
-    after = j.replaced(before, leases, pods("B C D"), 50.0)
-    assert letters(after.seen) == "B C D F"  # E is gone
-    assert after.seen[pod("B")] == before.seen[pod("B")]  # unchanged: as silent as it was
-    assert after.seen[pod("C")].changed_at == 50.0
-    assert after.seen[pod("D")] == Seen(None, 50.0, 7, after.order, "")
-    assert {after.seen[pod(x)].order for x in "CDF"} == {after.order}
-
-
-def test_who_was_absent_stays_absent_over_an_initial_set() -> None:
-    gone = j.without_lease(EMPTY, pod("B"), 20.0, by_get=False)
-    assert j.replaced(gone, (), pods("B"), 50.0).seen[pod("B")].changed_at == 20.0
 
 
 def test_desired_is_read_by_lowest_generation() -> None:

@@ -77,6 +77,8 @@ def test_a_leaver_starts_nothing() -> None:
     """I3."""
     me, _ = steps(joined("A", forming(0)), s.ToldToLeave())
     assert not of(s.Start, steps(me, seen(active(1, "A B")))[1])
+    left_out = replace(me, without=frozenset({"3-not-leaving"}))
+    assert of(s.Start, steps(left_out, seen(active(1, "A B")))[1])
 
 
 def test_a_round_older_than_one_seen_is_not_started() -> None:

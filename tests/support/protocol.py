@@ -14,6 +14,7 @@ from elasticjob.rendezvous import agent_step, born
 from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous.join import content
 from elasticjob.rendezvous.judge import Case
+from elasticjob.rendezvous.view import Seen, View
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.charges import Charges
@@ -145,21 +146,21 @@ def round_lease(
 def seen(
     letter_: str, words: str = "", pulses: int = 0, order: int = 1, confirmed: bool = False,
     version: int = 1, node_: str = "", now: float = 1000.0, quiet_s: float = -1.0, **fields: Any,
-) -> s.Seen:  # fmt: skip
+) -> Seen:  # fmt: skip
     """A Lease that has not changed for so many pulses and as many T; no words: absent."""
     quiet_s = pulses * T if quiet_s < 0 else quiet_s
     found = lease(letter_, words, version, **fields) if words else None
     place = node_ or node(pod(letter_))
-    return s.Seen(found, now - quiet_s, 1000 - pulses, order, place, confirmed)
+    return Seen(found, now - quiet_s, 1000 - pulses, order, place, confirmed)
 
 
-def view(own: str, entries: Mapping[str, Any], now: float = 1000.0, **fields: Any) -> s.View:
+def view(own: str, entries: Mapping[str, Any], now: float = 1000.0, **fields: Any) -> View:
     """letter -> words, or what `seen` made of them."""
     found = {
-        pod(x): entry if isinstance(entry, s.Seen) else seen(x, entry, now=now)
+        pod(x): entry if isinstance(entry, Seen) else seen(x, entry, now=now)
         for x, entry in entries.items()
     }
-    return s.View(JOB, pod(own), found, pulses=1000, order=1, **fields)
+    return View(JOB, pod(own), found, pulses=1000, order=1, **fields)
 
 
 def case(

@@ -17,8 +17,8 @@ from elasticjob.agent.logs import Log
 from elasticjob.agent.narrate import narrate
 from elasticjob.agent.signals import LEAVE
 from elasticjob.agent.workers import RunResult, WorkerGroup
+from elasticjob.rendezvous import agent_step, next_wake
 from elasticjob.rendezvous import states as s
-from elasticjob.rendezvous.agent import agent_step, next_wake
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.report import Progress

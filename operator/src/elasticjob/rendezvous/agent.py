@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from elasticjob.rendezvous import beat, claim, crash, hold, join, leave, run, timing
+from elasticjob.rendezvous import beat, claim, crash, hold, join, leave, run
 from elasticjob.rendezvous.learn import learn
 from elasticjob.rendezvous.rule import Rule
 from elasticjob.rendezvous.states import Action, Event, Identity, Me, Stage
@@ -47,42 +47,6 @@ def agent_step(me: Me, event: Event, now: float) -> tuple[Me, tuple[Action, ...]
             me, more = rule(me, now)
             actions += more
     return me, actions
-
-
-def next_wake(me: Me, now: float) -> float | None:
-    """When the next Tick is due if nothing else happens; None: never."""
-    return min((at for at in _instants(me) if at > now), default=None)
-
-
-def _instants(me: Me) -> list[float]:
-    instants = [me.ask_at, me.cas_at, me.beat_at, me.write_at]
-    if me.claim_at is not None:
-        instants.append(me.claim_at)
-    if me.leaving:
-        instants += [me.leave_by, me.leave_until]
-    if me.round is None:
-        return instants
-    desired, round_ = me.round.desired, me.round.round
-    instants.append(run.start_at(me))
-    instants.append(me.round_at + timing.start_deadline_s(desired, round_))
-    instants.append(me.heard_at + desired.api_grace_s)
-    instants.append(me.quiet_since + timing.silence_s(desired.heartbeat_s, timing.MISSED_PULSES))
-    if me.run is not None and me.run.failure is not None:
-        instants.append(crash.crash_at(me, me.round, me.run))
-    if me.run is not None and me.run.stop_by is not None:
-        instants.append(me.run.stop_by)
-    return instants + _holder_instants(me)
-
-
-def _holder_instants(me: Me) -> list[float]:
-    if me.hold is None or me.round is None:
-        return []
-    desired, round_ = me.round.desired, me.round.round
-    instants = [me.hold.pulse_at, me.hold.wake_at, me.hold.get_at]
-    instants.append(me.round_at + desired.cooldown_s)
-    if me.hold.view.call_at is not None:
-        instants.append(me.hold.view.call_at + timing.last_call_s(desired, round_))
-    return instants
 
 
 def left_out(me: Me, *clauses: str) -> Me:

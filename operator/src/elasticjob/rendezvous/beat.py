@@ -11,7 +11,7 @@ from elasticjob.wire.agent_state import AgentState, Word
 
 
 def beat(me: Me, now: float) -> Step:
-    """Renew every T, or at once for a word that others wait for.
+    """Rule 3: renew every T, or at once for a word that others wait for.
 
     The holder pulses instead, and writes its own Lease only when its state changes.
     """

@@ -11,7 +11,7 @@ from elasticjob.wire.lease import RoundLease
 
 
 def claim(me: Me, now: float) -> Step:
-    """Claim what is empty or proven silent. Not when leaving."""
+    """Rule 5: claim what is empty or proven silent (F5). Not when leaving."""
     lease = steppable(me)
     if lease is None or me.leaving or lease.holder == me.who.name:
         return nothing(me)
@@ -42,7 +42,7 @@ def position(me: Me, lease: RoundLease) -> int:
 
 
 def _doubt(me: Me, lease: RoundLease, now: float) -> Step:
-    """Three of my renewals, and 3T, and no pulse: is it the holder, or my own watch (F5, F10)?"""
+    """Rule 5: my renewals land, and no pulse: is it the holder, or my own watch (F10)?"""
     if me.missed < timing.MISSED_PULSES or me.doubted is not None or me.silent:
         return nothing(me)
     if now - me.quiet_since < timing.silence_s(lease.desired.heartbeat_s, timing.MISSED_PULSES):

@@ -15,7 +15,7 @@ from elasticjob.wire.round import Phase, Round
 
 
 def crash(me: Me, now: float) -> Step:
-    """The same members, n+1, n+1 charged; over budget: say `failed n` instead and wait (F9).
+    """Rule 4: the same members, n+1, charged; over budget: say `failed n` and wait (F9).
 
     Only while n is the newest: a newer round covers this crash, and nothing is charged (V1). A
     leaving agent does neither.
@@ -65,7 +65,7 @@ def crashed(lease: RoundLease, run: Run, cause: Cause, top: int, jitter: float) 
 
 
 def fatal(me: Me, now: float) -> Step:
-    """A fatal exit code: Failed, tried on every new version until the Round is terminal (F11)."""
+    """Rule 4: a fatal code is Failed, tried on every new version until the end (F11)."""
     lease = steppable(me)
     if lease is None or me.fatal is None or now < me.cas_at:
         return nothing(me)

@@ -42,21 +42,20 @@ def decide(case: Case, judgement: Judgement) -> Outcome:
 
 
 def all_done(case: Case, judged: Judgement) -> Outcome:
-    """All members done: Succeeded (I6)."""
+    """Rule 8: all members done: Succeeded (F1, I6)."""
     if not case.round.members or case.round.pods - judged.done:
         return None
     return replace(case.round, n=next_n(case), phase=Phase.SUCCEEDED, cause=None, delay_ms=0)
 
 
 def some_gone(case: Case, judged: Judgement) -> Outcome:
-    """Some lost or leaving: the next round without them; a loss is charged."""
+    """Rule 8: some lost or leaving: the next round without them; a loss is charged."""
     if not judged.gone:
         return None
     lost = bool(judged.lost)
     before = after_healthy(case.round, case.now - case.round_at, case.desired)
     charged = struck(case, judged.gone, before.charged)
-    if lost:
-        charged = charged.with_charge(next_n(case))
+    charged = charged.with_charge(next_n(case)) if lost else charged
     base = replace(before, charged=charged, cause=cause_of(case, judged))
     if lost and counted(charged, case.desired) > case.desired.max_restarts:
         return replace(base, n=next_n(case), phase=Phase.FAILED, delay_ms=0)
@@ -64,7 +63,7 @@ def some_gone(case: Case, judged: Judgement) -> Outcome:
 
 
 def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
-    """A `failed n` over budget: Failed, once every member is done or has renewed after it (F9, V5).
+    """Rule 8: `failed n` over budget: Failed, once all are done or renewed after it (F9, V5).
 
     So a loss that explains the failure is found before the job is ended for it.
     """
@@ -81,7 +80,7 @@ def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
 
 
 def nobody_wanted(case: Case, judged: Judgement) -> Outcome:
-    """Nobody is wanted (suspended): Forming, so that all stop at once and save."""
+    """Rule 8: nobody is wanted (suspended): Forming, so that all stop at once and save."""
     if case.desired.wanted or case.round.phase is Phase.FORMING:
         return None
     cause = Cause(CauseKind.SUSPENDED, message="the job is suspended")
@@ -89,7 +88,7 @@ def nobody_wanted(case: Case, judged: Judgement) -> Outcome:
 
 
 def superfluous(case: Case, judged: Judgement) -> Outcome:
-    """Superfluous members, if at least min members remain: the next round without them."""
+    """Rule 8: superfluous members, if at least min remain: the next round without them."""
     staying = staying_members(case, judged)
     if not any(p in judged.superfluous for p in case.round.pods - staying):
         return None
@@ -98,7 +97,7 @@ def superfluous(case: Case, judged: Judgement) -> Outcome:
 
 
 def some_new(case: Case, judged: Judgement) -> Outcome:
-    """Newcomers, unless somebody is done (F14): the next round, when it is worth a restart."""
+    """Rule 8: newcomers, unless somebody is done (F14): when it is worth a restart."""
     joining = joining_pods(case, judged)
     if not joining or not is_worth(case, joining):
         return None
@@ -155,7 +154,7 @@ def forming(case: Case, base: Round) -> Round:
 
 
 def staying_members(case: Case, judged: Judgement) -> frozenset[Pod]:
-    """Members without gone and superfluous ones; those stay if fewer than min would remain."""
+    """Rule 8: without gone and superfluous ones; those stay if fewer than min would remain."""
     present = case.round.pods - judged.gone
     kept = present - judged.superfluous
     enough = len(kept | _candidates(case, judged)) >= max(1, case.desired.min_members)
@@ -163,13 +162,13 @@ def staying_members(case: Case, judged: Judgement) -> frozenset[Pod]:
 
 
 def joining_pods(case: Case, judged: Judgement) -> frozenset[Pod]:
-    """The newcomers whose index no staying member has: a superfluous one may have to stay (V12)."""
+    """Rule 7: newcomers whose index no staying member has: a superfluous one may stay (V12)."""
     held = {p.index for p in staying_members(case, judged) if case.on("7-new-index-free")}
     return frozenset(p for p in _candidates(case, judged) if p.index not in held)
 
 
 def _candidates(case: Case, judged: Judgement) -> frozenset[Pod]:
-    """The newcomers, unless somebody is done: nobody restarts a job that is finishing (F14)."""
+    """Rule 8: newcomers, unless somebody is done: nobody restarts what is finishing (F14)."""
     finishing = judged.done and case.on("8-new-unless-done")
     return frozenset() if finishing else judged.newcomers
 

@@ -7,25 +7,24 @@ from dataclasses import replace
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.decide import Wait, calls, decide
 from elasticjob.rendezvous.judge import Case, Judgement, judge
+from elasticjob.rendezvous.report import is_complete, is_reported, report
 from elasticjob.rendezvous.rule import Step, nothing, steppable
 from elasticjob.rendezvous.states import (
+    Action,
     CasRound,
     GetLease,
     Hold,
     Me,
     Pulse,
     ReopenStream,
-    Stage,
 )
 from elasticjob.wire import names
-from elasticjob.wire.agent_state import Word
 from elasticjob.wire.lease import RoundLease
-from elasticjob.wire.report import Recovery, Report
 from elasticjob.wire.round import Phase
 
 
 def stream(me: Me, now: float) -> Step:
-    """The wide stream while I hold, the narrow one otherwise."""
+    """Rule 6: the wide stream while I hold, the narrow one otherwise."""
     hold = me.hold
     if hold is None and not me.narrow:
         return replace(me, narrow=True), (ReopenStream(wide=False),)
@@ -36,7 +35,7 @@ def stream(me: Me, now: float) -> Step:
 
 
 def clear(me: Me, now: float) -> Step:
-    """When leaving, clear the holder: nobody has to wait for my silence."""
+    """Rule 6: when leaving, clear the holder: nobody has to wait for my silence."""
     lease = steppable(me)
     if lease is None or me.hold is None or not me.leaving or now < me.cas_at:
         return nothing(me)
@@ -44,55 +43,68 @@ def clear(me: Me, now: float) -> Step:
 
 
 def pulse(me: Me, now: float) -> Step:
-    """Pulse every T while the last pulse came back; if it did not, reopen the stream (F10)."""
-    hold, lease = me.hold, me.round
-    if hold is None or lease is None or me.frozen or me.leaving or me.stage is not Stage.JOINED:
-        return nothing(me)
-    if now < hold.pulse_at or hold.pulsing or hold.opening or lease.round.phase.is_terminal:
-        return nothing(me)
-    if me.casing:
+    """Rule 6: pulse every T while the last one came back; else reopen the stream (F10)."""
+    hold, lease = me.hold, steppable(me)
+    if hold is None or lease is None or me.leaving or hold.opening or now < hold.pulse_at:
         return nothing(me)
     next_ = replace(hold, pulse_at=now + _heartbeat_s(me))
     if is_blind(hold, lease) and "6-reopens" not in me.without:
         next_ = replace(next_, complete=False, opening=True, met="")
         return replace(me, hold=next_), (ReopenStream(wide=True),)
     me = replace(me, hold=replace(next_, pulsing=True, sent=lease.version))
-    return me, (Pulse(lease.version, report(me, lease)),)
+    return me, (Pulse(lease.version, report(hold.view, lease.round)),)
 
 
 def is_blind(hold: Hold, lease: RoundLease) -> bool:
-    """My stream is dead: the last pulse did not come back, or what refused it did not come."""
+    """Rule 6: my stream is dead: neither the last pulse nor what refused it has come (F10)."""
     return not hold.returned or hold.met == lease.version
 
 
 def judge_members(me: Me, now: float) -> Step:
-    """Ask for suspects, then decide; nothing before the initial set is complete (F3)."""
+    """Rule 6: ask about suspects, then decide; nothing before the view is complete (F3)."""
     hold, lease = me.hold, steppable(me)
-    if hold is None or lease is None or me.leaving or not hold.dirty or now < me.cas_at:
-        return nothing(me)
-    if not hold.complete and "6-complete" not in me.without:
+    if hold is None or lease is None or not may_judge(me, hold, now):
         return nothing(me)
     case = case_of(me, hold, lease, now)
     judged = judge(case)
-    hold = _called(replace(hold, dirty=False), case, judged, now)
-    case = replace(case, view=hold.view)
-    asked = judged.suspects - hold.getting if now >= hold.get_at else frozenset()
-    gets = tuple(
-        GetLease(names.pod_name(hold.view.job, p.index, p.generation)) for p in sorted(asked)
-    )
-    outcome = decide(case, judged)
-    hold = replace(hold, getting=hold.getting | asked, waiting=outcome is Wait.WAIT)
-    hold = replace(hold, wake_at=_silent_at(case))
-    if is_complete(hold, lease) and not is_reported(lease):
+    hold, gets = ask(called(replace(hold, dirty=False), case, judged), judged, now)
+    if is_complete(hold.view, lease.round) and not is_reported(lease):
         hold = replace(hold, pulse_at=min(hold.pulse_at, now))
-    me = replace(me, hold=hold)
-    if outcome is None or isinstance(outcome, Wait):
+    me = replace(me, hold=replace(hold, wake_at=_silent_at(case)))
+    if hold.getting and "6-asks-first" not in me.without:
         return me, gets
-    formed_ms = round((now - me.round_at) * 1000) if lease.round.phase is Phase.FORMING else None
+    me, writes = decided(me, hold, replace(case, view=hold.view), judged)
+    return me, (*gets, *writes)
+
+
+def may_judge(me: Me, hold: Hold, now: float) -> bool:
+    """Rule 6: something has changed in a complete view (F3), and I am not leaving."""
+    if me.leaving or not hold.dirty or now < me.cas_at:
+        return False
+    return hold.complete or "6-complete" in me.without
+
+
+def ask(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple[Action, ...]]:
+    """Rule 7: a GET for each suspect. Nothing is decided until all are answered: a node that went
+    with its pods costs one round, not one for each of them.
+    """
+    asked = judged.suspects - hold.getting if now >= hold.get_at else frozenset()
+    job = hold.view.job
+    gets = (GetLease(names.pod_name(job, p.index, p.generation)) for p in sorted(asked))
+    return replace(hold, getting=hold.getting | asked), tuple(gets)
+
+
+def decided(me: Me, hold: Hold, case: Case, judged: Judgement) -> Step:
+    """Rule 8: the next round by compare-and-swap, if there is one, and how long it took to find."""
+    outcome = decide(case, judged)
+    me = replace(me, hold=replace(me.hold or hold, waiting=outcome is Wait.WAIT))
+    if me.round is None or outcome is None or isinstance(outcome, Wait):
+        return nothing(me)
+    version, is_forming = me.round.version, case.round.phase is Phase.FORMING
+    formed_ms = round((case.now - me.round_at) * 1000) if is_forming else None
     detect_ms = _detect_ms(case, judged)
     me = replace(me, written_n=outcome.n, detect_ms=detect_ms, rendezvous_ms=formed_ms)
-    me = replace(me, casing=lease.version)
-    return me, (*gets, CasRound(lease.version, round=outcome))
+    return replace(me, casing=version), (CasRound(version, round=outcome),)
 
 
 def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
@@ -109,11 +121,11 @@ def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
     )
 
 
-def _called(hold: Hold, case: Case, judged: Judgement, now: float) -> Hold:
+def called(hold: Hold, case: Case, judged: Judgement) -> Hold:
     """Remembers since when the last call runs."""
     if not calls(case, judged):
         return replace(hold, view=replace(hold.view, call_at=None))
-    since = hold.view.call_at if hold.view.call_at is not None else now
+    since = hold.view.call_at if hold.view.call_at is not None else case.now
     return replace(hold, view=replace(hold.view, call_at=since))
 
 
@@ -129,53 +141,10 @@ def _detect_ms(case: Case, judged: Judgement) -> int | None:
     """From the last word of the first that is gone to the decision."""
     if not judged.gone:
         return None
-    changed_at = case.view.seen[min(judged.lost or judged.leaving)].changed_at
-    return max(0, round((case.now - max(changed_at, case.round_at)) * 1000))
+    seen = case.view.seen.get(min(judged.lost or judged.leaving))
+    said_at = max(seen.changed_at if seen else 0.0, case.round_at)
+    return max(0, round((case.now - said_at) * 1000))
 
 
 def _heartbeat_s(me: Me) -> float:
     return me.round.desired.heartbeat_s if me.round else 0.0
-
-
-# ---- the report ----------------------------------------------------------------------------------
-
-
-def is_complete(hold: Hold, lease: RoundLease) -> bool:
-    """Whether every member says that it runs the present round: people wait to read that."""
-    leases = [seen.lease for pod, seen in hold.view.seen.items() if pod in lease.round.pods]
-    words = [(x.state.word, x.state.n) for x in leases if x is not None]
-    return 0 < words.count((Word.RUNNING, lease.round.n)) == len(lease.round.members)
-
-
-def is_reported(lease: RoundLease) -> bool:
-    """Whether the last report says so already."""
-    report_ = lease.report
-    told = report_ is not None and report_.n == lease.round.n
-    return told and report_ is not None and len(report_.running) == len(lease.round.members)
-
-
-def report(me: Me, lease: RoundLease) -> Report:
-    """Who runs round n, how long the way into it took, how far the training is."""
-    n = lease.round.n
-    view = me.hold.view if me.hold else None
-    states = {
-        pod: seen.lease.state
-        for pod, seen in sorted(view.seen.items() if view else ())
-        if seen.lease and pod in lease.round.pods and seen.lease.state.n == n
-    }
-    running = tuple(p for p, state in states.items() if state.word is not Word.READY)
-    first = states.get(lease.round.members[0].pod) if lease.round.members else None
-    complete = running and len(running) == len(lease.round.members)
-    recovery = Recovery(
-        n=n,
-        detect_ms=max((st.detect_ms or 0 for st in states.values()), default=0),
-        rendezvous_ms=max((st.rendezvous_ms or 0 for st in states.values()), default=0),
-        stop_ms=max((st.stop_ms or 0 for st in states.values()), default=0),
-        start_ms=max((st.start_ms or 0 for st in states.values()), default=0),
-    )
-    return Report(
-        n=n,
-        running=running,
-        recovery=recovery if complete and lease.round.starts > 1 else None,
-        progress=first.progress if first else None,
-    )

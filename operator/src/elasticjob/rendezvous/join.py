@@ -11,7 +11,7 @@ from elasticjob.wire.agent_state import AgentState
 
 
 def join(me: Me, now: float) -> Step:
-    """The request of the present stage, once."""
+    """Rule 2: the request of the present stage, once."""
     if me.asked or me.exit or me.leaving or me.frozen or now < me.ask_at:
         return nothing(me)
     if me.stage is Stage.READING:

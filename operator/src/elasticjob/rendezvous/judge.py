@@ -7,11 +7,11 @@ by its name, which is how the tests show that it is needed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Callable
 
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.states import Seen, View
+from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.desired import Desired
@@ -132,7 +132,7 @@ def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
 
 
 def suspect(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
-    """Late or silent, not yet confirmed. The holder never suspects itself (DETAILS 26)."""
+    """Rule 7: late or silent, not yet confirmed. The holder never suspects itself (DETAILS 26)."""
     if pod == case.view.own:
         return None
     if case.on("7-late") and is_late(case, pod):
@@ -185,26 +185,27 @@ Term = Callable[[Case, AgentLease, Mapping[int, int]], bool]
 
 
 def _is_wanted(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Its index is wanted, and no higher generation than its own."""
+    """Rule 7: its index is wanted, and no higher generation than its own."""
     return wanted.get(lease.pod.index, lease.pod.generation + 1) <= lease.pod.generation
 
 
 def _says_ready(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """It says `ready n` of this n: a stale Lease is nobody (F4, V10)."""
+    """Rule 7: it says `ready n` of this n: a stale Lease is nobody (F4, V10)."""
     return lease.state.word is Word.READY and lease.state.n == case.round.n
 
 
 def _is_staying(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
+    """Rule 7: it is not leaving."""
     return not lease.state.leaving
 
 
 def _is_not_ended(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """The operator saw its pod end, or gave it up (V10)."""
+    """Rule 7: it is not ended: the operator saw its pod end, or gave it up (V10)."""
     return not lease.ended
 
 
 def _is_heard(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """It is not silent: a dead agent's Lease may say `ready n` for ever (F4, V10)."""
+    """Rule 7: it is not silent: a dead agent's Lease may say `ready n` for ever (F4, V10)."""
     return lease.pod == case.view.own or not is_silent(case, lease.pod, timing.SILENT_PULSES)
 
 
@@ -231,69 +232,3 @@ def newcomers(case: Case, wanted: Mapping[int, int], stays: frozenset[Pod]) -> f
     if case.on("7-new-newest"):
         found = list({p.index: p for p in sorted(found)}.values())
     return frozenset(found)
-
-
-# ---- the view ------------------------------------------------------------------------------------
-
-
-def with_lease(view: View, lease: AgentLease, now: float, by_get: bool) -> View:
-    """The view after a Lease was seen: a change starts its silence anew; a GET confirms."""
-    old = view.seen.get(lease.pod)
-    if old is not None and old.lease is not None:
-        if old.lease.version == lease.version:
-            return _with(view, lease.pod, replace(old, confirmed=old.confirmed or by_get))
-        if not is_newer(lease.version, old.lease.version):
-            return view
-    seen = Seen(lease, now, view.pulses, view.order + 1, lease.state.node)
-    return _with(replace(view, order=view.order + 1), lease.pod, seen)
-
-
-def without_lease(view: View, pod: Pod, now: float, by_get: bool) -> View:
-    """The view after a Lease was deleted or not found: absent counts as silent from now on (V7)."""
-    old = view.seen.get(pod)
-    if old is not None and old.lease is None:
-        return _with(view, pod, replace(old, confirmed=old.confirmed or by_get))
-    node = old.node if old else ""
-    seen = Seen(None, now, view.pulses, view.order + 1, node)
-    return _with(replace(view, order=view.order + 1), pod, seen)
-
-
-def replaced(
-    view: View, leases: tuple[AgentLease, ...], members: frozenset[Pod], now: float
-) -> View:
-    """The view after an initial set: it replaces the old one, as no deletion is told in a gap (F3).
-
-    Who is unchanged stays as silent as it was; a member without a Lease gets an absent entry. All
-    that is new has one place in the order: none of it was said after another.
-    """
-    order = view.order + 1
-    found = {lease.pod: lease for lease in leases}
-    absent = {pod: None for pod in members - frozenset(found)}
-    seen = {
-        pod: _kept(view, pod, lease)
-        or Seen(lease, now, view.pulses, order, _node(view, pod, lease))
-        for pod, lease in {**found, **absent}.items()
-    }
-    return replace(view, seen=seen, order=order)
-
-
-def _kept(view: View, pod: Pod, lease: AgentLease | None) -> Seen | None:
-    old = view.seen.get(pod)
-    if old is None:
-        return None
-    versions = [x.version if x else "" for x in (old.lease, lease)]
-    return old if versions[0] == versions[1] else None
-
-
-def _node(view: View, pod: Pod, lease: AgentLease | None) -> str:
-    old = view.seen.get(pod)
-    return lease.state.node if lease else (old.node if old else "")
-
-
-def is_newer(version: str, than: str) -> bool:
-    """Whether a resourceVersion is later: they are comparable decimal numbers (KEP-5504)."""
-    return int(version) > int(than)
-
-
-def _with(view: View, pod: Pod, seen: Seen) -> View:
-    return replace(view, seen={**view.seen, pod: seen})

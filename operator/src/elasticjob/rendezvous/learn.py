@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.judge import is_newer, replaced, with_lease, without_lease
+from elasticjob.rendezvous.view import View, is_newer, replaced, with_lease, without_lease
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -106,7 +106,7 @@ def _holding(me: s.Me, silent_holder: str) -> s.Me:
     if me.hold is not None:
         return replace(me, hold=replace(me.hold, dirty=True))
     replaced_ = _pod(silent_holder)
-    view = s.View(job=job_of(me.who.name), own=me.who.pod)
+    view = View(job=job_of(me.who.name), own=me.who.pod)
     return replace(me, hold=s.Hold(view, replaced=replaced_), claim_at=None)
 
 
@@ -238,6 +238,7 @@ def _get_failed(me: s.Me, event: s.GetFailed, now: float) -> s.Me:
 
 
 def _view_complete(me: s.Me, event: s.ViewComplete, now: float) -> s.Me:
+    """Rule 6: the initial set replaces the view; the holder that I replaced is silent still."""
     hold = me.hold
     if hold is None or me.round is None:
         return me
@@ -250,7 +251,7 @@ def _view_complete(me: s.Me, event: s.ViewComplete, now: float) -> s.Me:
     return replace(me, hold=hold, heard_at=now)
 
 
-def _long_silent(view: s.View, pod: Pod) -> s.View:
+def _long_silent(view: View, pod: Pod) -> View:
     """Rule 6: the holder that I replaced counts as silent until its Lease changes."""
     seen = replace(view.seen[pod], changed_at=-math.inf, changed_pulse=view.pulses - FOREVER)
     return replace(view, seen={**view.seen, pod: seen})

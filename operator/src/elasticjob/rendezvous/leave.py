@@ -21,7 +21,7 @@ from elasticjob.wire.round import Phase, Round
 
 
 def settle(me: Me, now: float) -> Step:
-    """Decides to exit: the job is over, I can neither reap nor start (W11), or I have left."""
+    """Rule 3: exit when the job is over, I have left, or can neither reap nor start (W11)."""
     if me.exit or me.stage is Stage.EXITED:
         return nothing(me)
     if me.round is not None and me.round.round.phase.is_terminal:
@@ -33,7 +33,7 @@ def settle(me: Me, now: float) -> Step:
 
 
 def leave(me: Me, now: float) -> Step:
-    """Says Exit once nothing of mine is alive; an unkillable worker does not hold me for ever."""
+    """Rule 3: say Exit once nothing of mine is alive; what cannot be killed does not hold me."""
     if me.exit is None or me.stage is Stage.EXITED:
         return nothing(me)
     if is_alive(me) and not missed_stop(me, now):

@@ -18,7 +18,7 @@ def nothing(me: Me) -> Step:
 
 
 def steppable(me: Me) -> RoundLease | None:
-    """The Round, if I may write it: joined, not frozen, not terminal, and no write under way.
+    """Rule 1: the Round, if I may write it: joined, not frozen, not terminal, no write under way.
 
     Of two writes against one version the second is a conflict for sure; a pulse is a write too.
     """

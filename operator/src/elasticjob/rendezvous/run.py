@@ -12,7 +12,7 @@ from elasticjob.wire.cause import Cause, CauseKind
 
 
 def stop(me: Me, now: float) -> Step:
-    """End my workers when there is a reason to."""
+    """Rule 3: end my workers when there is a reason to."""
     run = me.run
     if run is None or not run.alive or run.stop_by is not None or me.round is None:
         return nothing(me)
@@ -24,7 +24,7 @@ def stop(me: Me, now: float) -> Step:
 
 
 def stop_reason(me: Me, run: Run, now: float) -> float | None:
-    """The grace of the first reason to end the workers of `run`, or None.
+    """Rule 3: the grace of the first reason to end the workers of `run`, or None.
 
     A failure of one of them, or the dark; an exit that waits; my time to leave; a newer round. A
     leaver waits for the round without it, for as long as somebody can make one.
@@ -40,7 +40,7 @@ def stop_reason(me: Me, run: Run, now: float) -> float | None:
 
 
 def start(me: Me, now: float) -> Step:
-    """Run round n once: the newest, Active, with me, not leaving, all that is older reaped."""
+    """Rule 3: run round n once: the newest, Active, with me, not leaving, the older reaped."""
     if not may_start(me) or me.round is None or now < start_at(me):
         return nothing(me)
     round_ = me.round.round
@@ -49,7 +49,7 @@ def start(me: Me, now: float) -> Step:
 
 
 def may_start(me: Me) -> bool:
-    """Every condition of rule 3 but the delay."""
+    """Rule 3: every condition but the delay. The newest ever seen: a read may come late (I3)."""
     if me.stage is not Stage.JOINED or me.frozen or me.exit or is_alive(me):
         return False
     if me.leaving and "3-not-leaving" not in me.without:
@@ -71,10 +71,10 @@ def start_at(me: Me) -> float:
 
 
 def stand_outside(me: Me, now: float) -> Step:
-    """A newer round in which I am not to run: reaped, I say `ready n`; a leaver does not (V15)."""
+    """Rule 3: outside and reaped I say `ready n`; a leaver keeps its last word (V15)."""
     if me.stage is not Stage.JOINED or is_alive(me) or me.round is None:
         return nothing(me)
-    if named(me) or me.round.round.phase.is_terminal:
+    if me.round.round.phase.is_terminal or (named(me) and not me.leaving):
         return nothing(me)
     if me.leaving and "3-leaver-keeps-word" not in me.without:
         return nothing(me)
@@ -86,7 +86,7 @@ def stand_outside(me: Me, now: float) -> Step:
 
 
 def dark(me: Me, now: float) -> Step:
-    """The API was away for longer than the grace: my workers end, and I say so on return."""
+    """Rule 3: the API was away for longer than its grace: my workers end, like after a crash."""
     run = me.run
     if run is None or me.round is None or run.done or run.failure or not run.alive or me.frozen:
         return nothing(me)

@@ -6,11 +6,11 @@ the results back as events. Nothing here does I/O, reads a clock or draws a rand
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
+from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.lease import AgentLease, RoundLease
@@ -71,40 +71,6 @@ class Run:
     failed_at: float = 0.0
     alive: bool = True
     stop_by: float | None = None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """An agent Lease in the holder's view, and when it last changed there.
-
-    lease None: absent. node: where it was last seen. changed_at: seconds; changed_pulse: the
-    holder's count of returned pulses; order: of all changes in this view. confirmed: a GET since
-    then returned just this.
-    """
-
-    lease: AgentLease | None
-    changed_at: float
-    changed_pulse: int
-    order: int = 0
-    node: str = ""
-    confirmed: bool = False
-
-
-@dataclass(frozen=True)
-class View:
-    """All agent Leases of the job by pod, as the holder sees them.
-
-    own: the holder's pod, whose silence it never judges. pulses: of the holder's that came back in
-    this stream. order: of the last change. call_at: since when a round could begin that lacks
-    somebody who is wanted.
-    """
-
-    job: str
-    own: Pod
-    seen: Mapping[Pod, Seen] = field(default_factory=dict)
-    pulses: int = 0
-    order: int = 0
-    call_at: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""The holder's report, beside its pulse: who runs, how long the recovery took, how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from elasticjob.rendezvous.view import View
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Recovery, Report
+from elasticjob.wire.round import Round
+
+
+def words(view: View, round_: Round) -> dict[Pod, AgentState]:
+    """What the members say of this round, in the order of their indexes."""
+    return {
+        pod: seen.lease.state
+        for pod, seen in sorted(view.seen.items())
+        if seen.lease and pod in round_.pods and seen.lease.state.n == round_.n
+    }
+
+
+def is_complete(view: View, round_: Round) -> bool:
+    """Whether every member says that it runs the present round: people wait to read that."""
+    said = [state.word for state in words(view, round_).values()]
+    return 0 < said.count(Word.RUNNING) == len(round_.members)
+
+
+def is_reported(lease: RoundLease) -> bool:
+    """Whether the last report says so already."""
+    told = lease.report
+    if told is None or told.n != lease.round.n:
+        return False
+    return len(told.running) == len(lease.round.members)
+
+
+def report(view: View, round_: Round) -> Report:
+    """Of the present round. The first start is no recovery."""
+    said = words(view, round_)
+    running = tuple(pod for pod, state in said.items() if state.word is not Word.READY)
+    first = said.get(round_.members[0].pod) if round_.members else None
+    complete = bool(running) and len(running) == len(round_.members)
+    return Report(
+        n=round_.n,
+        running=running,
+        recovery=recovery(round_.n, said.values()) if complete and round_.starts > 1 else None,
+        progress=first.progress if first else None,
+    )
+
+
+def recovery(n: int, states: Iterable[AgentState]) -> Recovery:
+    """The slowest of each part of the way into round n."""
+    told = list(states)
+    return Recovery(
+        n=n,
+        detect_ms=max(state.detect_ms or 0 for state in told),
+        rendezvous_ms=max(state.rendezvous_ms or 0 for state in told),
+        stop_ms=max(state.stop_ms or 0 for state in told),
+        start_ms=max(state.start_ms or 0 for state in told),
+    )

@@ -1,0 +1,78 @@
+"""When a Lease last changed, and whether a GET has confirmed it since."""
+
+from __future__ import annotations
+
+from tests.support.protocol import lease, letter, pod, pods
+
+from elasticjob.rendezvous.view import (
+    Seen,
+    View,
+    is_newer,
+    replaced,
+    with_lease,
+    without_lease,
+)
+
+EMPTY = View("job", pod("A"), pulses=7)
+
+
+def test_a_change_begins_silence_anew_and_unconfirms() -> None:
+    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=True)
+    assert not before.seen[pod("B")].confirmed
+    again = with_lease(before, lease("B", "running 1", 5), 20.0, by_get=True)
+    assert again.seen[pod("B")].confirmed
+    assert again.seen[pod("B")].changed_at == 10.0
+    changed = with_lease(again, lease("B", "running 1", 6), 30.0, by_get=True)
+    assert changed.seen[pod("B")] == Seen(lease("B", "running 1", 6), 30.0, 7, 2, "node-1")
+
+
+def test_the_same_version_from_the_stream_confirms_nothing() -> None:
+    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
+    assert with_lease(before, lease("B", "running 1", 5), 20.0, by_get=False) == before
+    got = with_lease(before, lease("B", "running 1", 5), 20.0, by_get=True)
+    assert with_lease(got, lease("B", "running 1", 5), 30.0, by_get=False) == got
+
+
+def test_an_older_version_is_old_news() -> None:
+    """The stream brings what a GET has shown already."""
+    before = with_lease(EMPTY, lease("B", "running 2", 9), 10.0, by_get=True)
+    assert with_lease(before, lease("B", "running 1", 8), 20.0, by_get=False) == before
+
+
+def test_versions_are_numbers() -> None:
+    assert is_newer("10", "9")
+    assert not is_newer("9", "10")
+    assert not is_newer("9", "9")
+
+
+def test_absent_is_silent_from_then_on_and_keeps_its_node() -> None:
+    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
+    gone = without_lease(before, pod("B"), 20.0, by_get=False)
+    assert gone.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1")
+    still = without_lease(gone, pod("B"), 30.0, by_get=True)
+    assert still.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1", confirmed=True)
+
+
+def test_a_lease_that_comes_back_is_a_change() -> None:
+    gone = without_lease(EMPTY, pod("B"), 20.0, by_get=True)
+    back = with_lease(gone, lease("B", "running 1", 9), 30.0, by_get=False)
+    assert back.seen[pod("B")].changed_at == 30.0
+
+
+def test_an_initial_set_replaces_the_view() -> None:
+    """F3: no deletion is told that fell into the gap."""
+    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
+    before = with_lease(before, lease("C", "running 1", 6), 10.0, by_get=False)
+    before = with_lease(before, lease("E", "ready 1", 7), 10.0, by_get=False)
+    leases = (lease("B", "running 1", 5), lease("C", "running 2", 8), lease("F", "ready 2", 9))
+    after = replaced(before, leases, pods("B C D"), 50.0)
+    assert " ".join(map(letter, sorted(after.seen))) == "B C D F"  # E is gone
+    assert after.seen[pod("B")] == before.seen[pod("B")]  # unchanged: as silent as it was
+    assert after.seen[pod("C")].changed_at == 50.0
+    assert after.seen[pod("D")] == Seen(None, 50.0, 7, after.order, "")
+    assert {after.seen[pod(x)].order for x in "CDF"} == {after.order}
+
+
+def test_who_was_absent_stays_absent_over_an_initial_set() -> None:
+    gone = without_lease(EMPTY, pod("B"), 20.0, by_get=False)
+    assert replaced(gone, (), pods("B"), 50.0).seen[pod("B")].changed_at == 20.0
