@@ -6,14 +6,18 @@ from tests.support.jobs import elastic_job
 
 from elasticjob.controller import manifest
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS
-from elasticjob.controller.mirror import KEPT_ROUNDS, Mirror
+from elasticjob.controller.mirror import AT_ONCE, KEPT_ROUNDS, PROGRESS_AFTER_S, Mirror
 from elasticjob.controller.queue import Key
 from elasticjob.wire import lease as leases
+from elasticjob.wire import names
 from elasticjob.wire.desired import Desired
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Progress, Report
 from elasticjob.wire.round import Round
 
 Json = dict[str, Any]
 KEY = Key("team", "demo")
+NOW = (KEY, AT_ONCE)
 
 
 def job(version: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
@@ -37,14 +41,30 @@ def round_(version: int, n: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
 
 def test_only_what_changes_a_plan_is_told() -> None:
     mirror = Mirror()
-    assert mirror.take(ELASTIC_JOBS, job(1)) == KEY
+    assert mirror.take(ELASTIC_JOBS, job(1)) == NOW
     assert mirror.take(ELASTIC_JOBS, job(2)) is None
-    assert mirror.take(ELASTIC_JOBS, job(3, replicas=9)) == KEY
-    assert mirror.take(PODS, pod(4)) == KEY
+    assert mirror.take(ELASTIC_JOBS, job(3, replicas=9)) == NOW
+    assert mirror.take(PODS, pod(4)) == NOW
     assert mirror.take(PODS, pod(5)) is None
-    assert mirror.take(LEASES, round_(6, 0)) == KEY
+    assert mirror.take(LEASES, round_(6, 0)) == NOW
     assert mirror.take(LEASES, round_(7, 0, renewTime="2026-01-01T00:00:00.000000Z")) is None
-    assert mirror.take(LEASES, round_(8, 0, holderIdentity="demo-0-0")) == KEY
+    assert mirror.take(LEASES, round_(8, 0, holderIdentity="demo-0-0")) == NOW
+
+
+def test_progress_is_looked_at_later_and_a_round_at_once() -> None:
+    mirror = Mirror()
+
+    def report(version: int, step: int, *running: Pod) -> Json:
+        body = round_(version, 1)
+        text = Report(1, running, progress=Progress(step)).to_json()
+        body["metadata"]["annotations"][names.ANNOTATION_REPORT] = text
+        return body
+
+    mirror.take(LEASES, report(1, 5))
+    assert mirror.take(LEASES, report(2, 6)) == (KEY, 3 * Desired(()).heartbeat_s)
+    assert mirror.take(LEASES, report(3, 6)) is None
+    assert mirror.take(LEASES, report(4, 7, Pod(0, 0))) == NOW
+    assert PROGRESS_AFTER_S > AT_ONCE
 
 
 def test_an_old_delivery_covers_no_newer_answer() -> None:
@@ -61,7 +81,7 @@ def test_a_job_that_was_made_again_is_another() -> None:
     mirror = Mirror()
     mirror.take(ELASTIC_JOBS, job(5))
     mirror.take(LEASES, round_(6, 3))
-    assert mirror.take(ELASTIC_JOBS, job(9, uid="other")) == KEY
+    assert mirror.take(ELASTIC_JOBS, job(9, uid="other")) == NOW
     mirror.take(LEASES, round_(10, 0, uid="other"))
     entry = mirror.entry(KEY)
     assert entry is not None
@@ -95,7 +115,7 @@ def test_nothing_is_left_of_a_job_that_is_gone() -> None:
     for resource, body in ((ELASTIC_JOBS, job(1)), (PODS, pod(2)), (LEASES, round_(3, 0))):
         mirror.take(resource, body)
     for resource, body in ((LEASES, round_(4, 0)), (PODS, pod(5)), (ELASTIC_JOBS, job(6))):
-        assert mirror.take(resource, body, gone=True) == KEY
+        assert mirror.take(resource, body, gone=True) == NOW
     assert mirror.entry(KEY) is None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.builders import active, ended, pod_seen, snapshot
 
-from elasticjob.controller.observe import PodSeen, Recalled, Replacement, Stage, Worker
+from elasticjob.controller.observe import PodSeen, Stage, Worker
 from elasticjob.controller.plan import clean, desire, finish, give_up, plan, ruling
 from elasticjob.controller.plan import replace as replacing
 from elasticjob.controller.plan.actions import (
@@ -19,6 +19,7 @@ from elasticjob.controller.plan.actions import (
     Mark,
     WriteRound,
 )
+from elasticjob.controller.snapshot import Recalled, Replacement
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired

@@ -7,7 +7,8 @@ from tests.support.builders import active, ended, pod_seen, snapshot
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import failure, phase, status, trouble
-from elasticjob.controller.observe import Recalled, Snapshot, Stage, Worker
+from elasticjob.controller.observe import Stage, Worker
+from elasticjob.controller.snapshot import Recalled, Snapshot
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.member import Pod

@@ -10,8 +10,9 @@ from tests.support.jobs import elastic_job
 
 from elasticjob.controller import observe
 from elasticjob.controller.manifest import template_hash
-from elasticjob.controller.observe import PodSeen, Recalled, Snapshot, Stage, Worker
+from elasticjob.controller.observe import PodSeen, Stage, Worker
 from elasticjob.controller.plan import desire
+from elasticjob.controller.snapshot import Recalled, Snapshot
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Member, Pod

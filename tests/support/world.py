@@ -78,8 +78,8 @@ class World:
     def _take(self, resource: Stored, body: Json, gone: bool) -> None:
         for watched, selector in WATCHED.items():
             wanted = watched.plural == resource.plural and selectors.labels(selector)(body)
-            if wanted and (key := self.mirror.take(watched, body, gone)):
-                self.marked.add(key)
+            if wanted and (taken := self.mirror.take(watched, body, gone)):
+                self.marked.add(taken[0])
 
     # ---- the operator --------------------------------------------------------------------------
 

@@ -15,8 +15,9 @@ from typing import Literal
 
 from elasticjob.api.v1alpha1 import Condition, LastFailure
 from elasticjob.controller import failure, phase, trouble
-from elasticjob.controller.observe import Job, Snapshot, Stage
+from elasticjob.controller.observe import Job, Stage
 from elasticjob.controller.plan import desire, finish
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import charges
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase

@@ -19,7 +19,7 @@ from elasticjob.controller.kube import (
     Resource,
 )
 from elasticjob.controller.memory import Memory
-from elasticjob.controller.observe import Job, Snapshot
+from elasticjob.controller.observe import Job
 from elasticjob.controller.plan.actions import (
     Action,
     DeleteLease,
@@ -33,6 +33,7 @@ from elasticjob.controller.plan.actions import (
     Step,
     WriteRound,
 )
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod

@@ -6,8 +6,9 @@ import shlex
 
 from elasticjob.api.rules import worker_container
 from elasticjob.api.v1alpha1 import LastFailure
-from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.observe import PodSeen
 from elasticjob.controller.plan import ruling
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from elasticjob.controller.observe import Heard, Recalled, Replacement
 from elasticjob.controller.plan import replace
+from elasticjob.controller.snapshot import Heard, Recalled, Replacement
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round

@@ -26,6 +26,8 @@ from elasticjob.wire.round import Round
 Json = dict[str, Any]
 
 KEPT_ROUNDS = 64
+AT_ONCE = 0.0
+PROGRESS_AFTER_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +69,17 @@ class Mirror:
         """All jobs, as they were delivered."""
         return (entry.job for entry in self._entries.values() if entry.job is not None)
 
-    def take(self, resource: Resource, body: Json, gone: bool = False) -> Key | None:
-        """A delivery, or an answer to a write; the key if a plan could differ from now on."""
+    def take(self, resource: Resource, body: Json, gone: bool = False) -> tuple[Key, float] | None:
+        """A delivery, or an answer to a write. If a plan or a status could differ from now on: the
+        key, and after how many seconds it is soon enough to look."""
         key = key_of(resource, body)
         if key is None:
             return None
         entry = self._entries.setdefault(key, Entry())
-        changed = _TAKERS[resource.plural](entry, body, gone)
+        soon_s = _TAKERS[resource.plural](entry, body, gone)
         if entry.job is None and entry.round is None and not entry.pods:
             del self._entries[key]
-        return key if changed else None
+        return None if soon_s is None else (key, soon_s)
 
     def replace(self, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
         """A whole collection as of this version: what the watches lost is made good.
@@ -88,8 +91,8 @@ class Mirror:
         for body in bodies:
             if key := key_of(resource, body):
                 found.add((key, body["metadata"]["name"]))
-            if key := self.take(resource, body):
-                changed.add(key)
+            if taken := self.take(resource, body):
+                changed.add(taken[0])
         for key, name, held in list(self._held(resource)):
             if (key, name) not in found and held <= int(version):
                 gone = {"metadata": {"name": name, "resourceVersion": version}}
@@ -116,47 +119,60 @@ def key_of(resource: Resource, body: Json) -> Key | None:
     return Key(meta["namespace"], name) if name else None
 
 
-def _take_job(entry: Entry, body: Json, gone: bool) -> bool:
+def _take_job(entry: Entry, body: Json, gone: bool) -> float | None:
     before, entry.job = entry.job, None if gone else body
     if before is None or gone:
-        return before is not None or not gone
+        return AT_ONCE if before is not None or not gone else None
     if _is_older(body, before):
         entry.job = before
-        return False
-    return _essence(before) != _essence(body)
+        return None
+    return AT_ONCE if _essence(before) != _essence(body) else None
 
 
-def _take_pod(entry: Entry, body: Json, gone: bool) -> bool:
+def _take_pod(entry: Entry, body: Json, gone: bool) -> float | None:
     name, version = body["metadata"]["name"], _version(body)
     if version < entry.versions.get(name, 0):
-        return False
+        return None
     before = entry.pods.pop(name, None)
     entry.versions.pop(name, None)
     seen = None if gone else observe.pod(body)
     if seen is not None:
         entry.pods[name], entry.versions[name] = seen, version
-    return before != seen
+    return AT_ONCE if before != seen else None
 
 
-def _take_round(entry: Entry, body: Json, gone: bool) -> bool:
+def _take_round(entry: Entry, body: Json, gone: bool) -> float | None:
     before = entry.round
     if gone:
         entry.round = None
-        return before is not None
+        return AT_ONCE if before is not None else None
     try:
         seen = leases.parse_round(body)
     except WireError as error:
         log.warning("%s: the Round Lease cannot be read: %s", body["metadata"]["name"], error)
-        return False
+        return None
     if before is not None and before.uid == seen.uid and int(seen.version) < int(before.version):
-        return False
+        return None
     entry.round = seen
     if entry.rounds_of != seen.job_uid:
         entry.rounds_of = seen.job_uid
         entry.rounds.clear()
     if not entry.rounds or entry.rounds[-1].n != seen.round.n:
         entry.rounds.append(seen.round)
-    return before is None or _without_pulse(before) != _without_pulse(seen)
+    if before is None or _without_pulse(before) != _without_pulse(seen):
+        return AT_ONCE
+    return _progress_after_s(seen) if before.report != seen.report else None
+
+
+def _without_pulse(seen: RoundLease) -> RoundLease:
+    """A pulse alone changes no plan; each job has one every few seconds."""
+    report = replace(seen.report, progress=None) if seen.report else None
+    return replace(seen, version="", renewed="", report=report)
+
+
+def _progress_after_s(seen: RoundLease) -> float:
+    """A step that was made is in no hurry: it must not cost each job a write with each pulse."""
+    return max(PROGRESS_AFTER_S, 3 * seen.desired.heartbeat_s)
 
 
 _TAKERS = {
@@ -164,11 +180,6 @@ _TAKERS = {
     PODS.plural: _take_pod,
     LEASES.plural: _take_round,
 }
-
-
-def _without_pulse(seen: RoundLease) -> RoundLease:
-    """A pulse alone changes no plan; each job has one every few seconds."""
-    return replace(seen, version="", renewed="")
 
 
 def _essence(job: Json) -> tuple[Any, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from elasticjob.controller import trouble
-from elasticjob.controller.observe import Snapshot, Stage
+from elasticjob.controller.observe import Stage
 from elasticjob.controller.plan import desire, finish
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.round import Phase, Round
 
 LONGEST = 256

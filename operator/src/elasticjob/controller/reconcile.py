@@ -29,10 +29,11 @@ from elasticjob.controller.kube import (
 from elasticjob.controller.memory import Memory
 from elasticjob.controller.metrics import Metrics
 from elasticjob.controller.mirror import Mirror
-from elasticjob.controller.observe import Job, PodSeen, Snapshot
+from elasticjob.controller.observe import Job, PodSeen
 from elasticjob.controller.plan.actions import Action, MakePod
 from elasticjob.controller.queue import Key
 from elasticjob.controller.settings import Settings
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import RoundLease

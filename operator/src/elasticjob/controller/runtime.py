@@ -192,8 +192,8 @@ class Operator:
     def _deliver(self, resource: Resource, body: Json, gone: bool) -> None:
         self._metrics.delivered.labels(resource.plural).inc()
         self._ears.delivered.add(resource)
-        if key := self._mirror.take(resource, body, gone):
-            self._queue.mark(key)
+        if taken := self._mirror.take(resource, body, gone):
+            self._queue.mark(*taken)
 
     # ---- kopf --------------------------------------------------------------------------------
 

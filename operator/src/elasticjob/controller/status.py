@@ -10,8 +10,9 @@ from typing import Any
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus, LastRecovery, Progress
 from elasticjob.controller import conditions, failure, phase
-from elasticjob.controller.observe import Job, Snapshot
+from elasticjob.controller.observe import Job
 from elasticjob.controller.plan import finish
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import charges
 from elasticjob.wire import names
 from elasticjob.wire.codec import dump_tagged

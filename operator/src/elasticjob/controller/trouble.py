@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from elasticjob.controller.observe import PodSeen, Snapshot, Stage
+from elasticjob.controller.observe import PodSeen, Stage
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous.states import EXIT_SETUP
 
 LONGEST_PHRASE = 120

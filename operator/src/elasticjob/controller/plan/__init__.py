@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elasticjob.controller.observe import Snapshot
 from elasticjob.controller.plan import (
     clean,
     desire,
@@ -21,6 +20,7 @@ from elasticjob.controller.plan import (
     stop,
 )
 from elasticjob.controller.plan.actions import Action, Actions, DeleteRound, Later
+from elasticjob.controller.snapshot import Snapshot
 
 __all__ = ["Plan", "facts", "plan"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.observe import PodSeen
 from elasticjob.controller.plan import end, finish
 from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.member import Pod
 
 

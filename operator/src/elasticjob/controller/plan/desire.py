@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from elasticjob.controller.observe import Snapshot
 from elasticjob.controller.plan import ruling
 from elasticjob.controller.plan.actions import Actions, WriteRound
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.observe import PodSeen
 from elasticjob.controller.plan.actions import Actions, Mark
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.member import Pod
 
 

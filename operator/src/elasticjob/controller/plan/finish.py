@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.observe import PodSeen
 from elasticjob.controller.plan.actions import Actions, DeletePod, Later
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.round import Phase
 
 # Agents end by themselves when the round does, and write their verdict and the last of their log

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from elasticjob.controller.observe import PodSeen, Snapshot, Stage
+from elasticjob.controller.observe import PodSeen, Stage
 from elasticjob.controller.plan import end
 from elasticjob.controller.plan.actions import Actions, DeletePod, Later, Listen, Mark
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import timing
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod

@@ -6,9 +6,9 @@ to pass, and each further one twice as long: a pod that cannot live costs little
 
 from __future__ import annotations
 
-from elasticjob.controller.observe import Replacement, Snapshot
 from elasticjob.controller.plan import desire, end
 from elasticjob.controller.plan.actions import Actions, Deploy, Later, MakePod
+from elasticjob.controller.snapshot import Replacement, Snapshot
 from elasticjob.wire.member import Pod
 
 FIRST_WAIT_S = 60.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 
-from elasticjob.controller.observe import Snapshot
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Round
 

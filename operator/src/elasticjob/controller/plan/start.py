@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from elasticjob.controller.observe import Snapshot
 from elasticjob.controller.plan import desire
 from elasticjob.controller.plan.actions import Actions, Deploy, MakeRound
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.round import Round
 
 RETURN_N = 1000

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.observe import PodSeen, Snapshot
+from elasticjob.controller.observe import PodSeen
 from elasticjob.controller.plan import desire
 from elasticjob.controller.plan.actions import Actions, DeletePod, Later
+from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import timing
 
 
