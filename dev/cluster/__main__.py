@@ -96,6 +96,7 @@ def kubectl(cache: Cache, progress: Progress, words: list[str]) -> int:
 
 
 def run_kubectl(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
+    Cluster.recorded(cache, progress)
     return kubectl(cache, progress, words.words)
 
 
@@ -116,6 +117,10 @@ def options(words: argparse.Namespace) -> Options:
     )
 
 
+PASSED_ON = {"kubectl": 0, "helm": 0, "exec": 1}
+"""Commands whose words are another program's, but for so many of the first."""
+
+
 def parser() -> argparse.ArgumentParser:
     """Every command with its words."""
     top = argparse.ArgumentParser(prog="python -m dev.cluster", description=__doc__)
@@ -131,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         ("bare", bare, "run a command beside an API server without nodes; needs no root"),
     ):
         _add_options(add(name, run, text))
-    commands.choices["bare"].add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+    commands.choices["bare"].usage = "python -m dev.cluster bare [OPTION...] -- COMMAND..."
     add("down", take_down, "remove everything that `up` made")
     add("status", status, "what runs, and whether it is ready")
     add("images", make_images, "make the images and give them to the nodes")
@@ -144,14 +149,13 @@ def parser() -> argparse.ArgumentParser:
         ("heal", "put it back"),
     ):
         add(name, change, text).add_argument("names", nargs="+", metavar="NAME")
-    node = add("exec", execute, "run a command on a node")
+    node = add("exec", execute, "run a command on a node: exec NODE COMMAND...")
     node.add_argument("name", metavar="NODE")
-    node.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     for name, run, text in (
         ("kubectl", run_kubectl, "kubectl as the cluster's administrator"),
         ("helm", run_helm, "helm as the cluster's administrator; built at first use"),
     ):
-        add(name, run, text).add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT")
+        add(name, run, text)
     names = [program.name for program in PROGRAMS]
     add("build", build, "build programs, and print where they are").add_argument(
         "names", nargs="*", choices=[*names, []], metavar="PROGRAM"
@@ -168,12 +172,24 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--audit", action="store_true", help="requests of ServiceAccounts")
 
 
+def split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Our words, and those of the command that we pass on as they are."""
+    if argv[:1] and argv[0] in PASSED_ON:
+        ours = 1 + PASSED_ON[argv[0]]
+        theirs = argv[ours:]
+        return argv[:ours], theirs[1:] if theirs[:1] == ["--"] else theirs
+    if "--" in argv:
+        at = argv.index("--")
+        return argv[:at], argv[at + 1 :]
+    return argv, []
+
+
 def main() -> int:
     """Run one command; errors are one line."""
     progress = Progress()
-    words = parser().parse_args()
-    if getattr(words, "words", None) and words.words[0] == "--":
-        words.words = words.words[1:]
+    ours, theirs = split(sys.argv[1:])
+    words = parser().parse_args(ours)
+    words.words = theirs
     try:
         code: int = words.run(words, Cache.of(os.environ), progress)
         return code

@@ -14,7 +14,7 @@ from pathlib import Path
 from dev.cluster import dns, machine
 from dev.cluster.addresses import API_PORT, Lan
 from dev.cluster.api import Api
-from dev.cluster.build import binary, built
+from dev.cluster.build import built
 from dev.cluster.cache import Cache
 from dev.cluster.cgroups import Cgroups, cgroup_name
 from dev.cluster.command_lines import API_SERVERS, Site
@@ -77,7 +77,8 @@ class Cluster:
     @cached_property
     def site(self) -> Site:
         addresses = (self.lan.api(1), self.lan.api(2))
-        return Site(self.run, binary(self.cache, HYPERKUBE), addresses, API_PORT, etcd_port=2379)
+        hyperkube = built(self.cache, HYPERKUBE, self.progress)
+        return Site(self.run, hyperkube, addresses, API_PORT, etcd_port=2379)
 
     @property
     def control_plane(self) -> ControlPlane:
@@ -137,7 +138,7 @@ class Cluster:
         if self.processes.find(dns.NAME):
             return
         dns.prepare(self.site, self.lan, self.cache.kubeconfig)
-        command = dns.command(binary(self.cache, COREDNS), self.site)
+        command = dns.command(built(self.cache, COREDNS, self.progress), self.site)
         self.processes.start(dns.NAME, [*inside(CONTROL), *command])
 
     def _wait_for_nodes(self) -> None:
@@ -264,15 +265,15 @@ def down(cache: Cache, progress: Progress) -> None:
     recorded = file.exists()
     options = Options.from_json(file.read_text()) if recorded else Options()
     cluster = Cluster(cache, options, progress)
-    for name in cluster.names():
-        if cluster.cgroups.exists(name):
-            cluster.cgroups.freeze(name, False)
-    end(list(marked(cluster.run)))
-    end(cluster.cgroups.processes())
+    for name in cluster.cgroups.nodes():
+        cluster.cgroups.freeze(name, False)  # a frozen process does not even die
+    processes = [*marked(cluster.run), *cluster.cgroups.processes()]
+    end(processes)
+    end(cluster.cgroups.processes())  # what the first were just starting
     cluster.cgroups.remove()
     cluster.network.down(recorded, unmounted(cache).exists())
     shutil.rmtree(cluster.run, ignore_errors=True)
-    progress.done("down" if recorded else "no cluster was up")
+    progress.done("down" if recorded or processes else "no cluster was up")
 
 
 @contextmanager

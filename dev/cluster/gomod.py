@@ -25,7 +25,7 @@ def go_mod(upstream: str, kubernetes: str, etcd: str) -> str:
     found = re.search(r"^go (\S+)$", upstream, re.MULTILINE)
     if found is None:
         raise ValueError("no go line in the go.mod of k8s.io/kubernetes")
-    names = re.findall(r"^\s*(k8s\.io/\S+) v0\.0\.0$", upstream, re.MULTILINE)
+    names = re.findall(r"^\s*(k8s\.io/\S+) v0\.0\.0(?:\s|$)", upstream, re.MULTILINE)
     replaces = "".join(f"\t{name} => {name} {staged(kubernetes)}\n" for name in names)
     return (
         f"module {MODULE}\n\ngo {found[1]}\n\n"

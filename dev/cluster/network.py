@@ -142,7 +142,8 @@ class Network:
         if unmount and NAMESPACES.is_mount() and not any(NAMESPACES.iterdir()):
             run(["umount", str(NAMESPACES)])
         if alias("link", "show", INTERFACE) == self.mark:
-            run(["ip", "link", "del", INTERFACE])
+            # it goes by itself with its other end, but the kernel takes its time
+            succeeds(["ip", "link", "del", INTERFACE])
 
 
 def alias(*arguments: str) -> str:
