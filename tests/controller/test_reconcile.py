@@ -697,6 +697,32 @@ def test_a_name_that_a_stranger_has_means_the_next_generation() -> None:
     assert "demo-0-1" in world.pod_names()
 
 
+def test_an_account_that_belongs_to_no_job_is_not_used() -> None:
+    world = World()
+    accounts = world.api.stored(kube.SERVICE_ACCOUNTS)
+    world.store.create(accounts, TEAM, {"metadata": {"name": "elasticjob-demo"}})
+    world.apply(replicas=1)
+    with pytest.raises(RefusedError):
+        world.settle()
+    assert world.pod_names() == []
+    assert "ServiceAccount elasticjob-demo that belongs to no job" in world.status()["phase"]
+    world.store.delete(accounts, TEAM, "elasticjob-demo")
+    world.settle()
+    assert world.pod_names() == ["demo-0-0"]
+
+
+def test_an_account_in_the_template_is_refused_where_that_is_not_allowed() -> None:
+    world = World(Settings(heartbeat_s=T, template_accounts=False))
+    world.apply(pod={"containers": [worker()], "serviceAccountName": "trainer"})
+    assert world.settled_writes() == ["patch elasticjobs demo/status"]
+    assert world.status()["phase"].startswith("Invalid: spec.template.spec.serviceAccountName")
+    trainer = {"metadata": {"name": "trainer"}}
+    world.store.create(world.api.stored(kube.SERVICE_ACCOUNTS), TEAM, trainer)
+    world.restart(Settings(heartbeat_s=T, template_accounts=True))
+    world.settle()
+    assert world.condition("Accepted")[0] == "True"
+
+
 def test_a_mark_made_by_an_operator_that_died_then_is_not_made_twice() -> None:
     world = running_world()
     world.end_pod("demo-2-0")

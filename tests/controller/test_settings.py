@@ -60,3 +60,9 @@ def test_the_lease_of_the_election() -> None:
     for wrong in ("operator", "/operator", "ops/", "a/b/c"):
         with pytest.raises(SettingsError, match="give NAMESPACE/NAME"):
             settings.parse(["--elect", wrong], {})
+
+
+def test_accounts_of_templates() -> None:
+    assert not settings.parse(["--template-service-accounts", "refuse"], {}).template_accounts
+    with pytest.raises(SettingsError, match="give allow or refuse"):
+        settings.parse(["--template-service-accounts", "no"], {})

@@ -16,6 +16,7 @@ from elasticjob.controller.kube import (
     ConflictError,
     Json,
     NotFoundError,
+    RefusedError,
     Resource,
 )
 from elasticjob.controller.memory import Memory
@@ -104,7 +105,8 @@ class Executor:
 
     async def _ensure(self, job: Job, resource: Resource, body: Json) -> None:
         """Create an object of this job. One that an older job of its name left is about to be
-        collected, so it is deleted first."""
+        collected, so it is deleted first. A stranger's is not used: else who may make jobs could
+        choose, by a job's name, an account to run as."""
         name = body["metadata"]["name"]
         for _ in range(TRIES):
             try:
@@ -115,8 +117,13 @@ class Executor:
                 if found is None:
                     continue
                 owner = (found["metadata"].get("labels") or {}).get(names.LABEL_JOB_UID)
-                if owner in (None, job.uid):
+                if owner == job.uid:
                     return
+                if owner is None:
+                    raise RefusedError(
+                        f"there is a {body['kind']} {name} that belongs to no job:"
+                        " delete it, or give the job another name"
+                    ) from None
                 await self._delete(resource, job, name, found["metadata"]["uid"])
         raise ConflictError(f"{resource.plural} {name} of an older job is still there")
 

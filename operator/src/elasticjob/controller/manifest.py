@@ -96,12 +96,19 @@ def rights(job: Json) -> list[Json]:
         "metadata": _owned_metadata(job),
         "automountServiceAccountToken": False,
     }
-    return [binding] if _template_account(job) else [account, binding]
+    return [binding] if template_account(job) else [account, binding]
 
 
 def account_name(job: Json) -> str:
     """The account that the job's pods run as: the template's, or one of the job's own."""
-    return _template_account(job) or names.service_account_name(job["metadata"]["name"])
+    return template_account(job) or names.service_account_name(job["metadata"]["name"])
+
+
+def template_account(job: Json) -> str:
+    """The account that the template names; empty: none."""
+    spec = job["spec"]["template"]["spec"]
+    # serviceAccount is the old name, which the API server still takes.
+    return str(spec.get("serviceAccountName") or spec.get("serviceAccount") or "")
 
 
 def agent_config_map(namespace: str, bundle: Bundle) -> Json:
@@ -237,12 +244,6 @@ def _pod_grace_s(job: Json) -> int:
 
 
 # ---- what all have in common ---------------------------------------------------------------------
-
-
-def _template_account(job: Json) -> str:
-    spec = job["spec"]["template"]["spec"]
-    # serviceAccount is the old name, which the API server still takes.
-    return str(spec.get("serviceAccountName") or spec.get("serviceAccount") or "")
 
 
 def _owned_metadata(job: Json) -> Json:

@@ -7,7 +7,7 @@ agent, and the pod then stays Running although nothing of the job is in it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from elasticjob.api.reserved import AGENT_DIRECTORY
 from elasticjob.api.rules import violations
 from elasticjob.api.v1alpha1 import ElasticJobSpec, ElasticJobStatus
-from elasticjob.controller.manifest import template_hash
+from elasticjob.controller.manifest import template_account, template_hash
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
@@ -223,15 +223,24 @@ class Job:
         return names.pod_name(self.name, pod_.index, pod_.generation)
 
 
-def job(body: Json) -> Job:
-    """An ElasticJob with its faults, if it has any."""
+def job(body: Json, *, template_accounts: bool = True) -> Job:
+    """An ElasticJob with its faults, if it has any.
+
+    template_accounts: whether its template may name the account that its pods run as.
+    """
     status = _status(body.get("status") or {})
     try:
         spec = ElasticJobSpec.model_validate(body.get("spec") or {})
     except ValidationError as error:
         return Job(body, None, status, tuple(_fault(e) for e in error.errors()))
-    faults = tuple(violations(body, None))
+    faults = (*violations(body, None), *(() if template_accounts else _account_faults(body)))
     return Job(body, None if faults else spec, status, faults)
+
+
+def _account_faults(body: Json) -> Iterator[tuple[str, str]]:
+    if template_account(body):
+        path = "spec.template.spec.serviceAccountName"
+        yield path, "leave it out, or have allowTemplateServiceAccount set in the operator's chart"
 
 
 def _fault(error: Any) -> tuple[str, str]:

@@ -20,7 +20,8 @@ def of(s: Snapshot) -> str:
     if desire.nobody(s):
         return "Updating"
     if s.round is None:
-        return "Pending"
+        found = trouble.trouble(s)
+        return f"Pending: {found.text}"[:LONGEST] if found else "Pending"
     text = _active(s) if s.round.round.phase is Phase.ACTIVE else _forming(s, s.round.round)
     return text[:LONGEST]
 

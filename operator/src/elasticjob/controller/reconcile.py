@@ -90,7 +90,7 @@ class Reconciler:
             if sight is None:
                 self._forget(key)
                 return None
-            job = observe.job(sight.job)
+            job = self._observed(sight.job)
             if job.spec is None:
                 await self._tell(key, job, status.of_refused(job, self._clock.at()), ())
                 return None
@@ -122,6 +122,9 @@ class Reconciler:
 
     # ---- seeing ------------------------------------------------------------------------------
 
+    def _observed(self, body: Json) -> Job:
+        return observe.job(body, template_accounts=self._settings.template_accounts)
+
     def _glance(self, key: Key) -> Sight | None:
         entry = self._mirror.entry(key)
         if entry is None or entry.job is None:
@@ -143,7 +146,7 @@ class Reconciler:
             for item in page.items
             if (seen := observe.pod(item))
         ]
-        job = observe.job(body)
+        job = self._observed(body)
         return None if job.spec is None else self._snapshot(key, Sight(body, round_, (*pods,)), job)
 
     async def _look_at_round(self, key: Key) -> RoundLease | None:

@@ -32,6 +32,8 @@ class Settings:
     kubeconfig None: the account of the pod that the operator runs in. namespaces empty: all.
     heartbeat_s None: computed from the number of agents (DETAILS 39), so that all of them together
     write about writes_per_s Leases a second. elect None: it leads from the start, as the only one.
+    template_accounts: whether a job's template may name the account that its pods run as, which
+    then gets the rights of an agent.
     """
 
     kubeconfig: Path | None = None
@@ -42,6 +44,7 @@ class Settings:
     resync_s: float = 600.0
     elect: Place | None = None
     elect_s: float = 15.0
+    template_accounts: bool = True
     health_host: str = ""
     health_port: int = 8080
     log_level: str = "info"
@@ -144,6 +147,12 @@ def _names(text: str) -> tuple[str, ...]:
     return found
 
 
+def _allow(text: str) -> bool:
+    if text not in ("allow", "refuse"):
+        raise ValueError("give allow or refuse")
+    return text == "allow"
+
+
 def _place(text: str) -> Place:
     namespace, slash, name = text.partition("/")
     if not (namespace and slash and name) or "/" in name:
@@ -197,6 +206,10 @@ _OPTIONS = (
     _Option(
         "elect_s", "--elect-seconds", "S", _seconds,
         "how long a leader that is not heard of is waited for; default: 15",
+    ),
+    _Option(
+        "template_accounts", "--template-service-accounts", "allow|refuse", _allow,
+        "whether a job's template may name the service account of its pods; default: allow",
     ),
     _Option(
         "health_host", "--health-host", "ADDRESS", str,
