@@ -33,9 +33,11 @@ class Program:
 
     def flags(self) -> str:
         """What the linker is told: no symbols, and who the program is."""
-        if self.name != "hyperkube":
-            return "-s -w"
-        return f"-s -w {kubernetes_flags(self.version())}"
+        if self.name == "hyperkube":
+            return f"-s -w {kubernetes_flags(self.version())}"
+        if self.name == "helm":
+            return f"-s -w {helm_flags((self.source / 'go.mod').read_text())}"
+        return "-s -w"
 
     def key(self) -> str:
         """The version and a digest of everything that decides what is built."""
@@ -69,12 +71,25 @@ def kubernetes_flags(version: str) -> str:
     """The -X flags without which every program would call itself v0.0.0-master."""
     major, minor, _ = version.removeprefix("v").split(".", 2)
     base, client = "k8s.io/component-base/version", "k8s.io/client-go/pkg/version"
-    return " ".join(
-        f"-X {name}={value}"
-        for name, value in (
-            (f"{base}.gitVersion", version),
-            (f"{base}.gitMajor", major),
-            (f"{base}.gitMinor", minor),
-            (f"{client}.gitVersion", version),
-        )
+    return assigned(
+        (f"{base}.gitVersion", version),
+        (f"{base}.gitMajor", major),
+        (f"{base}.gitMinor", minor),
+        (f"{client}.gitVersion", version),
     )
+
+
+def helm_flags(go_mod: str) -> str:
+    """The -X flags without which it would take every cluster that it cannot ask for v1.20."""
+    helm = "helm.sh/helm/v3"
+    _, minor, _ = pinned_version(go_mod, "k8s.io/client-go").split(".", 2)
+    return assigned(
+        (f"{helm}/internal/version.version", pinned_version(go_mod, helm)),
+        *((f"{helm}/pkg/{user}.k8sVersionMajor", "1") for user in ("chartutil", "lint/rules")),
+        *((f"{helm}/pkg/{user}.k8sVersionMinor", minor) for user in ("chartutil", "lint/rules")),
+    )
+
+
+def assigned(*values: tuple[str, str]) -> str:
+    """What the linker is told to write into variables."""
+    return " ".join(f"-X {name}={value}" for name, value in values)
