@@ -78,8 +78,8 @@ cluster-down: setup ## remove everything that `make cluster` made
 	@$(CLUSTER) down
 
 .PHONY: contract-real
-contract-real: setup ## the contract tests on a kube-apiserver built here, no root; FEATURE_GATES=WatchList=false
-	@$(CLUSTER) bare --feature-gates="$(FEATURE_GATES)" -- $(RUN) pytest -q tests/contract
+contract-real: setup ## contract tests and chart on a kube-apiserver built here, no root; FEATURE_GATES=WatchList=false
+	@$(CLUSTER) bare --feature-gates="$(FEATURE_GATES)" -- $(RUN) pytest -q tests/contract tests/helm/test_install.py
 
 .PHONY: format
 format: setup ## format and fix what can be fixed by a tool
@@ -87,10 +87,12 @@ format: setup ## format and fix what can be fixed by a tool
 	@$(RUN) ruff check --quiet --fix .
 
 .PHONY: generate
-generate: setup ## write what is made from other files: the CRD, docs/api.md, examples/charlm.yaml
+generate: setup ## write what is made from other files: CRD, docs/api.md, charlm.yaml, the chart
 	@mkdir -p crds docs
 	@$(RUN) python -m elasticjob.api.crd >.venv/crd.yaml
 	@mv .venv/crd.yaml crds/elasticjob.dev_elasticjobs.yaml
+	@cp crds/elasticjob.dev_elasticjobs.yaml helm/elasticjob/files/
+	@$(RUN) dev/values_table.py helm/elasticjob/values.yaml helm/elasticjob/README.md
 	@$(RUN) python -m elasticjob.api.reference >.venv/api.md
 	@mv .venv/api.md docs/api.md
 	@$(RUN) dev/embed.py examples/charlm.py examples/charlm.yaml

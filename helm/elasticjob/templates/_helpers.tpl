@@ -1,0 +1,64 @@
+{{- define "elasticjob.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- /* The release's name, with the chart's unless that is in it. */ -}}
+{{- define "elasticjob.fullname" -}}
+{{- $name := include "elasticjob.name" . -}}
+{{- $both := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- default $both .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "elasticjob.operator" -}}
+{{ include "elasticjob.fullname" . }}-operator
+{{- end -}}
+
+{{- /* For what is not in a namespace and still belongs to this release. */ -}}
+{{- define "elasticjob.clusterwide" -}}
+{{ include "elasticjob.operator" . }}.{{ .Release.Namespace }}
+{{- end -}}
+
+{{- define "elasticjob.account" -}}
+{{- $name := default (printf "operator-%s" (include "elasticjob.fullname" .)) .Values.serviceAccount.name -}}
+{{- if hasPrefix "elasticjob-" $name -}}
+{{- fail (printf "serviceAccount.name is %s: choose one that does not begin with elasticjob-, as the accounts of jobs do" $name) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{- define "elasticjob.selector" -}}
+app.kubernetes.io/name: {{ include "elasticjob.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "elasticjob.labels" -}}
+{{ include "elasticjob.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "elasticjob.image" -}}
+{{- $repository := required "image.repository: say where the operator's image is, for example --set image.repository=registry.example.com/elasticjob-operator (docs/operations.md tells how to build it)" .Values.image.repository -}}
+{{- if .Values.image.digest -}}
+{{ $repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ $repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end -}}
+{{- end -}}
+
+{{- define "elasticjob.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- define "elasticjob.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}

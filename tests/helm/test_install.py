@@ -1,0 +1,235 @@
+"""The chart on a real API server: `make contract-real`, or what CONTRACT_KUBECONFIG names.
+
+It is installed, the operator runs with the account that it gets there, and the admission policy is
+asked what test_policy asks its CEL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.api_client import Client, Reply
+from tests.support.chart import CHART, IMAGE, NAMESPACE, RELEASE, Json, helm, one, rendered
+from tests.support.deadline import eventually
+from tests.support.jobs import elastic_job
+from tests.support.lease_requests import (
+    ALLOWED,
+    POD_CLAIM,
+    REFUSED,
+    TEAM,
+    UNMATCHED,
+    lease,
+)
+
+from elasticjob.local.server import kubeconfig as kubeconfig_of
+from elasticjob.wire import names
+
+REAL = os.environ.get("CONTRACT_KUBECONFIG")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not REAL, reason="needs a real API server: make contract-real"),
+]
+
+NAMESPACES = "/api/v1/namespaces"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{TEAM}/leases"
+RBAC = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{TEAM}"
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+POLICY = f"{POLICIES}/elasticjob-operator.{NAMESPACE}"
+JOBS = f"/apis/{names.API_VERSION}/namespaces/{TEAM}/{names.PLURAL}"
+CRD = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{names.PLURAL}.{names.GROUP}"
+ACCOUNT = "system:serviceaccount:"
+STRICT = {
+    f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")
+}
+
+
+@pytest.fixture(scope="module")
+def admin() -> Iterator[Client]:
+    client = Client.from_kubeconfig(Path(str(REAL)))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def notes(admin: Client) -> Iterator[str]:
+    """A release, in a namespace that takes restricted pods only, and what Helm said of it."""
+    for name, labels in ((NAMESPACE, STRICT), (TEAM, {})):
+        admin.post(NAMESPACES, {"metadata": {"name": name, "labels": labels}})
+    # What the contract tests have made belongs to no release.
+    done = run("install", RELEASE, str(CHART), "--take-ownership", "--set", IMAGE)
+    assert done.returncode == 0, done.stderr
+    assert "violate" not in done.stderr
+    yield done.stdout
+    assert run("uninstall", RELEASE).returncode == 0
+    assert admin.get(CRD).code == 200  # and so all jobs are
+    assert admin.get(POLICY).code == 404
+    for name in (NAMESPACE, TEAM):
+        admin.delete(f"{NAMESPACES}/{name}")
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [helm(), *words, "--namespace", NAMESPACE, "--kubeconfig", str(REAL)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def policy(admin: Client, notes: str) -> None:
+    """The policy is in force: it takes the API server a moment."""
+
+    def is_refused() -> bool:
+        agent = user(admin, "elasticjob-first", "first-0-0")
+        reply = agent.post(LEASES, lease("theirs", None))
+        admin.delete(f"{LEASES}/theirs")
+        agent.close()
+        return reply.code == 403 and "may only write" in reply.body["message"]
+
+    eventually(is_refused, every_s=0.2)
+
+
+# ---- the installation ----------------------------------------------------------------------------
+
+
+def test_the_notes_tell_what_to_do_next(notes: str) -> None:
+    assert f"helm test {RELEASE} --namespace {NAMESPACE}" in notes
+    assert "kubectl apply -f examples/quickstart.yaml" in notes
+
+
+def test_pods_of_the_operator_are_admitted_as_restricted(admin: Client, notes: str) -> None:
+    pods = f"{NAMESPACES}/{NAMESPACE}/pods"
+    eventually(lambda: len(admin.get(pods).body["items"]) == 2)
+
+
+def test_the_policy_has_no_type_errors(admin: Client, notes: str) -> None:
+    def is_checked() -> bool:
+        body = admin.get(POLICY).body
+        return bool(body.get("status", {}).get("observedGeneration"))
+
+    eventually(is_checked)
+    assert admin.get(POLICY).body["status"].get("typeChecking", {}) == {}
+
+
+def test_the_operator_needs_no_more_than_its_account(
+    admin: Client, notes: str, tmp_path: Path
+) -> None:
+    """Above all, it makes a RoleBinding without the rights `bind` and `escalate`."""
+    spec = one(rendered(), "Deployment")["spec"]["template"]["spec"]
+    token = token_of(admin, NAMESPACE, spec["serviceAccountName"], None)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_bytes(kubeconfig_of(admin.url, admin.ca, token))
+    args = [*spec["containers"][0]["args"], "--health-port=0", "--kubeconfig", str(kubeconfig)]
+    job = elastic_job("real", replicas=2)
+    job["metadata"] = {"name": "real"}
+    assert admin.post(JOBS, job).code == 201
+    with subprocess.Popen([sys.executable, "-m", "elasticjob.controller", *args]) as process:
+        try:
+            pods = f"{NAMESPACES}/{TEAM}/pods"
+            selector = f"{names.LABEL_JOB}=real"
+            eventually(lambda: len(admin.get(pods, labelSelector=selector).body["items"]) == 2)
+            status = f"{JOBS}/real"
+            eventually(lambda: admin.get(status).body.get("status", {}).get("ready") == "0/2")
+            bound = admin.get(f"{RBAC}/rolebindings/{names.service_account_name('real')}")
+            assert bound.body["roleRef"]["name"] == names.AGENT_CLUSTER_ROLE
+            assert process.poll() is None
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+    admin.delete(f"{JOBS}/real")
+
+
+# ---- the policy ----------------------------------------------------------------------------------
+
+
+def asked_here(cases: dict[str, Any]) -> dict[str, Any]:
+    """Those that a service account of the namespace can ask."""
+    here = f"{ACCOUNT}{TEAM}:"
+
+    def user_of(case: Any) -> str:
+        asked = case[0] if isinstance(case, tuple) else case
+        return str(asked["request"]["userInfo"]["username"])
+
+    return {name: case for name, case in cases.items() if user_of(case).startswith(here)}
+
+
+@pytest.mark.parametrize("asked", asked_here(ALLOWED).values(), ids=asked_here(ALLOWED))
+def test_allowed(admin: Client, policy: None, asked: Json) -> None:
+    assert answer(admin, asked).code in (200, 201)
+
+
+@pytest.mark.parametrize("asked", asked_here(UNMATCHED).values(), ids=asked_here(UNMATCHED))
+def test_not_concerned(admin: Client, policy: None, asked: Json) -> None:
+    assert answer(admin, asked).code in (200, 201)
+
+
+@pytest.mark.parametrize(("asked", "why"), asked_here(REFUSED).values(), ids=asked_here(REFUSED))
+def test_refused(admin: Client, policy: None, asked: Json, why: str) -> None:
+    reply = answer(admin, asked)
+    assert reply.code == 403
+    assert why in reply.body["message"]
+
+
+def answer(admin: Client, asked: Json) -> Reply:
+    """What the API server says to a request, asked for by whom the case says."""
+    old, new = asked["oldObject"], asked["object"]
+    name = (old or new)["metadata"]["name"]
+    who = asked["request"]["userInfo"]
+    account = who["username"].rpartition(":")[2]
+    pod = who["extra"][POD_CLAIM][0] if "extra" in who else None
+    client = user(admin, account, pod)
+    version = admin.post(LEASES, old).version if old else ""
+    try:
+        if old is None:
+            return client.post(LEASES, new)
+        if new is None:
+            return client.delete(f"{LEASES}/{name}")
+        meta = {**new["metadata"], "resourceVersion": version}
+        return client.put(f"{LEASES}/{name}", {**new, "metadata": meta})
+    finally:
+        client.close()
+        admin.delete(f"{LEASES}/{name}")
+
+
+def user(admin: Client, account: str, pod: str | None) -> Client:
+    """An account that has the rights of agents, by a token that is bound to a pod of this name."""
+    place = f"{NAMESPACES}/{TEAM}"
+    admin.post(f"{place}/serviceaccounts", {"metadata": {"name": account}})
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": TEAM}
+    role = {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": names.AGENT_CLUSTER_ROLE,
+    }
+    binding = {"metadata": {"name": account}, "roleRef": role, "subjects": [subject]}
+    admin.post(f"{RBAC}/rolebindings", binding)
+    uid = None
+    if pod is not None:
+        body = {
+            "metadata": {"name": pod},
+            "spec": {"serviceAccountName": account, "containers": [{"name": "a", "image": "b"}]},
+        }
+        admin.delete(f"{place}/pods/{pod}", gracePeriodSeconds=0)
+        made = admin.post(f"{place}/pods", body)
+        assert made.code == 201, made.body
+        uid = made.body["metadata"]["uid"]
+    bound = None if pod is None else {"name": pod, "uid": uid}
+    client = admin.as_user(token_of(admin, TEAM, account, bound))
+    eventually(lambda: client.get(LEASES).code == 200)  # the authorizer learns of the binding
+    return client
+
+
+def token_of(admin: Client, namespace: str, account: str, pod: Json | None) -> str:
+    bound = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", **pod}} if pod else {}
+    path = f"{NAMESPACES}/{namespace}/serviceaccounts/{account}/token"
+    reply = admin.post(path, {"spec": {"audiences": [], **bound}})
+    assert reply.code == 201, json.dumps(reply.body)
+    return str(reply.body["status"]["token"])

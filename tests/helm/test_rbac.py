@@ -1,0 +1,173 @@
+"""The operator's rights are what it needs, no more and no less.
+
+What it needs is recorded: by a story in which it does everything that it can do, and, with real
+requests through kopf and its client, by the local API server under the chart's own Roles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.support.chart import NAMESPACE, Json, of_kind, one, rendered
+from tests.support.jobs import elastic_job, worker
+from tests.support.store_api import Call
+from tests.support.world import TEAM, P, World
+
+from elasticjob.controller import kube, manifest, resync
+from elasticjob.controller.bundle import Bundle
+from elasticjob.local.server import AGENT_ROLE
+from elasticjob.wire import names
+from elasticjob.wire.member import Pod
+
+Right = tuple[str, str, str]  # group, resource or resource/subresource, verb
+
+NAMESPACED = ("scope=namespaced", "namespaces={red}")
+ELECTION = "elasticjob-operator-election"
+KINDS = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
+GROUPS = {
+    resource.plural: resource.group
+    for resource in (
+        kube.ELASTIC_JOBS, kube.PODS, kube.EVENTS, kube.CONFIG_MAPS, kube.SERVICE_ACCOUNTS,
+        kube.LEASES, kube.ROLE_BINDINGS,
+    )
+}  # fmt: skip
+
+
+def rights(role: Json) -> set[Right]:
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def operator_role(scope: str) -> Json:
+    if scope == "cluster":
+        return one(rendered(), "ClusterRole", f"elasticjob-operator.{NAMESPACE}")
+    return one(rendered(*NAMESPACED), "Role", f"elasticjob-operator.{NAMESPACE}")
+
+
+def agent_role() -> Json:
+    return one(rendered(), "ClusterRole", names.AGENT_CLUSTER_ROLE)
+
+
+# ---- what it needs -------------------------------------------------------------------------------
+
+
+def life_of_a_job() -> World:
+    """All that can happen to a job, so that the operator asks for all that it ever asks for."""
+    world = World()
+    before(world)
+    world.apply(replicas=3)
+    world.settle()
+    world.start_all()
+    members = (Pod(0, 1), P[1], P[2])
+    for pod in members:
+        world.join(pod)
+    world.run(*members)
+    world.settle()
+    for name in ("demo-0-1", "demo-1-0"):  # marked and replaced; told of once, then once more
+        world.end_pod(name)
+        world.settle(wait=True)
+    world.run(P[2], n=2)  # the round has gone on: the marked Leases are deleted
+    resync_all(world)
+    world.settle(wait=True)
+    world.edit(suspend=True)  # the pods are deleted
+    world.settle(wait=True)
+    world.store.delete(world.api.stored(kube.ELASTIC_JOBS), TEAM, "demo")
+    world.apply(replicas=1)  # the Round of the older job is deleted
+    world.settle()
+    return world
+
+
+def before(world: World) -> None:
+    """What is in the way: of an older job of this name, of a stranger, of an older operator."""
+    pod = {"metadata": {"name": "demo-0-0"}, "spec": {"containers": [worker()]}}
+    world.store.create(world.api.stored(kube.PODS), TEAM, pod)
+    agent = manifest.agent_config_map(TEAM, Bundle(b"older"))
+    world.store.create(world.api.stored(kube.CONFIG_MAPS), TEAM, agent)
+    for body in manifest.rights(elastic_job()):
+        world.store.create(world.api.stored(KINDS[body["kind"]]), TEAM, body)
+
+
+def resync_all(world: World) -> None:
+    """What the operator lists now and then, and the agents that no job runs any more."""
+
+    async def sync() -> None:
+        memories = world.reconciler.memories
+        await resync.compare(world.api, ("",), world.mirror)
+        await resync.find_orphans(world.api, ("",), world.mirror, memories)
+        later = datetime.now(UTC) + timedelta(days=1)
+        await resync.delete_old_agents(world.api, ("",), world.mirror, "none", later)
+
+    asyncio.run(sync())
+
+
+def recorded(calls: Iterable[Call]) -> set[Right]:
+    found = set()
+    for call in calls:
+        _, slash, subresource = call.what.partition("/")
+        is_object = call.verb != "list" and slash
+        resource = f"{call.plural}/{subresource}" if is_object else call.plural
+        found.add((GROUPS[call.plural], resource, call.verb))
+    return found
+
+
+def watched() -> set[Right]:
+    """What kopf asks for."""
+    return {(r.group, r.plural, verb) for r in resync.WATCHED for verb in ("list", "watch")}
+
+
+@pytest.mark.parametrize("scope", ["cluster", "namespaced"])
+def test_the_operator_may_do_what_it_does_and_no_more(scope: str) -> None:
+    needed = recorded(life_of_a_job().api.calls) | watched()
+    # Without these it would need the right to bind any role.
+    to_bind = rights(agent_role())
+    assert rights(operator_role(scope)) == needed | to_bind
+
+
+def test_the_election_has_one_lease() -> None:
+    made, held = one(rendered(), "Role", ELECTION)["rules"]
+    assert (made["verbs"], held["verbs"]) == (["create"], ["get", "patch"])
+    lease = one(rendered(), "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"][0]
+    assert lease == f"--elect={NAMESPACE}/{held['resourceNames'][0]}"
+
+
+# ---- what nobody needs ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", [(), NAMESPACED], ids=str)
+def test_no_role_is_more_than_a_list_of_verbs(values: tuple[str, ...]) -> None:
+    roles = [*of_kind(rendered(*values), "ClusterRole"), *of_kind(rendered(*values), "Role")]
+    for role in roles:
+        for group, resource, verb in rights(role):
+            assert verb not in ("escalate", "bind", "impersonate"), role["metadata"]["name"]
+            assert "*" not in (group, resource, verb), role["metadata"]["name"]
+            assert resource not in ("secrets", "pods/exec", "serviceaccounts/token", "nodes")
+
+
+@pytest.mark.parametrize("scope", ["cluster", "namespaced"])
+def test_the_operator_covers_the_role_that_it_binds(scope: str) -> None:
+    assert rights(agent_role()) <= rights(operator_role(scope))
+
+
+def test_the_agents_role_is_that_of_the_local_mode() -> None:
+    assert rights(agent_role()) == rights(AGENT_ROLE)
+
+
+def test_who_edits_a_namespace_edits_its_jobs() -> None:
+    objects = rendered()
+    editor = one(objects, "ClusterRole", "elasticjob-editor")
+    viewer = one(objects, "ClusterRole", "elasticjob-viewer")
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    labels = {label for label in editor["metadata"]["labels"] if label.startswith(prefix)}
+    assert labels == {f"{prefix}admin", f"{prefix}edit"}
+    assert viewer["metadata"]["labels"][f"{prefix}view"] == "true"
+    assert {verb for _, _, verb in rights(viewer)} == {"get", "list", "watch"}
+    apart = one(rendered("rbac.aggregate=false"), "ClusterRole", "elasticjob-viewer")
+    assert not any(label.startswith(prefix) for label in apart["metadata"]["labels"])

@@ -1,0 +1,89 @@
+"""Values, their schema and the README say the same; what is wrong is refused readably."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from dev.values_table import described as described_in
+from dev.values_table import filled
+from tests.support.chart import CHART, ChartError, Json, rendered, run_helm
+
+VALUES: Json = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA: Json = json.loads((CHART / "values.schema.json").read_text())
+
+
+def leaves(values: Json, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Each value that a person can set, with its default; an empty mapping is one."""
+    for key, value in values.items():
+        nested = isinstance(value, dict) and value and f"{prefix}{key}" not in ("resources",)
+        if nested:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def described(schema: Json, prefix: str = "") -> Iterator[str]:
+    """The values of the schema; each object refuses what it does not know."""
+    assert schema["additionalProperties"] is False, prefix
+    for key, field in schema["properties"].items():
+        if "properties" in field:
+            yield from described(field, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def test_the_schema_knows_each_value_and_no_other() -> None:
+    # `global` is what Helm passes to a chart that is part of another.
+    assert sorted(described(SCHEMA)) == sorted([*dict(leaves(VALUES)), "global"])
+
+
+def test_each_value_is_described() -> None:
+    text = (CHART / "values.yaml").read_text()
+    assert [".".join(path) for path, _ in described_in(text.splitlines())] == [
+        *dict(leaves(VALUES))
+    ]
+
+
+def test_the_readme_has_the_table_of_the_values() -> None:
+    readme = (CHART / "README.md").read_text()
+    assert filled(readme, (CHART / "values.yaml").read_text()) == readme, "run: make generate"
+    assert "| `replicas` | `2` |" in readme
+
+
+REFUSED = [
+    ("replicas=two", "at '/replicas': got string, want integer"),
+    ("replicas=0", "at '/replicas': minimum: got 0, want 1"),
+    ("replica=2", "additional properties 'replica' not allowed"),
+    ("scope=Cluster", "at '/scope': value must be one of 'cluster', 'namespaced'"),
+    ("scope=namespaced", "at '/namespaces': minItems: got 0, want 1"),
+    ("namespaces={red}", "at '/namespaces': maxItems: got 1, want 0"),
+    ("image.digest=abc", "at '/image/digest': 'abc' does not match pattern"),
+    ("operator.logLevel=loud", "at '/operator/logLevel': value must be one of 'debug'"),
+    ("operator.electionSeconds=1", "at '/operator/electionSeconds': minimum: got 1, want 3"),
+    ("operator.threads=3", "at '/operator': additional properties 'threads' not allowed"),
+    ("networkPolicy.apiServerPorts={0}", "at '/networkPolicy/apiServerPorts/0': minimum"),
+    ("metrics.serviceMonitor.interval=soon", "at '/metrics/serviceMonitor/interval'"),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), REFUSED)
+def test_a_wrong_value_is_named(value: str, message: str) -> None:
+    with pytest.raises(ChartError) as refused:
+        rendered(value)
+    assert message in str(refused.value)
+
+
+def test_an_image_is_asked_for() -> None:
+    with pytest.raises(ChartError, match=r"image\.repository: say where the operator's image is"):
+        rendered(with_image=False)
+
+
+def test_it_may_be_part_of_another_chart() -> None:
+    assert rendered("global.company=x")
+
+
+def test_the_defaults_pass_their_own_schema() -> None:
+    assert run_helm("lint", str(CHART), "--quiet").returncode == 0

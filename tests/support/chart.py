@@ -1,0 +1,70 @@
+"""The chart as Helm renders it: by `$HELM`, the one that dev/cluster built, or that in PATH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "elasticjob"
+RELEASE, NAMESPACE = "elasticjob", "elasticjob-system"
+KUBE_VERSION = "1.34.0"
+IMAGE = "image.repository=registry.example.com/elasticjob-operator"
+BUILT = "elasticjob/cluster/bin/helm-*/helm"
+
+
+@cache
+def helm() -> str:
+    """The program; skips the test that asks where there is none."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    built = sorted(map(str, home.glob(BUILT)))
+    found = os.environ.get("HELM") or (built[-1] if built else shutil.which("helm"))
+    if not found:
+        pytest.skip("no helm: set HELM, install it, or run: python -m dev.cluster build helm")
+    return found
+
+
+def run_helm(*words: str) -> subprocess.CompletedProcess[str]:
+    """Helm, whatever becomes of it."""
+    return subprocess.run([helm(), *words], capture_output=True, text=True, check=False)
+
+
+@cache
+def rendered(
+    *settings: str, with_image: bool = True, apis: tuple[str, ...] = ()
+) -> tuple[Json, ...]:
+    """The objects of a release. settings: as after --set."""
+    words = [word for setting in settings for word in ("--set", setting)]
+    words += ["--set", IMAGE] if with_image else []
+    words += [f"--api-versions={api}" for api in apis]
+    place = (RELEASE, str(CHART), "--namespace", NAMESPACE, "--kube-version", KUBE_VERSION)
+    done = run_helm("template", *place, *words)
+    if done.returncode:
+        raise ChartError(done.stderr)
+    return tuple(body for body in yaml.safe_load_all(done.stdout) if body)
+
+
+class ChartError(Exception):
+    """What Helm says when it refuses the values."""
+
+
+def of_kind(objects: Iterable[Json], kind: str) -> list[Json]:
+    """Those of a kind."""
+    return [body for body in objects if body["kind"] == kind]
+
+
+def one(objects: Iterable[Json], kind: str, name: str = "") -> Json:
+    """The only one of a kind, or of a kind and name."""
+    found = [b for b in of_kind(objects, kind) if not name or b["metadata"]["name"] == name]
+    assert len(found) == 1, f"{len(found)} of {kind} {name}"
+    return found[0]

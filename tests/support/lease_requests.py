@@ -1,0 +1,126 @@
+"""Requests for Leases, and what the chart's admission policy says of each.
+
+Asked of its CEL (test_policy) and of a real API server (test_install).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.chart import NAMESPACE, Json
+
+from elasticjob.wire import names
+
+TEAM = "elasticjob-policy"
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:operator-elasticjob"
+AGENT = f"system:serviceaccount:{TEAM}:elasticjob-demo"
+POD = "demo-1-0"
+POD_CLAIM = "authentication.kubernetes.io/pod-name"
+
+BOUND = "the token is bound to no pod"
+LABEL = "may only write Leases that carry the label of its own job"
+OWN = "may only write the Lease named after its pod, and the Round of its job"
+ROUND = "may neither make nor delete the Round"
+SAID = "may not change what the operator has written"
+
+
+def lease(name: str = POD, job: str | None = "demo", **annotations: str) -> Json:
+    labels = {} if job is None else {"labels": {names.LABEL_JOB: job}}
+    notes = {f"{names.GROUP}/{key}": value for key, value in annotations.items()}
+    return {"metadata": {"name": name, **labels, **({"annotations": notes} if notes else {})}}
+
+
+def request(
+    operation: str, old: Json | None, new: Json | None, user: str = AGENT, pod: str | None = POD,
+    namespace: str = TEAM,
+) -> Json:  # fmt: skip
+    extra = {} if pod is None else {"extra": {POD_CLAIM: [pod]}}
+    asked = {
+        "operation": operation,
+        "namespace": namespace,
+        "userInfo": {"username": user, **extra},
+    }
+    return {"request": asked, "object": new, "oldObject": old}
+
+
+def create(new: Json, **who: Any) -> Json:
+    return request("CREATE", None, new, **who)
+
+
+def update(old: Json, new: Json | None = None, **who: Any) -> Json:
+    return request("UPDATE", old, new or old, **who)
+
+
+def delete(old: Json, **who: Any) -> Json:
+    return request("DELETE", old, None, **who)
+
+
+ROUND_LEASE = lease("demo-round", desired='{"max":1}')
+STRANGERS = lease("their-leader", job=None)
+ALLOWED = {
+    "an agent joins": create(lease()),
+    "an agent renews": update(lease()),
+    "an agent renews what is marked": update(lease(ended="x"), lease(ended="x", agent="y")),
+    "an agent deletes what an older job of the name has left": delete(lease()),
+    "an agent steps the Round": update(
+        ROUND_LEASE, lease("demo-round", desired='{"max":1}', round="r")),
+    "of a job with numbers in its name": create(
+        lease("a-1-0-0", "a-1"), user=f"system:serviceaccount:{TEAM}:elasticjob-a-1", pod="a-1-0-0"
+    ),
+    "with an account of the template": create(
+        lease(), user=f"system:serviceaccount:{TEAM}:trainer"
+    ),
+}  # fmt: skip
+REFUSED = {
+    "a token made by hand": (update(lease(), pod=None), BOUND),
+    "another pod's Lease": (update(lease("demo-2-0")), OWN),
+    "another pod's Lease, made": (create(lease("demo-2-0")), OWN),
+    "another generation's": (delete(lease("demo-1-1")), OWN),
+    "another job's Lease": (update(lease("other-1-0", "other")), LABEL),
+    "another job's Round": (update(lease("other-round", "other")), LABEL),
+    "another job's Round, labelled as mine": (update(lease("other-round")), OWN),
+    "a job whose name begins like mine": (
+        update(lease("demo-1-round", "demo-1")), LABEL),
+    "a job whose name mine begins with": (
+        update(lease("a-round", "a"), pod="a-1-0-0"), LABEL),
+    "a stranger's election": (update(STRANGERS), LABEL),
+    "a stranger's election, taken over": (
+        update(STRANGERS, lease("their-leader")), LABEL),
+    "a stranger's election, ended": (delete(STRANGERS), LABEL),
+    "a stranger's that is named like the Round": (
+        update(lease("demo-round", None), lease("demo-round")), LABEL),
+    "a new one without label": (create(lease(job=None)), LABEL),
+    "its own, given away": (update(lease(), lease(job="other")), LABEL),
+    "the Round, made": (create(lease("demo-round")), ROUND),
+    "the Round, deleted": (delete(ROUND_LEASE), ROUND),
+    "the budget, raised": (update(ROUND_LEASE, lease("demo-round", desired='{"max":9}')), SAID),
+    "the budget, removed": (update(ROUND_LEASE, lease("demo-round")), SAID),
+    "the operator's mark, removed": (update(lease(ended="x"), lease()), SAID),
+    "the operator's mark, made": (create(lease(ended="x")), SAID),
+    "a pod of another account at a job's Lease": (
+        update(lease("demo-2-0"), user=f"system:serviceaccount:{TEAM}:ci", pod="ci-runner"), LABEL),
+    "a pattern as label": (create(lease(job="d.mo")), LABEL),
+}  # fmt: skip
+STRANGERS_USER = f"system:serviceaccount:{TEAM}:their-controller"
+UNMATCHED = {
+    "a stranger's election in the job's namespace": update(
+        STRANGERS, user=STRANGERS_USER, pod="their-controller-7f9c-x"),
+    "a stranger's election, made": create(
+        STRANGERS, user=STRANGERS_USER, pod="their-controller-7f9c-x"),
+    "a stranger without labels or annotations": delete(
+        {"metadata": {"name": "x"}}, user=STRANGERS_USER, pod=None),
+    "a node": update(STRANGERS, user="system:node:n1", pod=None, namespace="kube-node-lease"),
+    "the controller manager": update(
+        STRANGERS, user="system:kube-controller-manager", pod=None, namespace="kube-system"),
+    "the garbage collector": delete(
+        lease(), user="system:serviceaccount:kube-system:generic-garbage-collector", pod=None),
+    "the namespace controller, in its own": delete(
+        STRANGERS, user="system:serviceaccount:kube-system:namespace-controller", pod=None,
+        namespace="kube-system"),
+    "a person": delete(lease(), user="jane", pod=None),
+    "the operator": update(ROUND_LEASE, lease("demo-round"), user=OPERATOR, pod="operator-5d-x"),
+    "the operator, of a job in its own namespace": delete(
+        lease(), user=OPERATOR, pod="operator-5d-x", namespace=NAMESPACE),
+    "a script outside of the cluster": delete(
+        lease(), user=f"system:serviceaccount:{TEAM}:ci", pod=None),
+}  # fmt: skip
