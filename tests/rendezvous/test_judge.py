@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,6 +110,17 @@ def test_late_is_not_running_by_the_start_deadline(said: str, is_suspect: bool) 
     assert not judge(early).lost
 
 
+def test_a_get_from_before_it_was_silent_or_late_confirms_nothing() -> None:
+    """F13: it was asked for as one suspicion, and is accused by another one, later."""
+    early = replace(seen("B", "running 2", pulses=9), got_at=990.0, got_pulse=1000 - 7)
+    entries = {**ALL, "B": early, "C": seen("C", "running 2", pulses=9, confirmed=True)}
+    found = judge(case(RUN2, entries))
+    assert (letters(found.lost), letters(found.suspects)) == ("C", "B")
+    late = replace(seen("B", "running 1"), got_at=999.0, got_pulse=1000)
+    assert letters(judge(case(RUN2, {**ALL, "B": late}, round_at=972.0)).suspects) == "B"
+    assert letters(judge(case(RUN2, {**ALL, "B": late}, round_at=970.0)).lost) == "B"
+
+
 def test_late_counts_from_the_end_of_the_start_delay() -> None:
     delayed = active(2, "A B C", delay_ms=4000)
     entries = {**ALL, "B": seen("B", "running 1", confirmed=True)}
@@ -175,7 +187,7 @@ def test_nine_pulses_where_the_silent_sit_on_several_nodes(
 
 
 def test_a_member_whose_node_was_never_seen_is_a_node_of_its_own() -> None:
-    no_node = Seen(None, 0.0, 1000 - 3, confirmed=True)
+    no_node = Seen(None, 0.0, 1000 - 3, got_at=1000.0, got_pulse=1000)
     entries = {"A": "running 2", "B": no_node, "C": no_node}
     assert not judge(case(RUN2, entries)).lost
 

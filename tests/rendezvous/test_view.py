@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from tests.support.protocol import lease, letter, pod, pods
 
 from elasticjob.rendezvous.view import (
@@ -16,21 +19,25 @@ from elasticjob.rendezvous.view import (
 EMPTY = View("job", pod("A"), pulses=7)
 
 
-def test_a_change_begins_silence_anew_and_unconfirms() -> None:
-    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=True)
-    assert not before.seen[pod("B")].confirmed
-    again = with_lease(before, lease("B", "running 1", 5), 20.0, by_get=True)
-    assert again.seen[pod("B")].confirmed
-    assert again.seen[pod("B")].changed_at == 10.0
-    changed = with_lease(again, lease("B", "running 1", 6), 30.0, by_get=True)
+def test_a_change_begins_silence_anew() -> None:
+    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
+    changed = with_lease(before, lease("B", "running 1", 6), 30.0, by_get=False)
     assert changed.seen[pod("B")] == Seen(lease("B", "running 1", 6), 30.0, 7, 2, "node-1")
 
 
-def test_the_same_version_from_the_stream_confirms_nothing() -> None:
+def test_a_get_is_remembered_until_the_next_change() -> None:
     before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
-    assert with_lease(before, lease("B", "running 1", 5), 20.0, by_get=False) == before
-    got = with_lease(before, lease("B", "running 1", 5), 20.0, by_get=True)
+    later = replace(before, pulses=9)
+    got = with_lease(later, lease("B", "running 1", 5), 20.0, by_get=True)
+    assert got.seen[pod("B")] == replace(before.seen[pod("B")], got_at=20.0, got_pulse=9)
     assert with_lease(got, lease("B", "running 1", 5), 30.0, by_get=False) == got
+    changed = with_lease(got, lease("B", "running 1", 6), 30.0, by_get=False)
+    assert changed.seen[pod("B")].got_at == -math.inf
+
+
+def test_a_get_may_be_what_shows_the_change() -> None:
+    got = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=True)
+    assert (got.seen[pod("B")].changed_at, got.seen[pod("B")].got_at) == (10.0, 10.0)
 
 
 def test_an_older_version_is_old_news() -> None:
@@ -50,7 +57,7 @@ def test_absent_is_silent_from_then_on_and_keeps_its_node() -> None:
     gone = without_lease(before, pod("B"), 20.0, by_get=False)
     assert gone.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1")
     still = without_lease(gone, pod("B"), 30.0, by_get=True)
-    assert still.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1", confirmed=True)
+    assert still.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1", 30.0, 7)
 
 
 def test_a_lease_that_comes_back_is_a_change() -> None:

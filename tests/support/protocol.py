@@ -151,7 +151,8 @@ def seen(
     quiet_s = pulses * T if quiet_s < 0 else quiet_s
     found = lease(letter_, words, version, **fields) if words else None
     place = node_ or node(pod(letter_))
-    return Seen(found, now - quiet_s, 1000 - pulses, order, place, confirmed)
+    made = Seen(found, now - quiet_s, 1000 - pulses, order, place)
+    return replace(made, got_at=now, got_pulse=1000) if confirmed else made
 
 
 def view(own: str, entries: Mapping[str, Any], now: float = 1000.0, **fields: Any) -> View:

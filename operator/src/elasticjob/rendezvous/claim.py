@@ -18,7 +18,7 @@ def claim(me: Me, now: float) -> Step:
     if not lease.holder:
         return _claim_empty(me, lease, now)
     me = replace(me, claim_at=None)
-    if me.silent and now >= me.cas_at:
+    if me.silent and now >= me.cas_at and "5-silent" not in me.without:
         return replace(me, casing=lease.version), (CasRound(lease.version, holder=me.who.name),)
     return _doubt(me, lease, now)
 

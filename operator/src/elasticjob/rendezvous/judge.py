@@ -126,7 +126,7 @@ def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
         suspicion = suspect(case, pod, pulses)
     else:
         return CauseKind.POD_SILENT
-    if suspicion and (is_confirmed(case, pod) or not case.on("7-confirm")):
+    if suspicion and (is_confirmed(case, pod, pulses) or not case.on("7-confirm")):
         return suspicion
     return None
 
@@ -144,13 +144,17 @@ def suspect(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
 
 def is_suspect(case: Case, pod: Pod, pulses: int) -> bool:
     """Whether a GET shall settle if this member is lost."""
-    return suspect(case, pod, pulses) is not None and not is_confirmed(case, pod)
+    return suspect(case, pod, pulses) is not None and not is_confirmed(case, pod, pulses)
 
 
-def is_confirmed(case: Case, pod: Pod) -> bool:
-    """Whether a GET returned just what the view has, since it last changed."""
+def is_confirmed(case: Case, pod: Pod, pulses: int) -> bool:
+    """Rule 7: a GET has shown just this when it was late or silent already (F13)."""
     seen = case.view.seen.get(pod)
-    return seen is not None and seen.confirmed
+    if seen is None:
+        return False
+    if case.on("7-late") and is_late(case, pod):
+        return seen.got_at - case.round_at >= timing.start_deadline_s(case.desired, case.round)
+    return seen.got_pulse - seen.changed_pulse >= pulses
 
 
 def is_late(case: Case, pod: Pod) -> bool:

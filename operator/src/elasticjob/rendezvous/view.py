@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
+
+NEVER = -(1 << 62)  # pulses
 
 
 @dataclass(frozen=True)
@@ -14,8 +17,8 @@ class Seen:
     """An agent Lease in the holder's view, and when it last changed there.
 
     lease None: absent. node: where it was last seen. changed_at: seconds; changed_pulse: the
-    holder's count of returned pulses; order: of all changes in this view. confirmed: a GET since
-    then returned just this.
+    holder's count of returned pulses; order: of all changes in this view. got_at, got_pulse: the
+    same of the last GET, if it returned just this.
     """
 
     lease: AgentLease | None
@@ -23,7 +26,8 @@ class Seen:
     changed_pulse: int
     order: int = 0
     node: str = ""
-    confirmed: bool = False
+    got_at: float = -math.inf
+    got_pulse: int = NEVER
 
 
 @dataclass(frozen=True)
@@ -44,25 +48,20 @@ class View:
 
 
 def with_lease(view: View, lease: AgentLease, now: float, by_get: bool) -> View:
-    """The view after a Lease was seen: a change starts its silence anew; a GET confirms."""
+    """The view after a Lease was seen: a change starts its silence anew."""
     old = view.seen.get(lease.pod)
-    if old is not None and old.lease is not None:
-        if old.lease.version == lease.version:
-            return _with(view, lease.pod, replace(old, confirmed=old.confirmed or by_get))
-        if not is_newer(lease.version, old.lease.version):
-            return view
-    seen = Seen(lease, now, view.pulses, view.order + 1, lease.state.node)
-    return _with(replace(view, order=view.order + 1), lease.pod, seen)
+    if old is None or old.lease is None or is_newer(lease.version, old.lease.version):
+        return _changed(view, lease.pod, lease, lease.state.node, now, by_get)
+    is_same = lease.version == old.lease.version
+    return _with(view, lease.pod, _got(view, old, now)) if by_get and is_same else view
 
 
 def without_lease(view: View, pod: Pod, now: float, by_get: bool) -> View:
     """The view after a Lease was deleted or not found: absent counts as silent from now on (V7)."""
     old = view.seen.get(pod)
-    if old is not None and old.lease is None:
-        return _with(view, pod, replace(old, confirmed=old.confirmed or by_get))
-    node = old.node if old else ""
-    seen = Seen(None, now, view.pulses, view.order + 1, node)
-    return _with(replace(view, order=view.order + 1), pod, seen)
+    if old is None or old.lease is not None:
+        return _changed(view, pod, None, old.node if old else "", now, by_get)
+    return _with(view, pod, _got(view, old, now)) if by_get else view
 
 
 def replaced(
@@ -82,6 +81,18 @@ def replaced(
         for pod, lease in {**found, **absent}.items()
     }
     return replace(view, seen=seen, order=order)
+
+
+def _changed(
+    view: View, pod: Pod, lease: AgentLease | None, node: str, now: float, by_get: bool
+) -> View:
+    seen = Seen(lease, now, view.pulses, view.order + 1, node)
+    seen = _got(view, seen, now) if by_get else seen
+    return _with(replace(view, order=view.order + 1), pod, seen)
+
+
+def _got(view: View, seen: Seen, now: float) -> Seen:
+    return replace(seen, got_at=now, got_pulse=view.pulses)
 
 
 def _kept(view: View, pod: Pod, lease: AgentLease | None) -> Seen | None:

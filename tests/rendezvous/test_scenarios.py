@@ -1,0 +1,87 @@
+"""Every trace that broke a draft, replayed: with the clause that closes it, and without.
+
+REWRITE_SCENARIOS=1 writes the transcripts into the files: look at the difference before you commit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from tests.support.script import RESTLESS, Scenario, read, replay
+
+import elasticjob.rendezvous
+from elasticjob.rendezvous.agent import RULES
+from elasticjob.rendezvous.decide import GUARDS
+from elasticjob.rendezvous.judge import NEWCOMER
+
+HERE = Path(__file__).parent.parent / "scenarios"
+SCENARIOS = {path.stem: read(path) for path in sorted(HERE.glob("*.txt"))}
+MUTATIONS = [(stem, *mutation) for stem, found in SCENARIOS.items() for mutation in found.without]
+
+# Of the drafts that a search broke: F by chance, W and V exhaustively (docs/protocol.md).
+TRACES = [
+    *(f"F{i}" for i in range(1, 15)),
+    *(f"W{i}" for i in (1, 2, 5, 10, 11)),
+    *(f"V{i}" for i in range(1, 16) if i != 4),
+]
+
+
+def text(scenario: Scenario, without: str = "") -> str:
+    return "\n".join(line for lines in replay(scenario, without) for line in lines)
+
+
+@pytest.mark.parametrize("stem", SCENARIOS)
+def test_the_transcript_is_that_of_the_file(stem: str) -> None:
+    scenario = SCENARIOS[stem]
+    found = scenario.text(replay(scenario))
+    if os.environ.get("REWRITE_SCENARIOS"):
+        scenario.path.write_text(found, encoding="utf-8")
+    assert found == scenario.path.read_text(encoding="utf-8")
+    assert RESTLESS not in found
+
+
+@pytest.mark.parametrize(("stem", "clause", "verb", "line"), MUTATIONS)
+def test_without_its_clause_it_goes_wrong(stem: str, clause: str, verb: str, line: str) -> None:
+    """In the way that the header names: so the clause is needed, and the scenario shows it."""
+    scenario = SCENARIOS[stem]
+    whole, mutant = text(scenario), text(scenario, clause)
+    assert mutant != whole, f"{stem} passes without {clause}"
+    appears = verb == "appears"
+    assert (line in mutant, line in whole) == (appears, not appears), mutant
+
+
+def test_every_trace_has_a_file() -> None:
+    found = {stem.split("-")[0] for stem in SCENARIOS}
+    assert sorted(set(TRACES) - found) == []
+
+
+@pytest.mark.parametrize("stem", SCENARIOS)
+def test_a_header_says_what_breaks_and_what_closes_it(stem: str) -> None:
+    header = SCENARIOS[stem].header
+    assert header["title"].startswith(f"{stem.split('-')[0]} ")
+    assert header["trace"]
+    assert header["breaks"]
+    assert any(key in header for key in ("closed by", "closed by the operator", "accepted"))
+
+
+@pytest.mark.parametrize("stem", SCENARIOS)
+def test_every_closing_clause_is_left_out_once(stem: str) -> None:
+    scenario = SCENARIOS[stem]
+    left_out = {name for clauses, _, _ in scenario.without for name in clauses.split()}
+    assert left_out == set(scenario.clauses)
+    assert {verb for _, verb, _ in scenario.without} <= {"appears", "vanishes"}
+
+
+def test_every_clause_is_left_out_somewhere() -> None:
+    """In a scenario or a table: a clause that nobody leaves out is not known to be needed."""
+    package = Path(elasticjob.rendezvous.__path__[0])
+    code = "\n".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
+    tests = [*Path(__file__).parent.glob("*.py"), *HERE.glob("*.txt")]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in tests)
+    rules = {name for name, _ in (*RULES, *GUARDS, *NEWCOMER)}  # left out in tables, one by one
+    clauses = set(re.findall(r'"(\d-[a-z0-9-]+)"', code)) - rules
+    assert len(clauses) > 25
+    assert [name for name in sorted(clauses) if name not in said] == []

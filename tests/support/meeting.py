@@ -1,0 +1,399 @@
+"""A small cluster for scenarios: whole Leases at an API server, and agents that meet through it.
+
+Nothing happens by itself and nothing is random: requests wait until they are performed, what a
+watch brings waits until it is delivered, and time stands still until it is moved. So a race is
+written down as it happened. Standard library only, Python 3.9.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Callable, Union
+
+from tests.support.protocol import JOB, UID, identity, letter, name, pod
+
+from elasticjob.rendezvous import agent_step, born, next_wake
+from elasticjob.rendezvous import states as s
+from elasticjob.wire import lease as wire
+from elasticjob.wire import names
+from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.codec import WireError
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import Job, Json
+from elasticjob.wire.round import Round
+
+JOB_KEY = Job("team", JOB, UID)
+ROUND = names.round_lease_name(JOB)
+NEVER_ENDS = 200  # turns of all agents
+
+Answers = tuple[s.Event, ...]
+Change = Union[s.RoundSeen, s.LeaseSeen, s.LeaseGone]
+
+
+class RestlessError(AssertionError):
+    """The agents never come to rest."""
+
+
+class ConflictError(Exception):
+    """The object has another version, or there is one of this name."""
+
+
+class GoneError(Exception):
+    """There is no object of this name."""
+
+
+class Server:
+    """Leases with versions and compare-and-swap, and all changes in order."""
+
+    def __init__(self, desired: Desired) -> None:
+        self.version = 0
+        self.objects: dict[str, Json] = {}
+        self.listeners: list[Callable[[Change], None]] = []
+        self.create(wire.round_manifest(JOB_KEY, desired, Round()))
+
+    def create(self, manifest: Json) -> Json:
+        """A new Lease; raises ConflictError."""
+        name_ = manifest["metadata"]["name"]
+        if name_ in self.objects:
+            raise ConflictError(name_)
+        made = copy.deepcopy(manifest)
+        made["metadata"]["uid"] = f"uid-of-{name_}-{self.version}"
+        return self._store(made)
+
+    def patch(self, name_: str, change: Json) -> Json:
+        """A merge patch, as compare-and-swap; raises ConflictError and GoneError."""
+        if name_ not in self.objects:
+            raise GoneError(name_)
+        present = self.objects[name_]
+        if change["metadata"]["resourceVersion"] != present["metadata"]["resourceVersion"]:
+            raise ConflictError(name_)
+        return self._store(_merged(copy.deepcopy(present), change))
+
+    def delete(self, name_: str) -> None:
+        """Nothing happens if it is not there."""
+        if self.objects.pop(name_, None) is not None:
+            self.version += 1
+            self._tell(s.LeaseGone(name_))
+
+    def round(self) -> wire.RoundLease:
+        """The Round as it is."""
+        return wire.parse_round(self.objects[ROUND])
+
+    def lease(self, name_: str) -> wire.AgentLease | None:
+        """An agent's Lease as it is."""
+        found = self.objects.get(name_)
+        return wire.parse_agent(found) if found else None
+
+    def leases(self) -> tuple[wire.AgentLease, ...]:
+        """All agents' Leases."""
+        found = (self.lease(name_) for name_ in sorted(self.objects) if name_ != ROUND)
+        return tuple(lease for lease in found if lease)
+
+    def _store(self, made: Json) -> Json:
+        made["metadata"]["resourceVersion"] = str(self.version + 1)
+        if wire.is_round(made):
+            change: Change = s.RoundSeen(wire.parse_round(made), s.Source.WATCH)
+        else:
+            change = s.LeaseSeen(wire.parse_agent(made))
+        self.version += 1
+        self.objects[made["metadata"]["name"]] = made
+        self._tell(change)
+        return made
+
+    def _tell(self, change: Change) -> None:
+        for listener in self.listeners:
+            listener(change)
+
+
+def _merged(target: Json, patch: Json) -> Json:
+    """RFC 7386."""
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            target[key] = _merged(target.get(key) or {}, value)
+        else:
+            target[key] = value
+    return target
+
+
+@dataclass
+class Player:
+    """One agent: its state, its requests on the wire, what its stream has for it, its workers.
+
+    held: `requests`, `watch` or `workers` wait until they are moved by hand; `starts` of workers
+    are never done. fails: requests get no answer. dark: its stream is dead. wide: it has all
+    Leases.
+    """
+
+    me: s.Me
+    alive: bool = True
+    held: set[str] = field(default_factory=set)
+    fails: bool = False
+    dark: bool = False
+    wide: bool = False
+    requests: deque[s.Action] = field(default_factory=deque)
+    stream: deque[s.Event] = field(default_factory=deque)
+    work: deque[s.Action] = field(default_factory=deque)
+
+    @property
+    def letter(self) -> str:
+        """How a scenario calls it."""
+        return letter(self.me.who.pod)
+
+
+Step = tuple[Player, s.Event, tuple[s.Action, ...]]
+
+
+class Meeting:
+    """The server, the agents, the time. told: gets every step, and every change at the server."""
+
+    def __init__(self, desired: Desired, without: frozenset[str] = frozenset()) -> None:
+        self.now = 0.0
+        self.without = without
+        self.server = Server(desired)
+        self.server.listeners.append(self._changed)
+        self.players: dict[str, Player] = {}
+        self.told: Callable[[Step], None] = lambda step: None
+
+    # ---- agents ----------------------------------------------------------------------------------
+
+    def start(self, letter_: str, nonce: str = "") -> None:
+        """A pod's agent begins; another one of the same pod with another nonce."""
+        who = identity(letter_, nonce=nonce or f"nonce-{letter_}")
+        self.players[letter_] = Player(born(who, self.now, self.without))
+        self.feed(letter_, s.Tick())
+
+    def feed(self, letter_: str, event: s.Event) -> None:
+        """One event to one agent."""
+        player = self.players[letter_]
+        if not player.alive:
+            return
+        player.me, actions = agent_step(player.me, event, self.now)
+        self.told((player, event, actions))
+        for action in actions:
+            self._accept(player, action)
+
+    def _accept(self, player: Player, action: s.Action) -> None:
+        if isinstance(action, s.Exit):
+            self.end(player.letter)
+        elif isinstance(action, (s.Start, s.Stop)):
+            player.work.append(action)
+        else:
+            player.requests.append(action)
+
+    def end(self, letter_: str) -> None:
+        """The agent is no more. What is held on the wire stays there."""
+        player = self.players[letter_]
+        player.alive = False
+        player.stream.clear()
+        player.work.clear()
+        if "requests" not in player.held:
+            player.requests.clear()
+
+    # ---- everything that can happen without time -------------------------------------------------
+
+    def go(self) -> None:
+        """Performs and delivers, each agent in turn, until there is nothing that is not held."""
+        for _ in range(NEVER_ENDS):
+            if not any([self._turn(letter_) for letter_ in sorted(self.players, key=pod)]):
+                return
+        raise RestlessError
+
+    def _turn(self, letter_: str) -> bool:
+        player = self.players[letter_]
+        ways = {"workers": self.work, "requests": self.perform, "watch": self.deliver}
+        return any([way(letter_) for kind, way in ways.items() if kind not in player.held])
+
+    def work(self, letter_: str) -> bool:
+        """The agent's next start or stop of workers is done."""
+        player = self.players[letter_]
+        if not player.work:
+            return False
+        action = player.work.popleft()
+        if isinstance(action, s.Start) and "starts" not in player.held:
+            self.feed(letter_, s.WorkersStarted(action.round.n, 10))
+        elif isinstance(action, s.Stop):
+            self.feed(letter_, s.WorkersReaped(action.n))
+        return True
+
+    def deliver(self, letter_: str) -> bool:
+        """What the agent's stream has next."""
+        player = self.players[letter_]
+        if not player.stream:
+            return False
+        self.feed(letter_, player.stream.popleft())
+        return True
+
+    def perform(self, letter_: str, answered: bool = True) -> bool:
+        """The agent's next request arrives, and its answer, unless that is lost."""
+        player = self.players[letter_]
+        if not player.requests:
+            return False
+        action = player.requests[0]
+        if player.fails and isinstance(action, _PATIENT):
+            return False
+        player.requests.popleft()
+        answers = (_failed(action),) if player.fails else self._do(player, action)
+        if not answered:
+            answers = (_failed(action),)
+            if isinstance(action, s.CreateLease):
+                player.requests.appendleft(action)  # tried until it is there
+        for event in answers:
+            if event is not None:
+                self.feed(letter_, event)
+        return True
+
+    def tick(self, until: float) -> bool:
+        """Moves the time to the next moment at which an agent wants to wake, at most to `until`."""
+        wakes = [(w, x) for x, p in self.players.items() for w in [self._wake(p)] if w is not None]
+        due = min((w for w, _ in wakes), default=until)
+        if due > until or self.now >= until:
+            self.now = until
+            return False
+        self.now = due
+        for letter_ in sorted((x for w, x in wakes if w == due), key=pod):
+            self.feed(letter_, s.Tick())
+        return True
+
+    def _wake(self, player: Player) -> float | None:
+        return next_wake(player.me, self.now) if player.alive else None
+
+    # ---- the API ---------------------------------------------------------------------------------
+
+    def _do(self, player: Player, action: s.Action) -> tuple[s.Event | None, ...]:
+        try:
+            return tuple(_DO[type(action)](self, player, action))
+        except ConflictError:
+            return tuple(self._conflict(player, action))
+        except WireError:  # two pods of one index: a Round that nobody could read
+            return (_failed(action),)
+        except GoneError:
+            return (s.LeaseGone(player.me.who.name), s.RenewalReturned(None))
+
+    def _conflict(self, player: Player, action: s.Action) -> Iterator[s.Event | None]:
+        own = self.server.lease(player.me.who.name)
+        if isinstance(action, s.CreateLease) and own:
+            yield s.LeaseSeen(own, by_get=True)
+        elif isinstance(action, s.WriteState):
+            yield s.LeaseSeen(own, by_get=True) if own else None
+            yield s.RenewalReturned(None)
+        elif isinstance(action, s.CasRound):
+            yield s.CasFailed(conflict=True)
+        elif isinstance(action, s.Pulse):
+            yield s.PulseFailed(conflict=True)
+
+    def now_text(self) -> str:
+        """A time that no other write has."""
+        return f"{self.now:g} s, version {self.server.version}"
+
+    def _changed(self, change: Change) -> None:
+        is_round = isinstance(change, s.RoundSeen)
+        for player in self.players.values():
+            hears = player.alive and not player.dark and player.me.round is not None
+            if hears and (is_round or player.wide):
+                player.stream.append(change)
+
+
+_PATIENT = (s.ReadRound, s.ReopenStream, s.CreateLease)  # tried again until there is an answer
+
+
+def _failed(action: s.Action) -> s.Event | None:
+    """What an agent hears of a request without an answer."""
+    if isinstance(action, s.WriteState):
+        return s.RenewalReturned(None)
+    if isinstance(action, s.CasRound):
+        return s.CasFailed(conflict=False)
+    if isinstance(action, s.Pulse):
+        return s.PulseFailed(conflict=False)
+    return s.GetFailed(action.name) if isinstance(action, s.GetLease) else None
+
+
+def _open(meeting: Meeting, player: Player, action: s.Action) -> Iterator[s.Event | None]:
+    """A new stream: first everything that there is, then what changes."""
+    player.wide = isinstance(action, s.ReopenStream) and action.wide
+    player.dark = False
+    player.stream.clear()
+    player.stream.append(s.RoundSeen(meeting.server.round(), s.Source.READ))
+    if player.wide:
+        player.stream.append(s.ViewComplete(meeting.server.leases()))
+    if player.me.round is None:
+        meeting.deliver(player.letter)
+    yield None
+
+
+def _create(meeting: Meeting, player: Player, action: s.CreateLease) -> Iterator[s.Event]:
+    who, round_uid = player.me.who, meeting.server.round().uid
+    state = AgentState.from_json(action.state)
+    made = wire.agent_manifest(
+        JOB_KEY, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0
+    )
+    yield s.LeaseSeen(wire.parse_agent(meeting.server.create(made)))
+
+
+def _write(meeting: Meeting, player: Player, action: s.WriteState) -> Iterator[s.Event]:
+    change = wire.agent_patch(
+        AgentState.from_json(action.state), meeting.now_text(), action.version
+    )
+    made = meeting.server.patch(player.me.who.name, change)
+    yield s.RenewalReturned(wire.parse_agent(made))
+
+
+def _cas(meeting: Meeting, player: Player, action: s.CasRound) -> Iterator[s.Event]:
+    change: Json = {}
+    if action.holder is not None:
+        change = wire.holder_patch(action.holder, meeting.now_text(), action.version)
+    if action.round is not None:
+        change = {**change, **wire.round_patch(action.round, action.version)}
+    made = meeting.server.patch(ROUND, change)
+    yield s.RoundSeen(wire.parse_round(made), s.Source.ANSWER)
+
+
+def _pulse(meeting: Meeting, player: Player, action: s.Pulse) -> Iterator[s.Event]:
+    change = wire.pulse_patch(action.report, meeting.now_text(), action.version)
+    yield s.RoundSeen(wire.parse_round(meeting.server.patch(ROUND, change)), s.Source.PULSE)
+
+
+def _get(meeting: Meeting, player: Player, action: s.GetLease) -> Iterator[s.Event]:
+    found = meeting.server.lease(action.name)
+    yield s.LeaseSeen(found, by_get=True) if found else s.LeaseGone(action.name, by_get=True)
+
+
+_DO: dict[type, Callable[..., Iterator[s.Event | None]]] = {
+    s.ReadRound: _open,
+    s.ReopenStream: _open,
+    s.CreateLease: _create,
+    s.WriteState: _write,
+    s.CasRound: _cas,
+    s.Pulse: _pulse,
+    s.GetLease: _get,
+}
+
+
+# ---- the operator --------------------------------------------------------------------------------
+
+
+def mark(meeting: Meeting, letter_: str) -> None:
+    """Rule 9: its Lease is marked `ended`; then, if it was the holder, that is cleared."""
+    found = meeting.server.lease(name(letter_))
+    present = meeting.server.round()
+    if found is None:
+        made = wire.ended_manifest(JOB_KEY, present.uid, pod(letter_), "Given up", present.round.n)
+        meeting.server.create(made)
+    else:
+        meeting.server.patch(found.name, wire.ended_patch("Ended", found.version))
+    if present.holder == name(letter_):
+        clear(meeting)
+
+
+def clear(meeting: Meeting) -> None:
+    """The operator clears the holder."""
+    meeting.server.patch(ROUND, wire.holder_patch("", "", meeting.server.round().version))
+
+
+def want(meeting: Meeting, desired: Desired) -> None:
+    """The operator changes `desired`."""
+    meeting.server.patch(ROUND, wire.desired_patch(desired, meeting.server.round().version))

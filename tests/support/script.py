@@ -1,0 +1,467 @@
+"""Scenarios: what happened, in a small language, and what the agents did, as a transcript.
+
+A file has a header, then steps. A step is one command a line, `----`, and what came of it:
+
+    die C
+    fail B
+    go
+    ----
+    B  worker of 1 failed -> stop 1 for 3 s; write 2 Active A B C charged 2 for WorkerFailed
+    =  2 Active A B C charged 2 for WorkerFailed; holder A
+    ...
+
+Lines that begin with a letter are an agent's: what it learned, and what it did then. `=` is the
+Round as it is now, `t` the time in seconds. What repeats without an end (renewals that say nothing
+new, pulses) is not shown. Names of pods are letters: `B'` replaces `B`. README.md has the commands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+from tests.support import meeting as m
+from tests.support.meeting import Meeting, Step
+from tests.support.protocol import desired, letter, name
+
+from elasticjob.rendezvous import states as s
+from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.names import pod_of
+from elasticjob.wire.round import Phase, Round
+
+RULER = "----"
+RESTLESS = "*  they never come to rest"
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Block:
+    """Commands as they stand in the file, and their transcript."""
+
+    commands: tuple[str, ...]
+    transcript: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One file. header: its fields. without: (clause, what the transcript has only without it)."""
+
+    path: Path
+    preamble: str
+    header: dict[str, str]
+    without: tuple[tuple[str, str, str], ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def clauses(self) -> tuple[str, ...]:
+        """Names of the clauses that close the trace."""
+        return tuple(part.strip() for part in self.header.get("closed by", "").split(",") if part)
+
+    def text(self, transcripts: list[list[str]]) -> str:
+        """The file with these transcripts."""
+        steps = [
+            "\n".join([*block.commands, RULER, *lines])
+            for block, lines in zip(self.blocks, transcripts)
+        ]
+        return "\n\n".join([self.preamble, *steps]) + "\n"
+
+
+def read(path: Path) -> Scenario:
+    """Parses a file."""
+    preamble, *steps = path.read_text(encoding="utf-8").rstrip("\n").split("\n\n")
+    header: dict[str, str] = {}
+    without: list[tuple[str, str, str]] = []
+    for line in preamble.replace("\n  ", " ").splitlines():
+        key, _, value = line.partition(": ")
+        if key.startswith("without "):
+            clause, _, verb = key[len("without ") :].partition(", ")
+            without.append((clause, verb, value.strip()))
+        else:
+            header[key] = value.strip()
+    return Scenario(path, preamble, header, tuple(without), tuple(map(_block, steps)))
+
+
+def _block(step: str) -> Block:
+    commands, _, transcript = step.partition(f"\n{RULER}")
+    return Block(tuple(commands.splitlines()), tuple(transcript.strip("\n").splitlines()))
+
+
+def replay(scenario: Scenario, without: str = "") -> list[list[str]]:
+    """The transcript of each step, with some clauses left out."""
+    stage = Stage(frozenset(without.split()))
+    transcripts = []
+    for block in scenario.blocks:
+        for command in block.commands:
+            stage.run(command)
+        transcripts.append(stage.take())
+    return transcripts
+
+
+# ---- commands ------------------------------------------------------------------------------------
+
+
+class Stage:
+    """Runs commands and writes down what is worth reading."""
+
+    def __init__(self, without: frozenset[str]) -> None:
+        self.without = without
+        self.lines: list[str] = []
+        self.is_over = False
+        self.told_at = 0.0
+        self.told_round = ""
+        self.said: dict[str, str] = {}
+        self.wanted: dict[str, Any] = {}
+        self.meeting = Meeting(desired())
+        self.commands: dict[str, Callable[..., None]] = {
+            "job": self.job, "start": self.start, "rest": self.rest, "go": self.go,
+            "wait": self.wait, "show": self.show, "fail": self.fail, "fatal": self.fatal,
+            "finish": self.finish, "leave": self.leave, "die": self.die, "restart": self.restart,
+            "cut": self.cut, "heal": self.heal, "hold": self.hold, "free": self.free,
+            "perform": self.perform, "lose": self.lose, "deliver": self.deliver, "work": self.work,
+            "mark": self.mark, "unmake": self.unmake, "want": self.want, "mute": self.mute,
+            "dark": self.dark, "clear": self.clear,
+        }  # fmt: skip
+
+    def run(self, command: str) -> None:
+        """One line of a file."""
+        verb, *words = command.partition("#")[0].split()
+        if self.is_over:
+            return
+        try:
+            self.commands[verb](*words)
+        except m.RestlessError:
+            self.is_over = True
+            self.say(RESTLESS)
+
+    def take(self) -> list[str]:
+        """What was written since the last step."""
+        lines, self.lines = self.lines, []
+        return lines
+
+    def say(self, line: str) -> None:
+        """One line, after the time if it has moved."""
+        if self.meeting.now != self.told_at:
+            self.told_at = self.meeting.now
+            self.lines.append(f"t  {self.told_at:g} s")
+        self.lines.append(line)
+
+    # ---- the job ---------------------------------------------------------------------------------
+
+    def job(self, *words: str) -> None:
+        """`job A B C min 2 budget 1`: a new job; nobody has started."""
+        calls = {"cooldown_s": 0.0, "last_call_s": 30.0}
+        self.wanted = _wanted(words, calls)
+        self.meeting = Meeting(desired(**self.wanted), self.without)
+        self.meeting.told = self.tell
+
+    def start(self, *letters: str) -> None:
+        """Pods are made and their agents start."""
+        for letter_ in letters:
+            self.meeting.start(letter_)
+
+    def rest(self, *letters: str) -> None:
+        """Agents start, and everything happens until they rest; only the end is shown."""
+        self.start(*letters)
+        for until in (0.0, self.meeting.now + 5.0, self.meeting.now + 10.0):
+            self.quietly(until)
+        self.told_at, self.lines = self.meeting.now, []
+        self.show()
+
+    def quietly(self, until: float) -> None:
+        """Time goes by."""
+        self.meeting.go()
+        while self.meeting.tick(until):
+            self.meeting.go()
+        self.meeting.go()
+
+    def go(self) -> None:
+        """All that can happen at this moment."""
+        self.meeting.go()
+        self.tell_round()
+
+    def wait(self, seconds: str) -> None:
+        """Time goes by, and all that happens then happens."""
+        until = self.meeting.now + float(seconds)
+        self.go()
+        while self.meeting.tick(until):
+            self.go()
+        self.go()
+
+    def show(self) -> None:
+        """The Round, and what each Lease says."""
+        self.told_round = ""
+        self.tell_round()
+        for lease in self.meeting.server.leases():
+            self.say(f"   {letter(lease.pod)} says {_words(lease)}")
+
+    # ---- what happens to agents ------------------------------------------------------------------
+
+    def fail(self, letter_: str) -> None:
+        """A worker ends with 1."""
+        self._exit(letter_, CauseKind.WORKER_FAILED, fatal=False)
+
+    def fatal(self, letter_: str) -> None:
+        """A worker ends with a code that no restart can help."""
+        self._exit(letter_, CauseKind.START_FAILED, fatal=True)
+
+    def finish(self, letter_: str) -> None:
+        """All workers end with 0 and are reaped."""
+        n = self._running(letter_)
+        self.meeting.feed(letter_, s.WorkerExited(n))
+        self.meeting.feed(letter_, s.WorkersReaped(n))
+
+    def leave(self, letter_: str) -> None:
+        """SIGTERM."""
+        self.meeting.feed(letter_, s.ToldToLeave())
+
+    def die(self, letter_: str) -> None:
+        """The agent and its workers are gone; nobody is told."""
+        self.meeting.end(letter_)
+
+    def restart(self, letter_: str) -> None:
+        """Another incarnation in the same pod: the runtime lost its state (DETAILS 15)."""
+        self.meeting.end(letter_)
+        self.meeting.start(letter_, nonce=f"another-{letter_}")
+
+    def cut(self, letter_: str) -> None:
+        """Requests get no answer, the stream brings nothing."""
+        player = self.meeting.players[letter_]
+        player.fails = True
+        player.held.add("watch")
+
+    def heal(self, letter_: str) -> None:
+        """The network is back."""
+        player = self.meeting.players[letter_]
+        player.fails = False
+        player.held.clear()
+
+    def mute(self, letter_: str) -> None:
+        """Requests get no answer; the stream goes on."""
+        self.meeting.players[letter_].fails = True
+
+    def dark(self, letter_: str) -> None:
+        """Its stream brings nothing until it is opened again; requests are answered."""
+        self.meeting.players[letter_].dark = True
+
+    # ---- one thing after the other ---------------------------------------------------------------
+
+    def hold(self, letter_: str, kind: str) -> None:
+        """`requests`, `watch` or `workers` wait until they are moved; `starts` never happen."""
+        self.meeting.players[letter_].held.add(kind)
+
+    def free(self, letter_: str, kind: str) -> None:
+        """They move by themselves again."""
+        self.meeting.players[letter_].held.discard(kind)
+
+    def perform(self, letter_: str) -> None:
+        """Its next request arrives and is answered."""
+        self._or_nothing(self.meeting.perform(letter_), letter_, "request")
+
+    def lose(self, letter_: str) -> None:
+        """Its next request arrives; the answer is lost."""
+        self._or_nothing(self.meeting.perform(letter_, answered=False), letter_, "request")
+
+    def deliver(self, letter_: str) -> None:
+        """Its stream brings the next change."""
+        self._or_nothing(self.meeting.deliver(letter_), letter_, "delivery")
+
+    def work(self, letter_: str) -> None:
+        """Its next start or stop of workers is done."""
+        self._or_nothing(self.meeting.work(letter_), letter_, "work")
+
+    def _or_nothing(self, moved: bool, letter_: str, what: str) -> None:
+        if not moved:
+            self.say(f"{letter_:<2} no {what}")
+        self.tell_round()
+
+    # ---- the operator, and people ----------------------------------------------------------------
+
+    def mark(self, letter_: str) -> None:
+        """The operator saw the pod end: it marks its Lease and clears the holder if it was it."""
+        m.mark(self.meeting, letter_)
+        self.tell_round()
+
+    def clear(self) -> None:
+        """The operator clears the holder."""
+        m.clear(self.meeting)
+        self.tell_round()
+
+    def unmake(self, letter_: str) -> None:
+        """Somebody deletes the Lease."""
+        self.meeting.server.delete(name(letter_))
+
+    def want(self, *words: str) -> None:
+        """The operator changes `desired`: `want A B`, `want budget 3 pardon 2`."""
+        self.wanted = _wanted(words, self.wanted)
+        m.want(self.meeting, desired(**self.wanted))
+
+    def _running(self, letter_: str) -> int:
+        run = self.meeting.players[letter_].me.run
+        return run.n if run else 0
+
+    def _exit(self, letter_: str, kind: CauseKind, fatal: bool) -> None:
+        n = self._running(letter_)
+        cause = Cause(kind, name(letter_), code=126 if fatal else 1, n=n)
+        self.meeting.feed(letter_, s.WorkerExited(n, cause, fatal))
+
+    # ---- the transcript --------------------------------------------------------------------------
+
+    def tell(self, step: Step) -> None:
+        """A step of an agent, if there is anything to see."""
+        self.tell_round()
+        player, event, actions = step
+        done = [text for action in actions for text in [_action(player.me, action)] if text]
+        done = [text for text in done if self.is_news(player.letter, text)]
+        learned = _event(event)
+        if done:
+            self.say(f"{player.letter:<2} {learned} -> {'; '.join(done)}")
+        elif isinstance(event, _TOLD):
+            self.say(f"{player.letter:<2} {learned}")
+
+    def is_news(self, letter_: str, text: str) -> bool:
+        """A word that is said again, because no answer came, is shown once."""
+        before = self.said.get(letter_)
+        if text.startswith("say "):
+            self.said[letter_] = text
+        return text != before
+
+    def tell_round(self) -> None:
+        """The Round, if it is another."""
+        lease = self.meeting.server.round()
+        text = f"=  {show(lease.round)}; holder {_letter(lease.holder)}"
+        if text != self.told_round:
+            self.told_round = text
+            self.say(text)
+
+
+# ---- words ---------------------------------------------------------------------------------------
+
+
+def show(round_: Round) -> str:
+    """`2 Active A B charged 2 for WorkerFailed in 1 s`."""
+    words = [str(round_.n), round_.phase.value, *(letter(m.pod) for m in round_.members)]
+    if round_.charged.numbers:
+        words += ["charged", ",".join(map(str, sorted(round_.charged.numbers)))]
+    if round_.cause and round_.phase is not Phase.SUCCEEDED:
+        words += ["for", round_.cause.kind.value]
+    if round_.delay_ms:
+        words += ["in", f"{round_.delay_ms / 1000:g} s"]
+    return " ".join(words)
+
+
+def _letter(name_: str) -> str:
+    return letter(Pod(*pod_of(name_))) if name_ else "nobody"
+
+
+def _state(state: AgentState) -> str:
+    return f"{state.word.value} {state.n}{' leaving' if state.leaving else ''}"
+
+
+def _words(lease: AgentLease) -> str:
+    return f"{_state(lease.state)}{' ended' if lease.ended else ''}"
+
+
+def _event(event: s.Event) -> str:
+    return _EVENTS[type(event)](event)
+
+
+def _renewed(event: s.RenewalReturned) -> str:
+    return f"renewed {_state(event.lease.state)}" if event.lease else "not renewed"
+
+
+def _seen(event: s.LeaseSeen) -> str:
+    verb = "gets" if event.by_get else "sees"
+    return f"{verb} {letter(event.lease.pod)} {_words(event.lease)}"
+
+
+def _round_seen(event: s.RoundSeen) -> str:
+    return f"{'reads' if event.source is s.Source.READ else 'sees'} {event.lease.round.n}"
+
+
+def _exited(event: s.WorkerExited) -> str:
+    if event.failure is None:
+        return f"workers of {event.n} done"
+    return f"worker of {event.n} failed{' for good' if event.fatal else ''}"
+
+
+_EVENTS: dict[type, Callable[[Any], str]] = {
+    s.RoundSeen: _round_seen,
+    s.RoundGone: lambda event: "sees the Round gone",
+    s.LeaseSeen: _seen,
+    s.LeaseGone: lambda event: f"sees {_letter(event.name)} without a Lease",
+    s.GetFailed: lambda event: f"no answer about {_letter(event.name)}",
+    s.ViewComplete: lambda event: "has the whole view",
+    s.RenewalReturned: _renewed,
+    s.CasFailed: lambda event: "conflict" if event.conflict else "no answer",
+    s.PulseFailed: lambda event: "conflict of the pulse" if event.conflict else "no answer",
+    s.WorkersStarted: lambda event: f"workers of {event.n} started",
+    s.WorkerExited: _exited,
+    s.WorkersReaped: lambda event: f"workers of {event.n} reaped",
+    s.ToldToLeave: lambda event: "told to leave",
+    s.Progressed: lambda event: "progress",
+    s.Tick: lambda event: "waited",
+}
+_TOLD = (s.WorkerExited, s.ToldToLeave, s.CasFailed)  # shown also if nothing comes of it
+
+
+def _action(me: s.Me, action: s.Action) -> str:
+    """Empty: not worth reading."""
+    return _ACTIONS[type(action)](me, action) if type(action) in _ACTIONS else ""
+
+
+def _said(me: s.Me, action: s.WriteState) -> str:
+    new = AgentState.from_json(action.state)
+    old = AgentState.from_json(me.written) if me.written else None
+    return "" if old and _state(old) == _state(new) else f"say {_state(new)}"
+
+
+def _cas(me: s.Me, action: s.CasRound) -> str:
+    if action.round is not None:
+        return f"write {show(action.round)}"
+    return "claim" if action.holder else "clear the holder"
+
+
+_ACTIONS: dict[type, Callable[[s.Me, Any], str]] = {
+    s.CreateLease: lambda me, a: f"create {_state(AgentState.from_json(a.state))}",
+    s.WriteState: _said,
+    s.CasRound: _cas,
+    s.GetLease: lambda me, a: f"get {_letter(a.name)}",
+    s.ReopenStream: lambda me, a: f"open the {'wide' if a.wide else 'narrow'} stream",
+    s.Start: lambda me, a: f"start {a.round.n}",
+    s.Stop: lambda me, a: f"stop {a.n} for {a.grace_s:g} s",
+    s.Exit: lambda me, a: f"exit {a.code}: {a.reason}",
+}
+
+_KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "min": ("min_members", int),
+    "budget": ("max_restarts", int),
+    "T": ("heartbeat_s", float),
+    "cooldown": ("cooldown_s", float),
+    "call": ("last_call_s", float),
+    "grace": ("stop_grace_s", float),
+    "charge": ("charged", lambda numbers: frozenset(map(int, numbers.split(",")))),
+    "pardon": ("pardoned", lambda numbers: frozenset(map(int, numbers.split(",")))),
+}
+
+
+def _wanted(words: tuple[str, ...], before: dict[str, Any]) -> dict[str, Any]:
+    """`A B min 1 budget 2` -> fields of desired; what is not named stays as it was."""
+    fields, letters = dict(before), []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word in _KEYS:
+            key, read_ = _KEYS[word]
+            fields[key] = read_(left.pop(0))
+        else:
+            letters.append(word)
+    fields["startup_last_call_s"] = fields["last_call_s"]
+    if letters:
+        fields["wanted"] = " ".join(letters).replace("nobody", "")
+    return fields
