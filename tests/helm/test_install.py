@@ -63,15 +63,22 @@ def notes(admin: Client) -> Iterator[str]:
     for name, labels in ((NAMESPACE, STRICT), (TEAM, {})):
         admin.post(NAMESPACES, {"metadata": {"name": name, "labels": labels}})
     # What the contract tests have made belongs to no release.
-    done = run("install", RELEASE, str(CHART), "--take-ownership", "--set", IMAGE)
+    done = install("--take-ownership")
     assert done.returncode == 0, done.stderr
     assert "violate" not in done.stderr
     yield done.stdout
     assert run("uninstall", RELEASE).returncode == 0
     assert admin.get(CRD).code == 200  # and so all jobs are
     assert admin.get(POLICY).code == 404
+    again = install()
+    assert again.returncode == 0, again.stderr
+    assert run("uninstall", RELEASE).returncode == 0
     for name in (NAMESPACE, TEAM):
         admin.delete(f"{NAMESPACES}/{name}")
+
+
+def install(*words: str) -> subprocess.CompletedProcess[str]:
+    return run("install", RELEASE, str(CHART), "--set", IMAGE, *words)
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
