@@ -228,7 +228,7 @@ def test_an_outage_is_one_line_and_its_end_another() -> None:
     scene.run(CREATE)
     assert scene.lines == [
         "[elasticjob] no answer from 10.96.0.1:443: timed out",
-        "[elasticjob] 10.96.0.1:443 answers",
+        "[elasticjob] 10.96.0.1:443 answers again",
     ]
 
 

@@ -23,3 +23,15 @@ def test_a_state_is_said_once_until_it_changes() -> None:
         log.state("api", message)
         log.state("watch", "up")
     assert [line.split()[1] for line in lines] == ["up", "up", "down", "up"]
+
+
+def test_what_is_well_is_said_only_after_a_trouble() -> None:
+    lines: list[str] = []
+    log = Log(lines.append)
+    log.well("api", "answers again")
+    for _ in range(2):
+        log.state("api", "no answer")
+        log.state("api", "no answer")
+        log.well("api", "answers again")
+        log.well("api", "answers again")
+    assert [line.partition(" ")[2] for line in lines] == ["no answer", "answers again"] * 2

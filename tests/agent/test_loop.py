@@ -60,6 +60,7 @@ class FakeWorkers:
 
     def stop(self, n: int, grace_s: float) -> None:
         self.told.append(("stop", n, grace_s))
+        self.events.append(s.WorkersReaped(n))
 
     def forward(self, number: int) -> None:
         self.told.append(("forward", number))
@@ -159,7 +160,7 @@ def test_it_begins_with_a_narrow_watch_which_reads_the_round(scene: Scene) -> No
 def test_it_joins_and_starts_the_round_it_is_in(scene: Scene) -> None:
     scene.play(scene.joined, lambda: scene.see(active(1)))
     assert isinstance(scene.api.calls[0], s.CreateLease)
-    assert scene.workers.told == [("start", 1, DESIRED.max_restarts, 1000.0)]
+    assert scene.workers.told[0] == ("start", 1, DESIRED.max_restarts, 1000.0)
 
 
 def test_a_crash_is_one_write_and_one_stop(scene: Scene) -> None:
@@ -248,6 +249,23 @@ def test_it_gives_up_when_its_set_up_fails(scene: Scene) -> None:
     scene.play()
     assert scene.agent.exit == s.Exit(s.EXIT_SETUP, "the script is over")
     assert scene.lines[-1] == "[elasticjob] gives up  reason='the script is over'"
+
+
+def test_workers_that_run_have_their_grace_when_it_gives_up(scene: Scene) -> None:
+    scene.play(
+        scene.joined,
+        lambda: scene.see(active(1)),
+        lambda: scene.happen(s.WorkersStarted(1, 2)),
+    )
+    assert scene.workers.told[-1] == ("stop", 1, DESIRED.stop_grace_s)
+    assert scene.agent.exit == s.Exit(s.EXIT_SETUP, "the script is over")
+
+
+def test_an_unkillable_worker_does_not_hold_it_for_ever(scene: Scene) -> None:
+    began = scene.clock.now()
+    scene.workers.stop = lambda n, grace_s: None  # type: ignore[method-assign]
+    scene.play(scene.joined, lambda: scene.see(active(1)))
+    assert DESIRED.stop_grace_s <= scene.clock.now() - began < DESIRED.stop_grace_s + 3
 
 
 def test_torchelastics_names(scene: Scene) -> None:

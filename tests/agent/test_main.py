@@ -12,7 +12,7 @@ import pytest
 from tests.support.leases import active
 from tests.support.one_pod import OnePod, one_pod
 from tests.support.supervised import stub
-from tests.support.survivors import alive, is_dead
+from tests.support.survivors import alive, children, is_dead
 
 from elasticjob.agent.api_calls import SetupError
 from elasticjob.agent.main import empty_directory, random_fraction
@@ -101,6 +101,64 @@ def test_what_a_predecessor_left_is_ended_first(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("runs")) as pod:
         pod.log("joined")
         assert left.wait(5) == -signal.SIGKILL
+
+
+# ---- as PID 1 ------------------------------------------------------------------------------------
+
+PID_1 = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+def may_unshare() -> bool:
+    try:
+        return (
+            subprocess.run([*PID_1, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+        )
+    except OSError:
+        return False
+
+
+as_pid_1 = pytest.mark.skipif(not may_unshare(), reason="may not make PID namespaces")
+
+
+def agent_of(pod: OnePod) -> int:
+    """The agent's pid, as it is seen from here."""
+    (pid,) = pod.until(
+        lambda: {
+            pid
+            for pid in alive(ELASTICJOB_POD_UID=pod.uid) - {pod.process.pid}
+            if b"agent.pyz" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        }
+    )
+    return int(pid)
+
+
+@process
+@as_pid_1
+def test_pid_1_hears_sigterm_and_reaps_orphans(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("family"), under=PID_1) as pod:
+        pod.until(lambda: pod.job.state)
+        pod.job.set_round(active(1))
+        pod.log("family")
+        agent = agent_of(pod)
+        pod.job.set_round(Round(2, Phase.FORMING))
+        pod.log("workers ended  n=1")
+        assert children(agent) == set()
+        assert alive(ELASTICJOB_POD_UID=pod.uid) == {agent, pod.process.pid}
+        os.kill(agent, signal.SIGTERM)
+        pod.until(lambda: pod.job.state.get("leaving"))
+        assert pod.wait() == 143
+
+
+@process
+@as_pid_1
+def test_what_runs_goes_with_pid_1(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("family"), under=PID_1) as pod:
+        pod.until(lambda: pod.job.state)
+        pod.job.set_round(active(1))
+        pod.log("family")
+        os.kill(agent_of(pod), signal.SIGKILL)
+        pod.wait()
+        pod.until(lambda: not alive(ELASTICJOB_POD_UID=pod.uid))
 
 
 @process

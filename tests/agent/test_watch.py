@@ -185,7 +185,6 @@ def test_an_outage_is_waited_out_ever_more_slowly() -> None:
     assert pauses[0] < 0.1
     assert pauses[8] == 3.75  # five seconds, shortened by jitter
     assert scene.lines == [
-        "[elasticjob] watching",
         "[elasticjob] the watch of 10.96.0.1:443 ended: the connection was closed",
         "[elasticjob] the watch of 10.96.0.1:443 ended: timed out",
     ]

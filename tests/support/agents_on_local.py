@@ -97,6 +97,11 @@ class Agents:
         """As `kubectl delete pod`: SIGTERM, then the pod's grace."""
         self.store.delete(PODS, NAMESPACE, f"demo-{index}-{generation}")
 
+    def kill_all(self) -> None:
+        """Every agent, at once."""
+        for pod in self.store.list(PODS, NAMESPACE):
+            self.local.kubelet.kill(NAMESPACE, pod["metadata"]["name"])
+
     # ---- what there is to see --------------------------------------------------------------------
 
     @property
@@ -186,7 +191,10 @@ async def agents_on_local(
     async with up(local_root, python=Path(sys.executable)) as local:
         agents = Agents(local, root, bundle, wanted)
         agents.create(count, bundle, command or stub("signs_in", str(root / "sign-ins")), workers)
-        yield agents
+        try:
+            yield agents
+        finally:
+            agents.kill_all()  # none of them need leave in order
     left = carriers(MARKER, str(local_root.resolve()))
     assert not left, f"processes are left: {left}"
 

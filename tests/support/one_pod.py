@@ -122,8 +122,13 @@ class OnePod:
 
 
 @contextmanager
-def one_pod(root: Path, *command: str, workers: int = 1, **environment: str) -> Iterator[OnePod]:
-    """An agent whose workers run this command; environment: over what the operator gives."""
+def one_pod(
+    root: Path, *command: str, workers: int = 1, under: tuple[str, ...] = (), **environment: str
+) -> Iterator[OnePod]:
+    """An agent whose workers run this command. under: a program that starts it in its own way.
+
+    environment: over what the operator gives.
+    """
     with scripted_api() as api:
         job = OneJob(api)
         uid = f"pod-{os.getpid()}-{root.name}"
@@ -150,7 +155,7 @@ def one_pod(root: Path, *command: str, workers: int = 1, **environment: str) -> 
         }
         with (root / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(root / "agent.pyz"), "--", *command],
+                [*under, sys.executable, "-I", "-S", str(root / "agent.pyz"), "--", *command],
                 env=given,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

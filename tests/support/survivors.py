@@ -30,11 +30,23 @@ def sweep(**marks: str) -> None:
 
 def is_dead(pid: int) -> bool:
     """Gone, or a zombie."""
+    return _stat(pid)[0] in "ZX"
+
+
+def children(parent: int) -> set[int]:
+    """Of a process, zombies that it has not reaped included."""
+    found = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return {pid for pid in found if _stat(pid)[1] == str(parent)}
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """State and parent."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
-        return True
-    return text.rpartition(")")[2].split()[0] in "ZX"
+        return "X", ""
+    state, parent = text.rpartition(")")[2].split()[:2]
+    return state, parent
 
 
 def _environment(pid: int) -> set[bytes]:

@@ -101,7 +101,7 @@ class Talk:
         except UnreachableError as error:
             self.context.log.state("api", f"no answer from {self.context.address}: {error}")
             return None
-        self.context.log.state("api", f"{self.context.address} answers")
+        self.context.log.well("api", f"{self.context.address} answers again")
         return response
 
     def wait_s(self, failures: int, response: Response | None) -> float:

@@ -31,6 +31,13 @@ class Log:
             self._states[topic] = message
         self.say(message)
 
+    def well(self, topic: str, message: str) -> None:
+        """Says it only if something was said of this topic that is over now."""
+        with self._lock:
+            if self._states.pop(topic, None) is None:
+                return
+        self.say(message)
+
 
 def line(message: str, fields: dict[str, object]) -> str:
     """One line; a line feed in a value must not begin a second."""

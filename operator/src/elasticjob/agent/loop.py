@@ -12,6 +12,7 @@ from typing import Protocol
 
 from elasticjob.agent.api_calls import Call
 from elasticjob.agent.clock import Clock
+from elasticjob.agent.ending import EXIT_S
 from elasticjob.agent.inbox import GiveUp, Inbox, Message, Streamed
 from elasticjob.agent.logs import Log
 from elasticjob.agent.narrate import narrate
@@ -147,13 +148,27 @@ class ElasticAgent:
 
     def _receive(self, message: Message) -> None:
         if isinstance(message, GiveUp):
-            self._log.say("gives up", reason=message.reason)
-            self.exit = s.Exit(s.EXIT_SETUP, message.reason)
+            self._give_up(message.reason)
         elif isinstance(message, Streamed):
             if self._api.accepts(message):
                 self._feed(message.event)
         else:
             self._feed(message)
+
+    def _give_up(self, reason: str) -> None:
+        """Workers that run have their grace; nothing else is heard any more."""
+        self._log.say("gives up", reason=reason)
+        self.exit = s.Exit(s.EXIT_SETUP, reason)
+        if self.me.round is None or self.me.run is None or not self.me.run.alive:
+            return
+        grace_s = self.me.round.desired.stop_grace_s
+        end = self._clock.now() + grace_s + EXIT_S
+        self._workers.stop(self.me.run.n, grace_s)
+        while not self._reaped() and self._clock.now() < end:
+            self._doorbell.wait(max(0.0, (self._workers.wake_at() or end) - self._clock.now()))
+
+    def _reaped(self) -> bool:
+        return any(isinstance(event, s.WorkersReaped) for event in self._workers.turn())
 
     def _feed(self, event: s.Event) -> None:
         """One step, and what follows from it."""

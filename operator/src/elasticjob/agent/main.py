@@ -43,11 +43,7 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
     log = Log(output.write_line)
     me: Me | None = None
     try:
-        config = read_config(environment, arguments)
-        agent, supervisor = assemble(config, signals, output, log)
-        agent.run()
-        exit_, me = agent.exit or Exit(EXIT_OK, ""), agent.me
-        supervisor.kill_everything()
+        exit_, me = live(read_config(environment, arguments), signals, output, log)
     except (ConfigError, SetupError) as error:
         exit_ = Exit(EXIT_SETUP, str(error))
         log.say("gives up", reason=exit_.reason)
@@ -60,6 +56,16 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
         write_verdict(path, verdict(exit_, me))
     output.close()
     return exit_.code
+
+
+def live(config: Config, signals: Signals, output: Output, log: Log) -> tuple[Exit, Me]:
+    """From joining to the end, after which nothing that was started is alive. Raises SetupError."""
+    agent, supervisor = assemble(config, signals, output, log)
+    try:
+        agent.run()
+    finally:
+        supervisor.kill_everything()
+    return agent.exit or Exit(EXIT_OK, ""), agent.me
 
 
 def assemble(

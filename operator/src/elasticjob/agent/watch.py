@@ -243,7 +243,7 @@ class Watch:
 
     def _well(self) -> None:
         self._failures, self._refused_at = 0, None
-        self._context.log.state("watch", "watching")
+        self._context.log.well("watch", "watching again")
 
     def _unreachable(self, error: UnreachableError) -> None:
         if self._closed:
