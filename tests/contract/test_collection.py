@@ -27,8 +27,8 @@ def owner(api: Client, widgets: str, leases: str, widget: Any) -> dict[str, Any]
     first = widget("first")
     api.post(leases, owned_by(first, "first-child"))
     seen_by_the_collector(api, leases, first)
-    api.delete(f"{widgets}/first")
-    eventually(lambda: not present(api, f"{leases}/first-child"), within_s=60)
+    api.delete(f"{widgets}/first", {"propagationPolicy": "Foreground"})  # the collector's to end
+    eventually(lambda: not present(api, f"{widgets}/first"), within_s=60)
     made: dict[str, Any] = widget("owner")
     return made
 

@@ -1,0 +1,95 @@
+"""The agent's own connection and watch: against this server's certificates and initial events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from urllib.parse import urlsplit
+
+import pytest
+from tests.support.api_client import Client as Api
+from tests.support.leases import DESIRED, FORMING, active, who
+
+from elasticjob.agent.api_calls import Context
+from elasticjob.agent.clock import SystemClock
+from elasticjob.agent.credentials import Credentials
+from elasticjob.agent.http import Address, Client
+from elasticjob.agent.inbox import Message, Streamed
+from elasticjob.agent.leases import LeaseRequests
+from elasticjob.agent.logs import Log
+from elasticjob.agent.watch import Kind, Watch
+from elasticjob.rendezvous import states as s
+from elasticjob.wire import lease as wire
+from elasticjob.wire.round import Phase
+
+WITHIN_S = 20
+
+
+@pytest.fixture
+def client(api: Api, tmp_path: Path) -> Client:
+    """As a pod has it: an address, and a directory with token and ca.crt."""
+    (tmp_path / "token").write_text(api.token)
+    (tmp_path / "ca.crt").write_bytes(api.ca)
+    place = urlsplit(api.url)
+    address = Address(str(place.hostname), int(place.port or 443))
+    return Client(address, Credentials(str(tmp_path)), SystemClock())
+
+
+@pytest.fixture
+def job(api: Api, namespace: str, leases: str) -> wire.Job:
+    """A job of which there is the Round."""
+    job = wire.Job(namespace, "demo", "job-uid")
+    manifest = wire.round_manifest(job, DESIRED, FORMING)
+    del manifest["metadata"]["ownerReferences"]  # the collector would look for the owner
+    assert api.post(leases, manifest).code == 201
+    return job
+
+
+@pytest.fixture
+def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[s.Event]]]:
+    """Opens a watch on a thread of its own; gives what it says."""
+    running: list[tuple[Watch, threading.Thread]] = []
+
+    def open_watch(wide: bool) -> Queue[s.Event]:
+        events: Queue[s.Event] = Queue()
+
+        def post(message: Message) -> None:
+            assert isinstance(message, Streamed), message
+            events.put(message.event)
+
+        log = Log(lambda line: None)
+        context = Context(job, who(), client.address, SystemClock(), log, jitter=lambda: 0.0)
+        kind = Kind(wide, f"{job.name}-round", job.uid)
+        watch = Watch(context, client, kind, 1, True, post)
+        thread = threading.Thread(target=watch.run)
+        thread.start()
+        running.append((watch, thread))
+        return events
+
+    yield open_watch
+    for watch, thread in running:
+        watch.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_watch_reads_what_there_is_and_then_follows(
+    client: Client, job: wire.Job, watched: Callable[[bool], Queue[s.Event]], wide: bool
+) -> None:
+    events = watched(wide)
+    first = events.get(timeout=WITHIN_S)
+    assert isinstance(first, s.RoundSeen)
+    assert (first.lease.round, first.source) == (FORMING, s.Source.READ)
+    if wide:
+        assert isinstance(events.get(timeout=WITHIN_S), s.ViewComplete)
+    session = client.session()
+    patch = wire.round_patch(active(1), first.lease.version)
+    request = LeaseRequests(job.namespace).patch(f"{job.name}-round", patch)
+    assert session.send(request).status == 200
+    second = events.get(timeout=WITHIN_S)
+    assert isinstance(second, s.RoundSeen)
+    assert (second.lease.round.phase, second.source) == (Phase.ACTIVE, s.Source.WATCH)
+    assert session.send(request).status == 409
+    session.close()
