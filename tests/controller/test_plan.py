@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.builders import active, ended, pod_seen, snapshot
+from tests.support.builders import NOW, active, ended, pod_seen, snapshot
 
 from elasticjob.controller.observe import PodSeen, Stage, Worker
 from elasticjob.controller.plan import clean, desire, finish, give_up, plan, ruling
@@ -15,11 +15,12 @@ from elasticjob.controller.plan.actions import (
     DeleteLease,
     DeletePod,
     Deploy,
+    Listen,
     MakePod,
     Mark,
     WriteRound,
 )
-from elasticjob.controller.snapshot import Recalled, Replacement
+from elasticjob.controller.snapshot import Heard, Recalled, Replacement
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
@@ -143,6 +144,36 @@ def test_who_left_in_the_same_step_is_not() -> None:
     before = Recalled(rounds=(active(P0, P1, P2),))
     s = snapshot(*pods, round_=active(P0, n=2, cause=SILENT), recalled=before)
     assert given_up(s) == [P2]
+
+
+@pytest.mark.parametrize(
+    ("heard", "expected"),
+    [
+        (None, False),
+        (Heard("t1", NOW - 30, looks=4), True),
+        (Heard("t1", NOW - 29, looks=4), False),
+        (Heard("t1", NOW - 900, looks=2), False),  # the API server was away; not the agent
+        (Heard("", NOW - 119, looks=9), False),  # no Lease yet: it may still start
+        (Heard("", NOW - 120, looks=9), True),
+    ],
+)
+def test_who_is_outside_and_not_heard_is_given_up(heard: Heard | None, expected: bool) -> None:
+    recalled = Recalled(heard={P1: heard} if heard else {})
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0), recalled=recalled)
+    assert given_up(s) == ([P1] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("outside_s", "listened_s", "expected"),
+    [(14.0, None, False), (15.0, None, True), (60.0, 14.0, False), (60.0, 15.0, True)],
+)
+def test_when_it_listens(outside_s: float, listened_s: float | None, expected: bool) -> None:
+    recalled = Recalled(
+        since={"outside uid-demo-1-0": NOW - outside_s},
+        listened_at=None if listened_s is None else NOW - listened_s,
+    )
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0), recalled=recalled)
+    assert (Listen() in list(give_up.mark(s))) == expected
 
 
 def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:

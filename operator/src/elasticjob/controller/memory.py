@@ -78,4 +78,6 @@ class Memory:
     def _heard(self, pod: Pod, lease: AgentLease | None, now: float) -> Heard:
         renewed = lease.renewed if lease else ""
         before = self.heard.get(pod)
-        return before if before and before.renewed == renewed else Heard(renewed, now)
+        if before is None or before.renewed != renewed:
+            return Heard(renewed, now)
+        return Heard(renewed, before.at, before.looks + 1)

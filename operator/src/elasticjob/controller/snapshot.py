@@ -26,10 +26,15 @@ class Replacement:
 
 @dataclass(frozen=True)
 class Heard:
-    """The last renewal of an agent that was seen, and when it was first seen (monotonic s)."""
+    """The last renewal of an agent that was seen: empty if it has no Lease.
+
+    at: when it was first seen (monotonic s). looks: how often since. An API server that was away
+    makes every Lease old, but not looked at.
+    """
 
     renewed: str
     at: float
+    looks: int = 1
 
 
 @dataclass(frozen=True)

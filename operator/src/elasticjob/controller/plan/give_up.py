@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from elasticjob.controller.observe import PodSeen, Stage
 from elasticjob.controller.plan import end
 from elasticjob.controller.plan.actions import Actions, DeletePod, Later, Listen, Mark
-from elasticjob.controller.snapshot import Snapshot
+from elasticjob.controller.snapshot import Heard, Snapshot
 from elasticjob.rendezvous import timing
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
@@ -17,6 +17,9 @@ from elasticjob.wire.round import Phase, Round
 BLAMED_TOO_OFTEN = 3
 STUCK_AFTER_S = 30.0  # beyond its grace a pod that is being deleted is on a node that is gone
 JOINS_WITHIN_S = 120.0  # an agent that cannot reach the API exits after 60 s (DETAILS 23)
+LISTENS_AFTER_S = 15.0  # most who are outside will be in before long, or end
+SILENT_AFTER_S = 30.0
+SILENT_LOOKS = 4  # three gaps of three T: as many T as the holder waits for members on many nodes
 
 _UNHEARD = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
@@ -28,7 +31,7 @@ def mark(s: Snapshot) -> Actions:
             yield Mark(pod, "given up")
     if _shall_listen(s):
         yield Listen()
-    waits = [_patience_s(s) - s.lasted_s(_outside(p)) for p in _outsiders(s)]
+    waits = [LISTENS_AFTER_S - s.lasted_s(_outside(p)) for p in _outsiders(s)]
     waits += [p.grace_s + STUCK_AFTER_S - s.lasted_s(_deleting(p)) for p in _terminating(s)]
     if waits:
         yield Later(max(min(waits), _every_s(s)))
@@ -100,24 +103,22 @@ def _silent_outside(s: Snapshot) -> Iterator[Pod]:
     """
     for pod in _outsiders(s):
         heard = s.recalled.heard.get(pod.pod)
-        if heard and s.now - heard.at >= _patience_s(s):
+        if heard and heard.looks >= SILENT_LOOKS and s.now - heard.at >= _patience_s(heard):
             yield pod.pod
 
 
+def _patience_s(heard: Heard) -> float:
+    return SILENT_AFTER_S if heard.renewed else JOINS_WITHIN_S
+
+
 def _shall_listen(s: Snapshot) -> bool:
-    """Not at once: most who are outside will be in before long, or end."""
     waited = [s.lasted_s(_outside(pod)) for pod in _outsiders(s)]
     is_due = s.recalled.listened_at is None or s.now - s.recalled.listened_at >= _every_s(s)
-    return is_due and any(waited_s >= _patience_s(s) for waited_s in waited)
+    return is_due and any(waited_s >= LISTENS_AFTER_S for waited_s in waited)
 
 
 def _every_s(s: Snapshot) -> float:
     return timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES)
-
-
-def _patience_s(s: Snapshot) -> float:
-    silence_s = timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES_NODES)
-    return max(silence_s, JOINS_WITHIN_S)
 
 
 def _outsiders(s: Snapshot) -> Iterator[PodSeen]:
