@@ -22,8 +22,12 @@ from tests.support.protocol import (
     steps,
 )
 
+from elasticjob.rendezvous import next_wake
 from elasticjob.rendezvous import states as s
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Phase, Round
 
@@ -349,6 +353,25 @@ def test_a_decision_that_did_not_land_is_made_again() -> None:
     assert not actions
     _, actions = steps(me, s.Tick(), now=0.5)
     assert of(s.CasRound, actions)
+
+
+def test_a_large_view_is_judged_a_few_times_a_second_and_not_at_every_change() -> None:
+    wanted = Desired(tuple(Pod(i, 0) for i in range(200)), min_members=200, heartbeat_s=T)
+
+    def outsider(index: int, version: int = 1) -> AgentLease:
+        state = AgentState(Word.READY, 0, address="10.0.0.9")
+        pod_, name_ = Pod(index, 0), f"job-{index}-0"
+        return AgentLease(name_, pod_, str(version), "u", "uid-1", "n", "", state)
+
+    view = [lease("A", "ready 0"), *(outsider(i) for i in range(1, 198))]
+    me = holding("A", forming(0), view, desired=wanted)
+    me, actions = steps(
+        me, s.LeaseSeen(outsider(198, 9)), s.LeaseSeen(outsider(199, 10)), now=0.001
+    )
+    assert not of(s.CasRound, actions)
+    assert next_wake(me, 0.001) == pytest.approx(0.0099)
+    _, actions = steps(me, s.Tick(), now=0.011)
+    assert len(of(s.CasRound, actions)[0].round.members) == 200
 
 
 # ---- the report ----------------------------------------------------------------------------------

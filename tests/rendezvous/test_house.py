@@ -31,7 +31,8 @@ FILES = [path for package in PACKAGES for path in sorted(package.glob("*.py"))]
 LONGEST = 15
 LONGEST_STORY = 20
 PURE = {
-    "__future__", "collections", "dataclasses", "enum", "json", "math", "typing", "elasticjob",
+    "__future__", "collections", "dataclasses", "elasticjob", "enum", "functools", "json", "math",
+    "typing",
 }  # fmt: skip
 
 

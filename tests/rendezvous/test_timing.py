@@ -74,6 +74,20 @@ def test_crash_steps_are_spread(members: int, jitter: float, delay_s: float) -> 
     assert timing.crash_delay_s(members, jitter) == pytest.approx(delay_s)
 
 
+@pytest.mark.parametrize(("leases", "pause_s"), [(1, 0.0), (100, 0.0), (128, 0.0064), (1000, 0.05)])
+def test_a_large_view_is_judged_less_often(leases: int, pause_s: float) -> None:
+    assert timing.judge_pause_s(leases) == pytest.approx(pause_s)
+
+
+@pytest.mark.parametrize(
+    ("members", "jitter", "delay_s"), [(1, 0.0, 0.0), (8, 1.0, 0.2), (1000, 0.5, 12.5)]
+)
+def test_running_is_told_sooner_by_a_small_group(
+    members: int, jitter: float, delay_s: float
+) -> None:
+    assert timing.running_delay_s(members, jitter) == pytest.approx(delay_s)
+
+
 @pytest.mark.parametrize(
     ("members", "jitter", "delay_s"), [(4, 1.0, 0.01), (400, 0.5, 0.5), (1000, 1.0, 2.5), (0, 1, 0)]
 )

@@ -70,7 +70,8 @@ def judge_members(me: Me, now: float) -> Step:
     hold, gets = ask(called(replace(hold, dirty=False), case, judged), judged, now)
     if is_complete(hold.view, lease.round) and not is_reported(lease):
         hold = replace(hold, pulse_at=min(hold.pulse_at, now))
-    me = replace(me, hold=replace(hold, wake_at=_silent_at(case)))
+    judge_at = now + timing.judge_pause_s(len(hold.view.seen))
+    me = replace(me, hold=replace(hold, wake_at=_silent_at(case), judge_at=judge_at))
     if hold.getting and "6-asks-first" not in me.without:
         return me, gets
     me, writes = decided(me, hold, replace(case, view=hold.view), judged)
@@ -79,7 +80,7 @@ def judge_members(me: Me, now: float) -> Step:
 
 def may_judge(me: Me, hold: Hold, now: float) -> bool:
     """Rule 6: something has changed in a complete view (F3), and I am not leaving."""
-    if me.leaving or not hold.dirty or now < me.cas_at:
+    if me.leaving or not hold.dirty or now < max(me.cas_at, hold.judge_at):
         return False
     return hold.complete or "6-complete" in me.without
 

@@ -14,11 +14,9 @@ from elasticjob.wire.round import Round
 
 def words(view: View, round_: Round) -> dict[Pod, AgentState]:
     """What the members say of this round, in the order of their indexes."""
-    return {
-        pod: seen.lease.state
-        for pod, seen in sorted(view.seen.items())
-        if seen.lease and pod in round_.pods and seen.lease.state.n == round_.n
-    }
+    found = ((m.pod, view.seen.get(m.pod)) for m in round_.members)
+    leases = {pod: seen.lease for pod, seen in found if seen and seen.lease}
+    return {pod: lease.state for pod, lease in leases.items() if lease.state.n == round_.n}
 
 
 def is_complete(view: View, round_: Round) -> bool:

@@ -83,8 +83,9 @@ class Hold:
     way. sent: the version that it carries; met: the one that the last pulse carried, if another
     was there. pulse_at: of the next one. replaced: the silent holder before me, silent until its
     Lease changes. getting: Leases that a GET is under way for; get_at: the next one not before.
-    dirty: something has changed since the last decision. waiting: the last decision was to wait
-    for the members' word. wake_at: when the next member would be silent.
+    dirty: something has changed since the last decision; judge_at: the next one not before.
+    waiting: the last decision was to wait for the members' word. wake_at: when the next member
+    would be silent.
     """
 
     view: View
@@ -101,6 +102,7 @@ class Hold:
     getting: frozenset[Pod] = frozenset()
     get_at: float = 0.0
     dirty: bool = True
+    judge_at: float = 0.0
     waiting: bool = False
     wake_at: float = 0.0
 

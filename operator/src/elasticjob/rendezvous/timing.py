@@ -21,6 +21,8 @@ LONGEST_DELAY_S = 300.0
 CREATIONS_PER_S = 400.0  # what one job may ask of the API server at once (DETAILS 7)
 RUNNING_PER_S = 40.0  # `running` of a small group need not wait for the beat
 CRASH_SPREAD_S = 0.0004  # per member
+UNPACED_LEASES = 100  # a view of so many is judged at every change
+JUDGED_PER_S = 20_000.0  # Leases; a larger view is judged less often, not all the time
 RETRY_S = 0.5  # after a request that failed; at most half a beat
 
 _PLANNED = (CauseKind.LEAVING, CauseKind.SCALED, CauseKind.SUSPENDED)
@@ -70,6 +72,11 @@ def running_delay_s(members: int, jitter: float) -> float:
     follow a restart by 1,000 writes (DETAILS 8).
     """
     return members / RUNNING_PER_S * jitter
+
+
+def judge_pause_s(leases: int) -> float:
+    """Between two judgements: 1,000 agents that join one after the other need not 1,000 of them."""
+    return leases / JUDGED_PER_S if leases > UNPACED_LEASES else 0.0
 
 
 def restart_delay_ms(charges: int, jitter: float) -> int:

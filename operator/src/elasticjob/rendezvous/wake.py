@@ -41,8 +41,10 @@ def _of_run(run: Run, me: Me, lease: RoundLease) -> list[float]:
 
 
 def _of_holder(hold: Hold, me: Me, lease: RoundLease) -> list[float]:
-    """Pulse, silence of a member, the next GET, the end of the cooldown and of the last call."""
+    """Pulse, silence of a member, the next GET and judgement, end of cooldown and last call."""
     instants = [hold.pulse_at, hold.wake_at, hold.get_at]
+    if hold.dirty:
+        instants.append(hold.judge_at)
     instants.append(me.round_at + lease.desired.cooldown_s)
     if hold.view.call_at is not None:
         instants.append(hold.view.call_at + timing.last_call_s(lease.desired, lease.round))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from elasticjob.wire.cause import Cause
@@ -62,9 +63,13 @@ class Round:
 
     def member(self, pod: Pod) -> Member | None:
         """The member of this pod, or None."""
-        return next((m for m in self.members if m.pod == pod), None)
+        return self._by_pod.get(pod)
 
-    @property
+    @cached_property
+    def _by_pod(self) -> dict[Pod, Member]:
+        return {m.pod: m for m in self.members}
+
+    @cached_property
     def pods(self) -> frozenset[Pod]:
         """The members' pods."""
         return frozenset(m.pod for m in self.members)
