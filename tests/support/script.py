@@ -22,16 +22,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 from tests.support import meeting as m
+from tests.support import transcript as words
 from tests.support.meeting import Meeting, Step
 from tests.support.protocol import desired, letter, name
 
 from elasticjob.rendezvous import states as s
-from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.lease import AgentLease
-from elasticjob.wire.member import Pod
-from elasticjob.wire.names import pod_of
-from elasticjob.wire.round import Phase, Round
 
 RULER = "----"
 RESTLESS = "*  they never come to rest"
@@ -198,7 +194,7 @@ class Stage:
         self.told_round = ""
         self.tell_round()
         for lease in self.meeting.server.leases():
-            self.say(f"   {letter(lease.pod)} says {_words(lease)}")
+            self.say(f"   {letter(lease.pod)} says {words.said(lease)}")
 
     # ---- what happens to agents ------------------------------------------------------------------
 
@@ -316,13 +312,13 @@ class Stage:
         """A step of an agent, if there is anything to see."""
         self.tell_round()
         player, event, actions = step
-        done = [text for action in actions for text in [_action(player.me, action)] if text]
-        done = [text for text in done if self.is_news(player.letter, text)]
-        learned = _event(event)
-        if done:
-            self.say(f"{player.letter:<2} {learned} -> {'; '.join(done)}")
-        elif isinstance(event, _TOLD):
-            self.say(f"{player.letter:<2} {learned}")
+        did = [text for action in actions for text in [words.done(player.me, action)] if text]
+        did = [text for text in did if self.is_news(player.letter, text)]
+        line = f"{player.letter:<2} {words.learned(event)}"
+        if did:
+            self.say(f"{line} -> {'; '.join(did)}")
+        elif isinstance(event, words.ALWAYS_TOLD):
+            self.say(line)
 
     def is_news(self, letter_: str, text: str) -> bool:
         """A word that is said again, because no answer came, is shown once."""
@@ -334,109 +330,13 @@ class Stage:
     def tell_round(self) -> None:
         """The Round, if it is another."""
         lease = self.meeting.server.round()
-        text = f"=  {show(lease.round)}; holder {_letter(lease.holder)}"
+        text = f"=  {words.show(lease.round)}; holder {words.of_name(lease.holder)}"
         if text != self.told_round:
             self.told_round = text
             self.say(text)
 
 
-# ---- words ---------------------------------------------------------------------------------------
-
-
-def show(round_: Round) -> str:
-    """`2 Active A B charged 2 for WorkerFailed in 1 s`."""
-    words = [str(round_.n), round_.phase.value, *(letter(m.pod) for m in round_.members)]
-    if round_.charged.numbers:
-        words += ["charged", ",".join(map(str, sorted(round_.charged.numbers)))]
-    if round_.cause and round_.phase is not Phase.SUCCEEDED:
-        words += ["for", round_.cause.kind.value]
-    if round_.delay_ms:
-        words += ["in", f"{round_.delay_ms / 1000:g} s"]
-    return " ".join(words)
-
-
-def _letter(name_: str) -> str:
-    return letter(Pod(*pod_of(name_))) if name_ else "nobody"
-
-
-def _state(state: AgentState) -> str:
-    return f"{state.word.value} {state.n}{' leaving' if state.leaving else ''}"
-
-
-def _words(lease: AgentLease) -> str:
-    return f"{_state(lease.state)}{' ended' if lease.ended else ''}"
-
-
-def _event(event: s.Event) -> str:
-    return _EVENTS[type(event)](event)
-
-
-def _renewed(event: s.RenewalReturned) -> str:
-    return f"renewed {_state(event.lease.state)}" if event.lease else "not renewed"
-
-
-def _seen(event: s.LeaseSeen) -> str:
-    verb = "gets" if event.by_get else "sees"
-    return f"{verb} {letter(event.lease.pod)} {_words(event.lease)}"
-
-
-def _round_seen(event: s.RoundSeen) -> str:
-    return f"{'reads' if event.source is s.Source.READ else 'sees'} {event.lease.round.n}"
-
-
-def _exited(event: s.WorkerExited) -> str:
-    if event.failure is None:
-        return f"workers of {event.n} done"
-    return f"worker of {event.n} failed{' for good' if event.fatal else ''}"
-
-
-_EVENTS: dict[type, Callable[[Any], str]] = {
-    s.RoundSeen: _round_seen,
-    s.RoundGone: lambda event: "sees the Round gone",
-    s.LeaseSeen: _seen,
-    s.LeaseGone: lambda event: f"sees {_letter(event.name)} without a Lease",
-    s.GetFailed: lambda event: f"no answer about {_letter(event.name)}",
-    s.ViewComplete: lambda event: "has the whole view",
-    s.RenewalReturned: _renewed,
-    s.CasFailed: lambda event: "conflict" if event.conflict else "no answer",
-    s.PulseFailed: lambda event: "conflict of the pulse" if event.conflict else "no answer",
-    s.WorkersStarted: lambda event: f"workers of {event.n} started",
-    s.WorkerExited: _exited,
-    s.WorkersReaped: lambda event: f"workers of {event.n} reaped",
-    s.ToldToLeave: lambda event: "told to leave",
-    s.Progressed: lambda event: "progress",
-    s.Tick: lambda event: "waited",
-}
-_TOLD = (s.WorkerExited, s.ToldToLeave, s.CasFailed)  # shown also if nothing comes of it
-
-
-def _action(me: s.Me, action: s.Action) -> str:
-    """Empty: not worth reading."""
-    return _ACTIONS[type(action)](me, action) if type(action) in _ACTIONS else ""
-
-
-def _said(me: s.Me, action: s.WriteState) -> str:
-    new = AgentState.from_json(action.state)
-    old = AgentState.from_json(me.written) if me.written else None
-    return "" if old and _state(old) == _state(new) else f"say {_state(new)}"
-
-
-def _cas(me: s.Me, action: s.CasRound) -> str:
-    if action.round is not None:
-        return f"write {show(action.round)}"
-    return "claim" if action.holder else "clear the holder"
-
-
-_ACTIONS: dict[type, Callable[[s.Me, Any], str]] = {
-    s.CreateLease: lambda me, a: f"create {_state(AgentState.from_json(a.state))}",
-    s.WriteState: _said,
-    s.CasRound: _cas,
-    s.GetLease: lambda me, a: f"get {_letter(a.name)}",
-    s.ReopenStream: lambda me, a: f"open the {'wide' if a.wide else 'narrow'} stream",
-    s.Start: lambda me, a: f"start {a.round.n}",
-    s.Stop: lambda me, a: f"stop {a.n} for {a.grace_s:g} s",
-    s.Exit: lambda me, a: f"exit {a.code}: {a.reason}",
-}
+# ---- what the operator wants -------------------------------------------------------------------
 
 _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "min": ("min_members", int),

@@ -1,0 +1,154 @@
+"""docs/protocol.md says what the code does: names, numbers, and the arrows of both diagrams."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.meeting import Step
+from tests.support.script import Stage, read
+
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.agent import RULES
+from elasticjob.rendezvous.decide import GUARDS
+from elasticjob.rendezvous.judge import NEWCOMER
+from elasticjob.wire.agent_state import Word
+from elasticjob.wire.round import Phase
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+SCENARIOS = sorted((ROOT / "tests" / "scenarios").glob("*.txt"))
+ROUND_DIAGRAM, AGENT_DIAGRAM = re.findall(r"```mermaid\n(.*?)```", PAGE, re.DOTALL)
+
+Arrows = set[tuple[str, str]]
+
+
+def arrows(diagram: str) -> Arrows:
+    return set(re.findall(r"^\s*(\S+) --> (\S+?)(?::|$)", diagram, re.MULTILINE))
+
+
+def states(drawn: Arrows) -> set[str]:
+    return {state for arrow in drawn for state in arrow} - {"[*]"}
+
+
+INSIDE = AGENT_DIAGRAM[AGENT_DIAGRAM.index("state joined {") :]
+OUTSIDE = AGENT_DIAGRAM.replace(INSIDE, "")
+
+
+# ---- the diagrams --------------------------------------------------------------------------------
+
+
+def test_the_rounds_diagram_has_the_phases() -> None:
+    assert states(arrows(ROUND_DIAGRAM)) == {phase.value for phase in Phase}
+
+
+def test_the_agents_diagram_has_the_stages_and_the_words() -> None:
+    assert states(arrows(OUTSIDE)) == {stage.value for stage in s.Stage}
+    assert states(arrows(INSIDE)) == {word.value for word in Word}
+
+
+class Watched(Stage):
+    """Also remembers every transition of an agent, and of the Round."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset())
+        self.stages: Arrows = set()
+        self.words: Arrows = set()
+        self.phases: Arrows = set()
+        self.before: dict[str, s.Me] = {}
+        self.phase = "[*]"
+
+    def job(self, *words: str) -> None:
+        super().job(*words)
+        self.before, self.phase = {}, "[*]"
+
+    def tell(self, step: Step) -> None:
+        super().tell(step)
+        self.see_round()
+        player, _, _ = step
+        me = player.me
+        old = self.before.get(player.letter)
+        if old is None or old.who.nonce != me.who.nonce:
+            self.stages.add(("[*]", me.stage.value))
+        elif old.stage is not me.stage:
+            self.stages.add((old.stage.value, me.stage.value))
+        elif me.stage is s.Stage.JOINED and (old.word, old.n) != (me.word, me.n):
+            self.words.add((old.word.value, me.word.value))
+        self.before[player.letter] = me
+
+    def see_round(self) -> None:
+        phase = self.meeting.server.round().round.phase.value
+        if phase != self.phase:
+            self.phases.add((self.phase, phase))
+        self.phase = phase
+
+
+def watched() -> Iterator[Watched]:
+    for path in SCENARIOS:
+        stage = Watched()
+        for block in read(path).blocks:
+            for command in block.commands:
+                stage.run(command)
+                stage.see_round()
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def seen() -> list[Watched]:
+    return list(watched())
+
+
+def test_no_scenario_makes_a_step_that_is_not_drawn(seen: list[Watched]) -> None:
+    assert {a for w in seen for a in w.phases} <= arrows(ROUND_DIAGRAM)
+    assert {a for w in seen for a in w.words} <= arrows(INSIDE)
+    assert {a for w in seen for a in w.stages} <= arrows(OUTSIDE)
+
+
+# Drawn, and shown by a table instead: test_join, test_leave, test_run, test_decide.
+ELSEWHERE: Arrows = {
+    ("reading", "exited"),
+    ("done", "ready"),
+    ("failed", "ready"),
+    ("Active", "Active"),  # another n is no other phase here
+    ("Active", "Forming"),
+}
+
+
+def test_every_step_that_is_drawn_is_made(seen: list[Watched]) -> None:
+    made = {a for w in seen for a in (*w.phases, *w.words, *w.stages)}
+    drawn = arrows(ROUND_DIAGRAM) | arrows(AGENT_DIAGRAM)
+    inner = {arrow for arrow in drawn if "[*]" not in arrow}
+    assert inner - made - ELSEWHERE == set()
+
+
+# ---- names and numbers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name, _ in (*RULES, *GUARDS, *NEWCOMER)])
+def test_every_rule_is_on_the_page_by_its_name(name: str) -> None:
+    assert f"`{name}`" in PAGE
+
+
+def test_the_rules_are_in_the_order_of_the_code() -> None:
+    for table in (RULES, GUARDS):
+        places = [PAGE.index(f"`{name}`") for name, _ in table]
+        assert places == sorted(places)
+
+
+def test_every_number_of_timing_is_on_the_page() -> None:
+    said = dict(re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", PAGE, re.MULTILINE))
+    known = {k: v for k, v in vars(timing).items() if k.isupper() and not k.startswith("_")}
+    assert {name: float(value) for name, value in said.items()} == known
+
+
+@pytest.mark.parametrize("invariant", ["I1", "I2", "I3", "I4", "I5", "I6"])
+def test_every_invariant_is_explained(invariant: str) -> None:
+    assert f"| {invariant} |" in PAGE
+
+
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", PAGE):
+        assert (ROOT / "docs" / link).exists(), link
