@@ -78,6 +78,20 @@ def test_a_restarted_operator_writes_nothing_and_asks_nothing() -> None:
     assert world.api.calls == []
 
 
+def test_a_restarted_operator_does_not_bury_twice() -> None:
+    """The pod that failed last is kept, and its Lease is long gone."""
+    world = running_world()
+    world.end_pod("demo-2-0")
+    world.settle()
+    world.start_all()
+    world.run(P[0], P[1], Pod(2, 1), P[3], n=2, cause=Cause(CauseKind.POD_ENDED, pod="demo-2-0"))
+    world.settle()
+    assert world.agent(P[2]) is None
+    world.restart(Settings(heartbeat_s=T))
+    assert world.settled_writes() == []
+    assert "demo-2-0" in world.pod_names()
+
+
 def test_the_status_of_a_job_that_runs() -> None:
     world = running_world()
     world.report(Report(1, (*P[:4],), Recovery(1, 3, 10, 0, 40), Progress(7, 100)))

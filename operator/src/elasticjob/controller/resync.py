@@ -64,7 +64,7 @@ async def delete_old_agents(
     api: Api, namespaces: Iterable[str], mirror: Mirror, present: str, at: datetime
 ) -> None:
     """Delete the ConfigMaps of agents that no job runs any more (DETAILS 12)."""
-    used = {str((job.get("status") or {}).get("agentHash")) for job in mirror.jobs()} | {present}
+    used = {_agent_of(job) for job in mirror.jobs()} | {present}
     kept = {manifest.agent_config_map_name(agent_hash) for agent_hash in used}
     bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifest.AGENT_SELECTOR)
     for body in bodies:
@@ -77,6 +77,12 @@ async def delete_old_agents(
             log.info("%s: deleted agent %s, which no job runs", meta["namespace"], meta["name"])
         except (NotFoundError, ConflictError):
             pass
+
+
+def _agent_of(job: Json) -> str:
+    """The agent that a job's pods run; empty if it has ended."""
+    status = job.get("status") or {}
+    return "" if status.get("completionTime") else str(status.get("agentHash") or "")
 
 
 async def _all(

@@ -33,6 +33,7 @@ STUCK_AFTER_S = 30.0  # a queue that has not turned for so long does not turn an
 LATE_AFTER_S = 60.0  # a job that waits for so long finds the operator overloaded
 DEAF_AFTER = 2  # resyncs that found what no watch delivered
 RESYNC_SPREAD_S = 60.0
+SWEEP_EVERY_S = 3600.0  # listing agents costs their weight, a third of a megabyte each
 ELECTION_THREADS = 4  # a request that hangs keeps one, and the next try is made all the same
 FIRST_TRY_S = 0.5
 LONGEST_TRY_S = 15.0
@@ -97,6 +98,7 @@ class Operator:
         self._watching = threading.Event()
         self._stop_watching = threading.Event()
         self._synced = False
+        self._swept_at = self._clock.now()
 
     async def run(self) -> None:
         """Until a signal, then in order; or until a part ends that must not, which is raised."""
@@ -178,8 +180,10 @@ class Operator:
         changed = await resync.compare(self._kube, where, self._mirror)
         memories = self._reconciler.memories
         orphaned = await resync.find_orphans(self._kube, where, self._mirror, memories)
-        present = (self._agent_hash, self._clock.at())
-        await resync.delete_old_agents(self._kube, where, self._mirror, *present)
+        if self._clock.now() - self._swept_at >= SWEEP_EVERY_S:
+            self._swept_at = self._clock.now()
+            present = (self._agent_hash, self._clock.at())
+            await resync.delete_old_agents(self._kube, where, self._mirror, *present)
         if self._synced:
             self._ears.compare(changed)
             for resource, keys in changed.items():

@@ -22,10 +22,7 @@ def write(s: Snapshot) -> Actions:
 
 
 def desired(s: Snapshot) -> Desired:
-    """All that agents are told. What no field of the spec sets stays as it is, or at its default.
-
-    Fields that a later operator wrote are kept as well as this one can read them.
-    """
+    """All that agents are told. What no field of the spec sets stays as it is."""
     held = s.round.desired if s.round else Desired(())
     return dataclasses.replace(
         held,

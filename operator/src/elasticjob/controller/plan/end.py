@@ -24,10 +24,14 @@ def is_buried(s: Snapshot, pod: Pod) -> bool:
 
 
 def matters(s: Snapshot, pod: Pod) -> bool:
-    """Whether the round or its holder may count on this pod."""
+    """Whether the round or its holder may count on this pod.
+
+    One that is not the newest of its index was marked before the newer one was reserved.
+    """
     assert s.round is not None
     holds = s.round.holder == s.job.pod_name(pod)
-    return s.is_member(pod) or holds or s.round.desired.wants(pod)
+    newest = pod == s.current(pod.index)
+    return s.is_member(pod) or holds or (newest and s.round.desired.wants(pod))
 
 
 def _ended(s: Snapshot) -> Iterator[Pod]:
