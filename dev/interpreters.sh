@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of what lives in user images on every Python from 3.9 up that this machine has: of
 # each minor version one, on PATH, of pyenv or of uv; of the project's own environment at least.
-# They need pytest and nothing else. Two interpreters at a time; one line for each.
+# They need pytest and nothing else. Three interpreters at a time, as many tests wait; one line for each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,4 +38,4 @@ export uv
 
 existing=()
 for directory in "${tests[@]}"; do [ -d "$directory" ] && existing+=("$directory"); done
-found | cut -d ' ' -f 2- | xargs -P 2 -I {} bash -c 'run_one "$@"' run_one {} "${existing[@]}"
+found | cut -d ' ' -f 2- | xargs -P 3 -I {} bash -c 'run_one "$@"' run_one {} "${existing[@]}"
