@@ -23,7 +23,7 @@ class Ending:
 
     def __init__(self, n: int, household: Household, leaders: Iterable[int], now: float) -> None:
         self.n = n
-        self.wake_at = now
+        self.wake_at = now  # after a crash nothing may be left already
         self._household = household
         self._leaders = frozenset(leaders)
         self._told: set[int] = set()
@@ -37,7 +37,6 @@ class Ending:
         """SIGKILL after so long; a later call can only shorten it."""
         self._kill_at = min(self._kill_at, now + grace_s)
         self._look_at = min(self._look_at, self._kill_at)
-        self.wake_at = self._look_at
 
     def is_over(self, now: float) -> bool:
         """Whether nothing is left. To be asked after a child's end, and at wake_at.
@@ -47,6 +46,7 @@ class Ending:
         """
         if self._household.is_empty():
             return True
+        self.wake_at = self._look_at
         if now < self._look_at:
             return False
         left = self._household.alive()
