@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.support.deadline import eventually
+from tests.support.local_server import local_server
 
 ROOT = Path(__file__).parent.parent
 INSTALL = ROOT / "dev" / "install-operator.sh"
+AS_NOBODY = ("unshare", "--user", "--map-user=65532", "--map-group=65532", "--")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def can_be_nobody() -> bool:
+    try:
+        return (
+            subprocess.run([*AS_NOBODY, "true"], capture_output=True, check=False).returncode == 0
+        )
+    except OSError:
+        return False
 
 
 def entrypoint(app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,6 +37,26 @@ def entrypoint(app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+
+
+def started(app: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The same as a user that no passwd names."""
+    return subprocess.Popen(
+        [*AS_NOBODY, sys.executable, "-P", "-m", "elasticjob.controller", *arguments],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(app), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd="/",
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ready(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def files(app: Path) -> set[Path]:
@@ -46,6 +79,21 @@ def test_starts_from_the_image_alone_and_writes_nothing(app: Path) -> None:
     started = entrypoint(app)  # goes on to import everything, and finds no cluster
     assert "no API server to go to" in started.stderr
     assert files(app) == before
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not can_be_nobody(), reason="this machine allows no user namespaces")
+def test_runs_as_a_user_without_a_name(app: Path, tmp_path: Path) -> None:
+    """kopf asks who it is (getpass), and the user of a container is in no passwd."""
+    with local_server(tmp_path) as server:
+        config = str(server.running.operator_kubeconfig)
+        arguments = ("--kubeconfig", config, "--health-host=127.0.0.1", "--health-port=0")
+        with started(app, *arguments) as operator:
+            try:
+                port = next(line for line in operator.stderr if "health: port" in line).split()[-1]
+                eventually(lambda: ready(int(port)) == 200)
+            finally:
+                operator.terminate()
 
 
 @pytest.mark.process

@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import kopf
 
@@ -230,6 +231,8 @@ class Operator:
                 clusterwide=not self._settings.namespaces,
                 namespaces=self._settings.namespaces,
                 standalone=True,
+                # Else kopf asks for the user's name, which the user of a container need not have.
+                identity=cast(Any, "elasticjob"),
                 stop_flag=self._stop_watching,
                 ready_flag=self._watching,
             )
