@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dev.cluster.bare import run_bare
 from dev.cluster.build import built
 from dev.cluster.cache import Cache
-from dev.cluster.cluster import Cluster, down, locked, record
+from dev.cluster.cluster import Cluster, locked
 from dev.cluster.errors import ClusterError
 from dev.cluster.images import ALL, images
 from dev.cluster.machine import prepare
 from dev.cluster.options import Options
 from dev.cluster.program import HELM, HYPERKUBE, PROGRAMS
 from dev.cluster.progress import Progress
+from dev.cluster.teardown import down
 
 Command = Callable[[argparse.Namespace, Cache, Progress], int]
 
@@ -48,7 +49,7 @@ def make_images(words: argparse.Namespace, cache: Cache, progress: Progress) -> 
     with locked(cache):
         prepare(progress)
         images(cache, progress).make(ALL)
-        if record(cache).exists():
+        if cache.record.exists():
             Cluster.recorded(cache, progress).load_images()
     progress.done("images are up to date")
     return 0

@@ -60,3 +60,13 @@ class Cache:
     def kubeconfig(self) -> Path:
         """The administrator's, for kubectl and tests on this machine."""
         return self.run / "kubeconfig"
+
+    @property
+    def record(self) -> Path:
+        """The file that says that a cluster is up, or half up, and with which options."""
+        return self.run / "cluster.json"
+
+    @property
+    def netns_was_no_mount(self) -> Path:
+        """The file that says what /run/netns was before `up`."""
+        return self.run / "netns-was-no-mount"

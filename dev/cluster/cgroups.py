@@ -99,6 +99,10 @@ class Cgroups:
         for top in self.hierarchies():
             _until(partial(_removed, top / self.name / node))
 
+    def left(self) -> list[Path]:
+        """The directories that are there."""
+        return [top / self.name for top in self.hierarchies() if (top / self.name).exists()]
+
     def nodes(self) -> list[str]:
         """The nodes that have cgroups."""
         tops = (top / self.name for top in self.hierarchies())

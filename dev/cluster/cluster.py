@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from dev.cluster.images import SMALL, images
 from dev.cluster.network import CONTROL, NAMESPACES, Network, inside
 from dev.cluster.node import Node
 from dev.cluster.options import Options
-from dev.cluster.processes import Processes, end, marked
+from dev.cluster.processes import Processes
 from dev.cluster.program import COREDNS, HYPERKUBE
 from dev.cluster.progress import Progress
 from dev.cluster.store import IMPORT, Store, feed, missing
@@ -47,7 +46,7 @@ class Cluster:
     def recorded(cls, cache: Cache, progress: Progress) -> Cluster:
         """The one that is up, with the options that it came up with."""
         try:
-            text = record(cache).read_text()
+            text = cache.record.read_text()
         except FileNotFoundError:
             raise ClusterError("no cluster is up. Cure: make cluster") from None
         return cls(cache, Options.from_json(text), progress)
@@ -119,7 +118,7 @@ class Cluster:
 
     def _record(self) -> None:
         """Write down what will be made, once it is clear that the names are free."""
-        file = record(self.cache)
+        file = self.cache.record
         if file.exists():
             differ = Options.from_json(file.read_text()).differences(self.options)
             if differ:
@@ -131,7 +130,7 @@ class Cluster:
         self.network.check_free()
         self.run.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not NAMESPACES.is_mount():
-            unmounted(self.cache).touch()
+            self.cache.netns_was_no_mount.touch()
         file.write_text(self.options.to_json())
 
     def _start_dns(self) -> None:
@@ -242,38 +241,6 @@ class Cluster:
             return Api(self.cache.kubeconfig).ready_nodes() >= set(self.names())
         except OSError:
             return False
-
-
-def record(cache: Cache) -> Path:
-    """The file that says that a cluster is up, or half up, and with which options."""
-    return cache.run / "cluster.json"
-
-
-def unmounted(cache: Cache) -> Path:
-    """The file that says that /run/netns was no mount before `up`."""
-    return cache.run / "netns-was-no-mount"
-
-
-def down(cache: Cache, progress: Progress) -> None:
-    """Remove everything that `up` made and that nodes made since, whatever state it is in.
-
-    Each kind is found by a mark of its own, so it does not matter what was killed, or when:
-    processes by their environment and their cgroups, namespaces and interfaces by their alias.
-    """
-    machine.check_root()
-    file = record(cache)
-    recorded = file.exists()
-    options = Options.from_json(file.read_text()) if recorded else Options()
-    cluster = Cluster(cache, options, progress)
-    for name in cluster.cgroups.nodes():
-        cluster.cgroups.freeze(name, False)  # a frozen process does not even die
-    processes = [*marked(cluster.run), *cluster.cgroups.processes()]
-    end(processes)
-    end(cluster.cgroups.processes())  # what the first were just starting
-    cluster.cgroups.remove()
-    cluster.network.down(recorded, unmounted(cache).exists())
-    shutil.rmtree(cluster.run, ignore_errors=True)
-    progress.done("down" if recorded or processes else "no cluster was up")
 
 
 @contextmanager

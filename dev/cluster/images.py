@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import shutil
@@ -18,7 +17,7 @@ from dev.cluster.commands import run
 from dev.cluster.debian import BASE_PACKAGES, PYTHON, SUITE, TIDY, Overlay, bootstrap
 from dev.cluster.disk import need_disk
 from dev.cluster.errors import ClusterError
-from dev.cluster.layer import write_layer
+from dev.cluster.layers import Layers
 from dev.cluster.node_files import PAUSE as PAUSE_IMAGE
 from dev.cluster.oci import Blob, Layout
 from dev.cluster.program import PAUSE
@@ -72,6 +71,10 @@ class Images:
         return Layout(self.cache.images / "oci")
 
     @property
+    def layers(self) -> Layers:
+        return Layers(self.cache.images, self.layout)
+
+    @property
     def arch(self) -> str:
         return ARCH[platform.machine()]
 
@@ -89,18 +92,21 @@ class Images:
         }
         for name in names:
             makers[name]()
-        layers = [Blob(**value).digest for value in self._made().values()]
-        self.layout.prune(layers)
+        self.layout.prune(self.layers.digests())
 
     # -- the images
 
     def _pause(self) -> None:
         program = built(self.cache, PAUSE, self.progress)
 
-        def make(tree: Path) -> None:
+        def make() -> Path:
+            tree = self.layers.work / "pause"
+            shutil.rmtree(tree, ignore_errors=True)
+            tree.mkdir(parents=True)
             shutil.copy(program, tree / "pause")
+            return tree
 
-        layer = self._layer(f"pause {PAUSE.key()}", PAUSE_IMAGE, make)
+        layer = self.layers.get("pause", PAUSE.key(), DISK_GB[PAUSE_IMAGE], make)
         self._tag(PAUSE_IMAGE, [layer], {"Entrypoint": ["/pause"], "User": "65535:65535"})
 
     def _python(self) -> None:
@@ -135,13 +141,13 @@ class Images:
         return root
 
     def _base(self) -> Blob:
-        return self._written(f"base {self._base_key}", PYTHON_IMAGE, self._root)
+        return self.layers.get("base", self._base_key, DISK_GB[PYTHON_IMAGE], self._root)
 
     def _torch_debian(self) -> Blob:
         install = "apt-get install -qy --no-install-recommends python3-torch"
+        script = f"apt-get update -qq; {install}"
         what = "python3-torch from Debian (148 MB, about 75 s, once)"
-        key = f"torch {self._base_key} {digest(install)}"
-        return self._changed(key, WORKER_IMAGE, what, f"apt-get update -qq; {install}", {})
+        return self._changed("torch", digest(script), WORKER_IMAGE, what, script, {})
 
     def _torch_wheel(self, wheel: Path) -> Blob:
         tag = f"cp{PYTHON.replace('.', '')}"
@@ -153,15 +159,14 @@ class Images:
                 f" Cure: a wheel with -{tag}- in its name, or none for Debian's torch"
             )
         status = wheel.stat()
-        source = f"{wheel.name} {status.st_size} {int(status.st_mtime)}"
-
         site = f"/usr/local/lib/python{PYTHON}/dist-packages"
         script = (
             f"uv pip install --quiet --link-mode copy --python /usr/bin/python3 --target {site}"
         )
         script += f" /opt/{wheel.name} numpy; python3 -m compileall -q {site} || true"
         return self._changed(
-            f"torch {self._base_key} {digest(source, script)}",
+            "torch",
+            digest(wheel.name, f"{status.st_size} {status.st_mtime_ns}", script),
             WORKER_IMAGE,
             f"{wheel.name} and what it requires (about 60 s, once)",
             script,
@@ -173,7 +178,8 @@ class Images:
         files = operator_files(CHECKOUT)
         content = [f"{p.relative_to(CHECKOUT)}".encode() + p.read_bytes() for p in files]
         return self._changed(
-            f"operator {self._base_key} {digest(*content)}",
+            "operator",
+            digest(*content),
             OPERATOR_IMAGE,
             "the operator and its locked dependencies (about 20 s)",
             f"cd /opt; {INSTALL} /app python3",
@@ -183,19 +189,19 @@ class Images:
     # -- how a layer is made
 
     def _changed(
-        self, key: str, image: str, what: str, script: str, binds: Mapping[str, str]
+        self, kind: str, source: str, image: str, what: str, script: str, binds: Mapping[str, str]
     ) -> Blob:
-        """What a script changes in the base."""
+        """What a script changes in the base; `source` tells it from an earlier one."""
 
         def make() -> Path:
             self.progress.say(what)
-            overlay = Overlay(self._root(), self.cache.images / "work")
+            overlay = Overlay(self._root(), self.layers.work)
             overlay.prepare()
-            tools = self._tools()
-            overlay.run(f"{TOOLS}{script}; {TIDY}", image, self.progress, {**tools, **binds})
+            seen = {**self._tools(), **binds}
+            overlay.run(f"{TOOLS}{script}; {TIDY}", image, self.progress, seen)
             return overlay.upper
 
-        return self._written(key, image, make)
+        return self.layers.get(kind, f"{self._base_key} {source}", DISK_GB[image], make)
 
     def _tools(self) -> dict[str, str]:
         """uv and its cache, seen inside; they leave nothing in the layer."""
@@ -203,48 +209,6 @@ class Images:
         cache = Path(run([str(uv), "cache", "dir"]).strip())
         cache.mkdir(parents=True, exist_ok=True)
         return {str(uv.resolve().parent): "/srv", str(cache): "/media"}
-
-    def _layer(self, key: str, image: str, make: Callable[[Path], None]) -> Blob:
-        """A layer of files that need no Debian below them."""
-
-        def made() -> Path:
-            tree = self.cache.images / "work" / "tree"
-            shutil.rmtree(tree, ignore_errors=True)
-            tree.mkdir(parents=True)
-            make(tree)
-            return tree
-
-        return self._written(key, image, made)
-
-    def _written(self, key: str, image: str, make: Callable[[], Path]) -> Blob:
-        """The layer made from what the key says; made now if it is not there."""
-        made = self._made()
-        if key in made and self.layout.has(blob := Blob(**made[key])):
-            return blob
-        need_disk(self.cache.home, DISK_GB[image], f"the image {image}")
-        tree = make()
-        part = self.cache.images / "layer.part"
-        write_layer(tree, part)
-        blob = self.layout.adopt(part)
-        shutil.rmtree(self.cache.images / "work", ignore_errors=True)
-        self._remember(key, blob)
-        return blob
-
-    def _made(self) -> dict[str, Any]:
-        try:
-            made: dict[str, Any] = json.loads((self.cache.images / "layers.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return made
-
-    def _remember(self, key: str, blob: Blob) -> None:
-        """Note a layer; what was made before from older sources of the same kind goes."""
-        kind = key.split()[0]
-        made = {k: v for k, v in self._made().items() if k.split()[0] != kind}
-        made[key] = {"digest": blob.digest, "size": blob.size}
-        part = self.cache.images / "layers.json.part"
-        part.write_text(json.dumps(made, indent=1))
-        part.replace(self.cache.images / "layers.json")
 
     def _tag(self, name: str, layers: list[Blob], settings: dict[str, Any]) -> None:
         before = self.layout.images().get(name)

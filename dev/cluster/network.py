@@ -132,6 +132,10 @@ class Network:
         marks = {self.mark, ""} if recorded else {self.mark}
         return [n for n in _namespaces() if alias("-n", n, "link", "show", "lo") in marks]
 
+    def interface(self) -> str:
+        """The interface of this machine that bears this cluster's mark; '' if none does."""
+        return INTERFACE if alias("link", "show", INTERFACE) == self.mark else ""
+
     def down(self, recorded: bool, unmount: bool) -> None:
         """Remove what is ours; most interfaces go with their namespaces.
 
@@ -141,7 +145,7 @@ class Network:
             run(["ip", "netns", "del", name])
         if unmount and NAMESPACES.is_mount() and not any(NAMESPACES.iterdir()):
             run(["umount", str(NAMESPACES)])
-        if alias("link", "show", INTERFACE) == self.mark:
+        if self.interface():
             # it goes by itself with its other end, but the kernel takes its time
             succeeds(["ip", "link", "del", INTERFACE])
 

@@ -108,7 +108,7 @@ class Processes:
         who = Identity(pid, started)
         return who if identity(pid) == who else None
 
-    def start(self, name: str, argv: Sequence[str], **environ: str) -> None:
+    def start(self, name: str, argv: Sequence[str]) -> None:
         """Start it in a session of its own; it outlives this program."""
         log = self.log(name)
         for directory in (log.parent, self._file(name).parent):
@@ -117,7 +117,7 @@ class Processes:
         pid = os.posix_spawnp(
             argv[0],
             list(argv),
-            {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", MARK: str(self.run), **environ},
+            {"PATH": PATH, "HOME": str(self.run), "LANG": "C.UTF-8", MARK: str(self.run)},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o600),
