@@ -35,7 +35,7 @@ def built(cache: Cache, program: Program, progress: Progress) -> Path:
     go = find_go(cache, progress)
     progress.say(f"building {program.name} {program.version()} (once; cached in {target.parent})")
     download(go, program, environ)
-    part = target.parent.with_suffix(".part")
+    part = target.parent.with_name(f"{target.parent.name}.part")
     part.mkdir(parents=True, exist_ok=True)
     compile_(go, program, part / program.name, environ, progress)
     target.parent.parent.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ def bootstrap_command(target: Path, mirror: str) -> list[str]:
 
 def bootstrap(target: Path, mirror: str, progress: Progress) -> None:
     """A small Debian with Python."""
-    part = target.with_suffix(".part")
+    part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     progress.say(f"Debian {SUITE} with Python {PYTHON} from {mirror} (about 50 s, once)")

@@ -163,7 +163,7 @@ class Images:
         script = (
             f"uv pip install --quiet --link-mode copy --python /usr/bin/python3 --target {site}"
         )
-        script += f" /opt/{wheel.name} numpy; python3 -m compileall -q {site} || true"
+        script += f" /opt/{wheel.name} numpy; python3 -m compileall -qq {site} || true"
         return self._changed(
             "torch",
             digest(wheel.name, f"{status.st_size} {status.st_mtime_ns}", script),
