@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support.survivors import alive, children, is_dead
 
 from elasticjob.agent.api_calls import SetupError
 from elasticjob.agent.main import empty_directory, random_fraction
+from elasticjob.controller.bundle import build
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase, Round
 
@@ -177,6 +179,18 @@ def test_it_is_small_and_idle(tmp_path: Path) -> None:
         status = Path(f"/proc/{pod.process.pid}/status").read_text()
         rss_kb = int(status.split("VmRSS:")[1].split()[0])
         assert rss_kb <= 30 * 1024
+
+
+@process
+def test_it_imports_nothing_for_convenience(tmp_path: Path) -> None:
+    """Each of these costs milliseconds of every pod's start, or memory for as long as it runs."""
+    zipped = tmp_path / "agent.pyz"
+    zipped.write_bytes(build().data)
+    program = "import sys; sys.path[:0] = sys.argv[1:]; import elasticjob.agent.main"
+    command = [sys.executable, "-I", "-S", "-c", f"{program}; print(*sys.modules)", str(zipped)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    unwanted = {"asyncio", "ctypes", "email", "http", "logging", "random", "shutil", "urllib"}
+    assert unwanted.isdisjoint(done.stdout.split())
 
 
 # ---- the directory -------------------------------------------------------------------------------
