@@ -23,6 +23,8 @@ NODES = (
 )
 WAITS = Worker(Stage.WAITING, "ContainerCreating")
 NO_IMAGE = Worker(Stage.WAITING, "ImagePullBackOff", "Back-off pulling image x")
+NOT_ADMITTED = Worker(Stage.ENDED, "OutOfcpu", "node has not enough cpu")
+FORMS = Round(3, starts=2)
 NO_PYTHON = ended(128, reason="StartError", message="exec: python3: not found")
 
 
@@ -53,6 +55,14 @@ NO_PYTHON = ended(128, reason="StartError", message="exec: python3: not found")
         (
             snapshot(pod_seen(0, worker=NO_PYTHON), round_=Round()),
             "Pending: 1/1 agent cannot start: exec: python3: not found",
+        ),
+        (
+            snapshot(pod_seen(0), pod_seen(1, worker=NOT_ADMITTED), round_=Round()),
+            "Pending: 1/2 ended: OutOfcpu: node has not enough cpu",
+        ),
+        (
+            snapshot(pod_seen(0), pod_seen(1, worker=ended(137, reason="OOMKilled")), round_=FORMS),
+            "Restarting: 1/2 ended: OOMKilled, exit code 137",
         ),
         (
             snapshot(pod_seen(0), round_=Round(), recalled=Recalled(refused="quota")),

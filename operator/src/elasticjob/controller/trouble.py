@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from elasticjob.controller.observe import PodSeen, Stage
+from elasticjob.controller.observe import PodSeen, Stage, Worker
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous.states import EXIT_SETUP
 
@@ -60,6 +60,15 @@ def _of_index(s: Snapshot, index: int) -> Iterator[tuple[str, str]]:
     elif _is_setup(pod):
         message = pod.worker.message or f"exit code {pod.worker.exit_code}"
         yield "AgentSetupFailed", f"agent cannot start: {_phrase(message)}"
+    elif pod.worker.stage is Stage.ENDED:  # and its successor has to wait (DETAILS 33)
+        yield "PodsEnded", f"ended: {_phrase(_end(pod.worker))}"
+
+
+def _end(worker: Worker) -> str:
+    """A pod that its node did not admit has a reason and no exit code."""
+    code = f"exit code {worker.exit_code}" if worker.exit_code is not None else ""
+    what = ", ".join(part for part in (worker.reason, code) if part)
+    return ": ".join(part for part in (what, worker.message) if part)
 
 
 def _is_setup(pod: PodSeen) -> bool:
