@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support import sign_ins
 from tests.support.jobs import elastic_job, worker
+from tests.support.sign_ins import SignIn
 from tests.support.supervised import stub
 
 from elasticjob.controller import manifest
@@ -45,16 +46,6 @@ from elasticjob.wire.round import Phase, Round
 NAMESPACE = "team"
 PATIENCE_S = 30.0
 KINDS = {"ServiceAccount": SERVICEACCOUNTS, "RoleBinding": ROLEBINDINGS}
-
-
-@dataclass(frozen=True)
-class SignIn:
-    """One worker that was started. at: of the monotonic clock, which all processes share."""
-
-    n: int
-    rank: int
-    pid: int
-    at: float
 
 
 class Agents:
@@ -135,10 +126,7 @@ class Agents:
 
     def sign_ins(self, n: int) -> list[SignIn]:
         """The workers of round n that were started, in the order of their ranks."""
-        path = self._root / "sign-ins"
-        lines = path.read_text().splitlines() if path.exists() else []
-        found = [SignIn(int(a), int(b), int(c), float(d)) for a, b, c, d in map(str.split, lines)]
-        return sorted((each for each in found if each.n == n), key=lambda each: each.rank)
+        return [each for each in sign_ins.read(self._root / "sign-ins") if each.n == n]
 
     # ---- waiting ---------------------------------------------------------------------------------
 

@@ -1,0 +1,92 @@
+"""Jobs that cannot work are refused or ended and say why; one beside them is undisturbed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.support.cluster import QUICK, Cluster
+from tests.support.jobs import worker
+from tests.support.survivors import is_dead
+
+from elasticjob.local.manifests import ManifestError
+from elasticjob.wire.round import Phase
+
+pytestmark = pytest.mark.e2e
+
+
+@asynccontextmanager
+async def beside(cluster: Cluster) -> AsyncIterator[None]:
+    """A good job, of which nothing changes meanwhile."""
+    good = cluster.apply("good", replicas=2)
+    await good.runs(1, pods=2)
+    pods, workers = good.pods, good.workers(1)
+    yield
+    await good.heard(2)
+    assert good.round.n == 1
+    assert good.pods == pods
+    assert not any(is_dead(each.pid) for each in workers)
+
+
+def containers(*found: dict[str, Any]) -> dict[str, Any]:
+    return {"template": {"spec": {"containers": list(found)}}}
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"replicas": 2, "minReplicas": 3}, "spec.minReplicas", "lower minReplicas or raise replicas"),
+    ({"replicas": 0}, "spec.replicas", "greater than or equal to 1"),
+    (
+        containers({"name": "worker", "image": "none"}),
+        "spec.template.spec.containers",
+        "set command, for example [python3, train.py]",
+    ),
+    (containers(worker(command=[])), "spec.template.spec.containers", "set command"),
+    ({"containerName": "trainer"}, "spec.containerName", "use the name of one of"),
+    (containers(worker("a"), worker("b")), "spec.containerName", "to the one that trains"),
+    ({"replica": 3}, "spec.replica", "unknown field"),
+]
+
+
+async def test_what_breaks_a_rule_is_refused_with_its_field_and_the_cure(cluster: Cluster) -> None:
+    async with beside(cluster):
+        for spec, field, cure in REFUSED:
+            with pytest.raises(ManifestError) as refused:
+                cluster.apply("bad", **spec)
+            message = str(refused.value)
+            assert "\n" not in message
+            assert field in message
+            assert cure in message
+
+
+@pytest.mark.parametrize(
+    ("command", "phase", "said"),
+    [
+        (["python3", "/none/train.py"], "Failed: WorkerFailed", "python3 /none/train.py"),
+        (["torchrum", "train.py"], "Failed: StartFailed", "cannot execute 'torchrum'"),
+        (["/dev/null"], "Failed: StartFailed", "cannot execute '/dev/null': Permission denied"),
+    ],
+    ids=["script", "command", "not executable"],
+)
+async def test_it_has_failed_and_the_cause_names_what_is_missing(
+    cluster: Cluster, command: list[str], phase: str, said: str
+) -> None:
+    async with beside(cluster):
+        bad = cluster.apply("bad", command, replicas=2, maxRestarts=1)
+        await bad.is_(phase)
+        assert said in bad.condition("Failed")["message"]
+        assert said in bad.failure["message"]
+        await bad.tells("Failed", said)
+        await bad.until(lambda: len(bad.pods) == 1, "one pod kept to look at")
+        (kept,) = bad.pods
+        assert kept == bad.failure["pod"]
+
+
+async def test_pods_that_cannot_run_here_are_told_of_in_the_status(cluster: Cluster) -> None:
+    claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    spec = {"containers": [worker()], "volumes": [claim]}
+    async with beside(cluster):
+        bad = cluster.apply_body("bad", {"spec": {**QUICK, "template": {"spec": spec}}})
+        await bad.until(lambda: "persistentVolumeClaim" in bad.phase, "the reason in STATUS")
+        assert bad.round.phase is Phase.FORMING

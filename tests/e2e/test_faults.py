@@ -1,0 +1,112 @@
+"""An API server that answers wrongly, late or not at all: nothing is lost, nothing done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from tests.support.cluster import Cluster
+from tests.support.survivors import is_dead
+
+from elasticjob.local.call import Call
+from elasticjob.local.faults import Faults, Order
+from elasticjob.wire import names
+from elasticjob.wire.round import Phase
+
+pytestmark = pytest.mark.e2e
+
+Fault = Callable[[Faults, Callable[[Call], bool]], Order]
+FAULTS: dict[str, Fault] = {
+    "conflict": lambda f, when: f.refuse(409, when),
+    "broken": lambda f, when: f.refuse(500, when, times=2),
+    "throttled": lambda f, when: f.refuse(429, when, retry_after_s=1),
+    "cut": lambda f, when: f.cut(when),
+    "unanswered": lambda f, when: f.cut(when, after=True),
+    "late": lambda f, when: f.delay(1, when),
+}
+
+
+def is_step(name: str, call: Call) -> bool:
+    """A write of the next round: not a pulse, which is a PATCH of the same object."""
+    path = f"/leases/{names.round_lease_name(name)}"
+    return call.path.endswith(path) and names.ANNOTATION_ROUND.encode() in call.body
+
+
+async def test_the_write_of_a_crash_goes_wrong_and_counts_once(cluster: Cluster) -> None:
+    jobs = [cluster.apply(name, replicas=2) for name in FAULTS]
+    for job in jobs:
+        await job.runs(1, pods=2)
+    orders = [FAULTS[job.name](cluster.faults, partial(is_step, job.name)) for job in jobs]
+    for job in jobs:
+        os.kill(job.workers(1)[1].pid, signal.SIGKILL)
+    for job in jobs:
+        await job.runs(2, pods=2)
+        await job.heard(2)
+    for job, order in zip(jobs, orders, strict=True):
+        assert order.times == 0, f"{job.name}: the fault met nothing"
+        assert job.round.n == 2, job.name
+        assert (job.status["counted"], job.status["restarts"]) == (1, 1), job.name
+
+
+async def test_the_operators_writes_go_wrong_and_a_pod_is_replaced_once(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    base = f"/namespaces/{cluster.namespace}"
+    makes = lambda call: call.method == "POST" and call.path.endswith(f"{base}/pods")  # noqa: E731
+    tells = lambda call: call.path.endswith(f"{base}/{names.PLURAL}/job/status")  # noqa: E731
+    orders = [
+        cluster.faults.refuse(500, makes),
+        cluster.faults.cut(makes, after=True),
+        cluster.faults.refuse(409, tells),
+        cluster.faults.cut(tells, after=True),
+    ]
+    job.delete_pod("1-0")
+    await job.runs_again(pods=2)
+    assert [order.times for order in orders] == [0] * len(orders)
+    assert sorted(job.pods) == ["job-0-0", "job-1-1"]
+    assert job.status["counted"] == 0
+
+
+async def test_all_watches_are_lost_and_versions_forgotten(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    cluster.store.compact()
+    assert cluster.faults.cut_streams() >= 2
+    os.kill(job.workers(1)[0].pid, signal.SIGKILL)
+    await job.runs(2, pods=2)
+    job.edit(suspend=True)
+    await job.is_("Suspended")
+    assert job.status["counted"] == 1
+
+
+async def test_a_server_that_does_not_answer_costs_no_restart(cluster: Cluster) -> None:
+    """Frozen until everybody has asked in vain three times: longer than agents may be silent."""
+    job = cluster.apply("job", replicas=3)
+    await job.runs(1, pods=3)
+    pods, workers = job.pods, job.workers(1)
+    asked: Counter[str] = Counter()
+
+    def ask(call: Call) -> bool:
+        if call.method == "PATCH" and f"/{cluster.namespace}/leases/" in call.path:
+            asked[call.path.rpartition("/")[2]] += 1
+        return False
+
+    order = cluster.faults.refuse(500, ask, times=None)
+    cluster.faults.freeze()
+    try:
+        await job.until(lambda: len(asked) == 3 and min(asked.values()) >= 3, "three tries each")
+    finally:
+        cluster.faults.thaw()
+        cluster.faults.cut_streams()
+        cluster.faults.withdraw(order)
+    await job.heard(4)
+    assert [r.phase for r in job.rounds] == [Phase.FORMING, Phase.ACTIVE]
+    assert job.pods == pods
+    assert not any(is_dead(each.pid) for each in workers)
+    os.kill(workers[0].pid, signal.SIGKILL)
+    await job.runs(2, pods=3)
+    assert job.status["counted"] == 1

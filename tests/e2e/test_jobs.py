@@ -1,0 +1,71 @@
+"""Jobs that meet, work and end, and two that know nothing of each other."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.support.cluster import Cluster
+from tests.support.survivors import is_dead
+
+pytestmark = pytest.mark.e2e
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
+
+
+async def test_the_quickstart(cluster: Cluster) -> None:
+    job = cluster.apply_body("quickstart", yaml.safe_load(QUICKSTART.read_text()))
+    await job.is_("Running")
+    assert job.status["ready"] == "4/4"
+    await job.is_("Complete")
+    await job.until(lambda: all(job.ended(f"{i}-0") for i in range(4)), "four ends")
+    assert [job.ended(f"{i}-0")["exitCode"] for i in range(4)] == [0, 0, 0, 0]
+    for index in range(4):
+        log = await cluster.log(job.pod(f"{index}-0"))
+        assert f"I am rank {index} of 4" in log
+        assert f"rank {index}: step 3/3" in log
+    status = job.status
+    assert (status["round"], status["restarts"], status["counted"]) == (2, 0, 0)
+    assert "completionTime" in status
+    for reason in ("PodsCreated", "Running", "Complete"):
+        await job.tells(reason)
+
+
+async def test_two_jobs_do_not_disturb_each_other(cluster: Cluster) -> None:
+    calm = cluster.apply("calm", replicas=2)
+    wild = cluster.apply("wild", replicas=2, maxRestarts=1)
+    await calm.runs(1, pods=2)
+    await wild.runs(1, pods=2)
+    pods, workers = calm.pods, calm.workers(1)
+    os.kill(wild.workers(1)[1].pid, signal.SIGKILL)
+    await wild.runs(2, pods=2)
+    wild.delete_pod("0-0")
+    n = await wild.runs_again(pods=2, after=2)
+    await wild.starts(n, 2)
+    os.kill(wild.workers(n)[0].pid, signal.SIGKILL)
+    await wild.is_("Failed: WorkerSignaled")
+    await calm.heard(2)
+    assert calm.round.n == 1
+    assert calm.pods == pods
+    assert not any(is_dead(each.pid) for each in workers)
+    assert calm.failure == {}
+
+
+async def test_a_job_with_a_sidecar_ends_when_its_workers_do(cluster: Cluster) -> None:
+    """Judged by its worker container: the other one would run for ever."""
+    sidecar = {"name": "mesh", "image": "none", "command": ["sleep", "1000"]}
+    container = {"name": "worker", "image": "none", "command": ["true"]}
+    spec = {"replicas": 2, "template": {"spec": {"containers": [sidecar, container]}}}
+    job = cluster.apply_body("job", {"spec": spec})
+    await job.is_("Complete")
+    await job.until(lambda: job.pods == {}, "the pods cleaned up")
+
+
+async def test_workers_tell_of_their_progress(cluster: Cluster) -> None:
+    text = '{"step": 7, "total": 9}'
+    script = f"echo '{text}' > \"$ELASTICJOB_PROGRESS_FILE\"; exec sleep 1000"
+    job = cluster.apply("job", ["sh", "-c", script], replicas=2)
+    await job.until(lambda: job.status.get("progress") == {"step": 7, "total": 9}, "progress")

@@ -1,0 +1,183 @@
+"""Pods that are lost, each in its way: the next generation of the same index takes the place."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from tests.support.cluster import Cluster
+from tests.support.one_job import Job
+from tests.support.survivors import is_dead
+
+from elasticjob.local.builtins import LEASES
+from elasticjob.wire.member import Pod
+from elasticjob.wire.round import Phase
+
+pytestmark = pytest.mark.e2e
+
+Who = Callable[[Job], str]
+
+
+def a_member(job: Job) -> str:
+    """Index and generation of a member that does not hold the round."""
+    return next(f"{p.index}-{p.generation}" for p in sorted(job.round.pods) if not holds(job, p))
+
+
+def the_holder(job: Job) -> str:
+    return next(f"{p.index}-{p.generation}" for p in job.round.pods if holds(job, p))
+
+
+def holds(job: Job, pod: Pod) -> bool:
+    return job.lease.holder == f"{job.name}-{pod.index}-{pod.generation}"
+
+
+def members(job: Job) -> list[list[tuple[int, int]]]:
+    """Of each Active round, as (index, generation)."""
+    active = [r for r in job.rounds if r.phase is Phase.ACTIVE]
+    return [sorted((p.index, p.generation) for p in r.pods) for r in active]
+
+
+async def test_a_deleted_pod_comes_back_after_one_round_without_it(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=3, minReplicas=2)
+    await job.hurry()
+    await job.runs(1, pods=3)
+    cluster.kubelet.hold(cluster.namespace, "job-1-1")
+    job.delete_pod("1-0")
+    await job.starts(2, 2)
+    cluster.kubelet.release(cluster.namespace, "job-1-1")
+    await job.runs(3, pods=3)
+    assert members(job) == [
+        [(0, 0), (1, 0), (2, 0)],
+        [(0, 0), (2, 0)],
+        [(0, 0), (1, 1), (2, 0)],
+    ]
+    assert [each.rank for each in job.workers(2)] == [0, 1]
+    assert (job.status["restarts"], job.status["counted"]) == (2, 0)
+    assert job.failure == {}
+    await job.until(lambda: "job-1-0" not in job.pods, "the old pod gone")
+    await job.tells("PodsReplaced", "1-1 in place of lost")
+
+
+async def test_when_all_are_needed_nobody_runs_until_the_deleted_pod_is_replaced(
+    cluster: Cluster,
+) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    job.delete_pod("0-0")
+    await job.runs_again(pods=2)
+    assert [r.phase for r in job.rounds if r.n] == [Phase.ACTIVE, Phase.FORMING, Phase.ACTIVE]
+    assert members(job)[-1] == [(0, 1), (1, 0)]
+    assert job.status["counted"] == 0
+
+
+@pytest.mark.parametrize("who", [a_member, the_holder])
+async def test_a_killed_agent_is_counted_once_and_its_pod_replaced(
+    cluster: Cluster, who: Who
+) -> None:
+    job = cluster.apply("job", replicas=3, minReplicas=2)
+    await job.hurry()
+    await job.runs(1, pods=3)
+    lost = who(job)
+    worker = job.workers(1)[int(lost[0])]
+    cluster.kubelet.kill(cluster.namespace, f"job-{lost}")
+    await job.runs_again(pods=3)
+    assert is_dead(worker.pid)
+    assert members(job)[-1] == [(i, int(i == int(lost[0]))) for i in range(3)]
+    assert job.status["counted"] == 1
+    failure = job.failure
+    assert (failure["pod"], failure["exitCode"], failure["round"]) == (f"job-{lost}", 137, 1)
+    assert failure["reason"] in ("PodEnded", "PodSilent")
+
+
+async def test_two_pods_killed_at_once_are_one_failure(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=4, minReplicas=2)
+    await job.hurry()
+    await job.runs(1, pods=4)
+    for lost in ("job-1-0", "job-2-0"):
+        cluster.kubelet.kill(cluster.namespace, lost)
+    await job.runs_again(pods=4)
+    assert members(job)[-1] == [(0, 0), (1, 1), (2, 1), (3, 0)]
+    assert job.status["counted"] == 1
+
+
+async def test_a_pod_told_to_end_by_nobody_known_is_counted(cluster: Cluster) -> None:
+    """`kill 1` in the container, or a failing liveness probe: nothing excuses it (DETAILS 32)."""
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    cluster.kubelet.kill(cluster.namespace, "job-1-0", signal.SIGTERM)
+    await job.runs_again(pods=2)
+    assert members(job)[-1] == [(0, 0), (1, 1)]
+    assert job.ended("1-0")["exitCode"] == 143
+    assert job.status["counted"] == 1
+    assert job.failure["pod"] == "job-1-0"
+    assert job.failure["reason"] == "Leaving"
+
+
+@pytest.mark.parametrize("who", [a_member, the_holder])
+async def test_a_silent_pod_is_found_and_replaced(cluster: Cluster, who: Who) -> None:
+    job = cluster.apply("job", replicas=3, minReplicas=2)
+    await job.hurry()
+    await job.runs(1, pods=3)
+    lost = who(job)
+    cluster.kubelet.freeze(cluster.namespace, f"job-{lost}")
+    n = await job.runs_again(pods=3)
+    assert Pod(int(lost[0]), 1) in job.round.pods
+    assert job.status["counted"] == 1
+    assert (job.failure["pod"], job.failure["reason"]) == (f"job-{lost}", "PodSilent")
+    cluster.kubelet.thaw(cluster.namespace, f"job-{lost}")
+    await job.until(lambda: f"job-{lost}" not in job.pods, "the silent pod gone")
+    await job.heard(2)
+    assert job.round.n == n
+
+
+async def test_a_pod_that_nobody_can_end_does_not_hold_up_its_replacement(cluster: Cluster) -> None:
+    """A node that is gone: its kubelet is not heard, so the deletion of its pod is never done."""
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    lost = a_member(job)
+    cluster.kubelet.freeze(cluster.namespace, f"job-{lost}")
+    cluster.kubelet.lose_node()
+    try:
+        heir = f"job-{lost[0]}-1"
+        await job.until(lambda: heir in job.pods, "the next generation")
+        assert "deletionTimestamp" in job.pod(lost)["metadata"]
+    finally:
+        cluster.kubelet.thaw(cluster.namespace, f"job-{lost}")
+        cluster.kubelet.find_node()
+    await job.runs_again(pods=2)
+    assert job.status["counted"] == 1
+
+
+async def test_a_pod_that_is_slow_to_start_is_waited_for(cluster: Cluster) -> None:
+    cluster.kubelet.hold(cluster.namespace, "job-1-0")
+    job = cluster.apply("job", replicas=2)
+    await job.is_("Pending: 1/2 pods run")
+    assert job.round.n == 0
+    cluster.kubelet.release(cluster.namespace, "job-1-0")
+    await job.runs(1, pods=2)
+
+
+async def test_a_pod_that_fails_three_times_is_replaced(cluster: Cluster) -> None:
+    """Its worker, not the agent: maybe the node is bad (DETAILS 33)."""
+    job = cluster.apply("job", replicas=2, minReplicas=1)
+    await job.hurry()
+    for n in (1, 2, 3):
+        await job.starts(n, 2)
+        await job.runs(n, pods=2)
+        os.kill(job.workers(n)[1].pid, signal.SIGKILL)
+    await job.runs_again(pods=2, after=4)
+    assert members(job)[-1] == [(0, 0), (1, 1)]
+    # The third was the leaver's own if it is told to go before that round has started.
+    assert job.status["counted"] in (2, 3)
+    await job.tells("PodsDeleted", "blamed for 3 failures")
+
+
+async def test_a_lost_round_lease_is_made_again(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    workers = job.workers(1)
+    cluster.store.delete(LEASES, cluster.namespace, "job-round")
+    assert await job.runs_again(pods=2) > 1000
+    assert all(is_dead(each.pid) for each in workers)

@@ -1,0 +1,154 @@
+"""What people do to a job while it runs: it follows, and nothing of it is counted as a failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.cluster import Cluster
+from tests.support.jobs import worker
+from tests.support.one_job import Job
+from tests.support.supervised import stub
+from tests.support.survivors import is_dead
+
+from elasticjob.local.builtins import ROLEBINDINGS, SERVICEACCOUNTS
+from elasticjob.wire.round import Phase
+
+pytestmark = pytest.mark.e2e
+
+# Rank 1 fails; rank 0 would go on for ever.
+ONE_FAILS = '[ "$RANK" = 0 ] && exec sleep 1000; exit 5'
+# Saves when it is told to stop, as a training script does.
+SAVES = """
+import os, signal, sys, time
+def save(*_):
+    with open(sys.argv[1], "a") as file:
+        file.write(os.environ["RANK"] + "\\n")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+with open(sys.argv[2], "a") as file:
+    file.write(os.environ["RANK"] + "\\n")
+while True: time.sleep(1000)
+"""
+
+
+async def test_scaled_up_and_down(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.hurry()
+    await job.runs(1, pods=2)
+    pods = job.pods
+    job.edit(replicas=4)
+    up = await job.runs_again(pods=4)
+    assert [each.rank for each in await job.starts(up, 4)] == [0, 1, 2, 3]
+    assert pods.items() <= job.pods.items()
+    job.edit(replicas=1)
+    await job.runs_again(pods=1, after=up)
+    await job.until(lambda: list(job.pods) == ["job-0-0"], "one pod")
+    assert [r.phase for r in job.rounds if r.n] == [Phase.ACTIVE] * len(job.rounds[1:])
+    assert all(is_dead(each.pid) for each in job.workers(up))
+    assert job.pods.items() <= pods.items()
+    assert (job.status["counted"], job.failure) == (0, {})
+
+
+async def test_suspended_all_save_and_resumed_with_new_pods(cluster: Cluster) -> None:
+    saved, started = cluster.root / "saved", cluster.root / "started"
+    command = ["python3", "-S", "-c", SAVES, str(saved), str(started)]
+    job = cluster.apply("job", command, replicas=2)
+    await job.runs(1, pods=2)
+    await job.until(lambda: lines(started) == ["0", "1"], "both workers")
+    job.edit(suspend=True)
+    await job.is_("Suspended")
+    assert job.pods == {}
+    assert lines(saved) == ["0", "1"]
+    assert job.round.phase is Phase.FORMING
+    assert job.condition("Suspended")["status"] == "True"
+    job.edit(suspend=False)
+    await job.runs_again(pods=2)
+    assert sorted(job.pods) == ["job-0-1", "job-1-1"]
+    assert (job.status["counted"], job.failure) == (0, {})
+    await job.tells("Suspended")
+    await job.tells("Resumed")
+
+
+async def test_a_job_that_begins_suspended_has_no_pods(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=2, suspend=True)
+    await job.is_("Suspended")
+    assert job.pods == {}
+    job.edit(suspend=False)
+    await job.runs(1, pods=2)
+
+
+async def test_a_new_template_makes_all_pods_anew_once(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    command = stub("signs_in", str(job.register), "new")
+    job.edit(template={"spec": {"containers": [worker(command=list(command))]}})
+    await job.runs_again(pods=2)
+    assert sorted(job.pods) == ["job-0-1", "job-1-1"]
+    assert [r.phase for r in job.rounds if r.n] == [Phase.ACTIVE, Phase.FORMING, Phase.ACTIVE]
+    assert job.pod("0-1")["spec"]["containers"][0]["command"][-1] == "new"
+    assert all(is_dead(each.pid) for each in job.workers(1))
+    assert (job.status["restarts"], job.status["counted"]) == (1, 0)
+
+
+async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=3, stopGraceSeconds=30)
+    await job.runs(1, pods=3)
+    os.kill(job.workers(1)[0].pid, signal.SIGKILL)
+    job.delete()
+    await cluster.until(lambda: not cluster.left(), "nothing left")
+    for resource in (SERVICEACCOUNTS, ROLEBINDINGS):
+        names = [
+            body["metadata"]["name"] for body in cluster.store.list(resource, cluster.namespace)
+        ]
+        assert not any("job" in name for name in names)
+
+
+async def test_a_job_made_again_under_its_name_is_another_job(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    before = job.pods
+    job.delete()
+    job = cluster.apply("job", ["sleep", "1000"], replicas=2)
+    await job.runs(1, pods=2)
+    assert not before.items() & job.pods.items()
+    assert job.status["counted"] == 0
+
+
+async def test_when_it_has_failed_those_pods_are_left_that_the_policy_says(
+    cluster: Cluster,
+) -> None:
+    expected = {
+        "All": [],
+        "KeepFailed": ["keepfailed-1-0"],
+        "None": ["none-0-0", "none-1-0"],
+        "Running": ["running-0-0", "running-1-0"],  # both have ended by themselves
+    }
+    fails: dict[str, Any] = {"command": ["sh", "-c", ONE_FAILS], "replicas": 2, "maxRestarts": 0}
+    jobs = {
+        policy: cluster.apply(policy.lower(), cleanPodPolicy=policy, **fails) for policy in expected
+    }
+    for policy, job in jobs.items():
+        await job.is_("Failed: WorkerFailed")
+        await job.until(lambda job=job, p=policy: sorted(job.pods) == expected[p], policy)
+        await job.until(lambda job=job: all(map(job.ended, indexes(job))), "their ends")
+
+
+async def test_when_it_is_complete_no_pod_has_failed_to_be_kept(cluster: Cluster) -> None:
+    job = cluster.apply("job", ["true"], replicas=3)
+    await job.is_("Complete")
+    await job.until(lambda: job.pods == {}, "no pods")
+    assert job.condition("Complete")["status"] == "True"
+    assert job.round.phase is Phase.SUCCEEDED
+
+
+def lines(path: Path) -> list[str]:
+    return sorted(path.read_text().split()) if path.exists() else []
+
+
+def indexes(job: Job) -> list[str]:
+    """Of its pods: index and generation."""
+    return [name.removeprefix(f"{job.name}-") for name in job.pods]

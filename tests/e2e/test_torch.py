@@ -1,0 +1,94 @@
+"""Real torch under the real system: a model that goes on from its checkpoint, and a lost rank 0."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.support.cluster import Cluster
+from tests.support.jobs import worker
+from tests.support.survivors import alive
+
+PYTHON = os.environ.get("TORCH_PYTHON", "")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.torch,
+    pytest.mark.skipif(not PYTHON, reason="TORCH_PYTHON names no interpreter with torch"),
+]
+
+CHARLM = Path(__file__).parents[2] / "examples" / "charlm.yaml"
+STEPS = 60
+# Signs in when the first all_reduce of its round is done, and ends when all have seen `go`.
+REDUCES = """
+import os, sys, time
+import torch, torch.distributed as dist
+register, go = sys.argv[1:]
+dist.init_process_group("gloo")
+world = dist.get_world_size()
+step = torch.ones(1)
+dist.all_reduce(step)
+assert step.item() == world == int(os.environ["WORLD_SIZE"])
+words = os.environ["ELASTICJOB_ROUND"], dist.get_rank(), os.getpid(), time.monotonic()
+with open(register, "a") as file:
+    file.write(" ".join(map(str, words)) + "\\n")
+seen = torch.zeros(1)
+while seen.item() < world:
+    seen.fill_(os.path.exists(go))
+    dist.all_reduce(seen)
+    time.sleep(0.01)
+dist.destroy_process_group()
+"""
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    return Path(PYTHON)
+
+
+async def test_a_model_goes_on_from_its_checkpoint(cluster: Cluster) -> None:
+    body = yaml.safe_load(CHARLM.read_text())
+    (container,) = body["spec"]["template"]["spec"]["containers"]
+    container.setdefault("env", []).append({"name": "STEPS", "value": str(STEPS)})
+    body["spec"]["replicas"] = 2
+    job = cluster.apply_body("charlm", body)
+    await job.until(lambda: job.status.get("progress", {}).get("step", 0) >= 10, "ten steps")
+    pods, before = job.pods, job.status["progress"]["step"]
+    (victim,) = alive(ELASTICJOB_POD_UID=pods["charlm-1-0"], LOCAL_RANK="0")
+    os.kill(victim, signal.SIGKILL)
+    await job.is_("Complete")
+    await job.until(lambda: job.ended("0-0") and job.ended("1-0"), "both ends")
+    log = await cluster.log(job.pod("0-0"), lines="200")
+    went_on = re.search(r"go on after step (\d+)", log)
+    assert went_on is not None, log
+    assert before <= int(went_on[1]) < STEPS
+    losses = [float(loss) for loss in re.findall(r"step \d+/\d+ loss ([\d.]+)", log)]
+    assert f"step {STEPS}/{STEPS} loss" in log
+    assert losses[-1] < losses[0]
+    assert "it writes:" in log
+    assert job.pods == pods
+    assert (job.status["counted"], job.failure["pod"], job.failure["rank"]) == (1, "charlm-1-0", 1)
+
+
+async def test_a_lost_rank_0_takes_nobody_with_it(cluster: Cluster) -> None:
+    register, go = cluster.root / f"{cluster.namespace}-job", cluster.root / "go"
+    container = worker(command=["python3", "-c", REDUCES, str(register), str(go)])
+    template = {"spec": {"containers": [container]}}
+    spec = {"replicas": 3, "minReplicas": 2, "crashGraceSeconds": 1, "template": template}
+    job = cluster.apply_body("job", {"spec": spec})
+    await job.hurry()
+    await job.starts(1, 3)
+    cluster.kubelet.hold(cluster.namespace, "job-0-1")
+    cluster.kubelet.kill(cluster.namespace, "job-0-0")
+    # The others may crash before it is known to be lost: then that is one round more.
+    n = await job.until(lambda: job.round.n if len(job.round.members) == 2 else 0, "two members")
+    assert [each.rank for each in await job.starts(n, 2)] == [0, 1]
+    cluster.kubelet.release(cluster.namespace, "job-0-1")
+    n = await job.runs_again(pods=3, after=n)
+    assert [each.rank for each in await job.starts(n, 3)] == [0, 1, 2]
+    go.touch()
+    await job.is_("Complete")
+    assert (job.status["counted"], job.failure["pod"]) == (1, "job-0-0")

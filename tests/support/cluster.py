@@ -1,0 +1,183 @@
+"""The whole system on the local mode, as a person works with it: apply, look, kill, wait.
+
+API server and kubelet are in this process; the operator, the agents and the workers are processes.
+One `Cluster` is one namespace of it, in which one test works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.support.jobs import worker
+from tests.support.one_job import Job
+from tests.support.supervised import stub
+from tests.support.survivors import is_dead
+
+from elasticjob.local.builtins import EVENTS, LEASES, NAMESPACES, PODS
+from elasticjob.local.call import Call
+from elasticjob.local.manifests import create, parse
+from elasticjob.local.process_table import carriers
+from elasticjob.local.processes import MARKER
+from elasticjob.local.resource import Object, Resource
+from elasticjob.local.store import ApiError, Event
+from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, operator_pod, up
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.round import Round
+
+T = 0.5
+PATIENCE_S = 60.0
+LOOK_EVERY_S = 0.01
+LAST_LINES = "20"
+QUICK = {"stopGraceSeconds": 2, "crashGraceSeconds": 1}
+
+
+@asynccontextmanager
+async def local_mode(root: Path, python: Path = Path(sys.executable)) -> AsyncIterator[Local]:
+    """All of it, with a short heartbeat, and an operator that is started again at once."""
+    operator = [sys.executable, "-m", "elasticjob.controller", "--heartbeat-seconds", str(T)]
+    operator += ["--health-host", "127.0.0.1", "--health-port", "0"]
+    async with up(root, operator=operator, python=python, delay_s=lambda *_: 0.0) as local:
+        yield local
+
+
+class Cluster:
+    """One namespace, and what there is to see and to break. root: for files of the workers."""
+
+    def __init__(self, local: Local, namespace: str, root: Path) -> None:
+        self.namespace = namespace
+        self.root = root
+        self.store = local.server.store
+        self.faults = local.server.faults
+        self.kubelet = local.kubelet
+        self.jobs = self.store.resources[names.GROUP, names.PLURAL]
+        self.rounds: dict[str, list[Round]] = {}
+        self._verbs = local.server.verbs
+        self._pods: dict[str, str] = {}
+        self._pods_root = local.server.kubeconfig.parent.resolve() / "pods"
+        self._operator = self.operator["spec"]["containers"][0]["command"]
+        self.store.listeners.append(self._heard)
+        self.store.create(NAMESPACES, "", {"metadata": {"name": namespace}})
+
+    # ---- jobs ------------------------------------------------------------------------------------
+
+    def apply(self, name: str, command: Sequence[str] | None = None, **spec: Any) -> Job:
+        """A job whose workers run this command; without one they sign in, and run until told."""
+        job = Job(self, name, signs_in=command is None)
+        container = worker(command=list(command or stub("signs_in", str(job.register))))
+        template = {"spec": {"containers": [container]}}
+        self.apply_body(name, {"spec": {**QUICK, "template": template, **spec}})
+        return job
+
+    def apply_body(self, name: str, body: Object) -> Job:
+        """As `kubectl apply`, with defaults, schema and rules. Raises ManifestError."""
+        meta = {"name": name, "namespace": self.namespace}
+        whole = {"apiVersion": names.API_VERSION, "kind": names.KIND, **body, "metadata": meta}
+        create(self._verbs, parse(yaml.safe_dump(whole), "job.yaml"), "job.yaml")
+        return Job(self, name)
+
+    # ---- the operator ----------------------------------------------------------------------------
+
+    @property
+    def operator(self) -> Object:
+        """Its pod."""
+        return self.store.get(PODS, SYSTEM_NAMESPACE, OPERATOR)
+
+    @property
+    def operator_restarts(self) -> int:
+        """How often its present pod has started it again."""
+        statuses = self.operator.get("status", {}).get("containerStatuses", [])
+        return sum(int(status["restartCount"]) for status in statuses)
+
+    async def take_operator_away(self) -> None:
+        """kill -9, and it stays away."""
+        self.kubelet.kill(SYSTEM_NAMESPACE, OPERATOR)
+        self.store.delete(PODS, SYSTEM_NAMESPACE, OPERATOR)
+        is_gone = lambda: self.store.find(PODS, SYSTEM_NAMESPACE, OPERATOR) is None  # noqa: E731
+        await self.until(is_gone, "the operator gone")
+
+    def bring_operator_back(self) -> None:
+        """A new pod of it; what the old one remembered is lost."""
+        self.store.create(PODS, SYSTEM_NAMESPACE, operator_pod(self._operator))
+
+    # ---- waiting ---------------------------------------------------------------------------------
+
+    async def until(self, holds: Callable[[], Any], what: str) -> Any:
+        """What the function answers, once that is true."""
+        end = time.monotonic() + PATIENCE_S
+        while not (found := holds()):
+            assert time.monotonic() < end, f"waited {PATIENCE_S:g} s in vain for: {what}"
+            await asyncio.sleep(LOOK_EVERY_S)
+        return found
+
+    async def clear(self) -> None:
+        """Delete all jobs, and see that nothing of them is left, objects and processes."""
+        for body in self.store.list(self.jobs, self.namespace):
+            Job(self, body["metadata"]["name"]).delete()
+        try:
+            await self.until(lambda: not self.left(), "nothing to be left")
+        except AssertionError as error:
+            error.add_note("\n".join(self.left()))
+            raise
+        self.store.listeners.remove(self._heard)
+
+    def left(self) -> list[str]:
+        """Objects with a job's label, and processes of any pod that this namespace ever had."""
+        objects = [
+            f"{resource.plural} {body['metadata']['name']}"
+            for resource in self.store.resources.values()
+            for body in self.store.list(resource, self.namespace)
+            if resource == self.jobs or names.LABEL_JOB_UID in body["metadata"].get("labels", {})
+        ]
+        return objects + [
+            f"process {pid} of {name}"
+            for uid, name in self._pods.items()
+            for pid in carriers(MARKER, f"{self._pods_root}/{uid}")
+            if not is_dead(pid)
+        ]
+
+    # ---- telling ---------------------------------------------------------------------------------
+
+    async def tell(self) -> str:
+        """Everything that helps to understand why a test has failed."""
+        parts: list[str] = []
+        for body in self.store.list(self.jobs, self.namespace):
+            parts.append(f"== {body['metadata']['name']}\n{yaml.safe_dump(body.get('status'))}")
+        for name, rounds in self.rounds.items():
+            parts += [f"{name}: {round_.to_json()}" for round_ in rounds]
+        for event in self.store.list(EVENTS, self.namespace):
+            about = event["involvedObject"]["name"]
+            parts.append(f"event {about}: {event['reason']}: {event.get('message')}")
+        for pod in [*self.store.list(PODS, self.namespace), self.operator]:
+            state = pod.get("status", {}).get("containerStatuses")
+            parts.append(f"== pod {pod['metadata']['name']}: {state}\n{await self.log(pod)}")
+        return "\n".join(parts)
+
+    async def log(self, pod: Object, lines: str = LAST_LINES) -> str:
+        """The end of a pod's log."""
+        try:
+            with self.kubelet.logs(pod, Call("GET", "", {"tailLines": lines})) as pieces:
+                return b"".join([piece async for piece in pieces]).decode(errors="replace")
+        except ApiError as error:
+            return error.message
+
+    # ---- inside ----------------------------------------------------------------------------------
+
+    def _heard(self, resource: Resource, event: Event) -> None:
+        meta = event.object["metadata"]
+        if meta.get("namespace") != self.namespace:
+            return
+        if resource == PODS:
+            self._pods[meta["uid"]] = meta["name"]
+        if resource == LEASES and event.type != "DELETED" and leases.is_round(event.object):
+            rounds = self.rounds.setdefault(meta["labels"][names.LABEL_JOB], [])
+            round_ = leases.parse_round(event.object).round
+            if not rounds or rounds[-1] != round_:
+                rounds.append(round_)
