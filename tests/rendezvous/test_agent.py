@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 from tests.support.protocol import (
-    T,
     active,
     agent,
-    desired,
     forming,
     holding,
     joined,
@@ -87,58 +85,6 @@ def test_every_rule_can_be_left_out(name: str) -> None:
     me = left_out(born(agent().who, 0.0), name)
     assert me.without == {name}
     steps(me, s.Tick(), seen(AB1))
-
-
-# ---- the next wake -------------------------------------------------------------------------------
-
-
-def test_an_agent_that_only_waits_for_answers_need_not_wake() -> None:
-    me, _ = steps(agent(), s.Tick(), now=1.0)
-    assert next_wake(me, 1.0) is None
-
-
-@pytest.mark.parametrize(
-    ("me", "now", "wake_at"),
-    [
-        (joined("A", AB1), 0.0, T),  # the next renewal
-        (steps(joined("A", forming(0)), seen(active(1, "A", delay_ms=1500)))[0], 0.0, 1.5),
-        (steps(joined("B", AB1), seen(AB1, holder=""))[0], 0.0, 0.05),  # its claim
-        (steps(joined("A", AB1), FAILED, s.CasFailed(False))[0], 0.0, 0.5),
-        (steps(joined("A", AB1, heartbeat_s=1.0), s.ToldToLeave(),
-               s.RenewalReturned(lease("A", "running 1 leaving", 9)))[0], 2.5, 3.0),
-        (replace(joined("A", AB1), beat_at=99.0, quiet_since=2.0), 16.0, 17.0),
-        (replace(joined("A", AB1, desired=desired(api_grace_s=40.0)), beat_at=99.0), 30.0, 40.0),
-        (replace(joined("C", AB1), beat_at=99.0), 20.0, 28.0),  # the start deadline
-    ],
-    ids=["beat", "delay", "claim", "retry", "leave", "doubt", "dark", "deadline"],
-)  # fmt: skip
-def test_it_wakes_for_what_is_due_next(me: s.Me, now: float, wake_at: float) -> None:
-    assert next_wake(me, now) == pytest.approx(wake_at)
-
-
-def test_the_holder_wakes_for_pulse_silence_last_call_and_cooldown() -> None:
-    me = holding("A", active(1, "A B"), [lease("A", "running 1"), lease("B", "running 1")],
-                 cooldown_s=7.0)  # fmt: skip
-    assert next_wake(me, 0.0) == T
-    me = replace(me, beat_at=99.0, quiet_since=99.0)
-    assert me.hold is not None
-    quiet = replace(me, hold=replace(me.hold, pulse_at=99.0))
-    assert next_wake(quiet, 0.0) == 7.0
-    assert next_wake(quiet, 7.0) == 3 * T
-    called = holding("A", forming(0), [lease("A", "ready 0")], startup_last_call_s=40.0)
-    assert called.hold is not None
-    called = replace(called, beat_at=99.0, quiet_since=99.0,
-                     hold=replace(called.hold, pulse_at=99.0))  # fmt: skip
-    assert next_wake(called, 28.0) == 40.0
-
-
-def test_a_wake_that_was_due_is_not_due_again() -> None:
-    """Else the loop would spin: whatever was due at `now` has happened in this step."""
-    me = joined("A", AB1)
-    for now in (T, 2 * T, 28.0, 1800.0):
-        me, _ = steps(me, s.Tick(), now=now)
-        wake = next_wake(me, now)
-        assert wake is None or wake > now
 
 
 def test_the_steps_of_one_agent_write_one_round_each() -> None:

@@ -28,7 +28,6 @@ from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
-from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Phase, Round
 
 READ, WATCH, ANSWER, PULSE = s.Source.READ, s.Source.WATCH, s.Source.ANSWER, s.Source.PULSE
@@ -372,38 +371,3 @@ def test_a_large_view_is_judged_a_few_times_a_second_and_not_at_every_change() -
     assert next_wake(me, 0.001) == pytest.approx(0.0099)
     _, actions = steps(me, s.Tick(), now=0.011)
     assert len(of(s.CasRound, actions)[0].round.members) == 200
-
-
-# ---- the report ----------------------------------------------------------------------------------
-
-
-def report_of(me: s.Me) -> Any:
-    (pulse,) = of(s.Pulse, steps(me, s.Tick(), now=T)[1])
-    return pulse.report
-
-
-def test_the_report_names_who_runs_this_round() -> None:
-    round_ = active(2, "A B C", starts=2)
-    states = [lease("A", "running 2"), lease("B", "running 1"), lease("C", "done 2")]
-    report = report_of(holding("A", round_, states))
-    assert (report.n, report.running) == (2, (pod("A"), pod("C")))
-    assert report.recovery is None
-
-
-def test_the_report_has_the_recovery_once_all_run() -> None:
-    round_ = active(2, "A B", starts=2)
-    states = [
-        lease("A", "running 2", start_ms=40, stop_ms=5, progress=Progress(7)),
-        lease("B", "running 2", start_ms=60, stop_ms=9, detect_ms=3),
-    ]
-    report = report_of(holding("A", round_, states, wanted="A B"))
-    assert report.recovery is not None
-    assert vars(report.recovery) == {
-        "n": 2, "detect_ms": 3, "stop_ms": 9, "rendezvous_ms": 0, "start_ms": 60,
-    }  # fmt: skip
-    assert report.progress == Progress(7)
-
-
-def test_the_first_start_is_no_recovery() -> None:
-    states = leases("A", "B")
-    assert report_of(holding("A", active(1, "A B"), states, wanted="A B")).recovery is None
