@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable, Union
 
 from tests.support.protocol import JOB, UID, identity, letter, name, pod
@@ -161,9 +161,10 @@ class Meeting:
 
     # ---- agents ----------------------------------------------------------------------------------
 
-    def start(self, letter_: str, nonce: str = "") -> None:
+    def start(self, letter_: str, nonce: str = "", node: str = "") -> None:
         """A pod's agent begins; another one of the same pod with another nonce."""
         who = identity(letter_, nonce=nonce or f"nonce-{letter_}")
+        who = replace(who, node=node or who.node)
         self.players[letter_] = Player(born(who, self.now, self.without))
         self.feed(letter_, s.Tick())
 

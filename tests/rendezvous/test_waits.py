@@ -1,0 +1,147 @@
+"""The table of waits in docs/protocol.md, measured: from the fault to the round that answers it.
+
+Answered: the Round is Active with exactly the agents that live and are wanted, and each of them has
+seen it. Starting workers is not waited for: that is the grace, and not the protocol.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import pytest
+from tests.support import meeting as m
+from tests.support.meeting import Meeting
+from tests.support.protocol import T, desired, pods
+
+from elasticjob.rendezvous import states as s
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.round import Phase
+
+LONGEST_S = 100.0
+Fault = Callable[[Meeting], None]
+
+
+def at_rest(on_one_node: str = "") -> Meeting:
+    """A, B and C run round 1; A holds. Some of them may sit on one node."""
+    world = Meeting(desired(cooldown_s=0.0, startup_last_call_s=30.0))
+    for letter in "ABC":
+        world.start(letter, node="shared" if letter in on_one_node else "")
+    until(world, 10.0)
+    assert world.server.round().holder == "job-0-0"
+    return world
+
+
+def until(world: Meeting, at: float) -> None:
+    world.go()
+    while world.tick(at):
+        world.go()
+    world.go()
+
+
+def wait_s(world: Meeting, live: str, n: int) -> float:
+    """From now until the round of the live ones, at least n, is written and seen."""
+    began_at = world.now
+    world.go()
+    while not answered(world, live, n):
+        assert world.now - began_at < LONGEST_S, world.server.round().round
+        world.tick(began_at + LONGEST_S)
+        world.go()
+    return world.now - began_at
+
+
+def answered(world: Meeting, live: str, n: int) -> bool:
+    round_ = world.server.round().round
+    if round_.phase is not Phase.ACTIVE or round_.pods != pods(live) or round_.n < n:
+        return False
+    seen = (world.players[letter].me.round for letter in live.split())
+    return all(lease is not None and lease.round.n == round_.n for lease in seen)
+
+
+# ---- faults --------------------------------------------------------------------------------------
+
+
+def crash(letter: str) -> Fault:
+    failure = Cause(CauseKind.WORKER_FAILED, code=1, n=1)
+    return lambda world: world.feed(letter, s.WorkerExited(1, failure))
+
+
+def leave(letter: str) -> Fault:
+    return lambda world: world.feed(letter, s.ToldToLeave())
+
+
+def die(letter: str, told: bool = False) -> Fault:
+    """told: the operator is there, and sees it."""
+
+    def fault(world: Meeting) -> None:
+        world.end(letter)
+        if told:
+            m.mark(world, letter)
+
+    return fault
+
+
+def blind(letter: str) -> Fault:
+    return lambda world: setattr(world.players[letter], "dark", True)
+
+
+def stuck(letter: str) -> Fault:
+    return lambda world: world.players[letter].held.add("workers")
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+TABLE: list[tuple[str, list[Fault], str, float]] = [
+    # what happens, who lives and is wanted then, how long it may take in T
+    ("a member's worker crashes", [crash("B")], "A B C", 0),
+    ("the holder's worker crashes", [crash("A")], "A B C", 0),
+    ("a member is told to leave", [leave("B")], "A C", 0),
+    ("the holder is told to leave", [leave("A")], "B C", 0),
+    ("a member's pod ends, operator up", [die("B", told=True)], "A C", 0),
+    ("the holder's pod ends, operator up", [die("A", told=True)], "B C", 0),
+    ("a member's pod ends, operator away", [die("B")], "A C", 3),
+    ("the holder's pod ends, operator away", [die("A")], "B C", 3),
+    ("two members of one node end silently", [die("B"), die("C")], "A", 3),
+    ("the holder and a member end silently", [die("A"), die("B")], "C", 6),
+    ("the holder is blind, a member ends silently", [blind("A"), die("B")], "A C", 6),
+    ("a member is half-dark, another crashes", [blind("C"), crash("B")], "A B C", 3),
+    ("the holder is blind, a member crashes", [blind("A"), crash("B")], "A B C", 3),
+]
+
+
+@pytest.mark.parametrize(("what", "faults", "live", "waits"), TABLE, ids=[row[0] for row in TABLE])
+def test_it_takes_no_longer_than_the_page_says(
+    what: str, faults: list[Fault], live: str, waits: float
+) -> None:
+    world = at_rest(on_one_node="BC")
+    for fault in faults:
+        fault(world)
+    assert wait_s(world, live, 2) <= waits * T + 0.1  # staggered claims
+
+
+def test_two_silent_nodes_take_nine_pulses() -> None:
+    world = at_rest()
+    die("B")(world)
+    die("C")(world)
+    assert 8 * T < wait_s(world, "A", 2) <= 9 * T
+
+
+def test_a_stuck_member_takes_its_own_deadline() -> None:
+    """It cannot end its old workers: it gives up after their grace and 15 s; then it is silent."""
+    world = at_rest()
+    stuck("C")(world)
+    crash("B")(world)
+    assert wait_s(world, "A B", 3) <= 28.0 + 3 * T
+
+
+def test_a_crash_costs_one_write_before_every_worker_is_being_started() -> None:
+    world = at_rest()
+    rounds: list[int] = []
+    world.server.listeners.append(
+        lambda change: (
+            rounds.append(change.lease.round.n) if isinstance(change, s.RoundSeen) else None
+        )
+    )
+    crash("B")(world)
+    assert wait_s(world, "A B C", 2) == 0.0
+    assert set(rounds) == {2}
+    assert len(rounds) <= 2  # the other is the holder's pulse: it tells that all run
