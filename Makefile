@@ -79,8 +79,8 @@ cluster-status: setup ## what of the cluster runs
 cluster-down: setup ## remove everything that `make cluster` made
 	@$(CLUSTER) down
 
-.PHONY: contract-real
-contract-real: setup ## the contract tests on a kube-apiserver built here; no root
+.PHONY: contract
+contract: setup ## the contract tests on a kube-apiserver built here; no root
 	@echo "== as it is"
 	@$(CLUSTER) bare -- $(RUN) pytest -q tests/contract
 	@echo "== without initial events"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -188,6 +189,7 @@ def split(argv: list[str]) -> tuple[list[str], list[str]]:
 def main() -> int:
     """Run one command; errors are one line."""
     progress = Progress()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through every `finally`
     ours, theirs = split(sys.argv[1:])
     words = parser().parse_args(ours)
     words.words = theirs
