@@ -80,11 +80,14 @@ cluster-down: setup ## remove everything that `make cluster` made
 	@$(CLUSTER) down
 
 .PHONY: contract
-contract: setup ## the contract tests on a kube-apiserver built here; no root
+contract: setup ## what local promises, and the chart, on a kube-apiserver built here; no root
+	@$(CLUSTER) build hyperkube helm >.venv/programs.txt
 	@echo "== as it is"
 	@$(CLUSTER) bare -- $(RUN) pytest -q tests/contract
 	@echo "== without initial events"
 	@$(CLUSTER) bare --feature-gates=WatchList=false -- $(RUN) pytest -q tests/contract
+	@echo "== the chart"
+	@$(CLUSTER) bare -- $(RUN) pytest -q tests/helm/test_install.py
 	@echo "== a CA without key identifiers, agents on Python 3.13"
 	@if [ -n "$(PYTHON313)" ]; then $(CLUSTER) bare --no-key-identifiers -- \
 	  $(RUN) --isolated --python=$(PYTHON313) pytest -q tests/contract/test_agent.py; \

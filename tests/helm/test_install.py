@@ -1,4 +1,4 @@
-"""The chart on a real API server: `make contract-real`, or what CONTRACT_KUBECONFIG names.
+"""The chart on a real API server: `make contract`, or what CONTRACT_KUBECONFIG names.
 
 It is installed, the operator runs with the account that it gets there, and the admission policy is
 asked what test_policy asks its CEL.
@@ -34,7 +34,7 @@ from elasticjob.wire import names
 REAL = os.environ.get("CONTRACT_KUBECONFIG")
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.skipif(not REAL, reason="needs a real API server: make contract-real"),
+    pytest.mark.skipif(not REAL, reason="needs a real API server: make contract"),
 ]
 
 NAMESPACES = "/api/v1/namespaces"
