@@ -29,7 +29,7 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 	@$(RUN) mypy
 	@$(RUN) hadolint Dockerfile
 	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
-	@$(RUN) pytest -q -m "not process and not e2e" tests
+	@$(RUN) pytest -q -m "not process and not e2e and not slow" tests
 
 .PHONY: interpreters
 interpreters: setup ## the tests of wire, rendezvous and agent on every Python from 3.9 up
@@ -44,7 +44,7 @@ test: setup ## everything, end to end on the local mode: no cluster needed; up t
 	@echo "== an interpreter with torch"
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
 	  echo "== simulation, processes, end to end" && \
-	  SIM_SEEDS=40 $(RUN) pytest --durations=10 -m "process or e2e or sim" tests
+	  SIM_SEEDS=40 $(RUN) pytest --durations=10 -m "process or e2e or slow or sim" tests
 
 .PHONY: demo
 demo: setup ## four pods train a model, lose a worker and a pod, and finish

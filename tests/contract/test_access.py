@@ -13,6 +13,8 @@ from tests.support.local_server import LocalServer
 
 from elasticjob.wire.names import AGENT_CLUSTER_ROLE
 
+pytestmark = pytest.mark.slow
+
 RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 
 

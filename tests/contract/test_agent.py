@@ -24,6 +24,8 @@ from elasticjob.rendezvous import states as s
 from elasticjob.wire import lease as wire
 from elasticjob.wire.round import Phase
 
+pytestmark = pytest.mark.slow
+
 WITHIN_S = 20
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.support.api_client import Client
 from tests.support.deadline import eventually
 
+pytestmark = pytest.mark.slow
+
 
 def owned_by(owner: dict[str, Any], name: str, **reference: Any) -> dict[str, Any]:
     meta = owner["metadata"]

@@ -10,6 +10,8 @@ from tests.support.api_client import Client
 from tests.support.deadline import eventually
 from tests.support.widgets import WIDGET, jobs_path, widget_object
 
+pytestmark = pytest.mark.slow
+
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 

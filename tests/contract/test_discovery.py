@@ -8,6 +8,8 @@ import pytest
 from tests.support.api_client import Client, Reply
 from tests.support.deadline import eventually
 
+pytestmark = pytest.mark.slow
+
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 

@@ -13,6 +13,8 @@ import pytest
 from tests.support.api_client import Client
 from tests.support.deadline import eventually
 
+pytestmark = pytest.mark.slow
+
 Seen = list[tuple[str, str]]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.support.api_client import Client
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def three(api: Client, configmaps: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.support.api_client import JSON_PATCH, MERGE, STRATEGIC, Client
 
+pytestmark = pytest.mark.slow
+
 
 def test_merge(api: Client, configmaps: str) -> None:
     api.post(configmaps, {"metadata": {"name": "c"}, "data": {"a": "1", "b": "2"}})

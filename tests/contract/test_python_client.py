@@ -15,7 +15,10 @@ from kubernetes.client.rest import ApiException
 from tests.support.api_client import Client
 from tests.support.widgets import widget_object
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning"),
+]
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.support.api_client import JSON_PATCH, STRATEGIC, Client
 
+pytestmark = pytest.mark.slow
+
 
 def lease(name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": spec}

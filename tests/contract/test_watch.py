@@ -9,6 +9,8 @@ from tests.support.api_client import Client
 from tests.support.deadline import eventually
 from tests.support.local_server import LocalServer
 
+pytestmark = pytest.mark.slow
+
 
 def lease(name: str, **labels: str) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": labels}, "spec": {"holderIdentity": "0"}}

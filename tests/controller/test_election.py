@@ -18,6 +18,8 @@ from elasticjob.local.builtins import LEASES as STORED
 from elasticjob.local.call import Call
 from elasticjob.local.server import Running, serve
 
+pytestmark = pytest.mark.slow
+
 PLACE = Place("default", "operator")
 TERMS = Terms(1.0)  # a leader gives up after 0.67 s, a candidate waits for 1 s
 DEADLINE_S = 10.0

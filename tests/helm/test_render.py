@@ -23,6 +23,8 @@ from elasticjob.controller import settings
 from elasticjob.controller.candidate import Place
 from elasticjob.controller.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 NAMESPACED = ("scope=namespaced", "namespaces={red,blue}")
 SCOPES: dict[str, tuple[str, ...]] = {"cluster": (), "namespaced": NAMESPACED}
 SWITCHES = ["crds.install", "rbac.clusterRoles", "policy.enabled", "networkPolicy.enabled"]

@@ -15,7 +15,7 @@ from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase
 
 pytestmark = pytest.mark.sim
-SEEDS = int(os.environ.get("SIM_SEEDS", "9"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "3"))
 FAULTS = (
     "worker", "fatal", "die", "die-silently", "cut", "mute", "dark", "stuck", "leave",
     "operator-down", "scale", "restart-holder", "delete-lease",
