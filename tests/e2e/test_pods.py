@@ -103,7 +103,7 @@ async def test_two_pods_killed_at_once_are_one_failure(cluster: Cluster) -> None
 
 
 async def test_a_pod_told_to_end_by_nobody_known_is_counted(cluster: Cluster) -> None:
-    """`kill 1` in the container, or a failing liveness probe: nothing excuses it (DETAILS 32)."""
+    """`kill 1` in the container, or a failing liveness probe: nothing excuses it."""
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     cluster.kubelet.kill(cluster.namespace, "job-1-0", signal.SIGTERM)
@@ -160,7 +160,7 @@ async def test_a_pod_that_is_slow_to_start_is_waited_for(cluster: Cluster) -> No
 
 
 async def test_a_pod_that_fails_three_times_is_replaced(cluster: Cluster) -> None:
-    """Its worker, not the agent: maybe the node is bad (DETAILS 33)."""
+    """Its worker, not the agent: maybe the node is bad."""
     job = cluster.apply("job", replicas=2, minReplicas=1)
     await job.hurry()
     for n in (1, 2, 3):

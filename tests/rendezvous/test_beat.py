@@ -71,7 +71,7 @@ def test_one_renewal_at_a_time() -> None:
 def test_failed_done_and_leaving_go_out_at_once(
     old: AgentState, new: AgentState, urgent: bool
 ) -> None:
-    """Others wait for these words; `running n` rides on the next beat (DETAILS 8)."""
+    """Others wait for these words; `running n` rides on the next beat."""
     assert is_urgent(new, old.to_json()) is urgent
 
 

@@ -72,7 +72,7 @@ def test_n_is_above_every_round_that_it_has_seen() -> None:
 
 
 def test_when_all_fail_at_once_few_of_them_write() -> None:
-    """0.4 ms per member (DETAILS 7); the first write answers the others' crash."""
+    """0.4 ms per member; the first write answers the others' crash."""
     many = active(1, " ".join(chr(ord("A") + i) for i in range(20)))
     me = joined("B", many)
     me = replace(me, who=identity("B", jitter=0.5))
@@ -208,7 +208,7 @@ def test_nothing_is_stepped_after_the_end(phase: Phase) -> None:
 
 
 def test_nothing_is_stepped_through_the_deletion_of_the_job() -> None:
-    """The Round is gone: freeze (DETAILS 23, 27)."""
+    """The Round is gone: freeze."""
     me, _ = steps(joined("A", AB1), s.RoundGone(), failed())
     assert not of(s.CasRound, steps(me, s.Tick(), now=99.0)[1])
 
@@ -248,7 +248,7 @@ def test_the_blamed_agent_ends_with_its_workers_code() -> None:
 
 
 def test_who_lost_the_race_tells_its_cause_with_the_next_renewal() -> None:
-    """It may have failed first (DETAILS 36)."""
+    """It may have failed first."""
     me, _ = steps(joined("A", AB1), failed(), seen(active(2, "A B", charged=[2])))
     me = replace(me, beat_at=0.0)
     _, actions = beat(me, 1.0)

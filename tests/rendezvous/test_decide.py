@@ -172,7 +172,7 @@ def test_a_loss_strikes_by_number_and_not_only_the_last_round() -> None:
     [
         ({"C": "running 2 ended"}, 1000),  # the second charge
         ({"C": "running 1 ended"}, 0),  # the first: its crash was struck
-        ({"C": "running 2 leaving"}, 500),  # for later leavers (DETAILS 26)
+        ({"C": "running 2 leaving"}, 500),  # for later leavers
         ({"B": "running 2 ended", "C": "running 2 leaving"}, 1000),
         ({"B": "running 1 ended", "C": "running 2 leaving"}, 500),
     ],

@@ -62,7 +62,7 @@ def test_another_jobs_round_is_nobodys() -> None:
 
 
 def test_creations_of_a_whole_job_are_spread() -> None:
-    """N/400 s (DETAILS 7)."""
+    """N/400 s."""
     wanted = " ".join(chr(ord("A") + i) for i in range(20))
     me = agent(jitter=0.5)
     seen = s.RoundSeen(round_lease(forming(0), "Z", wanted=wanted), READ)

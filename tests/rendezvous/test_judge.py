@@ -129,7 +129,7 @@ def test_late_counts_from_the_end_of_the_start_delay() -> None:
 
 
 def test_the_holder_never_suspects_itself() -> None:
-    """It does not renew its own Lease: it pulses instead (DETAILS 26)."""
+    """It does not renew its own Lease: it pulses instead."""
     entries = {**ALL, "A": seen("A", "ready 1", pulses=99, confirmed=True)}
     found = judge(case(RUN2, entries, round_at=0.0))
     assert not found.lost

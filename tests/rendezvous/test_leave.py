@@ -132,7 +132,7 @@ def test_with_the_api_away_it_goes_before_the_pod_is_killed() -> None:
 
 
 def test_with_the_round_gone_there_is_nobody_to_wait_for() -> None:
-    """The job is being deleted: the Round goes first (DETAILS 27)."""
+    """The job is being deleted: the Round goes first."""
     me, actions = steps(joined("A", AB1), s.RoundGone(), now=1.0)
     assert not actions  # frozen: the workers are kept
     me, actions = steps(me, s.ToldToLeave(), now=2.0)
@@ -162,7 +162,7 @@ SIGNAL = Cause(CauseKind.WORKER_SIGNALED, name("A"), signal=9)
     ],
 )
 def test_exit_codes(letter: str, phase: Phase, cause: Cause | None, code: int, reason: str) -> None:
-    """DETAILS 22: the blamed agent's is its worker's."""
+    """The blamed agent's is its worker's."""
     over = ended(AB1, phase, cause=cause)
     assert terminal_exit(agent(letter), over) == s.Exit(code, reason)
 

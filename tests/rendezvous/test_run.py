@@ -66,7 +66,7 @@ def test_it_is_not_started_before_its_delay() -> None:
 
 
 def test_a_delayed_round_that_was_changed_is_not_started() -> None:
-    """Later leavers change the round before anything starts (DETAILS 26)."""
+    """Later leavers change the round before anything starts."""
     me, _ = steps(joined("A", forming(0)), seen(active(1, "A B", delay_ms=500)), now=10.0)
     me, _ = steps(me, seen(active(2, "A", delay_ms=500), 3), now=10.2)
     _, actions = steps(me, s.Tick(), now=10.7)

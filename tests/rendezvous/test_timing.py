@@ -29,7 +29,7 @@ def test_pulses_of_silence_are_those_of_the_design() -> None:
 
 @pytest.mark.parametrize("kind", [None, *(kind.value for kind in CauseKind)])
 def test_only_planned_stops_have_the_long_grace(kind: str | None) -> None:
-    """After a crash nothing collective can be saved (DETAILS 19)."""
+    """After a crash nothing collective can be saved."""
     long = kind in PLANNED
     wanted = desired(stop_grace_s=25.0, crash_grace_s=3.0)
     assert timing.stop_grace_s(wanted, after(kind)) == (25.0 if long else 3.0)

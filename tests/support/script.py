@@ -221,7 +221,7 @@ class Stage:
         self.meeting.end(letter_)
 
     def restart(self, letter_: str) -> None:
-        """Another incarnation in the same pod: the runtime lost its state (DETAILS 15)."""
+        """Another incarnation in the same pod: the runtime lost its state."""
         self.meeting.end(letter_)
         self.meeting.start(letter_, nonce=f"another-{letter_}")
 

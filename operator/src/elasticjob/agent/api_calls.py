@@ -26,8 +26,8 @@ from elasticjob.wire.codec import WireError
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.names import LABEL_JOB_UID, round_lease_name
 
-TRIES = 2  # of one request within T (DETAILS 9)
-REFUSED_S = 60.0  # authorizers' caches lag behind a fresh RoleBinding (DETAILS 23)
+TRIES = 2  # of one request within T
+REFUSED_S = 60.0  # authorizers' caches lag behind a fresh RoleBinding
 BUSY = (429, 500, 502, 503, 504)
 DENIED = (401, 403)
 
@@ -105,7 +105,7 @@ class Talk:
         return response
 
     def wait_s(self, failures: int, response: Response | None) -> float:
-        """Before the next try. What the server asks for is honoured up to T (DETAILS 7)."""
+        """Before the next try. What the server asks for is honoured up to T."""
         wait_s = backoff.delay_s(failures, self.context.jitter())
         if response is not None and response.retry_after_s is not None:
             wait_s = max(wait_s, response.retry_after_s)

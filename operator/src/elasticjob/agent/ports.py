@@ -1,4 +1,4 @@
-"""Where the workers' store may listen when pods share one network stack (DETAILS 20)."""
+"""Where the workers' store may listen when pods share one network stack."""
 
 from __future__ import annotations
 

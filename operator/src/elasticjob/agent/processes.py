@@ -32,7 +32,7 @@ class Process:
 
 
 def adopt_orphans() -> bool:
-    """Makes the agent the parent of every orphan below it; False: it cannot be (DETAILS 18)."""
+    """Makes the agent the parent of every orphan below it; False: it cannot be."""
     if os.getpid() == 1:
         return True
     try:

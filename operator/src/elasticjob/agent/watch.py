@@ -134,7 +134,7 @@ class Watch:
             stream.close()
 
     def _not_opened(self, response: Response) -> None:
-        """Initial events are off in some releases, which say so with some 4xx (DETAILS 5)."""
+        """Initial events are off in some releases, which say so with some 4xx."""
         if response.status == 410:
             raise _ExpiredError
         settled = 400 <= response.status < 500 and response.status not in (*DENIED, *BUSY)
@@ -276,7 +276,7 @@ class Watch:
         self._context.clock.pause(max(delay_s, self._herd_s(), at_least_s))
 
     def _herd_s(self) -> float:
-        """All agents of the job come back at once after an outage (DETAILS 4, 7)."""
+        """All agents of the job come back at once after an outage."""
         return herd_delay_s(self._wanted, self._context.jitter())
 
 

@@ -30,7 +30,7 @@ def group_env(
     """What all workers of one pod have in common in this round.
 
     Not the budget but the job's starts are counted: all ranks see the same number, and it never
-    falls (DETAILS 24). The pod's UID and the round are the marker by which what is left of a round
+    falls. The pod's UID and the round are the marker by which what is left of a round
     is found.
     """
     master = round_.master or Endpoint("127.0.0.1", DEFAULT_PORT_BASE)

@@ -1,4 +1,4 @@
-"""T, the time between an agent's renewals, by the number of agents in the cluster (DETAILS 39)."""
+"""T, the time between an agent's renewals, by the number of agents in the cluster."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from elasticjob.wire.member import Pod
 Json = dict[str, Any]
 
 # A pod that ends for one of these was taken away, by the scheduler, the node or a person; it did
-# not bring it about (DETAILS 32). TerminationByKubelet is missing: it is said of a node that shuts
+# not bring it about. TerminationByKubelet is missing: it is said of a node that shuts
 # down, where status.reason tells, and of memory pressure, which the job may have made.
 _TAKEN_AWAY = {
     "PreemptionByScheduler",
@@ -86,7 +86,7 @@ class PodSeen:
 
     @property
     def excused(self) -> bool:
-        """Whether its leaving is nobody's fault in the job (DETAILS 32)."""
+        """Whether its leaving is nobody's fault in the job."""
         return self.deleting or self.taken_away
 
 

@@ -63,7 +63,7 @@ async def find_orphans(
 async def delete_old_agents(
     api: Api, namespaces: Iterable[str], mirror: Mirror, present: str, at: datetime
 ) -> None:
-    """Delete the ConfigMaps of agents that no job runs any more (DETAILS 12)."""
+    """Delete the ConfigMaps of agents that no job runs any more."""
     used = {_agent_of(job) for job in mirror.jobs()} | {present}
     kept = {manifest.agent_config_map_name(agent_hash) for agent_hash in used}
     bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifest.AGENT_SELECTOR)

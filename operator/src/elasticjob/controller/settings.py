@@ -30,7 +30,7 @@ class Settings:
     """What the operator was told.
 
     kubeconfig None: the account of the pod that the operator runs in. namespaces empty: all.
-    heartbeat_s None: computed from the number of agents (DETAILS 39), so that all of them together
+    heartbeat_s None: computed from the number of agents, so that all of them together
     write about writes_per_s Leases a second. elect None: it leads from the start, as the only one.
     template_accounts: whether a job's template may name the account that its pods run as, which
     then gets the rights of an agent.

@@ -43,7 +43,7 @@ def of(s: Snapshot) -> ElasticJobStatus:
         **_of_round(s),
     }
     if s.spec.suspend and not s.living:
-        changed["agent_hash"] = None  # the next pods run the agent of this operator (DETAILS 12)
+        changed["agent_hash"] = None  # the next pods run the agent of this operator
     return old.model_copy(update=changed)
 
 

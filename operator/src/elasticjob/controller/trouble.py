@@ -60,7 +60,7 @@ def _of_index(s: Snapshot, index: int) -> Iterator[tuple[str, str]]:
     elif _is_setup(pod):
         message = pod.worker.message or f"exit code {pod.worker.exit_code}"
         yield "AgentSetupFailed", f"agent cannot start: {_phrase(message)}"
-    elif pod.worker.stage is Stage.ENDED:  # and its successor has to wait (DETAILS 33)
+    elif pod.worker.stage is Stage.ENDED:  # and its successor has to wait
         yield "PodsEnded", f"ended: {_phrase(_end(pod.worker))}"
 
 

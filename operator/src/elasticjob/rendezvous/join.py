@@ -24,7 +24,7 @@ def join(me: Me, now: float) -> Step:
 
 
 def _create(me: Me, now: float) -> Step:
-    """Creations of a whole job are spread over N/400 s (DETAILS 7)."""
+    """Creations of a whole job are spread over N/400 s."""
     wanted = len(me.round.desired.wanted) if me.round else 0
     at = me.round_at + timing.herd_delay_s(wanted, me.who.jitter)
     if not me.version and me.last_run < 0 and now < at:

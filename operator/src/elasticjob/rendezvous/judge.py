@@ -132,7 +132,7 @@ def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
 
 
 def suspect(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
-    """Rule 7: late or silent, not yet confirmed. The holder never suspects itself (DETAILS 26)."""
+    """Rule 7: late or silent, not yet confirmed. The holder never suspects itself."""
     if pod == case.view.own:
         return None
     if case.on("7-late") and is_late(case, pod):

@@ -16,9 +16,9 @@ MISSED_PULSES = 3  # renewals of mine without a pulse of the holder: I look, the
 START_ALLOWANCE_S = 15.0
 CLAIM_STEP_S = 0.05
 CLAIM_LONGEST_S = 2.0
-LEAVE_DELAY_MS = 500  # later leavers change the round before anything starts (DETAILS 26)
+LEAVE_DELAY_MS = 500  # later leavers change the round before anything starts
 LONGEST_DELAY_S = 300.0
-CREATIONS_PER_S = 400.0  # what one job may ask of the API server at once (DETAILS 7)
+CREATIONS_PER_S = 400.0  # what one job may ask of the API server at once
 RUNNING_PER_S = 40.0  # `running` of a small group need not wait for the beat
 CRASH_SPREAD_S = 0.0004  # per member
 UNPACED_LEASES = 100  # a view of so many is judged at every change
@@ -34,7 +34,7 @@ def silence_s(heartbeat_s: float, pulses: int) -> float:
 
 
 def stop_grace_s(desired: Desired, round_: Round) -> float:
-    """SIGTERM to SIGKILL for workers that this round ends: long for planned stops (DETAILS 19)."""
+    """SIGTERM to SIGKILL for workers that this round ends: long for planned stops."""
     planned = round_.cause is not None and round_.cause.kind in _PLANNED
     return desired.stop_grace_s if planned else desired.crash_grace_s
 
@@ -56,7 +56,7 @@ def claim_delay_s(position: int, jitter: float) -> float:
 
 
 def crash_delay_s(members: int, jitter: float) -> float:
-    """Spread of crash steps: when all members fail at once, few of them write (DETAILS 7)."""
+    """Spread of crash steps: when all members fail at once, few of them write."""
     return CRASH_SPREAD_S * members * jitter if members > 1 else 0.0
 
 
@@ -69,7 +69,7 @@ def running_delay_s(members: int, jitter: float) -> float:
     """When `running` is said, if the next beat is not sooner.
 
     Nobody waits for it but people: of a small group it is told at once, while 1,000 agents do not
-    follow a restart by 1,000 writes (DETAILS 8).
+    follow a restart by 1,000 writes.
     """
     return members / RUNNING_PER_S * jitter
 
@@ -91,7 +91,7 @@ def restart_delay_ms(charges: int, jitter: float) -> int:
 
 
 def retry_s(heartbeat_s: float) -> float:
-    """Until a request that failed is made again: at least two tries within T (DETAILS 9)."""
+    """Until a request that failed is made again: at least two tries within T."""
     return min(RETRY_S, heartbeat_s / 2)
 
 

@@ -12,7 +12,7 @@ from elasticjob.wire.round import Round
 
 @dataclass(frozen=True)
 class Deploy:
-    """See to it that the job's account, its rights and the agent are there (DETAILS 28)."""
+    """See to it that the job's account, its rights and the agent are there."""
 
 
 @dataclass(frozen=True)

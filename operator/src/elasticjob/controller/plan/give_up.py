@@ -1,4 +1,4 @@
-"""Pods that live and are of no use: silent, stuck, or blamed again and again (DETAILS 33)."""
+"""Pods that live and are of no use: silent, stuck, or blamed again and again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from elasticjob.wire.round import Phase, Round
 
 BLAMED_TOO_OFTEN = 3
 STUCK_AFTER_S = 30.0  # beyond its grace a pod that is being deleted is on a node that is gone
-JOINS_WITHIN_S = 120.0  # an agent that cannot reach the API exits after 60 s (DETAILS 23)
+JOINS_WITHIN_S = 120.0  # an agent that cannot reach the API exits after 60 s
 LISTENS_AFTER_S = 15.0  # most who are outside will be in before long, or end
 SILENT_AFTER_S = 30.0
 SILENT_LOOKS = 4  # three gaps of three T: as many T as the holder waits for members on many nodes

@@ -1,7 +1,7 @@
 """Pods that are missing: the first of an index, and the next generation of one that is gone.
 
 The first replacement of an index comes at once. Another within a minute of it waits for that minute
-to pass, and each further one twice as long: a pod that cannot live costs little (DETAILS 33).
+to pass, and each further one twice as long: a pod that cannot live costs little.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which leavings count against the budget (DETAILS 32).
+"""Which leavings count against the budget.
 
 SIGTERM is no proof of preemption: a failing liveness probe, `kill 1` and memory pressure that the
 job made itself look the same to the agent. So agents charge no leaving, and the operator, who sees
