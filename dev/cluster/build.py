@@ -48,6 +48,8 @@ def go_environ(cache: Cache, environ: Mapping[str, str]) -> dict[str, str]:
     """Caches of our own, static binaries, and never another toolchain than the one found."""
     return {
         **environ,
+        # else its directories are read-only, and `rm -r` of the cache fails
+        "GOFLAGS": f"{environ.get('GOFLAGS', '')} -modcacherw".strip(),
         "GOMODCACHE": str(cache.go / "mod"),
         "GOCACHE": str(cache.go / "build"),
         "CGO_ENABLED": "0",

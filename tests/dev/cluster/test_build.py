@@ -16,7 +16,7 @@ from dev.cluster.toolchain import needed, reported
 def test_go_keeps_to_the_cache_and_to_itself() -> None:
     environ = go_environ(Cache(Path("/c")), {"GOFLAGS": "-p=1", "GOWORK": "/x"})
     assert environ["GOMODCACHE"] == "/c/go/mod"
-    assert environ["GOFLAGS"] == "-p=1"
+    assert environ["GOFLAGS"] == "-p=1 -modcacherw"
     assert (environ["GOTOOLCHAIN"], environ["GOWORK"]) == ("local", "off")
 
 

@@ -33,7 +33,7 @@ def test_a_process_is_started_found_and_stopped(tmp_path: Path) -> None:
     processes.start("sleeper", ["sh", "-c", "echo ready; sleep 60; true"])
     who = processes.find("sleeper")
     assert who is not None
-    assert who in list(marked(tmp_path))
+    eventually(lambda: who in list(marked(tmp_path)))  # the kernel shows it a moment after exec
     assert processes.names() == ["sleeper"]
     eventually(lambda: processes.last_words("sleeper").startswith("ready"))
     processes.pause("sleeper")
