@@ -9,7 +9,7 @@ RUN := $(UV) run --frozen --quiet
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(UV):
 	@dev/install-uv.sh "$(PYTHON)"
@@ -29,7 +29,7 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 	@$(RUN) mypy
 	@$(RUN) hadolint Dockerfile
 	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
-	@$(RUN) pytest -q -m "not process and not e2e and not slow" tests
+	@$(RUN) pytest -q -m "not process and not e2e and not slow and not cluster" tests
 
 .PHONY: interpreters
 interpreters: setup ## the tests of wire, rendezvous and agent on every Python from 3.9 up
@@ -46,10 +46,17 @@ test: setup ## everything, end to end on the local mode: no cluster needed; up t
 	  echo "== simulation, processes, end to end" && \
 	  SIM_SEEDS=40 $(RUN) pytest --durations=10 -m "process or e2e or slow or sim" tests
 
+# A cluster of the user's: named on make's command line, never found in the environment by chance.
+NAMED := $(KUBE_CONTEXT)$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
+
 .PHONY: demo
-demo: setup ## four pods train a model, lose a worker and a pod, and finish
+demo: setup ## four pods train a model, lose a worker and a pod, and finish; KUBE_CONTEXT=… there
+ifneq ($(NAMED),)
+	@$(RUN) python dev/demo.py --cluster $(if $(KUBE_CONTEXT),--context=$(KUBE_CONTEXT))
+else
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
 	  $(RUN) python dev/demo.py
+endif
 
 .PHONY: bench
 bench: setup ## the figures of the README, on the local mode, torchrun beside them
@@ -78,6 +85,10 @@ cluster-status: setup ## what of the cluster runs
 .PHONY: cluster-down
 cluster-down: setup ## remove everything that `make cluster` made
 	@$(CLUSTER) down
+
+.PHONY: e2e
+e2e: setup ## end to end on a real Kubernetes: the one above, or KUBE_CONTEXT=… (docs/cluster.md)
+	@UV="$(UV)" NAMED="$(NAMED)" dev/e2e.sh $(TESTS)
 
 .PHONY: contract
 contract: setup ## what local promises, and the chart, on a kube-apiserver built here; no root

@@ -1,11 +1,16 @@
 """`make demo`: four pods train a model, lose a worker and then a pod, and finish.
 
-The real operator and the real agents, on the local mode. The demo looks at the job as any user
-would, through the API; it kills one worker process, later deletes one pod, tells how long each
-recovery took, and checks the outcome by itself: it exits with 1 if anything is not as promised.
+The real operator and the real agents, on the local mode or on a cluster of yours. The demo looks
+at the job as any user would, through the API; it kills one worker process, later deletes one pod,
+tells how long each recovery took, and checks the outcome by itself: it exits with 1 if anything is
+not as promised.
 
-    make demo          about three minutes
-    make demo KEEP=1   leaves everything up at the end, to look around; Ctrl-C ends it
+    make demo                           about three minutes
+    make demo KEEP=1                    leaves everything up at the end, to look around; Ctrl-C
+                                        ends it
+    make demo KUBE_CONTEXT=kind-kind    on a cluster in which the chart is installed, in a
+                                        namespace of its own. IMAGE=... is what the pods run, with
+                                        torch; IMAGE_REGISTRY=... a mirror of the example's image
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +32,7 @@ from typing import Any
 
 import yaml
 from kubernetes import client, config
+from kubernetes.stream import stream
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -37,6 +43,7 @@ from elasticjob.wire import names
 ROOT = Path(__file__).parent.parent
 JOB = ROOT / "examples" / "charlm.yaml"
 NAMESPACE = "default"
+OWN_NAMESPACE = "elasticjob-demo"  # on a cluster, where other things live
 PODS = 4
 STEP_LINE = re.compile(r"step (\d+)/(\d+) loss ([\d.]+)")
 GO_ON_LINE = re.compile(r"go on after step \d+")
@@ -88,11 +95,15 @@ def wait_for(what: str, happened: Callable[[], bool], patience_s: float = PATIEN
 class Cluster:
     """What a user does with kubectl: apply, get, logs, delete."""
 
-    kubeconfig: Path
+    kubeconfig: Path | None
+    """None: as kubectl finds it."""
+    namespace: str = NAMESPACE
+    context: str | None = None
     api: client.ApiClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self.api = config.new_client_from_config(str(self.kubeconfig))
+        file = str(self.kubeconfig) if self.kubeconfig else None
+        self.api = config.new_client_from_config(file, context=self.context)
 
     def call(self, method: str, path: str, body: Json | None = None, **query: Any) -> bytes:
         """One request; raises kubernetes.client.ApiException."""
@@ -118,18 +129,18 @@ class Cluster:
 
     def jobs(self) -> str:
         """Path of the jobs of the namespace."""
-        return f"/apis/{names.API_VERSION}/namespaces/{NAMESPACE}/{names.PLURAL}"
+        return f"/apis/{names.API_VERSION}/namespaces/{self.namespace}/{names.PLURAL}"
 
     def pods(self, job: str) -> list[Json]:
         """The pods of a job."""
         selector = f"{names.LABEL_JOB}={job}"
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        path = f"/api/v1/namespaces/{self.namespace}/pods"
         items: list[Json] = self.get(path, labelSelector=selector)["items"]
         return sorted(items, key=lambda pod: str(pod["metadata"]["name"]))
 
     def log(self, pod: str) -> str:
         """The last lines of a pod's log; empty where there is none yet."""
-        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/log"
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         try:
             return self.call("GET", path, tailLines=200).decode("utf-8", "replace")
         except client.ApiException:
@@ -137,12 +148,13 @@ class Cluster:
 
     def delete_pod(self, pod: str) -> None:
         """`kubectl delete pod`."""
-        self.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}")
+        self.call("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{pod}")
 
 
-def kill_worker(pod_uid: str) -> int:
-    """kill -9 of the training process of a pod; its pid. Workers are the agent's only children."""
-    marker = f"ELASTICJOB_POD_UID={pod_uid}".encode()
+def kill_here(cluster: Cluster, pod: Json) -> str:
+    """kill -9 of the training process of a pod of the local mode. Says what it did."""
+    uid = pod["metadata"]["uid"]
+    marker = f"ELASTICJOB_POD_UID={uid}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -152,8 +164,36 @@ def kill_worker(pod_uid: str) -> int:
             continue
         if marker in environ and any(e.startswith(b"LOCAL_RANK=") for e in environ):
             os.kill(int(entry.name), signal.SIGKILL)
-            return int(entry.name)
-    raise DemoError(f"pod {pod_uid} has no worker process")
+            return f"kill -9 {entry.name}"
+    raise DemoError(f"pod {uid} has no worker process")
+
+
+# Runs in the pod's container, which has Python and need not have a shell.
+KILL = """
+import os, signal
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        words = open(f"/proc/{pid}/environ", "rb").read().split(b"\\0")
+    except OSError:
+        continue
+    if any(word.startswith(b"LOCAL_RANK=") for word in words):
+        os.kill(int(pid), signal.SIGKILL)
+        print(pid)
+        break
+"""
+
+
+def kill_by_exec(cluster: Cluster, pod: Json) -> str:
+    """`kubectl exec`, and kill -9 in there. Says what it did."""
+    name = pod["metadata"]["name"]
+    found = stream(
+        client.CoreV1Api(cluster.api).connect_get_namespaced_pod_exec,
+        name, cluster.namespace, container="worker", command=["python3", "-c", KILL],
+        stdout=True, stderr=True, stdin=False, tty=False,
+    )  # fmt: skip
+    if not found.strip().isdigit():
+        raise DemoError(f"no worker process in {name}: {found}")
+    return f"kubectl exec {name}: kill -9 {found.strip()}"
 
 
 # ---- what is seen --------------------------------------------------------------------------------
@@ -284,12 +324,17 @@ class Screen:
 # ---- the demo ------------------------------------------------------------------------------------
 
 
+Kill = Callable[[Cluster, Json], str]
+
+
 class Demo:
     """The story, and its checks."""
 
-    def __init__(self, cluster: Cluster, screen: Screen) -> None:
-        self.cluster, self.screen = cluster, screen
+    def __init__(self, cluster: Cluster, screen: Screen, kill: Kill, image: str = "") -> None:
+        self.cluster, self.screen, self.kill = cluster, screen, kill
         self.job: Json = yaml.safe_load(JOB.read_text())
+        worker = self.job["spec"]["template"]["spec"]["containers"][0]
+        worker["image"] = image or worker["image"]
         self.name: str = self.job["metadata"]["name"]
         self.failed: list[str] = []
 
@@ -325,9 +370,9 @@ class Demo:
         before = look(self.cluster, self.name)
         victim = before.pod(2)
         assert victim is not None
-        pid = kill_worker(victim["metadata"]["uid"])
+        did = self.kill(self.cluster, victim)
         at = time.monotonic()
-        self.screen.note(f"kill -9 {pid}   (the worker of {victim['metadata']['name']})", "red")
+        self.screen.note(f"{did}   (the worker of {victim['metadata']['name']})", "red")
         after = self.recovered(before, at)
         self.check(
             "the same four pods after a worker was killed",
@@ -419,24 +464,91 @@ def last_checkpoint(log: str) -> int | None:
 
 def main() -> int:
     """Exit code 0: everything happened as promised."""
-    argparse.ArgumentParser(
+    words = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    ).parse_args()
+    )
+    words.add_argument("--cluster", action="store_true", help="on the cluster that kubectl uses")
+    words.add_argument("--context", help="on that of this context of the kubeconfig")
+    options = words.parse_args()
     console = Console()
+    if options.cluster or options.context:
+        failed = on_cluster(console, options.context)
+    else:
+        failed = on_local(console)
+    console.print("[bold red]demo failed[/]" if failed else "[bold green]demo passed[/]")
+    return 1 if failed else 0
+
+
+def on_local(console: Console) -> bool:
+    """The demo on the local mode; whether it failed."""
     python = os.environ.get("TORCH_PYTHON") or sys.executable
     with tempfile.TemporaryDirectory(prefix="elasticjob-demo-") as home:
         with local_mode(python, Path(home)) as kubeconfig, Screen(console) as screen:
-            demo = Demo(Cluster(kubeconfig), screen)
-            try:
-                demo.run()
-            except DemoError as error:
-                demo.failed.append(str(error))
-                screen.note(str(error), "bold red")
+            demo = Demo(Cluster(kubeconfig), screen, kill_here)
+            played(demo)
+            if demo.failed:
                 console.print(tail(Path(home) / "local.log"), markup=False, highlight=False)
             if os.environ.get("KEEP") == "1":
                 look_around(console, kubeconfig)
-        console.print("[bold red]demo failed[/]" if demo.failed else "[bold green]demo passed[/]")
-        return 1 if demo.failed else 0
+        return bool(demo.failed)
+
+
+def on_cluster(console: Console, context: str | None) -> bool:
+    """The demo on a cluster, in a namespace that it makes and removes; whether it failed."""
+    cluster = Cluster(None, OWN_NAMESPACE, context)
+    place = "/api/v1/namespaces"
+    try:
+        if not serves_jobs(cluster):
+            console.print(NOT_INSTALLED, markup=False, highlight=False)
+            return True
+        cluster.call("POST", place, body={"metadata": {"name": OWN_NAMESPACE}})
+    except client.ApiException as error:
+        said = json.loads(error.body or "{}").get("message") or error.reason
+        console.print(f"the cluster: {said}", markup=False, highlight=False)
+        return True
+    try:
+        with Screen(console) as screen:
+            demo = Demo(cluster, screen, kill_by_exec, image_of(os.environ))
+            played(demo)
+    finally:
+        if os.environ.get("KEEP") == "1":
+            console.print(f"left there; remove it: kubectl delete namespace {OWN_NAMESPACE}")
+        else:
+            cluster.call("DELETE", f"{place}/{OWN_NAMESPACE}")
+    return bool(demo.failed)
+
+
+NOT_INSTALLED = """the cluster does not know ElasticJobs. Cure: install the chart first:
+  helm install elasticjob helm/elasticjob --namespace elasticjob-system --create-namespace \\
+    --set image.repository=REGISTRY/elasticjob-operator"""
+
+
+def serves_jobs(cluster: Cluster) -> bool:
+    """Whether the definition of ElasticJob is there."""
+    try:
+        cluster.get(cluster.jobs())
+    except client.ApiException as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
+
+
+def image_of(environ: Mapping[str, str]) -> str:
+    """IMAGE, or the example's image in the registry IMAGE_REGISTRY; empty: as the example says."""
+    job = yaml.safe_load(JOB.read_text())
+    image = job["spec"]["template"]["spec"]["containers"][0]["image"]
+    registry = environ.get("IMAGE_REGISTRY", "").rstrip("/")
+    return environ.get("IMAGE") or (f"{registry}/{image}" if registry else "")
+
+
+def played(demo: Demo) -> None:
+    """Run it, and remember what did not happen."""
+    try:
+        demo.run()
+    except DemoError as error:
+        demo.failed.append(str(error))
+        demo.screen.note(str(error), "bold red")
 
 
 def tail(path: Path) -> str:

@@ -25,7 +25,16 @@ WAITS = Worker(Stage.WAITING, "ContainerCreating")
 NO_IMAGE = Worker(Stage.WAITING, "ImagePullBackOff", "Back-off pulling image x")
 NOT_ADMITTED = Worker(Stage.ENDED, "OutOfcpu", "node has not enough cpu")
 FORMS = Round(3, starts=2)
-NO_PYTHON = ended(128, reason="StartError", message="exec: python3: not found")
+RUNTIME = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc"
+    " create failed: unable to start container process: "
+)
+NO_PYTHON = ended(
+    128,
+    reason="StartError",
+    message=f'{RUNTIME}exec: "python3": executable file not found in $PATH: unknown',
+)
+NO_DIRECTORY = ended(128, reason="StartError", message=f"{RUNTIME}chdir to cwd: no such directory")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +63,12 @@ NO_PYTHON = ended(128, reason="StartError", message="exec: python3: not found")
         ),
         (
             snapshot(pod_seen(0, worker=NO_PYTHON), round_=Round()),
-            "Pending: 1/1 agent cannot start: exec: python3: not found",
+            "Pending: 1/1 agent cannot start: the image has no python3; 3.9 or later is needed",
+        ),
+        (
+            snapshot(pod_seen(0, worker=NO_DIRECTORY), round_=Round()),
+            "Pending: 1/1 agent cannot start: ...sk: OCI runtime create failed: runc create failed:"
+            " unable to start container process: chdir to cwd: no such directory",
         ),
         (
             snapshot(pod_seen(0), pod_seen(1, worker=NOT_ADMITTED), round_=Round()),

@@ -25,6 +25,8 @@ _STUCK = {
 }
 # Reasons of an ended container that was never started: no python3 in the image, for example.
 _NOT_STARTED = {"StartError", "ContainerCannotRun"}
+# runc: exec: "python3": executable file not found; crun: executable file `python3` not found
+_NO_PYTHON = re.compile(r"""["'`]python3["'`]:? (executable file )?not found""")
 # "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... preemption: ..."
 _NODES = re.compile(r"^\d+/\d+ nodes are available: (?:\d+ )?([^,.]+(?:\.[^,. ]+)*)")
 
@@ -58,8 +60,7 @@ def _of_index(s: Snapshot, index: int) -> Iterator[tuple[str, str]]:
     elif pod.worker.stage is Stage.WAITING and pod.worker.reason in _STUCK:
         yield pod.worker.reason, f"{pod.worker.reason}: {_phrase(pod.worker.message)}"
     elif _is_setup(pod):
-        message = pod.worker.message or f"exit code {pod.worker.exit_code}"
-        yield "AgentSetupFailed", f"agent cannot start: {_phrase(message)}"
+        yield "AgentSetupFailed", f"agent cannot start: {_not_started(pod)}"
     elif pod.worker.stage is Stage.ENDED:  # and its successor has to wait
         yield "PodsEnded", f"ended: {_phrase(_end(pod.worker))}"
 
@@ -74,6 +75,16 @@ def _end(worker: Worker) -> str:
 def _is_setup(pod: PodSeen) -> bool:
     ended = pod.worker.stage is Stage.ENDED
     return ended and (pod.worker.exit_code == EXIT_SETUP or pod.worker.reason in _NOT_STARTED)
+
+
+def _not_started(pod: PodSeen) -> str:
+    """The agent's own words, or the runtime's: a chain of errors, of which the last matters."""
+    message = " ".join((pod.worker.message or f"exit code {pod.worker.exit_code}").split())
+    if pod.worker.reason not in _NOT_STARTED:
+        return _phrase(message)
+    if _NO_PYTHON.search(message):
+        return "the image has no python3; 3.9 or later is needed"
+    return message if len(message) <= LONGEST_PHRASE else "..." + message[3 - LONGEST_PHRASE :]
 
 
 def _nodes_phrase(message: str) -> str:

@@ -1,0 +1,55 @@
+"""Workers that crash and pods that are deleted: what each costs."""
+
+from __future__ import annotations
+
+from tests.support.cluster_jobs import FAILS, Namespace, generation, identities
+
+from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.member import Pod
+
+
+def test_a_killed_worker_costs_one_round_one_charge_and_no_pod(team: Namespace) -> None:
+    job = team.start("crash", replicas=3)
+    first = job.runs(3)
+    before = job.pods
+    job.kill_worker(1)
+    second = job.recovered("kill -9 of a worker", 3, first.n)
+    assert second.n == first.n + 1
+    assert job.charged == {second.n}
+    assert identities(job.pods) == identities(before)
+    assert second.cause is not None
+    assert (second.cause.kind, second.cause.pod) == (CauseKind.WORKER_SIGNALED, "crash-1-0")
+
+
+def test_a_deleted_pod_comes_back_as_the_next_generation(team: Namespace) -> None:
+    job = team.start("drain", replicas=3, minReplicas=2)
+    first = job.runs(3)
+    name = job.delete_pod(1)
+    without = job.recovered("a pod deleted: two go on", 2, first.n)
+    assert without.n == first.n + 1
+    assert without.cause is not None
+    assert (without.cause.kind, without.cause.pod) == (CauseKind.LEAVING, name)
+    whole = job.recovered("a pod deleted: its heir joins", 3, without.n)
+    assert whole.n == without.n + 1
+    assert whole.pods == {Pod(0, 0), Pod(1, 1), Pod(2, 0)}
+    assert job.charged == set()
+    assert generation(job.pods[1]) == 1
+
+
+def test_a_deleted_pod_that_is_needed_is_waited_for(team: Namespace) -> None:
+    job = team.start("wait", replicas=3)
+    first = job.runs(3)
+    job.delete_pod(0)
+    whole = job.recovered("rank 0's pod deleted, all needed", 3, first.n)
+    assert whole.pods == {Pod(0, 1), Pod(1, 0), Pod(2, 0)}
+    assert job.charged == set()
+
+
+def test_a_worker_that_always_fails_fails_the_job_at_max_restarts(team: Namespace) -> None:
+    job = team.start("hopeless", FAILS, replicas=2, maxRestarts=2)
+    condition = job.ends("Failed")
+    assert "maxRestarts, which is 2" in condition["message"]
+    assert len(job.charged) == 2
+    assert job.status["counted"] == 2
+    assert job.status["restarts"] == 2
+    assert job.status["lastFailure"]["exitCode"] == 3

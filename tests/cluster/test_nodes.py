@@ -1,0 +1,129 @@
+"""Nodes that die, freeze or are cut off: found by silence, and the job goes on with its minimum.
+
+The bound is D = 3 T, and what a beat that had just been sent, a confirming look and this machine
+may add. No part of it waits for Kubernetes, which gives a node up much later.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from tests.support.cluster_jobs import RUNS, Job, Namespace, python
+from tests.support.kube import until
+from tests.support.machine import Machine, worker_pid
+from tests.support.release import HEARTBEAT_S, Release
+
+from elasticjob.wire.member import Pod
+from elasticjob.wire.round import Phase, Round
+
+FOUND_WITHIN_S = 4 * HEARTBEAT_S + 3
+
+
+@pytest.fixture
+def spread(team: Namespace, machine: Machine, release: Release) -> Job:
+    """Three members on three nodes, of which one would do."""
+    pod = python(team.image, RUNS)
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": {"spread": "yes"}},
+    }
+    rule = {"weight": 100, "podAffinityTerm": term}
+    pod["affinity"] = {
+        "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [rule]}
+    }
+    release.is_ready()
+    spec = {"replicas": 3, "minReplicas": 1}
+    job = team.start("spread", pod=pod, labels={"spread": "yes"}, **spec)
+    job.runs(3)
+    assert {node_of(job, of) for of in range(3)} == set(machine.nodes)
+    return job
+
+
+def node_of(job: Job, of: int) -> str:
+    return str(job.pods[of]["spec"]["nodeName"])
+
+
+def holder(job: Job) -> int:
+    """The index of the member that holds the round."""
+
+    def look() -> str:
+        lease = job.lease
+        return lease.holder if lease else ""
+
+    return int(until("a holder", look).rsplit("-", 2)[1])
+
+
+def other_than(job: Job, *others: int) -> int:
+    return next(of for of in (1, 2, 0) if of not in (holder(job), *others))
+
+
+def goes_on_without(job: Job, *lost: int, within_s: float = FOUND_WITHIN_S) -> Round:
+    """A round without these members, found in time."""
+    began = time.monotonic()
+    gone = {Pod(of, 0) for of in lost}
+
+    def look() -> Round | None:
+        round_ = job.round
+        return round_ if round_.phase is Phase.ACTIVE and not gone & round_.pods else None
+
+    round_ = until(f"a round without {lost}", look)
+    took_s = time.monotonic() - began
+    assert took_s < within_s, f"found after {took_s:.1f} s"
+    return round_
+
+
+def test_a_node_that_dies(spread: Job, machine: Machine) -> None:
+    lost = other_than(spread, 0)
+    with machine.killed(node_of(spread, lost)):
+        without = goes_on_without(spread, lost)
+        assert len(without.charged.numbers) == 1
+        spread.recovered("a node killed: two go on", 2, without.n - 1)
+        whole = spread.recovered("a node killed: its heir joins", 3, without.n)
+        assert Pod(lost, 1) in whole.pods
+    until("the dead pod to go", lambda: len(spread.all_pods) == 3)
+    assert spread.round.n == whole.n
+    assert spread.round.charged == whole.charged
+
+
+def test_the_node_of_rank_0_dies(spread: Job, machine: Machine) -> None:
+    with machine.killed(node_of(spread, 0)):
+        without = goes_on_without(spread, 0, within_s=FOUND_WITHIN_S + 2 * HEARTBEAT_S)
+        assert without.master is not None
+        first = min(without.pods)
+        assert without.master.address == spread.pods[first.index]["status"]["podIP"]
+        spread.recovered("rank 0's node killed: two go on", 2, without.n - 1)
+
+
+def test_a_node_that_freezes_and_thaws(spread: Job, machine: Machine) -> None:
+    lost = other_than(spread, 0)
+    old = spread.pods[lost]["metadata"]["uid"]
+    with machine.frozen(node_of(spread, lost)):
+        without = goes_on_without(spread, lost)
+        spread.recovered("a node frozen: two go on", 2, without.n - 1)
+    until("the old worker to end", lambda: worker_pid(old) is None)
+    until("the old pod to go", lambda: len(spread.all_pods) == 3)
+    assert len(spread.charged) == 1
+
+
+def test_a_node_that_is_cut_off_and_comes_back(spread: Job, machine: Machine) -> None:
+    lost = other_than(spread, 0)
+    old = spread.pods[lost]["metadata"]["uid"]
+    with machine.cut(node_of(spread, lost)):
+        without = goes_on_without(spread, lost)
+        spread.recovered("a node cut off: two go on", 2, without.n - 1)
+        assert worker_pid(old) is not None  # it cannot know, and keeps its worker
+    until("the old worker to end", lambda: worker_pid(old) is None)
+    assert Pod(lost, 0) not in spread.round.pods
+    assert len(spread.charged) == 1
+
+
+def test_the_holder_is_lost_together_with_another_member(spread: Job, machine: Machine) -> None:
+    """Most are silent, on two nodes: only after nine beats, for it may be the judge who is cut."""
+    lost = (holder(spread), other_than(spread))
+    nodes = [node_of(spread, of) for of in lost]
+    with machine.killed(*nodes):
+        without = goes_on_without(spread, *lost, within_s=14 * HEARTBEAT_S + 3)
+        assert len(without.pods) == 1
+        assert len(without.charged.numbers) == 1
+    spread.recovered("holder and another lost: one goes on", 1, without.n - 1)

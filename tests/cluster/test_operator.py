@@ -1,0 +1,90 @@
+"""Operators that are away, killed or frozen: jobs go on, and no pod is made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.cluster_jobs import Namespace, identities
+from tests.support.kube import Json, Kube, until
+from tests.support.machine import Machine, container_pids
+from tests.support.release import PODS, Release
+
+from elasticjob.wire.member import Pod
+
+
+@pytest.fixture
+def nobody(release: Release) -> Iterator[Release]:
+    """No operator, when the test says so; two again at the end."""
+    yield release
+    release.scale(2)
+
+
+def leader(release: Release) -> str:
+    """Name of the pod that leads."""
+    found: Json = until("a leader", lambda: release.leader)
+    return str(found["metadata"]["name"])
+
+
+def test_a_crash_recovers_without_an_operator(team: Namespace, nobody: Release) -> None:
+    job = team.start("alone", replicas=2)
+    first = job.runs(2)
+    before = identities(job.pods)
+    nobody.scale(0)
+    job.kill_worker(0)
+    second = job.runs(2, first.n)
+    assert second.n == first.n + 1
+    nobody.scale(2)
+    assert job.recovered("kill -9 without an operator", 2, first.n).n == second.n
+    assert identities(job.pods) == before
+    until("STATUS", lambda: job.phase == "Running" and job.status["counted"] == 1)
+
+
+def test_a_pod_that_was_lost_meanwhile_is_replaced(team: Namespace, nobody: Release) -> None:
+    job = team.start("later", replicas=3, minReplicas=2)
+    first = job.runs(3)
+    nobody.scale(0)
+    job.delete_pod(2)
+    without = job.runs(2, first.n)
+    nobody.scale(2)
+    job.recovered("a pod deleted without an operator", 3, without.n)
+    assert job.charged == set()
+
+
+def test_a_leader_that_is_killed_is_replaced(team: Namespace, release: Release) -> None:
+    release.is_ready()
+    old = leader(release)
+    team.kube.delete(f"{PODS}/{old}", gracePeriodSeconds=0)
+    job = team.start("next", replicas=2)
+    job.runs(2)
+    assert leader(release) != old
+    release.is_ready()
+
+
+def test_a_leader_that_was_frozen_does_nothing_twice(
+    team: Namespace, release: Release, machine: Machine
+) -> None:
+    """It wakes up with its watches, its queue and its belief that it leads."""
+    release.is_ready()
+    job = team.start("once", replicas=2)
+    first = job.runs(2)
+    old = leader(release)
+    pod = team.kube.get(f"{PODS}/{old}")
+    with machine.paused(container_pids(pod["metadata"]["uid"])):
+        job.delete_pod(1)
+        until("another leader", lambda: release.leader and leader(release) != old)
+        second = job.recovered("a pod deleted, the leader frozen", 2, first.n)
+    release.is_ready()
+    assert leader(release) != old
+    job.kill_worker(0)
+    third = job.runs(2, second.n)
+    assert third.pods == second.pods == {Pod(0, 0), Pod(1, 1)}
+    assert job.charged == {third.n}
+    made = created(team.kube, team.name)
+    assert sorted(made) == ["once-0-0", "once-1-0", "once-1-1"]
+
+
+def created(kube: Kube, namespace: str) -> list[str]:
+    """The pods that were ever seen scheduled in a namespace, by its events."""
+    events = kube.items(f"/api/v1/namespaces/{namespace}/events")
+    return [e["involvedObject"]["name"] for e in events if e["reason"] == "Scheduled"]

@@ -1,0 +1,72 @@
+"""What an agent's own token may write, asked from inside its pod; and that strangers are let be."""
+
+from __future__ import annotations
+
+import json
+
+from tests.support.cluster_jobs import Namespace
+
+from elasticjob.wire import names
+
+# Runs in a worker's container, with the token that the agent has: METHOD PATH [BODY] -> code, text.
+ASK = """
+import json, os, ssl, sys, urllib.error, urllib.request
+home = "/var/run/secrets/elasticjob/"
+url = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
+token = open(home + "token").read()
+request = urllib.request.Request(url + sys.argv[2], method=sys.argv[1])
+request.add_header("Authorization", "Bearer " + token)
+if len(sys.argv) > 3:
+    request.data = sys.argv[3].encode()
+    patch = sys.argv[1] == "PATCH"
+    request.add_header("Content-Type", "application/" + ("merge-patch+json" if patch else "json"))
+try:
+    trust = ssl.create_default_context(cafile=home + "ca.crt")
+    print(urllib.request.urlopen(request, context=trust).status)
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+"""
+LABELLED = {"metadata": {"labels": {"seen": "yes"}}}
+
+
+def test_an_agent_writes_its_own_leases_and_no_other(team: Namespace) -> None:
+    job = team.start("own", replicas=2)
+    other = team.start("theirs", replicas=1)
+    job.runs(2)
+    other.runs(1)
+
+    def ask(method: str, lease: str, body: object = None) -> str:
+        words = [method, f"{team.leases}/{lease}".rstrip("/")]
+        words += [json.dumps(body)] if body is not None else []
+        return job.exec(0, "python3", "-c", ASK, *words)
+
+    assert ask("GET", "own-1-0").startswith("200")
+    assert ask("PATCH", "own-0-0", LABELLED).startswith("200")
+    assert ask("PATCH", "own-round", LABELLED).startswith("200")
+    for lease in ("own-1-0", "theirs-0-0", "theirs-round"):
+        assert "an agent may only write" in ask("PATCH", lease, LABELLED)
+    assert "neither make nor delete" in ask("DELETE", "own-round")
+    desired = {"metadata": {"annotations": {names.ANNOTATION_DESIRED: "{}"}}}
+    assert "what the operator has written" in ask("PATCH", "own-round", desired)
+    stranger = {"metadata": {"name": "leader-of-something"}, "spec": {"holderIdentity": "me"}}
+    assert ask("POST", "", stranger).startswith("403")
+
+
+def test_the_elections_of_others_are_not_touched(team: Namespace) -> None:
+    """By an account of the namespace with the right to Leases, as controllers have it."""
+    here = ("-n", team.name)
+    account = f"system:serviceaccount:{team.name}:default"
+    role = ("create", "role", "elects", "--resource=leases.coordination.k8s.io")
+    team.kube.kubectl(*role, "--verb=create,get,update,patch,delete", *here)
+    binding = ("create", "rolebinding", "elects", "--role=elects")
+    team.kube.kubectl(*binding, f"--serviceaccount={team.name}:default", *here)
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "leader", "namespace": team.name},
+        "spec": {"holderIdentity": "me"},
+    }
+    team.kube.kubectl("create", "-f", "-", f"--as={account}", *here, stdin=json.dumps(lease))
+    patch = ("patch", "lease", "leader", "--type=merge", "-p", '{"spec":{"holderIdentity":"you"}}')
+    team.kube.kubectl(*patch, f"--as={account}", *here)
+    team.kube.kubectl("delete", "lease", "leader", f"--as={account}", *here)

@@ -1,0 +1,54 @@
+"""Pods that do not start: STATUS names why, and nothing is counted against the job."""
+
+from __future__ import annotations
+
+import os
+
+from tests.support.cluster_jobs import RUNS, Namespace, python
+
+
+def test_an_image_that_cannot_be_pulled(team: Namespace) -> None:
+    pod = python("localhost:1/no-such-image:1", RUNS)
+    job = team.start("pull", pod=pod, replicas=2)
+    phase = job.says("Pending: 2/2", "ImagePull")
+    assert "localhost:1/no-such-image:1" in phase
+    assert job.condition("PodsReady")["reason"] in ("ErrImagePull", "ImagePullBackOff")
+    assert job.charged == set()
+
+
+def test_pods_that_fit_no_node(team: Namespace) -> None:
+    limits = {"cpu": "10m", "memory": "24Mi", "example.com/gpu": "1"}
+    pod = python(team.image, RUNS, resources={"limits": limits})
+    job = team.start("large", pod=pod, replicas=2)
+    job.says("Pending: 2/2 unschedulable: Insufficient example.com/gpu")
+    assert job.condition("PodsReady")["reason"] == "Unschedulable"
+
+
+def test_an_image_without_python(team: Namespace) -> None:
+    pod = python(os.environ["E2E_NO_PYTHON_IMAGE"], RUNS)
+    job = team.start("none", pod=pod, replicas=2)
+    job.says("Pending: 2/2 agent cannot start: the image has no python3")
+    assert job.condition("PodsReady")["reason"] == "AgentSetupFailed"
+    assert job.charged == set()
+
+
+def test_what_pod_security_refuses_is_named(team: Namespace) -> None:
+    pod = python(team.image, RUNS, securityContext={"privileged": True})
+    job = team.start("root", pod=pod, replicas=1)
+    job.says("the API server takes no pods", "PodSecurity")
+    assert job.condition("PodsReady")["reason"] == "PodsRefused"
+
+
+def test_a_quota_is_named_and_waited_out(team: Namespace) -> None:
+    quotas = team.path("resourcequotas")
+    team.kube.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "1"}}})
+    job = team.start("quota", replicas=2)
+    job.says("exceeded quota")
+    team.kube.delete(f"{quotas}/none")
+    job.runs(2)
+
+
+def test_a_command_that_does_not_exist(team: Namespace) -> None:
+    pod = python(team.image, RUNS, command=["train.exe"])
+    job = team.start("typo", pod=pod, replicas=2)
+    assert "cannot execute 'train.exe'" in job.ends("Failed")["message"]

@@ -1,0 +1,140 @@
+"""What only the cluster of `make cluster` can suffer: nodes and programs that are killed or frozen.
+
+Whatever a test did is undone behind it: everything runs again, thawed and with its cable in.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.cluster.api import Api
+from dev.cluster.cache import Cache
+from dev.cluster.cluster import Cluster
+from dev.cluster.progress import Progress
+from tests.support.kube import until
+
+API_SERVER = "kube-apiserver"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The nodes and programs of the cluster that this machine runs."""
+
+    cluster: Cluster
+
+    @classmethod
+    def here(cls) -> Machine:
+        return cls(Cluster.recorded(Cache.of(os.environ), Progress()))
+
+    @property
+    def nodes(self) -> list[str]:
+        return self.cluster.names()
+
+    @contextmanager
+    def killed(self, *names: str) -> Iterator[None]:
+        """Killed, nodes with everything on them; started again at the end."""
+        for name in names:
+            self.cluster.kill(name)
+        yield from self._undone(names, self.cluster.start)
+
+    @contextmanager
+    def frozen(self, *names: str) -> Iterator[None]:
+        """Stopped in the middle of everything; thawed at the end."""
+        for name in names:
+            self.cluster.freeze(name)
+        yield from self._undone(names, lambda name: self.cluster.freeze(name, False))
+
+    @contextmanager
+    def cut(self, *names: str) -> Iterator[None]:
+        """Without their network; with it at the end."""
+        for name in names:
+            self.cluster.cut(name)
+        yield from self._undone(names, lambda name: self.cluster.cut(name, False))
+
+    @contextmanager
+    def paused(self, pids: list[int]) -> Iterator[None]:
+        """Processes that stop in the middle of everything, and go on at the end."""
+        assert pids
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def _undone(self, names: tuple[str, ...], undo: Callable[[str], None]) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for name in names:
+                undo(name)
+            self.is_well()
+
+    def is_well(self) -> None:
+        """Wait until the API server and all nodes are ready."""
+        api = Api(self.cluster.cache.kubeconfig)
+        until("the API server", api.ready)
+        until("all nodes to be Ready", lambda: api.ready_nodes() >= set(self.nodes))
+
+
+def container_pids(pod_uid: str) -> list[int]:
+    """The processes of a pod, as this machine sees them: by the names of their cgroups."""
+    marks = (f"pod{pod_uid}", f"pod{pod_uid.replace('-', '_')}")
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            cgroups = (entry / "cgroup").read_text() if entry.name.isdigit() else ""
+        except OSError:
+            continue
+        if any(mark in cgroups for mark in marks):
+            found.append(int(entry.name))
+    return found
+
+
+def agent_pid(pod_uid: str) -> int:
+    """The agent of a pod: the first process of its container."""
+    marker = f"ELASTICJOB_POD_UID={pod_uid}".encode()
+    for pid in container_pids(pod_uid):
+        process = Path(f"/proc/{pid}")
+        try:
+            words = (process / "environ").read_bytes().split(b"\0")
+            status = (process / "status").read_text()
+        except OSError:
+            continue
+        numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
+        if marker in words and numbers[-1] == "1":
+            return pid
+    raise AssertionError(f"pod {pod_uid} has no agent")
+
+
+def worker_pid(pod_uid: str) -> int | None:
+    """The worker of a pod, as this machine sees it, without asking the API server or a node."""
+    marker = f"ELASTICJOB_POD_UID={pod_uid}".encode()
+    found = [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _is_worker(entry, marker)
+    ]
+    return min(found, default=None)
+
+
+def kill_worker(pod_uid: str) -> None:
+    """kill -9 of the worker of a pod, whatever has become of the API server."""
+    pid = worker_pid(pod_uid)
+    assert pid is not None, f"pod {pod_uid} has no worker"
+    os.kill(pid, signal.SIGKILL)
+
+
+def _is_worker(process: Path, marker: bytes) -> bool:
+    try:
+        words = (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return marker in words and any(word.startswith(b"LOCAL_RANK=") for word in words)
