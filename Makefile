@@ -63,7 +63,12 @@ bench: setup ## the figures of the README, on the local mode, torchrun beside th
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
 	  $(RUN) python bench/run.py
 
-CLUSTER := $(RUN) python -m dev.cluster
+.PHONY: bench-cluster
+bench-cluster: setup ## the figures of docs/performance.md, on a kube-apiserver built here, torchrun beside it
+	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
+	  $(CLUSTER) bare -- $(RUN) python -m bench.cluster $(BENCH)
+
+CLUSTER = $(RUN) python -m dev.cluster
 CLUSTER_NODES ?= 3
 CLUSTER_LAN ?= 10.90.0.0/24
 FEATURE_GATES ?=

@@ -1,0 +1,111 @@
+"""`make bench-cluster`: the figures of the design on a real kube-apiserver and etcd.
+
+API server, etcd, all agents and all workers share this machine's cores. The yardsticks are measured
+in the same run: the floor, and torchrun where TORCH_PYTHON names an interpreter that has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from bench.figure import Figure
+from bench.joining import joining
+from bench.load import load
+from bench.page import Run, write
+from bench.silence import silence
+from bench.site import Site
+from bench.sizes import Plan, one_size
+from bench.yardstick import yardstick
+
+from elasticjob.controller.bundle import build
+
+STEADY_AT = 128
+STEADY_S = 60.0
+KILLS = 5
+PAGE = Path(__file__).parents[1] / "docs"
+
+Part = Callable[[], Iterator[Figure]]
+
+
+def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Part]:
+    """What can be measured, by name, in the order in which it is."""
+    agent = root / "agent.pyz"
+    agent.write_bytes(build().data)
+    found: dict[str, Part] = {"joining": partial(joining, site, words.samples, agent, root)}
+    for size in words.sizes:
+        plan = Plan(words.samples, STEADY_S if size >= STEADY_AT else 0.0)
+        found[str(size)] = partial(one_size, site, size, plan, agent, root)
+    for jobs in (1, 250):
+        found[f"load-{jobs}"] = partial(load, site, jobs, STEADY_S)
+    found["silence"] = partial(silence, site, 3, agent, root)
+    python = os.environ.get("TORCH_PYTHON", "")
+    for size in words.torchrun if python else ():
+        found[f"torchrun-{size}"] = partial(yardstick, python, size, KILLS, root)
+    return found
+
+
+def measure(chosen: dict[str, Part]) -> list[Figure]:
+    """All figures, each printed as soon as it is there."""
+    figures = []
+    for name, part in chosen.items():
+        print(f"== {name}, load {os.getloadavg()[0]:.1f}", flush=True)
+        for figure in part():
+            print(figure.line, flush=True)
+            figures.append(figure)
+    return figures
+
+
+def main() -> None:
+    """Measures; the page is written only when nothing was left out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=10, help="per figure (default 10)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 128], help="agents")
+    parser.add_argument("--torchrun", type=int, nargs="*", default=[8, 32], help="agents")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="names as they are printed")
+    words = parser.parse_args()
+    began = os.getloadavg()[0]
+    site = Site(Path(os.environ["KUBECONFIG"]))
+    site.install()
+    with tempfile.TemporaryDirectory(prefix="elasticjob-bench-") as root:
+        found = parts(site, words, Path(root))
+        figures = measure({name: found[name] for name in words.only or found})
+        if not words.only:
+            write(figures, this_run(site, began), PAGE)
+
+
+def this_run(site: Site, load_at_begin: float) -> Run:
+    """What the page says of this machine and moment."""
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    load = f"load {load_at_begin:.1f} at the begin, {os.getloadavg()[0]:.1f} at the end"
+    versions = [
+        f"kube-apiserver {site.version()} and its etcd",
+        f"agents on Python {platform.python_version()}",
+    ]
+    if python := os.environ.get("TORCH_PYTHON"):
+        ask = [python, "-c", "import torch; print(torch.__version__)"]
+        found = subprocess.run(ask, capture_output=True, text=True, check=True)
+        versions.append(f"torchrun of torch {found.stdout.strip()}")
+    return Run(
+        time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        f"{os.cpu_count()} cores ({cpu_model()}), {memory_gb:.0f} GB, {load}",
+        ", ".join(versions),
+        "make bench-cluster",
+    )
+
+
+def cpu_model() -> str:
+    """As the kernel names it."""
+    rows = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((row.split(": ")[1] for row in rows if row.startswith("model name")), "unknown")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""docs/performance.md and its picture, made from the figures of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.figure import Figure
+from bench.plot import plot
+
+FINDINGS = Path(__file__).with_name("findings.md")
+PICTURE = "performance.svg"
+ROWS = {
+    "1": "Worker killed -> all workers of the next round started",
+    "2": "An agent or a pod is lost",
+    "3": "Cold rendezvous",
+    "4": "API requests, steady",
+    "5": "Writes of one crash restart",
+    "6": "CPU of API server and etcd",
+    "7": "The operator with 1,000 jobs",
+    "8": "The agent",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and when. machine: cores, memory, load at begin and end. versions: name and version."""
+
+    date: str
+    machine: str
+    versions: str
+    command: str
+
+
+def page(figures: Sequence[Figure], run: Run) -> str:
+    """The whole document. The findings are written by people, the rest is not."""
+    missed = [figure for figure in figures if figure.missed]
+    return "\n".join(
+        [
+            "# Figures on a real API server",
+            "",
+            f"Made by `{run.command}`; do not edit. What is below *Findings* comes from"
+            " `bench/findings.md`.",
+            "",
+            f"* {run.date}; {run.machine}",
+            f"* {run.versions}",
+            "* API server, etcd, all agents and all workers share these cores, on the loopback"
+            " interface. etcd does not sync to disk (a disk adds its latency to every write).",
+            "* Agents are the shipped zip, each in a PID namespace of its own; no kubelet. Workers"
+            " are stubs: a line of bash that writes down the time of its exec.",
+            "* Median [min-max] N. Floor: one PATCH, delivery to N watchers, N times kill and spawn"
+            " of the same stub, and nothing else, in the same run.",
+            "* Targets are the design's, for two cores.",
+            "",
+            f"![restart against the number of agents]({PICTURE})",
+            "",
+            *sections(figures),
+            "## Missed",
+            "",
+            *(
+                [f"* {f.label}: {f.spread} {f.unit}, wanted {f.verdict}" for f in missed]
+                or ["None."]
+            ),
+            "",
+            "## Findings",
+            "",
+            FINDINGS.read_text(),
+        ]
+    )
+
+
+def sections(figures: Sequence[Figure]) -> list[str]:
+    """A table for each row of the design."""
+    lines = []
+    for row, title in ROWS.items():
+        found = [figure for figure in figures if figure.row == row]
+        if found:
+            head = "| what | unit | measured | target | times the floor | |"
+            lines += [f"## {row}. {title}", "", head, "|---|---|---|---|---|---|"]
+            lines += [cells(figure) for figure in found]
+            lines.append("")
+    return lines
+
+
+def cells(figure: Figure) -> str:
+    """One line of a table."""
+    parts = (figure.label, figure.unit, figure.spread, figure.verdict, figure.ratio, figure.note)
+    return "| " + " | ".join(parts) + " |"
+
+
+def picture(figures: Sequence[Figure]) -> str:
+    """Row 1 against the number of agents."""
+    series = {
+        name: [figure for figure in figures if figure.row == "1" and figure.series == name]
+        for name in ("torchrun", "ours", "floor")
+    }
+    series["target"] = [
+        replace(figure, values=(figure.target,)) for figure in series["ours"] if figure.target
+    ]
+    return plot(ROWS["1"], {name: found for name, found in series.items() if found})
+
+
+def write(figures: Sequence[Figure], run: Run, directory: Path) -> None:
+    """Both files."""
+    (directory / PICTURE).write_text(picture(figures))
+    (directory / "performance.md").write_text(page(figures, run))
