@@ -89,7 +89,7 @@ def steady(job: PlainJob, agents: int, seconds: float) -> Iterator[Figure]:
 
 def restarts(job: PlainJob, agents: int, samples: int, least_s: float) -> Iterator[Figure]:
     """Row 1: kill -9 of one worker -> every worker of the next round exec'd. Row 6: its CPU."""
-    before, quiet_s = job.site.cpu(), 5.0
+    before, quiet_s = job.site.cpu(), BEATS_S
     time.sleep(quiet_s)
     quiet, began, cpu = job.site.cpu() - before, time.monotonic(), job.site.cpu()
     found = [crash(job, agents) for _ in range(samples)]
