@@ -114,7 +114,8 @@ def test_no_signal_is_ignored_or_blocked_at_the_start(tmp_path: Path) -> None:
             await (await processes.start(show)).wait()
 
     asyncio.run(scenario())
-    masks = [int(line.split()[1], 16) for line in log_of(tmp_path).splitlines()]
+    # Signals 32 and 33 are the C library's: nobody else can set them, and make leaves them ignored.
+    masks = [int(line.split()[1], 16) & ~(0b11 << 31) for line in log_of(tmp_path).splitlines()]
     assert masks == [0, 0]
 
 
