@@ -110,3 +110,21 @@ async def test_a_server_that_does_not_answer_costs_no_restart(cluster: Cluster) 
     os.kill(workers[0].pid, signal.SIGKILL)
     await job.runs(2, pods=3)
     assert job.status["counted"] == 1
+
+
+async def test_a_server_away_for_longer_than_workers_are_kept_costs_one_failure(
+    cluster: Cluster,
+) -> None:
+    """apiGraceSeconds: half an hour, unless the operator's `desired` says otherwise."""
+    job = cluster.apply("job", replicas=2)
+    await job.hurry(api_grace_s=2.0)
+    await job.runs(1, pods=2)
+    workers = job.workers(1)
+    cluster.faults.freeze()
+    try:
+        await job.until(lambda: all(is_dead(each.pid) for each in workers), "the workers stopped")
+    finally:
+        cluster.faults.thaw()
+        cluster.faults.cut_streams()
+    await job.runs(2, pods=2)
+    assert (job.status["counted"], job.failure["reason"]) == (1, "ApiDark")

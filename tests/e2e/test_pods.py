@@ -181,3 +181,63 @@ async def test_a_lost_round_lease_is_made_again(cluster: Cluster) -> None:
     cluster.store.delete(LEASES, cluster.namespace, "job-round")
     assert await job.runs_again(pods=2) > 1000
     assert all(is_dead(each.pid) for each in workers)
+
+
+async def test_all_pods_deleted_at_once_come_back_uncounted(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=3, minReplicas=2)
+    await job.runs(1, pods=3)
+    for index in range(3):
+        job.delete_pod(f"{index}-0")
+    await job.runs_again(pods=3)
+    assert members(job)[-1] == [(0, 1), (1, 1), (2, 1)]
+    assert job.status["counted"] == 0
+
+
+async def test_all_agents_killed_at_once_are_one_failure(cluster: Cluster) -> None:
+    """A reboot of the node that they were all on."""
+    job = cluster.apply("job", replicas=3)
+    await job.runs(1, pods=3)
+    for index in range(3):
+        cluster.kubelet.kill(cluster.namespace, f"job-{index}-0")
+    await job.runs_again(pods=3)
+    assert members(job)[-1] == [(0, 1), (1, 1), (2, 1)]
+    assert job.status["counted"] == 1
+
+
+async def test_a_pod_that_is_deleted_by_force_is_counted(cluster: Cluster) -> None:
+    """Its agent could say nothing, and nobody knows any more why it is gone."""
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    worker = job.workers(1)[1]
+    job.delete_pod("1-0", {"gracePeriodSeconds": 0})
+    await job.runs_again(pods=2)
+    assert members(job)[-1] == [(0, 0), (1, 1)]
+    assert is_dead(worker.pid)
+    assert (job.status["counted"], job.failure["pod"]) == (1, "job-1-0")
+
+
+async def test_a_deleted_agent_lease_is_made_again_without_a_restart(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    before = job.agents[f"job-{a_member(job)}"]
+    cluster.store.delete(LEASES, cluster.namespace, before.name)
+    await job.until(lambda: before.name in job.agents, "the Lease again")
+    await job.heard(3)
+    assert job.agents[before.name].uid != before.uid
+    assert job.round.n == 1
+
+
+async def test_a_node_that_is_not_heard_while_its_agents_are_costs_nothing(
+    cluster: Cluster,
+) -> None:
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    cluster.kubelet.lose_node()
+    try:
+        os.kill(job.workers(1)[0].pid, signal.SIGKILL)
+        await job.runs(2, pods=2)
+        await job.heard(3)
+        assert job.round.n == 2
+    finally:
+        cluster.kubelet.find_node()
+    assert sorted(job.pods) == ["job-0-0", "job-1-0"]

@@ -36,6 +36,7 @@ T = 0.5
 PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.01
 LAST_LINES = "20"
+ALL_LINES = "10000"
 QUICK = {"stopGraceSeconds": 2, "crashGraceSeconds": 1}
 
 
@@ -116,6 +117,13 @@ class Cluster:
             assert time.monotonic() < end, f"waited {PATIENCE_S:g} s in vain for: {what}"
             await asyncio.sleep(LOOK_EVERY_S)
         return found
+
+    async def prints(self, pod: Object, text: str) -> None:
+        """Once this is in a pod's log."""
+        end = time.monotonic() + PATIENCE_S
+        while text not in await self.log(pod, ALL_LINES):
+            assert time.monotonic() < end, f"{pod['metadata']['name']} never printed {text!r}"
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def clear(self) -> None:
         """Delete all jobs, and see that nothing of them is left, objects and processes."""

@@ -115,18 +115,20 @@ class Job:
         """As `kubectl delete elasticjob`."""
         self._store.delete(self._cluster.jobs, self._namespace, self.name)
 
-    def delete_pod(self, name: str) -> None:
-        """As `kubectl delete pod`."""
-        self._store.delete(PODS, self._namespace, f"{self.name}-{name}")
+    def delete_pod(self, name: str, options: Object | None = None) -> None:
+        """As `kubectl delete pod`. options: a DeleteOptions."""
+        self._store.delete(PODS, self._namespace, f"{self.name}-{name}", options)
 
-    async def hurry(self) -> None:
-        """Newcomers are taken up at once: a cooldown for tests, which no field of the spec sets."""
+    async def hurry(self, **desired: float) -> None:
+        """Newcomers are taken up at once. Numbers that no field of the spec sets stay as they are
+        in `desired`: there a test can change them."""
         await self.until(lambda: self.rounds, "its Round")
 
         def change(old: Object) -> Object:
-            desired = dataclasses.replace(leases.parse_round(old).desired, cooldown_s=0.1)
+            told = {"cooldown_s": 0.1, **desired}
+            changed = dataclasses.replace(leases.parse_round(old).desired, **told)  # type: ignore[arg-type]
             meta = old["metadata"]
-            said = {**meta["annotations"], names.ANNOTATION_DESIRED: desired.to_json()}
+            said = {**meta["annotations"], names.ANNOTATION_DESIRED: changed.to_json()}
             return {**old, "metadata": {**meta, "annotations": said}}
 
         name = names.round_lease_name(self.name)
