@@ -90,3 +90,12 @@ async def test_pods_that_cannot_run_here_are_told_of_in_the_status(cluster: Clus
         bad = cluster.apply_body("bad", {"spec": {**QUICK, "template": {"spec": spec}}})
         await bad.until(lambda: "persistentVolumeClaim" in bad.phase, "the reason in STATUS")
         assert bad.round.phase is Phase.FORMING
+
+
+async def test_an_image_without_python_is_told_of_in_the_status(cluster: Cluster) -> None:
+    container = worker(env=[{"name": "PATH", "value": "/none"}])
+    async with beside(cluster):
+        bad = cluster.apply("bad", **containers(container))
+        await bad.is_("Pending: 1/1 agent cannot start: ")
+        assert "python3" in bad.phase
+        assert bad.status["counted"] == 0

@@ -1,0 +1,94 @@
+"""What the pages name exists: tests, files, make targets, commands and their options."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from elasticjob.cli.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CODE = re.compile(r"^    .*|`[^`\n]+`", re.MULTILINE)
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def code(page: Path) -> Iterator[str]:
+    """What is set as code: indented lines and words in backquotes; comments of a line left out."""
+    for found in CODE.findall(page.read_text()):
+        yield found.strip("` ").partition("  #")[0]
+
+
+@cache
+def defined_in(path: Path) -> set[str]:
+    """The names of a file's tests."""
+    nodes = ast.parse(path.read_text()).body if path.exists() else []
+    return {
+        node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+
+
+@cache
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@EVERY_PAGE
+def test_tests_that_are_named_exist(page: Path) -> None:
+    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text())
+    assert [f"{path}::{name}" for path, name in named if name not in defined_in(ROOT / path)] == []
+
+
+def test_every_failure_mode_has_a_test() -> None:
+    """But for what is not built yet, and says so."""
+    rows = [
+        line for line in (ROOT / "docs/failure-modes.md").read_text().splitlines() if "|" in line
+    ]
+    without = [row for row in rows if row.count("|") >= 6 and "tests/" not in row]
+    told = [row for row in without if not row.startswith(("| what |", "|---"))]
+    assert all("is not built yet" in row for row in told), told
+
+
+@EVERY_PAGE
+def test_files_that_are_linked_exist(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+@EVERY_PAGE
+def test_make_targets_that_are_named_exist(page: Path) -> None:
+    named = {name for text in code(page) for name in re.findall(r"\bmake ([a-z][a-z-]*)", text)}
+    assert named <= targets()
+
+
+@EVERY_PAGE
+def test_commands_and_options_that_are_named_exist(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text in code(page):
+        for command, rest in re.findall(r"\belasticjob local (\w+)(.*)", text):
+            for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest):
+                assert option in words(capsys, "local", command), text
+
+
+def test_the_local_modes_table_has_its_options_and_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (ROOT / "docs/local.md").read_text()
+    told = set(re.findall(r"^\| `(--[a-z-]+)", page, re.MULTILINE))
+    known = {word for word in words(capsys, "local", "up") if word.startswith("--")}
+    assert told == known - {"--help"}
+
+
+def words(capsys: pytest.CaptureFixture[str], *command: str) -> set[str]:
+    """Those of a command's help; a command that does not exist fails the test."""
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0, command
+    return set(re.findall(r"--?[a-z][a-z-]*", capsys.readouterr().out))
