@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from elasticjob.controller.plan import desire
 from elasticjob.controller.plan.actions import Actions, Deploy, MakeRound
 from elasticjob.controller.snapshot import Snapshot
+from elasticjob.rendezvous import charges
+from elasticjob.wire.charges import Charges
+from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
 
 RETURN_N = 1000
@@ -15,18 +20,30 @@ def make_round(s: Snapshot) -> Actions:
 
     Agents may have seen rounds that nobody else knows of: n must be above those too (I1).
     """
+    desired = desire.desired(s)
     yield Deploy()
-    yield MakeRound(desire.desired(s), _first(s))
+    yield MakeRound(desired, _first(s, desired))
 
 
-def _first(s: Snapshot) -> Round:
-    if s.job.status.round is None and not s.recalled.rounds:
+def _first(s: Snapshot, desired: Desired) -> Round:
+    status, rounds = s.job.status, s.recalled.rounds
+    if status.round is None and not rounds:
         return Round()
-    last = s.recalled.rounds[-1] if s.recalled.rounds else _from_status(s)
-    highest = max([s.job.status.round or 0, *(r.n for r in s.recalled.rounds)])
-    return Round(n=RETURN_N + highest, charged=last.charged, starts=last.starts, resets=last.resets)
+    last = rounds[-1] if rounds else Round()
+    highest = max([status.round or 0, *(r.n for r in rounds)])
+    started = (status.restarts or 0) + 1 if status.round else 0
+    return Round(
+        n=RETURN_N + highest,
+        charged=_charged(last.charged, desired, status.counted or 0),
+        starts=max(last.starts, started),
+        resets=last.resets,
+    )
 
 
-def _from_status(s: Snapshot) -> Round:
-    status = s.job.status
-    return Round(n=status.round or 0, starts=(status.restarts or 0) + 1)
+def _charged(known: Charges, desired: Desired, counted: int) -> Charges:
+    """What is known by number, and the rest of what the status counted without one.
+
+    A restarted operator knows no numbers, and what it had ruled itself went with the Round.
+    """
+    missing = max(0, counted - charges.counted(known, desired))
+    return replace(known, older=known.older + missing)
