@@ -80,7 +80,7 @@ NO_DIRECTORY = ended(128, reason="StartError", message=f"{RUNTIME}chdir to cwd: 
         ),
         (
             snapshot(pod_seen(0), round_=Round(), recalled=Recalled(refused="quota")),
-            "Pending: the API server takes no pods: quota",
+            "Pending: no pods can be made: quota",
         ),
         (snapshot(pod_seen(0), suspend=True), "Suspending"),
         (snapshot(suspend=True, round_=Round()), "Suspended"),

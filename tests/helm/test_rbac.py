@@ -14,10 +14,11 @@ import pytest
 from tests.support.chart import NAMESPACE, Json, of_kind, one, rendered
 from tests.support.jobs import elastic_job, worker
 from tests.support.store_api import Call
-from tests.support.world import TEAM, P, World
+from tests.support.world import TEAM, P, T, World
 
 from elasticjob.controller import kube, manifest, resync
 from elasticjob.controller.bundle import Bundle
+from elasticjob.controller.settings import Settings
 from elasticjob.local.server import AGENT_ROLE
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
@@ -76,6 +77,9 @@ def life_of_a_job() -> World:
         world.settle(wait=True)
     world.run(P[2], n=2)  # the round has gone on: the marked Leases are deleted
     resync_all(world)
+    world.settle(wait=True)
+    world.restart(Settings(heartbeat_s=T), agent=b"newer")
+    world.end_pod("demo-2-0")  # replaced by one with the agent of those that live, if it is there
     world.settle(wait=True)
     world.edit(suspend=True)  # the pods are deleted
     world.settle(wait=True)

@@ -56,13 +56,13 @@ class World:
         self.marked: set[Key] = set()
         self.deaf = False
 
-    def restart(self, settings: Settings) -> None:
+    def restart(self, settings: Settings, agent: bytes = b"agent") -> None:
         """A new operator: it remembers nothing, and knows what is in the store."""
-        clock = Clock(now=lambda: self.now, at=self._at)
-        executor = Executor(self.api, Bundle(b"agent"), clock.now)
+        clock, bundle = Clock(now=lambda: self.now, at=self._at), Bundle(agent)
+        executor = Executor(self.api, bundle, clock.now)
         self.mirror = Mirror()
         self.reconciler = Reconciler(
-            self.api, self.mirror, executor, settings, self.metrics, Bundle(b"agent").hash, clock
+            self.api, self.mirror, executor, settings, self.metrics, bundle.hash, clock
         )
         for resource in WATCHED:
             for body in self.store.list(self.api.stored(resource)):

@@ -21,7 +21,7 @@ those of elasticjob-agent, so that it may bind that role without the right to bi
   verbs: [create, delete, get]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [create, delete, list]
+  verbs: [create, delete, get, list]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, get, patch]

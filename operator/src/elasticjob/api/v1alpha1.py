@@ -286,8 +286,8 @@ class ElasticJobStatus(_Fields):
     """How many counted failures were blamed on the present pod of an index: 3x2. At three the pod
     is replaced."""
     agent_hash: Annotated[str, Field(max_length=64)] | None = None
-    """Which agent the pods run: the hash in the name of its ConfigMap. Kept until the job is
-    suspended, so that an upgrade of the operator does not mix agents in a running job."""
+    """Which agent the pods run: the hash in the name of its ConfigMap. Kept while pods of the
+    job live, so that an upgrade of the operator does not mix agents in a running job."""
     template_hash: Annotated[str, Field(max_length=64)] | None = None
     """Hash of what the present pods are made from."""
     conditions: (

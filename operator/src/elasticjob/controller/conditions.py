@@ -49,10 +49,11 @@ def _pods_ready(s: Snapshot) -> Said:
         return "PodsReady", "False", "NotWanted", ""
     there = sum(1 for p in s.living.values() if p.worker.stage is Stage.RUNNING)
     count = f"{there}/{s.spec.replicas} pods run"
+    if there >= s.spec.replicas:
+        return "PodsReady", "True", "AllRun", count
     if found := trouble.trouble(s):
         return "PodsReady", "False", found.reason, f"{count}; {found.text}"
-    ready: Truth = "True" if there >= s.spec.replicas else "False"
-    return "PodsReady", ready, "AllRun" if ready == "True" else "PodsStart", count
+    return "PodsReady", "False", "PodsStart", count
 
 
 def _running(s: Snapshot) -> Said:

@@ -65,7 +65,7 @@ class Executor:
     async def _perform(self, s: Snapshot, action: Step, memory: Memory) -> None:
         match action:
             case Deploy():
-                await self._deploy(s.job, memory)
+                await self._deploy(s, memory)
             case MakeRound():
                 await self._make_round(s.job, action)
             case DeleteRound():
@@ -90,18 +90,31 @@ class Executor:
 
     # ---- what pods need ----------------------------------------------------------------------
 
-    async def _deploy(self, job: Job, memory: Memory) -> None:
+    async def _deploy(self, s: Snapshot, memory: Memory) -> None:
         if memory.deployed_at is not None and self._clock() - memory.deployed_at < DEPLOYED_FOR_S:
             return
+        job = s.job
         kinds = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
         for body in manifest.rights(job.body):
             await self._ensure(job, kinds[body["kind"]], body)
-        try:
-            body = manifest.agent_config_map(job.namespace, self._bundle)
-            await self._api.create(kube.CONFIG_MAPS, job.namespace, body)
-        except AlreadyExistsError:
-            pass  # named after its content, and immutable
-        memory.deployed_at = self._clock()
+        await self._deploy_agent(job, status.agent_hash(s))
+        memory.note_deployed(self._clock())
+
+    async def _deploy_agent(self, job: Job, agent_hash: str) -> None:
+        """Create the agent's ConfigMap. An older release's agent can only be missed, not made."""
+        if agent_hash == self._bundle.hash:
+            try:
+                body = manifest.agent_config_map(job.namespace, self._bundle)
+                await self._api.create(kube.CONFIG_MAPS, job.namespace, body)
+            except AlreadyExistsError:
+                pass  # named after its content, and immutable
+            return
+        name = manifest.agent_config_map_name(agent_hash)
+        if await self._get(kube.CONFIG_MAPS, job, name) is None:
+            raise RefusedError(
+                f"the ConfigMap {name} with the agent of its pods is gone, and this operator has"
+                " another agent: suspend the job, then resume it"
+            )
 
     async def _ensure(self, job: Job, resource: Resource, body: Json) -> None:
         """Create an object of this job. One that an older job of its name left is about to be
@@ -192,8 +205,7 @@ class Executor:
         if fields := status.patch(s.job.status, wanted):
             body = {"metadata": {"resourceVersion": s.job.version}, "status": fields}
             await self._api.patch(kube.ELASTIC_JOBS, s.job.namespace, s.job.name, body, "status")
-        agent_hash = wanted.agent_hash or self._bundle.hash
-        made = (self._make_pod(s.job, action, agent_hash, memory) for action in makes)
+        made = (self._make_pod(s.job, a, status.agent_hash(s), memory) for a in makes)
         failed = [error for error in await asyncio.gather(*made, return_exceptions=True) if error]
         if failed:
             raise failed[0]

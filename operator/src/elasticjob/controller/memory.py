@@ -14,10 +14,7 @@ from elasticjob.wire.round import Round
 
 @dataclass
 class Memory:
-    """Of one job, by UID. The fields are described at Recalled.
-
-    deployed_at: when all that its pods need was there.
-    """
+    """Of one job, by UID. The fields are described at Recalled."""
 
     job_uid: str
     marked: set[Pod] = field(default_factory=set)
@@ -41,13 +38,19 @@ class Memory:
             listened_at=self.listened_at,
             replacements=dict(self.replacements),
             refused=self.refused,
+            deployed_at=self.deployed_at,
             since=dict(self.since),
         )
 
     def note_refused(self, why: str) -> None:
-        """The API server takes no pods, maybe because something that they need is not there."""
+        """No pods can be made, maybe because something that they need is not there."""
         self.refused = why
         self.deployed_at = None
+
+    def note_deployed(self, now: float) -> None:
+        """All that the job's pods need is there."""
+        self.refused = ""
+        self.deployed_at = now
 
     def note_facts(self, facts: Iterable[str], now: float) -> None:
         """These hold now; what does not hold any more is forgotten."""

@@ -43,8 +43,9 @@ class Recalled:
 
     marked: pods whose Lease is `ended`. unborn: reserved pods that do not exist and never had a
     Lease. rounds: the last rounds that were seen, oldest first. orphans: Leases of no living pod.
-    heard: agents outside of the round, as of listened_at. refused: why the API server takes no
-    pods. since: of each fact that lasts, when it was first seen (monotonic s).
+    heard: agents outside of the round, as of listened_at. refused: why no pods can be made.
+    deployed_at: when all that pods need was there last (monotonic s). since: of each fact that
+    lasts, when it was first seen (monotonic s).
     """
 
     marked: frozenset[Pod] = frozenset()
@@ -55,6 +56,7 @@ class Recalled:
     listened_at: float | None = None
     replacements: Mapping[int, Replacement] = field(default_factory=dict)
     refused: str = ""
+    deployed_at: float | None = None
     since: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -68,10 +68,16 @@ def reserved(s: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
     changed = {
         "generations": dump_pods(Pod(*pair) for pair in following.items()),
         "blamed": _dump_blamed(blamed),
-        "agent_hash": s.job.status.agent_hash or s.agent_hash,
+        "agent_hash": agent_hash(s),
         "template_hash": s.job.template_hash,
     }
     return s.job.status.model_copy(update=changed)
+
+
+def agent_hash(s: Snapshot) -> str:
+    """Which agent the next pods run: that of the pods that live, so that an upgrade of the operator
+    does not mix agents in a running job; where none lives, this operator's own."""
+    return (s.job.status.agent_hash if s.living else None) or s.agent_hash
 
 
 def running_pods(s: Snapshot) -> frozenset[Pod]:

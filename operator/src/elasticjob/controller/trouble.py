@@ -42,7 +42,7 @@ class Trouble:
 def trouble(s: Snapshot) -> Trouble | None:
     """What most of the pods that do not run suffer from; None if nothing is known to be wrong."""
     if s.recalled.refused:
-        return Trouble("PodsRefused", f"the API server takes no pods: {s.recalled.refused}")
+        return Trouble("PodsRefused", f"no pods can be made: {s.recalled.refused}")
     found = Counter(kind for index in s.indexes for kind in _of_index(s, index))
     if not found:
         return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from elasticjob.controller.plan import (
     clean,
+    deploy,
     desire,
     end,
     finish,
@@ -49,6 +50,7 @@ def plan(s: Snapshot) -> Plan:
         desire.write(s),
         stop.delete_unwanted(s),
         give_up.delete(s),
+        deploy.again(s),
         replace.make(s),
         clean.replaced_pods(s),
         clean.leases_of_the_gone(s),
@@ -57,7 +59,7 @@ def plan(s: Snapshot) -> Plan:
 
 def facts(s: Snapshot) -> frozenset[str]:
     """What policies want to know the age of."""
-    return frozenset({*stop.facts(s), *give_up.facts(s)})
+    return frozenset({*stop.facts(s), *give_up.facts(s), *deploy.facts(s)})
 
 
 def _plan(*policies: Actions) -> Plan:
