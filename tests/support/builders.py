@@ -62,6 +62,7 @@ def snapshot(
     report: Report | None = None,
     now: float = NOW,
     heartbeat_s: float = T,
+    calm: int = 12,
     **spec: Any,
 ) -> Snapshot:
     """A job with these pods, whose `desired` is current unless it is given.
@@ -78,7 +79,7 @@ def snapshot(
         round_ = active(*(p.pod for p in pods if p.living))
     s = Snapshot(
         job=job, spec=job.spec, pods=pods, round=None, now=now, at=AT, heartbeat_s=heartbeat_s,
-        agent_hash="0123456789", recalled=recalled or Recalled(),
+        calm=calm, agent_hash="0123456789", recalled=recalled or Recalled(),
     )  # fmt: skip
     first = () if desire.nobody(s) else tuple(Pod(index, 0) for index in s.indexes)
     told = desired or replace(desire.desired(s), wanted=first)
@@ -87,5 +88,5 @@ def snapshot(
 
 
 def _fields(s: Snapshot) -> dict[str, Any]:
-    names = ("job", "spec", "pods", "now", "at", "heartbeat_s", "agent_hash", "recalled")
+    names = ("job", "spec", "pods", "now", "at", "heartbeat_s", "calm", "agent_hash", "recalled")
     return {name: getattr(s, name) for name in names}

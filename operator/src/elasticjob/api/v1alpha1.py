@@ -191,7 +191,8 @@ class Condition(_Fields):
     """One aspect of the job's state, as every Kubernetes object has them."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
-    """What is said: Complete, Failed, Suspended and others."""
+    """What is said: Accepted, PodsReady, Running, Suspended, Complete, Failed. And Unstable:
+    within an hour there were many restarts that `spec.maxRestarts` does not count."""
     status: Literal["True", "False", "Unknown"]
     """Whether it is so."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]

@@ -3,6 +3,7 @@
 Accepted   the spec keeps the rules, and is worked on
 PodsReady  each wanted pod runs its agent; else why not
 Running    every member of the present round runs its workers
+Unstable   restarts that no budget counts are many, within the last hour
 Suspended  as asked, and no pod is left
 Complete   every member of the last round ended with 0; final
 Failed     a fatal exit code, or more failures than maxRestarts; final
@@ -14,7 +15,7 @@ from datetime import datetime
 from typing import Literal
 
 from elasticjob.api.v1alpha1 import Condition, LastFailure
-from elasticjob.controller import failure, phase, trouble
+from elasticjob.controller import failure, phase, restarts, trouble
 from elasticjob.controller.observe import Job, Stage
 from elasticjob.controller.plan import desire, finish
 from elasticjob.controller.snapshot import Snapshot
@@ -32,9 +33,10 @@ def of(s: Snapshot) -> list[Condition]:
     """All conditions; each keeps its time while its status stays the same."""
     said: list[Said] = [("Accepted", "True", "Valid", "")]
     if finish.is_over(s):
-        said += [("PodsReady", "False", "Ended", ""), ("Running", "False", "Ended", ""), *_end(s)]
+        over: list[Said] = [(t, "False", "Ended", "") for t in ("PodsReady", "Running", "Unstable")]
+        said += [*over, *_end(s)]
     else:
-        said += [_pods_ready(s), _running(s), _suspended(s)]
+        said += [_pods_ready(s), _running(s), *_unstable(s), _suspended(s)]
     return _merged(s.job, said, s.at)
 
 
@@ -63,6 +65,17 @@ def _running(s: Snapshot) -> Said:
     if s.round and s.round.round.phase is Phase.ACTIVE:
         return "Running", "False", "MembersStart", f"round {s.round.round.n} starts"
     return "Running", "False", "RoundForms", "no round is active"
+
+
+def _unstable(s: Snapshot) -> list[Said]:
+    """True stays until a whole hour was seen in which it is not so."""
+    found = restarts.uncounted(s)
+    if len(found) > s.calm:
+        return [("Unstable", "True", "UncountedRestarts", restarts.told(found))]
+    was = any(c.type == "Unstable" and c.status == "True" for c in s.job.status.conditions or [])
+    if was and not restarts.has_watched(s):
+        return []
+    return [("Unstable", "False", "FewUncountedRestarts", "")]
 
 
 def _suspended(s: Snapshot) -> Said:

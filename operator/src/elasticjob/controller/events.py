@@ -46,6 +46,8 @@ def of_status(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
         yield Note("Restarted", _recovery(new))
     if _became(old, new, "Running", "True"):
         yield Note("Running", _message(new, "Running"))
+    if _became(old, new, "Unstable", "True"):
+        yield Note("Unstable", _message(new, "Unstable"), warning=True)
     if _became(old, new, "Suspended", "True"):
         yield Note("Suspended", _message(new, "Suspended"))
     if _truth(old, "Suspended") == "True" and _became(old, new, "Suspended", "False"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from elasticjob.controller import restarts
 from elasticjob.controller.plan import replace
-from elasticjob.controller.snapshot import Heard, Recalled, Replacement
+from elasticjob.controller.snapshot import Heard, Recalled, Replacement, Restart
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
@@ -14,7 +15,10 @@ from elasticjob.wire.round import Round
 
 @dataclass
 class Memory:
-    """Of one job, by UID. The fields are described at Recalled."""
+    """Of one job, by UID. The fields are described at Recalled.
+
+    seen_n: the newest round that was looked at.
+    """
 
     job_uid: str
     marked: set[Pod] = field(default_factory=set)
@@ -24,6 +28,9 @@ class Memory:
     listened_at: float | None = None
     replacements: dict[int, Replacement] = field(default_factory=dict)
     refused: str = ""
+    restarts: tuple[Restart, ...] = ()
+    watched_at: float | None = None
+    seen_n: int = 0
     deployed_at: float | None = None
     since: dict[str, float] = field(default_factory=dict)
 
@@ -38,6 +45,8 @@ class Memory:
             listened_at=self.listened_at,
             replacements=dict(self.replacements),
             refused=self.refused,
+            restarts=self.restarts,
+            watched_at=self.watched_at,
             deployed_at=self.deployed_at,
             since=dict(self.since),
         )
@@ -55,6 +64,15 @@ class Memory:
     def note_facts(self, facts: Iterable[str], now: float) -> None:
         """These hold now; what does not hold any more is forgotten."""
         self.since = {fact: self.since.get(fact, now) for fact in facts}
+
+    def note_rounds(self, rounds: Sequence[Round], now: float) -> None:
+        """The last rounds of the job. When those before the first look began is not known."""
+        newest = max((round_.n for round_ in rounds), default=0)
+        if self.watched_at is None:
+            self.watched_at, self.seen_n = now, newest
+        new = restarts.of_rounds(rounds, self.seen_n, now)
+        self.restarts = (*restarts.recent(self.restarts, now), *new)
+        self.seen_n = max(self.seen_n, newest)
 
     def note_marked(self, lease: AgentLease) -> None:
         """This pod's Lease is `ended`."""

@@ -19,6 +19,11 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.leader = Gauge("elasticjob_leader", "1: this operator leads", registry=self.registry)
         self.jobs = Gauge("elasticjob_jobs", "Jobs by state", ["state"], registry=self.registry)
+        self.unstable = Gauge(
+            "elasticjob_jobs_unstable",
+            "Jobs with many restarts that no budget counts",
+            registry=self.registry,
+        )
         self.ended = Counter(
             "elasticjob_jobs_ended",
             "Jobs that ended",
@@ -72,10 +77,12 @@ class Metrics:
             registry=self.registry,
         )
         self._states: dict[Key, str] = {}
+        self._unstable: set[Key] = set()
 
     def note_status(self, key: Key, old: ElasticJobStatus, new: ElasticJobStatus) -> None:
         """Count what has become different."""
         self.note_state(key, state(new))
+        self.note_unstable(key, is_unstable(new))
         failure, recovery = new.last_failure, new.last_recovery
         if failure and failure != old.last_failure:
             self.restarts.labels(failure.reason or "").inc()
@@ -97,6 +104,16 @@ class Metrics:
             self._states[key] = now
             self.jobs.labels(now).inc()
 
+    def note_unstable(self, key: Key, now: bool) -> None:
+        """Whether this job is one of those that restart again and again."""
+        (self._unstable.add if now else self._unstable.discard)(key)
+        self.unstable.set(len(self._unstable))
+
+    def note_gone(self, key: Key) -> None:
+        """The job is gone."""
+        self.note_state(key, "")
+        self.note_unstable(key, False)
+
     def text(self) -> bytes:
         """In Prometheus' text format."""
         return generate_latest(self.registry)
@@ -105,3 +122,8 @@ class Metrics:
 def state(status: ElasticJobStatus) -> str:
     """The first word of STATUS."""
     return (status.phase or "Unknown").partition(":")[0]
+
+
+def is_unstable(status: ElasticJobStatus) -> bool:
+    """Whether the condition Unstable is True."""
+    return any(c.type == "Unstable" and c.status == "True" for c in status.conditions or [])

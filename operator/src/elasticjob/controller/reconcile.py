@@ -169,6 +169,7 @@ class Reconciler:
             now=self._clock.now(),
             at=self._clock.at(),
             heartbeat_s=self._heartbeat_s(sight.round if mine else None),
+            calm=self._settings.uncounted_restarts_per_hour,
             agent_hash=self._agent_hash,
             strangers=frozenset(p.name for p in sight.pods if p.job_uid != job.uid),
             old_round=sight.round.uid if sight.round and not mine else "",
@@ -181,6 +182,7 @@ class Reconciler:
             memory = self.memories[key] = Memory(s.job.uid)
         entry = self._mirror.entry(key)
         rounds = entry.rounds_for(s.job.uid) if entry else ()
+        memory.note_rounds(rounds, s.now)
         s = replace(s, recalled=memory.recalled(rounds))
         memory.note_facts(plans.facts(s), s.now)
         return replace(s, recalled=memory.recalled(rounds))
@@ -194,7 +196,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self.memories.pop(key, None)
-        self._metrics.note_state(key, "")
+        self._metrics.note_gone(key)
 
     # ---- telling -----------------------------------------------------------------------------
 

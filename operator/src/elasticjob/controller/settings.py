@@ -31,7 +31,8 @@ class Settings:
 
     kubeconfig None: the account of the pod that the operator runs in. namespaces empty: all.
     heartbeat_s None: computed from the number of agents, so that all of them together
-    write about writes_per_s Leases a second. elect None: it leads from the start, as the only one.
+    write about writes_per_s Leases a second. uncounted_restarts_per_hour: beyond it a job is told
+    to be unstable. elect None: it leads from the start, as the only one.
     template_accounts: whether a job's template may name the account that its pods run as, which
     then gets the rights of an agent.
     """
@@ -40,6 +41,7 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     heartbeat_s: float | None = None
     writes_per_s: float = 100.0
+    uncounted_restarts_per_hour: int = 12
     workers: int = 4
     resync_s: float = 600.0
     elect: Place | None = None
@@ -190,6 +192,11 @@ _OPTIONS = (
     _Option(
         "writes_per_s", "--lease-writes-per-second", "N", _rate,
         "how many Leases all agents together may write per second; default: 100",
+    ),
+    _Option(
+        "uncounted_restarts_per_hour", "--uncounted-restarts-per-hour", "N", _whole(0, 10_000),
+        "beyond so many restarts an hour that maxRestarts does not count, such as preemptions, a"
+        " job has the condition Unstable; default: 12",
     ),
     _Option(
         "workers", "--workers", "N", _whole(1, 64),

@@ -10,6 +10,7 @@ from functools import cached_property
 from elasticjob.api.v1alpha1 import ElasticJobSpec
 from elasticjob.controller.observe import Job, PodSeen
 from elasticjob.wire import names
+from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.codec import load_tagged
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Pod, load_pods
@@ -38,14 +39,27 @@ class Heard:
 
 
 @dataclass(frozen=True)
+class Restart:
+    """A round that started the workers again, and why; at: when it was seen (monotonic s).
+
+    number: what it is charged under, if the operator should rule so.
+    """
+
+    number: int
+    kind: CauseKind
+    at: float
+
+
+@dataclass(frozen=True)
 class Recalled:
     """What the operator remembers of a job while it runs; all of it can be lost without harm.
 
     marked: pods whose Lease is `ended`. unborn: reserved pods that do not exist and never had a
     Lease. rounds: the last rounds that were seen, oldest first. orphans: Leases of no living pod.
     heard: agents outside of the round, as of listened_at. refused: why no pods can be made.
-    deployed_at: when all that pods need was there last (monotonic s). since: of each fact that
-    lasts, when it was first seen (monotonic s).
+    restarts: those of the last hour that no agent charged, as far as they were seen; watched_at:
+    since when (monotonic s). deployed_at: when all that pods need was there last (monotonic s).
+    since: of each fact that lasts, when it was first seen (monotonic s).
     """
 
     marked: frozenset[Pod] = frozenset()
@@ -56,6 +70,8 @@ class Recalled:
     listened_at: float | None = None
     replacements: Mapping[int, Replacement] = field(default_factory=dict)
     refused: str = ""
+    restarts: tuple[Restart, ...] = ()
+    watched_at: float | None = None
     deployed_at: float | None = None
     since: Mapping[str, float] = field(default_factory=dict)
 
@@ -65,7 +81,8 @@ class Snapshot:
     """Everything that a plan looks at.
 
     strangers: names that pods of an older job of this name still have. old_round: UID of the Round
-    Lease of such a job. heartbeat_s: what T should be now. now: monotonic; at: for people.
+    Lease of such a job. heartbeat_s: what T should be now. calm: how many restarts an
+    hour that no budget counts are nothing to tell. now: monotonic; at: for people.
     """
 
     job: Job
@@ -75,6 +92,7 @@ class Snapshot:
     now: float
     at: datetime
     heartbeat_s: float
+    calm: int
     agent_hash: str
     strangers: frozenset[str] = frozenset()
     old_round: str = ""
