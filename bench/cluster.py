@@ -17,9 +17,11 @@ from functools import partial
 from pathlib import Path
 
 from bench.figure import Figure
+from bench.fleet import fleet
 from bench.joining import joining
 from bench.load import load
 from bench.page import Run, write
+from bench.pod_events import pod_events
 from bench.silence import silence
 from bench.site import Site
 from bench.sizes import Plan, one_size
@@ -44,8 +46,10 @@ def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Part]:
         plan = Plan(words.samples, STEADY_S if size >= STEADY_AT else 0.0)
         found[str(size)] = partial(one_size, site, size, plan, agent, root)
     for jobs in (1, 250):
-        found[f"load-{jobs}"] = partial(load, site, jobs, STEADY_S)
+        found[f"load-{jobs}"] = partial(load, site, jobs, STEADY_S / 2)
     found["silence"] = partial(silence, site, 3, agent, root)
+    found["fleet"] = partial(fleet, site, words.jobs, STEADY_S / 2, root)
+    found["pod-events"] = partial(pod_events, site, 3, agent, root)
     python = os.environ.get("TORCH_PYTHON", "")
     for size in words.torchrun if python else ():
         found[f"torchrun-{size}"] = partial(yardstick, python, size, KILLS, root)
@@ -69,6 +73,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10, help="per figure (default 10)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 128], help="agents")
     parser.add_argument("--torchrun", type=int, nargs="*", default=[8, 32], help="agents")
+    parser.add_argument("--jobs", type=int, default=1000, help="of the operator")
     parser.add_argument("--only", nargs="+", metavar="PART", help="names as they are printed")
     words = parser.parse_args()
     began = os.getloadavg()[0]

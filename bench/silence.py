@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,8 @@ def silence(site: Site, samples: int, agent: Path, root: Path) -> Iterator[Figur
 
 def lose(job: PlainJob, alive: set[int], holder: bool) -> float:
     """Seconds until all others run without it."""
-    time.sleep(2 * HEARTBEAT_S)  # all have said `running`
+    # All have said `running`; and not always at the same moment of a beat.
+    time.sleep((2 + random.random()) * HEARTBEAT_S)
     holds = job.holder
     index = holds if holder else min(alive - {holds})
     alive.remove(index)

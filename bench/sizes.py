@@ -112,11 +112,11 @@ def crash(job: PlainJob, agents: int) -> float:
     return max(line.at for line in job.crew.ledger.wait(agents, at)) - at
 
 
-def writes(job: PlainJob, agents: int, samples: int = 3) -> Iterator[Figure]:
+def writes(job: PlainJob, agents: int, samples: int = 2) -> Iterator[Figure]:
     """Row 5: by the API server's counters, against the same time without a crash."""
     extra, refused, rounds = [], [], []
+    time.sleep(BEATS_S)
     for _ in range(samples):
-        time.sleep(BEATS_S)
         quiet, n = job.site.requests(), job.lease.round.n
         time.sleep(BEATS_S)
         crashed = job.site.requests()
