@@ -19,6 +19,7 @@ from pathlib import Path
 from bench.figure import Figure
 from bench.fleet import fleet
 from bench.joining import joining
+from bench.leaving import leaving
 from bench.load import load
 from bench.page import Run, write
 from bench.pod_events import pod_events
@@ -48,6 +49,7 @@ def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Part]:
     for jobs in (1, 250):
         found[f"load-{jobs}"] = partial(load, site, jobs, STEADY_S / 2)
     found["silence"] = partial(silence, site, 3, agent, root)
+    found["leaving"] = partial(leaving, site, 5, agent, root)
     found["fleet"] = partial(fleet, site, words.jobs, STEADY_S / 2, root)
     found["pod-events"] = partial(pod_events, site, 3, agent, root)
     python = os.environ.get("TORCH_PYTHON", "")

@@ -30,6 +30,7 @@ class Crew:
         self.site, self.name, self.uid, self.agent, self.home = site, name, uid, agent, home
         self.tokens = site.token(name, home / "tokens")
         self.ledger = Ledger(home / "ledger")
+        self.worker = STUB
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self, index: int, generation: int = 0, pod_uid: str = "") -> float:
@@ -40,7 +41,7 @@ class Crew:
         with (directory / "log").open("wb") as log:
             at = time.time()
             self.processes[index] = subprocess.Popen(
-                [*self._command(), "--", "bash", "-c", STUB],
+                [*self._command(), "--", "bash", "-c", self.worker],
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         return at

@@ -13,7 +13,10 @@ from bench.lab import STUB, Line
 PATIENCE_S = 120.0
 EVERY_S = 0.01
 
-__all__ = ["STUB", "Ledger", "Line"]
+LINE = 'echo "${ELASTICJOB_ROUND:-0} $RANK $EPOCHREALTIME $BASHPID"'
+"""The shell command that writes a line, for workers that do something else besides."""
+
+__all__ = ["LINE", "STUB", "Ledger", "Line"]
 
 
 class Ledger:

@@ -20,6 +20,7 @@ ROWS = {
     "6": "CPU of API server and etcd",
     "7": "The operator with 1,000 jobs",
     "8": "The agent",
+    "12": "Told to leave",
 }
 
 
