@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from tests.support.cluster_jobs import Namespace, identities
 from tests.support.kube import throughout, until
 from tests.support.machine import API_SERVER, Machine, kill_worker, worker_pid
+from tests.support.release import HEARTBEAT_S, Release
+
+SECOND = "kube-apiserver-2"
+SLOW_HEARTBEAT_S = 5.0
+"""What agents have by default; a hanging request takes 2 s to be given up."""
+FROZEN_S = 40.0
+"""The Service keeps an API server that does not answer for 15 to 25 s."""
 
 AWAY_S = float(os.environ.get("E2E_API_AWAY_S") or 120)
 
@@ -48,5 +57,43 @@ def test_it_dies_in_the_middle_of_a_crash(team: Namespace, machine: Machine) -> 
     with machine.killed(API_SERVER):
         pass
     second = job.recovered("the API server killed amid a crash", 3, first.n)
+    assert second.n == first.n + 1
+    assert job.charged == {second.n}
+
+
+@pytest.fixture
+def usual_beats(release: Release) -> Iterator[Release]:
+    """Agents beat as they do by default; as quickly as the tests want them again at the end."""
+    release.install(SLOW_HEARTBEAT_S)
+    yield release
+    release.install(HEARTBEAT_S)
+
+
+@pytest.fixture
+def two_servers(machine: Machine, team: Namespace) -> Iterator[Machine]:
+    """A second API server on the same etcd, behind the same Service."""
+    machine.cluster.start(SECOND)
+    endpoints = "/api/v1/namespaces/default/endpoints/kubernetes"
+
+    def addresses() -> int:
+        subsets = team.kube.get(endpoints).get("subsets") or []
+        return sum(len(subset["addresses"]) for subset in subsets)
+
+    until("two endpoints", lambda: addresses() == 2)
+    yield machine
+    machine.cluster.kill(SECOND)
+    until("one endpoint", lambda: addresses() == 1)
+
+
+def test_one_of_two_freezes_and_nobody_restarts(
+    team: Namespace, two_servers: Machine, usual_beats: Release
+) -> None:
+    """Half of the connections hang, without an error and without an end."""
+    job = team.start("half", replicas=4)
+    first = job.runs(4)
+    with two_servers.frozen(SECOND):
+        throughout("the round stays", lambda: job.round.n == first.n, FROZEN_S)
+        job.kill_worker(0)
+        second = job.recovered("kill -9, one API server frozen", 4, first.n)
     assert second.n == first.n + 1
     assert job.charged == {second.n}

@@ -84,6 +84,20 @@ def test_a_leader_that_was_frozen_does_nothing_twice(
     assert sorted(made) == ["once-0-0", "once-1-0", "once-1-1"]
 
 
+def test_an_upgrade_of_the_operator_restarts_nothing(team: Namespace, release: Release) -> None:
+    job = team.start("stays", replicas=2)
+    first = job.runs(2)
+    before, operators = identities(job.pods), {p["metadata"]["uid"] for p in release.pods}
+    release.install()
+    release.is_ready()
+    assert not operators & {pod["metadata"]["uid"] for pod in release.pods}
+    assert until("a leader", lambda: release.leader)
+    job.kill_worker(1)
+    second = job.recovered("kill -9 after an upgrade", 2, first.n)
+    assert second.n == first.n + 1
+    assert identities(job.pods) == before
+
+
 def created(kube: Kube, namespace: str) -> list[str]:
     """The pods that were ever seen scheduled in a namespace, by its events."""
     events = kube.items(f"/api/v1/namespaces/{namespace}/events")

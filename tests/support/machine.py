@@ -19,6 +19,7 @@ from dev.cluster.progress import Progress
 from tests.support.kube import until
 
 API_SERVER = "kube-apiserver"
+CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Machine:
         """Killed, nodes with everything on them; started again at the end."""
         for name in names:
             self.cluster.kill(name)
-        yield from self._undone(names, self.cluster.start)
+        yield from self._undone(names, self._start)
 
     @contextmanager
     def frozen(self, *names: str) -> Iterator[None]:
@@ -76,6 +77,15 @@ class Machine:
             for name in names:
                 undo(name)
             self.is_well()
+
+    def _start(self, name: str) -> None:
+        """The controllers' watches wait for up to a minute after an API server that was away."""
+        self.cluster.start(name)
+        if name == API_SERVER:
+            until("the API server", Api(self.cluster.cache.kubeconfig).ready)
+            for controller in CONTROLLERS:
+                self.cluster.kill(controller)
+                self.cluster.start(controller)
 
     def is_well(self) -> None:
         """Wait until the API server and all nodes are ready."""

@@ -34,13 +34,13 @@ class Release:
         repository, _, tag = environ["E2E_OPERATOR_IMAGE"].rpartition(":")
         return cls(kube, (repository, tag))
 
-    def install(self) -> str:
+    def install(self, heartbeat_s: float = HEARTBEAT_S) -> str:
         """Install or upgrade, with new pods, for the image's tag stays; what Helm says."""
         repository, tag = self.image
         values = {
             "image": {"repository": repository, "tag": tag},
             "replicas": 2,
-            "operator": {"heartbeatSeconds": HEARTBEAT_S, "electionSeconds": ELECTION_S},
+            "operator": {"heartbeatSeconds": heartbeat_s, "electionSeconds": ELECTION_S},
             "podAnnotations": {"run": secrets.token_hex(4)},
         }
         self._make_namespace()
