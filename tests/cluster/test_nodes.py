@@ -75,12 +75,14 @@ def goes_on_without(job: Job, *lost: int, within_s: float = FOUND_WITHIN_S) -> R
 
 def test_a_node_that_dies(spread: Job, machine: Machine) -> None:
     lost = other_than(spread, 0)
-    with machine.killed(node_of(spread, lost)):
+    dead = node_of(spread, lost)
+    with machine.killed(dead):
         without = goes_on_without(spread, lost)
         assert len(without.charged.numbers) == 1
         spread.recovered("a node killed: two go on", 2, without.n - 1)
-        whole = spread.recovered("a node killed: its heir joins", 3, without.n)
-        assert Pod(lost, 1) in whole.pods
+        # Its first heir may have been bound to the dead node, which counts as Ready for long.
+        whole = spread.recovered("a node killed: an heir joins", 3, without.n, within_s=150)
+        assert node_of(spread, lost) != dead
     until("the dead pod to go", lambda: len(spread.all_pods) == 3)
     assert spread.round.n == whole.n
     assert spread.round.charged == whole.charged

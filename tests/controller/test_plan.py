@@ -182,6 +182,26 @@ def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
     assert list(give_up.facts(s)) == ["outside uid-demo-0-0"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "waited_s", "expected"),
+    [
+        ({"accepted": False}, 30.0, [P1]),
+        ({"accepted": False}, 29.0, []),
+        ({"accepted": False, "node": ""}, 900.0, []),  # the scheduler has not found one
+        ({"accepted": False, "deleting": True}, 30.0, []),
+        ({}, 900.0, []),  # its image may take long
+    ],
+)
+def test_a_pod_that_no_kubelet_accepts_is_given_up(
+    fields: dict[str, Any], waited_s: float, expected: list[Pod]
+) -> None:
+    """The heir of a pod whose node has died is bound to that node, which still counts as Ready."""
+    waits = {"worker": Worker(Stage.WAITING), **fields}
+    recalled = Recalled(since={"unaccepted uid-demo-1-0": NOW - waited_s})
+    s = snapshot(pod_seen(0), pod_seen(1, **waits), round_=active(P0), recalled=recalled)
+    assert given_up(s) == expected
+
+
 # ---- leavings ------------------------------------------------------------------------------------
 
 

@@ -63,7 +63,8 @@ class Worker:
 class PodSeen:
     """A pod as far as it matters here. refused: why no node takes it, in the scheduler's words.
 
-    over: all its containers have ended, not the worker container alone.
+    over: all its containers have ended, not the worker container alone. accepted: its node's
+    kubelet has said that it has seen it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class PodSeen:
     grace_s: float = 30.0
     taken_away: bool = False
     refused: str = ""
+    accepted: bool = True
 
     @property
     def living(self) -> bool:
@@ -111,6 +113,7 @@ def pod(body: Json) -> PodSeen | None:
         grace_s=float(spec.get("terminationGracePeriodSeconds") or 0),
         taken_away=_taken_away(status, conditions),
         refused=_refused(conditions.get("PodScheduled") or {}),
+        accepted="startTime" in status or bool(status.get("containerStatuses")),
     )
 
 

@@ -16,6 +16,7 @@ from elasticjob.wire.round import Phase, Round
 
 BLAMED_TOO_OFTEN = 3
 STUCK_AFTER_S = 30.0  # beyond its grace a pod that is being deleted is on a node that is gone
+UNSEEN_AFTER_S = 30.0  # a kubelet that lives accepts a pod within a second
 JOINS_WITHIN_S = 120.0  # an agent that cannot reach the API exits after 60 s
 LISTENS_AFTER_S = 15.0  # most who are outside will be in before long, or end
 SILENT_AFTER_S = 30.0
@@ -26,13 +27,16 @@ _UNHEARD = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 def mark(s: Snapshot) -> Actions:
     """Mark those that are lost, so that their next generation can be made at once."""
-    for pod in sorted({*_dropped(s), *_silent_outside(s), *_stuck(s)} - s.recalled.marked):
+    for pod in sorted(
+        {*_dropped(s), *_silent_outside(s), *_stuck(s), *_unseen(s)} - s.recalled.marked
+    ):
         if end.matters(s, pod):
             yield Mark(pod, "given up")
     if _shall_listen(s):
         yield Listen()
     waits = [LISTENS_AFTER_S - s.lasted_s(_outside(p)) for p in _outsiders(s)]
     waits += [p.grace_s + STUCK_AFTER_S - s.lasted_s(_deleting(p)) for p in _terminating(s)]
+    waits += [UNSEEN_AFTER_S - s.lasted_s(_waiting(p)) for p in _unaccepted(s)]
     if waits:
         yield Later(max(min(waits), _every_s(s)))
 
@@ -52,8 +56,9 @@ def delete(s: Snapshot) -> Actions:
 
 
 def facts(s: Snapshot) -> Iterator[str]:
-    """Who is outside of the round, who is being deleted."""
+    """Who is outside of the round, who is being deleted, whom no kubelet has seen."""
     yield from map(_outside, _outsiders(s))
+    yield from map(_waiting, _unaccepted(s))
     yield from map(_deleting, _terminating(s))
 
 
@@ -96,6 +101,14 @@ def _stuck(s: Snapshot) -> Iterator[Pod]:
             yield pod.pod
 
 
+def _unseen(s: Snapshot) -> Iterator[Pod]:
+    """Pods that were bound to a node that is gone: the heir of a lost pod is made long before
+    Kubernetes knows of its node's death, and the scheduler may well choose it again."""
+    for pod in _unaccepted(s):
+        if s.lasted_s(_waiting(pod)) >= UNSEEN_AFTER_S:
+            yield pod.pod
+
+
 def _silent_outside(s: Snapshot) -> Iterator[Pod]:
     """Agents that run, are wanted, take no part, and whose Lease does not change.
 
@@ -133,8 +146,19 @@ def _terminating(s: Snapshot) -> Iterator[PodSeen]:
     return (p for p in s.living.values() if p.deleting and p.pod not in s.recalled.marked)
 
 
+def _unaccepted(s: Snapshot) -> Iterator[PodSeen]:
+    for pod in s.living.values():
+        bound = bool(pod.node) and not pod.accepted and not pod.deleting
+        if bound and pod.pod not in s.recalled.marked:
+            yield pod
+
+
 def _outside(pod: PodSeen) -> str:
     return f"outside {pod.uid}"
+
+
+def _waiting(pod: PodSeen) -> str:
+    return f"unaccepted {pod.uid}"
 
 
 def _deleting(pod: PodSeen) -> str:
