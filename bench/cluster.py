@@ -10,9 +10,12 @@ import argparse
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -58,18 +61,32 @@ def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Part]:
     return found
 
 
-def measure(chosen: dict[str, Part]) -> list[Figure]:
-    """All figures, each printed as soon as it is there."""
-    figures = []
+@dataclass
+class Measured:
+    """Figures; which parts failed, with the reason; and the load average at the begin of each."""
+
+    figures: list[Figure] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+
+
+def measure(chosen: dict[str, Part]) -> Measured:
+    """All of it, printed as soon as it is there."""
+    found = Measured()
     for name, part in chosen.items():
-        print(f"== {name}, load {os.getloadavg()[0]:.1f}", flush=True)
-        for figure in part():
-            print(figure.line, flush=True)
-            figures.append(figure)
-    return figures
+        found.loads.append(f"{name} {os.getloadavg()[0]:.1f}")
+        print(f"== {found.loads[-1]}", flush=True)
+        try:
+            for figure in part():
+                print(figure.line, flush=True)
+                found.figures.append(figure)
+        except Exception as error:
+            traceback.print_exc()
+            found.failed.append(f"{name}: {error!r}")
+    return found
 
 
-def main() -> None:
+def main() -> int:
     """Measures; the page is written only when nothing was left out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10, help="per figure (default 10)")
@@ -78,20 +95,19 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1000, help="of the operator")
     parser.add_argument("--only", nargs="+", metavar="PART", help="names as they are printed")
     words = parser.parse_args()
-    began = os.getloadavg()[0]
     site = Site(Path(os.environ["KUBECONFIG"]))
     site.install()
     with tempfile.TemporaryDirectory(prefix="elasticjob-bench-") as root:
         found = parts(site, words, Path(root))
-        figures = measure({name: found[name] for name in words.only or found})
+        measured = measure({name: found[name] for name in words.only or found})
         if not words.only:
-            write(figures, this_run(site, began), PAGE)
+            write(measured.figures, this_run(site, measured.loads), measured.failed, PAGE)
+    return 1 if measured.failed else 0
 
 
-def this_run(site: Site, load_at_begin: float) -> Run:
+def this_run(site: Site, loads: list[str]) -> Run:
     """What the page says of this machine and moment."""
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    load = f"load {load_at_begin:.1f} at the begin, {os.getloadavg()[0]:.1f} at the end"
     versions = [
         f"kube-apiserver {site.version()} and its etcd",
         f"agents on Python {platform.python_version()}",
@@ -102,9 +118,10 @@ def this_run(site: Site, load_at_begin: float) -> Run:
         versions.append(f"torchrun of torch {found.stdout.strip()}")
     return Run(
         time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        f"{os.cpu_count()} cores ({cpu_model()}), {memory_gb:.0f} GB, {load}",
+        f"{os.cpu_count()} cores ({cpu_model()}), {memory_gb:.0f} GB",
         ", ".join(versions),
         "make bench-cluster",
+        ", ".join(loads),
     )
 
 
@@ -115,4 +132,4 @@ def cpu_model() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -96,7 +96,10 @@ async def again(found: Operator, jobs: int) -> list[Figure]:
             "7", f"{label}: CPU until each was looked at", "core-s", (cpu_s(found.pid),),
             note=f"it spreads that over {SPREAD_S:.0f} s on purpose",
         ),
-        Figure("7", f"{label}: writes meanwhile", "writes", (float(found.writes()),), target=0.0),
+        Figure(
+            "7", f"{label}: writes meanwhile", "writes", (float(found.writes()),), target=0.0,
+            note=", ".join(f"{count} {what}" for what, count in found.written().items()),
+        ),
         Figure("7", f"{label}: RSS", "MiB", (rss_mib(found.pid),), target=200.0),
     ]  # fmt: skip
 

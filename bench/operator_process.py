@@ -43,10 +43,18 @@ class Operator:
 
     def writes(self) -> int:
         """Requests so far that change something."""
-        rows = self._ask("/metrics").splitlines()
-        counted = [row for row in rows if row.startswith("elasticjob_api_requests_total{")]
-        writing = [row for row in counted if any(f'method="{verb}"' in row for verb in WRITES)]
-        return int(sum(float(row.rpartition(" ")[2]) for row in writing))
+        return sum(self.written().values())
+
+    def written(self) -> dict[str, int]:
+        """The same by verb and kind: 'PATCH elasticjobs'."""
+        found: dict[str, int] = {}
+        for row in self._ask("/metrics").splitlines():
+            if row.startswith("elasticjob_api_requests_total{"):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', row))
+                what = f"{labels['method']} {labels['resource']}"
+                if labels["method"] in WRITES:
+                    found[what] = found.get(what, 0) + int(float(row.rpartition(" ")[2]))
+        return found
 
     def end(self) -> None:
         """In order."""

@@ -26,15 +26,16 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Run:
-    """Where and when. machine: cores, memory, load at begin and end. versions: name and version."""
+    """Where and when. versions: names and versions. loads: of the machine, when each part began."""
 
     date: str
     machine: str
     versions: str
     command: str
+    loads: str
 
 
-def page(figures: Sequence[Figure], run: Run) -> str:
+def page(figures: Sequence[Figure], run: Run, failed: Sequence[str]) -> str:
     """The whole document. The findings are written by people, the rest is not."""
     missed = [figure for figure in figures if figure.missed]
     return "\n".join(
@@ -46,6 +47,7 @@ def page(figures: Sequence[Figure], run: Run) -> str:
             "",
             f"* {run.date}; {run.machine}",
             f"* {run.versions}",
+            f"* Load average when each part began, what the part before it left included: {run.loads}",
             "* API server, etcd, all agents and all workers share these cores, on the loopback"
             " interface. etcd does not sync to disk (a disk adds its latency to every write).",
             "* Agents are the shipped zip, each in a PID namespace of its own; no kubelet. Workers"
@@ -64,6 +66,8 @@ def page(figures: Sequence[Figure], run: Run) -> str:
                 or ["None."]
             ),
             "",
+            *([f"* not measured, because it failed: {what}" for what in failed]),
+            *([""] if failed else []),
             "## Findings",
             "",
             FINDINGS.read_text(),
@@ -102,7 +106,7 @@ def picture(figures: Sequence[Figure]) -> str:
     return plot(ROWS["1"], {name: found for name, found in series.items() if found})
 
 
-def write(figures: Sequence[Figure], run: Run, directory: Path) -> None:
+def write(figures: Sequence[Figure], run: Run, failed: Sequence[str], directory: Path) -> None:
     """Both files."""
     (directory / PICTURE).write_text(picture(figures))
-    (directory / "performance.md").write_text(page(figures, run))
+    (directory / "performance.md").write_text(page(figures, run, failed))
