@@ -47,7 +47,7 @@ def page(figures: Sequence[Figure], run: Run, failed: Sequence[str]) -> str:
             "",
             f"* {run.date}; {run.machine}",
             f"* {run.versions}",
-            f"* Load average when each part began, what the part before it left included: {run.loads}",
+            f"* Load average when each part began, with what the part before it left: {run.loads}",
             "* API server, etcd, all agents and all workers share these cores, on the loopback"
             " interface. etcd does not sync to disk (a disk adds its latency to every write).",
             "* Agents are the shipped zip, each in a PID namespace of its own; no kubelet. Workers"
