@@ -25,7 +25,7 @@ from elasticjob.wire.round import Phase, Round
 pytestmark = pytest.mark.e2e
 
 T = 0.5
-SLACK_S = 1.0
+SLACK_S = 3.0  # of a machine on which nothing is quick
 EVERYBODY = [Pod(index, 0) for index in range(4)]
 
 Scenario = Callable[[Agents], Awaitable[None]]
@@ -33,7 +33,7 @@ Scenario = Callable[[Agents], Awaitable[None]]
 
 def play(root: Path, scenario: Scenario, **options: Any) -> None:
     async def run() -> None:
-        async with agents_on_local(root, heartbeat_s=T, **options) as agents:
+        async with agents_on_local(root, **{"heartbeat_s": T, **options}) as agents:
             await scenario(agents)
 
     asyncio.run(run())
@@ -207,22 +207,25 @@ def test_a_frozen_agent_is_dropped_and_comes_back(tmp_path: Path) -> None:
 
 
 def test_an_api_server_that_is_away_costs_no_restart(tmp_path: Path) -> None:
+    """T is longer here: who is starved for 1.5 s by other work is not meant to be found silent."""
+    t = 2 * T
+
     async def scenario(agents: Agents) -> None:
         await active(agents)
         server = agents.local.server
         server.faults.freeze()
-        await asyncio.sleep(8 * T)
+        await asyncio.sleep(5 * t)
         server.faults.thaw()
         server.faults.cut_streams()
         pulse = agents.lease.renewed
         await agents.until(lambda: agents.lease.renewed != pulse, "a pulse")
-        await asyncio.sleep(4 * T)
+        await asyncio.sleep(4 * t)
         assert agents.round.n == 1
         assert not any(is_dead(each.pid) for each in agents.sign_ins(1))
         os.kill(agents.sign_ins(1)[0].pid, signal.SIGKILL)
         await agents.run(2, 4)
 
-    play(tmp_path, scenario)
+    play(tmp_path, scenario, heartbeat_s=t)
 
 
 def test_lost_watches_are_resumed_unseen(tmp_path: Path) -> None:
