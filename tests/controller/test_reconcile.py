@@ -241,7 +241,7 @@ def test_the_second_replacement_within_a_minute_waits_and_the_third_longer() -> 
         again_s = world.settle()
     assert "demo-2-2" not in world.pod_names()
     assert again_s == replacing.FIRST_WAIT_S
-    world.now += replacing.FIRST_WAIT_S
+    world.go_on(replacing.FIRST_WAIT_S)
     world.settle()
     assert "demo-2-2" in world.pod_names()
     world.end_pod("demo-2-2", 75)
@@ -358,12 +358,35 @@ def test_a_frozen_pod_that_nobody_dropped_is_found_by_listening() -> None:
     assert world.deleted_names() == []
     for _ in range(40):
         assert again_s is not None
-        world.now += again_s
+        world.go_on(again_s)
         again_s = world.settle()
         if world.deleted_names():
             break
     assert world.deleted_names() == ["demo-3-0"]
     assert world.pod_names()[-1] == "demo-3-1"
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_when_all_are_silent_at_once_a_look_at_all_jobs_finds_it(replicas: int) -> None:
+    world = running_world(replicas)
+    world.now += Settings().resync_s
+    waited_s: float | None = 0.0
+    while not world.deleted_names():
+        assert waited_s is not None
+        world.now += waited_s
+        waited_s = world.settle()
+    assert world.pod_names() == [f"demo-{index}-1" for index in range(replicas)]
+    assert world.round().holder == ""
+
+
+def test_when_the_api_server_was_away_nobody_is_given_up_who_is_heard_again() -> None:
+    world = running_world()
+    world.now += Settings().resync_s
+    again_s = world.settle()
+    assert again_s is not None
+    world.go_on(again_s)
+    assert world.settle() is None
+    assert world.deleted_names() == []
 
 
 def test_a_pod_that_is_stuck_while_being_deleted_is_given_up() -> None:

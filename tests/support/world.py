@@ -92,7 +92,7 @@ class World:
             if key not in self.marked and (again_s is None or again_s > 1.0):
                 if not wait or again_s is None:
                     return again_s
-                self.now += again_s
+                self.go_on(again_s)
         raise AssertionError(f"the operator does not come to rest: {self.api.calls[-30:]}")
 
     def settled_writes(self, key: Key = KEY) -> list[str]:
@@ -186,9 +186,15 @@ class World:
             patch = leases.holder_patch(holder, NOW_TEXT, self.round().version)
             self._patch_lease(self.round_name(), patch)
 
+    def go_on(self, seconds: float) -> None:
+        """Time in which the holder pulses."""
+        self.now += seconds
+        self.report(self.round().report or Report(0))
+
     def report(self, report: Report) -> None:
         """The holder pulses with this report."""
-        patch = leases.pulse_patch(report, NOW_TEXT, self.round().version)
+        at = (self._at() + timedelta(microseconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        patch = leases.pulse_patch(report, at, self.round().version)
         self._patch_lease(self.round_name(), patch)
 
     def run(self, *pods: Pod, n: int = 1, **fields: Any) -> Round:

@@ -27,14 +27,13 @@ _UNHEARD = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 def mark(s: Snapshot) -> Actions:
     """Mark those that are lost, so that their next generation can be made at once."""
-    for pod in sorted(
-        {*_dropped(s), *_silent_outside(s), *_stuck(s), *_unseen(s)} - s.recalled.marked
-    ):
+    lost = {*_dropped(s), *_unheard(s), *_stuck(s), *_unseen(s)}
+    for pod in sorted(lost - s.recalled.marked):
         if end.matters(s, pod):
             yield Mark(pod, "given up")
     if _shall_listen(s):
         yield Listen()
-    waits = [LISTENS_AFTER_S - s.lasted_s(_outside(p)) for p in _outsiders(s)]
+    waits = [LISTENS_AFTER_S - s.lasted_s(_unjudged(p)) for p in _nobodys(s)]
     waits += [p.grace_s + STUCK_AFTER_S - s.lasted_s(_deleting(p)) for p in _terminating(s)]
     waits += [UNSEEN_AFTER_S - s.lasted_s(_waiting(p)) for p in _unaccepted(s)]
     if waits:
@@ -56,8 +55,9 @@ def delete(s: Snapshot) -> Actions:
 
 
 def facts(s: Snapshot) -> Iterator[str]:
-    """Who is outside of the round, who is being deleted, whom no kubelet has seen."""
-    yield from map(_outside, _outsiders(s))
+    """The last pulse, whom no holder judges, who is being deleted, whom no kubelet has seen."""
+    yield _pulse(s)
+    yield from map(_unjudged, _nobodys(s))
     yield from map(_waiting, _unaccepted(s))
     yield from map(_deleting, _terminating(s))
 
@@ -109,12 +109,9 @@ def _unseen(s: Snapshot) -> Iterator[Pod]:
             yield pod.pod
 
 
-def _silent_outside(s: Snapshot) -> Iterator[Pod]:
-    """Agents that run, are wanted, take no part, and whose Lease does not change.
-
-    The holder judges members only, and the operator may have been away when it dropped them.
-    """
-    for pod in _outsiders(s):
+def _unheard(s: Snapshot) -> Iterator[Pod]:
+    """Agents that run, are wanted, are judged by nobody, and whose Lease does not change."""
+    for pod in _nobodys(s):
         heard = s.recalled.heard.get(pod.pod)
         if heard and heard.looks >= SILENT_LOOKS and s.now - heard.at >= _patience_s(heard):
             yield pod.pod
@@ -125,7 +122,7 @@ def _patience_s(heard: Heard) -> float:
 
 
 def _shall_listen(s: Snapshot) -> bool:
-    waited = [s.lasted_s(_outside(pod)) for pod in _outsiders(s)]
+    waited = [s.lasted_s(_unjudged(pod)) for pod in _nobodys(s)]
     is_due = s.recalled.listened_at is None or s.now - s.recalled.listened_at >= _every_s(s)
     return is_due and any(waited_s >= LISTENS_AFTER_S for waited_s in waited)
 
@@ -134,12 +131,26 @@ def _every_s(s: Snapshot) -> float:
     return timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES)
 
 
-def _outsiders(s: Snapshot) -> Iterator[PodSeen]:
+def _nobodys(s: Snapshot) -> Iterator[PodSeen]:
+    """Agents that no holder judges.
+
+    It judges members only, and the operator may have been away when it dropped one. And where all
+    members are silent at once, or the only one is, nobody is left to judge.
+    """
     for pod in s.living.values():
         runs = pod.worker.stage is Stage.RUNNING and not pod.deleting
         wanted = s.round is not None and s.round.desired.wants(pod.pod)
-        if runs and wanted and not s.is_member(pod.pod) and pod.pod not in s.recalled.marked:
+        judged = s.is_member(pod.pod) and not _is_mute(s)
+        if runs and wanted and not judged and pod.pod not in s.recalled.marked:
             yield pod
+
+
+def _is_mute(s: Snapshot) -> bool:
+    """Whether the holder has given no pulse for longer than another one takes to claim.
+
+    Pulses have nobody look at a job: this is found when all jobs are looked at again (resync).
+    """
+    return s.lasted_s(_pulse(s)) >= timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES_NODES)
 
 
 def _terminating(s: Snapshot) -> Iterator[PodSeen]:
@@ -153,8 +164,12 @@ def _unaccepted(s: Snapshot) -> Iterator[PodSeen]:
             yield pod
 
 
-def _outside(pod: PodSeen) -> str:
-    return f"outside {pod.uid}"
+def _pulse(s: Snapshot) -> str:
+    return f"pulse {s.round.renewed}" if s.round else "no round"
+
+
+def _unjudged(pod: PodSeen) -> str:
+    return f"unjudged {pod.uid}"
 
 
 def _waiting(pod: PodSeen) -> str:
