@@ -42,19 +42,21 @@ Part = Callable[[], Iterator[Figure]]
 
 
 def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Part]:
-    """What can be measured, by name, in the order in which it is."""
+    """What can be measured, by name; first what other load on the machine disturbs least."""
     agent = root / "agent.pyz"
     agent.write_bytes(build().data)
-    found: dict[str, Part] = {"joining": partial(joining, site, words.samples, agent, root)}
+    found: dict[str, Part] = {
+        "silence": partial(silence, site, 3, agent, root),
+        "fleet": partial(fleet, site, words.jobs, STEADY_S / 2, root),
+    }
+    for jobs in (1, 250):
+        found[f"load-{jobs}"] = partial(load, site, jobs, STEADY_S / 2)
+    found["pod-events"] = partial(pod_events, site, 3, agent, root)
+    found["leaving"] = partial(leaving, site, 5, agent, root)
+    found["joining"] = partial(joining, site, words.samples, agent, root)
     for size in words.sizes:
         plan = Plan(words.samples, STEADY_S if size >= STEADY_AT else 0.0)
         found[str(size)] = partial(one_size, site, size, plan, agent, root)
-    for jobs in (1, 250):
-        found[f"load-{jobs}"] = partial(load, site, jobs, STEADY_S / 2)
-    found["silence"] = partial(silence, site, 3, agent, root)
-    found["leaving"] = partial(leaving, site, 5, agent, root)
-    found["fleet"] = partial(fleet, site, words.jobs, STEADY_S / 2, root)
-    found["pod-events"] = partial(pod_events, site, 3, agent, root)
     python = os.environ.get("TORCH_PYTHON", "")
     for size in words.torchrun if python else ():
         found[f"torchrun-{size}"] = partial(yardstick, python, size, KILLS, root)
