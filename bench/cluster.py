@@ -15,7 +15,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from bench.fleet import fleet
 from bench.joining import joining
 from bench.leaving import leaving
 from bench.load import load
-from bench.page import Run, write
+from bench.page import RESULTS, Run, write
 from bench.pod_events import pod_events
+from bench.results import Part, Results
 from bench.silence import silence
 from bench.site import Site
 from bench.sizes import Plan, one_size
@@ -34,28 +34,30 @@ from bench.yardstick import yardstick
 from elasticjob.controller.bundle import build
 
 STEADY_AT = 128
-STEADY_S = 60.0
+STEADY_S = 30.0
+WRITES_AT = 32  # the same number at every size; it takes a minute
 KILLS = 5
-PAGE = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1] / "docs"
 
-Part = Callable[[], Iterator[Figure]]
+Measure = Callable[[], Iterator[Figure]]
 
 
-def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Part]:
+def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Measure]:
     """What can be measured, by name; first what other load on the machine disturbs least."""
     agent = root / "agent.pyz"
     agent.write_bytes(build().data)
-    found: dict[str, Part] = {
+    found: dict[str, Measure] = {
         "silence": partial(silence, site, 3, agent, root),
-        "fleet": partial(fleet, site, words.jobs, STEADY_S / 2, root),
+        "fleet": partial(fleet, site, words.jobs, STEADY_S, root),
     }
     for jobs in (1, 250):
-        found[f"load-{jobs}"] = partial(load, site, jobs, STEADY_S / 2)
+        found[f"load-{jobs}"] = partial(load, site, jobs, STEADY_S)
     found["pod-events"] = partial(pod_events, site, 3, agent, root)
     found["leaving"] = partial(leaving, site, 5, agent, root)
     found["joining"] = partial(joining, site, words.samples, agent, root)
     for size in words.sizes:
-        plan = Plan(words.samples, STEADY_S if size >= STEADY_AT else 0.0)
+        steady_s = STEADY_S if size >= STEADY_AT else 0.0
+        plan = Plan(words.samples, steady_s, counts_writes=size == WRITES_AT)
         found[str(size)] = partial(one_size, site, size, plan, agent, root)
     python = os.environ.get("TORCH_PYTHON", "")
     for size in words.torchrun if python else ():
@@ -63,51 +65,48 @@ def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Part]:
     return found
 
 
-@dataclass
-class Measured:
-    """Figures; which parts failed, with the reason; and the load average at the begin of each."""
-
-    figures: list[Figure] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    loads: list[str] = field(default_factory=list)
-
-
-def measure(chosen: dict[str, Part]) -> Measured:
-    """All of it, printed as soon as it is there."""
-    found = Measured()
-    for name, part in chosen.items():
-        found.loads.append(f"{name} {os.getloadavg()[0]:.1f}")
-        print(f"== {found.loads[-1]}", flush=True)
-        try:
-            for figure in part():
-                print(figure.line, flush=True)
-                found.figures.append(figure)
-        except Exception as error:
-            traceback.print_exc()
-            found.failed.append(f"{name}: {error!r}")
-    return found
+def measure(name: str, run: Measure) -> Part:
+    """One part, each figure printed as soon as it is there."""
+    at, load_now, figures, failed = now(), os.getloadavg()[0], [], ""
+    print(f"== {name}, load {load_now:.1f}", flush=True)
+    try:
+        for figure in run():
+            print(figure.line, flush=True)
+            figures.append(figure)
+    except Exception as error:
+        traceback.print_exc()
+        failed = repr(error)
+    return Part(at, round(load_now, 1), tuple(figures), failed)
 
 
 def main() -> int:
-    """Measures; the page is written only when nothing was left out."""
+    """Measures, and writes the page anew after each part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10, help="per figure (default 10)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 128], help="agents")
     parser.add_argument("--torchrun", type=int, nargs="*", default=[8, 32], help="agents")
     parser.add_argument("--jobs", type=int, default=1000, help="of the operator")
-    parser.add_argument("--only", nargs="+", metavar="PART", help="names as they are printed")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="keep the others")
     words = parser.parse_args()
+    if not words.only:
+        (DOCS / RESULTS).unlink(missing_ok=True)
+    results = Results(DOCS / RESULTS)
     site = Site(Path(os.environ["KUBECONFIG"]))
     site.install()
     with tempfile.TemporaryDirectory(prefix="elasticjob-bench-") as root:
         found = parts(site, words, Path(root))
-        measured = measure({name: found[name] for name in words.only or found})
-        if not words.only:
-            write(measured.figures, this_run(site, measured.loads), measured.failed, PAGE)
-    return 1 if measured.failed else 0
+        for name in words.only or found:
+            results.note(name, measure(name, found[name]))
+            write(results, this_run(site), DOCS)
+    return 1 if any(part.failed for part in results.parts.values()) else 0
 
 
-def this_run(site: Site, loads: list[str]) -> Run:
+def now() -> str:
+    """For people."""
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime())
+
+
+def this_run(site: Site) -> Run:
     """What the page says of this machine and moment."""
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     versions = [
@@ -119,11 +118,9 @@ def this_run(site: Site, loads: list[str]) -> Run:
         found = subprocess.run(ask, capture_output=True, text=True, check=True)
         versions.append(f"torchrun of torch {found.stdout.strip()}")
     return Run(
-        time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         f"{os.cpu_count()} cores ({cpu_model()}), {memory_gb:.0f} GB",
         ", ".join(versions),
         "make bench-cluster",
-        ", ".join(loads),
     )
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from bench.figure import Figure
 from bench.plot import plot
+from bench.results import Results
 
 FINDINGS = Path(__file__).with_name("findings.md")
 PICTURE = "performance.svg"
+RESULTS = "performance.json"
 ROWS = {
     "1": "Worker killed -> all workers of the next round started",
     "2": "An agent or a pod is lost",
@@ -26,28 +28,30 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Run:
-    """Where and when. versions: names and versions. loads: of the machine, when each part began."""
+    """Where. machine: cores and memory. versions: names and versions."""
 
-    date: str
     machine: str
     versions: str
     command: str
-    loads: str
 
 
-def page(figures: Sequence[Figure], run: Run, failed: Sequence[str]) -> str:
+def page(results: Results, run: Run) -> str:
     """The whole document. The findings are written by people, the rest is not."""
-    missed = [figure for figure in figures if figure.missed]
+    missed = [
+        f"* {figure.label}: {figure.spread} {figure.unit}, wanted {figure.verdict}"
+        for figure in results.figures
+        if figure.missed
+    ]
+    parts = results.parts.items()
     return "\n".join(
         [
             "# Figures on a real API server",
             "",
-            f"Made by `{run.command}`; do not edit. What is below *Findings* comes from"
-            " `bench/findings.md`.",
+            f"Made by `{run.command}` from [{RESULTS}]({RESULTS}), which it writes; do not edit."
+            " What is below *Findings* comes from `bench/findings.md`.",
             "",
-            f"* {run.date}; {run.machine}",
+            f"* {run.machine}",
             f"* {run.versions}",
-            f"* Load average when each part began, with what the part before it left: {run.loads}",
             "* API server, etcd, all agents and all workers share these cores, on the loopback"
             " interface. etcd does not sync to disk (a disk adds its latency to every write).",
             "* Agents are the shipped zip, each in a PID namespace of its own; no kubelet. Workers"
@@ -58,16 +62,17 @@ def page(figures: Sequence[Figure], run: Run, failed: Sequence[str]) -> str:
             "",
             f"![restart against the number of agents]({PICTURE})",
             "",
-            *sections(figures),
+            *sections(results.figures),
             "## Missed",
             "",
-            *(
-                [f"* {f.label}: {f.spread} {f.unit}, wanted {f.verdict}" for f in missed]
-                or ["None."]
-            ),
+            *(missed or ["None."]),
             "",
-            *([f"* not measured, because it failed: {what}" for what in failed]),
-            *([""] if failed else []),
+            "## When",
+            "",
+            "| part | UTC | load average when it began, with what the part before left | |",
+            "|---|---|---|---|",
+            *(f"| {name} | {p.at} | {p.load} | {p.failed} |" for name, p in parts),
+            "",
             "## Findings",
             "",
             FINDINGS.read_text(),
@@ -106,7 +111,8 @@ def picture(figures: Sequence[Figure]) -> str:
     return plot(ROWS["1"], {name: found for name, found in series.items() if found})
 
 
-def write(figures: Sequence[Figure], run: Run, failed: Sequence[str], directory: Path) -> None:
+def write(results: Results, run: Run, directory: Path) -> None:
     """Both files."""
-    (directory / PICTURE).write_text(picture(figures))
-    (directory / "performance.md").write_text(page(figures, run, failed))
+    (directory / "performance.md").write_text(page(results, run))
+    if any(figure.series for figure in results.figures):
+        (directory / PICTURE).write_text(picture(results.figures))

@@ -28,7 +28,7 @@ def silence(site: Site, samples: int, agent: Path, root: Path) -> Iterator[Figur
         )  # fmt: skip
         yield Figure(
             "2", "the same, the holder killed", "s", (lose(job, alive, holder=True),),
-            note="three pulses are missed, another claims, and it counts anew",
+            note="another claims after three beats without a pulse",
         )  # fmt: skip
 
 

@@ -7,13 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bench.lab import cpu_s
 from dev.cluster.processes import Processes
-from tests.support.api_client import Client
+from tests.support.api_client import Client, Reply
 
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.local.server import AGENT_ROLE
@@ -57,12 +58,22 @@ class Cpu:
         return self.api + self.etcd
 
 
+class Patient(Client):
+    """An idle connection is closed by the server: then the request is made again."""
+
+    def request(self, *words: Any, **more: Any) -> Reply:
+        try:
+            return super().request(*words, **more)
+        except RemoteDisconnected:
+            return super().request(*words, **more)
+
+
 class Site:
     """What `python -m dev.cluster bare` has started. kubeconfig: the administrator's."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
-        self.client = Client.from_kubeconfig(kubeconfig)
+        self.client = Patient.from_kubeconfig(kubeconfig)
         place = urlsplit(self.client.url)
         self.host, self.port = str(place.hostname), int(place.port or 443)
         found = [Processes(kubeconfig.parent).find(name) for name in SERVERS]

@@ -30,6 +30,7 @@ class Plan:
 
     samples: int = 10
     steady_s: float = 0.0
+    counts_writes: bool = False
 
 
 def one_size(site: Site, agents: int, plan: Plan, agent: Path, root: Path) -> Iterator[Figure]:
@@ -45,7 +46,8 @@ def one_size(site: Site, agents: int, plan: Plan, agent: Path, root: Path) -> It
             time.sleep(BEATS_S)
             yield from steady(job, agents, plan.steady_s)
         yield from restarts(job, agents, plan.samples, statistics.median(least))
-        yield from writes(job, agents)
+        if plan.counts_writes:
+            yield from writes(job, agents)
         yield from resumed(job, agents, 3)
 
 
