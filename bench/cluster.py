@@ -80,22 +80,23 @@ def measure(name: str, run: Measure) -> Part:
 
 
 def main() -> int:
-    """Measures, and writes the page anew after each part."""
+    """Measures, and writes the page anew after each part; `--only` without a part: the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10, help="per figure (default 10)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 128], help="agents")
     parser.add_argument("--torchrun", type=int, nargs="*", default=[8, 32], help="agents")
     parser.add_argument("--jobs", type=int, default=1000, help="of the operator")
-    parser.add_argument("--only", nargs="+", metavar="PART", help="keep the others")
+    parser.add_argument("--only", nargs="*", metavar="PART", help="keep the others")
     words = parser.parse_args()
-    if not words.only:
+    if words.only is None:
         (DOCS / RESULTS).unlink(missing_ok=True)
     results = Results(DOCS / RESULTS)
     site = Site(Path(os.environ["KUBECONFIG"]))
     site.install()
     with tempfile.TemporaryDirectory(prefix="elasticjob-bench-") as root:
         found = parts(site, words, Path(root))
-        for name in words.only or found:
+        write(results, this_run(site), DOCS)
+        for name in found if words.only is None else words.only:
             results.note(name, measure(name, found[name]))
             write(results, this_run(site), DOCS)
     return 1 if any(part.failed for part in results.parts.values()) else 0

@@ -84,7 +84,8 @@ def sections(figures: Sequence[Figure]) -> list[str]:
     """A table for each row of the design."""
     lines = []
     for row, title in ROWS.items():
-        found = [figure for figure in figures if figure.row == row]
+        of_row = [figure for figure in figures if figure.row == row]
+        found = sorted(of_row, key=lambda figure: figure.size)
         if found:
             head = "| what | unit | measured | target | times the floor | |"
             lines += [f"## {row}. {title}", "", head, "|---|---|---|---|---|---|"]
@@ -102,7 +103,10 @@ def cells(figure: Figure) -> str:
 def picture(figures: Sequence[Figure]) -> str:
     """Row 1 against the number of agents."""
     series = {
-        name: [figure for figure in figures if figure.row == "1" and figure.series == name]
+        name: sorted(
+            (figure for figure in figures if figure.row == "1" and figure.series == name),
+            key=lambda figure: figure.size,
+        )
         for name in ("torchrun", "ours", "floor")
     }
     series["target"] = [

@@ -33,8 +33,8 @@ def pod_events(site: Site, samples: int, agent: Path, root: Path) -> Iterator[Fi
             with operated(site, f"loss-{sample}", agent, root) as crew:
                 lost.append(lose(site, crew))
     yield Figure(
-        "1", f"the same with the operator running, {AGENTS} agents", "ms", tuple(crashed),
-        target=50.0, note="all others have no operator at all (row 10)",
+        "1", f"with the operator: worker killed -> all {AGENTS} of the next round started", "ms",
+        tuple(crashed), target=50.0, size=AGENTS, note="all others have none at all (row 10)",
     )  # fmt: skip
     yield Figure(
         "2", f"pod killed and deleted -> survivors of {AGENTS} in the next round", "s", tuple(lost),
