@@ -95,6 +95,8 @@ def kubelet(cgroup: str, lan: Lan) -> dict[str, Any]:
         "localStorageCapacityIsolation": False,
         "nodeLeaseDurationSeconds": 8,
         "nodeStatusUpdateFrequency": "5s",
+        # A kubelet that was cut off may believe for long that it counts as Ready.
+        "nodeStatusReportFrequency": "15s",
         "resolvConf": "/run/node/resolv.conf",
         "serializeImagePulls": False,
         "volumePluginDir": "/run/volume-plugins",

@@ -35,7 +35,7 @@ def test_an_image_without_python(team: Namespace) -> None:
 def test_what_pod_security_refuses_is_named(team: Namespace) -> None:
     pod = python(team.image, RUNS, securityContext={"privileged": True})
     job = team.start("root", pod=pod, replicas=1)
-    job.says("the API server takes no pods", "PodSecurity")
+    job.says("no pods can be made", "violates PodSec")
     assert job.condition("PodsReady")["reason"] == "PodsRefused"
 
 

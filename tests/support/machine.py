@@ -91,7 +91,7 @@ class Machine:
         """Wait until the API server and all nodes are ready."""
         api = Api(self.cluster.cache.kubeconfig)
         until("the API server", api.ready)
-        until("all nodes to be Ready", lambda: api.ready_nodes() >= set(self.nodes))
+        until("Ready nodes", lambda: api.ready_nodes() >= set(self.nodes), within_s=180)
 
 
 def container_pids(pod_uid: str) -> list[int]:
