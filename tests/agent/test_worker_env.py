@@ -16,7 +16,7 @@ DESIRED = Desired(wanted=(Pod(0, 0),), max_restarts=7)
 def env(pod: Pod, local_rank: int, base: dict[str, str]) -> dict[str, str]:
     ranks = ranks_of(ROUND, pod)
     group = group_env(ROUND, DESIRED, ranks, "job-uid", "pod-uid")
-    return worker_env(base, group, ranks, local_rank, "/work")
+    return worker_env(base, group, ranks, local_rank, "/scratch")
 
 
 def test_every_variable_of_the_contract() -> None:
@@ -36,12 +36,12 @@ def test_every_variable_of_the_contract() -> None:
         "TORCHELASTIC_MAX_RESTARTS": "7",
         "TORCHELASTIC_RUN_ID": "job-uid",
         "TORCHELASTIC_USE_AGENT_STORE": "False",
-        "TORCHELASTIC_ERROR_FILE": "/work/error-1.json",
+        "TORCHELASTIC_ERROR_FILE": "/scratch/error-1.json",
         "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
         "OMP_NUM_THREADS": "1",
         "ELASTICJOB_POD_UID": "pod-uid",
         "ELASTICJOB_ROUND": "18",
-        "ELASTICJOB_PROGRESS_FILE": "/work/progress-1.json",
+        "ELASTICJOB_PROGRESS_FILE": "/scratch/progress-1.json",
     }
 
 
@@ -65,7 +65,7 @@ def test_a_single_worker_may_use_all_cores() -> None:
     round_ = Round(1, Phase.ACTIVE, (Member(Pod(0, 0)),), Endpoint("a"), starts=1)
     ranks = ranks_of(round_, Pod(0, 0))
     group = group_env(round_, DESIRED, ranks, "job-uid", "pod-uid")
-    assert "OMP_NUM_THREADS" not in worker_env({}, group, ranks, 0, "/work")
+    assert "OMP_NUM_THREADS" not in worker_env({}, group, ranks, 0, "/scratch")
 
 
 def test_nothing_of_torchruns_own_flags() -> None:

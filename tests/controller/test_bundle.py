@@ -90,8 +90,6 @@ def test_it_runs_apart_from_everything_installed(package: Path, tmp_path: Path) 
 
 
 def test_our_own_files_are_python_3_9_and_fit_a_config_map() -> None:
-    if not (bundle._PACKAGE / "agent" / "__main__.py").exists():
-        pytest.skip("there is no agent yet")
     built = bundle.build()
     archive = zipfile.ZipFile(io.BytesIO(built.data))
     for name in archive.namelist():

@@ -231,10 +231,10 @@ def test_a_pod_gets_its_environment_and_its_volumes(tmp_path: Path) -> None:
             ],
             container={
                 "command": ["sh", "/opt/code/run.sh"],
-                "workingDir": "/work/here",
+                "workingDir": "/scratch/here",
                 "volumeMounts": [
                     {"name": "code", "mountPath": "/opt/code"},
-                    {"name": "work", "mountPath": "/work/here", "subPath": "sub"},
+                    {"name": "work", "mountPath": "/scratch/here", "subPath": "sub"},
                     {"name": "token", "mountPath": "/var/run/secrets/t"},
                 ],
                 "env": [
