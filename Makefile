@@ -95,6 +95,10 @@ cluster-down: setup ## remove everything that `make cluster` made
 e2e: setup ## end to end on a real Kubernetes: the one above, or KUBE_CONTEXT=… (docs/cluster.md)
 	@UV="$(UV)" NAMED="$(NAMED)" dev/e2e.sh $(TESTS)
 
+.PHONY: e2e-long
+e2e-long: ## the same, with the API server away for ten minutes and not two
+	@API_AWAY_S=600 $(MAKE) --no-print-directory e2e
+
 .PHONY: contract
 contract: setup ## what local promises, and the chart, on a kube-apiserver built here; no root
 	@$(CLUSTER) build hyperkube helm >.venv/programs.txt

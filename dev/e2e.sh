@@ -7,15 +7,20 @@
 #   IMAGE_REGISTRY   has elasticjob-operator:dev, as the Dockerfile makes it (or OPERATOR_IMAGE)
 #   IMAGE            any image with Python, 3.9 or later; python:3.12-slim
 #   TORCH_IMAGE      one with torch; that of examples/charlm.yaml
+# OLD_PYTHON is where a Python 3.8 is installed, for the test of an image with one; by default
+# what pyenv has.
 # API_AWAY_S is how long the API server stays away in the test of that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run=(${UV:-uv} run --frozen --quiet)
 cluster=("${run[@]}" python -m dev.cluster)
 ours="${XDG_CACHE_HOME:-$HOME/.cache}/elasticjob/cluster/run/kubeconfig"
-export E2E_KUBECONFIG E2E_KUBECTL E2E_OPERATOR_IMAGE E2E_IMAGE E2E_TORCH_IMAGE E2E_NO_PYTHON_IMAGE E2E_API_AWAY_S
+export E2E_KUBECONFIG E2E_KUBECTL E2E_OPERATOR_IMAGE E2E_IMAGE E2E_TORCH_IMAGE E2E_NO_PYTHON_IMAGE E2E_OLD_PYTHON_IMAGE E2E_API_AWAY_S
 
 if [ -z "${NAMED:-}" ] || [ "$NAMED" = "$ours" ]; then
+    installed=("$HOME"/.pyenv/versions/3.8.*)
+    [ ! -d "${installed[0]}" ] || : "${OLD_PYTHON:=${installed[0]}}"
+    export OLD_PYTHON=${OLD_PYTHON:-}
     # Images first: nodes that start then hard-link them.
     "${cluster[@]}" images
     "${cluster[@]}" up
@@ -27,6 +32,7 @@ if [ -z "${NAMED:-}" ] || [ "$NAMED" = "$ours" ]; then
     E2E_IMAGE=localhost/elasticjob/python:dev
     E2E_TORCH_IMAGE=localhost/elasticjob/worker:dev
     E2E_NO_PYTHON_IMAGE=localhost/elasticjob/pause:dev
+    E2E_OLD_PYTHON_IMAGE=${OLD_PYTHON:+localhost/elasticjob/python38:dev}
 else
     if [ -z "${OPERATOR_IMAGE:-}" ] && [ -z "${IMAGE_REGISTRY:-}" ]; then
         echo "make e2e: the operator's image is not known. Cure: build it (Dockerfile), push it, and set IMAGE_REGISTRY or OPERATOR_IMAGE" >&2
@@ -43,6 +49,7 @@ else
     E2E_IMAGE=${IMAGE:-python:3.12-slim}
     E2E_TORCH_IMAGE=${TORCH_IMAGE:-$(awk '$1 == "image:" { print $2 }' examples/charlm.yaml)}
     E2E_NO_PYTHON_IMAGE=registry.k8s.io/pause:3.10
+    E2E_OLD_PYTHON_IMAGE=${OLD_PYTHON_IMAGE:-python:3.8-slim}
 fi
 E2E_API_AWAY_S=${API_AWAY_S:-120}
 

@@ -14,7 +14,7 @@ from dev.cluster.build import built
 from dev.cluster.cache import Cache
 from dev.cluster.cluster import Cluster, locked
 from dev.cluster.errors import ClusterError
-from dev.cluster.images import ALL, images
+from dev.cluster.images import images, wanted
 from dev.cluster.machine import prepare
 from dev.cluster.options import Options
 from dev.cluster.program import HELM, HYPERKUBE, PROGRAMS
@@ -49,7 +49,7 @@ def status(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
 def make_images(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
     with locked(cache):
         prepare(progress)
-        images(cache, progress).make(ALL)
+        images(cache, progress).make(wanted(os.environ))
         if cache.record.exists():
             Cluster.recorded(cache, progress).load_images()
     progress.done("images are up to date")

@@ -29,9 +29,19 @@ MIRROR = "http://deb.debian.org/debian"
 PYTHON_IMAGE = "localhost/elasticjob/python:dev"
 WORKER_IMAGE = "localhost/elasticjob/worker:dev"
 OPERATOR_IMAGE = "localhost/elasticjob/operator:dev"
+OLD_PYTHON_IMAGE = "localhost/elasticjob/python38:dev"
 SMALL = (PAUSE_IMAGE, PYTHON_IMAGE)
 ALL = (*SMALL, OPERATOR_IMAGE, WORKER_IMAGE)
-DISK_GB = {PAUSE_IMAGE: 0.1, PYTHON_IMAGE: 1.0, OPERATOR_IMAGE: 1.0, WORKER_IMAGE: 6.0}
+OLD_PYTHON_SKIPS = shutil.ignore_patterns(
+    "site-packages", "test", "tests", "__pycache__", "config-*"
+)
+DISK_GB = {
+    PAUSE_IMAGE: 0.1,
+    PYTHON_IMAGE: 1.0,
+    OPERATOR_IMAGE: 1.0,
+    WORKER_IMAGE: 6.0,
+    OLD_PYTHON_IMAGE: 0.5,
+}
 INSTALL = Path("dev/install-operator.sh")
 """The steps that the Dockerfile takes too."""
 ENV = ["PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONUNBUFFERED=1", "LANG=C.UTF-8"]
@@ -89,6 +99,7 @@ class Images:
             PYTHON_IMAGE: self._python,
             WORKER_IMAGE: self._worker,
             OPERATOR_IMAGE: self._operator,
+            OLD_PYTHON_IMAGE: self._old_python,
         }
         for name in names:
             makers[name]()
@@ -125,6 +136,25 @@ class Images:
             "Entrypoint": ["python3", "-P", "-m", "elasticjob.controller"],
         }
         self._tag(OPERATOR_IMAGE, [self._base(), self._app()], settings)
+
+    def _old_python(self) -> None:
+        """Python 3.8 as somebody built it here; Debian has none that is so old."""
+        prefix = Path(self.environ["OLD_PYTHON"])
+        if not (prefix / "bin" / "python3.8").is_file():
+            raise ClusterError(f"OLD_PYTHON={prefix} is not where a Python 3.8 was installed to")
+
+        def make() -> Path:
+            tree = self.layers.work / "python38"
+            shutil.rmtree(tree, ignore_errors=True)
+            kept = tree / "opt" / "python"
+            shutil.copytree(prefix / "lib", kept / "lib", symlinks=True, ignore=OLD_PYTHON_SKIPS)
+            (kept / "bin").mkdir()
+            shutil.copy(prefix / "bin" / "python3.8", kept / "bin" / "python3")
+            return tree
+
+        layer = self.layers.get("python38", str(prefix), DISK_GB[OLD_PYTHON_IMAGE], make)
+        here = ["PATH=/opt/python/bin:/usr/bin:/bin", "LD_LIBRARY_PATH=/opt/python/lib"]
+        self._tag(OLD_PYTHON_IMAGE, [self._base(), layer], {"Env": here})
 
     # -- their layers
 
@@ -215,6 +245,11 @@ class Images:
         after = self.layout.tag(name, layers, self.arch, settings)
         if before != after:
             self.progress.done(f"image {name} is {after[:19]}")
+
+
+def wanted(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The images that are made here: with OLD_PYTHON, one of Python 3.8 too."""
+    return (*ALL, OLD_PYTHON_IMAGE) if environ.get("OLD_PYTHON") else ALL
 
 
 def images(cache: Cache, progress: Progress) -> Images:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from tests.support.cluster_jobs import RUNS, Namespace, python
 
 
@@ -28,6 +29,18 @@ def test_an_image_without_python(team: Namespace) -> None:
     pod = python(os.environ["E2E_NO_PYTHON_IMAGE"], RUNS)
     job = team.start("none", pod=pod, replicas=2)
     job.says("Pending: 2/2 agent cannot start: the image has no python3")
+    assert job.condition("PodsReady")["reason"] == "AgentSetupFailed"
+    assert job.charged == set()
+
+
+def test_an_image_whose_python_is_too_old(team: Namespace) -> None:
+    image = os.environ.get("E2E_OLD_PYTHON_IMAGE")
+    if not image:
+        pytest.skip("no Python 3.8 here (OLD_PYTHON=DIR names one)")
+    job = team.start("old", pod=python(image, RUNS), replicas=2)
+    job.says(
+        "Pending: 2/2 agent cannot start: the image's python3 is 3.8, ElasticJob's agent needs"
+    )
     assert job.condition("PodsReady")["reason"] == "AgentSetupFailed"
     assert job.charged == set()
 

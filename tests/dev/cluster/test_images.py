@@ -8,7 +8,17 @@ import pytest
 from dev.cluster.cache import Cache
 from dev.cluster.debian import bootstrap_command, inside_environ
 from dev.cluster.errors import ClusterError
-from dev.cluster.images import CHECKOUT, INSTALL, WORKER_IMAGE, Images, digest, operator_files
+from dev.cluster.images import (
+    ALL,
+    CHECKOUT,
+    INSTALL,
+    OLD_PYTHON_IMAGE,
+    WORKER_IMAGE,
+    Images,
+    digest,
+    operator_files,
+    wanted,
+)
 from dev.cluster.progress import Progress
 
 
@@ -42,6 +52,14 @@ def test_a_wheel_that_cannot_be_used_is_named(tmp_path: Path, wheel: str, messag
     images = Images(Cache(tmp_path), Progress(), {"TORCH_WHEEL": str(tmp_path / wheel)})
     with pytest.raises(ClusterError, match=message):
         images.make((WORKER_IMAGE,))
+
+
+def test_an_old_python_is_an_image_where_one_is_named(tmp_path: Path) -> None:
+    assert wanted({}) == wanted({"OLD_PYTHON": ""}) == ALL
+    assert wanted({"OLD_PYTHON": "/opt/3.8"}) == (*ALL, OLD_PYTHON_IMAGE)
+    images = Images(Cache(tmp_path), Progress(), {"OLD_PYTHON": str(tmp_path)})
+    with pytest.raises(ClusterError, match=r"is not where a Python 3\.8 was installed to"):
+        images.make((OLD_PYTHON_IMAGE,))
 
 
 def test_debian_comes_from_the_mirror_that_is_named() -> None:
