@@ -48,12 +48,13 @@ else
     E2E_OPERATOR_IMAGE=${OPERATOR_IMAGE:-$IMAGE_REGISTRY/elasticjob-operator:dev}
     E2E_IMAGE=${IMAGE:-python:3.12-slim}
     E2E_TORCH_IMAGE=${TORCH_IMAGE:-$(awk '$1 == "image:" { print $2 }' examples/charlm.yaml)}
-    E2E_NO_PYTHON_IMAGE=registry.k8s.io/pause:3.10
+    E2E_NO_PYTHON_IMAGE=${NO_PYTHON_IMAGE:-registry.k8s.io/pause:3.10}
     E2E_OLD_PYTHON_IMAGE=${OLD_PYTHON_IMAGE:-python:3.8-slim}
 fi
 E2E_API_AWAY_S=${API_AWAY_S:-120}
 
 code=0
-"${run[@]}" pytest -q --durations=10 tests/cluster "$@" || code=$?
+# The chart first: without a helm, `make test` had to leave it out.
+"${run[@]}" pytest -q --durations=10 tests/helm tests/cluster "$@" || code=$?
 [ "${DOWN:-}" != 1 ] || [ "$E2E_KUBECONFIG" != "$ours" ] || "${cluster[@]}" down
 exit $code
