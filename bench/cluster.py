@@ -23,9 +23,9 @@ from bench.fleet import fleet
 from bench.joining import joining
 from bench.leaving import leaving
 from bench.load import load
-from bench.page import RESULTS, Run, write
+from bench.page import RESULTS, write
 from bench.pod_events import pod_events
-from bench.results import Part, Results
+from bench.results import Part, Results, Run
 from bench.silence import silence
 from bench.site import Site
 from bench.sizes import Plan, one_size
@@ -65,22 +65,25 @@ def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Measur
     return found
 
 
-def measure(name: str, run: Measure) -> Part:
+def measure(name: str, part: Measure, run: Run) -> Part:
     """One part, each figure printed as soon as it is there."""
     at, load_now, figures, failed = now(), os.getloadavg()[0], [], ""
     print(f"== {name}, load {load_now:.1f}", flush=True)
     try:
-        for figure in run():
+        for figure in part():
             print(figure.line, flush=True)
             figures.append(figure)
     except Exception as error:
         traceback.print_exc()
         failed = repr(error)
-    return Part(at, round(load_now, 1), tuple(figures), failed)
+    return Part(at, round(load_now, 1), tuple(figures), failed, run)
 
 
 def main() -> int:
-    """Measures, and writes the page anew after each part; `--only` without a part: the page."""
+    """Measures, and writes the page anew after each part; `--only` without a part: the page.
+
+    Without `--only` nothing of earlier runs is kept.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10, help="per figure (default 10)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 128], help="agents")
@@ -95,10 +98,11 @@ def main() -> int:
     site.install()
     with tempfile.TemporaryDirectory(prefix="elasticjob-bench-") as root:
         found = parts(site, words, Path(root))
-        write(results, this_run(site), DOCS)
+        run = this_run(site)
+        write(results, tuple(found), DOCS)
         for name in found if words.only is None else words.only:
-            results.note(name, measure(name, found[name]))
-            write(results, this_run(site), DOCS)
+            results.note(name, measure(name, found[name], run))
+            write(results, tuple(found), DOCS)
     return 1 if any(part.failed for part in results.parts.values()) else 0
 
 
@@ -119,9 +123,9 @@ def this_run(site: Site) -> Run:
         found = subprocess.run(ask, capture_output=True, text=True, check=True)
         versions.append(f"torchrun of torch {found.stdout.strip()}")
     return Run(
+        now(),
         f"{os.cpu_count()} cores ({cpu_model()}), {memory_gb:.0f} GB",
         ", ".join(versions),
-        "make bench-cluster",
     )
 
 

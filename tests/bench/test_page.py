@@ -4,8 +4,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bench.figure import Figure
-from bench.page import Run, write
-from bench.results import Part, Results
+from bench.page import write
+from bench.results import Part, Results, Run
 
 FIGURES = [
     Figure("1", "floor", "ms", (10.0, 12.0), series="floor", size=8),
@@ -14,17 +14,62 @@ FIGURES = [
     Figure("1", "torchrun", "ms", (3000.0,), series="torchrun", size=8),
     Figure("8", "RSS", "MiB", (24.0,), target=30.0),
 ]
+RUN = Run("2026-01-02 10:00", "2 cores", "v2")
+EARLIER = Run("2026-01-01 10:00", "4 cores", "v1")
+
+
+def page(directory: Path, planned: tuple[str, ...] = (), **parts: Part) -> str:
+    """As it is after these parts."""
+    results = Results(directory / "performance.json")
+    for name, part in parts.items():
+        results.note(name, part)
+    write(Results(directory / "performance.json"), planned, directory)
+    return (directory / "performance.md").read_text()
+
+
+def words(directory: Path) -> list[str]:
+    """All text of the picture."""
+    picture = ElementTree.parse(directory / "performance.svg")
+    return [element.text for element in picture.iter() if element.text]
 
 
 def test_the_page_has_a_table_for_each_row_and_names_what_was_missed(tmp_path: Path) -> None:
-    results = Results(tmp_path / "performance.json")
-    results.note("8", Part("today", 0.1, tuple(FIGURES)))
-    results.note("load-1", Part("today", 0.2, (), "too slow"))
-    write(Results(tmp_path / "performance.json"), Run("2 cores", "v1", "make it"), tmp_path)
-    page = (tmp_path / "performance.md").read_text()
-    assert "| RSS | MiB | 24 N=1 | 30, reached |  |  |" in page
-    assert "* restart of 8: 40 [20-60] N=2 ms, wanted 30, missed" in page
-    assert "| load-1 | today | 0.2 | too slow |" in page
-    picture = ElementTree.parse(tmp_path / "performance.svg")
-    words = [element.text for element in picture.iter() if element.text]
-    assert "torchrun, 3000 ms" in words
+    load = Part("today", 0.2, (), "too slow", RUN)
+    found = page(tmp_path, sizes=Part("today", 0.1, tuple(FIGURES), run=RUN), load=load)
+    assert "| RSS | MiB | 24 N=1 | 30, reached |  |  |" in found
+    assert "* restart of 8: 40 [20-60] N=2 ms, wanted 30, missed\n" in found
+    assert "| load | today | 0.2 | too slow |" in found
+    assert "torchrun, 3000 ms" in words(tmp_path)
+
+
+def test_a_page_of_one_run_names_it_and_marks_nothing(tmp_path: Path) -> None:
+    found = page(tmp_path, sizes=Part("today", 0.1, tuple(FIGURES), run=RUN))
+    assert "* Run of 2026-01-02 10:00 UTC (every row): 2 cores; v2\n" in found
+    assert "Several runs" not in found
+    assert not any("several" in text for text in words(tmp_path))
+
+
+def test_what_an_earlier_run_has_measured_is_marked_wherever_it_is(tmp_path: Path) -> None:
+    ours, rest = tuple(FIGURES[:2]), tuple(FIGURES[2:])
+    found = page(
+        tmp_path, one=Part("then", 0.1, ours, run=EARLIER), two=Part("now", 0.1, rest, run=RUN)
+    )
+    assert "* Run of 2026-01-02 10:00 UTC (two): 2 cores; v2\n" in found
+    assert "* Run of 2026-01-01 10:00 UTC (one): 4 cores; v1\n" in found
+    assert "**Several runs:**" in found
+    assert "| floor | ms | 11 [10-12] N=2 |  |  | run of 2026-01-01 10:00 |" in found
+    assert "| RSS | MiB | 24 N=1 | 30, reached |  |  |" in found
+    assert "wanted 30, missed (run of 2026-01-01 10:00)\n" in found
+    assert "| one | then | 0.1 | run of 2026-01-01 10:00 |" in found
+    assert any("several runs" in text for text in words(tmp_path))
+
+
+def test_a_run_that_has_not_ended_says_what_is_missing_and_keeps_no_old_picture(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "performance.svg").write_text("of an earlier run")
+    found = page(tmp_path, ("memory", "load"), memory=Part("now", 0.1, (FIGURES[-1],), run=RUN))
+    assert "| load | not measured | | |" in found
+    assert "| memory | not measured" not in found
+    assert "performance.svg" not in found
+    assert not (tmp_path / "performance.svg").exists()
