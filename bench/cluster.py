@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from bench.api_away import api_away
 from bench.figure import Figure
 from bench.fleet import fleet
 from bench.joining import joining
@@ -59,6 +60,8 @@ def parts(site: Site, words: argparse.Namespace, root: Path) -> dict[str, Measur
         steady_s = STEADY_S if size >= STEADY_AT else 0.0
         plan = Plan(words.samples, steady_s, counts_writes=size == WRITES_AT)
         found[str(size)] = partial(one_size, site, size, plan, agent, root)
+    # the last that needs the API server: it ends the process that all others have measured
+    found["api-away"] = partial(api_away, site, words.samples, words.away_s, agent, root)
     python = os.environ.get("TORCH_PYTHON", "")
     for size in words.torchrun if python else ():
         found[f"torchrun-{size}"] = partial(yardstick, python, size, KILLS, root)
@@ -89,6 +92,7 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 128], help="agents")
     parser.add_argument("--torchrun", type=int, nargs="*", default=[8, 32], help="agents")
     parser.add_argument("--jobs", type=int, default=1000, help="of the operator")
+    parser.add_argument("--away-s", type=float, default=120.0, help="of the API server (row 10)")
     parser.add_argument("--only", nargs="*", metavar="PART", help="keep the others")
     words = parser.parse_args()
     if words.only is None:

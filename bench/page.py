@@ -22,6 +22,7 @@ ROWS = {
     "6": "CPU of API server and etcd",
     "7": "The operator with 1,000 jobs",
     "8": "The agent",
+    "10": "API server and operator are away",
     "12": "Told to leave",
 }
 COMMAND = "make bench-cluster"

@@ -76,8 +76,7 @@ class Site:
         self.client = Patient.from_kubeconfig(kubeconfig)
         place = urlsplit(self.client.url)
         self.host, self.port = str(place.hostname), int(place.port or 443)
-        found = [Processes(kubeconfig.parent).find(name) for name in SERVERS]
-        self.pids = [who.pid for who in found if who is not None]
+        self.processes = Processes(kubeconfig.parent)
 
     def install(self) -> None:
         """What the chart would: the kind of the job and the agents' role; and a namespace."""
@@ -127,8 +126,9 @@ class Site:
         return parse_requests(self.client.get("/metrics").body.decode())
 
     def cpu(self) -> Cpu:
-        """CPU time of both servers so far."""
-        return Cpu(*(cpu_s(pid) for pid in self.pids))
+        """CPU time of both servers so far, by the processes that they are now."""
+        found = [self.processes.find(name) for name in SERVERS]
+        return Cpu(*(cpu_s(who.pid) for who in found if who is not None))
 
     def agent_leases(self, job: str) -> list[AgentLease]:
         """The Leases of a job's agents."""
