@@ -80,10 +80,10 @@ def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
 
 
 def nobody_wanted(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: nobody is wanted (suspended): Forming, so that all stop at once and save."""
+    """Rule 8: nobody is wanted (suspended, new template): Forming, so that all stop and save."""
     if case.desired.wanted or case.round.phase is Phase.FORMING:
         return None
-    cause = Cause(CauseKind.SUSPENDED, message="the job is suspended")
+    cause = Cause(CauseKind.SUSPENDED, message="no pod is wanted")
     return forming(case, replace(case.round, cause=cause))
 
 
