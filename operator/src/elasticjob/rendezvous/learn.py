@@ -258,8 +258,13 @@ def _long_silent(view: View, pod: Pod) -> View:
 
 
 def _renewal_returned(me: s.Me, event: s.RenewalReturned, now: float) -> s.Me:
-    """The API server has my state; or the renewal failed, and is tried again within T."""
+    """The API server has my state; or the renewal failed, and is tried again within T.
+
+    Rule 5: then I count anew, as the holder may have been cut off just as I was (F15).
+    """
     if event.lease is None:
+        if "5-in-a-row" not in me.without:
+            me = replace(me, quiet_since=now, missed=0)
         again_at = now + timing.retry_s(_heartbeat_s(me))
         return replace(me, writing="", beat_at=again_at, write_at=again_at)
     me = replace(me, written=me.writing, writing="", heard_at=now)

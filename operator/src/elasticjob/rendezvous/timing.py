@@ -12,7 +12,7 @@ from elasticjob.wire.round import Round
 
 SILENT_PULSES = 3  # a silent member is lost after so many pulses of the holder, and as many T
 SILENT_PULSES_NODES = 9  # ... where the silent members sit on more than one node (F6)
-MISSED_PULSES = 3  # renewals of mine without a pulse of the holder: I look, then I claim
+MISSED_PULSES = 3  # renewals of mine in a row without a pulse of the holder: I look, then I claim
 START_ALLOWANCE_S = 15.0
 CLAIM_STEP_S = 0.05
 CLAIM_LONGEST_S = 2.0
