@@ -71,3 +71,9 @@ def test_a_role_is_a_plain_word(role: str) -> None:
 @pytest.mark.parametrize("role", ["", "a,b", "a:b", "a b", "a@b", "\u00e4", "a\n", "x" * 64])
 def test_what_would_break_a_range_is_no_role(role: str) -> None:
     assert not is_role(role)
+
+
+def test_who_the_members_are_is_read_once() -> None:
+    """A pulse and a crash bring the same texts again, to every agent."""
+    assert load_pods("0-127@0", "it") is load_pods("0-127@0", "it")
+    assert load_members("0-127@0", "0-127x8", "it") is load_members("0-127@0", "0-127x8", "it")

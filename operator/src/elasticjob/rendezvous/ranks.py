@@ -32,11 +32,11 @@ def ranks_of(round_: Round, pod: Pod) -> Ranks:
     Numbers, not names: pod 10 comes after pod 9. Running sums over different worker counts, as
     torchelastic does. Raises KeyError if the pod is no member.
     """
-    members = sorted(round_.members)
-    me = next((m for m in members if m.pod == pod), None)
+    me = round_.member(pod)
     if me is None:
         raise KeyError(pod)
-    before = members[: members.index(me)]
+    members = round_.members
+    before = [m for m in members if m.pod.index < pod.index]
     kin = [m for m in members if m.role == me.role]
     return Ranks(
         group_rank=len(before),

@@ -35,4 +35,6 @@ def steppable(me: Me) -> RoundLease | None:
 def named(me: Me) -> bool:
     """Whether I am a member of the newest round, and it is Active."""
     round_ = me.round.round if me.round else None
-    return round_ is not None and round_.phase is Phase.ACTIVE and me.who.pod in round_.pods
+    if round_ is None or round_.phase is not Phase.ACTIVE:
+        return False
+    return round_.member(me.who.pod) is not None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from elasticjob.wire.codec import WireError, dump_tagged, load_tagged, shown, whole
 
 DEFAULT_ROLE = "default"
 _LONGEST_ROLE = 63
+_KEPT = 8  # of the texts read last: neither a pulse nor a crash changes who the members are
 
 
 @dataclass(frozen=True, order=True)
@@ -39,6 +41,7 @@ def dump_pods(pods: Iterable[Pod]) -> str:
     return dump_tagged([(p.index, str(p.generation)) for p in sorted(pods)], "@")
 
 
+@lru_cache(_KEPT)
 def load_pods(text: str, what: str) -> tuple[Pod, ...]:
     """The inverse of dump_pods; raises WireError."""
     return tuple(Pod(i, _number(g, what)) for i, g in load_tagged(text, "@", what))
@@ -49,6 +52,7 @@ def dump_shares(members: Iterable[Member]) -> str:
     return dump_tagged([(m.pod.index, _share(m)) for m in sorted(members)], "x")
 
 
+@lru_cache(_KEPT)
 def load_members(pods: str, shares: str, what: str) -> tuple[Member, ...]:
     """Members from both texts; a pod without a share brings one worker. Raises WireError."""
     given = dict(load_tagged(shares, "x", what))

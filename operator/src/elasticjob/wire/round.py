@@ -63,11 +63,12 @@ class Round:
 
     def member(self, pod: Pod) -> Member | None:
         """The member of this pod, or None."""
-        return self._by_pod.get(pod)
+        found = self._by_index.get(pod.index)
+        return found if found is not None and found.pod == pod else None
 
     @cached_property
-    def _by_pod(self) -> dict[Pod, Member]:
-        return {m.pod: m for m in self.members}
+    def _by_index(self) -> dict[int, Member]:
+        return {m.pod.index: m for m in self.members}
 
     @cached_property
     def pods(self) -> frozenset[Pod]:
