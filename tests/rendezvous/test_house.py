@@ -32,7 +32,7 @@ LONGEST = 15
 LONGEST_STORY = 20
 PURE = {
     "__future__", "collections", "dataclasses", "elasticjob", "enum", "functools", "json", "math",
-    "typing",
+    "operator", "types", "typing",
 }  # fmt: skip
 
 

@@ -9,7 +9,6 @@ gives its result events. It runs on a thread of its own and may take its time.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Callable, Protocol, Union
 
 from elasticjob.agent import backoff
@@ -23,6 +22,7 @@ from elasticjob.rendezvous.timing import SILENT_PULSES, silence_s
 from elasticjob.wire import lease as wire
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.names import LABEL_JOB_UID, round_lease_name
 

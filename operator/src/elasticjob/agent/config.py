@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.names import pod_name
 
 POD_UID = "ELASTICJOB_POD_UID"

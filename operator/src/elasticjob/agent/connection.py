@@ -9,10 +9,10 @@ import json
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Callable
 
 from elasticjob.agent.clock import Clock
+from elasticjob.wire.dataclasses import dataclass
 
 _LONGEST_HEAD = 65536
 _LONGEST_BODY = 64 << 20

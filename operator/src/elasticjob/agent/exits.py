@@ -12,9 +12,9 @@ import json
 import os
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from elasticjob.wire.cause import MESSAGE_BYTES, CauseKind
+from elasticjob.wire.dataclasses import dataclass
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from elasticjob.agent.clock import Clock
 from elasticjob.agent.connection import Connection, Head, Response, UnreachableError, why
 from elasticjob.agent.credentials import Credentials
+from elasticjob.wire.dataclasses import dataclass
 
 _KEEPALIVE = (5, 5, 3)  # seconds until the first probe, between probes; unanswered probes
 

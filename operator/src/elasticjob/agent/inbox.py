@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass
 from typing import Union
 
 from elasticjob.rendezvous.states import Event
+from elasticjob.wire.dataclasses import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from elasticjob.agent.http import Request
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.lease import LEASE_API, Json
 
 MERGE_PATCH = "application/merge-patch+json"

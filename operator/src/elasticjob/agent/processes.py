@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from elasticjob.agent.config import POD_UID, ROUND
+from elasticjob.wire.dataclasses import dataclass
 
 PR_SET_CHILD_SUBREAPER = 36
 _DEAD = "ZX"  # zombie, dead: holds nothing any more

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 
 from elasticjob.agent import exits, worker_env
 from elasticjob.agent.clock import Clock
@@ -30,24 +29,27 @@ from elasticjob.agent.workers import (
 from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous.ranks import Ranks, ranks_of
 from elasticjob.wire.cause import Cause
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Round
 
 
-@dataclass
 class _Running:
     """Round n in this pod. delivered_at: of the loop's clock. ended: by local rank."""
 
-    n: int
-    delivered_at: float
-    ranks: Ranks
-    group_env: dict[str, str]
-    launched: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    ended: dict[int, exits.Ended] = field(default_factory=dict)
-    is_told: bool = False  # WorkersStarted was said
-    is_over: bool = False  # WorkerExited was said, or the group is being stopped
+    def __init__(
+        self, n: int, delivered_at: float, ranks: Ranks, group_env: dict[str, str]
+    ) -> None:
+        self.n = n
+        self.delivered_at = delivered_at
+        self.ranks = ranks
+        self.group_env = group_env
+        self.launched: list[subprocess.Popen[bytes]] = []
+        self.ended: dict[int, exits.Ended] = {}
+        self.is_told = False  # WorkersStarted was said
+        self.is_over = False  # WorkerExited was said, or the group is being stopped
 
 
 class Supervisor:

@@ -8,7 +8,6 @@ when the server has forgotten that version (410) it begins afresh.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Callable, Protocol
 
 from elasticjob.agent import backoff
@@ -21,6 +20,7 @@ from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous.timing import herd_delay_s
 from elasticjob.wire import lease as wire
 from elasticjob.wire.codec import WireError
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.names import LABEL_JOB_UID, pod_of
 
 INITIAL_END = "k8s.io/initial-events-end"

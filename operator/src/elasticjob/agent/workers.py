@@ -7,11 +7,12 @@ are a failed result, ranks never depend on names, and the error file decides who
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from elasticjob.rendezvous.ranks import Ranks
+from elasticjob.wire.dataclasses import dataclass, replace
 
 
 class WorkerState(str, Enum):
@@ -87,8 +88,8 @@ class RunResult:
     """What came of it. Both maps are by global rank and of this agent's workers only."""
 
     state: WorkerState
-    return_values: Mapping[int, Any] = field(default_factory=dict)
-    failures: Mapping[int, ProcessFailure] = field(default_factory=dict)
+    return_values: Mapping[int, Any] = MappingProxyType({})
+    failures: Mapping[int, ProcessFailure] = MappingProxyType({})
 
     def is_failed(self) -> bool:
         """Unlike torch's, an unhealthy result is a failed one, too."""

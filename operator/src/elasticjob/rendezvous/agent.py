@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.rendezvous import beat, claim, crash, hold, join, leave, run
 from elasticjob.rendezvous.learn import learn
 from elasticjob.rendezvous.rule import Rule
 from elasticjob.rendezvous.states import Action, Event, Identity, Me, Stage
+from elasticjob.wire.dataclasses import replace
 
 RULES: tuple[tuple[str, Rule], ...] = (
     ("3-dark", run.dark),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.rendezvous.join import content
 from elasticjob.rendezvous.rule import Step, nothing
 from elasticjob.rendezvous.states import Me, Stage, WriteState
 from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.dataclasses import replace
 
 
 def beat(me: Me, now: float) -> Step:

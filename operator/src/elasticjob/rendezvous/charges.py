@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.wire.charges import Charges
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.rule import Step, nothing, steppable
 from elasticjob.rendezvous.states import CasRound, Me, ReopenStream
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 
 

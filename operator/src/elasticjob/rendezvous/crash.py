@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.charges import after_healthy, counted, over_budget
 from elasticjob.rendezvous.rule import Step, nothing, steppable
 from elasticjob.rendezvous.states import CasRound, Me, Run
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.cause import Cause
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase, Round
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from enum import Enum
 from typing import Callable, Union
 
@@ -13,6 +12,7 @@ from elasticjob.rendezvous.judge import Case, Judgement
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.round import Endpoint, Phase, Round
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.decide import Wait, calls, decide
 from elasticjob.rendezvous.judge import Case, Judgement, judge
@@ -19,6 +17,7 @@ from elasticjob.rendezvous.states import (
     ReopenStream,
 )
 from elasticjob.wire import names
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase
 

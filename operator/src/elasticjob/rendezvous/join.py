@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.rule import Step, nothing
 from elasticjob.rendezvous.states import CreateLease, GetLease, Me, ReadRound, Stage
 from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.dataclasses import replace
 
 
 def join(me: Me, now: float) -> Step:

@@ -7,13 +7,13 @@ by its name, which is how the tests show that it is needed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Callable
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, Callable
 
 from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.view import View, is_newer, replaced, with_lease, without_lease
 from elasticjob.wire.agent_state import Word
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.names import job_of, pod_of

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.rule import Step, named, nothing
 from elasticjob.rendezvous.run import is_alive
@@ -17,6 +15,7 @@ from elasticjob.rendezvous.states import (
     Stage,
 )
 from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.round import Phase, Round
 
 

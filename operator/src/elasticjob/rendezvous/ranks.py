@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 

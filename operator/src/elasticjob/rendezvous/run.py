@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.rule import Step, named, nothing
 from elasticjob.rendezvous.states import Me, Run, Stage, Start, Stop
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.dataclasses import replace
 
 
 def stop(me: Me, now: float) -> Step:

@@ -6,13 +6,13 @@ the results back as events. Nothing here does I/O, reads a clock or draws a rand
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Union
 
 from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.cause import Cause
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import DEFAULT_ROLE, Pod
 from elasticjob.wire.report import Progress, Report

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
+from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 
@@ -41,7 +42,7 @@ class View:
 
     job: str
     own: Pod
-    seen: Mapping[Pod, Seen] = field(default_factory=dict)
+    seen: Mapping[Pod, Seen] = MappingProxyType({})
     pulses: int = 0
     order: int = 0
     call_at: float | None = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.codec import WireError, dump, flag, load, number, shown, text
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import DEFAULT_ROLE, is_role
 from elasticjob.wire.report import Progress
 from elasticjob.wire.round import DEFAULT_PORT_BASE

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from elasticjob.wire.codec import WireError, fields_of, number, text
+from elasticjob.wire.dataclasses import dataclass
 
 MESSAGE_BYTES = 256
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from elasticjob.wire.codec import dump_numbers, load_numbers, number, text
+from elasticjob.wire.dataclasses import dataclass, replace
 
 KEPT = 64
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from elasticjob.wire.codec import (
@@ -15,6 +14,7 @@ from elasticjob.wire.codec import (
     seconds,
     text,
 )
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Pod, dump_pods, load_pods
 
 _DURATIONS = {
@@ -51,8 +51,8 @@ class Desired:
     cooldown_s: float = 60.0
     reset_after_s: float = 3600.0
     api_grace_s: float = 1800.0
-    charged: frozenset[int] = field(default=frozenset())
-    pardoned: frozenset[int] = field(default=frozenset())
+    charged: frozenset[int] = frozenset()
+    pardoned: frozenset[int] = frozenset()
 
     def wants(self, pod: Pod) -> bool:
         """Whether this pod is wanted: its index is, and its generation is not below the lowest."""

@@ -7,12 +7,12 @@ module has no clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.codec import WireError, dump, fields_of, shown, text, whole
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report

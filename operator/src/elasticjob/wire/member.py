@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 
 from elasticjob.wire.codec import WireError, dump_tagged, load_tagged, shown, whole
+from elasticjob.wire.dataclasses import dataclass
 
 DEFAULT_ROLE = "default"
 _LONGEST_ROLE = 63

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.charges import NO_CHARGES, Charges
 from elasticjob.wire.codec import WireError, dump, fields_of, load, number, shown, text
+from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Member, Pod, dump_pods, dump_shares, load_members
 
 PORTS_PER_JOB = 16
