@@ -189,7 +189,10 @@ def test_it_imports_nothing_for_convenience(tmp_path: Path) -> None:
     program = "import sys; sys.path[:0] = sys.argv[1:]; import elasticjob.agent.main"
     command = [sys.executable, "-I", "-S", "-c", f"{program}; print(*sys.modules)", str(zipped)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    unwanted = {"asyncio", "ctypes", "email", "http", "logging", "random", "shutil", "urllib"}
+    unwanted = {
+        "asyncio", "ctypes", "dataclasses", "email", "http", "inspect", "logging", "random",
+        "shutil", "traceback", "urllib",
+    }  # fmt: skip
     assert unwanted.isdisjoint(done.stdout.split())
 
 

@@ -5,6 +5,7 @@ the version before it imports anything of ours. The end is os._exit: threads may
 for an answer, and nothing of theirs matters any more.
 """
 
+import gc
 import os
 import sys
 from importlib.machinery import ModuleSpec
@@ -81,8 +82,11 @@ def run() -> int:
 
     signals = Signals()
 
+    gc.disable()
     from elasticjob.agent.main import main
 
+    gc.freeze()  # what was imported stays: it is never searched for garbage
+    gc.enable()
     return main(signals, sys.argv[1:])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Sequence
 
 from elasticjob.agent import ports
@@ -48,6 +47,8 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
         exit_ = Exit(EXIT_SETUP, str(error))
         log.say("gives up", reason=exit_.reason)
     except Exception as error:
+        import traceback  # only here: it would be a fiftieth of the time to join
+
         exit_ = Exit(EXIT_SETUP, f"internal error: {error!r}")
         for text in traceback.format_exc().splitlines():
             log.say(text)
