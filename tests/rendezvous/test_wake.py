@@ -56,6 +56,13 @@ def test_it_wakes_for_what_is_due_next(me: s.Me, now: float, wake_at: float) -> 
     assert next_wake(me, now) == pytest.approx(wake_at)
 
 
+def test_a_round_that_may_start_at_once_needs_no_tick() -> None:
+    """It was started in the step that learnt of it; a Tick would be one more for every agent."""
+    me, _ = steps(joined("A", forming(0)), seen(active(1, "A")), now=1.0)
+    assert me.run is not None
+    assert next_wake(me, 0.5) == T
+
+
 def test_the_holder_wakes_for_pulse_silence_last_call_and_cooldown() -> None:
     me = holding("A", active(1, "A B"), [lease("A", "running 1"), lease("B", "running 1")],
                  cooldown_s=7.0)  # fmt: skip

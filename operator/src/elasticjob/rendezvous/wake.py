@@ -24,10 +24,13 @@ def next_wake(me: Me, now: float) -> float | None:
 
 
 def _of_round(me: Me, lease: RoundLease) -> list[float]:
-    """Start, start deadline, the end of the grace in the dark, the silence of the holder."""
+    """Start, start deadline, the end of the grace in the dark, the silence of the holder.
+
+    Without a delay the start was due in the very step that learnt of the round.
+    """
     desired = lease.desired
     return [
-        start_at(me),
+        *([start_at(me)] if lease.round.delay_ms else []),
         me.round_at + timing.start_deadline_s(desired, lease.round),
         me.heard_at + desired.api_grace_s,
         me.quiet_since + timing.silence_s(desired.heartbeat_s, timing.MISSED_PULSES),
