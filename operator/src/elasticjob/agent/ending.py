@@ -23,12 +23,13 @@ class Ending:
 
     def __init__(self, n: int, household: Household, leaders: Iterable[int], now: float) -> None:
         self.n = n
-        self.wake_at = now  # after a crash nothing may be left already
         self._household = household
         self._leaders = frozenset(leaders)
         self._told: set[int] = set()
         self._look_s = FIRST_LOOK_S
         self._look_at = now + FIRST_LOOK_S
+        # A leader's end wakes the loop; without one, after a crash, nothing may be left already.
+        self.wake_at = self._look_at if self._leaders else now
         self._kill_at = float("inf")
         for leader in self._leaders:
             _terminate_group(leader)
@@ -37,6 +38,7 @@ class Ending:
         """SIGKILL after so long; a later call can only shorten it."""
         self._kill_at = min(self._kill_at, now + grace_s)
         self._look_at = min(self._look_at, self._kill_at)
+        self.wake_at = min(self.wake_at, self._look_at)
 
     def is_over(self, now: float) -> bool:
         """Whether nothing is left. To be asked after a child's end, and at wake_at.

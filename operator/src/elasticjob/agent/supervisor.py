@@ -103,8 +103,8 @@ class Supervisor:
         for pid, code in reap():
             self._note_exit(pid, code)
         if self._ending is not None:
-            yield from self._end()
-        elif self._running is not None and not self._running.is_over:
+            yield from self._end()  # in answer to its event the next round may have been begun
+        if self._ending is None and self._running is not None and not self._running.is_over:
             yield from self._run(self._running)
 
     def wake_at(self) -> float | None:
