@@ -14,26 +14,53 @@ from typing import Any
 
 import kopf
 
+from elasticjob.controller.heartbeat import LONGEST_S
 from elasticjob.controller.kube import (
     CONNECT_TIMEOUT_S,
+    LEASES,
     PAGE,
     READ_TIMEOUT_S,
     Credentials,
     Resource,
 )
+from elasticjob.controller.pulses import Pulses
 from elasticjob.controller.resync import WATCHED
 
+IDLE_S = 1.5 * LONGEST_S  # longer than the pause between two pulses
+
 Json = dict[str, Any]
+Hear = Callable[[Resource], None]
 Deliver = Callable[[Resource, Json, bool], None]  # resource, object, whether it is gone
 
 
-def registry(deliver: Deliver, credentials: Callable[[], Credentials]) -> kopf.OperatorRegistry:
-    """The handlers. deliver is called on kopf's thread."""
+class NoStorage(kopf.DiffBaseStorage):
+    """What the last handled state would be compared with: no handler here asks for a difference,
+    and kopf's own copies the whole object for each delivery."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing of it."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing is stored."""
+
+    def store(self, **_: Any) -> None:
+        """And nothing ever is."""
+
+
+def registry(
+    hear: Hear, deliver: Deliver, credentials: Callable[[], Credentials]
+) -> kopf.OperatorRegistry:
+    """The handlers. Both are called on kopf's thread: hear at each delivery, deliver at those that
+    are more than a pulse."""
     found = kopf.OperatorRegistry()
     kopf.on.login(registry=found)(_login(credentials))
     for resource in WATCHED:
         place = (resource.group, resource.version, resource.plural)
-        kopf.on.event(*place, registry=found, id=resource.plural)(_hand_on(resource, deliver))
+        pulses = Pulses() if resource == LEASES else None
+        news = _is_news(resource, hear, pulses)
+        on = kopf.on.event(*place, registry=found, id=resource.plural, when=news)
+        on(_hand_on(resource, deliver, pulses))
     return found
 
 
@@ -51,6 +78,8 @@ def settings() -> kopf.OperatorSettings:
     found.watching.chunk_size = PAGE
     found.execution.max_workers = 1
     found.process.ultimate_exiting_timeout = None
+    found.queueing.idle_timeout = IDLE_S  # each object has a task, which is not made anew so soon
+    found.persistence.diffbase_storage = NoStorage()
     for resource, selector in WATCHED.items():
         if selector:
             place = (resource.group, resource.version, resource.plural)
@@ -64,8 +93,18 @@ def is_worth_a_line(record: logging.LogRecord) -> bool:
     return "Request attempt #" not in text or "Request attempt #1/" in text
 
 
-def _hand_on(resource: Resource, deliver: Deliver) -> Callable[..., Any]:
+def _is_news(resource: Resource, hear: Hear, pulses: Pulses | None) -> Callable[..., bool]:
+    def is_news(event: Any, **_: Any) -> bool:
+        hear(resource)
+        return pulses is None or not pulses.is_mere(event)
+
+    return is_news
+
+
+def _hand_on(resource: Resource, deliver: Deliver, pulses: Pulses | None) -> Callable[..., Any]:
     async def hand_on(event: Any, **_: Any) -> None:
+        if pulses is not None:
+            pulses.note(event)
         deliver(resource, event["object"], event["type"] == "DELETED")
 
     return hand_on

@@ -194,9 +194,12 @@ class Operator:
         for key in self._mirror.job_keys():
             self._queue.mark(key, random.uniform(0.0, RESYNC_SPREAD_S))
 
-    def _deliver(self, resource: Resource, body: Json, gone: bool) -> None:
+    def _hear(self, resource: Resource) -> None:
+        """At each delivery, a mere pulse too; on kopf's thread."""
         self._metrics.delivered.labels(resource.plural).inc()
         self._ears.delivered.add(resource)
+
+    def _deliver(self, resource: Resource, body: Json, gone: bool) -> None:
         if taken := self._mirror.take(resource, body, gone):
             self._queue.mark(*taken)
 
@@ -226,7 +229,7 @@ class Operator:
         logging.getLogger("kopf._cogs.clients.watching").addFilter(handlers.is_worth_a_line)
         try:
             kopf.run(
-                registry=handlers.registry(deliver, self._kube.credentials),
+                registry=handlers.registry(self._hear, deliver, self._kube.credentials),
                 settings=handlers.settings(),
                 clusterwide=not self._settings.namespaces,
                 namespaces=self._settings.namespaces,
