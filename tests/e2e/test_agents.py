@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.support.agents_on_local import Agents, active, agents_on_local
 from tests.support.supervised import stub
-from tests.support.survivors import alive, is_dead
+from tests.support.survivors import alive, is_dead, kill_together
 
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
@@ -88,8 +88,7 @@ def test_a_killed_worker_costs_one_write_and_no_pod(tmp_path: Path) -> None:
 def test_all_workers_killed_at_once_are_one_incident(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
-        for each in agents.sign_ins(1):
-            os.kill(each.pid, signal.SIGKILL)
+        kill_together([each.pid for each in agents.sign_ins(1)])
         await agents.run(2, 4)
         await agents.settled(2, 0, 1, 2, 3)
         assert charges(agents.round) == {2}

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from tests.support.cluster import Cluster
-from tests.support.survivors import is_dead
+from tests.support.survivors import is_dead, kill_together
 
 from elasticjob.wire.round import Phase
 
@@ -52,8 +52,7 @@ async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(cluster: C
     job = cluster.apply("job", replicas=2, nprocPerNode=2)
     await job.runs(1, pods=2, workers=4)
     assert [each.rank for each in job.workers(1)] == [0, 1, 2, 3]
-    for each in job.workers(1):
-        os.kill(each.pid, signal.SIGKILL)
+    kill_together([each.pid for each in job.workers(1)])
     await job.runs(2, pods=2, workers=4)
     assert job.status["counted"] == 1
 
