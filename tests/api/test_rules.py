@@ -6,7 +6,7 @@ from typing import Any
 
 import cel
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.jobs import elastic_job, worker
 
@@ -138,7 +138,7 @@ SPECS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 @given(SPECS)
 def test_the_twins_agree_on_any_spec(spec: Json) -> None:
     for rule in RULES:
@@ -146,7 +146,7 @@ def test_the_twins_agree_on_any_spec(spec: Json) -> None:
             assert rule.holds(spec) == in_cel(rule.name, spec), rule.name
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 @given(st.text(alphabet="aB0-.", max_size=50))
 def test_the_twins_agree_on_any_name(name: str) -> None:
     job = {"metadata": {"name": name}}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elasticjob.controller.queue import Backlog, Backoff, Key, Queue
@@ -121,7 +121,7 @@ def test_depth_and_lateness_see_only_what_waits() -> None:
     assert (q.depth(3.0), q.late_s(3.0)) == (1, 2.0)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("mtfx"), st.integers(0, 2), st.integers(0, 9))))
 def test_whatever_happens_no_key_is_lost_or_runs_twice(
     steps: list[tuple[str, int, int]],
