@@ -22,9 +22,10 @@ from elasticjob.agent.connection import Response
 from elasticjob.agent.http import Address
 from elasticjob.agent.logs import Log
 from elasticjob.rendezvous import states as s
+from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.lease import Job
-from elasticjob.wire.report import Report
+from elasticjob.wire.report import Progress, Report
 
 STATE = AgentState(Word.READY, 0).to_json()
 WRITE = s.WriteState(STATE, "7")
@@ -117,6 +118,14 @@ def test_a_new_round_and_a_new_holder_can_be_one_write() -> None:
     assert body["metadata"]["resourceVersion"] == "7"
     assert body["spec"]["holderIdentity"] == "demo-0-0"
     assert len(body["metadata"]["annotations"]) == 1
+
+
+def test_the_end_and_the_last_report_are_one_write() -> None:
+    scene = Scene(answer(200, round_object(8)))
+    scene.run(s.CasRound("7", round=active(2), report=Report(1, progress=Progress(9, 9))))
+    annotations = scene.body()["metadata"]["annotations"]
+    assert len(annotations) == 2
+    assert Report.from_json(annotations[names.ANNOTATION_REPORT]).progress == Progress(9, 9)
 
 
 def test_a_holder_is_cleared_by_null() -> None:

@@ -220,6 +220,16 @@ def test_an_instant_is_not_lost_to_an_event_that_comes_just_then(scene: Scene) -
     assert scene.agent.me.progress == Progress(7)
 
 
+def test_what_the_training_says_last_goes_with_the_word_of_its_end(scene: Scene) -> None:
+    def ends() -> None:
+        scene.workers.says = Progress(400, 400)
+        scene.happen(s.WorkerExited(1))
+
+    scene.play(scene.joined, lambda: scene.see(active(1)), ends)
+    told = [call for call in scene.api.calls if isinstance(call, s.WriteState)][-1]
+    assert '"step":400' in told.state
+
+
 def test_what_the_training_says_goes_with_the_beat(scene: Scene) -> None:
     def until_beat() -> None:
         scene.workers.says = Progress(120, 400)

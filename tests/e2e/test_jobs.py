@@ -69,3 +69,11 @@ async def test_workers_tell_of_their_progress(cluster: Cluster) -> None:
     script = f"echo '{text}' > \"$ELASTICJOB_PROGRESS_FILE\"; exec sleep 1000"
     job = cluster.apply("job", ["sh", "-c", script], replicas=2)
     await job.until(lambda: job.status.get("progress") == {"step": 7, "total": 9}, "progress")
+
+
+async def test_the_last_step_is_told_even_if_the_worker_ends_at_once(cluster: Cluster) -> None:
+    text = '{"step": 9, "total": 9}'
+    script = f"echo '{text}' > \"$ELASTICJOB_PROGRESS_FILE\""
+    job = cluster.apply("job", ["sh", "-c", script], replicas=2)
+    await job.is_("Complete")
+    assert job.status["progress"] == {"step": 9, "total": 9}

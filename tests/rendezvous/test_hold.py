@@ -28,6 +28,7 @@ from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Phase, Round
 
 READ, WATCH, ANSWER, PULSE = s.Source.READ, s.Source.WATCH, s.Source.ANSWER, s.Source.PULSE
@@ -101,6 +102,21 @@ def test_whoever_lost_the_holder_goes_back_to_the_narrow_stream() -> None:
     assert me.hold is None
     assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=False)]
     assert steps(me, s.Tick())[1] == []
+
+
+def test_the_end_comes_with_the_last_report() -> None:
+    """No pulse follows it, so nobody would hear of the last step."""
+    said = AgentState(Word.DONE, 1, progress=Progress(9, 9))
+    done = [s.LeaseSeen(replace(lease(x, "done 1", 2), state=said)) for x in "ABC"]
+    (write,) = of(s.CasRound, steps(holder(), *done)[1])
+    assert write.round.phase is Phase.SUCCEEDED
+    assert write.report.progress == Progress(9, 9)
+
+
+def test_a_round_that_goes_on_is_told_of_by_its_pulses() -> None:
+    ended = s.LeaseSeen(lease("C", "running 1 ended", 2))
+    (write,) = of(s.CasRound, steps(holder(), ended)[1])
+    assert write.report is None
 
 
 # ---- the pulse -----------------------------------------------------------------------------------

@@ -348,7 +348,7 @@ def _cas(meeting: Meeting, player: Player, action: s.CasRound) -> Iterator[s.Eve
     if action.holder is not None:
         change = wire.holder_patch(action.holder, meeting.now_text(), action.version)
     if action.round is not None:
-        change = {**change, **wire.round_patch(action.round, action.version)}
+        change = {**change, **wire.round_patch(action.round, action.version, action.report)}
     made = meeting.server.patch(ROUND, change)
     yield s.RoundSeen(wire.parse_round(made), s.Source.ANSWER)
 

@@ -154,7 +154,7 @@ def cas_round(talk: Talk, action: s.CasRound) -> Iterator[s.Event]:
     """The next round, or the holder; both at once are one patch."""
     change: wire.Json = {}
     if action.round is not None:
-        change = wire.round_patch(action.round, action.version)
+        change = wire.round_patch(action.round, action.version, action.report)
     if action.holder is not None:
         holder = wire.holder_patch(action.holder, talk.context.now_text(), action.version)
         change = {**holder, **change}

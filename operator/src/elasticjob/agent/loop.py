@@ -123,6 +123,8 @@ class ElasticAgent:
     def _turn(self) -> None:
         """Workers first: their death is what a restart waits for."""
         for event in self._workers.turn():
+            if isinstance(event, s.WorkerExited):
+                self._note_progress()  # what was written last, with the word of the end
             self._feed(event)
         for number in self._doorbell.signals():
             self._signal(number)
@@ -134,11 +136,14 @@ class ElasticAgent:
 
     def _tick(self) -> None:
         """What the training has written goes out with the beat that may be due now."""
+        self._note_progress()
+        self._ticked_at = self._clock.now()
+        self._feed(s.Tick())
+
+    def _note_progress(self) -> None:
         progress = self._workers.progress()
         if progress is not None:
             self._feed(s.Progressed(progress))
-        self._ticked_at = self._clock.now()
-        self._feed(s.Tick())
 
     def _signal(self, number: int) -> None:
         if number in LEAVE:

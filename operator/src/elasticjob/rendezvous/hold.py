@@ -95,7 +95,10 @@ def ask(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple[Action, 
 
 
 def decided(me: Me, hold: Hold, case: Case, judged: Judgement) -> Step:
-    """Rule 8: the next round by compare-and-swap, if there is one, and how long it took to find."""
+    """Rule 8: the next round by compare-and-swap, if there is one, and how long it took to find.
+
+    The end comes with the last report: no pulse follows it.
+    """
     outcome = decide(case, judged)
     me = replace(me, hold=replace(me.hold or hold, waiting=outcome is Wait.WAIT))
     if me.round is None or outcome is None or isinstance(outcome, Wait):
@@ -104,7 +107,8 @@ def decided(me: Me, hold: Hold, case: Case, judged: Judgement) -> Step:
     formed_ms = round((case.now - me.round_at) * 1000) if is_forming else None
     detect_ms = _detect_ms(case, judged)
     me = replace(me, written_n=outcome.n, detect_ms=detect_ms, rendezvous_ms=formed_ms)
-    return replace(me, casing=version), (CasRound(version, round=outcome),)
+    last = report(case.view, case.round) if outcome.phase.is_terminal else None
+    return replace(me, casing=version), (CasRound(version, round=outcome, report=last),)
 
 
 def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:

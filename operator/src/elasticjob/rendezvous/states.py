@@ -310,12 +310,14 @@ class WriteState:
 class CasRound:
     """Write the next round, or the holder, against this version: RoundSeen(ANSWER) or CasFailed.
 
-    round None: unchanged. holder None: unchanged; empty: cleared.
+    round None: unchanged. holder None: unchanged; empty: cleared. report: the last one, with the
+    job's end; None: unchanged.
     """
 
     version: str
     round: Round | None = None
     holder: str | None = None
+    report: Report | None = None
 
 
 @dataclass(frozen=True)

@@ -92,9 +92,12 @@ def desired_patch(desired: Desired, version: str) -> Json:
     return _patch(version, {names.ANNOTATION_DESIRED: desired.to_json()})
 
 
-def round_patch(round_: Round, version: str) -> Json:
-    """Rules 4, 8: the next round, by compare-and-swap."""
-    return _patch(version, {names.ANNOTATION_ROUND: round_.to_json()})
+def round_patch(round_: Round, version: str, report: Report | None = None) -> Json:
+    """Rules 4, 8: the next round, by compare-and-swap; with the job's end, the last report."""
+    annotations = {names.ANNOTATION_ROUND: round_.to_json()}
+    if report is not None:
+        annotations[names.ANNOTATION_REPORT] = report.to_json()
+    return _patch(version, annotations)
 
 
 def holder_patch(holder: str, now_text: str, version: str) -> Json:
