@@ -174,6 +174,12 @@ def test_what_a_busy_server_asks_for_is_honoured_up_to_a_beat(
     assert scene.clock.pauses == [waited_s]
 
 
+def test_no_request_hangs_for_longer_than_a_beat() -> None:
+    scene = Scene(DARK)
+    scene.run(CAS)
+    assert {request.within_s for request in scene.sender.asked} == {DESIRED.heartbeat_s}
+
+
 # ---- joining -------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,14 @@ def test_a_silent_server_costs_no_more_than_the_limit(api: ScriptedApi, tmp_path
     api.answer(Silence(over))
     with pytest.raises(UnreachableError, match="timed out"):
         client.session().send(GET)
+    over.set()
+
+
+def test_a_request_may_have_less_time_than_that(api: ScriptedApi, session: Session) -> None:
+    over = threading.Event()
+    api.answer(Silence(over))
+    with pytest.raises(UnreachableError, match="timed out"):
+        session.send(replace(GET, within_s=0.2))
     over.set()
 
 

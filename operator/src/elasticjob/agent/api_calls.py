@@ -22,7 +22,7 @@ from elasticjob.rendezvous.timing import SILENT_PULSES, silence_s
 from elasticjob.wire import lease as wire
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
-from elasticjob.wire.dataclasses import dataclass
+from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.names import LABEL_JOB_UID, round_lease_name
 
@@ -95,9 +95,9 @@ class Talk:
         return None
 
     def try_once(self, request: Request) -> Response | None:
-        """The answer to one try, or None."""
+        """The answer to one try, or None. One that hangs for longer than T would miss a beat."""
         try:
-            response = self._sender.send(request)
+            response = self._sender.send(replace(request, within_s=self.desired.heartbeat_s))
         except UnreachableError as error:
             self.context.log.state("api", f"no answer from {self.context.address}: {error}")
             return None

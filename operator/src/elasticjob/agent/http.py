@@ -8,6 +8,7 @@ made on a fresh connection.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Iterator
 
@@ -50,12 +51,13 @@ class Address:
 
 @dataclass(frozen=True)
 class Request:
-    """One request. path: with its query. body: empty for none."""
+    """One request. path: with its query. body: empty for none. within_s: its own limit, or none."""
 
     method: str
     path: str
     body: bytes = b""
     content_type: str = "application/json"
+    within_s: float = math.inf
 
 
 class Client:
@@ -85,8 +87,8 @@ class Client:
             raise
 
     def exchange(self, connection: Connection, request: Request) -> Response:
-        """One request and its whole answer, within request_s. Raises UnreachableError."""
-        deadline = self._clock.now() + self.limits.request_s
+        """One request and its whole answer, in its time. Raises UnreachableError."""
+        deadline = self._clock.now() + min(self.limits.request_s, request.within_s)
         connection.send(self.message(request), deadline)
         return connection.response(connection.head(deadline), deadline)
 
