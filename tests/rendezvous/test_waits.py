@@ -14,6 +14,7 @@ from tests.support.meeting import Meeting
 from tests.support.protocol import T, desired, pods
 
 from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.timing import RETRY_S
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase
 
@@ -116,6 +117,19 @@ def test_it_takes_no_longer_than_the_page_says(
     for fault in faults:
         fault(world)
     assert wait_s(world, live, 2) <= waits * T + 0.1  # staggered claims
+
+
+def test_who_died_while_the_api_server_was_away_is_found_three_t_after_its_return() -> None:
+    world = at_rest()
+    for player in world.players.values():
+        player.fails = True
+        player.held.add("watch")
+    die("B")(world)
+    until(world, world.now + 8 * T)
+    for player in world.players.values():
+        player.fails = False
+        player.held.clear()
+    assert 3 * T <= wait_s(world, "A C", 2) <= 3 * T + RETRY_S
 
 
 def test_two_silent_nodes_take_nine_pulses() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from tests.sim.world import Agent, BrokenInvariantError, World
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.sim
 SEEDS = int(os.environ.get("SIM_SEEDS", "3"))
 FAULTS = (
     "worker", "fatal", "die", "die-silently", "cut", "mute", "dark", "stuck", "leave",
-    "operator-down", "scale", "restart-holder", "delete-lease",
+    "operator-down", "scale", "restart-holder", "delete-lease", "api-away",
 )  # fmt: skip
 QUIET_S = 150.0
 
@@ -65,6 +66,8 @@ def inject(w: World, fault: str, rng: random.Random) -> None:
     elif fault == "scale":
         some = rng.randint(w.desired.min_members, len(w.desired.wanted))
         w.want(replace(w.desired, wanted=tuple(Pod(i, 0) for i in range(max(1, some)))))
+    elif fault == "api-away":
+        take_away(w, rng)
     elif fault == "delete-lease":
         w.drop_lease(agent.me.who.name)
     else:
@@ -74,7 +77,7 @@ def inject(w: World, fault: str, rng: random.Random) -> None:
 def break_agent(w: World, agent: Agent, fault: str, rng: random.Random) -> None:
     """Cut, mute, dark or stuck for a while."""
     if fault == "cut":
-        agent.reads = agent.writes = False
+        w.cut(agent)
     elif fault == "mute":
         agent.writes = False
     elif fault == "dark":
@@ -82,15 +85,18 @@ def break_agent(w: World, agent: Agent, fault: str, rng: random.Random) -> None:
     elif fault == "stuck":
         agent.stuck = True
         return
-
-    def heal() -> None:
-        agent.writes = True
-        if not agent.reads:
-            agent.reads = True
-            w.open(agent, agent.wide)
-
     if fault != "dark":
-        w.after(rng.uniform(0.5, 12), heal)
+        w.after(rng.uniform(0.5, 12), lambda: w.heal(agent))
+
+
+def take_away(w: World, rng: random.Random) -> None:
+    """The API server, for everybody a little sooner or later: it has several endpoints."""
+    w.operator = False
+    back_s = rng.uniform(1, 15)
+    for agent in w.agents.values():
+        w.after(rng.uniform(0, 0.5), partial(w.cut, agent))
+        w.after(back_s + rng.uniform(0, 0.5), partial(w.heal, agent))
+    w.after(back_s + 0.5, lambda: setattr(w, "operator", True))
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -114,7 +120,7 @@ def test_when_faults_stop_the_live_wanted_agents_run(seed: int) -> None:
     ("fault", "charges"),
     [
         ("worker", 1), ("die", 1), ("die-silently", 1), ("restart-holder", 1), ("leave", 0),
-        ("operator-down", 0), ("delete-lease", 0),
+        ("operator-down", 0), ("delete-lease", 0), ("api-away", 0),
     ],
 )  # fmt: skip
 def test_one_incident_is_charged_once(seed: int, fault: str, charges: int) -> None:

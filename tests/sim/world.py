@@ -161,12 +161,28 @@ class World:
             if not agent.alive:
                 return
             if not agent.writes:
-                self.after(2.0, lambda: self.feed(agent, failed))
+                self.after(self.hangs_s, lambda: self.feed(agent, failed))
                 return
             answer = call()
             self.after(self.lag(), lambda: self.feed(agent, answer))
 
         self.after(self.lag(), arrive)
+
+    @property
+    def hangs_s(self) -> float:
+        """How long a request hangs that gets no answer: the agent's own limit."""
+        return min(2.0, self.desired.heartbeat_s)
+
+    def cut(self, agent: Agent) -> None:
+        """No network: requests get no answer, streams bring nothing."""
+        agent.reads = agent.writes = False
+
+    def heal(self, agent: Agent) -> None:
+        """The network is back, and the stream goes on from what there is now."""
+        agent.writes = True
+        if not agent.reads:
+            agent.reads = True
+            self.open(agent, agent.wide)
 
     def do_read_round(self, agent: Agent, action: s.ReadRound) -> None:
         self.open(agent, wide=False)

@@ -6,7 +6,7 @@ from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.decide import Wait, calls, decide
 from elasticjob.rendezvous.judge import Case, Judgement, judge
 from elasticjob.rendezvous.report import is_complete, is_reported, report
-from elasticjob.rendezvous.rule import Step, nothing, steppable
+from elasticjob.rendezvous.rule import Step, nothing, sees_since, steppable
 from elasticjob.rendezvous.states import (
     Action,
     CasRound,
@@ -119,6 +119,7 @@ def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
         view=hold.view,
         round_at=me.round_at,
         now=now,
+        sees_since=sees_since(me, now),
         top=me.top,
         jitter=me.who.jitter,
         without=me.without,
@@ -134,10 +135,11 @@ def called(hold: Hold, case: Case, judged: Judgement) -> Hold:
 
 
 def _silent_at(case: Case) -> float:
-    """When the next member would be silent; a renewal only makes it later."""
+    """When the next member would be silent; a renewal only makes it later. Or I see long enough."""
     silence_s = timing.silence_s(case.desired.heartbeat_s, timing.SILENT_PULSES)
     others = case.round.pods & frozenset(case.view.seen) - {case.view.own}
     instants = [case.view.seen[pod].changed_at + silence_s for pod in others]
+    instants.append(case.accuses_at)
     return min((at for at in instants if at > case.now), default=0.0)
 
 

@@ -6,6 +6,7 @@ by its name, which is how the tests show that it is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Callable
 
@@ -26,7 +27,8 @@ _HAS_RUN = (Word.RUNNING, Word.DONE, Word.FAILED)
 class Case:
     """What the holder judges: one version of the Round, its view, and the time.
 
-    round_at: when this n was first seen. without: clauses left out.
+    round_at: when this n was first seen. sees_since: when I was no longer blind. without: clauses
+    left out.
     """
 
     round: Round
@@ -34,6 +36,7 @@ class Case:
     view: View
     round_at: float
     now: float
+    sees_since: float = -math.inf
     top: int = 0
     jitter: float = 0.0
     without: frozenset[str] = frozenset()
@@ -41,6 +44,13 @@ class Case:
     def on(self, clause: str) -> bool:
         """Whether a clause is in force."""
         return clause not in self.without
+
+    @property
+    def accuses_at(self) -> float:
+        """Rule 7: if I was blind, the API server was away, or I: everybody has 3T to be heard."""
+        if not self.on("7-was-blind"):
+            return -math.inf
+        return self.sees_since + timing.silence_s(self.desired.heartbeat_s, timing.SILENT_PULSES)
 
     def lease(self, pod: Pod) -> AgentLease | None:
         """The Lease of a pod in the view, or None."""
@@ -132,8 +142,8 @@ def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
 
 
 def suspect(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
-    """Rule 7: late or silent, not yet confirmed. The holder never suspects itself."""
-    if pod == case.view.own:
+    """Rule 7: late or silent, not yet confirmed. Never itself; nobody after it was blind (F16)."""
+    if pod == case.view.own or case.now < case.accuses_at:
         return None
     if case.on("7-late") and is_late(case, pod):
         return CauseKind.POD_LATE
@@ -150,7 +160,7 @@ def is_suspect(case: Case, pod: Pod, pulses: int) -> bool:
 def is_confirmed(case: Case, pod: Pod, pulses: int) -> bool:
     """Rule 7: a GET has shown just this when it was late or silent already (F13)."""
     seen = case.view.seen.get(pod)
-    if seen is None:
+    if seen is None or seen.got_at < case.accuses_at:
         return False
     if case.on("7-late") and is_late(case, pod):
         return seen.got_at - case.round_at >= timing.start_deadline_s(case.desired, case.round)

@@ -7,6 +7,7 @@ from typing import Any, Callable
 
 from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.rule import sees_since
 from elasticjob.rendezvous.view import View, is_newer, replaced, with_lease, without_lease
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.dataclasses import replace
@@ -22,13 +23,18 @@ def learn(me: s.Me, event: s.Event, now: float) -> s.Me:
     return _LEARN[type(event)](me, event, now)
 
 
+def _hears(me: s.Me, now: float) -> s.Me:
+    """The API server says something."""
+    return replace(me, heard_at=now, sees_since=sees_since(me, now))
+
+
 # ---- the Round -----------------------------------------------------------------------------------
 
 
 def _round_seen(me: s.Me, event: s.RoundSeen, now: float) -> s.Me:
     if event.lease.job_uid != me.who.job_uid:
         return me
-    me = replace(me, heard_at=now, frozen=False)
+    me = replace(_hears(me, now), frozen=False)
     me = _pulse_returned(_answered(me, event), event)
     if not _is_news(me, event):
         return me
@@ -145,7 +151,7 @@ def _lease_seen(me: s.Me, event: s.LeaseSeen, now: float) -> s.Me:
     lease = event.lease
     if lease.job_uid != me.who.job_uid:
         return me
-    me = replace(me, heard_at=now)
+    me = _hears(me, now)
     if lease.name == me.who.name:
         me = _own_seen(me, lease, now, event.by_get)
     return _in_view(me, lease, event.by_get, now)
@@ -203,7 +209,7 @@ def _differs(old: AgentLease | None, new: AgentLease) -> bool:
 
 
 def _lease_gone(me: s.Me, event: s.LeaseGone, now: float) -> s.Me:
-    me = replace(me, heard_at=now)
+    me = _hears(me, now)
     if event.name == me.who.name:
         me = _own_gone(me)
     hold = me.hold
@@ -248,7 +254,7 @@ def _view_complete(me: s.Me, event: s.ViewComplete, now: float) -> s.Me:
         view = _long_silent(view, hold.replaced)
     hold = replace(hold, view=view, replaced=None)
     hold = replace(hold, complete=True, opening=False, returned=True, dirty=True)
-    return replace(me, hold=hold, heard_at=now)
+    return _hears(replace(me, hold=hold), now)
 
 
 def _long_silent(view: View, pod: Pod) -> View:
@@ -267,7 +273,7 @@ def _renewal_returned(me: s.Me, event: s.RenewalReturned, now: float) -> s.Me:
             me = replace(me, quiet_since=now, missed=0)
         again_at = now + timing.retry_s(_heartbeat_s(me))
         return replace(me, writing="", beat_at=again_at, write_at=again_at)
-    me = replace(me, written=me.writing, writing="", heard_at=now)
+    me = replace(_hears(me, now), written=me.writing, writing="")
     me = _own_seen(me, event.lease, now)
     return replace(me, missed=me.missed + 1)
 

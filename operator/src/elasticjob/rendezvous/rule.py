@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
+from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.states import Action, Me, Stage
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase
@@ -38,3 +39,10 @@ def named(me: Me) -> bool:
     if round_ is None or round_.phase is not Phase.ACTIVE:
         return False
     return round_.member(me.who.pod) is not None
+
+
+def sees_since(me: Me, now: float) -> float:
+    """Rule 7: since when I hear the API server without a gap; now, if I am blind (F16)."""
+    if me.round is None or now - me.heard_at <= timing.blind_s(me.round.desired.heartbeat_s):
+        return me.sees_since
+    return now

@@ -6,6 +6,7 @@ the results back as events. Nothing here does I/O, reads a clock or draws a rand
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import Union
 
@@ -127,7 +128,8 @@ class Me:
     casing: str = ""  # version that the compare-and-swap under way carries; empty: there is none
     cas_at: float = 0.0  # the next one not before
     frozen: bool = False  # the Round or every right is gone: keep the workers, step nothing
-    heard_at: float = 0.0  # when the API server last answered anything
+    heard_at: float = 0.0  # when the API server last said anything
+    sees_since: float = -math.inf  # when it did so again after I had been blind
     # My word, as my Lease shall say it, and what goes with it.
     word: Word = Word.READY
     n: int = 0

@@ -12,6 +12,7 @@ from elasticjob.wire.round import Round
 
 SILENT_PULSES = 3  # a silent member is lost after so many pulses of the holder, and as many T
 SILENT_PULSES_NODES = 9  # ... where the silent members sit on more than one node (F6)
+BLIND_BEATS = 2  # in which I heard nothing of the API server: then I accuse nobody at once (F16)
 MISSED_PULSES = 3  # renewals of mine in a row without a pulse of the holder: I look, then I claim
 START_ALLOWANCE_S = 15.0
 CLAIM_STEP_S = 0.05
@@ -31,6 +32,11 @@ _PLANNED = (CauseKind.LEAVING, CauseKind.SCALED, CauseKind.SUSPENDED)
 def silence_s(heartbeat_s: float, pulses: int) -> float:
     """How long a Lease is unchanged before its agent is silent: so many T."""
     return pulses * heartbeat_s
+
+
+def blind_s(heartbeat_s: float) -> float:
+    """How long nothing is heard of the API server before one is blind."""
+    return BLIND_BEATS * heartbeat_s
 
 
 def stop_grace_s(desired: Desired, round_: Round) -> float:

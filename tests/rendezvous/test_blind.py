@@ -1,0 +1,144 @@
+"""Rule 7: a holder that heard nothing of the API server for 2T accuses nobody for 3T (F16, F17)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.protocol import (
+    T,
+    active,
+    case,
+    holding,
+    joined,
+    lease,
+    letter,
+    name,
+    of,
+    round_lease,
+    seen,
+    steps,
+)
+
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.judge import judge
+from elasticjob.rendezvous.rule import sees_since
+
+RUN2 = active(2, "A B C")
+ALL = {"A": "running 2", "B": "running 2", "C": "running 2"}
+SILENT = seen("B", "running 2", pulses=3, confirmed=True)
+LATE = seen("B", "running 1", confirmed=True)
+ABC = active(1, "A B C")
+
+
+def letters(found: Any) -> str:
+    return " ".join(letter(pod) for pod in sorted(found))
+
+
+def holder() -> s.Me:
+    """A, that has heard the API server at 0."""
+    return holding("A", ABC, [lease(x, "running 1") for x in "ABC"])
+
+
+def pulse(number: int) -> s.RoundSeen:
+    return s.RoundSeen(round_lease(ABC, "A", 100 + number, f"p{number}"), s.Source.WATCH)
+
+
+# ---- when it sees again --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("gap_s", "was_blind"), [(T, False), (2 * T, False), (2 * T + 0.1, True)])
+@pytest.mark.parametrize(
+    "event",
+    [
+        pulse(1),
+        s.LeaseSeen(lease("B", "running 1", 9)),
+        s.LeaseSeen(lease("B", "running 1"), by_get=True),
+        s.LeaseGone(name("C")),
+        s.ViewComplete(()),
+        s.RenewalReturned(lease("A", "running 1", 9)),
+    ],
+)
+def test_two_beats_without_a_word_are_blindness(
+    event: s.Event, gap_s: float, was_blind: bool
+) -> None:
+    me, _ = steps(holder(), event, now=gap_s)
+    assert me.sees_since == (gap_s if was_blind else -math.inf)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        s.Tick(),
+        s.PulseFailed(conflict=False),
+        s.GetFailed(name("B")),
+        s.RenewalReturned(None),
+        s.WorkerExited(1),
+    ],
+)
+def test_what_the_api_server_did_not_say_ends_no_blindness(event: s.Event) -> None:
+    me, _ = steps(holder(), event, now=9 * T)
+    assert me.sees_since == -math.inf
+    assert sees_since(me, 9 * T) == 9 * T  # it is blind now
+
+
+def test_an_agent_that_is_new_was_not_blind() -> None:
+    me = joined("A", ABC, now=1000.0)
+    assert sees_since(me, 1000.0) == -math.inf
+
+
+# ---- what it accuses -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("member", [SILENT, LATE], ids=["silent", "late"])
+@pytest.mark.parametrize(
+    ("ago_s", "lost", "without"), [(0.0, "", "B"), (14.9, "", "B"), (15.0, "B", "B")]
+)
+def test_nobody_is_silent_or_late_for_three_t(
+    member: Any, ago_s: float, lost: str, without: str
+) -> None:
+    found = replace(case(RUN2, {**ALL, "B": member}, round_at=0.0), sees_since=1000.0 - ago_s)
+    assert letters(judge(found).lost) == lost
+    assert not judge(found).suspects
+    mutant = replace(found, without=frozenset({"7-was-blind"}))
+    assert letters(judge(mutant).lost) == without
+
+
+@pytest.mark.parametrize("member", [SILENT, LATE], ids=["silent", "late"])
+def test_a_get_of_that_time_confirms_nothing(member: Any) -> None:
+    """It was asked before, or answered as the first word after the silence."""
+    early = replace(member, got_at=999.9)
+    found = replace(case(RUN2, {**ALL, "B": early}, round_at=0.0), sees_since=985.0)
+    assert (letters(judge(found).lost), letters(judge(found).suspects)) == ("", "B")
+
+
+@pytest.mark.parametrize(
+    ("said", "done", "leaving", "lost"),
+    [
+        ("done 2", "B", "", ""),
+        ("running 2 leaving", "", "B", ""),
+        ("running 2 ended", "", "", "B"),
+    ],
+)
+def test_what_is_said_counts_at_once(said: str, done: str, leaving: str, lost: str) -> None:
+    found = judge(replace(case(RUN2, {**ALL, "B": said}), sees_since=1000.0))
+    assert (letters(found.done), letters(found.leaving), letters(found.lost)) == (
+        done, leaving, lost,
+    )  # fmt: skip
+
+
+def test_a_new_holder_that_was_not_blind_need_not_wait_for_the_one_that_it_replaced() -> None:
+    """6-replaced-is-silent."""
+    me = joined("B", ABC, holder="A", pulse="p1")
+    for i in (1, 2, 3):
+        me, _ = steps(me, s.RenewalReturned(lease("B", "running 1", 10 + i)), now=i * T)
+    read = s.RoundSeen(round_lease(ABC, "A", 1, "p1"), s.Source.READ)
+    me, actions = steps(me, read, now=3 * T)
+    assert of(s.CasRound, actions)
+    mine = round_lease(ABC, "B", 2, "p2")
+    view = s.ViewComplete(tuple(lease(x, "running 1") for x in "ABC"))
+    events = (s.RoundSeen(mine, s.Source.ANSWER), s.RoundSeen(mine, s.Source.READ), view)
+    _, actions = steps(me, *events, now=3 * T)
+    assert of(s.GetLease, actions) == [s.GetLease(name("A"))]
