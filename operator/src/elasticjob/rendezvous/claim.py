@@ -15,7 +15,9 @@ def claim(me: Me, now: float) -> Step:
     if lease is None or me.leaving or lease.holder == me.who.name:
         return nothing(me)
     if not lease.holder:
-        return _claim_empty(me, lease, now)
+        me, looks = _doubt(me, lease, now)
+        me, claims = _claim_empty(me, lease, now)
+        return me, (*looks, *claims)
     me = replace(me, claim_at=None)
     if me.silent and now >= me.cas_at and "5-silent" not in me.without:
         return replace(me, casing=lease.version), (CasRound(lease.version, holder=me.who.name),)
@@ -41,7 +43,10 @@ def position(me: Me, lease: RoundLease) -> int:
 
 
 def _doubt(me: Me, lease: RoundLease, now: float) -> Step:
-    """Rule 5: my renewals land, and no pulse: is it the holder, or my own watch (F10)?"""
+    """Rule 5: my renewals land, and no pulse: is it the holder, or my own watch (F10)?
+
+    It may be the watch, too, where it showed no holder, and nobody claims for so long (F19).
+    """
     if me.missed < timing.MISSED_PULSES or me.doubted is not None or me.silent:
         return nothing(me)
     if now - me.quiet_since < timing.silence_s(lease.desired.heartbeat_s, timing.MISSED_PULSES):

@@ -244,12 +244,17 @@ def _get_failed(me: s.Me, event: s.GetFailed, now: float) -> s.Me:
 
 
 def _view_complete(me: s.Me, event: s.ViewComplete, now: float) -> s.Me:
-    """Rule 6: the initial set replaces the view; the holder that I replaced is silent still."""
+    """Rule 6: the initial set replaces the view; the holder that I replaced is silent still.
+
+    It tells of my own Lease, too, which I do not renew while I hold (F18).
+    """
     hold = me.hold
     if hold is None or me.round is None:
         return me
     mine = tuple(lease for lease in event.leases if lease.job_uid == me.who.job_uid)
     view = replaced(hold.view, mine, me.round.round.pods, now)
+    own = next((lease for lease in mine if lease.name == me.who.name), None)
+    me = _own_seen(me, own, now) if own else _own_gone(me)
     if hold.replaced and hold.replaced in view.seen and "6-replaced-is-silent" not in me.without:
         view = _long_silent(view, hold.replaced)
     hold = replace(hold, view=view, replaced=None)
