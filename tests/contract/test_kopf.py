@@ -11,6 +11,7 @@ from typing import Any
 import kopf
 import pytest
 from tests.support.api_client import Client
+from tests.support.connections import forget_connections
 from tests.support.deadline import eventually
 
 pytestmark = pytest.mark.slow
@@ -71,11 +72,11 @@ def operator(api: Client, kubeconfig: Path, namespace: str, seen: Seen) -> Itera
     stop.set()
     thread.join(20)
     assert not thread.is_alive()
+    forget_connections()
 
 
 @pytest.mark.process
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_resource_is_handled_from_birth_to_death(
     api: Client, operator: None, seen: Seen, widgets: str, leases: str, namespace: str, widget: Any
 ) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
-import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import kopf
+from tests.support.connections import forget_connections
 
 from elasticjob.controller import handlers
 from elasticjob.controller.kube import Json, Kube, Resource
@@ -68,13 +67,6 @@ async def watching(running: Running) -> AsyncIterator[Watches]:
         await ended
         kube.close()
         forget_connections()
-
-
-def forget_connections() -> None:
-    """kopf leaves those of its watches open when it ends; else a later test would be blamed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def change(running: Running, **spec: Any) -> None:
