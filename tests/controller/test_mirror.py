@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.support.jobs import elastic_job
 
 from elasticjob.controller import manifest
-from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS
-from elasticjob.controller.mirror import AT_ONCE, KEPT_ROUNDS, PROGRESS_AFTER_S, Mirror
+from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
+from elasticjob.controller.mirror import AT_ONCE, KEPT_ENDS, KEPT_ROUNDS, PROGRESS_AFTER_S, Mirror
 from elasticjob.controller.queue import Key
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -117,6 +118,35 @@ def test_nothing_is_left_of_a_job_that_is_gone() -> None:
     for resource, body in ((LEASES, round_(4, 0)), (PODS, pod(5)), (ELASTIC_JOBS, job(6))):
         assert mirror.take(resource, body, gone=True) == NOW
     assert mirror.entry(KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("resource", "body"), [(ELASTIC_JOBS, job(5)), (PODS, pod(5)), (LEASES, round_(5, 0))]
+)
+def test_what_is_gone_does_not_come_back_by_an_answer_or_a_list_that_was_under_way(
+    resource: Resource, body: Json
+) -> None:
+    ended = {**body, "metadata": {**body["metadata"], "resourceVersion": "6"}}
+    mirror = Mirror()
+    mirror.take(resource, body)
+    assert mirror.take(resource, ended, gone=True) == NOW
+    assert mirror.take(resource, body) is None
+    assert mirror.replace(resource, [body], version="5") == set()
+    assert mirror.entry(KEY) is None
+    mirror = Mirror()
+    mirror.take(resource, body)
+    assert mirror.replace(resource, [], version="6") == {KEY}
+    assert mirror.take(resource, body) is None
+    assert mirror.entry(KEY) is None
+
+
+def test_only_the_last_that_are_gone_are_remembered() -> None:
+    mirror = Mirror()
+    for index in range(KEPT_ENDS + 1):
+        mirror.take(PODS, pod(1, index), gone=True)
+    assert mirror.take(PODS, pod(1, KEPT_ENDS)) is None
+    assert mirror.take(PODS, pod(1, 1)) is None
+    assert mirror.take(PODS, pod(1, 0)) == NOW
 
 
 def test_what_has_no_label_of_ours_and_what_cannot_be_read_is_left_aside() -> None:

@@ -2,7 +2,8 @@
 
 A mirror may be behind. It only decides whether there is something to do; what is done is decided
 again from what the API server says then. Versions are compared as numbers (KEP-5504), so that an
-old delivery never covers a newer answer.
+old delivery never covers a newer answer; and what is gone does not come back by an answer or a list
+that was under way: a UID is never used twice.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from elasticjob.wire.round import Round
 Json = dict[str, Any]
 
 KEPT_ROUNDS = 64
+KEPT_ENDS = 4096  # far more than end while a request is under way
 AT_ONCE = 0.0
 PROGRESS_AFTER_S = 5.0
 
@@ -51,11 +53,22 @@ class Entry:
         return tuple(self.rounds) if self.rounds_of == job_uid else ()
 
 
+@dataclass(frozen=True)
+class _Held:
+    """An object that the mirror holds."""
+
+    key: Key
+    name: str
+    uid: str
+    version: int
+
+
 class Mirror:
     """Entries by key, and what of each resource was delivered."""
 
     def __init__(self) -> None:
         self._entries: dict[Key, Entry] = {}
+        self._ended: dict[str, None] = {}  # UIDs of what is gone, oldest first
 
     def entry(self, key: Key) -> Entry | None:
         """What is known under a key."""
@@ -72,13 +85,14 @@ class Mirror:
     def take(self, resource: Resource, body: Json, gone: bool = False) -> tuple[Key, float] | None:
         """A delivery, or an answer to a write. If a plan or a status could differ from now on: the
         key, and after how many seconds it is soon enough to look."""
-        key = key_of(resource, body)
-        if key is None:
+        key, uid = key_of(resource, body), body["metadata"]["uid"]
+        if key is None or (uid in self._ended and not gone):
             return None
+        if gone:
+            self._note_end(uid)
         entry = self._entries.setdefault(key, Entry())
         soon_s = _TAKERS[resource.plural](entry, body, gone)
-        if entry.job is None and entry.round is None and not entry.pods:
-            del self._entries[key]
+        self._drop_if_empty(key)
         return None if soon_s is None else (key, soon_s)
 
     def replace(self, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
@@ -93,21 +107,35 @@ class Mirror:
                 found.add((key, body["metadata"]["name"]))
             if taken := self.take(resource, body):
                 changed.add(taken[0])
-        for key, name, held in list(self._held(resource)):
-            if (key, name) not in found and held <= int(version):
-                gone = {"metadata": {"name": name, "resourceVersion": version}}
-                _TAKERS[resource.plural](self._entries[key], gone, True)
-                changed.add(key)
+        for held in [h for h in self._held(resource) if (h.key, h.name) not in found]:
+            if held.version <= int(version):
+                self._note_end(held.uid)
+                gone = {"metadata": {"name": held.name, "resourceVersion": version}}
+                _TAKERS[resource.plural](self._entries[held.key], gone, True)
+                self._drop_if_empty(held.key)
+                changed.add(held.key)
         return changed
 
-    def _held(self, resource: Resource) -> Iterator[tuple[Key, str, int]]:
+    def _drop_if_empty(self, key: Key) -> None:
+        entry = self._entries[key]
+        if entry.job is None and entry.round is None and not entry.pods:
+            del self._entries[key]
+
+    def _note_end(self, uid: str) -> None:
+        self._ended[uid] = None
+        if len(self._ended) > KEPT_ENDS:
+            del self._ended[next(iter(self._ended))]
+
+    def _held(self, resource: Resource) -> Iterator[_Held]:
         for key, entry in self._entries.items():
-            if resource == ELASTIC_JOBS and entry.job is not None:
-                yield key, key.name, _version(entry.job)
-            elif resource == LEASES and entry.round is not None:
-                yield key, names.round_lease_name(key.name), int(entry.round.version)
+            if resource == ELASTIC_JOBS and (job := entry.job) is not None:
+                yield _Held(key, key.name, job["metadata"]["uid"], _version(job))
+            elif resource == LEASES and (seen := entry.round) is not None:
+                name = names.round_lease_name(key.name)
+                yield _Held(key, name, seen.uid, int(seen.version))
             elif resource == PODS:
-                yield from ((key, name, held) for name, held in entry.versions.items())
+                for name, pod in entry.pods.items():
+                    yield _Held(key, name, pod.uid, entry.versions[name])
 
 
 def key_of(resource: Resource, body: Json) -> Key | None:
