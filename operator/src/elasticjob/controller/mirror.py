@@ -85,14 +85,10 @@ class Mirror:
     def take(self, resource: Resource, body: Json, gone: bool = False) -> tuple[Key, float] | None:
         """A delivery, or an answer to a write. If a plan or a status could differ from now on: the
         key, and after how many seconds it is soon enough to look."""
-        key, uid = key_of(resource, body), body["metadata"]["uid"]
-        if key is None or (uid in self._ended and not gone):
+        key = key_of(resource, body)
+        if key is None:
             return None
-        if gone:
-            self._note_end(uid)
-        entry = self._entries.setdefault(key, Entry())
-        soon_s = _TAKERS[resource.plural](entry, body, gone)
-        self._drop_if_empty(key)
+        soon_s = self._put(resource, key, body, gone)
         return None if soon_s is None else (key, soon_s)
 
     def replace(self, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
@@ -109,17 +105,22 @@ class Mirror:
                 changed.add(taken[0])
         for held in [h for h in self._held(resource) if (h.key, h.name) not in found]:
             if held.version <= int(version):
-                self._note_end(held.uid)
-                gone = {"metadata": {"name": held.name, "resourceVersion": version}}
-                _TAKERS[resource.plural](self._entries[held.key], gone, True)
-                self._drop_if_empty(held.key)
+                meta = {"name": held.name, "uid": held.uid, "resourceVersion": version}
+                self._put(resource, held.key, {"metadata": meta}, gone=True)
                 changed.add(held.key)
         return changed
 
-    def _drop_if_empty(self, key: Key) -> None:
-        entry = self._entries[key]
+    def _put(self, resource: Resource, key: Key, body: Json, gone: bool) -> float | None:
+        uid = body["metadata"]["uid"]
+        if gone:
+            self._note_end(uid)
+        elif uid in self._ended:
+            return None
+        entry = self._entries.setdefault(key, Entry())
+        soon_s = _TAKERS[resource.plural](entry, body, gone)
         if entry.job is None and entry.round is None and not entry.pods:
             del self._entries[key]
+        return soon_s
 
     def _note_end(self, uid: str) -> None:
         self._ended[uid] = None
