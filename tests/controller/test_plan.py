@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.builders import NOW, active, ended, pod_seen, snapshot
+from tests.support.builders import NOW, T, active, ended, pod_seen, snapshot
 
 from elasticjob.controller.observe import PodSeen, Stage, Worker
 from elasticjob.controller.plan import clean, desire, finish, give_up, plan, ruling
@@ -146,19 +146,26 @@ def test_who_left_in_the_same_step_is_not() -> None:
     assert given_up(s) == [P2]
 
 
+MUTE = {"pulse ": NOW - 9 * T}  # the holder has given no pulse for 9T
+
+
 @pytest.mark.parametrize(
-    ("heard", "expected"),
+    ("heard", "since", "expected"),
     [
-        (None, False),
-        (Heard("t1", NOW - 30, looks=4), True),
-        (Heard("t1", NOW - 29, looks=4), False),
-        (Heard("t1", NOW - 900, looks=2), False),  # the API server was away; not the agent
-        (Heard("", NOW - 119, looks=9), False),  # no Lease yet: it may still start
-        (Heard("", NOW - 120, looks=9), True),
+        (None, {}, False),
+        (Heard("t1", NOW - 900, looks=9), {}, False),  # it has a Lease: the holder judges it
+        (None, MUTE, False),
+        (Heard("t1", NOW - 30, looks=4), MUTE, True),
+        (Heard("t1", NOW - 29, looks=4), MUTE, False),
+        (Heard("t1", NOW - 900, looks=2), MUTE, False),  # the API server was away; not the agent
+        (Heard("", NOW - 119, looks=9), {}, False),  # no Lease yet: it may still start
+        (Heard("", NOW - 120, looks=9), {}, True),
     ],
 )
-def test_who_is_outside_and_not_heard_is_given_up(heard: Heard | None, expected: bool) -> None:
-    recalled = Recalled(heard={P1: heard} if heard else {})
+def test_agents_that_only_the_operator_can_judge_are_given_up(
+    heard: Heard | None, since: dict[str, float], expected: bool
+) -> None:
+    recalled = Recalled(heard={P1: heard} if heard else {}, since=since)
     s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0), recalled=recalled)
     assert given_up(s) == ([P1] if expected else [])
 

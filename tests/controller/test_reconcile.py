@@ -16,7 +16,7 @@ from elasticjob.controller.settings import Settings
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
-from elasticjob.wire.lease import ended_patch
+from elasticjob.wire.lease import EndedMark, ended_patch
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Progress, Recovery, Report
 from elasticjob.wire.round import Phase, Round
@@ -350,20 +350,116 @@ def test_one_that_was_dropped_and_came_back_before_anybody_looked_stays() -> Non
     assert world.deleted_names() == []
 
 
-def test_a_frozen_pod_that_nobody_dropped_is_found_by_listening() -> None:
-    world = running_world(minReplicas=3)
-    world.restart(Settings(heartbeat_s=T))
-    world.run(*P[:3], n=2, cause=Cause(CauseKind.WORKER_FAILED, pod="demo-0-0"))
-    again_s = world.settle()
-    assert world.deleted_names() == []
-    for _ in range(40):
-        assert again_s is not None
-        world.go_on(again_s)
+def waiting_world() -> World:
+    """A job of four pods, of which no node takes the last: round 0 is Forming, pod 0 holds."""
+    world = World()
+    world.apply(replicas=4)
+    world.settle()
+    for pod in P[:3]:
+        world.start_pod(world.pod_name(pod))
+        world.join(pod)
+    world.write_round(Round(), holder="demo-0-0")
+    world.settle()
+    return world
+
+
+def go_on_for(world: World, seconds: float) -> None:
+    """The holder pulses, and the operator works whenever it wants to."""
+    end = world.now + seconds
+    while world.now < end:
         again_s = world.settle()
-        if world.deleted_names():
-            break
+        world.go_on(min(again_s if again_s is not None else seconds, end - world.now))
+    world.settle()
+
+
+def test_a_holder_that_waits_for_a_pod_is_not_silent() -> None:
+    """It renews the Round, and not its own Lease; and the others are its to judge."""
+    world = waiting_world()
+    go_on_for(world, 1800.0)
+    assert world.deleted_names() == []
+    assert world.pod_names() == [world.pod_name(pod) for pod in P[:4]]
+
+
+def test_while_the_holder_judges_all_the_operator_does_not_ask_for_leases() -> None:
+    world = waiting_world()
+    go_on_for(world, 60.0)
+    world.api.calls.clear()
+    go_on_for(world, 600.0)
+    assert [call for call in world.api.calls if call.startswith("list leases")] == []
+
+
+def test_a_pod_outside_that_the_holder_reports_as_silent_is_replaced_at_once() -> None:
+    world = waiting_world()
+    world.report(Report(0, silent=(P[2],)))
+    world.settle()
+    assert world.deleted_names() == ["demo-2-0"]
+    assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-1", "demo-3-0"]
+    lease = world.agent(P[2])
+    assert lease is not None
+    assert (lease.ended, lease.excused) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("report", "members"),
+    [
+        (Report(0, silent=(P[2],)), P[:4]),  # of an older round
+        (Report(1, silent=(P[2],)), P[:4]),  # a member: the next round drops it
+        (Report(1, silent=(P[0],)), P[1:4]),  # the holder itself
+        (Report(1, silent=(P[7],)), P[:4]),  # there is no such pod
+    ],
+)
+def test_a_report_that_names_other_pods_as_silent_harms_none(
+    report: Report, members: list[Pod]
+) -> None:
+    world = running_world()
+    world.write_round(Round(1, Phase.ACTIVE, tuple(map(Member, members))), holder="demo-0-0")
+    world.report(report)
+    world.settle()
+    assert world.deleted_names() == []
+
+
+def test_a_pod_whose_agent_makes_no_lease_is_replaced() -> None:
+    world = waiting_world()
+    world.start_pod("demo-3-0")
+    go_on_for(world, 600.0)
     assert world.deleted_names() == ["demo-3-0"]
-    assert world.pod_names()[-1] == "demo-3-1"
+
+
+def test_a_blamed_pod_is_deleted_within_the_delay_of_the_restart() -> None:
+    """Not when the next round has begun, which would be stopped at once."""
+    world = running_world()
+    charged: set[int] = set()
+    for n in (2, 3, 4):
+        charged.add(n)
+        cause = Cause(CauseKind.WORKER_FAILED, pod="demo-2-0", code=1, n=n - 1)
+        counted = Charges(frozenset(charged))
+        world.run(*P[:4], n=n, cause=cause, charged=counted, delay_ms=60_000 if n == 4 else 0)
+        assert world.deleted_names() == []
+        world.settle()
+    assert world.deleted_names() == ["demo-2-0"]
+
+
+@pytest.mark.parametrize("was_away", [False, True])
+def test_a_pod_that_vanishes_while_its_agent_runs_is_excused(was_away: bool) -> None:
+    world = running_world()
+    world.deaf = was_away
+    world.remove_pod("demo-2-0")
+    world.deaf = False
+    if was_away:
+        world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    lease = world.agent(P[2])
+    assert lease is not None
+    assert (lease.ended, lease.excused) == (True, True)
+
+
+def test_a_pod_whose_agent_ended_by_itself_is_not_excused() -> None:
+    world = running_world()
+    world.end_pod("demo-2-0", 137, reason="OOMKilled")
+    world.settle()
+    lease = world.agent(P[2])
+    assert lease is not None
+    assert (lease.ended, lease.excused) == (True, False)
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
@@ -764,7 +860,7 @@ def test_a_mark_made_by_an_operator_that_died_then_is_not_made_twice() -> None:
     world = running_world()
     world.end_pod("demo-2-0")
     version = world.lease("demo-2-0")["metadata"]["resourceVersion"]
-    world._patch_lease("demo-2-0", ended_patch("earlier", version))
+    world._patch_lease("demo-2-0", ended_patch(EndedMark("earlier"), version))
     world.restart(Settings(heartbeat_s=T))
     assert "patch leases demo-2-0" not in world.settled_writes()
     assert "demo-2-1" in world.pod_names()

@@ -8,6 +8,7 @@ from tests.support.builders import active, ended, pod_seen, snapshot
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import failure, phase, status, trouble
 from elasticjob.controller.observe import Stage, Worker
+from elasticjob.controller.plan import blame
 from elasticjob.controller.snapshot import Recalled, Snapshot
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
@@ -158,6 +159,7 @@ def crashed(n: int, pod: str = "demo-1-0") -> Round:
         (CauseKind.LEAVING, None),
         (CauseKind.WORKER_HUNG, "WorkerHung"),
         (CauseKind.POD_SILENT, "PodSilent"),
+        (CauseKind.POD_DELETED, None),
         (CauseKind.API_DARK, "ApiDark"),
     ],
 )
@@ -172,12 +174,12 @@ def test_each_charged_round_blames_once() -> None:
         pod_seen(0), pod_seen(1), round_=crashed(4), status={"round": 2, "blamed": "1x1"},
         recalled=Recalled(rounds=(crashed(2), crashed(3), crashed(4))),
     )  # fmt: skip
-    assert failure.blamed(s) == {1: 3}
+    assert blame.counts(s) == {1: 3}
 
 
 def test_a_failure_of_a_pod_that_was_replaced_blames_nobody() -> None:
     s = snapshot(pod_seen(0), pod_seen(1, 1), round_=crashed(4), status={"round": 3})
-    assert failure.blamed(s) == {}
+    assert blame.counts(s) == {}
 
 
 def test_a_failure_that_is_known_keeps_its_time() -> None:

@@ -59,7 +59,7 @@ states = st.builds(
 )  # fmt: skip
 reports = st.builds(
     Report, numbers, pods, maybe(st.builds(Recovery, small, small, small, small, small)),
-    maybe(progress),
+    maybe(progress), pods,
 )  # fmt: skip
 wants = st.builds(
     Desired, pods, small, small, seconds, seconds, seconds, seconds, seconds, seconds, seconds,

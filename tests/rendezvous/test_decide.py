@@ -126,11 +126,15 @@ SILENT = seen("C", "running 2", pulses=3, confirmed=True)
         ({"C": SILENT}, {}, "3 Active A B charged 2,3"),
         ({"C": "running 2 leaving"}, {}, "3 Active A B charged 2"),  # uncharged
         ({"C": "ready 2 leaving"}, {}, "3 Active A B charged 2"),  # V3
-        ({"C": "running 1 leaving"}, {}, "3 Active A B"),  # V15: what it caused is struck
+        ({"C": "running 1 leaving"}, {}, "3 Active A B charged 2"),  # F20: strikes nothing
+        ({"C": "running 2 ended excused"}, {}, "3 Active A B charged 2"),  # F22
+        ({"C": "running 1 ended excused"}, {}, "3 Active A B charged 2"),  # F20
+        ({"C": "running 2 ended excused"}, {"max_restarts": 0}, "3 Active A B charged 2"),
+        ({"B": "running 1 ended excused", "C": "running 2 ended"}, {}, "3 Active A charged 2,3"),
         ({"C": "running 1 ended"}, {}, "3 Active A B charged 3"),  # F8: one incident, one charge
         ({"C": seen("C", pulses=3, confirmed=True)}, {}, "3 Active A B charged 3"),  # no Lease: n-1
         ({"B": "running 2 leaving", "C": "running 2 ended"}, {}, "3 Active A charged 2,3"),
-        ({"B": "running 1 leaving", "C": "running 2 ended"}, {}, "3 Active A charged 3"),
+        ({"B": "running 1 leaving", "C": "running 2 ended"}, {}, "3 Active A charged 2,3"),
         ({"B": "running 2 ended", "C": "running 2 ended"}, {}, "3 Active A charged 2,3"),
         ({"C": "running 2 ended"}, {"min_members": 3}, "3 Forming charged 2,3"),
         ({"C": "running 2 leaving"}, {"min_members": 3}, "3 Forming charged 2"),
@@ -175,10 +179,45 @@ def test_a_loss_strikes_by_number_and_not_only_the_last_round() -> None:
         ({"C": "running 2 leaving"}, 500),  # for later leavers
         ({"B": "running 2 ended", "C": "running 2 leaving"}, 1000),
         ({"B": "running 1 ended", "C": "running 2 leaving"}, 500),
+        ({"C": "running 2 ended excused"}, 500),  # deletions, too, come in numbers
     ],
 )
 def test_start_delay_without_the_gone(entries: dict[str, Any], delay_ms: int) -> None:
     assert decided(case(ABC, {**ALL, **entries})).delay_ms == delay_ms
+
+
+LATER = replace(ABC, delay_ms=60_000)  # seen 10 s ago
+WAITING = {"A": "running 1", "B": "running 1", "C": "running 1"}
+
+
+@pytest.mark.parametrize(
+    ("round_", "entries", "wanted", "result", "delay_ms"),
+    [
+        (LATER, {"C": "running 1 leaving"}, {}, "3 Active A B charged 2", 50_000),
+        (LATER, {"C": "running 1 leaving"}, {"min_members": 3}, "3 Forming charged 2", 50_000),
+        (LATER, {"C": "running 1 ended excused"}, {}, "3 Active A B charged 2", 50_000),
+        (LATER, {"C": "running 1 ended"}, {}, "3 Active A B charged 3", 50_000),
+        (LATER, {}, {"wanted": "A B"}, "3 Active A B charged 2", 50_000),
+        (LATER, {"D": "ready 2"}, {"wanted": "A B C D", "cooldown_s": 0.0},
+         "3 Active A B C D charged 2", 50_000),
+        # a Forming round passes it on, until it is over
+        (forming(2, [2], delay_ms=60_000), {"A": "ready 2", "B": "ready 2", "C": "ready 2"}, {},
+         "3 Active A B C charged 2", 50_000),
+        (forming(2, [2], delay_ms=10_000), {"A": "ready 2", "B": "ready 2", "C": "ready 2"}, {},
+         "3 Active A B C charged 2", 0),
+        # it is over: what comes now has its own
+        (replace(ABC, delay_ms=9_600), {"C": "running 2 leaving"}, {}, "3 Active A B charged 2",
+         500),
+        # suspending the job, or a new template, ends the delay
+        (LATER, {}, {"wanted": ""}, "3 Forming charged 2", 0),
+    ],
+)  # fmt: skip
+def test_no_round_shortens_the_delay_of_the_one_before(
+    round_: Round, entries: dict[str, Any], wanted: dict[str, Any], result: str, delay_ms: int
+) -> None:
+    """F20: the delay is the job's, whoever leaves, joins or is lost meanwhile."""
+    made = case(round_, {**WAITING, **entries}, **wanted)
+    assert (outcome(made), decided(made).delay_ms) == (result, delay_ms)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +226,11 @@ def test_start_delay_without_the_gone(entries: dict[str, Any], delay_ms: int) ->
         ({"C": "running 2 ended"}, CauseKind.POD_ENDED, "the pod ended"),
         ({"C": SILENT}, CauseKind.POD_SILENT, "the agent was not heard"),
         ({"C": "running 2 leaving"}, CauseKind.LEAVING, "told to leave"),
+        ({"C": "running 2 ended excused"}, CauseKind.POD_DELETED, "the pod was deleted"),
+        ({"B": "running 2 leaving", "C": "running 2 ended excused"}, CauseKind.POD_DELETED,
+         "the pod was deleted; and 1 more"),
+        ({"B": "running 2 ended excused", "C": "running 2 ended"}, CauseKind.POD_ENDED,
+         "the pod ended; and 1 more"),
         ({"B": "running 2 leaving", "C": SILENT}, CauseKind.POD_SILENT,
          "the agent was not heard; and 1 more"),
     ],

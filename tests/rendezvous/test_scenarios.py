@@ -23,7 +23,7 @@ MUTATIONS = [(stem, *mutation) for stem, found in SCENARIOS.items() for mutation
 
 # Of the drafts that a search broke: F by chance, W and V exhaustively (docs/protocol.md).
 TRACES = [
-    *(f"F{i}" for i in range(1, 20)),
+    *(f"F{i}" for i in range(1, 23)),
     *(f"W{i}" for i in (1, 2, 5, 10, 11)),
     *(f"V{i}" for i in range(1, 16) if i != 4),
 ]

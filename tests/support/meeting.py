@@ -377,15 +377,19 @@ _DO: dict[type, Callable[..., Iterator[s.Event | None]]] = {
 # ---- the operator --------------------------------------------------------------------------------
 
 
-def mark(meeting: Meeting, letter_: str) -> None:
-    """Rule 9: its Lease is marked `ended`; then, if it was the holder, that is cleared."""
+def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
+    """Rule 9: its Lease is marked `ended`; then, if it was the holder, that is cleared.
+
+    excused: the pod was deleted or taken away.
+    """
+    ended = wire.EndedMark("gone", excused)
     found = meeting.server.lease(name(letter_))
     present = meeting.server.round()
     if found is None:
-        made = wire.ended_manifest(JOB_KEY, present.uid, pod(letter_), "Given up", present.round.n)
+        made = wire.ended_manifest(JOB_KEY, present.uid, pod(letter_), ended, present.round.n)
         meeting.server.create(made)
     else:
-        meeting.server.patch(found.name, wire.ended_patch("Ended", found.version))
+        meeting.server.patch(found.name, wire.ended_patch(ended, found.version))
     if present.holder == name(letter_):
         clear(meeting)
 

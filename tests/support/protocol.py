@@ -120,6 +120,7 @@ def lease(letter_: str, words: str, version: int = 1, **fields: Any) -> AgentLea
         renewed="",
         state=state(words, letter_, **fields),
         ended="ended" in words.split(),
+        excused="excused" in words.split(),
     )
 
 

@@ -278,9 +278,12 @@ class Stage:
 
     # ---- the operator, and people ----------------------------------------------------------------
 
-    def mark(self, letter_: str) -> None:
-        """The operator saw the pod end: it marks its Lease and clears the holder if it was it."""
-        m.mark(self.meeting, letter_)
+    def mark(self, letter_: str, how: str = "") -> None:
+        """The operator saw the pod end: it marks its Lease and clears the holder if it was it.
+
+        `mark A excused`: the pod was deleted.
+        """
+        m.mark(self.meeting, letter_, excused=how == "excused")
         self.tell_round()
 
     def clear(self) -> None:

@@ -101,7 +101,17 @@ def _cas(me: s.Me, action: s.CasRound) -> str:
     return "claim" if action.holder else "clear the holder"
 
 
+def _pulse(me: s.Me, action: s.Pulse) -> str:
+    """A pulse is shown where it reports other silent pods than the last one did."""
+    last = me.round.report if me.round else None
+    silent = action.report.silent
+    if silent == (last.silent if last else ()):
+        return ""
+    return f"report {' '.join(map(letter, silent)) or 'none'} silent"
+
+
 _ACTIONS: dict[type, Callable[[s.Me, Any], str]] = {
+    s.Pulse: _pulse,
     s.CreateLease: lambda me, a: f"create {_state(AgentState.from_json(a.state))}",
     s.WriteState: _said,
     s.CasRound: _cas,

@@ -13,6 +13,7 @@ from elasticjob.wire.codec import WireError
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import (
     AgentLease,
+    EndedMark,
     Job,
     Json,
     RoundLease,
@@ -109,7 +110,7 @@ def test_a_lease_lasts_whole_seconds_from_1(given: float, written: int) -> None:
 
 def test_ended_is_an_annotation_of_its_own() -> None:
     """The operator's mark and the agent's renewals never overwrite each other."""
-    lease = merged(stored(agent_lease()), ended_patch("Evicted", "7"))
+    lease = merged(stored(agent_lease()), ended_patch(EndedMark("Evicted"), "7"))
     assert parse_agent(lease).ended
     again = merged(lease, agent_patch(AgentState(Word.DONE, 2), TIME, "8"))
     assert parse_agent(again).ended
@@ -117,7 +118,7 @@ def test_ended_is_an_annotation_of_its_own() -> None:
 
 
 def test_a_pod_given_up_before_its_lease_gets_one_that_is_ended() -> None:
-    lease = stored(ended_manifest(JOB, "round-uid", Pod(3, 1), "ImagePullBackOff", 2))
+    lease = stored(ended_manifest(JOB, "round-uid", Pod(3, 1), EndedMark("ImagePullBackOff"), 2))
     found = parse_agent(lease)
     assert (found.ended, found.nonce, found.renewed) == (True, "", "")
     assert (found.state.word, found.state.n) == (Word.READY, 2)
@@ -133,7 +134,7 @@ PATCHES: dict[str, Callable[[str], Json]] = {
     "clear": lambda version: holder_patch("", TIME, version),
     "pulse": lambda version: pulse_patch(Report(2), TIME, version),
     "agent": lambda version: agent_patch(STATE, TIME, version),
-    "ended": lambda version: ended_patch("Evicted", version),
+    "ended": lambda version: ended_patch(EndedMark("Evicted"), version),
 }
 
 

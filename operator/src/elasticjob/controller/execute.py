@@ -37,6 +37,7 @@ from elasticjob.controller.plan.actions import (
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
+from elasticjob.wire.lease import EndedMark
 from elasticjob.wire.member import Pod
 
 DEPLOYED_FOR_S = 60.0  # what was there a minute ago need not be asked for again
@@ -174,7 +175,7 @@ class Executor:
                     await self._delete(kube.LEASES, job, name, lease.uid)
                     continue
                 if not lease.ended:
-                    patch = leases.ended_patch(action.reason, lease.version)
+                    patch = leases.ended_patch(_ended_mark(action), lease.version)
                     body = await self._api.patch(kube.LEASES, job.namespace, name, patch)
                 memory.note_marked(leases.parse_agent(body))
                 return
@@ -184,8 +185,8 @@ class Executor:
 
     def _ended_manifest(self, s: Snapshot, action: Mark) -> Json:
         assert s.round is not None
-        n = s.round.round.n
-        return leases.ended_manifest(s.job.record, s.round.uid, action.pod, action.reason, n)
+        uid, n = s.round.uid, s.round.round.n
+        return leases.ended_manifest(s.job.record, uid, action.pod, _ended_mark(action), n)
 
     async def _listen(self, s: Snapshot, memory: Memory) -> None:
         selector = f"{names.LABEL_JOB_UID}={s.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
@@ -242,6 +243,10 @@ class Executor:
             await self._api.delete(resource, job.namespace, name, uid)
         except (NotFoundError, ConflictError):
             pass
+
+
+def _ended_mark(action: Mark) -> EndedMark:
+    return EndedMark(action.reason, action.excused)
 
 
 def _skip(memory: Memory, pod: Pod) -> None:

@@ -1,4 +1,4 @@
-"""What failed last, and who is blamed for it: from the Round's cause and from the pods' ends."""
+"""What failed last: from the Round's cause and from the pods' ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shlex
 
 from elasticjob.api.rules import worker_container
 from elasticjob.api.v1alpha1 import LastFailure
-from elasticjob.controller.observe import PodSeen
 from elasticjob.controller.plan import ruling
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.cause import Cause, CauseKind
@@ -18,8 +17,12 @@ LONGEST_COMMAND = 200
 # does not exist, for example. Nothing but the container's log says more, so the command is named.
 CALLED_WRONGLY = 2
 
-_PLANNED = (CauseKind.LEAVING, CauseKind.SCALED, CauseKind.SUSPENDED)
-_OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WORKER_HUNG)
+_NOT_COUNTED = (
+    CauseKind.LEAVING,
+    CauseKind.SCALED,
+    CauseKind.SUSPENDED,
+    CauseKind.POD_DELETED,
+)
 _OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 
@@ -37,33 +40,13 @@ def last(s: Snapshot) -> LastFailure | None:
     return found.model_copy(update={"time": s.at})
 
 
-def blamed(s: Snapshot) -> dict[int, int]:
-    """How many counted failures of workers are blamed on the present pod of each index."""
-    found = dict(s.blamed)
-    seen = s.job.status.round if s.job.status.round is not None else -1
-    rounds = {r.n: r for r in (*s.recalled.rounds, *([s.round.round] if s.round else []))}
-    for round_ in rounds.values():
-        pod = _to_blame(s, round_)
-        if pod is not None and round_.n > seen:
-            found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
-    return found
-
-
-def _to_blame(s: Snapshot, round_: Round) -> PodSeen | None:
-    if round_.cause is None or round_.cause.kind not in _OF_WORKERS:
-        return None
-    pod = s.names.get(round_.cause.pod)
-    is_present = pod is not None and pod.pod == s.current(pod.pod.index)
-    return pod if is_present and round_.n in round_.charged.numbers else None
-
-
 def _is_failure(s: Snapshot, round_: Round) -> bool:
     if round_.phase is Phase.FAILED:
         return True
     assert round_.cause is not None
     if round_.cause.kind is CauseKind.LEAVING:
         return ruling.number(round_) in ruling.charged(s)
-    return round_.cause.kind not in _PLANNED
+    return round_.cause.kind not in _NOT_COUNTED
 
 
 def _failure(s: Snapshot, cause: Cause, round_: Round) -> LastFailure:

@@ -11,7 +11,7 @@ from typing import Any
 from elasticjob.api.v1alpha1 import ElasticJobStatus, LastRecovery, Progress
 from elasticjob.controller import conditions, failure, phase
 from elasticjob.controller.observe import Job
-from elasticjob.controller.plan import finish
+from elasticjob.controller.plan import blame, finish
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import charges
 from elasticjob.wire import names
@@ -120,7 +120,7 @@ def _of_round(s: Snapshot) -> Json:
         "round": round_.n,
         "restarts": max(round_.starts - 1, 0),
         "counted": charges.spent(round_, s.round.desired),
-        "blamed": _dump_blamed(failure.blamed(s)),
+        "blamed": _dump_blamed(blame.counts(s)),
         "last_recovery": _recovery(report) or s.job.status.last_recovery,
         "progress": _progress(report) or s.job.status.progress,
     }

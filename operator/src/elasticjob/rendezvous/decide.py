@@ -49,15 +49,19 @@ def all_done(case: Case, judged: Judgement) -> Outcome:
 
 
 def some_gone(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: some lost or leaving: the next round without them; a loss is charged."""
+    """Rule 8: some members are lost or leave: the next round has the others.
+
+    A loss is charged, and takes the place of the charges that it explains. A departure charges
+    nothing, strikes nothing and shortens no delay (F20): what other pods' crashes cost stays.
+    """
     if not judged.gone:
         return None
-    lost = bool(judged.lost)
+    losses = judged.charged_losses if case.on("8-departures-strike-nothing") else judged.gone
     before = after_healthy(case.round, case.now - case.round_at, case.desired)
-    charged = struck(case, judged.gone, before.charged)
-    charged = charged.with_charge(next_n(case)) if lost else charged
+    charged = struck(case, losses, before.charged) if losses else before.charged
+    charged = charged.with_charge(next_n(case)) if judged.charged_losses else charged
     base = replace(before, charged=charged, cause=cause_of(case, judged))
-    if lost and counted(charged, case.desired) > case.desired.max_restarts:
+    if judged.charged_losses and counted(charged, case.desired) > case.desired.max_restarts:
         return replace(base, n=next_n(case), phase=Phase.FAILED, delay_ms=0)
     return next_round(case, base, judged, delay_ms=gone_delay_ms(case, judged, charged))
 
@@ -84,7 +88,7 @@ def nobody_wanted(case: Case, judged: Judgement) -> Outcome:
     if case.desired.wanted or case.round.phase is Phase.FORMING:
         return None
     cause = Cause(CauseKind.SUSPENDED, message="no pod is wanted")
-    return forming(case, replace(case.round, cause=cause))
+    return forming(case, replace(case.round, cause=cause), delay_ms=0)
 
 
 def superfluous(case: Case, judged: Judgement) -> Outcome:
@@ -129,10 +133,12 @@ def next_round(case: Case, base: Round, judged: Judgement, delay_ms: int = 0) ->
     """Rule 8: the members without lost, leaving and superfluous ones, with the newcomers.
 
     Active n+1 if at least min, else Forming n+1. Waits if the lowest member's address is unknown.
+    delay_ms: the start delay at least; what is left of the present round's delay is kept.
     """
     pods = staying_members(case, judged) | joining_pods(case, judged)
+    delay_ms = max(delay_ms, remaining_delay_ms(case))
     if len(pods) < max(1, case.desired.min_members):
-        return forming(case, base)
+        return forming(case, base, remaining_delay_ms(case))
     members = tuple(sorted(member_of(case, p) for p in pods))
     master = master_of(case, members)
     if master is None:
@@ -148,9 +154,22 @@ def next_round(case: Case, base: Round, judged: Judgement, delay_ms: int = 0) ->
     )
 
 
-def forming(case: Case, base: Round) -> Round:
-    """Forming n+1: no members, nobody runs."""
-    return replace(base, n=next_n(case), phase=Phase.FORMING, members=(), master=None, delay_ms=0)
+def forming(case: Case, base: Round, delay_ms: int) -> Round:
+    """Forming n+1: it has no members, and no workers run. The next round keeps what is left of
+    delay_ms."""
+    n = next_n(case)
+    return replace(base, n=n, phase=Phase.FORMING, members=(), master=None, delay_ms=delay_ms)
+
+
+def remaining_delay_ms(case: Case) -> int:
+    """Rule 8: what is left of the present round's start delay, in ms (F20).
+
+    The delay belongs to the job, not to the members of one round: a pod that leaves or joins must
+    not end it, nor a Forming round in between. Suspending the job ends it.
+    """
+    if not case.on("8-keeps-delay"):
+        return 0
+    return max(0, case.round.delay_ms - round((case.now - case.round_at) * 1000))
 
 
 def staying_members(case: Case, judged: Judgement) -> frozenset[Pod]:
@@ -194,31 +213,32 @@ def master_of(case: Case, members: tuple[Member, ...]) -> Endpoint | None:
 # ---- charges and causes --------------------------------------------------------------------------
 
 
-def struck(case: Case, gone: Iterable[Pod], charged: Charges) -> Charges:
-    """Rule 8: without every number above the lowest that was said by those who go (F8, W5).
+def struck(case: Case, lost: Iterable[Pod], charged: Charges) -> Charges:
+    """Rule 8: the charges without every number above the lowest that the lost said (F8, W5).
 
-    No Lease: n-1. What happened after their last word is theirs: one incident, one charge.
+    Without a Lease it is n-1. What failed after their last word failed because they were lost: one
+    incident, one charge.
     """
     if not case.on("8-strike"):
         return charged
     n = case.round.n
-    lowest = min(lease.state.n if lease else n - 1 for lease in map(case.lease, gone))
+    lowest = min(lease.state.n if lease else n - 1 for lease in map(case.lease, lost))
     return charged.struck_above(lowest if case.on("8-strike-all") else max(lowest, n - 1))
 
 
 def gone_delay_ms(case: Case, judged: Judgement, charged: Charges) -> int:
-    """Start delay of the round without the gone: by the charges, or for later leavers."""
+    """Start delay of the round without the gone: by the charges, or for later departures."""
     delay_ms = 0
-    if judged.lost:
+    if judged.charged_losses:
         delay_ms = timing.restart_delay_ms(counted(charged, case.desired), case.jitter)
-    if judged.leaving:
+    if judged.gone - judged.charged_losses:
         delay_ms = max(delay_ms, timing.LEAVE_DELAY_MS)
     return delay_ms
 
 
 def cause_of(case: Case, judged: Judgement) -> Cause:
-    """The first loss, or the first leaver."""
-    pod = min(judged.lost or judged.leaving)
+    """Names the first charged loss, else the first deleted pod, else the first leaver."""
+    pod = min(judged.charged_losses or judged.lost or judged.leaving)
     kind = judged.lost.get(pod, CauseKind.LEAVING)
     seen = case.view.seen.get(pod)
     name = names.pod_name(case.view.job, pod.index, pod.generation)
@@ -229,6 +249,7 @@ def cause_of(case: Case, judged: Judgement) -> Cause:
 
 _MESSAGES = {
     CauseKind.POD_ENDED: "the pod ended",
+    CauseKind.POD_DELETED: "the pod was deleted",
     CauseKind.POD_SILENT: "the agent was not heard",
     CauseKind.POD_LATE: "the workers were not started in time",
     CauseKind.LEAVING: "told to leave",

@@ -51,7 +51,7 @@ def pulse(me: Me, now: float) -> Step:
         next_ = replace(next_, complete=False, opening=True, met="")
         return replace(me, hold=next_), (ReopenStream(wide=True),)
     me = replace(me, hold=replace(next_, pulsing=True, sent=lease.version))
-    return me, (Pulse(lease.version, report(hold.view, lease.round)),)
+    return me, (Pulse(lease.version, report(hold.view, lease.round, hold.silent)),)
 
 
 def is_blind(hold: Hold, lease: RoundLease) -> bool:
@@ -67,7 +67,8 @@ def judge_members(me: Me, now: float) -> Step:
     case = case_of(me, hold, lease, now)
     judged = judge(case)
     hold, gets = ask(called(replace(hold, dirty=False), case, judged), judged, now)
-    if is_complete(hold.view, lease.round) and not is_reported(lease):
+    hold = replace(hold, silent=judged.silent)
+    if is_news(hold, lease):
         hold = replace(hold, pulse_at=min(hold.pulse_at, now))
     judge_at = now + timing.judge_pause_s(len(hold.view.seen))
     me = replace(me, hold=replace(hold, wake_at=_silent_at(case), judge_at=judge_at))
@@ -75,6 +76,19 @@ def judge_members(me: Me, now: float) -> Step:
         return me, gets
     me, writes = decided(me, hold, replace(case, view=hold.view), judged)
     return me, (*gets, *writes)
+
+
+def is_news(hold: Hold, lease: RoundLease) -> bool:
+    """Whether the next pulse is due now: all members run, or a pod outside turned out silent.
+
+    Not before the last pulse has come back: a pulse on top of it would be taken for a dead stream.
+    """
+    if not hold.returned:
+        return False
+    known = lease.report.silent if lease.report else ()
+    if hold.silent - frozenset(known):
+        return True
+    return is_complete(hold.view, lease.round) and not is_reported(lease)
 
 
 def may_judge(me: Me, hold: Hold, now: float) -> bool:
@@ -135,9 +149,9 @@ def called(hold: Hold, case: Case, judged: Judgement) -> Hold:
 
 
 def _silent_at(case: Case) -> float:
-    """When the next member would be silent; a renewal only makes it later. Or I see long enough."""
+    """When the next agent would be silent; a renewal only makes it later. Or I see long enough."""
     silence_s = timing.silence_s(case.desired.heartbeat_s, timing.SILENT_PULSES)
-    others = case.round.pods & frozenset(case.view.seen) - {case.view.own}
+    others = frozenset(case.view.seen) - {case.view.own}
     instants = [case.view.seen[pod].changed_at + silence_s for pod in others]
     instants.append(case.accuses_at)
     return min((at for at in instants if at > case.now), default=0.0)

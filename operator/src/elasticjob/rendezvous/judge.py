@@ -1,4 +1,4 @@
-"""Rule 7: who of the members is done, leaving or lost, and who is a newcomer.
+"""Rule 7: who of the members is done, leaving or lost, who is a newcomer, who outside is silent.
 
 Each condition is a named term; the names are rule numbers of the design, and a term can be left out
 by its name, which is how the tests show that it is needed.
@@ -14,7 +14,7 @@ from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.cause import CauseKind
-from elasticjob.wire.dataclasses import dataclass
+from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -60,9 +60,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Judgement:
-    """done, leaving, lost, failed, superfluous: members. newcomers: pods that could join.
+    """What the holder found of each pod that it judges (docs/protocol.md, "Who judges whom").
 
-    suspects: members that would be lost as late or silent, were they confirmed by a GET.
+    done, leaving, lost, failed, superfluous: members. newcomers: pods that could join.
+    suspects: members and pods outside that would be lost or silent, were they confirmed by a GET.
+    silent: pods outside of the round whose agents are silent; the holder reports them to the
+    operator.
     """
 
     done: frozenset[Pod]
@@ -72,22 +75,35 @@ class Judgement:
     superfluous: frozenset[Pod]
     newcomers: frozenset[Pod]
     suspects: frozenset[Pod]
+    silent: frozenset[Pod] = frozenset()
 
     @property
     def gone(self) -> frozenset[Pod]:
-        """Members that the next round is without."""
+        """Members that the next round does not have."""
         return self.leaving | frozenset(self.lost)
+
+    @property
+    def charged_losses(self) -> frozenset[Pod]:
+        """Lost members whose loss counts: all but those whose pods were deleted or taken away."""
+        return frozenset(p for p, kind in self.lost.items() if kind is not CauseKind.POD_DELETED)
 
 
 def judge(case: Case) -> Judgement:
-    """The judgement of all members and candidates, in the order done, leaving, lost."""
+    """The judgement of all agents that the holder judges: members, and pods outside."""
+    wanted = {w.index: w.generation for w in case.desired.wanted}
+    judged = judge_round(case, wanted)
+    silent, doubtful = judge_outside(case, wanted)
+    return replace(judged, silent=silent, suspects=judged.suspects | doubtful)
+
+
+def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
+    """The judgement of all members, in the order done, leaving, lost; and who could join them."""
     members = case.round.pods
     done = frozenset(p for p in members if is_done(case, p))
     leaving = frozenset(p for p in members - done if is_leaving(case, p))
     rest = members - done - leaving
     pulses = silence_pulses(case, rest)
     lost = {p: kind for p in sorted(rest) for kind in [loss(case, p, pulses)] if kind}
-    wanted = {w.index: w.generation for w in case.desired.wanted}
     unwanted = frozenset(p for p in members if wanted.get(p.index, p.generation + 1) > p.generation)
     stays = members - leaving - frozenset(lost)
     superfluous = unwanted & (stays - done)
@@ -131,7 +147,8 @@ def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
     """Rule 7: why a member is lost, or None. Late and silent are confirmed by a GET (F13, V9)."""
     lease = case.lease(pod)
     if case.on("7-ended") and lease is not None and lease.ended:
-        return CauseKind.POD_ENDED
+        excused = lease.excused and case.on("7-excused")
+        return CauseKind.POD_DELETED if excused else CauseKind.POD_ENDED
     if case.on("7-absent-is-silent") or lease is not None:
         suspicion = suspect(case, pod, pulses)
     else:
@@ -160,11 +177,11 @@ def is_suspect(case: Case, pod: Pod, pulses: int) -> bool:
 def is_confirmed(case: Case, pod: Pod, pulses: int) -> bool:
     """Rule 7: a GET has shown just this when it was late or silent already (F13)."""
     seen = case.view.seen.get(pod)
-    if seen is None or seen.got_at < case.accuses_at:
-        return False
-    if case.on("7-late") and is_late(case, pod):
-        return seen.got_at - case.round_at >= timing.start_deadline_s(case.desired, case.round)
-    return seen.got_pulse - seen.changed_pulse >= pulses
+    if seen is None or not (case.on("7-late") and is_late(case, pod)):
+        return is_confirmed_silent(case, pod, pulses)
+    is_recent = seen.got_at >= case.accuses_at
+    deadline_s = timing.start_deadline_s(case.desired, case.round)
+    return is_recent and seen.got_at - case.round_at >= deadline_s
 
 
 def is_late(case: Case, pod: Pod) -> bool:
@@ -191,6 +208,38 @@ def silence_pulses(case: Case, members: frozenset[Pod]) -> int:
     places = {case.view.seen[p].node or p for p in quiet}
     several = len(places) > 1 and case.on("7-nine-pulses")
     return timing.SILENT_PULSES_NODES if several else timing.SILENT_PULSES
+
+
+# ---- outside -------------------------------------------------------------------------------------
+
+
+def judge_outside(case: Case, wanted: Mapping[int, int]) -> tuple[frozenset[Pod], frozenset[Pod]]:
+    """Rule 7: the pods outside of the round that are silent, and those that a GET may prove so."""
+    outside = judged_outside(case, wanted)
+    pulses = silence_pulses(case, outside)
+    suspected = {p for p in outside if case.now >= case.accuses_at and is_silent(case, p, pulses)}
+    silent = frozenset(p for p in suspected if is_confirmed_silent(case, p, pulses))
+    return silent, frozenset(suspected - silent)
+
+
+def judged_outside(case: Case, wanted: Mapping[int, int]) -> frozenset[Pod]:
+    """Rule 7: the pods outside of the round that the holder judges: wanted, with a Lease, and
+    neither leaving nor ended. A pod without a Lease is the operator's to judge, as the holder
+    cannot tell whether there is such a pod."""
+    if not case.on("7-outside"):
+        return frozenset()
+    members = case.round.pods | {case.view.own}
+    leases = (s.lease for pod, s in case.view.seen.items() if s.lease and pod not in members)
+    terms = (_is_wanted, _is_staying, _is_not_ended)
+    return frozenset(x.pod for x in leases if all(term(case, x, wanted) for term in terms))
+
+
+def is_confirmed_silent(case: Case, pod: Pod, pulses: int) -> bool:
+    """Rule 7: a GET has shown the Lease unchanged when it had been so for these pulses (F13)."""
+    seen = case.view.seen.get(pod)
+    if seen is None or seen.got_at < case.accuses_at:
+        return False
+    return seen.got_pulse - seen.changed_pulse >= pulses
 
 
 # ---- newcomers -----------------------------------------------------------------------------------

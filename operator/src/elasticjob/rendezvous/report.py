@@ -33,8 +33,11 @@ def is_reported(lease: RoundLease) -> bool:
     return len(told.running) == len(lease.round.members)
 
 
-def report(view: View, round_: Round) -> Report:
-    """Of the present round. The first start is no recovery."""
+def report(view: View, round_: Round, silent: frozenset[Pod] = frozenset()) -> Report:
+    """The report of the present round. The first start is no recovery.
+
+    silent: the pods outside of the round whose agents are silent.
+    """
     said = words(view, round_)
     running = tuple(pod for pod, state in said.items() if state.word is not Word.READY)
     first = said.get(round_.members[0].pod) if round_.members else None
@@ -42,6 +45,7 @@ def report(view: View, round_: Round) -> Report:
     return Report(
         n=round_.n,
         running=running,
+        silent=tuple(sorted(silent)),
         recovery=recovery(round_.n, said.values()) if complete and round_.starts > 1 else None,
         progress=first.progress if first else None,
     )

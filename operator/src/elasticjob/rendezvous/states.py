@@ -85,8 +85,9 @@ class Hold:
     was there. pulse_at: of the next one. replaced: the silent holder before me, silent until its
     Lease changes. getting: Leases that a GET is under way for; get_at: the next one not before.
     dirty: something has changed since the last decision; judge_at: the next one not before.
-    waiting: the last decision was to wait for the members' word. wake_at: when the next member
-    would be silent.
+    waiting: the last decision was to wait for the members' word. wake_at: when the next agent
+    would be silent. silent: pods outside of the round that were found silent, as the next pulse
+    reports them.
     """
 
     view: View
@@ -106,6 +107,7 @@ class Hold:
     judge_at: float = 0.0
     waiting: bool = False
     wake_at: float = 0.0
+    silent: frozenset[Pod] = frozenset()
 
 
 @dataclass(frozen=True)

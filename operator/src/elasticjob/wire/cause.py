@@ -20,6 +20,7 @@ class CauseKind(Enum):
     START_FAILED = "StartFailed"  # our own exec of the user's command failed: 126 or 127
     API_DARK = "ApiDark"  # an agent stopped its workers because it could not reach the API
     POD_ENDED = "PodEnded"  # a member's pod ended, as the operator saw
+    POD_DELETED = "PodDeleted"  # a member's pod was deleted or taken away; this is not counted
     POD_SILENT = "PodSilent"  # a member's agent was not heard for too long
     POD_LATE = "PodLate"  # a member did not start its workers by the start deadline
     LEAVING = "Leaving"  # members left: told to end

@@ -11,7 +11,7 @@ from typing import Any
 
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState, Word
-from elasticjob.wire.codec import WireError, dump, fields_of, shown, text, whole
+from elasticjob.wire.codec import WireError, dump, fields_of, flag, load, shown, text, whole
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
@@ -48,7 +48,10 @@ class RoundLease:
 
 @dataclass(frozen=True)
 class AgentLease:
-    """One pod's Lease. nonce: this incarnation of the agent. ended: the operator's mark."""
+    """One pod's Lease. nonce: this incarnation of the agent. ended: the operator's mark.
+
+    excused: the mark says that the pod was deleted or taken away, which is not the job's fault.
+    """
 
     name: str
     pod: Pod
@@ -59,6 +62,31 @@ class AgentLease:
     renewed: str
     state: AgentState
     ended: bool = False
+    excused: bool = False
+
+
+@dataclass(frozen=True)
+class EndedMark:
+    """The operator's mark on an agent Lease: why the pod is gone.
+
+    excused: the pod was deleted or taken away, so its loss is not counted.
+    """
+
+    reason: str
+    excused: bool = False
+
+    def to_json(self) -> str:
+        """The annotation's text."""
+        return dump({"reason": self.reason, "excused": self.excused})
+
+    @staticmethod
+    def is_excused(annotation: Any) -> bool:
+        """Whether this annotation excuses the loss. A mark that cannot be read excuses nothing:
+        that it is there is what counts."""
+        try:
+            return isinstance(annotation, str) and flag(load(annotation, "ended"), "excused", "")
+        except WireError:
+            return False
 
 
 def round_manifest(job: Job, desired: Desired, round_: Round) -> Json:
@@ -151,17 +179,17 @@ def agent_patch(state: AgentState, now_text: str, version: str) -> Json:
     return {**body, "spec": {"renewTime": now_text}}
 
 
-def ended_patch(reason: str, version: str) -> Json:
+def ended_patch(mark: EndedMark, version: str) -> Json:
     """Rule 9: the operator's mark on the Lease of a pod that has ended or is given up."""
-    return _patch(version, {names.ANNOTATION_ENDED: dump({"reason": reason})})
+    return _patch(version, {names.ANNOTATION_ENDED: mark.to_json()})
 
 
-def ended_manifest(job: Job, round_lease_uid: str, pod: Pod, reason: str, n: int) -> Json:
+def ended_manifest(job: Job, round_lease_uid: str, pod: Pod, mark: EndedMark, n: int) -> Json:
     """A Lease made by the operator for a pod that is given up before it had one (rule 9)."""
     body = agent_manifest(
         job, round_lease_uid, pod, "", AgentState(Word.READY, n), "", duration_s=1
     )
-    body["metadata"]["annotations"][names.ANNOTATION_ENDED] = dump({"reason": reason})
+    body["metadata"]["annotations"][names.ANNOTATION_ENDED] = mark.to_json()
     body["spec"] = {}
     return body
 
@@ -197,6 +225,7 @@ def parse_agent(lease: Json) -> AgentLease:
         renewed=_text(spec, "renewTime"),
         state=AgentState.from_json(_note(notes, names.ANNOTATION_AGENT)),
         ended=names.ANNOTATION_ENDED in notes,
+        excused=EndedMark.is_excused(notes.get(names.ANNOTATION_ENDED)),
     )
 
 

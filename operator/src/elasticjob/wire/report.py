@@ -52,16 +52,22 @@ class Recovery:
 
 @dataclass(frozen=True)
 class Report:
-    """Of round n: which members run it, the last recovery, the progress."""
+    """Of round n: which members run it, the last recovery, the progress.
+
+    silent: pods outside of the round whose agents the holder found silent; the operator replaces
+    them.
+    """
 
     n: int
     running: tuple[Pod, ...] = ()
     recovery: Recovery | None = None
     progress: Progress | None = None
+    silent: tuple[Pod, ...] = ()
 
     def to_json(self) -> str:
         """The annotation's text."""
         fields: dict[str, Any] = {"n": self.n, "running": dump_pods(self.running)}
+        fields["silent"] = dump_pods(self.silent)
         if self.recovery:
             fields["recovery"] = {
                 "n": self.recovery.n,
@@ -81,6 +87,7 @@ class Report:
         return cls(
             n=number(record, "n", what),
             running=load_pods(text(record, "running", what), f"{what}.running"),
+            silent=load_pods(text(record, "silent", what), f"{what}.silent"),
             recovery=_recovery(record.get("recovery"), what),
             progress=Progress.from_fields(record.get("progress"), what),
         )

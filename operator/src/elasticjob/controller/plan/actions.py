@@ -35,12 +35,14 @@ class Mark:
     """Mark the Lease of a pod that has ended or is given up (rule 9).
 
     create: where there is no Lease, make it, so that a pod that comes late cannot join. Without it
-    the pod turns out to be unborn.
+    the pod turns out to be unborn. excused: the pod was deleted or taken away: its loss is not
+    counted.
     """
 
     pod: Pod
     reason: str
     create: bool = True
+    excused: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def mark(s: Snapshot) -> Actions:
     for pod in sorted({*_ended(s), *_vanished(s)} - s.recalled.marked - s.recalled.unborn):
         seen = s.by_pod.get(pod)
         born = seen is not None or s.is_member(pod)
-        yield Mark(pod, _reason(seen), create=born)
+        yield Mark(pod, _reason(seen), create=born, excused=_is_excused(seen))
 
 
 def is_buried(s: Snapshot, pod: Pod) -> bool:
@@ -44,6 +44,16 @@ def _vanished(s: Snapshot) -> Iterator[Pod]:
     newest = (pod for index in s.indexes if (pod := s.current(index)))
     named = {*newest, *s.round.round.pods}
     return (pod for pod in named if pod not in s.by_pod and matters(s, pod))
+
+
+def _is_excused(seen: PodSeen | None) -> bool:
+    """Whether the loss of this pod is not counted.
+
+    A container that ends leaves its pod behind. So a pod that is gone altogether was deleted while
+    its agent ran: by force, by the garbage collector of a node that is gone, or while no operator
+    watched. What the operator cannot know it does not charge.
+    """
+    return seen is None or seen.excused
 
 
 def _reason(seen: PodSeen | None) -> str:

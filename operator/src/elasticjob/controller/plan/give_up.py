@@ -1,4 +1,10 @@
-"""Pods that live and are of no use: silent, stuck, or blamed again and again."""
+"""Pods that live and are of no use: silent, stuck, or blamed again and again.
+
+The holder judges the agents that have a Lease, members and others, and the operator acts on what
+the Round and the holder's report say. The operator itself judges only agents that no holder can
+judge: those without a Lease, and all of a job whose holder gives no pulse. docs/protocol.md has the
+table, "Who judges whom".
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,7 @@ import itertools
 from collections.abc import Iterator
 
 from elasticjob.controller.observe import PodSeen, Stage
-from elasticjob.controller.plan import end
+from elasticjob.controller.plan import blame, end
 from elasticjob.controller.plan.actions import Actions, DeletePod, Later, Listen, Mark
 from elasticjob.controller.snapshot import Heard, Snapshot
 from elasticjob.rendezvous import timing
@@ -27,13 +33,13 @@ _UNHEARD = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 def mark(s: Snapshot) -> Actions:
     """Mark those that are lost, so that their next generation can be made at once."""
-    lost = {*_dropped(s), *_unheard(s), *_stuck(s), *_unseen(s)}
+    lost = {*_dropped(s), *_reported(s), *_unheard(s), *_stuck(s), *_unseen(s)}
     for pod in sorted(lost - s.recalled.marked):
         if end.matters(s, pod):
-            yield Mark(pod, "given up")
+            yield Mark(pod, "given up", excused=s.living[pod].deleting)
     if _shall_listen(s):
         yield Listen()
-    waits = [LISTENS_AFTER_S - s.lasted_s(_unjudged(p)) for p in _nobodys(s)]
+    waits = [LISTENS_AFTER_S - s.lasted_s(_unjudged(p)) for p in judged_here(s)]
     waits += [p.grace_s + STUCK_AFTER_S - s.lasted_s(_deleting(p)) for p in _terminating(s)]
     waits += [UNSEEN_AFTER_S - s.lasted_s(_waiting(p)) for p in _unaccepted(s)]
     if waits:
@@ -41,23 +47,26 @@ def mark(s: Snapshot) -> Actions:
 
 
 def delete(s: Snapshot) -> Actions:
-    """Delete those that are lost, and those that are blamed too often.
+    """Delete the pods that are lost, and those that are blamed too often.
 
-    The blamed are told to leave like anybody else: their rounds end by plan, without a charge.
+    A blamed pod is deleted as soon as its last failure is known, within the delay of the restart:
+    so no round begins with it again. Its agent leaves by plan, which charges nothing.
     """
+    blamed = blame.counts(s)
     for pod in s.living.values():
         if pod.deleting:
             continue
         if pod.pod in s.recalled.marked:
             yield DeletePod(pod.name, pod.uid, "its agent is not heard any more")
-        elif s.blamed.get(pod.pod.index, 0) >= BLAMED_TOO_OFTEN and s.is_member(pod.pod):
+        elif blamed.get(pod.pod.index, 0) >= BLAMED_TOO_OFTEN and s.is_member(pod.pod):
             yield DeletePod(pod.name, pod.uid, f"blamed for {BLAMED_TOO_OFTEN} failures")
 
 
 def facts(s: Snapshot) -> Iterator[str]:
-    """The last pulse, whom no holder judges, who is being deleted, whom no kubelet has seen."""
+    """The last pulse; the pods that no holder judges, that are being deleted, that no kubelet has
+    accepted."""
     yield _pulse(s)
-    yield from map(_unjudged, _nobodys(s))
+    yield from map(_unjudged, judged_here(s))
     yield from map(_waiting, _unaccepted(s))
     yield from map(_deleting, _terminating(s))
 
@@ -95,6 +104,16 @@ def _named(s: Snapshot, round_: Round) -> frozenset[Pod]:
     return frozenset({pod.pod}) if pod else frozenset()
 
 
+def _reported(s: Snapshot) -> Iterator[Pod]:
+    """Pods outside of the present round that its holder reports as silent."""
+    report = s.round.report if s.round else None
+    if s.round is None or report is None or report.n != s.round.round.n:
+        return
+    for pod in report.silent:
+        if pod in s.living and not s.is_member(pod) and not _holds(s, pod):
+            yield pod
+
+
 def _stuck(s: Snapshot) -> Iterator[Pod]:
     for pod in _terminating(s):
         if s.lasted_s(_deleting(pod)) >= pod.grace_s + STUCK_AFTER_S:
@@ -110,8 +129,8 @@ def _unseen(s: Snapshot) -> Iterator[Pod]:
 
 
 def _unheard(s: Snapshot) -> Iterator[Pod]:
-    """Agents that run, are wanted, are judged by nobody, and whose Lease does not change."""
-    for pod in _nobodys(s):
+    """Agents that the operator judges and whose Lease does not change, or does not appear."""
+    for pod in judged_here(s):
         heard = s.recalled.heard.get(pod.pod)
         if heard and heard.looks >= SILENT_LOOKS and s.now - heard.at >= _patience_s(heard):
             yield pod.pod
@@ -122,7 +141,7 @@ def _patience_s(heard: Heard) -> float:
 
 
 def _shall_listen(s: Snapshot) -> bool:
-    waited = [s.lasted_s(_unjudged(pod)) for pod in _nobodys(s)]
+    waited = [s.lasted_s(_unjudged(pod)) for pod in judged_here(s)]
     is_due = s.recalled.listened_at is None or s.now - s.recalled.listened_at >= _every_s(s)
     return is_due and any(waited_s >= LISTENS_AFTER_S for waited_s in waited)
 
@@ -131,24 +150,37 @@ def _every_s(s: Snapshot) -> float:
     return timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES)
 
 
-def _nobodys(s: Snapshot) -> Iterator[PodSeen]:
-    """Agents that no holder judges.
+def judged_here(s: Snapshot) -> Iterator[PodSeen]:
+    """Agents that no holder can judge, so that the operator judges them.
 
-    It judges members only, and the operator may have been away when it dropped one. And where all
-    members are silent at once, or the only one is, nobody is left to judge.
+    While the holder gives pulses: those that have no Lease, as far as the operator knows. Without
+    pulses: all, for where all agents are silent at once, or the only one is, no agent is left to
+    judge. The holder's own Lease never counts while it gives pulses: it renews the Round instead.
     """
     for pod in s.living.values():
         runs = pod.worker.stage is Stage.RUNNING and not pod.deleting
         wanted = s.round is not None and s.round.desired.wants(pod.pod)
-        judged = s.is_member(pod.pod) and not _is_mute(s)
-        if runs and wanted and not judged and pod.pod not in s.recalled.marked:
+        if runs and wanted and pod.pod not in s.recalled.marked and not _is_judged(s, pod.pod):
             yield pod
 
 
-def _is_mute(s: Snapshot) -> bool:
-    """Whether the holder has given no pulse for longer than another one takes to claim.
+def _is_judged(s: Snapshot, pod: Pod) -> bool:
+    """Whether an agent judges this one: the holder, or for the holder those that miss its pulse."""
+    if _is_mute(s):
+        return False
+    heard = s.recalled.heard.get(pod)
+    return s.is_member(pod) or _holds(s, pod) or bool(heard and heard.renewed)
 
-    Pulses have nobody look at a job: this is found when all jobs are looked at again (resync).
+
+def _holds(s: Snapshot, pod: Pod) -> bool:
+    return s.round is not None and s.round.holder == s.job.pod_name(pod)
+
+
+def _is_mute(s: Snapshot) -> bool:
+    """Whether the holder has given no pulse for longer than another agent takes to claim.
+
+    A pulse alone starts no pass of the operator: this is found when all jobs are looked at again
+    (resync).
     """
     return s.lasted_s(_pulse(s)) >= timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES_NODES)
 

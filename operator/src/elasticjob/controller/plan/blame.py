@@ -1,0 +1,33 @@
+"""Which pods are blamed for failures: those whose workers failed in rounds that were charged."""
+
+from __future__ import annotations
+
+from elasticjob.controller.observe import PodSeen
+from elasticjob.controller.snapshot import Snapshot
+from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.round import Round
+
+_OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WORKER_HUNG)
+
+
+def counts(s: Snapshot) -> dict[int, int]:
+    """By index: how many charged failures of workers are blamed on the present pod.
+
+    The status has the count up to status.round; the rounds after it are added here.
+    """
+    found = dict(s.blamed)
+    counted_to = s.job.status.round if s.job.status.round is not None else -1
+    rounds = {r.n: r for r in (*s.recalled.rounds, *([s.round.round] if s.round else []))}
+    for round_ in rounds.values():
+        pod = _to_blame(s, round_)
+        if pod is not None and round_.n > counted_to:
+            found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
+    return found
+
+
+def _to_blame(s: Snapshot, round_: Round) -> PodSeen | None:
+    if round_.cause is None or round_.cause.kind not in _OF_WORKERS:
+        return None
+    pod = s.names.get(round_.cause.pod)
+    is_present = pod is not None and pod.pod == s.current(pod.pod.index)
+    return pod if is_present and round_.n in round_.charged.numbers else None

@@ -1,0 +1,134 @@
+"""Who judges which agent, in every phase: docs/protocol.md, "Who judges whom", cell by cell.
+
+Each cell runs the holder's judgement and the operator's on the same job. An agent that is silent
+in it must be found by exactly one of them, and an agent that is alive by none.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from tests.support.builders import NOW, pod_seen, snapshot
+
+from elasticjob.controller.plan import give_up
+from elasticjob.controller.snapshot import Heard, Recalled, Snapshot
+from elasticjob.rendezvous.judge import Case, judge
+from elasticjob.rendezvous.view import Seen, View
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.round import Phase, Round
+
+HOLDER, OTHER = Pod(0, 0), Pod(1, 0)
+PAGE = Path(__file__).parent.parent / "docs" / "protocol.md"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One agent in one situation.
+
+    who: the agent that is silent. phase, pulses: of the Round, and whether its holder gives pulses.
+    """
+
+    who: str
+    phase: Phase
+    pulses: bool
+
+    @property
+    def pod(self) -> Pod:
+        return HOLDER if self.who == "the holder" else OTHER
+
+    @property
+    def members(self) -> tuple[Pod, ...]:
+        if self.phase is Phase.FORMING:
+            return ()
+        return (HOLDER, OTHER) if self.who in ("the holder", "a member") else (HOLDER,)
+
+
+WHO = ("the holder", "a member", "outside, with a Lease", "outside, without a Lease")
+CELLS = [
+    Cell(*found)
+    for found in itertools.product(WHO, (Phase.FORMING, Phase.ACTIVE), (True, False))
+    if (found[0], found[1]) != ("a member", Phase.FORMING)  # a Forming round has none
+]
+
+
+def round_of(cell: Cell) -> Round:
+    return Round(1, cell.phase, tuple(map(Member, cell.members)), starts=1)
+
+
+def snapshot_of(cell: Cell, silent: bool) -> Snapshot:
+    """What the operator knows after a quarter of an hour."""
+    renewed = "" if cell.who == "outside, without a Lease" else "t1"
+    since_at = NOW - 900 if silent else NOW
+    heard = {
+        HOLDER: Heard("t0", since_at, looks=9),
+        OTHER: Heard(renewed, since_at, looks=9),
+    }
+    since = {} if cell.pulses else {"pulse ": NOW - 900}
+    recalled = Recalled(heard=heard, since=since, listened_at=NOW)
+    pods = (pod_seen(0), pod_seen(1))
+    return snapshot(*pods, round_=round_of(cell), holder="demo-0-0", recalled=recalled)
+
+
+def seen(pod: Pod, silent: bool, confirmed: bool = True) -> Seen:
+    state = AgentState(Word.RUNNING if pod == HOLDER else Word.READY, 1, node="node-1")
+    name = f"demo-{pod.index}-{pod.generation}"
+    lease = AgentLease(name, pod, "1", f"uid-{name}", "uid-of-demo", "nonce", "", state)
+    at, pulse = (NOW - 900, 0) if silent else (NOW, 180)
+    return replace(Seen(lease, at, pulse, node="node-1"), got_at=NOW, got_pulse=180)
+
+
+def found_by_holder(cell: Cell, silent: bool) -> bool:
+    """Whether the agent that holds finds the pod silent; without pulses no agent holds."""
+    if not cell.pulses:
+        return False
+    with_lease = [HOLDER] if cell.who == "outside, without a Lease" else [HOLDER, OTHER]
+    leases = {pod: seen(pod, silent and pod == cell.pod) for pod in with_lease}
+    desired = snapshot_of(cell, silent).round
+    assert desired is not None
+    view = View("demo", HOLDER, leases, pulses=180)
+    judged = judge(Case(round_of(cell), desired.desired, view, round_at=NOW - 10, now=NOW))
+    return cell.pod in judged.silent or cell.pod in judged.lost
+
+
+def found_by_operator(cell: Cell, silent: bool) -> bool:
+    s = snapshot_of(cell, silent)
+    return cell.pod in [action.pod for action in give_up.mark(s) if hasattr(action, "pod")]
+
+
+def judge_of(cell: Cell) -> str:
+    """As the page says."""
+    if not cell.pulses:
+        return "the operator"
+    if cell.who == "the holder":
+        return "the other agents"
+    return "the operator" if cell.who == "outside, without a Lease" else "the holder"
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_a_silent_agent_has_exactly_one_judge(cell: Cell) -> None:
+    found = {
+        "the holder": found_by_holder(cell, silent=True),
+        "the operator": found_by_operator(cell, silent=True),
+    }
+    expected = {name: name == judge_of(cell) for name in found}
+    assert found == expected
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_an_agent_that_renews_is_found_by_none(cell: Cell) -> None:
+    assert not found_by_holder(cell, silent=False)
+    assert not found_by_operator(cell, silent=False)
+
+
+def test_the_page_has_every_cell() -> None:
+    """One row for each agent, with its judge while the holder gives pulses, and without."""
+    page = PAGE.read_text(encoding="utf-8")
+    for cell in CELLS:
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {cell.who} |")]
+        column = row.split("|")[2 if cell.pulses else 3]
+        assert judge_of(cell) in column, (cell, row)
