@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.support.cluster_jobs import RUNS, Job, Namespace, python
+from tests.support.cluster_jobs import RUNS, Job, Namespace, generation, python
 from tests.support.kube import until
 from tests.support.machine import Machine, worker_pid
 from tests.support.release import HEARTBEAT_S, Release
@@ -38,6 +38,47 @@ def spread(team: Namespace, machine: Machine, release: Release) -> Job:
     job.runs(3)
     assert {node_of(job, of) for of in range(3)} == set(machine.nodes)
     return job
+
+
+@pytest.fixture
+def waiting(team: Namespace, machine: Machine, release: Release) -> Job:
+    """A job of four pods that are all needed, two of them on one node."""
+    pod = python(team.image, RUNS)
+    spreads = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"waiting": "yes"}},
+    }
+    pod["topologySpreadConstraints"] = [spreads]
+    release.is_ready()
+    return team.start("waiting", pod=pod, labels={"waiting": "yes"}, replicas=4)
+
+
+def test_two_pods_of_a_node_that_dies_are_replaced_together(waiting: Job, machine: Machine) -> None:
+    """When the first is found no round is active any more: the holder judges the second, too."""
+    first = waiting.runs(4)
+    nodes = [node_of(waiting, of) for of in range(4)]
+    shared = next(node for node in nodes if nodes.count(node) == 2)
+    lost = [of for of in range(4) if nodes[of] == shared]
+    others = {of: pod["metadata"]["uid"] for of, pod in waiting.pods.items() if of not in lost}
+    with machine.killed(shared):
+        began = time.monotonic()
+        until(
+            "both indexes to have a next generation",
+            lambda: (
+                all(generation(waiting.pods[of]) >= 1 for of in lost if of in waiting.pods)
+                and len(waiting.pods) == 4
+            ),
+        )
+        took_s = time.monotonic() - began
+        assert took_s < FOUND_WITHIN_S + 2 * HEARTBEAT_S, f"replaced after {took_s:.1f} s"
+        staying = {of: pod["metadata"]["uid"] for of, pod in waiting.pods.items()}
+        assert {of: staying[of] for of in others} == others
+    waiting.runs(4, first.n, within_s=150)
+    staying = {of: pod["metadata"]["uid"] for of, pod in waiting.pods.items()}
+    assert {of: staying[of] for of in others} == others
+    assert len(waiting.charged) == 1
 
 
 def node_of(job: Job, of: int) -> str:

@@ -57,6 +57,18 @@ def test_a_pod_that_is_evicted_is_not_counted(team: Namespace) -> None:
     assert job.status.get("counted", 0) == 0
 
 
+def test_a_pod_that_is_deleted_by_force_is_not_counted(team: Namespace) -> None:
+    """Whether its agent still writes that it leaves is up to the kubelet: it counts in no case."""
+    job = team.start("force", replicas=2, maxRestarts=0)
+    before = job.runs(2)
+    for _ in range(3):
+        name = job.pods[1]["metadata"]["name"]
+        team.kube.kubectl("delete", "pod", name, "-n", team.name, "--force", "--grace-period=0")
+        before = job.recovered("a pod deleted by force", 2, before.n)
+    assert job.charged == set()
+    assert "lastFailure" not in job.status
+
+
 def test_a_new_template_makes_new_pods_once(team: Namespace) -> None:
     job = team.start("change", replicas=2)
     first = job.runs(2)

@@ -159,8 +159,50 @@ async def test_a_pod_that_is_slow_to_start_is_waited_for(cluster: Cluster) -> No
     await job.runs(1, pods=2)
 
 
+async def test_a_silent_pod_outside_of_the_round_is_replaced_and_no_other(
+    cluster: Cluster,
+) -> None:
+    """All are needed and one pod does not start: the round is Forming, and the holder judges."""
+    cluster.kubelet.hold(cluster.namespace, "job-2-0")
+    job = cluster.apply("job", replicas=3)
+    await job.until(lambda: {"job-0-0", "job-1-0"} <= set(job.agents), "two Leases")
+    await job.until(lambda: job.rounds and job.lease.holder, "a holder")
+    holder = job.lease.holder
+    (lost,) = {"job-0-0", "job-1-0"} - {holder}
+    before = job.pods
+    cluster.kubelet.freeze(cluster.namespace, lost)
+    heir = f"{lost.removesuffix('-0')}-1"
+    await job.until(lambda: heir in job.pods, "the next generation of the silent pod")
+    assert job.pods[holder] == before[holder]
+    assert "deletionTimestamp" not in job.pod(holder.removeprefix("job-"))["metadata"]
+    cluster.kubelet.thaw(cluster.namespace, lost)
+    cluster.kubelet.release(cluster.namespace, "job-2-0")
+    await job.runs_again(pods=3, after=0)
+    assert job.pods[holder] == before[holder]
+    assert job.status["counted"] == 0
+
+
+async def test_a_deleted_pod_refunds_no_crash_and_shortens_no_delay(cluster: Cluster) -> None:
+    job = cluster.apply("job", replicas=3, minReplicas=2)
+    await job.hurry()
+    for n in (1, 2):
+        await job.starts(n, 3)
+        await job.runs(n, pods=3)
+        os.kill(job.workers(n)[0].pid, signal.SIGKILL)
+    await job.until(lambda: job.rounds[-1].n == 3, "the round of the second crash")
+    delay_ms = job.rounds[-1].delay_ms
+    job.delete_pod("2-0")
+    await job.until(lambda: job.rounds[-1].n > 3, "a round without the deleted pod")
+    without = next(r for r in job.rounds if r.n == 4)
+    assert sorted(without.charged.numbers) == [2, 3]
+    assert 500 <= without.delay_ms <= delay_ms
+    await job.runs_again(pods=3, after=4)
+    assert job.workers(3) == []
+    assert job.status["counted"] == 2
+
+
 async def test_a_pod_that_fails_three_times_is_replaced(cluster: Cluster) -> None:
-    """Its worker, not the agent: maybe the node is bad."""
+    """Its worker, not the agent: maybe the node is bad. No round begins with it again."""
     job = cluster.apply("job", replicas=2, minReplicas=1)
     await job.hurry()
     for n in (1, 2, 3):
@@ -169,8 +211,8 @@ async def test_a_pod_that_fails_three_times_is_replaced(cluster: Cluster) -> Non
         os.kill(job.workers(n)[1].pid, signal.SIGKILL)
     await job.runs_again(pods=2, after=4)
     assert members(job)[-1] == [(0, 0), (1, 1)]
-    # The third was the leaver's own if it is told to go before that round has started.
-    assert job.status["counted"] in (2, 3)
+    assert job.workers(4) == []
+    assert job.status["counted"] == 3
     await job.tells("PodsDeleted", "blamed for 3 failures")
 
 
@@ -204,16 +246,18 @@ async def test_all_agents_killed_at_once_are_one_failure(cluster: Cluster) -> No
     assert job.status["counted"] == 1
 
 
-async def test_a_pod_that_is_deleted_by_force_is_counted(cluster: Cluster) -> None:
-    """Its agent could say nothing, and nobody knows any more why it is gone."""
-    job = cluster.apply("job", replicas=2)
+@pytest.mark.parametrize("who", [a_member, the_holder])
+async def test_a_pod_that_is_deleted_by_force_is_not_counted(cluster: Cluster, who: Who) -> None:
+    """Its agent could write nothing. The operator knows that it did not end by itself."""
+    job = cluster.apply("job", replicas=2, maxRestarts=0)
     await job.runs(1, pods=2)
-    worker = job.workers(1)[1]
-    job.delete_pod("1-0", {"gracePeriodSeconds": 0})
+    lost = who(job)
+    worker = job.workers(1)[int(lost[0])]
+    job.delete_pod(lost, {"gracePeriodSeconds": 0})
     await job.runs_again(pods=2)
-    assert members(job)[-1] == [(0, 0), (1, 1)]
+    assert members(job)[-1] == [(i, int(i == int(lost[0]))) for i in range(2)]
     assert is_dead(worker.pid)
-    assert (job.status["counted"], job.failure["pod"]) == (1, "job-1-0")
+    assert (job.status["counted"], job.failure) == (0, {})
 
 
 async def test_a_deleted_agent_lease_is_made_again_without_a_restart(cluster: Cluster) -> None:

@@ -2,16 +2,20 @@
 
 One seed decides every latency and every choice, so a failure is replayed by its number. Requests
 and deliveries take random times; a watch keeps its order; compare-and-swap is exact. Invariants
-(design, section 2) are checked at every write of the Round and at every start of workers.
+(docs/protocol.md) are checked at every write of the Round, at every start of workers, and at every
+deletion of a pod. The operator is in tests/sim/operator.py.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from tests.sim.operator import JOB, UID, Operator
 
 from elasticjob.rendezvous import agent_step, born, next_wake
 from elasticjob.rendezvous import states as s
@@ -24,9 +28,15 @@ from elasticjob.wire.member import Pod
 from elasticjob.wire.names import pod_name, pod_of
 from elasticjob.wire.round import Phase, Round
 
+HEALED_S = 15.0  # within which what was found before may still be acted upon
 EVICTION_S = 60.0  # when a cluster itself gives up a pod that nobody hears
-JOB, UID = "job", "uid-1"
 
+PLANNED = (
+    CauseKind.LEAVING,
+    CauseKind.POD_DELETED,
+    CauseKind.SCALED,
+    CauseKind.SUSPENDED,
+)
 
 DO: dict[type, str] = {
     s.ReadRound: "do_read_round",
@@ -52,7 +62,8 @@ class Agent:
 
     me: s.Me
     alive: bool = True
-    told: bool = False  # its pod's end was seen by the operator
+    node_is_dead: bool = False  # no kubelet reports how its pod ended, or ends it
+    harmed_until: float = -math.inf  # when it was last cut off, stuck or told to end; inf: it is
     reads: bool = True  # its streams deliver
     writes: bool = True  # its requests arrive
     stuck: bool = False  # it can neither reap nor start workers
@@ -77,8 +88,8 @@ class World:
     round: RoundLease = field(init=False)
     leases: dict[str, AgentLease] = field(default_factory=dict)
     agents: dict[Pod, Agent] = field(default_factory=dict)
-    operator: bool = True
-    marked_at: dict[Pod, str] = field(default_factory=dict)
+    starts_from: float = 0.0  # no workers start before: the delay that the last failure earned
+    spread: int = 3  # nodes
     started: dict[tuple[int, int], Pod] = field(default_factory=dict)  # (n, index) -> pod
     finished: set[tuple[int, Pod]] = field(default_factory=set)
     history: list[Round] = field(default_factory=list)
@@ -91,9 +102,9 @@ class World:
         self.order = 0
         self.round = RoundLease("1", "round-uid", UID, self.desired, Round())
         self.history = [self.round.round]
-        for wanted in self.desired.wanted:
-            self.after(0.0, lambda w=wanted: self.make(Pod(w.index, w.generation)))
-        self.after(0.5, self.operate)
+        self.operator = Operator(self, self.desired)
+        self.operator.rounds.append(self.round.round)
+        self.operator.look_soon()
 
     # ---- time --------------------------------------------------------------------------------
 
@@ -117,17 +128,22 @@ class World:
 
     # ---- agents ------------------------------------------------------------------------------
 
-    def make(self, pod: Pod) -> None:
-        """A pod is made and its agent starts."""
+    def node_of(self, pod: Pod) -> str:
+        """Where a pod runs; a replacement goes to a node of its own."""
+        return f"node-{pod.index % self.spread}" if pod.generation == 0 else f"node-of-{pod}"
+
+    def make(self, pod: Pod, node: str) -> Agent:
+        """A node starts the agent of a pod."""
         name = pod_name(JOB, pod.index, pod.generation)
         who = s.Identity(
-            pod, name, f"nonce-{name}", UID, node=f"node-{pod.index % 3}",
+            pod, name, f"nonce-{name}", UID, node=node,
             address=f"10.0.{pod.generation}.{pod.index}", jitter=self.rng.random(),
         )  # fmt: skip
         self.say(f"{name} born")
         agent = Agent(born(who, self.now, self.without))
         self.agents[pod] = agent
         self.feed(agent, s.Tick())
+        return agent
 
     def feed(self, agent: Agent, event: s.Event) -> None:
         if not agent.alive:
@@ -176,10 +192,13 @@ class World:
     def cut(self, agent: Agent) -> None:
         """No network: requests get no answer, streams bring nothing."""
         agent.reads = agent.writes = False
+        agent.harmed_until = math.inf
 
     def heal(self, agent: Agent) -> None:
         """The network is back, and the stream goes on from what there is now."""
         agent.writes = True
+        if agent.harmed_until == math.inf and not agent.stuck:
+            agent.harmed_until = self.now + HEALED_S
         if not agent.reads:
             agent.reads = True
             self.open(agent, agent.wide)
@@ -272,7 +291,7 @@ class World:
                 return s.PulseFailed(conflict=True)
             self.renewals += 1
             lease = replace(self.round, renewed=str(self.renewals), report=action.report)
-            self.set_round(lease)
+            self.set_round(lease, is_pulse=lease.report == self.round.report)
             return s.RoundSeen(self.round, s.Source.PULSE)
 
         self.request(agent, call, s.PulseFailed(conflict=False))
@@ -288,6 +307,8 @@ class World:
             raise BrokenInvariantError(f"I2 round {n}, index {pod.index}: {other} and {pod}")
         if agent.me.leaving:
             raise BrokenInvariantError(f"I3 {pod} starts {n} while leaving")
+        if self.now < self.starts_from - 0.002:
+            raise BrokenInvariantError(f"I4 {pod} starts {n} within the delay of the last failure")
         self.started[n, pod.index] = pod
         agent.running = n
         self.say(f"{agent.me.who.name} starts {n}")
@@ -314,7 +335,7 @@ class World:
 
     def do_exit(self, agent: Agent, action: s.Exit) -> None:
         self.say(f"{agent.me.who.name} exits {action.code}: {action.reason}")
-        self.end(agent, told=True)
+        self.end(agent, told=True, code=action.code)
 
     # ---- workers -----------------------------------------------------------------------------
 
@@ -342,18 +363,32 @@ class World:
         )
         self.feed(agent, s.WorkerExited(n, cause, fatal))
 
-    def end(self, agent: Agent, told: bool) -> None:
-        """The pod ends; the operator sees it, or not."""
-        agent.alive, agent.told, agent.running = False, told, None
-        if not told:
-            self.after(EVICTION_S, lambda: setattr(agent, "told", True))
+    def end(self, agent: Agent, told: bool, code: int = 137) -> None:
+        """The agent ends, and its workers with it. told False: its node does, which reports it."""
+        if not agent.alive:
+            return
+        pod = agent.me.who.pod
+        agent.alive, agent.running, agent.harmed_until = False, None, math.inf
+        agent.node_is_dead = agent.node_is_dead or not told
+        if agent.node_is_dead:
+            self.after(EVICTION_S, lambda: self.operator.evict(pod))
+        else:
+            self.after(self.lag(), lambda: self.operator.agent_ended(pod, code))
+
+    def end_node(self, node: str) -> list[Pod]:
+        """A node dies with all of its pods."""
+        there = [p for p, agent in self.agents.items() if agent.me.who.node == node and agent.alive]
+        for pod in there:
+            self.end(self.agents[pod], told=False)
+        return there
 
     # ---- the API server ----------------------------------------------------------------------
 
-    def put_lease(self, lease: AgentLease) -> None:
+    def put_lease(self, lease: AgentLease, renews: bool = True) -> None:
         self.version += 1
         self.renewals += 1
-        lease = replace(lease, version=str(self.version), renewed=str(self.renewals))
+        renewed = str(self.renewals) if renews else lease.renewed
+        lease = replace(lease, version=str(self.version), renewed=renewed)
         self.leases[lease.name] = lease
         for agent in self.agents.values():
             if agent.wide:
@@ -370,10 +405,15 @@ class World:
         lease = self.round
         if next_ is not None:
             self.check_round(lease.round, next_)
+            self.check_charges(lease.round, next_)
             self.history.append(next_)
             members = ",".join(f"{p.index}@{p.generation}" for p in sorted(next_.pods))
             charged = sorted(next_.charged.numbers)
-            self.say(f"{who}: round {next_.n} {next_.phase.value} [{members}] charged {charged}")
+            cause = next_.cause.kind.value if next_.cause else ""
+            self.say(
+                f"{who}: round {next_.n} {next_.phase.value} [{members}] charged {charged} {cause}"
+                f" in {next_.delay_ms} ms"
+            )
             lease = replace(lease, round=next_)
         if holder is not None:
             self.renewals += 1
@@ -381,16 +421,12 @@ class World:
             lease = replace(lease, holder=holder, renewed=str(self.renewals))
         self.set_round(lease)
 
-    def set_round(self, lease: RoundLease) -> None:
+    def set_round(self, lease: RoundLease, is_pulse: bool = False) -> None:
         self.version += 1
         self.round = replace(lease, version=str(self.version))
         for agent in self.agents.values():
             self.deliver(agent, s.RoundSeen(self.round, s.Source.WATCH))
-
-    def want(self, desired: Desired) -> None:
-        """The operator changes `desired`."""
-        self.desired = desired
-        self.set_round(replace(self.round, desired=desired))
+        self.operator.round_changed(is_pulse)
 
     def check_round(self, old: Round, new: Round) -> None:
         if old.phase.is_terminal:
@@ -404,45 +440,45 @@ class World:
         if new.phase is Phase.ACTIVE and len(new.members) < self.round.desired.min_members:
             raise BrokenInvariantError("rule 8: Active below min")
 
-    # ---- the operator ------------------------------------------------------------------------
+    def check_charges(self, old: Round, new: Round) -> None:
+        """I4: what is planned takes no charge away, and earns no earlier restart."""
+        kind = new.cause.kind if new.cause else None
+        if kind in PLANNED and not old.charged.numbers <= new.charged.numbers:
+            raise BrokenInvariantError(f"I4 {kind} strikes {old.charged} -> {new.charged}")
+        if kind is CauseKind.SUSPENDED:
+            self.starts_from = 0.0
+        elif kind not in PLANNED and new.n != old.n and new.charged != old.charged:
+            self.starts_from = max(self.starts_from, self.now + new.delay_ms / 1000)
 
-    def operate(self) -> None:
-        """Rule 9, every half second: mark, clear, make the next generation, delete."""
-        self.after(0.5, self.operate)
-        if not self.operator or self.round.round.phase.is_terminal:
+    # ---- the operator, people and nodes --------------------------------------------------------
+
+    def want(self, replicas: int) -> None:
+        """kubectl scale."""
+        self.operator.edit(replicas=replicas)
+
+    def operator_down(self, seconds: float) -> None:
+        """The operator's process is away for so long; what it remembered is lost."""
+
+        def up() -> None:
+            self.operator.up = True
+            self.operator.restart()
+
+        self.operator.up = False
+        self.after(seconds, up)
+
+    def check_deletion(self, pod: Pod, why: str) -> None:
+        """The operator deletes no pod as unheard whose agent works (issue of F21)."""
+        agent = self.operator.pods[pod].agent
+        if "not heard" in why and agent is not None and self.now > agent.harmed_until:
+            raise BrokenInvariantError(f"the operator deletes {pod}, whose agent works: {why}")
+
+    def terminate(self, agent: Agent, grace_s: float) -> None:
+        """A kubelet that works sends SIGTERM, and SIGKILL after the grace."""
+        if agent.node_is_dead:
             return
-        for pod, agent in list(self.agents.items()):
-            if agent.told or self.was_dropped(pod, agent):
-                self.bury(pod, agent)
-        for wanted in self.desired.wanted:
-            newest = max((p for p in self.agents if p.index == wanted.index), default=None)
-            if newest is None:
-                self.make(wanted)
-            elif newest in self.marked_at and newest.generation >= wanted.generation:
-                self.make(Pod(newest.index, newest.generation + 1))
-
-    def was_dropped(self, pod: Pod, agent: Agent) -> bool:
-        """A silent pod that a round has run with, and runs without now: it is given up."""
-        dropped = pod not in self.round.round.pods and any(pod in r.pods for r in self.history)
-        return not agent.alive and dropped
-
-    def bury(self, pod: Pod, agent: Agent) -> None:
-        name = agent.me.who.name
-        if pod not in self.marked_at:
-            lease = self.leases.get(name)
-            if lease is None:
-                state = AgentState(s.Word.READY, self.round.round.n)
-                lease = AgentLease(name, pod, "", name, UID, "", "", state)
-            self.put_lease(replace(lease, ended=True))
-            self.marked_at[pod] = str(self.round.round.n)
-            if self.round.holder == name:
-                self.put_round(None, "", "operator")
-        elif (
-            name in self.leases
-            and pod not in self.round.round.pods
-            and self.marked_at[pod] != str(self.round.round.n)
-        ):
-            self.drop_lease(name)
+        self.after(self.lag(), lambda: self.feed(agent, s.ToldToLeave()))
+        agent.harmed_until = math.inf
+        self.after(self.lag() + grace_s, lambda: self.end(agent, told=True))
 
     # ---- questions ---------------------------------------------------------------------------
 
@@ -450,7 +486,7 @@ class World:
         """Agents that are alive, wanted and not leaving."""
         return {
             p for p, a in self.agents.items()
-            if a.alive and not a.me.leaving and self.desired.wants(p)
+            if a.alive and not a.me.leaving and self.round.desired.wants(p)
         }  # fmt: skip
 
     def at_rest(self) -> bool:
@@ -459,13 +495,13 @@ class World:
         if round_.phase.is_terminal:
             return True
         live = self.live()
-        if len(live) < max(1, self.desired.min_members):
+        if len(live) < max(1, self.round.desired.min_members):
             return round_.phase is Phase.FORMING
         running = {p for p, a in self.agents.items() if a.running == round_.n}
         return round_.phase is Phase.ACTIVE and set(round_.pods) == live == running
 
     def spent(self) -> int:
-        return spent(self.round.round, self.desired)
+        return spent(self.round.round, self.round.desired)
 
     def holder(self) -> Agent | None:
         return self.agents.get(Pod(*pod_of(self.round.holder))) if self.round.holder else None

@@ -1,0 +1,289 @@
+"""The operator of the simulated world: the shipped plan, status and memory, over simulated pods.
+
+A pass looks at the world, plans, and performs the actions a little later, as requests take time;
+then it looks again, until there is nothing to do. Its actions are guarded as the requests of the
+real operator are: by versions, UIDs and names that are used once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests.support.jobs import elastic_job
+
+from elasticjob.controller import observe, status
+from elasticjob.controller import plan as plans
+from elasticjob.controller.memory import Memory
+from elasticjob.controller.observe import Job, PodSeen, Stage, Worker
+from elasticjob.controller.plan import actions as a
+from elasticjob.controller.snapshot import Snapshot
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.names import pod_name, pod_of
+from elasticjob.wire.round import Round
+
+if TYPE_CHECKING:
+    from tests.sim.world import Agent, World
+
+JOB, UID = "job", "uid-of-job"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+KEPT_ROUNDS = 64
+RESYNC_S = 120.0  # ten minutes in a cluster; here T is a fifth of what it is there
+
+
+@dataclass(frozen=True)
+class SimPod:
+    """A pod as the API server has it. agent: of its container, once that runs."""
+
+    seen: PodSeen
+    agent: Agent | None = None
+
+
+class Operator:
+    """One operator and the pods of one job. up: whether it works at all."""
+
+    def __init__(self, world: World, desired: Desired) -> None:
+        self.world = world
+        self.up = True
+        self.busy = False
+        self.again_at = math.inf
+        self.pods: dict[Pod, SimPod] = {}
+        self.born = 0
+        self.unschedulable: set[int] = set()  # indexes that no node takes
+        self.slow: dict[Pod, float] = {}
+        self.rounds: deque[Round] = deque(maxlen=KEPT_ROUNDS)
+        self.memory = Memory(UID)
+        self.job = self._job(desired)
+        world.after(RESYNC_S, self._resync)
+
+    def _job(self, desired: Desired) -> Job:
+        body = elastic_job(
+            JOB,
+            replicas=len(desired.wanted),
+            minReplicas=desired.min_members,
+            maxRestarts=desired.max_restarts,
+            stopGraceSeconds=int(desired.stop_grace_s),
+            crashGraceSeconds=int(desired.crash_grace_s),
+        )
+        body["metadata"] |= {"uid": UID, "resourceVersion": "1", "generation": 1}
+        job = observe.job(body)
+        assert job.spec is not None, job.faults
+        return job
+
+    def edit(self, **spec: Any) -> None:
+        """A person edits the spec."""
+        body = {**self.job.body, "spec": {**self.job.body["spec"], **spec}}
+        self.job = replace(observe.job(body), status=self.job.status)
+        self.look_soon()
+
+    def restart(self) -> None:
+        """Another process takes over, which remembers nothing."""
+        self.memory = Memory(UID)
+        self.rounds = deque([self.world.round.round], maxlen=KEPT_ROUNDS)
+        self.busy = False
+        self.look_soon()
+
+    # ---- passes ------------------------------------------------------------------------------
+
+    def round_changed(self, is_pulse: bool) -> None:
+        """The watch delivers a version of the Round; a mere pulse starts no pass."""
+        newest = self.world.round.round
+        if not self.rounds or self.rounds[-1].n != newest.n:
+            self.rounds.append(newest)
+        if not is_pulse:
+            self.look_soon()
+
+    def look_soon(self) -> None:
+        """A pass after a lag, unless one is on its way."""
+        self.world.after(self.world.lag(), self._pass)
+
+    def _resync(self) -> None:
+        self.world.after(RESYNC_S, self._resync)
+        self._pass()
+
+    def _pass(self) -> None:
+        if not self.up or self.busy:
+            return
+        s = self._snapshot()
+        plan = plans.plan(s)
+        self.job = replace(self.job, status=status.of(s))
+        if plan.actions:
+            self.busy = True
+            memory = self.memory
+            self.world.after(self.world.lag(), lambda: self._perform(s, plan.actions, memory))
+        elif plan.again_s is not None:
+            self._again(plan.again_s)
+
+    def _again(self, after_s: float) -> None:
+        at = self.world.now + after_s
+        if self.world.now < self.again_at <= at:
+            return
+        self.again_at = at
+        self.world.after(after_s, self._pass)
+
+    def _snapshot(self) -> Snapshot:
+        world = self.world
+        assert self.job.spec is not None
+        s = Snapshot(
+            job=self.job,
+            spec=self.job.spec,
+            pods=tuple(pod.seen for pod in self.pods.values()),
+            round=world.round,
+            now=world.now,
+            at=START + timedelta(seconds=int(world.now)),
+            heartbeat_s=world.round.desired.heartbeat_s,
+            calm=12,
+            agent_hash="0123456789",
+        )
+        self.memory.note_rounds(tuple(self.rounds), s.now)
+        s = replace(s, recalled=self.memory.recalled(self.rounds))
+        self.memory.note_facts(plans.facts(s), s.now)
+        return replace(s, recalled=self.memory.recalled(self.rounds))
+
+    def _perform(self, s: Snapshot, actions: tuple[a.Action, ...], memory: Memory) -> None:
+        if memory is not self.memory:
+            return  # it was another process
+        self.busy = False
+        if self.up:
+            makes = tuple(x.pod for x in actions if isinstance(x, a.MakePod))
+            if makes:
+                self.job = replace(self.job, status=status.reserved(s, makes))
+            for action in actions:
+                _DO[type(action)](self, action)
+        self._pass()
+
+    # ---- actions -----------------------------------------------------------------------------
+
+    def _mark(self, action: a.Mark) -> None:
+        name = pod_name(JOB, action.pod.index, action.pod.generation)
+        lease = self.world.leases.get(name)
+        if lease is None and not action.create:
+            self.memory.unborn.add(action.pod)
+            return
+        if lease is None:
+            state = AgentState(Word.READY, self.world.round.round.n)
+            lease = AgentLease(name, action.pod, "", name, UID, "", "", state)
+        if not lease.ended:
+            self.world.say(f"operator marks {name}: {action.reason}")
+            self.world.put_lease(replace(lease, ended=True, excused=action.excused), renews=False)
+        self.memory.note_marked(self.world.leases[name])
+
+    def _write_round(self, action: a.WriteRound) -> None:
+        world = self.world
+        if world.round.version != action.version:
+            return
+        if action.desired is not None:
+            world.set_round(replace(world.round, desired=action.desired))
+        if action.clear_holder:
+            world.put_round(None, "", "operator")
+
+    def _delete_pod(self, action: a.DeletePod) -> None:
+        pod = Pod(*pod_of(action.name))
+        if pod in self.pods and self.pods[pod].seen.uid == action.uid:
+            self.world.say(f"operator deletes {action.name}: {action.why}")
+            self.world.check_deletion(pod, action.why)
+            self.delete(pod)
+
+    def _delete_lease(self, action: a.DeleteLease) -> None:
+        self.world.drop_lease(action.name)
+        left = {p: o for p, o in self.memory.orphans.items() if o.uid != action.uid}
+        self.memory.orphans = left
+
+    def _listen(self, action: a.Listen) -> None:
+        living = [pod for pod, sim in self.pods.items() if sim.seen.living]
+        self.memory.note_leases(self.world.leases.values(), living, self.world.now)
+
+    def _make_pod(self, action: a.MakePod) -> None:
+        pod = action.pod
+        if pod in self.pods:
+            return
+        self.born += 1
+        name = pod_name(JOB, pod.index, pod.generation)
+        seen = PodSeen(
+            name, f"pod-uid-{self.born}", pod, UID, self.job.template_hash, accepted=False,
+            grace_s=float(self.world.desired.stop_grace_s + 5),
+        )  # fmt: skip
+        self.memory.note_made(pod, action.replaces, self.world.now)
+        self._put(pod, SimPod(seen))
+        self.world.after(self.world.lag(), lambda: self._schedule(pod))
+
+    def _deploy(self, action: a.Deploy) -> None:
+        self.memory.note_deployed(self.world.now)
+
+    # ---- scheduler and kubelets --------------------------------------------------------------
+
+    def _put(self, pod: Pod, sim: SimPod | None) -> None:
+        """A version of the pod; None: it is gone."""
+        if sim is None:
+            self.pods.pop(pod, None)
+        else:
+            self.pods[pod] = sim
+        self.look_soon()
+
+    def _schedule(self, pod: Pod) -> None:
+        """A node takes the pod and starts its agent; an index that none takes waits."""
+        sim = self.pods.get(pod)
+        if sim is None or sim.agent is not None or sim.seen.deleting:
+            return
+        if pod.index in self.unschedulable:
+            self._put(pod, replace(sim, seen=replace(sim.seen, refused="no node takes it")))
+            self.world.after(1.0, lambda: self._schedule(pod))
+            return
+        node = self.world.node_of(pod)
+        running = replace(
+            sim.seen, refused="", node=node, accepted=True, worker=Worker(Stage.RUNNING)
+        )
+        self._put(pod, SimPod(running, self.world.make(pod, node)))
+
+    def agent_ended(self, pod: Pod, code: int) -> None:
+        """The kubelet writes how the container ended; a pod that is being deleted is gone then."""
+        sim = self.pods.get(pod)
+        if sim is None:
+            return
+        if sim.seen.deleting:
+            self._put(pod, None)
+            return
+        ended = Worker(Stage.ENDED, "Error" if code else "Completed", exit_code=code)
+        self._put(pod, replace(sim, seen=replace(sim.seen, worker=ended, over=True)))
+
+    def delete(self, pod: Pod) -> None:
+        """kubectl delete pod, or the operator's request: SIGTERM, and SIGKILL after the grace."""
+        sim = self.pods.get(pod)
+        if sim is None or sim.seen.deleting:
+            return
+        if sim.agent is None or not sim.seen.living:
+            self._put(pod, None)
+            return
+        self._put(pod, replace(sim, seen=replace(sim.seen, deleting=True)))
+        self.world.terminate(sim.agent, sim.seen.grace_s)
+
+    def delete_by_force(self, pod: Pod) -> None:
+        """The object is gone at once; the kubelet ends the container when it sees that."""
+        sim = self.pods.get(pod)
+        self._put(pod, None)
+        if sim is not None and sim.agent is not None:
+            self.world.terminate(sim.agent, self.world.rng.choice([0.0, 2.0]))
+
+    def evict(self, pod: Pod) -> None:
+        """The node is not heard: the pod is being deleted, and no kubelet ends it."""
+        sim = self.pods.get(pod)
+        if sim is not None and not sim.seen.deleting:
+            self._put(pod, replace(sim, seen=replace(sim.seen, deleting=True)))
+
+
+_DO: dict[type, Callable[[Operator, Any], None]] = {
+    a.Deploy: Operator._deploy,
+    a.Mark: Operator._mark,
+    a.WriteRound: Operator._write_round,
+    a.DeletePod: Operator._delete_pod,
+    a.DeleteLease: Operator._delete_lease,
+    a.MakePod: Operator._make_pod,
+    a.Listen: Operator._listen,
+}
