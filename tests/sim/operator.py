@@ -242,11 +242,12 @@ class Operator:
         )
         self._put(pod, SimPod(running, self.world.make(pod, node)))
 
-    def agent_ended(self, pod: Pod, code: int) -> None:
+    def agent_ended(self, agent: Agent, code: int) -> None:
         """The kubelet writes how the container ended; a pod that is being deleted is gone then."""
+        pod = agent.me.who.pod
         sim = self.pods.get(pod)
-        if sim is None:
-            return
+        if sim is None or sim.agent is not agent:
+            return  # its pod is gone, and the name may be used again
         if sim.seen.deleting:
             self._put(pod, None)
             return
@@ -271,10 +272,11 @@ class Operator:
         if sim is not None and sim.agent is not None:
             self.world.terminate(sim.agent, self.world.rng.choice([0.0, 2.0]))
 
-    def evict(self, pod: Pod) -> None:
+    def evict(self, agent: Agent) -> None:
         """The node is not heard: the pod is being deleted, and no kubelet ends it."""
+        pod = agent.me.who.pod
         sim = self.pods.get(pod)
-        if sim is not None and not sim.seen.deleting:
+        if sim is not None and sim.agent is agent and not sim.seen.deleting:
             self._put(pod, replace(sim, seen=replace(sim.seen, deleting=True)))
 
 

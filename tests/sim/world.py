@@ -88,7 +88,8 @@ class World:
     round: RoundLease = field(init=False)
     leases: dict[str, AgentLease] = field(default_factory=dict)
     agents: dict[Pod, Agent] = field(default_factory=dict)
-    starts_from: float = 0.0  # no workers start before: the delay that the last failure earned
+    delayed_from: int = 0  # the round of the last failure that earned a delay
+    starts_from: float = 0.0  # before this time no workers of that round or a later one start
     spread: int = 3  # nodes
     started: dict[tuple[int, int], Pod] = field(default_factory=dict)  # (n, index) -> pod
     finished: set[tuple[int, Pod]] = field(default_factory=set)
@@ -136,7 +137,7 @@ class World:
         """A node starts the agent of a pod."""
         name = pod_name(JOB, pod.index, pod.generation)
         who = s.Identity(
-            pod, name, f"nonce-{name}", UID, node=node,
+            pod, name, f"nonce-{name}-{self.rng.random()}", UID, node=node,
             address=f"10.0.{pod.generation}.{pod.index}", jitter=self.rng.random(),
         )  # fmt: skip
         self.say(f"{name} born")
@@ -307,7 +308,7 @@ class World:
             raise BrokenInvariantError(f"I2 round {n}, index {pod.index}: {other} and {pod}")
         if agent.me.leaving:
             raise BrokenInvariantError(f"I3 {pod} starts {n} while leaving")
-        if self.now < self.starts_from - 0.002:
+        if n >= self.delayed_from and self.now < self.starts_from - 0.002:
             raise BrokenInvariantError(f"I4 {pod} starts {n} within the delay of the last failure")
         self.started[n, pod.index] = pod
         agent.running = n
@@ -367,13 +368,12 @@ class World:
         """The agent ends, and its workers with it. told False: its node does, which reports it."""
         if not agent.alive:
             return
-        pod = agent.me.who.pod
         agent.alive, agent.running, agent.harmed_until = False, None, math.inf
         agent.node_is_dead = agent.node_is_dead or not told
         if agent.node_is_dead:
-            self.after(EVICTION_S, lambda: self.operator.evict(pod))
+            self.after(EVICTION_S, lambda: self.operator.evict(agent))
         else:
-            self.after(self.lag(), lambda: self.operator.agent_ended(pod, code))
+            self.after(self.lag(), lambda: self.operator.agent_ended(agent, code))
 
     def end_node(self, node: str) -> list[Pod]:
         """A node dies with all of its pods."""
@@ -449,6 +449,7 @@ class World:
             self.starts_from = 0.0
         elif kind not in PLANNED and new.n != old.n and new.charged != old.charged:
             self.starts_from = max(self.starts_from, self.now + new.delay_ms / 1000)
+            self.delayed_from = new.n
 
     # ---- the operator, people and nodes --------------------------------------------------------
 

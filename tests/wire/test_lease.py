@@ -117,6 +117,28 @@ def test_ended_is_an_annotation_of_its_own() -> None:
     assert parse_agent(again).state == AgentState(Word.DONE, 2)
 
 
+@pytest.mark.parametrize(
+    ("annotation", "excused"),
+    [
+        (EndedMark("deleted", excused=True).to_json(), True),
+        (EndedMark("OOMKilled").to_json(), False),
+        ("", False),
+        ("not JSON", False),
+        ('{"v":2,"excused":true}', False),
+        ('{"v":1,"excused":"yes"}', False),
+        ("[" * 5000, False),
+        (7, False),
+    ],
+)
+def test_a_mark_counts_however_broken_and_excuses_only_where_it_says_so(
+    annotation: Any, excused: bool
+) -> None:
+    lease = stored(agent_lease())
+    lease["metadata"]["annotations"][names.ANNOTATION_ENDED] = annotation
+    found = parse_agent(lease)
+    assert (found.ended, found.excused) == (True, excused)
+
+
 def test_a_pod_given_up_before_its_lease_gets_one_that_is_ended() -> None:
     lease = stored(ended_manifest(JOB, "round-uid", Pod(3, 1), EndedMark("ImagePullBackOff"), 2))
     found = parse_agent(lease)
