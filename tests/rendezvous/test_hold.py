@@ -279,6 +279,23 @@ def test_a_get_that_failed_is_repeated_but_not_at_once() -> None:
     assert of(s.GetLease, steps(me, s.Tick(), now=3 * T + 0.5)[1]) == [s.GetLease(name("B"))]
 
 
+def test_a_lease_or_a_deletion_of_another_job_is_ignored_whatever_it_says() -> None:
+    """S1: its labels are those of a pod of ours, its name is not."""
+    foreign = [replace(lease(x, "running 1 leaving", 9), name=f"evil-{i}-0") for i, x in
+               enumerate("ABC")]  # fmt: skip
+    me = holder()
+    events = [*(s.LeaseSeen(x, by_get=True) for x in foreign), *map(s.LeaseSeen, foreign)]
+    events += [s.LeaseGone(x.name) for x in foreign]
+    after, actions = steps(me, *events, s.ViewComplete((*leases("A", "B", "C"), *foreign)))
+    assert actions == []
+    assert after.hold is not None
+    assert {p: x.lease for p, x in after.hold.view.seen.items()} == {
+        pod(x): lease(x, "running 1") for x in "ABC"
+    }
+    believes = replace(me, without=frozenset({"6-by-name"}))
+    assert of(s.CasRound, steps(believes, s.LeaseSeen(foreign[1]))[1])
+
+
 def test_a_get_of_a_name_that_is_no_pods_is_ignored() -> None:
     me = holder()
     assert steps(me, s.LeaseGone("somebody"), s.GetFailed("somebody"))[1] == []

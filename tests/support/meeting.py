@@ -23,10 +23,12 @@ from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import Job, Json
+from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
 JOB_KEY = Job("team", JOB, UID)
 ROUND = names.round_lease_name(JOB)
+STRANGER = "stranger"  # another job of the namespace
 NEVER_ENDS = 200  # turns of all agents
 
 Answers = tuple[s.Event, ...]
@@ -51,6 +53,7 @@ class Server:
     def __init__(self, desired: Desired) -> None:
         self.version = 0
         self.objects: dict[str, Json] = {}
+        self.strays: dict[Pod, wire.AgentLease] = {}
         self.listeners: list[Callable[[Change], None]] = []
         self.create(wire.round_manifest(JOB_KEY, desired, Round()))
 
@@ -77,6 +80,18 @@ class Server:
         if self.objects.pop(name_, None) is not None:
             self.version += 1
             self._tell(s.LeaseGone(name_))
+
+    def stray(self, lease: wire.AgentLease) -> None:
+        """Another job's Lease gets the labels of a pod of ours, and so comes into our streams."""
+        self.version += 1
+        name_ = names.pod_name(STRANGER, lease.pod.index, lease.pod.generation)
+        self.strays[lease.pod] = replace(lease, name=name_, version=str(self.version))
+        self._tell(s.LeaseSeen(self.strays[lease.pod]))
+
+    def unstray(self, pod_: Pod) -> None:
+        """It is deleted, or loses the labels."""
+        self.version += 1
+        self._tell(s.LeaseGone(self.strays.pop(pod_).name))
 
     def round(self) -> wire.RoundLease:
         """The Round as it is."""
@@ -320,7 +335,8 @@ def _open(meeting: Meeting, player: Player, action: s.Action) -> Iterator[s.Even
     player.stream.clear()
     player.stream.append(s.RoundSeen(meeting.server.round(), s.Source.READ))
     if player.wide:
-        player.stream.append(s.ViewComplete(meeting.server.leases()))
+        found = (*meeting.server.leases(), *meeting.server.strays.values())
+        player.stream.append(s.ViewComplete(found))
     if player.me.round is None:
         meeting.deliver(player.letter)
     yield None

@@ -24,7 +24,7 @@ from typing import Any, Callable
 from tests.support import meeting as m
 from tests.support import transcript as words
 from tests.support.meeting import Meeting, Step
-from tests.support.protocol import desired, letter, name
+from tests.support.protocol import desired, lease, letter, name, pod
 
 from elasticjob.rendezvous import states as s
 from elasticjob.wire.cause import Cause, CauseKind
@@ -121,7 +121,7 @@ class Stage:
             "cut": self.cut, "heal": self.heal, "hold": self.hold, "free": self.free,
             "perform": self.perform, "lose": self.lose, "deliver": self.deliver, "work": self.work,
             "mark": self.mark, "unmake": self.unmake, "want": self.want, "mute": self.mute,
-            "dark": self.dark, "clear": self.clear,
+            "dark": self.dark, "clear": self.clear, "stray": self.stray, "unstray": self.unstray,
         }  # fmt: skip
 
     def run(self, command: str) -> None:
@@ -193,8 +193,8 @@ class Stage:
         """The Round, and what each Lease says."""
         self.told_round = ""
         self.tell_round()
-        for lease in self.meeting.server.leases():
-            self.say(f"   {letter(lease.pod)} says {words.said(lease)}")
+        for found in self.meeting.server.leases():
+            self.say(f"   {letter(found.pod)} says {words.said(found)}")
 
     # ---- what happens to agents ------------------------------------------------------------------
 
@@ -294,6 +294,14 @@ class Stage:
     def unmake(self, letter_: str) -> None:
         """Somebody deletes the Lease."""
         self.meeting.server.delete(name(letter_))
+
+    def stray(self, letter_: str, *said: str) -> None:
+        """Code in another job gives its own Lease the labels of this pod, and lets it say this."""
+        self.meeting.server.stray(lease(letter_, " ".join(said)))
+
+    def unstray(self, letter_: str) -> None:
+        """That Lease is deleted."""
+        self.meeting.server.unstray(pod(letter_))
 
     def want(self, *words: str) -> None:
         """The operator changes `desired`: `want A B`, `want budget 3 pardon 2`."""

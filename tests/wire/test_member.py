@@ -11,6 +11,7 @@ from elasticjob.wire.member import (
     is_role,
     load_members,
     load_pods,
+    pod_named,
 )
 
 
@@ -77,3 +78,23 @@ def test_who_the_members_are_is_read_once() -> None:
     """A pulse and a crash bring the same texts again, to every agent."""
     assert load_pods("0-127@0", "it") is load_pods("0-127@0", "it")
     assert load_members("0-127@0", "0-127x8", "it") is load_members("0-127@0", "0-127x8", "it")
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "pod"),
+    [
+        ("job-3-1", "job", Pod(3, 1)),
+        ("my-job-2-10-3", "my-job-2", Pod(10, 3)),
+        ("job-0-3-1", "job-0", Pod(3, 1)),
+        ("job-0-3-1", "job", None),
+        ("evil-3-1", "job", None),
+        ("job-3-1", "jo", None),
+        ("job-03-1", "job", None),
+        ("job-3-01", "job", None),
+        ("job-round", "job", None),
+        ("job", "job", None),
+        ("", "job", None),
+    ],
+)
+def test_a_name_is_that_of_one_pod_of_one_job(name: str, job: str, pod: Pod | None) -> None:
+    assert pod_named(name, job) == pod

@@ -12,8 +12,8 @@ from elasticjob.rendezvous.view import View, is_newer, replaced, with_lease, wit
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import AgentLease
-from elasticjob.wire.member import Pod
-from elasticjob.wire.names import job_of, pod_of
+from elasticjob.wire.member import Pod, pod_named
+from elasticjob.wire.names import job_of
 
 FOREVER = 1 << 30  # pulses
 
@@ -111,17 +111,16 @@ def _holding(me: s.Me, silent_holder: str) -> s.Me:
         return replace(me, hold=None) if me.hold else me
     if me.hold is not None:
         return replace(me, hold=replace(me.hold, dirty=True))
-    replaced_ = _pod(silent_holder)
+    replaced_ = _pod(me, silent_holder)
     view = View(job=job_of(me.who.name), own=me.who.pod)
     return replace(me, hold=s.Hold(view, replaced=replaced_), claim_at=None)
 
 
-def _pod(name: str) -> Pod | None:
-    """The pod of this name; None for a name that a person wrote into the holder or a Lease."""
-    try:
-        return Pod(*pod_of(name))
-    except ValueError:
-        return None
+def _pod(me: s.Me, name: str) -> Pod | None:
+    """Rule 6: the pod of my job that has this name, or None: a name is the one thing in a Lease
+    that code in another job cannot choose (S1)."""
+    job = job_of(name if "6-by-name" in me.without else me.who.name)
+    return pod_named(name, job)
 
 
 def _round_gone(me: s.Me, event: s.RoundGone, now: float) -> s.Me:
@@ -149,12 +148,17 @@ def _pulse_failed(me: s.Me, event: s.PulseFailed, now: float) -> s.Me:
 
 def _lease_seen(me: s.Me, event: s.LeaseSeen, now: float) -> s.Me:
     lease = event.lease
-    if lease.job_uid != me.who.job_uid:
+    if not _is_of_my_job(me, lease):
         return me
     me = _hears(me, now)
     if lease.name == me.who.name:
         me = _own_seen(me, lease, now, event.by_get)
     return _in_view(me, lease, event.by_get, now)
+
+
+def _is_of_my_job(me: s.Me, lease: AgentLease) -> bool:
+    """Rule 6: a Lease is a pod's of my job by its name, whatever its labels say (S1)."""
+    return lease.job_uid == me.who.job_uid and lease.pod == _pod(me, lease.name)
 
 
 def _own_seen(me: s.Me, lease: AgentLease, now: float, found: bool = False) -> s.Me:
@@ -215,7 +219,7 @@ def _lease_gone(me: s.Me, event: s.LeaseGone, now: float) -> s.Me:
     hold = me.hold
     if hold is None or not (hold.complete or event.by_get):
         return me
-    pod = _pod(event.name)
+    pod = _pod(me, event.name)
     if pod is None:
         return me
     view = without_lease(hold.view, pod, now, event.by_get)
@@ -238,7 +242,7 @@ def _get_failed(me: s.Me, event: s.GetFailed, now: float) -> s.Me:
         return replace(me, asked=False, ask_at=now + timing.RETRY_S)
     if me.hold is None:
         return me
-    getting = me.hold.getting - {_pod(event.name)}
+    getting = me.hold.getting - {_pod(me, event.name)}
     get_at = now + timing.retry_s(_heartbeat_s(me))
     return replace(me, hold=replace(me.hold, getting=getting, get_at=get_at, dirty=True))
 
@@ -251,7 +255,7 @@ def _view_complete(me: s.Me, event: s.ViewComplete, now: float) -> s.Me:
     hold = me.hold
     if hold is None or me.round is None:
         return me
-    mine = tuple(lease for lease in event.leases if lease.job_uid == me.who.job_uid)
+    mine = tuple(lease for lease in event.leases if _is_of_my_job(me, lease))
     view = replaced(hold.view, mine, me.round.round.pods, now)
     own = next((lease for lease in mine if lease.name == me.who.name), None)
     me = _own_seen(me, own, now) if own else _own_gone(me)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from elasticjob.wire import names
 from elasticjob.wire.codec import WireError, dump_tagged, load_tagged, shown, whole
 from elasticjob.wire.dataclasses import dataclass
 
@@ -28,6 +29,15 @@ class Member:
     pod: Pod
     workers: int = 1
     role: str = DEFAULT_ROLE
+
+
+def pod_named(name: str, job: str) -> Pod | None:
+    """The pod of this job that has this name, or None: another job's pod, or no pod, has it."""
+    try:
+        pod = Pod(*names.pod_of(name))
+    except ValueError:
+        return None
+    return pod if name == names.pod_name(job, pod.index, pod.generation) else None
 
 
 def is_role(text: str) -> bool:
