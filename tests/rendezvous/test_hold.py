@@ -279,6 +279,44 @@ def test_a_get_that_failed_is_repeated_but_not_at_once() -> None:
     assert of(s.GetLease, steps(me, s.Tick(), now=3 * T + 0.5)[1]) == [s.GetLease(name("B"))]
 
 
+def lost_itself(**fields: Any) -> s.Me:
+    """A holds, has its Lease, and lacks it in its view: nothing should bring that about."""
+    me = holder(active(1, "A B"), members="A B", **fields)
+    assert me.hold is not None
+    seen_ = {p: entry for p, entry in me.hold.view.seen.items() if p != me.who.pod}
+    return replace(me, hold=replace(me.hold, view=replace(me.hold.view, seen=seen_), dirty=True))
+
+
+def test_a_holder_without_its_own_lease_in_its_view_asks_for_it() -> None:
+    """Else it is no newcomer of any round, and renews its Lease only when its word changes."""
+    me, actions = steps(lost_itself(), s.Tick())
+    assert actions == [s.GetLease(name("A"))]
+    assert steps(me, s.Tick(), now=1.0)[1] == []  # under way
+    me, actions = steps(me, s.LeaseSeen(lease("A", "running 1"), by_get=True))
+    assert actions == []
+    assert me.hold is not None
+    assert (me.hold.view.seen[pod("A")].lease, me.hold.getting) == (lease("A", "running 1"), set())
+    assert steps(me, s.LeaseSeen(lease("B", "ready 1", 9)))[1] == []
+
+
+def test_when_it_is_not_there_it_is_created_again() -> None:
+    me, _ = steps(lost_itself(), s.Tick())
+    me, actions = steps(me, s.LeaseGone(name("A"), by_get=True))
+    assert [type(action) for action in actions] == [s.CreateLease]
+    me, actions = steps(me, s.LeaseSeen(lease("A", "running 1", 9)))
+    assert me.hold is not None
+    assert me.hold.view.seen[pod("A")].lease == lease("A", "running 1", 9)
+    assert actions == []
+
+
+def test_a_get_of_its_own_lease_without_an_answer_is_repeated_but_not_at_once() -> None:
+    me, _ = steps(lost_itself(), s.Tick())
+    me, actions = steps(me, s.GetFailed(name("A")))
+    assert actions == []
+    assert not of(s.GetLease, steps(me, s.Tick(), now=0.4)[1])
+    assert of(s.GetLease, steps(me, s.Tick(), now=0.5)[1]) == [s.GetLease(name("A"))]
+
+
 def test_a_lease_or_a_deletion_of_another_job_is_ignored_whatever_it_says() -> None:
     """S1: its labels are those of a pod of ours, its name is not."""
     foreign = [replace(lease(x, "running 1 leaving", 9), name=f"evil-{i}-0") for i, x in

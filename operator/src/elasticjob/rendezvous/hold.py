@@ -101,8 +101,14 @@ def may_judge(me: Me, hold: Hold, now: float) -> bool:
 def ask(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple[Action, ...]]:
     """Rule 7: a GET for each suspect. Nothing is decided until all are answered: a node that went
     with its pods costs one round, not one for each of them.
+
+    Rule 6: and one for my own Lease if my view lacks it. Nobody else judges the holder, which
+    renews this Lease only when its word changes, so nothing else would bring it back.
     """
-    asked = judged.suspects - hold.getting if now >= hold.get_at else frozenset()
+    own = hold.view.seen.get(hold.view.own)
+    lacking = frozenset() if own and own.lease else frozenset({hold.view.own})
+    missing = (judged.suspects | lacking) - hold.getting
+    asked = missing if now >= hold.get_at else frozenset()
     job = hold.view.job
     gets = (GetLease(names.pod_name(job, p.index, p.generation)) for p in sorted(asked))
     return replace(hold, getting=hold.getting | asked), tuple(gets)

@@ -239,7 +239,7 @@ def _own_gone(me: s.Me) -> s.Me:
 
 def _get_failed(me: s.Me, event: s.GetFailed, now: float) -> s.Me:
     if event.name == me.who.name:
-        return replace(me, asked=False, ask_at=now + timing.RETRY_S)
+        me = replace(me, asked=False, ask_at=now + timing.RETRY_S)
     if me.hold is None:
         return me
     getting = me.hold.getting - {_pod(me, event.name)}
