@@ -18,7 +18,7 @@ from tests.support.api_client import Client, Reply
 
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.local.server import AGENT_ROLE
-from elasticjob.wire.lease import LEASE_API, AgentLease, parse_agent
+from elasticjob.wire.lease import LEASE_API, AgentLease, Job, job_uid_of, parse_agent
 from elasticjob.wire.names import (
     API_VERSION,
     LABEL_JOB,
@@ -133,10 +133,8 @@ class Site:
     def agent_leases(self, job: str) -> list[AgentLease]:
         """The Leases of a job's agents."""
         selector = f"{LABEL_JOB}={job},{LABEL_LEASE}={LEASE_AGENT}"
-        return [
-            parse_agent(item)
-            for item in self.client.get(LEASES, labelSelector=selector).body["items"]
-        ]
+        items = self.client.get(LEASES, labelSelector=selector).body["items"]
+        return [parse_agent(item, Job(NAMESPACE, job, job_uid_of(item))) for item in items]
 
     def version(self) -> str:
         """Of Kubernetes."""

@@ -36,7 +36,10 @@ CAS = s.CasRound("7", round=active(2))
 
 MINE = agent_object(8)
 OTHER = agent_object(8, index=1)
-BROKEN = {"metadata": {"name": "demo-1-0", "labels": {}, "resourceVersion": "1", "uid": "u"}}
+BROKEN = agent_object(8, index=1)
+BROKEN["metadata"]["annotations"] = {}
+FOREIGN = agent_object(8, index=1, job=Job("team", "demo", "an-older-uid"))
+FOREIGN_OWN = agent_object(8, job=Job("team", "demo", "an-older-uid"))
 BUSY = answer(429, {"message": "too many requests"})
 
 
@@ -75,6 +78,11 @@ class Scene:
             [answer(409), answer(404)],
             [s.LeaseGone("demo-0-0", by_get=True), s.RenewalReturned(None)],
         ),
+        (
+            WRITE,
+            [answer(409), answer(200, FOREIGN_OWN)],
+            [s.LeaseGone("demo-0-0", by_get=True), s.RenewalReturned(None)],
+        ),
         (WRITE, [answer(404)], [s.LeaseGone("demo-0-0"), s.RenewalReturned(None)]),
         (WRITE, [DARK], [s.RenewalReturned(None)]),
         (WRITE, [answer(403)], [s.RenewalReturned(None)]),
@@ -82,6 +90,7 @@ class Scene:
         (GET_OTHER, [answer(404)], [s.LeaseGone("demo-1-0", by_get=True)]),
         (GET_OTHER, [DARK], [s.GetFailed("demo-1-0")]),
         (GET_OTHER, [answer(200, BROKEN)], [s.GetFailed("demo-1-0")]),
+        (GET_OTHER, [answer(200, FOREIGN)], [s.LeaseGone("demo-1-0", by_get=True)]),
         (CAS, [answer(200, round_object(8))], [s.RoundSeen(round_lease(8), s.Source.ANSWER)]),
         (CAS, [answer(409)], [s.CasFailed(conflict=True)]),
         (CAS, [DARK], [s.CasFailed(conflict=False)]),

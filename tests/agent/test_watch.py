@@ -23,6 +23,7 @@ from elasticjob.agent.inbox import GiveUp, Message, Streamed
 from elasticjob.agent.logs import Log
 from elasticjob.agent.watch import UNREACHABLE_S, Kind, Watch
 from elasticjob.rendezvous import states as s
+from elasticjob.wire import names
 from elasticjob.wire.lease import Job
 
 NARROW = Kind(False, "demo-round", JOB.uid)
@@ -252,13 +253,35 @@ def test_an_agents_lease_that_cannot_be_read_is_logged_and_left_out() -> None:
     )
     scene = Scene(stream, kind=WIDE)
     assert scene.run() == [s.RoundSeen(round_lease(3), s.Source.READ), s.ViewComplete(())]
-    assert sum("Lease demo-1-0 cannot be read" in line for line in scene.lines) == 1
+    assert sum("Lease demo-1-0 is ignored" in line for line in scene.lines) == 1
 
 
-def test_a_strangers_lease_with_our_label_is_ignored_when_it_goes() -> None:
-    stranger = agent_object(2)
-    stranger["metadata"]["name"] = "somebody"
-    stream = ScriptedStream(*begins(), deleted(stranger))
+@pytest.mark.parametrize("name", ["evil-0-0", "demo-00-0", "demo-2-0-0", "somebody"])
+def test_a_lease_with_our_labels_and_another_name_is_ignored(name: str) -> None:
+    """Code in another job can label its own Lease like one of ours; it cannot choose its name."""
+    foreign = agent_object(2)
+    foreign["metadata"]["name"] = name
+    stream = ScriptedStream(
+        added(agent_object(1)), added(foreign), added(round_object(3)), bookmark(5, ends=True),
+        modified(foreign), deleted(foreign), modified(agent_object(6)),
+    )  # fmt: skip
+    scene = Scene(stream, kind=WIDE)
+    assert scene.run() == [
+        s.RoundSeen(round_lease(3), s.Source.READ),
+        s.ViewComplete((agent_lease(1),)),
+        s.LeaseSeen(agent_lease(6)),
+    ]
+    assert scene.lines == [
+        f"[elasticjob] Lease {name} is ignored: the Lease '{name}' is not named like a pod of demo"
+    ]
+
+
+def test_an_agents_lease_that_is_labelled_as_the_round_is_ignored() -> None:
+    broken = agent_object(2, index=1)
+    broken["metadata"]["labels"][names.LABEL_LEASE] = names.LEASE_ROUND
+    stream = ScriptedStream(
+        added(broken), added(round_object(3)), bookmark(4, ends=True), modified(broken)
+    )
     assert Scene(stream, kind=WIDE).run() == [
         s.RoundSeen(round_lease(3), s.Source.READ),
         s.ViewComplete(()),

@@ -306,6 +306,45 @@ def test_a_mark_is_not_lost_to_a_renewal() -> None:
     assert "renewed" in world.lease("demo-2-0")["metadata"]["annotations"]
 
 
+def test_a_lease_that_cannot_be_read_is_made_anew_as_marked() -> None:
+    """Code in the pod wrote it, and its pod has ended: the replacement does not wait for ever."""
+    world = running_world()
+    world.spoil(P[2])
+    world.end_pod("demo-2-0")
+    world.settle()
+    marked = world.agent(P[2])
+    assert marked is not None
+    assert marked.ended
+    assert "demo-2-1" in world.pod_names()
+
+
+def test_a_lease_of_an_older_job_is_made_anew_as_marked() -> None:
+    world = running_world()
+    old = {"metadata": {"labels": {names.LABEL_JOB_UID: "an-older-uid"}}}
+    world._patch_lease("demo-2-0", old)
+    world.end_pod("demo-2-0")
+    world.settle()
+    marked = world.agent(P[2])
+    assert marked is not None
+    assert marked.ended
+    assert "demo-2-1" in world.pod_names()
+
+
+def test_a_lease_that_is_no_jobs_is_left_alone_and_the_next_generation_is_made() -> None:
+    """Another controller may use the name; the agent of that pod ended and said so."""
+    world = World()
+    world.apply(replicas=2)
+    stranger = {"metadata": {"name": "demo-1-0"}, "spec": {"holderIdentity": "somebody"}}
+    world.store.create(world.api.stored(kube.LEASES), TEAM, stranger)
+    world.settle()
+    world.start_all()
+    world.join(P[0])
+    world.end_pod("demo-1-0", 75)
+    world.settle()
+    assert "demo-1-1" in world.pod_names()
+    assert world.lease("demo-1-0")["spec"] == {"holderIdentity": "somebody"}
+
+
 # ---- pods that are of no use ---------------------------------------------------------------------
 
 
@@ -460,6 +499,25 @@ def test_a_pod_whose_agent_ended_by_itself_is_not_excused() -> None:
     lease = world.agent(P[2])
     assert lease is not None
     assert (lease.ended, lease.excused) == (True, False)
+
+
+@pytest.mark.parametrize("spoils", [False, True])
+def test_neither_another_jobs_lease_nor_a_broken_one_hides_who_is_silent(spoils: bool) -> None:
+    """S1: the Lease that is renewed has the labels of the frozen pod's, and another name."""
+    world = running_world(minReplicas=3)
+    world.restart(Settings(heartbeat_s=T))
+    world.run(*P[:3], n=2, cause=Cause(CauseKind.WORKER_FAILED, pod="demo-0-0"))
+    again_s = world.settle()
+    if spoils:
+        world.spoil(P[1])
+    for _ in range(40):
+        assert again_s is not None
+        world.intrude(P[3])
+        world.go_on(again_s)
+        again_s = world.settle()
+        if world.deleted_names():
+            break
+    assert world.deleted_names() == ["demo-3-0"]
 
 
 @pytest.mark.parametrize("replicas", [1, 3])

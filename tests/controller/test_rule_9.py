@@ -48,7 +48,8 @@ class Witness:
         if resource.plural == kube.PODS.plural and event.type == "ADDED":
             self._see_pod(Pod(*names.pod_of(name)))
         elif resource.plural == kube.LEASES.plural and name != self.world.round_name():
-            self._see_lease(leases.parse_agent(event.object), event.type == "DELETED")
+            lease = leases.parse_agent(event.object, self.world.job_record())
+            self._see_lease(lease, event.type == "DELETED")
 
     def _see_pod(self, pod: Pod) -> None:
         round_ = self._round()

@@ -74,8 +74,7 @@ class Agents:
         for found in manifest.rights(self._job):
             self.store.create(KINDS[found["kind"]], NAMESPACE, found)
         self.store.create(CONFIGMAPS, NAMESPACE, manifest.agent_config_map(NAMESPACE, bundle))
-        owner = Job(NAMESPACE, "demo", self._job["metadata"]["uid"])
-        self.store.create(LEASES, NAMESPACE, round_manifest(owner, self.desired, Round()))
+        self.store.create(LEASES, NAMESPACE, round_manifest(self._record, self.desired, Round()))
         for index in range(count):
             self.add(index)
 
@@ -96,6 +95,10 @@ class Agents:
     # ---- what there is to see --------------------------------------------------------------------
 
     @property
+    def _record(self) -> Job:
+        return Job(NAMESPACE, "demo", self._job["metadata"]["uid"])
+
+    @property
     def lease(self) -> RoundLease:
         return parse_round(self.store.get(LEASES, NAMESPACE, round_lease_name("demo")))
 
@@ -111,7 +114,7 @@ class Agents:
 
     def state(self, index: int, generation: int = 0) -> AgentState:
         found = self.store.get(LEASES, NAMESPACE, f"demo-{index}-{generation}")
-        return parse_agent(found).state
+        return parse_agent(found, self._record).state
 
     def pod(self, index: int, generation: int = 0) -> dict[str, Any]:
         """The pod's status and what its worker container ended with; {}: it is gone."""

@@ -55,4 +55,4 @@ def round_lease(version: int = 1, **fields: Any) -> wire.RoundLease:
 
 def agent_lease(version: int = 1, **fields: Any) -> wire.AgentLease:
     """One agent's Lease, parsed."""
-    return wire.parse_agent(agent_object(version, **fields))
+    return wire.parse_agent(agent_object(version, **fields), fields.get("job", JOB))

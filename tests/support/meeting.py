@@ -100,7 +100,7 @@ class Server:
     def lease(self, name_: str) -> wire.AgentLease | None:
         """An agent's Lease as it is."""
         found = self.objects.get(name_)
-        return wire.parse_agent(found) if found else None
+        return wire.parse_agent(found, JOB_KEY) if found else None
 
     def leases(self) -> tuple[wire.AgentLease, ...]:
         """All agents' Leases."""
@@ -112,7 +112,7 @@ class Server:
         if wire.is_round(made):
             change: Change = s.RoundSeen(wire.parse_round(made), s.Source.WATCH)
         else:
-            change = s.LeaseSeen(wire.parse_agent(made))
+            change = s.LeaseSeen(wire.parse_agent(made, JOB_KEY))
         self.version += 1
         self.objects[made["metadata"]["name"]] = made
         self._tell(change)
@@ -348,7 +348,7 @@ def _create(meeting: Meeting, player: Player, action: s.CreateLease) -> Iterator
     made = wire.agent_manifest(
         JOB_KEY, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0
     )
-    yield s.LeaseSeen(wire.parse_agent(meeting.server.create(made)))
+    yield s.LeaseSeen(wire.parse_agent(meeting.server.create(made), JOB_KEY))
 
 
 def _write(meeting: Meeting, player: Player, action: s.WriteState) -> Iterator[s.Event]:
@@ -356,7 +356,7 @@ def _write(meeting: Meeting, player: Player, action: s.WriteState) -> Iterator[s
         AgentState.from_json(action.state), meeting.now_text(), action.version
     )
     made = meeting.server.patch(player.me.who.name, change)
-    yield s.RenewalReturned(wire.parse_agent(made))
+    yield s.RenewalReturned(wire.parse_agent(made, JOB_KEY))
 
 
 def _cas(meeting: Meeting, player: Player, action: s.CasRound) -> Iterator[s.Event]:

@@ -75,7 +75,9 @@ class Job:
     def agents(self) -> dict[str, AgentLease]:
         """The agents' Leases by name."""
         found = self._store.list(LEASES, self._namespace, self._is_mine)
-        parsed = [leases.parse_agent(body) for body in found if not leases.is_round(body)]
+        uid = self._store.get(self._cluster.jobs, self._namespace, self.name)["metadata"]["uid"]
+        job = leases.Job(self._namespace, self.name, uid)
+        parsed = [leases.parse_agent(body, job) for body in found if not leases.is_round(body)]
         return {lease.name: lease for lease in parsed}
 
     @property

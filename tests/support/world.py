@@ -178,6 +178,24 @@ class World:
         )  # fmt: skip
         self.store.create(self._stored(kube.LEASES), TEAM, body)
 
+    def intrude(self, pod: Pod, generation: int = 0) -> None:
+        """Code in another job labels its own Lease like that of a pod of this job, and renews."""
+        lease, name = self._stored(kube.LEASES), names.pod_name("evil", pod.index, generation)
+        if self.store.find(lease, TEAM, name) is not None:
+            self.store.delete(lease, TEAM, name)
+        renewed = f"2026-01-01T00:00:00.{int(self.now):06d}Z"
+        body = leases.agent_manifest(
+            self.job_record(), self.round().uid, pod, "evil", AgentState(Word.READY, 0), renewed, 15
+        )
+        body["metadata"]["name"] = name
+        body["metadata"]["labels"][names.LABEL_JOB] = "evil"
+        self.store.create(lease, TEAM, body)
+
+    def spoil(self, pod: Pod, record: str = "[") -> None:
+        """Code in a pod writes something else than a record into its Lease."""
+        notes = {names.ANNOTATION_AGENT: record}
+        self._patch_lease(self.pod_name(pod), {"metadata": {"annotations": notes}})
+
     def write_round(self, round_: Round, holder: str | None = None) -> None:
         """An agent steps the round, or claims the holder."""
         lease = self.round()
@@ -257,7 +275,7 @@ class World:
     def agent(self, pod: Pod) -> AgentLease | None:
         """A pod's Lease."""
         found = self.store.find(self._stored(kube.LEASES), TEAM, self.pod_name(pod))
-        return leases.parse_agent(found) if found else None
+        return leases.parse_agent(found, self.job_record()) if found else None
 
     def lease(self, name: str) -> Json:
         """A Lease as stored."""

@@ -24,6 +24,7 @@ from elasticjob.wire.lease import (
     ended_patch,
     holder_patch,
     is_round,
+    job_uid_of,
     parse_agent,
     parse_round,
     pulse_patch,
@@ -90,7 +91,7 @@ def test_the_round_lease_is_owned_by_the_job() -> None:
 def test_an_agent_lease_and_its_inverse() -> None:
     lease = stored(agent_lease())
     assert not is_round(lease)
-    assert parse_agent(lease) == AgentLease(
+    assert parse_agent(lease, JOB) == AgentLease(
         "my-job-3-1", Pod(3, 1), "7", "uid-of-lease", "uid-1", "nonce-1", TIME, STATE
     )
 
@@ -111,10 +112,10 @@ def test_a_lease_lasts_whole_seconds_from_1(given: float, written: int) -> None:
 def test_ended_is_an_annotation_of_its_own() -> None:
     """The operator's mark and the agent's renewals never overwrite each other."""
     lease = merged(stored(agent_lease()), ended_patch(EndedMark("Evicted"), "7"))
-    assert parse_agent(lease).ended
+    assert parse_agent(lease, JOB).ended
     again = merged(lease, agent_patch(AgentState(Word.DONE, 2), TIME, "8"))
-    assert parse_agent(again).ended
-    assert parse_agent(again).state == AgentState(Word.DONE, 2)
+    assert parse_agent(again, JOB).ended
+    assert parse_agent(again, JOB).state == AgentState(Word.DONE, 2)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +136,13 @@ def test_a_mark_counts_however_broken_and_excuses_only_where_it_says_so(
 ) -> None:
     lease = stored(agent_lease())
     lease["metadata"]["annotations"][names.ANNOTATION_ENDED] = annotation
-    found = parse_agent(lease)
+    found = parse_agent(lease, JOB)
     assert (found.ended, found.excused) == (True, excused)
 
 
 def test_a_pod_given_up_before_its_lease_gets_one_that_is_ended() -> None:
     lease = stored(ended_manifest(JOB, "round-uid", Pod(3, 1), EndedMark("ImagePullBackOff"), 2))
-    found = parse_agent(lease)
+    found = parse_agent(lease, JOB)
     assert (found.ended, found.nonce, found.renewed) == (True, "", "")
     assert (found.state.word, found.state.n) == (Word.READY, 2)
     assert lease["metadata"]["name"] == "my-job-3-1"
@@ -220,34 +221,67 @@ def test_an_agent_lease_without_its_record_says_so() -> None:
     lease = stored(agent_lease())
     del lease["metadata"]["annotations"]
     with pytest.raises(WireError, match=f"no annotation {names.ANNOTATION_AGENT}"):
-        parse_agent(lease)
+        parse_agent(lease, JOB)
 
 
-@pytest.mark.parametrize("name", ["my-job-3-2", "my-job-4-1", "my-job", "other-3-1", "-3-1", ""])
-def test_a_lease_whose_name_is_not_its_pods_is_refused(name: str) -> None:
-    """Two Leases of one pod would otherwise take turns in the holder's view."""
+@pytest.mark.parametrize("name", ["my-job", "other-3-1", "-3-1", "my-job-03-1", "my-job-round", ""])
+def test_a_lease_that_is_not_named_like_a_pod_of_the_job_is_refused(name: str) -> None:
+    """Its labels are what code in another job can write on the one Lease that it may write."""
     lease = stored(agent_lease())
     lease["metadata"]["name"] = name
-    with pytest.raises(WireError, match="labels"):
-        parse_agent(lease)
+    with pytest.raises(WireError, match=f"the Lease '{name}' is not named like a pod of my-job$"):
+        parse_agent(lease, JOB)
 
 
-@pytest.mark.parametrize("label", [names.LABEL_INDEX, names.LABEL_GENERATION])
-@pytest.mark.parametrize("value", ["", "x", "-1", "\u00b2", "1.0"])
-def test_a_label_that_is_no_number_is_refused(label: str, value: str) -> None:
+@pytest.mark.parametrize("name", ["my-job-3-2", "my-job-4-1"])
+def test_a_lease_with_the_labels_of_another_pod_is_refused(name: str) -> None:
+    lease = stored(agent_lease())
+    lease["metadata"]["name"] = name
+    with pytest.raises(WireError, match=f"the label .* of the Lease '{name}' is"):
+        parse_agent(lease, JOB)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        Job("team", "other", "uid-1"),
+        Job("team", "my", "uid-1"),
+        Job("team", "my-job", "uid-2"),
+        Job("other", "my-job", "uid-1"),
+    ],
+)
+def test_the_lease_of_another_job_is_refused(job: Job) -> None:
+    lease = stored(agent_lease())
+    assert job_uid_of(lease) == "uid-1"
+    with pytest.raises(WireError, match="my-job-3-1"):
+        parse_agent(lease, job)
+
+
+@pytest.mark.parametrize("label", sorted(agent_lease()["metadata"]["labels"]))
+@pytest.mark.parametrize("value", [None, "", "x", "-1", "\u00b2", "1.0", 1])
+def test_a_label_that_does_not_agree_with_the_name_is_refused(label: str, value: object) -> None:
     lease = stored(agent_lease())
     lease["metadata"]["labels"][label] = value
     with pytest.raises(WireError, match=label):
-        parse_agent(lease)
+        parse_agent(lease, JOB)
 
 
-@pytest.mark.parametrize("parse", [parse_round, parse_agent])
+def test_a_lease_without_labels_is_no_jobs() -> None:
+    assert job_uid_of({"metadata": {"name": "my-job-3-1"}}) == ""
+
+
+def parse_of_job(lease: Json) -> AgentLease:
+    return parse_agent(lease, JOB)
+
+
+@pytest.mark.parametrize("parse", [parse_round, parse_of_job])
 def test_whatever_a_lease_is_it_is_read_or_refused(parse: Callable[[Json], object]) -> None:
     made = round_manifest(JOB, WANTED, ACTIVE) if parse is parse_round else agent_lease()
     for hostile in _hostile(stored(made)):
         try:
             parse(hostile)
             is_round(hostile)
+            job_uid_of(hostile)
         except WireError:
             pass
     for hostile in (None, [], "x", 1, {}):

@@ -24,7 +24,7 @@ from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.names import LABEL_JOB_UID, round_lease_name
+from elasticjob.wire.names import round_lease_name
 
 TRIES = 2  # of one request within T
 REFUSED_S = 60.0  # authorizers' caches lag behind a fresh RoleBinding
@@ -121,7 +121,7 @@ def write_state(talk: Talk, action: s.WriteState) -> Iterator[s.Event]:
     change = wire.agent_patch(state, talk.context.now_text(), action.version)
     response = talk.ask(talk.requests.patch(talk.who.name, change))
     if response is not None and response.status == 200:
-        yield s.RenewalReturned(wire.parse_agent(response.json()))
+        yield s.RenewalReturned(_own(talk, response))
         return
     if response is not None and response.status == 409:
         yield from get_lease(talk, s.GetLease(talk.who.name))
@@ -142,12 +142,26 @@ def get_lease(talk: Talk, action: s.GetLease) -> Iterator[s.Event]:
 
 
 def _lease(talk: Talk, name: str, response: Response) -> s.Event:
-    """A stranger's broken record must not end this agent."""
+    """A stranger's broken record must not end this agent. Another job's Lease under this name is
+    none of this job's, as if it were not there."""
+    found = response.json()
     try:
-        return s.LeaseSeen(wire.parse_agent(response.json()), by_get=True)
+        if wire.job_uid_of(found) != talk.who.job_uid:
+            return s.LeaseGone(name, by_get=True)
+        return s.LeaseSeen(wire.parse_agent(found, talk.context.job), by_get=True)
     except WireError as error:
-        talk.context.log.state(f"lease {name}", f"Lease {name} cannot be read: {error}")
+        ignored(talk.context, name, error)
         return s.GetFailed(name)
+
+
+def ignored(context: Context, name: str, error: WireError) -> None:
+    """Logs why a Lease is ignored: once, however often it is delivered."""
+    context.log.state(f"lease {name}", f"Lease {name} is ignored: {error}")
+
+
+def _own(talk: Talk, response: Response) -> wire.AgentLease:
+    """My Lease, as I have just written it. Raises WireError."""
+    return wire.parse_agent(response.json(), talk.context.job)
 
 
 def cas_round(talk: Talk, action: s.CasRound) -> Iterator[s.Event]:
@@ -182,7 +196,7 @@ def create_lease(talk: Talk, action: s.CreateLease) -> Iterator[s.Event]:
     while True:
         response = talk.try_once(talk.requests.create(_manifest(talk, action)))
         if response is not None and response.status in (200, 201):
-            yield s.LeaseSeen(wire.parse_agent(response.json()))
+            yield s.LeaseSeen(_own(talk, response))
             return
         if response is not None and response.status == 409:
             found = _found(talk)
@@ -212,11 +226,11 @@ def _found(talk: Talk) -> wire.AgentLease | None:
     if response is None or response.status != 200:
         return None
     found = response.json()
-    job_uid = (found["metadata"].get("labels") or {}).get(LABEL_JOB_UID)
-    if job_uid is None:
+    job_uid = wire.job_uid_of(found)
+    if not job_uid:
         raise SetupError(f"Lease {talk.who.name} is not ElasticJob's: delete it, or rename the job")
     if job_uid == talk.who.job_uid:
-        return wire.parse_agent(found)
+        return _own(talk, response)
     talk.ask(talk.requests.delete(talk.who.name, found["metadata"]["uid"]))
     return None
 

@@ -11,7 +11,15 @@ import json
 from typing import Callable, Protocol
 
 from elasticjob.agent import backoff
-from elasticjob.agent.api_calls import BUSY, DENIED, REFUSED_S, Context, SetupError, refused
+from elasticjob.agent.api_calls import (
+    BUSY,
+    DENIED,
+    REFUSED_S,
+    Context,
+    SetupError,
+    ignored,
+    refused,
+)
 from elasticjob.agent.connection import Response, UnreachableError
 from elasticjob.agent.http import Request, Stream
 from elasticjob.agent.inbox import GiveUp, Message, Streamed
@@ -21,7 +29,8 @@ from elasticjob.rendezvous.timing import herd_delay_s
 from elasticjob.wire import lease as wire
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.dataclasses import dataclass
-from elasticjob.wire.names import LABEL_JOB_UID, pod_of
+from elasticjob.wire.member import pod_named
+from elasticjob.wire.names import LABEL_JOB_UID
 
 INITIAL_END = "k8s.io/initial-events-end"
 UNREACHABLE_S = 300.0  # an agent that never got an answer ends, so that its cause reaches status
@@ -201,7 +210,8 @@ class Watch:
         self._well()
         self._say(s.RoundSeen(round_lease, s.Source.READ) if round_lease else s.RoundGone())
         if self._kind.wide:
-            agents = (self._agent(found) for found in initial.values() if not wire.is_round(found))
+            initial.pop(self._kind.round_name, None)
+            agents = map(self._agent, initial.values())
             self._say(s.ViewComplete(tuple(lease for lease in agents if lease)))
 
     def _change(self, kind: str, found: wire.Json) -> s.Event | None:
@@ -212,7 +222,7 @@ class Watch:
             round_lease = self._round(found)
             return s.RoundSeen(round_lease, s.Source.WATCH) if round_lease else None
         if kind == "DELETED":
-            return s.LeaseGone(name) if _is_pod_name(name) else None
+            return s.LeaseGone(name) if pod_named(name, self._context.job.name) else None
         lease = self._agent(found)
         return s.LeaseSeen(lease) if lease else None
 
@@ -222,9 +232,11 @@ class Watch:
 
     def _round(self, found: wire.Json | None) -> wire.RoundLease | None:
         """None: it is not there, or is another job's of this name, which will go."""
-        if found is None or _job_uid(found) != self._kind.job_uid:
+        if found is None:
             return None
         try:
+            if wire.job_uid_of(found) != self._kind.job_uid:
+                return None
             round_lease = wire.parse_round(found)
         except WireError as error:
             raise SetupError(f"the Round cannot be read: {error}") from None
@@ -232,11 +244,11 @@ class Watch:
         return round_lease
 
     def _agent(self, found: wire.Json) -> wire.AgentLease | None:
+        """None: it cannot be read, or is another job's with our labels."""
         try:
-            return wire.parse_agent(found)
+            return wire.parse_agent(found, self._context.job)
         except WireError as error:
-            name = found["metadata"]["name"]
-            self._context.log.state(f"lease {name}", f"Lease {name} cannot be read: {error}")
+            ignored(self._context, found["metadata"]["name"], error)
             return None
 
     # ---- failures --------------------------------------------------------------------------------
@@ -287,15 +299,3 @@ def _event(line: bytes) -> tuple[str, wire.Json]:
         return event["type"], event["object"]
     except (ValueError, KeyError, TypeError):
         raise UnreachableError(f"the watch said {line[:40]!r}") from None
-
-
-def _is_pod_name(name: str) -> bool:
-    try:
-        pod_of(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _job_uid(found: wire.Json) -> str:
-    return str((found["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from elasticjob.controller import kube, manifest, status
+from elasticjob.controller import agent_leases, kube, manifest, status
 from elasticjob.controller.bundle import Bundle
 from elasticjob.controller.kube import (
     AlreadyExistsError,
@@ -37,7 +37,8 @@ from elasticjob.controller.plan.actions import (
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.lease import EndedMark
+from elasticjob.wire.codec import WireError
+from elasticjob.wire.lease import AgentLease, EndedMark
 from elasticjob.wire.member import Pod
 
 DEPLOYED_FOR_S = 60.0  # what was there a minute ago need not be asked for again
@@ -160,7 +161,11 @@ class Executor:
         await self._api.patch(kube.LEASES, job.namespace, name, body)
 
     async def _mark(self, s: Snapshot, action: Mark, memory: Memory) -> None:
-        """Mark, or make as marked; an agent may renew or create the Lease at the same time."""
+        """Mark, or make as marked; an agent may renew or create the Lease at the same time.
+
+        A Lease of this name that is an older job's, or that cannot be read, is deleted and made
+        anew as marked. One that is not ElasticJob's is left alone: this pod never had a Lease.
+        """
         job, name = s.job, s.job.pod_name(action.pod)
         for _ in range(TRIES):
             try:
@@ -170,14 +175,19 @@ class Executor:
                         return
                     made = self._ended_manifest(s, action)
                     body = await self._api.create(kube.LEASES, job.namespace, made)
-                lease = leases.parse_agent(body)
-                if lease.job_uid != job.uid:
-                    await self._delete(kube.LEASES, job, name, lease.uid)
+                if not leases.job_uid_of(body):
+                    log.info("%s/%s: the name %s is taken", job.namespace, job.name, name)
+                    _skip(memory, action.pod)
+                    return
+                lease = _readable(body, job)
+                if lease is None:
+                    await self._delete(kube.LEASES, job, name, body["metadata"]["uid"])
                     continue
                 if not lease.ended:
                     patch = leases.ended_patch(_ended_mark(action), lease.version)
                     body = await self._api.patch(kube.LEASES, job.namespace, name, patch)
-                memory.note_marked(leases.parse_agent(body))
+                    lease = leases.parse_agent(body, job.record)
+                memory.note_marked(lease)
                 return
             except (AlreadyExistsError, ConflictError, NotFoundError):
                 continue
@@ -190,11 +200,9 @@ class Executor:
 
     async def _listen(self, s: Snapshot, memory: Memory) -> None:
         selector = f"{names.LABEL_JOB_UID}={s.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
-        found = [
-            leases.parse_agent(body)
-            async for page in self._api.list(kube.LEASES, s.job.namespace, selector)
-            for body in page.items
-        ]
+        found: list[AgentLease] = []
+        async for page in self._api.list(kube.LEASES, s.job.namespace, selector):
+            found += agent_leases.of_job(page.items, s.job.record)
         memory.note_leases(found, s.living, self._clock())
 
     # ---- pods --------------------------------------------------------------------------------
@@ -249,7 +257,15 @@ def _ended_mark(action: Mark) -> EndedMark:
     return EndedMark(action.reason, action.excused)
 
 
+def _readable(body: Json, job: Job) -> AgentLease | None:
+    """The Lease of a pod of this job, or None: an older job left it, or it cannot be read."""
+    try:
+        return leases.parse_agent(body, job.record)
+    except WireError:
+        return None
+
+
 def _skip(memory: Memory, pod: Pod) -> None:
-    """A stranger's pod has this name: the next generation is made instead of waiting for it."""
+    """A stranger's pod or Lease has this name: the next generation is made instead of waiting."""
     memory.unborn.discard(pod)
     memory.marked.add(pod)

@@ -11,16 +11,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
-from elasticjob.controller import kube, manifest
+from elasticjob.controller import agent_leases, kube, manifest
 from elasticjob.controller.kube import Api, ConflictError, Json, NotFoundError, Resource
 from elasticjob.controller.memory import Memory
-from elasticjob.controller.mirror import Mirror, key_of
+from elasticjob.controller.mirror import Mirror
 from elasticjob.controller.queue import Key
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.codec import WireError
 from elasticjob.wire.lease import AgentLease
 
 WATCHED = {
@@ -49,15 +47,14 @@ async def find_orphans(
 ) -> set[Key]:
     """List the agents' Leases, which nobody watches here, and remember those of no living pod."""
     bodies, _ = await _all(api, kube.LEASES, namespaces, AGENT_LEASES)
-    found: dict[Key, list[AgentLease]] = defaultdict(list)
+    by_uid: dict[str, list[Json]] = defaultdict(list)
     for body in bodies:
-        key, lease = key_of(kube.LEASES, body), _parsed(body)
-        if key and lease and not _lives(mirror, key, lease):
-            found[key].append(lease)
+        by_uid[_job_uid(body)].append(body)
     for key, memory in memories.items():
-        mine = (lease for lease in found.get(key, ()) if lease.job_uid == memory.job_uid)
-        memory.orphans = {lease.pod: lease for lease in mine}
-    return {key for key in found if key in memories}
+        job = leases.Job(key.namespace, key.name, memory.job_uid)
+        mine = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
+        memory.orphans = {lease.pod: lease for lease in mine if not _lives(mirror, key, lease)}
+    return {key for key, memory in memories.items() if memory.orphans}
 
 
 async def delete_old_agents(
@@ -98,12 +95,8 @@ async def _all(
     return bodies, str(min(versions))
 
 
-def _parsed(body: dict[str, Any]) -> AgentLease | None:
-    try:
-        return leases.parse_agent(body)
-    except WireError as error:
-        log.warning("%s: the Lease cannot be read: %s", body["metadata"]["name"], error)
-        return None
+def _job_uid(body: Json) -> str:
+    return str((body["metadata"].get("labels") or {}).get(names.LABEL_JOB_UID))
 
 
 def _lives(mirror: Mirror, key: Key, lease: AgentLease) -> bool:

@@ -14,7 +14,7 @@ from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.codec import WireError, dump, fields_of, flag, load, shown, text, whole
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.member import Pod
+from elasticjob.wire.member import Pod, pod_named
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Round
 
@@ -157,11 +157,7 @@ def agent_manifest(
         "metadata": {
             "name": names.pod_name(job.name, pod.index, pod.generation),
             "namespace": job.namespace,
-            "labels": {
-                **_labels(job, names.LEASE_AGENT),
-                names.LABEL_INDEX: str(pod.index),
-                names.LABEL_GENERATION: str(pod.generation),
-            },
+            "labels": _agent_labels(job, pod),
             "annotations": {names.ANNOTATION_AGENT: state.to_json()},
             "ownerReferences": [owner],
         },
@@ -202,7 +198,7 @@ def parse_round(lease: Json) -> RoundLease:
     return RoundLease(
         version=_version(meta),
         uid=_text(meta, "uid"),
-        job_uid=_text(_part(meta, "labels"), names.LABEL_JOB_UID),
+        job_uid=job_uid_of(lease),
         desired=Desired.from_json(_note(notes, names.ANNOTATION_DESIRED)),
         round=Round.from_json(_note(notes, names.ANNOTATION_ROUND)),
         holder=_text(spec, "holderIdentity"),
@@ -211,13 +207,17 @@ def parse_round(lease: Json) -> RoundLease:
     )
 
 
-def parse_agent(lease: Json) -> AgentLease:
-    """An agent's Lease as read or watched; raises WireError."""
+def parse_agent(lease: Json, job: Job) -> AgentLease:
+    """An agent's Lease of this job, as read or watched. Raises WireError, also for any other Lease.
+
+    The Lease is that of the pod whose name it has: an agent may write any label on its own Lease,
+    but the admission policy lets it make no Lease of another name.
+    """
     meta, spec = _part(lease, "metadata"), _part(lease, "spec")
     labels, notes = _part(meta, "labels"), _part(meta, "annotations")
     return AgentLease(
         name=_text(meta, "name"),
-        pod=_pod(meta, labels),
+        pod=_pod(meta, labels, job),
         version=_version(meta),
         uid=_text(meta, "uid"),
         job_uid=_text(labels, names.LABEL_JOB_UID),
@@ -227,6 +227,11 @@ def parse_agent(lease: Json) -> AgentLease:
         ended=names.ANNOTATION_ENDED in notes,
         excused=EndedMark.is_excused(notes.get(names.ANNOTATION_ENDED)),
     )
+
+
+def job_uid_of(lease: Json) -> str:
+    """The UID of the job that a Lease is labelled as; empty: as no job's. Raises WireError."""
+    return _text(_part(_part(lease, "metadata"), "labels"), names.LABEL_JOB_UID)
 
 
 def is_round(lease: Json) -> bool:
@@ -240,6 +245,14 @@ def _labels(job: Job, kind: str) -> dict[str, str]:
         names.LABEL_JOB: job.name,
         names.LABEL_JOB_UID: job.uid,
         names.LABEL_LEASE: kind,
+    }
+
+
+def _agent_labels(job: Job, pod: Pod) -> dict[str, str]:
+    return {
+        **_labels(job, names.LEASE_AGENT),
+        names.LABEL_INDEX: str(pod.index),
+        names.LABEL_GENERATION: str(pod.generation),
     }
 
 
@@ -274,18 +287,16 @@ def _version(meta: Json) -> str:
     return version
 
 
-def _pod(meta: Json, labels: Json) -> Pod:
-    """By its labels, which its name must repeat: so one pod has one Lease."""
-    pod = Pod(_label(labels, names.LABEL_INDEX), _label(labels, names.LABEL_GENERATION))
-    name, job = _text(meta, "name"), _text(labels, names.LABEL_JOB)
-    if name != names.pod_name(job, pod.index, pod.generation):
-        raise WireError(f"the Lease {shown(name)} has the labels of another pod: {pod}")
+def _pod(meta: Json, labels: Json, job: Job) -> Pod:
+    """The pod of the Lease's name. The labels must repeat it: selectors find a Lease by them."""
+    name, namespace = _text(meta, "name"), _text(meta, "namespace")
+    pod = pod_named(name, job.name)
+    if pod is None:
+        raise WireError(f"the Lease {shown(name)} is not named like a pod of {job.name}")
+    if namespace != job.namespace:
+        raise WireError(f"the Lease {shown(name)} is in another namespace: {shown(namespace)}")
+    for key, value in _agent_labels(job, pod).items():
+        if labels.get(key) != value:
+            found = shown(labels.get(key))
+            raise WireError(f"the label {key} of the Lease {shown(name)} is {found}, not {value}")
     return pod
-
-
-def _label(labels: Json, key: str) -> int:
-    value = _text(labels, key)
-    found = whole(value)
-    if found is None:
-        raise WireError(f"the Lease's label {key} is {shown(value)}, not a whole number")
-    return found
