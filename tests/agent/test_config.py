@@ -48,6 +48,13 @@ def test_a_shared_network(name: str, value: str, shares: bool) -> None:
     assert read_config({**POD, name: value}, COMMAND).shares_network is shares
 
 
+@pytest.mark.parametrize("address", ["pod-3.team.svc", "10.0.0.7 ", "10.0.0.7/24"])
+def test_the_address_of_the_pod_is_an_ip_address(address: str) -> None:
+    """Others read it from this agent's Lease, and refuse anything else."""
+    with pytest.raises(ConfigError, match=r"ELASTICJOB_POD_IP is '.*', not an IP address"):
+        read_config({**POD, "ELASTICJOB_POD_IP": address}, COMMAND)
+
+
 def test_every_fault_is_named_at_once() -> None:
     broken = {**POD, "ELASTICJOB_NPROC": "auto", "ELASTICJOB_INDEX": "-1"}
     del broken["ELASTICJOB_POD_IP"]

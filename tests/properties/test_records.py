@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import string
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elasticjob.wire.address import is_address
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.cause import Cause, CauseKind, clip
 from elasticjob.wire.charges import Charges
@@ -25,6 +27,7 @@ sets = st.frozensets(small, max_size=20)
 names = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=20)
 messages = st.text(max_size=400).map(clip)
 seconds = st.floats(0, 1e6)
+addresses = st.ip_addresses().map(str)
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -48,14 +51,14 @@ causes = st.builds(
 )  # fmt: skip
 charges = st.builds(Charges, sets, small, small)
 rounds = st.builds(
-    Round, numbers, st.sampled_from(Phase), members, maybe(st.builds(Endpoint, names, small)),
+    Round, numbers, st.sampled_from(Phase), members, maybe(st.builds(Endpoint, addresses, small)),
     maybe(causes), charges, small, small, small,
 )  # fmt: skip
 progress = st.builds(Progress, numbers, numbers)
 states = st.builds(
-    AgentState, st.sampled_from(Word), numbers, st.booleans(), names, names, names, small, small,
-    st.sampled_from(["default", "learner"]), maybe(causes), maybe(small), maybe(small),
-    maybe(small), maybe(small), maybe(progress),
+    AgentState, st.sampled_from(Word), numbers, st.booleans(), names, names,
+    st.just("") | addresses, small, small, st.sampled_from(["default", "learner"]), maybe(causes),
+    maybe(small), maybe(small), maybe(small), maybe(small), maybe(progress),
 )  # fmt: skip
 reports = st.builds(
     Report, numbers, pods, maybe(st.builds(Recovery, small, small, small, small, small)),
@@ -78,6 +81,19 @@ def test_there_and_back(record: Round | AgentState | Report | Desired) -> None:
 @given(sets)
 def test_sets_of_numbers(found: frozenset[int]) -> None:
     assert load_numbers(dump_numbers(found), "it") == found
+
+
+@given(
+    st.text("0123456789abcdefG.:", max_size=20)
+    | st.lists(st.sampled_from(["0", "f", "255", "1.2.3.4", "::", ":", "."])).map("".join)
+)
+def test_addresses_are_read_as_the_standard_library_does(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        assert not is_address(text)
+    else:
+        assert is_address(text)
 
 
 JSON = st.recursive(

@@ -462,6 +462,12 @@ def test_without_the_masters_address_it_waits() -> None:
     assert outcome(case(active(2, "A B C"), entries, own="C")) == "wait"
 
 
+def test_a_lease_without_an_address_is_no_master() -> None:
+    """Nobody could read the round that it would be in."""
+    entries = {"A": "running 2 ended", "B": seen("B", "running 2", address=""), "C": "running 2"}
+    assert outcome(case(active(2, "A B C"), entries, own="C")) == "wait"
+
+
 # ---- the last call -------------------------------------------------------------------------------
 
 

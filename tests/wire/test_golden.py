@@ -197,6 +197,22 @@ def test_a_role_that_would_break_the_round_is_refused_where_it_comes_in() -> Non
         AgentState.from_json('{"v":1,"n":1,"state":"ready","role":"a,b"}')
 
 
+@pytest.mark.parametrize("address", ["10.0.0.1\0", "somewhere", "10.0.0.300"])
+def test_an_address_that_is_none_is_refused_where_it_comes_in(address: str) -> None:
+    """It would become MASTER_ADDR of every worker; none can be started with a NUL in it."""
+    state = {"v": 1, "n": 1, "state": "ready", "address": address}
+    with pytest.raises(WireError, match=r"agent\.address is '.*', not an IP address"):
+        AgentState.from_json(json.dumps(state))
+    round_ = {"v": 1, "n": 1, "phase": "Active", "master": {"address": address}}
+    with pytest.raises(WireError, match=r"round\.master\.address is '.*', not an IP address"):
+        Round.from_json(json.dumps(round_))
+
+
+def test_a_round_without_an_address_for_its_store_is_refused() -> None:
+    with pytest.raises(WireError, match=r"round\.master\.address is '', not an IP address"):
+        Round.from_json('{"v":1,"n":1,"phase":"Active","master":{"portBase":29500}}')
+
+
 def _refusal(kind: type[Any], text: str) -> str:
     try:
         kind.from_json(text).to_json()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from elasticjob.wire.address import is_address
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.names import pod_name
 
@@ -59,7 +60,7 @@ def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Con
         job_uid=reader.text("ELASTICJOB_UID"),
         pod=reader.text("ELASTICJOB_POD_NAME"),
         pod_uid=reader.text(POD_UID),
-        address=reader.text("ELASTICJOB_POD_IP"),
+        address=reader.address("ELASTICJOB_POD_IP"),
         node=reader.text("ELASTICJOB_NODE_NAME"),
         directory=reader.text("ELASTICJOB_DIR"),
         token_directory=reader.text("ELASTICJOB_TOKEN_DIR"),
@@ -106,6 +107,12 @@ class _Reader:
         value = self.environment.get(name, "")
         if not value:
             self.faults.append(f"{name} is not set")
+        return value
+
+    def address(self, name: str) -> str:
+        value = self.text(name)
+        if value and not is_address(value):
+            self.faults.append(f"{name} is {value!r}, not an IP address")
         return value
 
     def number(self, name: str, lowest: int) -> int:

@@ -207,7 +207,9 @@ def master_of(case: Case, members: tuple[Member, ...]) -> Endpoint | None:
     if case.round.members and case.round.members[0].pod == lowest:
         return case.round.master
     lease = case.lease(lowest)
-    return Endpoint(lease.state.address, lease.state.port_base) if lease else None
+    if lease is None or not lease.state.address:
+        return None
+    return Endpoint(lease.state.address, lease.state.port_base)
 
 
 # ---- charges and causes --------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
+from elasticjob.wire.address import address
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.codec import WireError, dump, flag, load, number, shown, text
 from elasticjob.wire.dataclasses import dataclass
@@ -75,7 +76,7 @@ class AgentState:
             leaving=flag(record, "leaving", what),
             pod_uid=text(record, "podUid", what),
             node=text(record, "node", what),
-            address=text(record, "address", what),
+            address=address(record, "address", what, default=""),
             port_base=number(record, "portBase", what, DEFAULT_PORT_BASE),
             workers=number(record, "workers", what, 1),
             role=_role(text(record, "role", what) or DEFAULT_ROLE),

@@ -6,6 +6,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from elasticjob.wire.address import address
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.charges import NO_CHARGES, Charges
 from elasticjob.wire.codec import WireError, dump, fields_of, load, number, shown, text
@@ -124,5 +125,5 @@ def _master(fields: Any, what: str) -> Endpoint | None:
     what = f"{what}.master"
     fields = fields_of(fields, what)
     return Endpoint(
-        text(fields, "address", what), number(fields, "portBase", what, DEFAULT_PORT_BASE)
+        address(fields, "address", what), number(fields, "portBase", what, DEFAULT_PORT_BASE)
     )
