@@ -55,6 +55,19 @@ def test_workers_get_torchelastics_environment(tmp_path: Path) -> None:
         one.expect("WorkersReaped")
 
 
+def test_it_starts_as_many_workers_as_the_pods_spec_says_whatever_the_round_says(
+    tmp_path: Path,
+) -> None:
+    with supervised(tmp_path, *stub("environment"), workers=2) as one:
+        one.start(1, workers=5)
+        one.expect("WorkersStarted")
+        found = [json.loads(" ".join(line).split(":", 1)[1]) for line in one.lines(2)]
+        assert {e["LOCAL_WORLD_SIZE"] for e in found} == {"2"}
+        assert len(of_round(one)) == 2
+        one.stop(1)
+        one.expect("WorkersReaped")
+
+
 def test_thirty_two_workers(tmp_path: Path) -> None:
     with supervised(tmp_path, "sleep", "1000", workers=32) as one:
         one.start(1, workers=32)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,26 @@ async def test_a_lease_with_the_labels_of_another_job_changes_nothing_there(
     assert (victim.pods, len(victim.workers(2))) == (pods, 2)
     assert (victim.status["restarts"], victim.status["counted"]) == (1, 1)
     assert victim.failure["pod"] == "victim-1-0"
+
+
+async def test_a_round_that_gives_a_pod_other_workers_costs_that_pod_and_starts_none(
+    cluster: Cluster,
+) -> None:
+    """Only code in the job itself may write its Round; it shall not choose what its pods run."""
+    job = cluster.apply("job", replicas=3, minReplicas=2)
+    await job.hurry()
+    await job.runs(1, pods=3)
+    before = job.round
+    members = tuple(replace(m, workers=30 if m.pod.index == 1 else 1) for m in before.members)
+    job.write_round(replace(before, n=2, members=members, starts=2))
+    await job.runs_again(pods=3, after=2)
+    assert [(m.pod.generation, m.workers) for m in job.round.members] == [(0, 1), (1, 1), (0, 1)]
+    assert {each.rank for each in job.workers(2)} <= {0, 31}
+    ended = job.ended("1-0")
+    assert ended["exitCode"] == 75
+    assert "round 2 gives this pod 30 workers; its spec has 1 (nprocPerNode)" in ended["message"]
+    assert (job.failure["reason"], job.failure["pod"]) == ("PodEnded", "job-1-0")
+    assert "gives this pod 30 workers" in job.failure["message"]
 
 
 async def undisturbed(job: Job) -> None:

@@ -249,6 +249,38 @@ def test_a_leaver_whose_workers_cannot_be_ended_was_told_to_leave() -> None:
     assert codes(steps(me, s.Tick(), now=18.0)[1]) == [143]
 
 
+# ---- its own number of workers -------------------------------------------------------------------
+
+
+def test_a_round_that_gives_it_another_number_of_workers_is_refused() -> None:
+    """How many processes a pod runs is its spec's word: another pod's Lease can be forged (S1)."""
+    more = seen(active(7, "A B", workers=30))
+    me, actions = steps(joined("A", AB1), more)
+    assert of(s.Stop, actions) == [s.Stop(1, 3.0)]
+    _, actions = steps(me, s.WorkersReaped(1))
+    assert not of(s.Start, actions)
+    why = "round 7 gives this pod 30 workers; its spec has 1 (nprocPerNode)"
+    assert of(s.Exit, actions) == [s.Exit(75, why)]
+
+
+def test_without_that_clause_it_would_start_them() -> None:
+    me, _ = steps(joined("A", AB1, without="3-own-workers"), seen(active(7, "A B", workers=30)))
+    assert len(of(s.Start, steps(me, s.WorkersReaped(1))[1])) == 1
+
+
+def test_the_number_of_others_is_not_its_business() -> None:
+    me, actions = steps(joined("C", AB1), seen(active(7, "A B", workers=30)))
+    assert not codes(actions)
+    _, actions = steps(me, seen(active(8, "A B C"), 3))
+    assert len(of(s.Start, actions)) == 1
+
+
+def test_who_leaves_does_not_mind_it() -> None:
+    me, _ = steps(joined("A", AB1), s.ToldToLeave())
+    me, actions = steps(me, seen(active(7, "A B", workers=30)))
+    assert 75 not in codes(actions)
+
+
 def test_who_is_not_named_has_no_deadline() -> None:
     me = joined("C", AB1)
     assert not codes(steps(me, s.Tick(), now=20 * T)[1])

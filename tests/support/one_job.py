@@ -113,6 +113,16 @@ class Job:
         change = lambda old: {**old, "spec": {**old["spec"], **spec}}  # noqa: E731
         self._store.update(self._cluster.jobs, self._namespace, self.name, change)
 
+    def write_round(self, round_: Round) -> None:
+        """As whoever may write the Round Lease, whatever the rules of the protocol are."""
+
+        def change(old: Object) -> Object:
+            notes = {**old["metadata"]["annotations"], names.ANNOTATION_ROUND: round_.to_json()}
+            return {**old, "metadata": {**old["metadata"], "annotations": notes}}
+
+        name = names.round_lease_name(self.name)
+        self._store.update(LEASES, self._namespace, name, change)
+
     def delete(self) -> None:
         """As `kubectl delete elasticjob`."""
         self._store.delete(self._cluster.jobs, self._namespace, self.name)

@@ -73,9 +73,10 @@ class Supervisor:
     # ---- what the loop asks for ------------------------------------------------------------------
 
     def start(self, round_: Round, desired: Desired, delivered_at: float) -> None:
-        """Begins to start the workers of a round in which this pod is a member."""
-        ranks = ranks_of(round_, self._pod)
+        """Begins to start the workers of a round in which this pod is a member: as many as the
+        pod's spec says. The rendezvous refuses a round that says another number."""
         config = self._config
+        ranks = replace(ranks_of(round_, self._pod), workers=config.workers)
         env = worker_env.group_env(round_, desired, ranks, config.job_uid, config.pod_uid)
         for local_rank in range(ranks.workers):
             _remove(worker_env.error_file(config.directory, local_rank))

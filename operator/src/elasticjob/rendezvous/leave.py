@@ -20,14 +20,16 @@ from elasticjob.wire.round import Phase, Round
 
 
 def settle(me: Me, now: float) -> Step:
-    """Rule 3: exit when the job is over, I have left, or can neither reap nor start (W11)."""
+    """Rule 3: exit when the job is over, I have left, the round cannot be mine (S1), or I can
+    neither reap nor start (W11)."""
     if me.exit or me.stage is Stage.EXITED:
         return nothing(me)
     if me.round is not None and me.round.round.phase.is_terminal:
         return replace(me, exit=terminal_exit(me, me.round.round)), ()
     if me.leaving and (has_left(me) or out_of_time(me, now)):
         return replace(me, exit=Exit(EXIT_TOLD, "told to leave")), ()
-    why = missed(me, now) if "3-own-deadline" not in me.without else ""
+    missed_ = missed(me, now) if "3-own-deadline" not in me.without else ""
+    why = refused(me) or missed_
     return (replace(me, exit=Exit(EXIT_SETUP, why)), ()) if why else nothing(me)
 
 
@@ -51,6 +53,19 @@ def terminal_exit(me: Me, round_: Round) -> Exit:
     if me.who.pod in round_.pods:
         return Exit(EXIT_FAILED, "the job failed elsewhere")
     return Exit(EXIT_OK, "the job failed, this pod was not a member")
+
+
+def refused(me: Me) -> str:
+    """Rule 3: why I must not run the newest round, or empty. The spec of my pod says how many
+    workers it has: what a round says came from a Lease, and a Lease can be forged (S1)."""
+    if me.round is None or me.leaving or "3-own-workers" in me.without:
+        return ""
+    round_, own = me.round.round, me.who.workers
+    member = round_.member(me.who.pod) if named(me) else None
+    if member is None or member.workers == own:
+        return ""
+    given = f"round {round_.n} gives this pod {member.workers} workers"
+    return f"{given}; its spec has {own} (nprocPerNode)"
 
 
 def missed(me: Me, now: float) -> str:
