@@ -141,6 +141,17 @@ class TestFaults:
         assert replies[0].headers["retry-after"] == "3"
         assert replies[0].body["details"]["retryAfterSeconds"] == 3
 
+    def test_a_refusal_can_have_the_words_of_a_real_server(
+        self, server: LocalServer, api: Client
+    ) -> None:
+        said = 'configmaps "a" is forbidden: exceeded quota: team-quota'
+        server.call(
+            lambda running: running.faults.refuse(403, to("POST", CONFIGMAPS), message=said)
+        )
+        reply = api.post(CONFIGMAPS, {"metadata": {"name": "a"}})
+        assert (reply.code, reply.body["reason"]) == (403, "Forbidden")
+        assert reply.body["message"] == said
+
     @pytest.mark.parametrize(("after", "done"), [(False, False), (True, True)])
     def test_a_cut_comes_before_or_after_the_deed(
         self, server: LocalServer, api: Client, after: bool, done: bool

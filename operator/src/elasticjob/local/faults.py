@@ -15,8 +15,10 @@ from elasticjob.local.errors import ApiError
 When = Callable[[Call], bool]
 
 REASONS = {
+    403: "Forbidden",
     409: "Conflict",
     410: "Expired",
+    422: "Invalid",
     429: "TooManyRequests",
     500: "InternalError",
     503: "ServiceUnavailable",
@@ -60,11 +62,17 @@ class Faults:
     # -- orders ---------------------------------------------------------------------------------
 
     def refuse(
-        self, code: int, when: When, *, times: int | None = 1, retry_after_s: int | None = None
+        self,
+        code: int,
+        when: When,
+        *,
+        times: int | None = 1,
+        retry_after_s: int | None = None,
+        message: str = "",
     ) -> Order:
         """Answer with an error instead of doing what is asked."""
         details = {} if retry_after_s is None else {"retryAfterSeconds": retry_after_s}
-        refusal = ApiError(code, REASONS[code], f"fault: {REASONS[code]}", details)
+        refusal = ApiError(code, REASONS[code], message or f"fault: {REASONS[code]}", details)
         return self._order(Order(when, times, refusal=refusal))
 
     def delay(self, seconds: float, when: When, *, times: int | None = 1) -> Order:
