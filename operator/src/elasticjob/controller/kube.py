@@ -8,7 +8,7 @@ so they run on a few threads, each with a deadline.
       NotFoundError       404
       AlreadyExistsError  409 on a create
       ConflictError       409: the object has another version or UID than the write was made for
-      RefusedError        other 4xx: as it stands the request never succeeds
+      RefusedError        other 4xx, or an admission webhook that cannot be reached (500)
       AwayError           5xx, 429, no connection, no answer in time: later it may
 """
 
@@ -36,14 +36,20 @@ CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 15.0
 PAGE = 500
 _MERGE_PATCH = "application/merge-patch+json"
+# A 500 that concerns some kinds of objects only: the API server itself is well.
+_NO_WEBHOOK = "failed calling webhook"
 
 
 class KubeError(Exception):
-    """What the API server, or the way to it, said; `reason` is the Status's."""
+    """What the API server, or the way to it, said; `reason` is the Status's.
 
-    def __init__(self, message: str, reason: str = "") -> None:
+    said: the API server's own words, without the request that they answer.
+    """
+
+    def __init__(self, message: str, reason: str = "", said: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.said = said or message
 
 
 class NotFoundError(KubeError):
@@ -59,7 +65,8 @@ class ConflictError(KubeError):
 
 
 class RefusedError(KubeError):
-    """The request never succeeds as it stands: a right, a quota, admission, a bad field."""
+    """The API server does not accept this request: a right, a quota, admission, a bad field.
+    Others may succeed."""
 
 
 class AwayError(KubeError):
@@ -290,16 +297,19 @@ def _error(method: str, path: str, answer: _Answer) -> KubeError:
     reason = str(answer.body.get("reason") or "")
     said = answer.body.get("message") or reason or "no message"
     text = f"{method} {path.partition('?')[0]}: {answer.status or 'no answer'}: {said}"
-    return error_of(answer.status, reason, text)
+    return error_of(answer.status, reason, text, str(said))
 
 
-def error_of(status: int, reason: str, message: str) -> KubeError:
+def error_of(status: int, reason: str, message: str, said: str = "") -> KubeError:
     """The error for an HTTP status (0: no answer) and the reason in the API server's Status."""
+    return _kind(status, reason, said or message)(message, reason, said)
+
+
+def _kind(status: int, reason: str, said: str) -> type[KubeError]:
     if status == 404:
-        return NotFoundError(message, reason)
+        return NotFoundError
     if status == 409:
-        kind = AlreadyExistsError if reason == "AlreadyExists" else ConflictError
-        return kind(message, reason)
-    if 400 <= status < 500 and status != 429:
-        return RefusedError(message, reason)
-    return AwayError(message, reason)
+        return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+    if (400 <= status < 500 and status != 429) or _NO_WEBHOOK in said:
+        return RefusedError
+    return AwayError
