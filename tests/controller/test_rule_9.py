@@ -158,10 +158,10 @@ def test_w1_the_next_generation_waits_for_a_mark_that_cannot_be_written() -> Non
     witness = Witness(world)
     world.api.refuse["patch", "leases"] = kube.RefusedError("no")
     world.end_pod("demo-2-0")
-    with pytest.raises(kube.RefusedError):
-        world.settle()
+    world.settle()
     assert "demo-2-1" not in world.pod_names()
     world.api.refuse.clear()
+    world.now += 1
     world.settle()
     assert "demo-2-1" in world.pod_names()
     assert witness.broken == []
@@ -254,10 +254,10 @@ def test_the_round_is_made_before_pods() -> None:
     witness = Witness(world)
     world.apply(replicas=3)
     world.api.refuse["create", "leases"] = kube.RefusedError("no")
-    with pytest.raises(kube.RefusedError):
-        world.settle()
+    world.settle()
     assert world.pod_names() == []
     world.api.refuse.clear()
+    world.now += 1
     world.settle()
     assert len(world.pod_names()) == 3
     assert witness.broken == []

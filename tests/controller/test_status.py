@@ -3,13 +3,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import active, ended, pod_seen, snapshot
+from tests.support.builders import NOW, active, ended, pod_seen, snapshot
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import failure, phase, status, trouble
 from elasticjob.controller.observe import Stage, Worker
 from elasticjob.controller.plan import blame
-from elasticjob.controller.snapshot import Recalled, Snapshot
+from elasticjob.controller.plan.actions import Deploy, described
+from elasticjob.controller.snapshot import Recalled, Refusal, Refusals, Snapshot
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.member import Pod
@@ -26,6 +27,9 @@ WAITS = Worker(Stage.WAITING, "ContainerCreating")
 NO_IMAGE = Worker(Stage.WAITING, "ImagePullBackOff", "Back-off pulling image x")
 NOT_ADMITTED = Worker(Stage.ENDED, "OutOfcpu", "node has not enough cpu")
 FORMS = Round(3, starts=2)
+SHORT = "exceeded quota: q, requested: pods=1, used: pods=4, limited: pods=4"
+EXCEEDED = f'pods "demo-1-0" is forbidden: {SHORT}'
+DEPLOY = described(Deploy())
 RUNTIME = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc"
     " create failed: unable to start container process: "
@@ -36,6 +40,11 @@ NO_PYTHON = ended(
     message=f'{RUNTIME}exec: "python3": executable file not found in $PATH: unknown',
 )
 NO_DIRECTORY = ended(128, reason="StartError", message=f"{RUNTIME}chdir to cwd: no such directory")
+
+
+def refused(action: str, why: str, **fields: Any) -> Recalled:
+    """A job of which the API server has refused one action."""
+    return Recalled(refusals=Refusals({action: Refusal(why, 1, NOW)}, generation=1), **fields)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +89,26 @@ NO_DIRECTORY = ended(128, reason="StartError", message=f"{RUNTIME}chdir to cwd: 
             "Restarting: 1/2 ended: OOMKilled, exit code 137",
         ),
         (
-            snapshot(pod_seen(0), round_=Round(), recalled=Recalled(refused="quota")),
-            "Pending: no pods can be made: quota",
+            snapshot(round_=Round(), recalled=refused("create pod 0-0", EXCEEDED)),
+            f"Pending: no pods can be made: {SHORT}",
+        ),
+        (
+            snapshot(
+                pod_seen(0),
+                replicas=2,
+                report=Report(1, (P0,)),
+                status={"generations": "0-1@1"},
+                recalled=refused("create pod 1-0", EXCEEDED, unborn=frozenset({P1})),
+            ),
+            f"Running: no pods can be made: {SHORT}",
+        ),
+        (
+            snapshot(pod_seen(0), report=Report(1, (P0,)), recalled=refused(DEPLOY, EXCEEDED)),
+            "Running",  # no pod is missing
+        ),
+        (
+            snapshot(round_=Round(), recalled=refused(DEPLOY, "a" + 300 * " word")),
+            f"Pending: no pods can be made: a{31 * ' word'}...",
         ),
         (snapshot(pod_seen(0), suspend=True), "Suspending"),
         (snapshot(suspend=True, round_=Round()), "Suspended"),
@@ -141,6 +168,50 @@ def test_the_most_frequent_trouble_is_told() -> None:
         "ImagePullBackOff",
         "2/3 ImagePullBackOff: Back-off pulling image x",
     )
+
+
+@pytest.mark.parametrize(
+    ("why", "full"),
+    [
+        (EXCEEDED, f"{SHORT}; raise the quota, lower replicas, or wait until it has room"),
+        ('Pod "demo-1-0" is invalid: spec.x: Required', "spec.x: Required; correct spec.template"),
+        (
+            'pods "demo-1-0" is forbidden: failed quota: q: must specify limits.cpu for: worker',
+            "failed quota: q: must specify limits.cpu for: worker;"
+            " set these resources in spec.template",
+        ),
+        (
+            'pods "demo-1-0" is forbidden: violates PodSecurity "restricted:latest": privileged',
+            'violates PodSecurity "restricted:latest": privileged;'
+            " correct spec.template, or relax the namespace's level",
+        ),
+        (
+            'pods is forbidden: User "operator" cannot create resource "pods" in API group ""',
+            'pods is forbidden: User "operator" cannot create resource "pods" in API group "";'
+            " give this right to the operator's account",
+        ),
+        ("there is no cure", "there is no cure"),
+        (1000 * "x", 797 * "x" + "..."),
+    ],
+)
+def test_what_refused_pods_is_told_with_its_cure(why: str, full: str) -> None:
+    found = trouble.trouble(snapshot(round_=Round(), recalled=refused("create pod 0-0", why)))
+    assert found is not None
+    assert (found.reason, found.full) == ("PodsRefused", f"no pods can be made: {full}")
+
+
+def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
+    """Its node is dead, and the API server has it Running for minutes."""
+    s = snapshot(
+        pod_seen(0), pod_seen(1), round_=active(P0),
+        status={"generations": "0@1,1@2"},
+        recalled=refused(
+            "create pod 1-1", EXCEEDED, marked=frozenset({P1}), unborn=frozenset({Pod(1, 1)})
+        ),
+    )  # fmt: skip
+    ready = next(c for c in status.of(s).conditions or [] if c.type == "PodsReady")
+    assert (ready.status, ready.reason) == ("False", "PodsRefused")
+    assert ready.message.startswith("1/2 pods run; no pods can be made: exceeded quota: q")
 
 
 # ---- failures ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ reconcile can be tested to the last write without a server.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from elasticjob.local.patches import merge
 from elasticjob.local.resource import Resource as Stored
 from elasticjob.local.server import assembled, preload
 from elasticjob.local.store import Store
+
+Refuse = Callable[[str], Exception | None]
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,13 @@ def store() -> Store:
 
 
 class StoreApi:
-    """kube.Api on a store. `calls` are the requests made; `refuse` errors to raise instead."""
+    """kube.Api on a store. `calls` are the requests made; `refuse` errors to raise instead, or
+    functions from the name to an error or None."""
 
     def __init__(self, store_: Store) -> None:
         self.store = store_
         self.calls: list[Call] = []
-        self.refuse: dict[tuple[str, str], Exception] = {}  # (verb, plural)
+        self.refuse: dict[tuple[str, str], Exception | Refuse] = {}  # (verb, plural)
 
     @property
     def writes(self) -> list[str]:
@@ -90,7 +93,8 @@ class StoreApi:
 
     def _do(self, verb: str, resource: Resource, what: str, ask: Any) -> Any:
         self.calls.append(Call(verb, resource.plural, what))
-        if error := self.refuse.get((verb, resource.plural)):
+        found = self.refuse.get((verb, resource.plural))
+        if error := found(what) if callable(found) else found:
             raise error
         try:
             return copy.deepcopy(ask(self.stored(resource)))

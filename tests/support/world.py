@@ -42,6 +42,17 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW_TEXT = "2026-01-01T00:00:00.000000Z"
 
 
+QUOTA = (
+    'pods "{name}" is forbidden: exceeded quota: team-quota,'
+    " requested: pods=1, used: pods={used}, limited: pods={most}"
+)
+
+
+def refusal(said: str, code: int = 403, reason: str = "Forbidden") -> Exception:
+    """The error of a request that a kube-apiserver answers so."""
+    return kube.error_of(code, reason, f"POST /api/v1/namespaces/team/pods: {code}: {said}", said)
+
+
 class World:
     """One store, one operator, one job `demo` unless the test makes others."""
 
@@ -89,7 +100,7 @@ class World:
         for _ in range(20):
             self.marked.discard(key)
             again_s = asyncio.run(self.reconciler.reconcile(key))
-            if key not in self.marked and (again_s is None or again_s > 1.0):
+            if key not in self.marked and (again_s is None or again_s >= 1.0):
                 if not wait or again_s is None:
                     return again_s
                 self.go_on(again_s)
@@ -117,6 +128,16 @@ class World:
             return old
 
         self.store.update(self._stored(kube.ELASTIC_JOBS), TEAM, name, change)
+
+    def limit_pods(self, most: int) -> None:
+        """A ResourceQuota: so many pods of the namespace may exist that have not ended."""
+
+        def full(name: str) -> Exception | None:
+            ended = ("Succeeded", "Failed")
+            used = sum(1 for body in self.pods() if body["status"]["phase"] not in ended)
+            return refusal(QUOTA.format(name=name, used=used, most=most)) if used >= most else None
+
+        self.api.refuse["create", "pods"] = full
 
     # ---- kubelet -------------------------------------------------------------------------------
 

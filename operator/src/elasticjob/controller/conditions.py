@@ -16,7 +16,7 @@ from typing import Literal
 
 from elasticjob.api.v1alpha1 import Condition, LastFailure
 from elasticjob.controller import failure, phase, restarts, trouble
-from elasticjob.controller.observe import Job, Stage
+from elasticjob.controller.observe import Job
 from elasticjob.controller.plan import desire, finish
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import charges
@@ -49,12 +49,12 @@ def of_refused(job: Job, at: datetime) -> list[Condition]:
 def _pods_ready(s: Snapshot) -> Said:
     if desire.nobody(s):
         return "PodsReady", "False", "NotWanted", ""
-    there = sum(1 for p in s.living.values() if p.worker.stage is Stage.RUNNING)
+    there = trouble.running(s)
     count = f"{there}/{s.spec.replicas} pods run"
     if there >= s.spec.replicas:
         return "PodsReady", "True", "AllRun", count
     if found := trouble.trouble(s):
-        return "PodsReady", "False", found.reason, f"{count}; {found.text}"
+        return "PodsReady", "False", found.reason, f"{count}; {found.full or found.text}"
     return "PodsReady", "False", "PodsStart", count
 
 

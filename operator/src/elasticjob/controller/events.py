@@ -7,14 +7,21 @@ newer message, never another object, however often a job restarts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import Job
-from elasticjob.controller.plan.actions import Action, DeletePod, MakePod
+from elasticjob.controller.plan.actions import (
+    Action,
+    DeletePod,
+    Deploy,
+    MakePod,
+    MakeRound,
+    described,
+)
 from elasticjob.wire import names
 
 Json = dict[str, Any]
@@ -52,8 +59,8 @@ def of_status(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
         yield Note("Suspended", _message(new, "Suspended"))
     if _truth(old, "Suspended") == "True" and _became(old, new, "Suspended", "False"):
         yield Note("Resumed", "the job is not suspended any more")
-    if (reason := _hindrance(new)) and reason != _hindrance(old):
-        yield Note(reason, _message(new, "PodsReady"), warning=True)
+    if (hindrance := _hindrance(new)) and hindrance != _hindrance(old):
+        yield Note(hindrance[0], _message(new, "PodsReady"), warning=True)
     for end in ("Complete", "Failed"):
         if _became(old, new, end, "True"):
             yield Note(end, _message(new, end), warning=end == "Failed")
@@ -72,6 +79,17 @@ def of_actions(actions: tuple[Action, ...]) -> Iterator[Note]:
     for why in dict.fromkeys(a.why for a in deleted):
         pods = [a.name for a in deleted if a.why == why]
         yield Note("PodsDeleted", f"deleted {_list(pods)}: {why}")
+
+
+def of_refusals(refused: Mapping[Action, str]) -> Iterator[Note]:
+    """What was refused, in the API server's words. Of pods that cannot be made the condition
+    PodsReady tells."""
+    of_pods = (Deploy, MakeRound, MakePod)
+    found = [(action, why) for action, why in refused.items() if not isinstance(action, of_pods)]
+    if found:
+        (action, why), more = found[0], len(found) - 1
+        rest = f"; so were {more} more requests" if more else ""
+        yield Note("RequestRefused", f"cannot {described(action)}: {why}{rest}", warning=True)
 
 
 def manifest(job: Job, note: Note, at: datetime) -> Json:
@@ -133,10 +151,14 @@ def _message(status: ElasticJobStatus, type_: str) -> str:
     return next((c.message for c in status.conditions or [] if c.type == type_), "")
 
 
-def _hindrance(status: ElasticJobStatus) -> str:
-    """Why pods do not run, where something is wrong; empty where they only take their time."""
-    found = [c for c in status.conditions or [] if c.type == "PodsReady" and c.status == "False"]
-    return next((c.reason for c in found if c.reason not in _NO_HINDRANCE), "")
+def _hindrance(status: ElasticJobStatus) -> tuple[str, str] | None:
+    """Why pods do not run, where something is wrong; None where they only take their time. The
+    second part is another one where the API server refuses them in other words."""
+    for found in status.conditions or []:
+        if found.type == "PodsReady" and found.status == "False":
+            words = found.message.partition("; ")[2] if found.reason == "PodsRefused" else ""
+            return None if found.reason in _NO_HINDRANCE else (found.reason, words)
+    return None
 
 
 def _same_failure(old: ElasticJobStatus, new: ElasticJobStatus) -> bool:

@@ -21,6 +21,7 @@ from elasticjob.controller.kube import (
 )
 from elasticjob.controller.memory import Memory
 from elasticjob.controller.observe import Job
+from elasticjob.controller.plan import refused
 from elasticjob.controller.plan.actions import (
     Action,
     DeleteLease,
@@ -31,8 +32,10 @@ from elasticjob.controller.plan.actions import (
     MakePod,
     MakeRound,
     Mark,
+    Outcome,
     Step,
     WriteRound,
+    described,
 )
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire import lease as leases
@@ -43,6 +46,10 @@ from elasticjob.wire.member import Pod
 
 DEPLOYED_FOR_S = 60.0  # what was there a minute ago need not be asked for again
 TRIES = 4  # against an agent that renews the very Lease that is being marked
+# So many pods are created at once while none was refused: the client sends no more at a time.
+FIRST_BATCH = 8
+# A quota's counter that many write to answers 409, a namespace that is gone 404.
+NOT_MADE = (RefusedError, ConflictError, NotFoundError)
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +62,35 @@ class Executor:
         self._bundle = bundle
         self._clock = clock
 
-    async def perform(self, s: Snapshot, actions: Iterable[Action], memory: Memory) -> None:
-        """All actions in order; pods are made together, after their names are reserved."""
+    async def perform(self, s: Snapshot, actions: Iterable[Action], memory: Memory) -> Outcome:
+        """All actions in order, pods last. One that the API server refuses is remembered, and holds
+        up only what builds on it."""
+        outcome = Outcome()
+        try:
+            await self._perform_all(s, actions, memory, outcome)
+        finally:
+            memory.note_outcome(s, outcome, self._clock())
+            for action, why in outcome.refused.items():
+                if action not in outcome.put_off:
+                    what = described(action)
+                    log.info("%s/%s: cannot %s: %s", s.job.namespace, s.job.name, what, why)
+        return outcome
+
+    async def _perform_all(
+        self, s: Snapshot, actions: Iterable[Action], memory: Memory, outcome: Outcome
+    ) -> None:
         makes = [action for action in actions if isinstance(action, MakePod)]
         for action in actions:
-            if not isinstance(action, MakePod):
+            if isinstance(action, MakePod) or _is_held_up(action, outcome):
+                continue
+            try:
                 await self._perform(s, action, memory)
+                outcome.done.append(action)
+            except RefusedError as error:
+                outcome.refused[action] = error.said
+        makes = [make for make in makes if not _is_held_up(make, outcome)]
         if makes:
-            await self._make_pods(s, makes, memory)
+            await self._make_pods(s, makes, memory, outcome)
 
     async def _perform(self, s: Snapshot, action: Step, memory: Memory) -> None:
         match action:
@@ -140,7 +168,10 @@ class Executor:
                         " delete it, or give the job another name"
                     ) from None
                 await self._delete(resource, job, name, found["metadata"]["uid"])
-        raise ConflictError(f"{resource.plural} {name} of an older job is still there")
+        raise RefusedError(
+            f"the {body['kind']} {name} of an older job of this name is still being deleted:"
+            " remove its finalizers if it stays"
+        )
 
     # ---- the Round and the Leases ------------------------------------------------------------
 
@@ -207,20 +238,53 @@ class Executor:
 
     # ---- pods --------------------------------------------------------------------------------
 
-    async def _make_pods(self, s: Snapshot, makes: list[MakePod], memory: Memory) -> None:
+    async def _make_pods(
+        self, s: Snapshot, makes: list[MakePod], memory: Memory, outcome: Outcome
+    ) -> None:
+        """Create pods in batches that double while all are created. After one that is refused the
+        rest is put off: what refused it would most likely refuse them all."""
+        await self._reserve(s, makes)
+        again = any(refused.of(s, make) for make in makes)
+        size, waiting = 1 if again else FIRST_BATCH, makes
+        while waiting and not outcome.put_off:
+            batch, waiting = waiting[:size], waiting[size:]
+            size *= 2
+            why = await self._make_batch(s, batch, memory, outcome)
+            if why:
+                outcome.put_off = frozenset(waiting)
+                outcome.refused |= dict.fromkeys(waiting, why)
+
+    async def _make_batch(
+        self, s: Snapshot, batch: list[MakePod], memory: Memory, outcome: Outcome
+    ) -> str:
+        """Create these pods together; why the last of those that were refused was. Raises what is
+        no refusal, when all are answered."""
+        why = ""
+        failed: list[BaseException] = []
+        tries = (self._make_pod(s, make, memory) for make in batch)
+        answers = await asyncio.gather(*tries, return_exceptions=True)
+        for make, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, NOT_MADE):
+                why = outcome.refused[make] = answer.said
+            elif isinstance(answer, BaseException):
+                failed.append(answer)
+            elif answer:
+                outcome.done.append(make)
+        if failed:
+            raise failed[0]
+        return why
+
+    async def _reserve(self, s: Snapshot, makes: list[MakePod]) -> None:
         """One status write first, so that no name is ever used twice (I2)."""
-        pods = tuple(action.pod for action in makes)
-        wanted = status.reserved(s, pods)
+        wanted = status.reserved(s, tuple(action.pod for action in makes))
         if fields := status.patch(s.job.status, wanted):
             body = {"metadata": {"resourceVersion": s.job.version}, "status": fields}
             await self._api.patch(kube.ELASTIC_JOBS, s.job.namespace, s.job.name, body, "status")
-        made = (self._make_pod(s.job, a, status.agent_hash(s), memory) for a in makes)
-        failed = [error for error in await asyncio.gather(*made, return_exceptions=True) if error]
-        if failed:
-            raise failed[0]
 
-    async def _make_pod(self, job: Job, make: MakePod, agent_hash: str, memory: Memory) -> None:
-        body = manifest.pod(job.body, make.pod.index, make.pod.generation, agent_hash)
+    async def _make_pod(self, s: Snapshot, make: MakePod, memory: Memory) -> bool:
+        """Whether the pod was created; False: its name is taken."""
+        job = s.job
+        body = manifest.pod(job.body, make.pod.index, make.pod.generation, status.agent_hash(s))
         name = body["metadata"]["name"]
         try:
             await self._api.create(kube.PODS, job.namespace, body)
@@ -229,8 +293,9 @@ class Executor:
             if await self._is_taken(job, name):
                 log.info("%s/%s: the name %s is taken", job.namespace, job.name, name)
                 _skip(memory, make.pod)
-                return
+                return False
         memory.note_made(make.pod, make.replaces, self._clock())
+        return True
 
     async def _is_taken(self, job: Job, name: str) -> bool:
         found = await self._get(kube.PODS, job, name)
@@ -269,3 +334,10 @@ def _skip(memory: Memory, pod: Pod) -> None:
     """A stranger's pod or Lease has this name: the next generation is made instead of waiting."""
     memory.unborn.discard(pod)
     memory.marked.add(pod)
+
+
+def _is_held_up(action: Action, outcome: Outcome) -> bool:
+    """Pods are made where all that they need is there; the holder is cleared after its Lease is
+    marked (rule 9)."""
+    first = {MakePod: Deploy, WriteRound: Mark}.get(type(action))
+    return first is not None and any(isinstance(other, first) for other in outcome.refused)

@@ -6,8 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from elasticjob.controller import restarts
-from elasticjob.controller.plan import replace
-from elasticjob.controller.snapshot import Heard, Recalled, Replacement, Restart
+from elasticjob.controller.plan import refused, replace
+from elasticjob.controller.plan.actions import MakePod, Outcome, described
+from elasticjob.controller.snapshot import (
+    Heard,
+    Recalled,
+    Refusals,
+    Replacement,
+    Restart,
+    Snapshot,
+)
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
@@ -27,7 +35,7 @@ class Memory:
     heard: dict[Pod, Heard] = field(default_factory=dict)
     listened_at: float | None = None
     replacements: dict[int, Replacement] = field(default_factory=dict)
-    refused: str = ""
+    refusals: Refusals = field(default_factory=Refusals)
     restarts: tuple[Restart, ...] = ()
     watched_at: float | None = None
     seen_n: int = 0
@@ -44,21 +52,30 @@ class Memory:
             heard=dict(self.heard),
             listened_at=self.listened_at,
             replacements=dict(self.replacements),
-            refused=self.refused,
+            refusals=self.refusals,
             restarts=self.restarts,
             watched_at=self.watched_at,
             deployed_at=self.deployed_at,
             since=dict(self.since),
         )
 
-    def note_refused(self, why: str) -> None:
-        """No pods can be made, maybe because something that they need is not there."""
-        self.refused = why
-        self.deployed_at = None
+    def note_outcome(self, s: Snapshot, outcome: Outcome, now: float) -> None:
+        """What the API server did and what it refused, of what was planned for this snapshot."""
+        known = dict(refused.current(s, self.refusals))
+        for action in outcome.done:
+            known.pop(described(action), None)
+        for action, why in outcome.refused.items():
+            name, asked = described(action), action not in outcome.put_off
+            known[name] = refused.recorded(known.get(name), why, now, asked)
+            if isinstance(action, MakePod):
+                self.unborn.add(action.pod)
+                if known[name].count == 1:
+                    self.deployed_at = None  # maybe something that the pod needs is not there
+        made = {action.pod for action in outcome.done if isinstance(action, MakePod)}
+        self.refusals = Refusals(known, s.job.generation, s.existing | made)
 
     def note_deployed(self, now: float) -> None:
         """All that the job's pods need is there."""
-        self.refused = ""
         self.deployed_at = now
 
     def note_facts(self, facts: Iterable[str], now: float) -> None:
@@ -82,7 +99,6 @@ class Memory:
 
     def note_made(self, pod: Pod, replaces: bool, now: float) -> None:
         """This pod was made."""
-        self.refused = ""
         self.unborn.discard(pod)
         if replaces:
             before = self.replacements.get(pod.index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from elasticjob.controller import trouble
-from elasticjob.controller.observe import Stage
 from elasticjob.controller.plan import desire, finish
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.round import Phase, Round
@@ -52,9 +51,11 @@ def _end(s: Snapshot) -> str:
 
 def _active(s: Snapshot) -> str:
     assert s.round is not None
+    word = "Starting" if s.round.round.starts <= 1 else "Restarting"
     if is_running(s):
-        return "Running"
-    return "Starting" if s.round.round.starts <= 1 else "Restarting"
+        word = "Running"
+    found = trouble.refusal(s)
+    return f"{word}: {found.text}" if found else word
 
 
 def _forming(s: Snapshot, round_: Round) -> str:
@@ -62,7 +63,7 @@ def _forming(s: Snapshot, round_: Round) -> str:
     word = "Pending" if round_.starts == 0 else "Restarting"
     if found := trouble.trouble(s):
         return f"{word}: {found.text}"
-    there = sum(1 for pod in s.living.values() if pod.worker.stage is Stage.RUNNING)
+    there = trouble.running(s)
     if there >= (s.spec.min_replicas or s.spec.replicas):
         return "Starting" if round_.starts == 0 else "Restarting"
     return f"{word}: {there}/{s.spec.replicas} pods run"

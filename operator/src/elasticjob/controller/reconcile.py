@@ -24,7 +24,6 @@ from elasticjob.controller.kube import (
     Json,
     KubeError,
     NotFoundError,
-    RefusedError,
 )
 from elasticjob.controller.memory import Memory
 from elasticjob.controller.metrics import Metrics
@@ -99,7 +98,7 @@ class Reconciler:
     async def _work(self, key: Key, s: Snapshot) -> float | None:
         plan = plans.plan(s)
         done: list[Action] = []
-        failed: RefusedError | None = None
+        refused: dict[Action, str] = {}
         for _ in range(PASSES if plan.actions else 0):
             looked = await self._look(key)
             if looked is None:
@@ -107,17 +106,12 @@ class Reconciler:
             s, plan = looked, plans.plan(looked)
             if not plan.actions:
                 break
-            try:
-                await self._executor.perform(s, plan.actions, self.memories[key])
-                done += plan.actions
-            except RefusedError as error:
-                self.memories[key].note_refused(str(error))
-                s, failed = await self._look(key) or s, error
-                break
-        await self._tell(key, s.job, status.of(s), events.of_actions(tuple(done)))
+            outcome = await self._executor.perform(s, plan.actions, self.memories[key])
+            done += outcome.done
+            refused |= outcome.refused
+        notes = (*events.of_actions(tuple(done)), *events.of_refusals(refused))
+        await self._tell(key, s.job, status.of(s), notes)
         self._count(done)
-        if failed:
-            raise failed
         return SOON_S if plan.actions else plan.again_s
 
     # ---- seeing ------------------------------------------------------------------------------

@@ -51,12 +51,38 @@ class Restart:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why the API server refused something, how often in a row, and when last (monotonic s).
+
+    asked_at: when the API server was last asked for it; a pod can share the refusal of another one
+    that it would have followed. 0: never.
+    """
+
+    why: str
+    count: int
+    at: float
+    asked_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """All refusals, by what was refused, as `described` words it.
+
+    generation: which spec the job had at the last of them. pods: which pods existed then.
+    """
+
+    by_action: Mapping[str, Refusal] = field(default_factory=dict)
+    generation: int = 0
+    pods: frozenset[Pod] = frozenset()
+
+
+@dataclass(frozen=True)
 class Recalled:
     """What the operator remembers of a job while it runs; all of it can be lost without harm.
 
     marked: pods whose Lease is `ended`. unborn: reserved pods that do not exist and never had a
     Lease. rounds: the last rounds that were seen, oldest first. orphans: Leases of no living pod.
-    heard: agents outside of the round, as of listened_at. refused: why no pods can be made.
+    heard: agents outside of the round, as of listened_at. refusals: what the API server refused.
     restarts: those of the last hour that no agent charged, as far as they were seen; watched_at:
     since when (monotonic s). deployed_at: when all that pods need was there last (monotonic s).
     since: of each fact that lasts, when it was first seen (monotonic s).
@@ -69,7 +95,7 @@ class Recalled:
     heard: Mapping[Pod, Heard] = field(default_factory=dict)
     listened_at: float | None = None
     replacements: Mapping[int, Replacement] = field(default_factory=dict)
-    refused: str = ""
+    refusals: Refusals = Refusals()
     restarts: tuple[Restart, ...] = ()
     watched_at: float | None = None
     deployed_at: float | None = None
@@ -112,6 +138,11 @@ class Snapshot:
     def names(self) -> dict[str, PodSeen]:
         """All pods by name."""
         return {p.name: p for p in self.pods}
+
+    @cached_property
+    def existing(self) -> frozenset[Pod]:
+        """Pods that a quota counts: not those whose containers have all ended."""
+        return frozenset(p.pod for p in self.pods if not p.over)
 
     @property
     def indexes(self) -> range:

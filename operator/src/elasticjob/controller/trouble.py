@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from elasticjob.controller.observe import PodSeen, Stage, Worker
+from elasticjob.controller.plan import refused, replace, start
+from elasticjob.controller.plan.actions import Action, Deploy, Later
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous.states import EXIT_SETUP
 
 LONGEST_PHRASE = 120
+LONGEST_REFUSAL = 160
+LONGEST_FULL = 800
 
 # Reasons of a waiting container that do not pass by themselves, as the kubelet words them.
 _STUCK = {
@@ -30,24 +34,82 @@ _NO_PYTHON = re.compile(r"""["'`]python3["'`]:? (executable file )?not found""")
 # "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... preemption: ..."
 _NODES = re.compile(r"^\d+/\d+ nodes are available: (?:\d+ )?([^,.]+(?:\.[^,. ]+)*)")
 
+# 'pods "demo-0-0" is forbidden: ...', 'Pod "demo-0-0" is invalid: ...': which pod it was is chance.
+_REFUSED = re.compile(r'^pods? "[^"]*" is (forbidden|invalid): ', re.IGNORECASE)
+_CURES = (
+    (re.compile(r'^Pod "[^"]*" is invalid: '), "correct spec.template"),
+    (re.compile(r"exceeded quota: "), "raise the quota, lower replicas, or wait until it has room"),
+    (re.compile(r"must specify .* for: "), "set these resources in spec.template"),
+    (re.compile(r"violates PodSecurity "), "correct spec.template, or relax the namespace's level"),
+    (re.compile(r"User .* cannot create resource "), "give this right to the operator's account"),
+)
+
 
 @dataclass(frozen=True)
 class Trouble:
-    """What keeps pods from running. reason: for programs. text: for people, in one line."""
+    """What keeps pods from running. reason: for programs. text: for people, in one short line.
+    full: the same with all that is known."""
 
     reason: str
     text: str
+    full: str = ""
 
 
 def trouble(s: Snapshot) -> Trouble | None:
     """What most of the pods that do not run suffer from; None if nothing is known to be wrong."""
-    if s.recalled.refused:
-        return Trouble("PodsRefused", f"no pods can be made: {s.recalled.refused}")
+    if not_made := refusal(s):
+        return not_made
     found = Counter(kind for index in s.indexes for kind in _of_index(s, index))
     if not found:
         return None
     (reason, text), count = found.most_common(1)[0]
     return Trouble(reason, f"{count}/{s.spec.replicas} {text}")
+
+
+def refusal(s: Snapshot) -> Trouble | None:
+    """Why pods that are missing cannot be made, in the words of the API server."""
+    if running(s) >= s.spec.replicas:
+        return None
+    found = [refused.of(s, action) for action in _asked(s)]
+    whys = Counter(_plain(refusal.why) for refusal in found if refusal)
+    if not whys:
+        return None
+    words, cure = whys.most_common(1)[0][0]
+    return Trouble(
+        "PodsRefused",
+        f"no pods can be made: {clipped(words, LONGEST_REFUSAL)}",
+        f"no pods can be made: {clipped(words, LONGEST_FULL)}{cure}",
+    )
+
+
+def _asked(s: Snapshot) -> Iterator[Action]:
+    """What the missing pods and all that they need are created by."""
+    if s.round is not None:
+        yield Deploy()
+        yield from replace.missing(s)
+        return
+    yield from (action for action in start.make_round(s) if not isinstance(action, Later))
+
+
+def _plain(why: str) -> tuple[str, str]:
+    """The words without the pod's name, and the cure if one is known."""
+    cure = next((f"; {cure}" for sign, cure in _CURES if sign.search(why)), "")
+    return _REFUSED.sub("", " ".join(why.split())), cure
+
+
+def running(s: Snapshot) -> int:
+    """How many of the wanted indexes have a pod whose agent runs, and is not given up."""
+    found = (pod for pod in replace.in_place(s) if s.living[pod].worker.stage is Stage.RUNNING)
+    return len({pod.index for pod in found} & {*s.indexes})
+
+
+def clipped(text: str, longest: int) -> str:
+    """The text, with an ellipsis after the last word that there is room for."""
+    if len(text) <= longest:
+        return text
+    cut = text[: longest - 3]
+    word_end = cut.rfind(" ") if text[longest - 3] != " " else len(cut)
+    return (cut[:word_end] if word_end > 0 else cut).rstrip(" ,;:") + "..."
 
 
 def _of_index(s: Snapshot, index: int) -> Iterator[tuple[str, str]]:
@@ -93,5 +155,4 @@ def _nodes_phrase(message: str) -> str:
 
 
 def _phrase(message: str) -> str:
-    line = " ".join(message.split())
-    return line if len(line) <= LONGEST_PHRASE else line[: LONGEST_PHRASE - 3] + "..."
+    return clipped(" ".join(message.split()), LONGEST_PHRASE)

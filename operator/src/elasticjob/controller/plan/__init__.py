@@ -7,6 +7,8 @@ read the Round again, then make its next generation (rule 9).
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from elasticjob.controller.plan import (
@@ -16,11 +18,19 @@ from elasticjob.controller.plan import (
     end,
     finish,
     give_up,
+    refused,
     replace,
     start,
     stop,
 )
-from elasticjob.controller.plan.actions import Action, Actions, DeleteRound, Later
+from elasticjob.controller.plan.actions import (
+    Action,
+    Actions,
+    DeleteRound,
+    Later,
+    Mark,
+    WriteRound,
+)
 from elasticjob.controller.snapshot import Snapshot
 
 __all__ = ["Plan", "facts", "plan"]
@@ -39,15 +49,16 @@ def plan(s: Snapshot) -> Plan:
     if s.job.deleting:
         return Plan()  # the Round goes first, and the agents freeze until they are told to leave
     if s.old_round:
-        return Plan((DeleteRound(s.old_round),))
+        return _plan(s, [DeleteRound(s.old_round)])
     if finish.is_over(s):
-        return _plan(finish.clean_pods(s), clean.leases_of_the_gone(s))
+        return _plan(s, finish.clean_pods(s), clean.leases_of_the_gone(s))
     if s.round is None:
-        return _plan(start.make_round(s))
+        return _plan(s, start.make_round(s))
+    marks = [*end.mark(s), *give_up.mark(s)]
     return _plan(
-        end.mark(s),
-        give_up.mark(s),
-        desire.write(s),
+        s,
+        marks,
+        _after_marks(s, marks, desire.write(s)),
         stop.delete_unwanted(s),
         give_up.delete(s),
         deploy.again(s),
@@ -62,8 +73,20 @@ def facts(s: Snapshot) -> frozenset[str]:
     return frozenset({*stop.facts(s), *give_up.facts(s), *deploy.facts(s)})
 
 
-def _plan(*policies: Actions) -> Plan:
-    wanted = dict.fromkeys(action for policy in policies for action in policy)
+def _after_marks(s: Snapshot, marks: list[Action | Later], writes: Actions) -> Actions:
+    """The holder is cleared after its Lease is marked: while a mark is refused, that waits."""
+    is_held_up = any(isinstance(mark, Mark) and refused.wait_s(s, mark) > 0 for mark in marks)
+    for write in writes:
+        if not is_held_up or not isinstance(write, WriteRound):
+            yield write
+        elif write.desired is not None:
+            yield dataclasses.replace(write, clear_holder=False)
+
+
+def _plan(s: Snapshot, *policies: Iterable[Action | Later]) -> Plan:
+    """What was refused is left out until its time has come."""
+    asked = (refused.delayed(s, action) for policy in policies for action in policy)
+    wanted = dict.fromkeys(asked)
     waits = [action.after_s for action in wanted if isinstance(action, Later)]
     actions = tuple(action for action in wanted if not isinstance(action, Later))
     return Plan(actions, min(waits, default=None))

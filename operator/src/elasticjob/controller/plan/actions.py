@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import assert_never
 
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
@@ -97,3 +98,42 @@ class Later:
 Step = Deploy | MakeRound | DeleteRound | Mark | WriteRound | DeletePod | DeleteLease | Listen
 Action = Step | MakePod
 Actions = Iterator[Action | Later]
+
+
+@dataclass
+class Outcome:
+    """What became of actions. refused: with the API server's words. put_off: pods among them that
+    were not asked for, because another one was refused."""
+
+    done: list[Action] = field(default_factory=list)
+    refused: dict[Action, str] = field(default_factory=dict)
+    put_off: frozenset[MakePod] = frozenset()
+
+
+def described(action: Action) -> str:
+    """What an action does, in words; when it is planned again, the words are the same."""
+    match action:
+        case Deploy():
+            return "create what pods need"
+        case MakeRound():
+            return "create the Round Lease"
+        case DeleteRound():
+            return "delete the Round Lease of an older job"
+        case Mark():
+            return f"mark the Lease of pod {_place(action.pod)}"
+        case WriteRound():
+            return "write the Round Lease"
+        case DeletePod():
+            return f"delete pod {action.name}"
+        case DeleteLease():
+            return f"delete Lease {action.name}"
+        case MakePod():
+            return f"create pod {_place(action.pod)}"
+        case Listen():
+            return "list the Leases of agents"
+        case _:
+            assert_never(action)
+
+
+def _place(pod: Pod) -> str:
+    return f"{pod.index}-{pod.generation}"

@@ -6,7 +6,9 @@ to pass, and each further one twice as long: a pod that cannot live costs little
 
 from __future__ import annotations
 
-from elasticjob.controller.plan import desire, end
+from collections.abc import Iterator
+
+from elasticjob.controller.plan import desire, end, refused
 from elasticjob.controller.plan.actions import Actions, Deploy, Later, MakePod
 from elasticjob.controller.snapshot import Replacement, Snapshot
 from elasticjob.wire.member import Pod
@@ -17,20 +19,34 @@ FORGIVEN_AFTER_S = 1800.0
 
 
 def make(s: Snapshot) -> Actions:
-    """Make what is missing of the wanted indexes, once `desired` names them."""
+    """Make what is missing and need not wait. Of pods that were refused or put off, first those
+    that were not asked for the longest: one that is always refused keeps no other from being made.
+    """
     makes: list[MakePod] = []
-    for pod in desire.wanted_pods(s):
-        if pod not in _told(s) or any(p.index == pod.index for p in _in_place(s)):
-            continue
-        made = _missing(s, pod)
-        wait_s = _wait_s(s, pod.index) if made and made.replaces else 0.0
+    for pod in missing(s):
+        wait_s = max(_wait_s(s, pod), refused.wait_s(s, pod))
         if wait_s > 0:
             yield Later(wait_s)
-        elif made:
-            makes.append(made)
-    if makes:
-        yield Deploy()
-        yield from makes
+        else:
+            makes.append(pod)
+    if not makes:
+        return
+    yield refused.delayed(s, Deploy())
+    if refused.wait_s(s, Deploy()) <= 0:
+        yield from sorted(makes, key=lambda pod: _asked_at(s, pod))
+
+
+def missing(s: Snapshot) -> Iterator[MakePod]:
+    """What is missing of the wanted indexes, once `desired` names them."""
+    told, there = _told(s), {pod.index for pod in in_place(s)}
+    for pod in desire.wanted_pods(s):
+        if pod in told and pod.index not in there and (found := _missing(s, pod)):
+            yield found
+
+
+def in_place(s: Snapshot) -> list[Pod]:
+    """Pods that fill their index. One that is being deleted does until it has ended or is lost."""
+    return [pod for pod in s.living if pod not in s.recalled.marked]
 
 
 def recorded(before: Replacement | None, now: float) -> Replacement:
@@ -48,8 +64,14 @@ def wait_s(before: Replacement | None, now: float) -> float:
     return max(0.0, before.at + asked_s - now)
 
 
-def _wait_s(s: Snapshot, index: int) -> float:
-    return wait_s(s.recalled.replacements.get(index), s.now)
+def _wait_s(s: Snapshot, make: MakePod) -> float:
+    before = s.recalled.replacements.get(make.pod.index) if make.replaces else None
+    return wait_s(before, s.now)
+
+
+def _asked_at(s: Snapshot, make: MakePod) -> float:
+    found = refused.of(s, make)
+    return found.asked_at if found else 0.0
 
 
 def _missing(s: Snapshot, lowest: Pod) -> MakePod | None:
@@ -69,8 +91,3 @@ def _missing(s: Snapshot, lowest: Pod) -> MakePod | None:
 def _told(s: Snapshot) -> frozenset[Pod]:
     assert s.round is not None
     return frozenset(s.round.desired.wanted)
-
-
-def _in_place(s: Snapshot) -> list[Pod]:
-    """Pods that fill their index. One that is being deleted does until it has ended or is lost."""
-    return [pod for pod in s.living if pod not in s.recalled.marked]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from elasticjob.controller.plan import desire
+from elasticjob.controller.plan import desire, refused
 from elasticjob.controller.plan.actions import Actions, Deploy, MakeRound
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import charges
@@ -21,8 +21,10 @@ def make_round(s: Snapshot) -> Actions:
     Agents may have seen rounds that nobody else knows of: n must be above those too (I1).
     """
     desired = desire.desired(s)
-    yield Deploy()
-    yield MakeRound(desired, _first(s, desired))
+    make = MakeRound(desired, _first(s, desired))
+    if refused.wait_s(s, make) <= 0:
+        yield Deploy()
+    yield make
 
 
 def _first(s: Snapshot, desired: Desired) -> Round:

@@ -1,0 +1,48 @@
+"""What the API server refused: it waits and is tried again, and nothing else waits with it.
+
+A refusal may end without a sign that reaches the operator: a quota gets room, an administrator
+corrects a policy. So the first waits are short and none is long. What does reach the operator ends
+them at once: another spec, or a pod of this job that is gone, whose place in a quota is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from elasticjob.controller.plan.actions import Action, Later, described
+from elasticjob.controller.snapshot import Refusal, Refusals, Snapshot
+
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 30.0
+
+
+def of(s: Snapshot, action: Action) -> Refusal | None:
+    """The refusal of this action; None if there was none, or the next try may well succeed."""
+    return current(s, s.recalled.refusals).get(described(action))
+
+
+def current(s: Snapshot, refusals: Refusals) -> Mapping[str, Refusal]:
+    """Those that still hold: all, unless the spec is another one or a pod is gone."""
+    holds = refusals.generation == s.job.generation and refusals.pods <= s.existing
+    return refusals.by_action if holds else {}
+
+
+def wait_s(s: Snapshot, action: Action) -> float:
+    """How long this action still has to wait because it was refused; 0: it may be done now."""
+    found = of(s, action)
+    if found is None:
+        return 0.0
+    asked_s = min(FIRST_WAIT_S * 2.0 ** min(found.count - 1, 16), LONGEST_WAIT_S)
+    return max(0.0, found.at + asked_s - s.now)
+
+
+def delayed(s: Snapshot, action: Action | Later) -> Action | Later:
+    """The action, or the time after which it may be tried again."""
+    left_s = 0.0 if isinstance(action, Later) else wait_s(s, action)
+    return Later(left_s) if left_s > 0 else action
+
+
+def recorded(before: Refusal | None, why: str, now: float, asked: bool) -> Refusal:
+    """The record of what has just been refused once more, or was put off (not asked)."""
+    last = before or Refusal(why, 0, now)
+    return Refusal(why, last.count + 1, now, now if asked else last.asked_at)

@@ -1,0 +1,379 @@
+"""What the API server refuses waits and is tried again; nothing else of the job waits with it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+from tests.support.jobs import worker
+from tests.support.world import KEY, TEAM, P, World, refusal, running_world
+
+from elasticjob.controller import kube
+from elasticjob.controller.kube import AwayError, KubeError
+from elasticjob.controller.queue import Backlog, Backoff
+from elasticjob.wire.round import Phase, Round
+
+QUOTA = "exceeded quota: team-quota, requested: pods=1, used: pods=3, limited: pods=3"
+CURE = "raise the quota, lower replicas, or wait until it has room"
+INVALID = 'Pod "demo-0-0" is invalid: spec.containers[0].volumeMounts[0].name: Not found: "data"'
+
+
+class Turns:
+    """The operator's queue in front of a world, on the world's clock."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.backlog = Backlog(Backoff(), random=lambda: 0.0)
+        world.marked.add(KEY)
+
+    def sleep(self, seconds: float) -> None:
+        """All that the operator does within so long."""
+        end = self.world.now + seconds
+        while True:
+            self._mark()
+            at = self.backlog.next_at()
+            if at is None or at > end:
+                break
+            self.world.now = max(self.world.now, at)
+            self._run()
+        self.world.now = end
+
+    def _mark(self) -> None:
+        if KEY in self.world.marked:
+            self.world.marked.discard(KEY)
+            self.backlog.mark(KEY, self.world.now)
+
+    def _run(self) -> None:
+        key = self.backlog.take(self.world.now)
+        assert key is not None
+        try:
+            again_s = asyncio.run(self.world.reconciler.reconcile(key))
+        except KubeError:
+            self.backlog.failed(key, self.world.now)
+        else:
+            self.backlog.finished(key, self.world.now, again_s)
+
+
+def creates(world: World) -> list[str]:
+    """Pods that were asked for, in order."""
+    calls = (c for c in world.api.calls if (c.verb, c.plural) == ("create", "pods"))
+    found = [call.what for call in calls]
+    world.api.calls.clear()
+    return found
+
+
+# ---- what there is to see ------------------------------------------------------------------------
+
+
+def test_a_job_that_runs_tells_what_keeps_it_from_growing() -> None:
+    world = running_world(3)
+    world.limit_pods(3)
+    world.edit(replicas=4)
+    world.settle()
+    assert world.status()["phase"] == f"Running: no pods can be made: {QUOTA}"
+    said = f"3/4 pods run; no pods can be made: {QUOTA}; {CURE}"
+    assert world.condition("PodsReady") == ("False", "PodsRefused", said)
+    assert world.events()["PodsRefused"] == (1, said)
+
+
+def test_an_invalid_template_is_told_of_with_its_field_and_the_cure() -> None:
+    world = World()
+    world.api.refuse["create", "pods"] = refusal(INVALID, 422, "Invalid")
+    world.apply(replicas=1)
+    world.settle()
+    assert world.status()["phase"] == (
+        'Pending: no pods can be made: spec.containers[0].volumeMounts[0].name: Not found: "data"'
+    )
+    assert world.condition("PodsReady")[2].endswith(' Not found: "data"; correct spec.template')
+
+
+# ---- nothing else waits --------------------------------------------------------------------------
+
+
+def test_a_job_that_waits_for_a_quota_is_suspended_at_once() -> None:
+    world = running_world(3)
+    world.limit_pods(3)
+    turns = Turns(world)
+    world.edit(replicas=4)
+    turns.sleep(20)
+    world.edit(suspend=True)
+    turns.sleep(0)
+    assert world.desired().wanted == ()
+    assert world.status()["phase"] == "Suspending"
+    world.write_round(Round(2, Phase.FORMING, starts=1), holder="")
+    turns.sleep(0)
+    assert world.deleted_names() == ["demo-0-0", "demo-1-0", "demo-2-0"]
+    world.end_deleted()
+    turns.sleep(0.5)
+    assert world.status()["phase"] == "Suspended"
+    assert creates(world)[-1] == "demo-3-0"
+    turns.sleep(100)
+    assert creates(world) == []
+
+
+def test_a_successor_that_was_refused_is_made_soon_after_there_is_room() -> None:
+    world = running_world(4)
+    world.limit_pods(3)
+    turns = Turns(world)
+    creates(world)
+    world.end_pod("demo-2-0")
+    turns.sleep(2)
+    assert creates(world) == ["demo-2-1"] * 2
+    world.limit_pods(4)
+    turns.sleep(4)
+    assert "demo-2-1" in world.pod_names()
+    assert world.events()["PodsCreated"][1] == "created 2-1"
+
+
+def test_the_waits_double_and_end_at_half_a_minute() -> None:
+    world = World()
+    asked: list[float] = []
+
+    def refuse(name: str) -> Exception:
+        asked.append(world.now)
+        return refusal(QUOTA)
+
+    world.api.refuse["create", "pods"] = refuse
+    world.apply(replicas=1)
+    Turns(world).sleep(100)
+    assert [after - before for before, after in itertools.pairwise(asked)] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        30,
+        30,
+    ]
+
+
+def test_a_corrected_template_is_tried_at_once() -> None:
+    world = World()
+    world.api.refuse["create", "pods"] = refusal(INVALID, 422, "Invalid")
+    world.apply(replicas=1)
+    turns = Turns(world)
+    turns.sleep(50)
+    world.api.refuse.clear()
+    world.edit(template={"spec": {"containers": [worker(name="corrected")]}})
+    turns.sleep(0)
+    assert world.pod_names() == ["demo-0-0"]
+    assert world.condition("PodsReady") == ("False", "PodsStart", "0/1 pods run")
+
+
+def test_another_refusal_after_a_correction_is_an_event_of_its_own() -> None:
+    world = World()
+    world.api.refuse["create", "pods"] = refusal(INVALID, 422, "Invalid")
+    world.apply(replicas=1)
+    world.settle()
+    world.api.refuse["create", "pods"] = refusal(INVALID.replace("data", "other"), 422, "Invalid")
+    world.edit(template={"spec": {"containers": [worker(name="corrected")]}})
+    world.settle()
+    count, message = world.events()["PodsRefused"]
+    assert count == 2
+    assert '"other"' in message
+
+
+def test_the_place_of_a_pod_that_is_gone_is_used_at_once() -> None:
+    """A pod of this job, made in the same pass as the refusal."""
+    world = World()
+    world.limit_pods(2)
+    world.apply(replicas=3)
+    turns = Turns(world)
+    turns.sleep(20)
+    world.start_all()
+    creates(world)
+    world.remove_pod("demo-1-0")
+    turns.sleep(0)
+    assert creates(world) == ["demo-2-0", "demo-1-0"]
+    assert world.pod_names() == ["demo-0-0", "demo-2-0"]
+
+
+def test_a_refused_index_holds_up_neither_the_status_nor_another_index() -> None:
+    world = running_world(4)
+    no = refusal('admission webhook "names.example.com" denied the request: no 2-1 here')
+    world.api.refuse["create", "pods"] = lambda name: no if name == "demo-2-1" else None
+    turns = Turns(world)
+    world.end_pod("demo-2-0")
+    turns.sleep(50)
+    world.end_pod("demo-3-0")
+    turns.sleep(0)
+    assert "demo-3-1" in world.pod_names()
+    assert world.condition("PodsReady") == (
+        "False",
+        "PodsRefused",
+        '2/4 pods run; no pods can be made: admission webhook "names.example.com" denied the'
+        " request: no 2-1 here",
+    )
+
+
+def test_pods_that_are_always_refused_keep_no_other_from_being_made() -> None:
+    world = World()
+    no = refusal("no")
+    bad = ("demo-0-0", "demo-1-0", "demo-9-0")
+    world.api.refuse["create", "pods"] = lambda name: no if name in bad else None
+    world.apply(replicas=30)
+    Turns(world).sleep(20)
+    assert len(world.pod_names()) == 27
+
+
+def test_a_pod_that_cannot_be_deleted_holds_up_nothing() -> None:
+    world = running_world(4)
+    no = refusal('admission webhook "keep.example.com" denied the request: keep it')
+    world.api.refuse["delete", "pods"] = lambda name: no if name == "demo-3-0" else None
+    turns = Turns(world)
+    world.edit(replicas=2)
+    turns.sleep(0)
+    world.run(P[0], P[1], n=2)
+    world.end_pod("demo-1-0")
+    turns.sleep(0.5)
+    assert world.deleted_names() == ["demo-2-0"]
+    assert "demo-1-1" in world.pod_names()
+    assert world.events()["RequestRefused"][1] == (
+        'cannot delete pod demo-3-0: admission webhook "keep.example.com" denied the request:'
+        " keep it"
+    )
+    world.api.refuse.clear()
+    turns.sleep(2)
+    assert world.deleted_names() == ["demo-2-0", "demo-3-0"]
+
+
+def test_a_mark_that_is_refused_holds_up_the_successor_and_the_holder_alone() -> None:
+    world = running_world(3)
+    no = refusal("no")
+    world.api.refuse["patch", "leases"] = lambda name: no if name == "demo-0-0" else None
+    turns = Turns(world)
+    world.end_pod("demo-0-0")
+    turns.sleep(10)
+    assert world.round().holder == "demo-0-0"
+    assert "demo-0-1" not in world.pod_names()
+    world.edit(suspend=True)
+    turns.sleep(0)
+    assert world.desired().wanted == ()
+    assert world.round().holder == "demo-0-0"
+    world.api.refuse.clear()
+    turns.sleep(30)
+    assert world.round().holder == ""
+
+
+# ---- few requests --------------------------------------------------------------------------------
+
+
+def test_a_full_quota_is_not_asked_once_for_each_pod() -> None:
+    world = World()
+    world.limit_pods(0)
+    world.apply(replicas=500)
+    turns = Turns(world)
+    turns.sleep(0)
+    assert creates(world) == [f"demo-{index}-0" for index in range(8)]
+    turns.sleep(3)
+    assert creates(world) == ["demo-8-0", "demo-9-0"]
+    world.limit_pods(100)
+    turns.sleep(4)
+    assert len(creates(world)) == 127  # 1, 2, 4, ... 64: of the last 27 are refused
+    assert len(world.pod_names()) == 100
+
+
+def test_a_job_whose_pods_are_not_refused_gets_them_in_a_few_batches() -> None:
+    world = World()
+    world.apply(replicas=100)
+    world.settle()
+    assert creates(world) == [f"demo-{index}-0" for index in range(100)]
+
+
+def test_a_job_that_waits_costs_no_request_between_the_tries() -> None:
+    world = World()
+    world.limit_pods(0)
+    world.apply(replicas=2)
+    turns = Turns(world)
+    turns.sleep(35)
+    world.api.calls.clear()
+    world.marked.add(KEY)
+    turns.sleep(1)
+    assert world.api.calls == []
+
+
+# ---- which errors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal("exceeded quota: q"),
+        refusal(INVALID, 422, "Invalid"),
+        kube.error_of(409, "Conflict", "the object has been modified"),  # a quota's counter
+        kube.error_of(404, "NotFound", 'namespaces "team" not found'),
+        kube.error_of(500, "InternalError", 'failed calling webhook "w": no route to host'),
+    ],
+)
+def test_what_delays_one_pod_only(error: Exception) -> None:
+    world = World()
+    world.api.refuse["create", "pods"] = error
+    world.apply(replicas=1)
+    assert 0 < (world.settle() or 0) <= 1
+    assert "no pods can be made" in world.status()["phase"]
+    world.api.refuse.clear()
+    world.now += 1
+    world.settle()
+    assert world.pod_names() == ["demo-0-0"]
+
+
+def test_an_api_server_that_is_away_is_the_queues_business() -> None:
+    world = World()
+    world.api.refuse["create", "pods"] = AwayError("no answer")
+    world.apply(replicas=2)
+    with pytest.raises(AwayError):
+        world.settle()
+
+
+def test_pods_that_were_made_beside_a_failure_are_remembered() -> None:
+    world = World()
+    errors = {"demo-0-0": refusal("no"), "demo-1-0": AwayError("no answer")}
+    world.api.refuse["create", "pods"] = errors.get
+    world.apply(replicas=3)
+    with pytest.raises(AwayError):
+        world.settle()
+    assert world.pod_names() == ["demo-2-0"]
+    found = world.reconciler.memories[KEY].refusals
+    assert list(found.by_action) == ["create pod 0-0"]
+    assert found.pods == {P[2]}
+
+
+# ---- what pods need ------------------------------------------------------------------------------
+
+
+def test_without_their_account_no_pods_are_asked_for() -> None:
+    world = World()
+    world.api.refuse["create", "serviceaccounts"] = refusal(
+        'serviceaccounts "elasticjob-demo" is forbidden: exceeded quota: objects,'
+        " requested: count/serviceaccounts=1, used: count/serviceaccounts=9,"
+        " limited: count/serviceaccounts=9"
+    )
+    world.apply(replicas=2)
+    turns = Turns(world)
+    turns.sleep(10)
+    assert creates(world) == []
+    assert "exceeded quota: objects" in world.status()["phase"]
+    assert world.round().round.n == 0
+    world.api.refuse.clear()
+    turns.sleep(10)
+    assert world.pod_names() == ["demo-0-0", "demo-1-0"]
+
+
+def test_what_an_older_job_left_and_nobody_collects_delays_pods_only() -> None:
+    world = World()
+    bindings = world.api.stored(kube.ROLE_BINDINGS)
+    old = {"metadata": {"name": "elasticjob-demo", "finalizers": ["example.com/keep"]}}
+    old["metadata"]["labels"] = {"elasticjob.dev/job-uid": "older"}  # type: ignore[assignment]
+    old["roleRef"] = {"kind": "ClusterRole", "name": "elasticjob-agent"}  # type: ignore[assignment]
+    world.store.create(bindings, TEAM, old)
+    world.apply(replicas=1)
+    turns = Turns(world)
+    turns.sleep(5)
+    assert world.status()["phase"] == (
+        "Pending: no pods can be made: the RoleBinding elasticjob-demo of an older job of this name"
+        " is still being deleted: remove its finalizers if it stays"
+    )
+    world.edit(suspend=True)
+    turns.sleep(0)
+    assert world.status()["phase"] == "Suspended"
