@@ -56,7 +56,12 @@ def test_a_quota_is_named_and_waited_out(team: Namespace) -> None:
     quotas = team.path("resourcequotas")
     team.kube.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "1"}}})
     job = team.start("quota", replicas=2)
-    job.says("exceeded quota")
+    job.says("Pending: no pods can be made: exceeded quota: none, requested: pods=1")
+    job.change(suspend=True)
+    job.says("Suspended")
+    job.change(suspend=False)
+    job.says("no pods can be made: exceeded quota: none")
+    assert job.condition("PodsReady")["reason"] == "PodsRefused"
     team.kube.delete(f"{quotas}/none")
     job.runs(2)
 
