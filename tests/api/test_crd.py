@@ -109,7 +109,15 @@ def test_rules_blame_fields_of_the_schema() -> None:
 def test_rules_are_all_there() -> None:
     spec = SCHEMA["properties"]["spec"]
     placed = [*SCHEMA["x-kubernetes-validations"], *spec["x-kubernetes-validations"]]
-    assert sorted(rule["rule"] for rule in placed) == sorted(rule.cel for rule in RULES)
+    claims = {rule["message"]: rule["rule"] for rule in placed}
+    assert len(placed) == len(RULES)
+    for rule in RULES:
+        assert claims[rule.message].endswith(rule.cel)
+
+
+def test_only_a_rule_that_looks_at_the_old_object_is_given_one() -> None:
+    for rule in SCHEMA["properties"]["spec"]["x-kubernetes-validations"]:
+        assert rule.get("optionalOldSelf", False) == ("oldSelf" in rule["rule"])
 
 
 def test_names() -> None:

@@ -8,9 +8,17 @@ import cel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.commands import LAUNCHERS, OTHERS
 from tests.support.jobs import elastic_job, worker
 
-from elasticjob.api.rules import RULES, Json, violations, worker_container
+from elasticjob.api.rules import (
+    RULES,
+    Json,
+    Rule,
+    violations,
+    violations_of_stored,
+    worker_container,
+)
 
 SIDECAR = {"name": "sidecar", "image": "logger"}
 PROGRAMS = {rule.name: cel.compile(rule.cel) for rule in RULES}
@@ -22,6 +30,10 @@ def containers(*given: Json) -> Json:
 
 def env(*names: str) -> Json:
     return worker(env=[{"name": name, "value": "1"} for name in names])
+
+
+def runs(*words: str, **fields: Any) -> Json:
+    return elastic_job(pod=containers(worker(command=list(words), **fields)))
 
 
 def mount(path: str) -> Json:
@@ -57,6 +69,16 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ("empty command", elastic_job(pod=containers(worker(command=[]))), ["command"]),
     ("the named one has none", elastic_job(pod=ELSEWHERE, containerName="sidecar"),
      ["command", "worker environment"]),
+    ("split", runs("python", "-m", args=["torch.distributed.run", "train.py"]), ["launcher"]),
+    ("split before -m", runs("python", args=["-m", "torch.distributed.run"]), ["launcher"]),
+    ("in the named one", elastic_job(
+        pod=containers(worker(), worker("x", command=["torchrun"])), containerName="x"),
+     ["launcher"]),
+    ("in a sidecar", elastic_job(pod=containers(worker(), worker("x", command=["torchrun"]))), []),
+    ("no command but args", elastic_job(pod=containers({"name": "w", "args": ["torchrun"]})),
+     ["command"]),
+    *((" ".join(words), runs(*words), ["launcher"]) for words in LAUNCHERS),
+    *((" ".join(words), runs(*words), []) for words in OTHERS),
     ("user's own variables", elastic_job(pod=containers(env("LR", "OMP_NUM_THREADS"))), []),
     ("RANK", elastic_job(pod=containers(env("A", "RANK"))), ["worker environment"]),
     ("ours", elastic_job(pod=containers(env("ELASTICJOB_X"))), ["worker environment"]),
@@ -92,10 +114,18 @@ def test_every_rule_is_broken_by_some_case() -> None:
 WORDS = st.sampled_from(["a", "worker", "sidecar"])
 PATHS = st.sampled_from(["/opt/elasticjob", "/opt/elasticjobs", "/opt", "/var/run/elasticjob/x"])
 VARIABLES = st.sampled_from(["LR", "RANK", "RANKS", "MASTER_PORT", "ELASTICJOB_", "ELASTICJOB"])
+COMMAND_WORDS = st.sampled_from(
+    [
+        "x", "/x/python3.9", "python", "-u", "-X", "-m", "-um", "--m", "torch.distributed.run",
+        "torchrun", "/x/torchrun", "xtorchrun", "accelerate", "launch", "accelerate-launch",
+        "deepspeed", "",
+    ]
+)  # fmt: skip
 CONTAINERS = st.fixed_dictionaries(
     {"name": WORDS},
     optional={
-        "command": st.lists(st.just("x"), max_size=1),
+        "command": st.lists(COMMAND_WORDS, max_size=4),
+        "args": st.lists(COMMAND_WORDS, max_size=6),
         "env": st.lists(st.fixed_dictionaries({"name": VARIABLES}), max_size=2),
         "volumeMounts": st.lists(st.fixed_dictionaries({"mountPath": PATHS}), max_size=2),
     },
@@ -155,6 +185,15 @@ def test_the_twins_agree_on_any_name(name: str) -> None:
             assert rule.holds(job) == in_cel(rule.name, job), rule.name
 
 
+@settings(deadline=None)
+@given(SPECS, SPECS)
+def test_the_twins_agree_on_what_a_change_leaves_alone(old: Json, new: Json) -> None:
+    for rule in RULES:
+        if rule.same_cel:
+            assert rule.same(old, new) == leaves_alone_in_cel(rule, old, new), rule.name
+            assert leaves_alone_in_cel(rule, old, old), rule.name
+
+
 def test_a_violation_names_the_field_and_the_cure() -> None:
     assert violations(elastic_job(minReplicas=5), None) == [
         ("spec.minReplicas", "minReplicas is above replicas: lower minReplicas or raise replicas")
@@ -174,6 +213,34 @@ def test_what_has_not_changed_is_not_judged_again() -> None:
     assert violations(elastic_job(minReplicas=6), old) != []
 
 
+TORCHRUN = worker(command=["torchrun", "train.py"])
+STORED = elastic_job(pod=containers(TORCHRUN))
+
+
+@pytest.mark.parametrize(
+    ("new", "refused"),
+    [
+        (elastic_job(pod=containers(TORCHRUN), replicas=5), False),
+        (elastic_job(pod=containers(TORCHRUN), suspend=True, nprocPerNode=2), False),
+        (elastic_job(pod=containers({**TORCHRUN, "image": "newer"})), True),
+        (elastic_job(pod=containers(TORCHRUN), containerName="worker"), True),
+        (elastic_job(pod=containers(worker())), False),
+        (elastic_job(pod=containers(worker(command=["torchrun", "other.py"]))), True),
+        (elastic_job(pod=containers(TORCHRUN, worker("x", command=["torchrun"])),
+                     containerName="x"), True),
+    ],
+)  # fmt: skip
+def test_a_launcher_is_judged_when_the_template_changes(new: Json, refused: bool) -> None:
+    assert bool(violations(new, STORED)) == refused
+
+
+def test_a_launcher_is_refused_at_creation_and_runs_on_where_it_is_stored() -> None:
+    assert [path for path, _ in violations(STORED, None)] == ["spec.template.spec.containers"]
+    assert violations_of_stored(STORED) == []
+    broken = elastic_job(pod=containers(TORCHRUN), minReplicas=5)
+    assert [path for path, _ in violations_of_stored(broken)] == ["spec.minReplicas"]
+
+
 @pytest.mark.parametrize(
     ("names", "given", "found"),
     [
@@ -191,3 +258,9 @@ def test_worker_container(names: list[str], given: str | None, found: str | None
 
 def in_cel(name: str, scoped: Json) -> bool:
     return bool(PROGRAMS[name].execute({"self": scoped}))
+
+
+def leaves_alone_in_cel(rule: Rule, old: Json, new: Json) -> bool:
+    """The API server's oldSelf is an optional value, which no one can hand in from outside."""
+    program = cel.compile(rule.same_cel.replace("oldSelf", "optional.of(old)"))
+    return bool(program.execute({"self": new, "old": old}))

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.support.api_client import Client
+from tests.support.commands import LAUNCHERS, OTHERS
 from tests.support.deadline import eventually
+from tests.support.jobs import elastic_job, worker
+from tests.support.local_server import LocalServer
 from tests.support.widgets import WIDGET, jobs_path, widget_object
+
+from elasticjob.api.crd import custom_resource_definition
+from elasticjob.local import jobs
+from elasticjob.wire import names
 
 pytestmark = pytest.mark.slow
 
@@ -194,6 +202,45 @@ class TestDefinitions:
         assert "metadata.name" in reply.fields
 
 
+@pytest.fixture
+def stored_with_a_launcher(
+    api: Client, own_server: LocalServer | None, namespace: str
+) -> dict[str, Any]:
+    """A job that was made before launchers were refused."""
+    before, after = (_rules_from_now_on(api, own_server, rules) for rules in (False, True))
+    path, body = jobs_path(namespace), elastic_job("old", pod=_runs("torchrun", "train.py"))
+    del body["metadata"]["namespace"]
+    before()
+    try:
+        eventually(lambda: api.post(path, body).code == 201)
+    finally:
+        after()
+    another = {**body, "metadata": {"name": "new"}}
+    eventually(lambda: api.post(path, another, dryRun="All").code == 422)
+    found: dict[str, Any] = api.get(f"{path}/old").body
+    return found
+
+
+def _rules_from_now_on(
+    api: Client, own_server: LocalServer | None, are_kept: bool
+) -> Callable[[], Any]:
+    """The server judges jobs by their rules from then on, or by the schema alone."""
+    if own_server:
+        change = list.append if are_kept else list.remove
+        return lambda: own_server.call(lambda running: change(running.store.admission, jobs.admit))
+    definition = custom_resource_definition()
+    if not are_kept:
+        (version,) = definition["spec"]["versions"]
+        del version["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"]
+    path, patch = f"{CRDS}/{definition['metadata']['name']}", {"spec": definition["spec"]}
+    return lambda: api.patch(path, patch)
+
+
+def _runs(*words: str) -> dict[str, Any]:
+    """The spec of a pod whose worker runs this."""
+    return {"containers": [worker(command=list(words))]}
+
+
 class TestJobs:
     """The product's own resource: its CEL rules on a real server, their twins on ours."""
 
@@ -233,3 +280,33 @@ class TestJobs:
         reply = api.post(path, {**kind, "kind": "ElasticJob", **self.job(**spec)})
         assert (reply.code, reply.reason) == (422, "Invalid")
         assert message in reply.body["message"]
+
+
+@pytest.mark.parametrize("words", [*LAUNCHERS, *OTHERS], ids=" ".join)
+def test_launchers_are_refused_alike(api: Client, namespace: str, words: tuple[str, ...]) -> None:
+    spec = elastic_job(pod=_runs(*words))["spec"]
+    kind = {"apiVersion": names.API_VERSION, "kind": names.KIND}
+    body = {**kind, "metadata": {"name": "j"}, "spec": spec}
+    reply = api.post(jobs_path(namespace), body, dryRun="All")
+    if words in OTHERS:
+        assert reply.code == 201, reply.body
+        return
+    assert (reply.code, reply.fields) == (422, {"spec.template.spec.containers"})
+    assert "set command to the training program" in reply.body["message"]
+
+
+def test_one_that_was_stored_with_a_launcher_can_be_worked_with(
+    api: Client, namespace: str, stored_with_a_launcher: dict[str, Any]
+) -> None:
+    path = f"{jobs_path(namespace)}/old"
+    assert api.put(f"{path}/status", {**stored_with_a_launcher, "status": {"round": 1}}).code == 200
+    assert api.patch(f"{path}/status", {"status": {"phase": "Running"}}).code == 200
+    assert api.patch(f"{path}/scale", {"spec": {"replicas": 2}}).code == 200
+    assert api.patch(path, {"spec": {"suspend": True, "maxRestarts": 3}}).code == 200
+    assert api.patch(path, {"metadata": {"labels": {"a": "b"}}}).code == 200
+    other = {"spec": {"template": {"spec": _runs("torchrun", "other.py")}}}
+    assert api.patch(path, other).fields == {"spec.template.spec.containers"}
+    cured = {"spec": {"template": {"spec": _runs("python3", "train.py")}}}
+    assert api.patch(path, cured).code == 200
+    assert api.patch(path, other).code == 422
+    assert api.delete(path).code == 200

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import AT
-from tests.support.jobs import elastic_job
+from tests.support.jobs import elastic_job, worker
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import events, observe
@@ -109,3 +109,39 @@ def test_a_repeat_has_the_same_name_and_a_higher_count() -> None:
         "message": "b",
     }
     assert (first["type"], first["involvedObject"]["uid"]) == ("Warning", "uid-of-demo")
+
+
+ALONE = {"command": ["sh", "-c", "exec torchrun train.py"]}
+
+
+@pytest.mark.parametrize(
+    ("container", "spec", "seen", "warned"),
+    [
+        (ALONE, {}, None, True),
+        (ALONE, {}, 2, True),
+        (ALONE, {}, 3, False),  # told of this generation already
+        (ALONE, {"replicas": 1}, None, False),  # the one group is the job's
+        (ALONE, {"replicas": 1, "nprocPerNode": 2}, None, True),
+        ({"command": ["torchrun", "train.py"]}, {}, None, True),  # stored before it was refused
+        (
+            {"command": ["sh", "-c", "exec torchrun --nnodes $GROUP_WORLD_SIZE t.py"]},
+            {},
+            None,
+            False,
+        ),
+        ({"command": ["sh", "-c"], "args": ["torchrun t.py"]}, {}, None, True),
+        ({}, {}, None, False),
+    ],
+)
+def test_a_launcher_without_the_flags_of_the_group_is_warned_of(
+    container: Json, spec: Json, seen: int | None, warned: bool
+) -> None:
+    body = elastic_job(pod={"containers": [worker(**container)]}, **spec)
+    body["metadata"]["generation"] = 3
+    body["status"] = {} if seen is None else {"observedGeneration": seen}
+    notes = list(events.of_spec(observe.job(body)))
+    assert [(note.reason, note.warning) for note in notes] == [("LauncherInCommand", True)] * warned
+    for note in notes:
+        assert "--nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK" in note.message
+        assert "\n" not in note.message
+        assert len(note.message) < events.LONGEST_MESSAGE

@@ -13,6 +13,7 @@ from elasticjob.controller.kube import RefusedError
 from elasticjob.controller.plan import replace as replacing
 from elasticjob.controller.queue import Key
 from elasticjob.controller.settings import Settings
+from elasticjob.local import jobs
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
@@ -752,6 +753,25 @@ def test_limits_are_followed_live() -> None:
     world.edit(maxRestarts=3, crashGraceSeconds=1)
     assert world.settled_writes() == ["patch leases demo-round", "patch elasticjobs demo/status"]
     assert (world.desired().max_restarts, world.desired().crash_grace_s) == (3, 1.0)
+
+
+def test_a_job_that_was_stored_with_a_launcher_runs_on_with_one_warning() -> None:
+    world = World()
+    world.store.admission.remove(jobs.admit)  # as before launchers were refused
+    container = worker(command=["torchrun", "train.py"])
+    world.apply(replicas=2, pod={"containers": [container]})
+    world.store.admission.append(jobs.admit)
+    world.settle()
+    world.start_all()
+    world.settle()
+    assert world.pod_names() == ["demo-0-0", "demo-1-0"]
+    assert world.condition("Accepted") == ("True", "Valid", "")
+    count, message = world.events()["LauncherInCommand"]
+    assert (count, "torchrun" in message) == (1, True)
+    world.edit(replicas=3)
+    world.settle()
+    assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-0"]
+    assert world.events()["LauncherInCommand"][0] == 2  # of another generation
 
 
 # ---- the end -------------------------------------------------------------------------------------

@@ -43,6 +43,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "set command, for example [python3, train.py]",
     ),
     (containers(worker(command=[])), "spec.template.spec.containers", "set command"),
+    (
+        containers(worker(command=["torchrun", "train.py"])),
+        "spec.template.spec.containers",
+        "set command to the training program",
+    ),
     ({"containerName": "trainer"}, "spec.containerName", "use the name of one of"),
     (containers(worker("a"), worker("b")), "spec.containerName", "to the one that trains"),
     ({"replica": 3}, "spec.replica", "unknown field"),
@@ -81,6 +86,13 @@ async def test_it_has_failed_and_the_cause_names_what_is_missing(
         await bad.until(lambda: len(bad.pods) == 1, "one pod kept to look at")
         (kept,) = bad.pods
         assert kept == bad.failure["pod"]
+
+
+async def test_a_launcher_without_the_flags_of_the_group_is_warned_of(cluster: Cluster) -> None:
+    script = "torchrun --nproc-per-node 2 train.py; exec sleep 1000"
+    job = cluster.apply("job", ["sh", "-c", script], replicas=2)
+    await job.tells("LauncherInCommand", "--nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK")
+    await job.runs(1, pods=2)
 
 
 async def test_pods_that_cannot_run_here_are_told_of_in_the_status(cluster: Cluster) -> None:

@@ -13,6 +13,8 @@ from tests.support.cluster import ALL_LINES, Cluster
 from tests.support.jobs import worker
 from tests.support.survivors import alive
 
+from elasticjob.api.launchers import GROUP_FLAGS
+
 PYTHON = os.environ.get("TORCH_PYTHON", "")
 pytestmark = [
     pytest.mark.e2e,
@@ -42,6 +44,27 @@ while seen.item() < world:
     time.sleep(0.01)
 dist.destroy_process_group()
 """
+# Under torchrun: says who is in the group and on which of the pods; in round 1 its last rank fails.
+MEETS = """
+import os
+import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import record
+
+@record
+def main():
+    dist.init_process_group("gloo")
+    group = [None] * dist.get_world_size()
+    mine = dist.get_rank(), int(os.environ["LOCAL_RANK"]), os.environ["HOSTNAME"]
+    dist.all_gather_object(group, mine)
+    print("the group:", *(f"{rank}={pod}/{local}" for rank, local, pod in group), flush=True)
+    if dist.get_rank() == 3 and os.environ["ELASTICJOB_ROUND"] == "1":
+        raise RuntimeError("rank 3 fails")
+    dist.barrier()
+    dist.destroy_process_group()
+
+main()
+"""
+GROUP = "the group: 0=job-0-0/0 1=job-0-0/1 2=job-1-0/0 3=job-1-0/1\n"
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +116,21 @@ async def test_a_lost_rank_0_takes_nobody_with_it(cluster: Cluster) -> None:
     go.touch()
     await job.is_("Complete")
     assert (job.status["counted"], job.failure["pod"]) == (1, "job-0-0")
+
+
+async def test_torchrun_with_the_flags_of_the_group_starts_one_group(cluster: Cluster) -> None:
+    """And starts it again when a worker fails, whose exception is then the first cause."""
+    script = cluster.root / "meets.py"
+    script.write_text(MEETS)
+    flags = GROUP_FLAGS["torchrun"].replace("per_node N", "per_node 2")
+    torchrun = f"exec python3 -m torch.distributed.run {flags} {script}"
+    job = cluster.apply("job", ["sh", "-c", torchrun], replicas=2, cleanPodPolicy="None")
+    await job.is_("Complete")
+    await job.until(lambda: job.ended("0-0") and job.ended("1-0"), "both ends")
+    for pod in ("0-0", "1-0"):
+        log = await cluster.log(job.pod(pod), ALL_LINES)
+        assert log.count(GROUP) == 4, log  # two workers in two rounds
+    assert (job.status["restarts"], job.status["counted"]) == (1, 1)
+    assert job.failure["pod"] == "job-1-0"
+    assert "rank 3 fails" in job.failure["message"]
+    assert job.events("LauncherInCommand") == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from elasticjob.api.rules import RULES
+from elasticjob.api.rules import RULES, Rule
 from elasticjob.api.schema import structural
 from elasticjob.api.v1alpha1 import ElasticJob
 from elasticjob.wire import names
@@ -92,7 +92,7 @@ def _schema() -> Json:
 def _validations(scope: str) -> list[Json]:
     return [
         {
-            "rule": rule.cel,
+            **_claim(rule),
             "message": rule.message,
             "reason": rule.reason,
             "fieldPath": f".{rule.field}",
@@ -100,6 +100,14 @@ def _validations(scope: str) -> list[Json]:
         for rule in RULES
         if rule.scope == scope
     ]
+
+
+def _claim(rule: Rule) -> Json:
+    """The rule in CEL. The API server itself lets pass only what is wholly unchanged."""
+    if not rule.same_cel:
+        return {"rule": rule.cel}
+    passes = f"oldSelf.hasValue() && {rule.same_cel} || {rule.cel}"
+    return {"rule": passes, "optionalOldSelf": True}
 
 
 def _column(name: str, type_: str, path: str, wide: bool) -> Json:

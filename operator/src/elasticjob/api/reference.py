@@ -84,7 +84,9 @@ def _rules() -> str:
     return (
         "## What is refused\n\n"
         "The API server checks these on every write, the operator again.\n\n"
-        f"| field blamed | message |\n|---|---|\n{rows}"
+        f"| field blamed | message |\n|---|---|\n{rows}\n"
+        "Launchers are refused only where a job is created and where `template` or `containerName`"
+        " changes: a job that was stored with one runs on. See [launchers.md](launchers.md).\n"
     )
 
 

@@ -10,11 +10,13 @@ A rule sees the value at its scope, after the schema's defaults, as `self`.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from elasticjob.api import launchers
 from elasticjob.api.reserved import DIRECTORIES, ENV_PREFIX, VOLUME_PREFIX, WORKER_ENV
 from elasticjob.wire import names
 
@@ -30,7 +32,9 @@ class Rule:
     """One claim that holds for every ElasticJob.
 
     scope: the field that the rule looks at: `spec`, or empty for the whole object. field: the field
-    to blame, below the scope. cel, holds: the claim, twice.
+    to blame, below the scope. cel, holds: the claim, twice. same_cel, same: whether a change (of
+    oldSelf to self, of the first to the second) leaves alone what the rule is about, twice; such a
+    change is not judged. By default, that is whether the whole scope is unchanged.
     """
 
     name: str
@@ -40,6 +44,13 @@ class Rule:
     message: str
     cel: str
     holds: Callable[[Json], bool]
+    same_cel: str = ""
+    same: Callable[[Json, Json], bool] = operator.eq
+
+    @property
+    def is_for_writes_only(self) -> bool:
+        """Whether jobs that are stored already may break the rule, and run."""
+        return self.same_cel != ""
 
     @property
     def path(self) -> str:
@@ -53,7 +64,7 @@ class Rule:
 
 
 def violations(new: Json, old: Json | None) -> list[tuple[str, str]]:
-    """The rules that an object breaks: (path of the field, one line with the cure).
+    """The rules that a write breaks: (path of the field, one line with the cure).
 
     `new` has passed the schema, defaults included. `old` is what it replaces: like the API server
     from 1.30 on (KEP-4008), a rule does not judge again what has not changed, so that a rule made
@@ -62,8 +73,17 @@ def violations(new: Json, old: Json | None) -> list[tuple[str, str]]:
     return [
         (rule.path, rule.message)
         for rule in RULES
-        if not (old is not None and rule.scoped(old) == rule.scoped(new))
+        if not (old is not None and rule.same(rule.scoped(old), rule.scoped(new)))
         and not rule.holds(rule.scoped(new))
+    ]
+
+
+def violations_of_stored(job: Json) -> list[tuple[str, str]]:
+    """The rules that a stored job breaks and that the operator relies on, in the same form."""
+    return [
+        (rule.path, rule.message)
+        for rule in RULES
+        if not rule.is_for_writes_only and not rule.holds(rule.scoped(job))
     ]
 
 
@@ -76,6 +96,11 @@ def worker_container(spec: Json) -> str | None:
     if len(found) == 1:
         return str(found[0])
     return "worker" if "worker" in found else None
+
+
+def worker_command_line(spec: Json) -> list[str]:
+    """What each worker runs: the command of the worker container and its arguments."""
+    return [word for worker in _workers(spec) for word in _command_line(worker)]
 
 
 # ---- the twins in Python -------------------------------------------------------------------------
@@ -107,6 +132,17 @@ def _worker_is_not_ambiguous(spec: Json) -> bool:
 
 def _worker_has_a_command(spec: Json) -> bool:
     return all(worker.get("command") for worker in _workers(spec))
+
+
+def _worker_starts_no_launcher(spec: Json) -> bool:
+    return not any(
+        worker.get("command") and launchers.launcher(_command_line(worker))
+        for worker in _workers(spec)
+    )
+
+
+def _same_template(old: Json, new: Json) -> bool:
+    return all(old.get(field) == new.get(field) for field in ("template", "containerName"))
 
 
 def _worker_env_is_free(spec: Json) -> bool:
@@ -141,6 +177,10 @@ def _template_marks_are_free(spec: Json) -> bool:
     return not any(key.startswith(f"{names.GROUP}/") for key in keys)
 
 
+def _command_line(container: Json) -> list[str]:
+    return [*(container.get("command") or []), *(container.get("args") or [])]
+
+
 def _containers(spec: Json) -> list[Json]:
     containers: list[Json] = spec["template"]["spec"]["containers"]
     return containers
@@ -158,6 +198,13 @@ _POD = "self.template.spec"
 _IS_WORKER = (
     "(has(self.containerName) ? c.name == self.containerName"
     f" : {_POD}.containers.size() == 1 || c.name == 'worker')"
+)
+_COMMAND_LINE = "c.command + (has(c.args) ? c.args : [])"
+# Whole values: the API server does not know how long a list of oldSelf is, and refuses a loop.
+_SAME_TEMPLATE = (
+    "self.template == oldSelf.value().template"
+    " && has(self.containerName) == has(oldSelf.value().containerName)"
+    " && (!has(self.containerName) || self.containerName == oldSelf.value().containerName)"
 )
 
 
@@ -248,6 +295,21 @@ RULES = (
         " set command, for example [python3, train.py]",
         cel=_cel_of_worker("(has(c.command) && c.command.size() > 0)"),
         holds=_worker_has_a_command,
+    ),
+    Rule(
+        name="launcher",
+        scope="spec",
+        field="template.spec.containers",
+        reason="FieldValueForbidden",
+        message="torchrun and other launchers would train one model per worker: set command to the"
+        " training program, as in [python3, train.py], and nprocPerNode",
+        cel=_cel_of_worker(
+            "!has(c.command) || c.command.size() == 0"
+            f" || !{launchers.cel('c.command[0]', _COMMAND_LINE)}"
+        ),
+        holds=_worker_starts_no_launcher,
+        same_cel=_SAME_TEMPLATE,
+        same=_same_template,
     ),
     Rule(
         name="worker environment",

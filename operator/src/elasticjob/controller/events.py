@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from elasticjob.api import launchers
+from elasticjob.api.rules import worker_command_line
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import Job
 from elasticjob.controller.plan.actions import (
@@ -64,6 +66,21 @@ def of_status(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
     for end in ("Complete", "Failed"):
         if _became(old, new, end, "True"):
             yield Note(end, _message(new, end), warning=end == "Failed")
+
+
+def of_spec(job: Job) -> Iterator[Note]:
+    """What a person should know of a spec, once for each generation of it."""
+    if job.spec is None or job.status.observed_generation == job.generation:
+        return
+    name = launchers.launcher_without_group(worker_command_line(job.body["spec"]))
+    if name and job.spec.replicas * job.spec.nproc_per_node > 1:
+        message = (
+            f"the command starts {name} without the flags that connect it to the other pods, so"
+            " each worker trains a model of its own: run the training program itself and set"
+            " nprocPerNode to the processes per pod, or set nprocPerNode to 1 and pass"
+            f" {launchers.GROUP_FLAGS[name]}"
+        )
+        yield Note("LauncherInCommand", message, warning=True)
 
 
 def of_actions(actions: tuple[Action, ...]) -> Iterator[Note]:

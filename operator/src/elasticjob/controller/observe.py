@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from elasticjob.api.reserved import AGENT_DIRECTORY
-from elasticjob.api.rules import violations
+from elasticjob.api.rules import violations_of_stored
 from elasticjob.api.v1alpha1 import ElasticJobSpec, ElasticJobStatus
 from elasticjob.controller.manifest import template_account, template_hash
 from elasticjob.wire import lease as leases
@@ -236,7 +236,7 @@ def job(body: Json, *, template_accounts: bool = True) -> Job:
         spec = ElasticJobSpec.model_validate(body.get("spec") or {})
     except ValidationError as error:
         return Job(body, None, status, tuple(_fault(e) for e in error.errors()))
-    faults = (*violations(body, None), *(() if template_accounts else _account_faults(body)))
+    faults = (*violations_of_stored(body), *(() if template_accounts else _account_faults(body)))
     return Job(body, None if faults else spec, status, faults)
 
 

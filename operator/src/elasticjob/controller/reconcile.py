@@ -206,7 +206,7 @@ class Reconciler:
             if new.phase != job.status.phase:
                 log.info("%s: %s", key, new.phase)
         self._metrics.note_status(key, job.status, new)
-        for note in (*notes, *events.of_status(job.status, new)):
+        for note in (*events.of_spec(job), *notes, *events.of_status(job.status, new)):
             await self._post(job, note)
 
     async def _post(self, job: Job, note: Note) -> None:
