@@ -19,6 +19,7 @@ from tests.support.local_server import LocalServer, local_server
 from tests.support.widgets import WIDGET, jobs_path, widget_object
 
 from elasticjob.api.crd import custom_resource_definition
+from elasticjob.local.accounts import CA_CONFIGMAP
 from elasticjob.local.server import AGENT_ROLE
 
 REAL = os.environ.get("CONTRACT_KUBECONFIG")
@@ -76,13 +77,14 @@ def local(own_server: LocalServer | None) -> LocalServer:
 
 @pytest.fixture
 def namespace(api: Client) -> Iterator[str]:
-    """A namespace of the test's own, with its default account."""
+    """A namespace of the test's own, once it has what controllers put into each new one."""
     name = f"contract-{secrets.token_hex(4)}"
+    path = f"/api/v1/namespaces/{name}"
     assert api.post("/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
-    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    eventually(lambda: api.get(account).code == 200)
+    for made in ("serviceaccounts/default", f"configmaps/{CA_CONFIGMAP}"):
+        eventually(lambda made=made: api.get(f"{path}/{made}").code == 200)
     yield name
-    api.delete(f"/api/v1/namespaces/{name}")
+    api.delete(path)
 
 
 @pytest.fixture
