@@ -74,7 +74,7 @@ def test_an_optional_field_of_the_spec_has_a_default_or_is_absent() -> None:
         "stopGraceSeconds": 25,
         "crashGraceSeconds": 3,
         "suspend": False,
-        "cleanPodPolicy": "KeepFailed",
+        "cleanPodPolicy": "Running",
     }
 
 

@@ -12,7 +12,7 @@ from elasticjob.api.v1alpha1 import ElasticJob, ElasticJobSpec
 def test_a_stored_job_is_read() -> None:
     job = ElasticJob.model_validate(elastic_job(minReplicas=2))
     assert (job.spec.replicas, job.spec.min_replicas, job.spec.max_replicas) == (4, 2, None)
-    assert job.spec.clean_pod_policy == "KeepFailed"
+    assert job.spec.clean_pod_policy == "Running"
 
 
 def test_the_template_is_kept_whole() -> None:

@@ -52,6 +52,30 @@ def test_a_pod_is_judged_by_its_worker_container(status: Json, expected: Worker)
     assert seen.living == (expected.stage is not Stage.ENDED)
 
 
+GONE, THERE = {"terminated": {"exitCode": 0}}, {"running": {}}
+
+
+@pytest.mark.parametrize(
+    ("phase", "states", "over"),
+    [
+        ("Succeeded", {"proxy": GONE, "worker": GONE}, True),
+        ("Running", {"proxy": GONE, "worker": GONE}, True),  # a kubelet changes the phase later
+        ("Running", {"proxy": THERE, "worker": GONE}, False),
+        ("Running", {"proxy": GONE, "worker": THERE}, False),
+        ("Running", {"worker": GONE}, False),
+        ("Pending", {}, False),
+        ("Failed", {}, True),
+    ],
+)
+def test_a_pod_is_over_when_all_its_containers_have_ended(
+    phase: str, states: Json, over: bool
+) -> None:
+    statuses = [{"name": name, "state": state} for name, state in states.items()]
+    seen = observe.pod(pod_body({"phase": phase, "containerStatuses": statuses}))
+    assert seen is not None
+    assert seen.over == over
+
+
 @pytest.mark.parametrize(
     ("reason", "excused"),
     [

@@ -277,7 +277,12 @@ def test_which_leases_are_deleted(pod: Pod, n: int, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "expected"),
-    [("All", ["demo-0-0", "demo-0-1"]), ("KeepFailed", ["demo-0-0"]), ("None", [])],
+    [
+        ("All", ["demo-0-0", "demo-0-1"]),
+        ("Running", ["demo-0-0"]),
+        ("KeepFailed", ["demo-0-0"]),
+        ("None", []),
+    ],
 )
 def test_which_replaced_pods_are_deleted(policy: str, expected: list[str]) -> None:
     s = snapshot(

@@ -224,7 +224,7 @@ def test_a_reserved_pod_that_was_never_made_is_made_under_its_name() -> None:
 
 def test_a_terminal_round_is_never_given_a_new_pod() -> None:
     """The pods' ends are delivered first, the Round's only by the consistent read."""
-    world = running_world()
+    world = running_world(cleanPodPolicy="All")
     world.deaf = True
     world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
     world.deaf = False
@@ -806,6 +806,17 @@ def test_clean_pod_policy_of_a_failed_job(policy: str, kept: list[str]) -> None:
     )
     assert world.condition("Running") == ("False", "Ended", "")
     assert world.events()["Failed"][0] == 1
+
+
+def test_a_pod_whose_phase_follows_later_has_ended_and_is_kept() -> None:
+    world = running_world(cleanPodPolicy="Running")
+    world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
+    for name in world.pod_names():
+        world.set_pod(name, "Running", {"terminated": {"exitCode": 0, "reason": "Completed"}})
+    world.settle()
+    assert world.status()["phase"] == "Complete"
+    assert world.deleted_names() == []
+    assert (world.status()["ready"], world.status()["replicas"]) == ("0/4", 0)
 
 
 def test_pods_that_do_not_end_are_ended_after_their_time() -> None:

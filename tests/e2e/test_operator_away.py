@@ -48,7 +48,7 @@ async def test_a_pod_is_lost_meanwhile_and_replaced_when_it_is_back(cluster: Clu
 async def test_a_job_ends_meanwhile_and_is_told_of(cluster: Cluster) -> None:
     go = cluster.root / "go"
     command = ["sh", "-c", f'until [ -e "{go}" ]; do sleep 0.05; done']
-    job = cluster.apply("job", command, replicas=2)
+    job = cluster.apply("job", command, replicas=2, cleanPodPolicy="All")
     await job.runs(1, pods=2)
     await cluster.take_operator_away()
     go.touch()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.cluster import Cluster
+from tests.support.cluster import ALL_LINES, Cluster
 from tests.support.jobs import worker
 from tests.support.one_job import Job
 from tests.support.supervised import stub
@@ -137,12 +137,37 @@ async def test_when_it_has_failed_those_pods_are_left_that_the_policy_says(
         await job.until(lambda job=job: all(map(job.ended, indexes(job))), "their ends")
 
 
-async def test_when_it_is_complete_no_pod_has_failed_to_be_kept(cluster: Cluster) -> None:
-    job = cluster.apply("job", ["true"], replicas=3)
+async def test_when_it_is_complete_its_pods_stay_with_their_logs(cluster: Cluster) -> None:
+    job = cluster.apply("job", ["sh", "-c", 'echo "rank $RANK says goodbye"'], replicas=3)
     await job.is_("Complete")
-    await job.until(lambda: job.pods == {}, "no pods")
-    assert job.condition("Complete")["status"] == "True"
+    await job.until(lambda: job.status["replicas"] == 0, "no pod that has not ended")
     assert job.round.phase is Phase.SUCCEEDED
+    for rank in range(3):
+        log = await cluster.log(job.pod(f"{rank}-0"), ALL_LINES)
+        assert f"rank {rank} says goodbye" in log
+    assert job.events("PodsDeleted") == []
+
+
+async def test_pods_that_have_ended_do_not_hold_up_the_next_job_of_that_name(
+    cluster: Cluster,
+) -> None:
+    job = cluster.apply("job", ["true"], replicas=2)
+    await job.is_("Complete")
+    before = job.pods
+    assert len(before) == 2
+    job.delete()
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    assert not before.items() & job.pods.items()
+
+
+async def test_all_pods_of_a_complete_job_go_if_asked_and_none_has_failed_to_be_kept(
+    cluster: Cluster,
+) -> None:
+    for policy in ("All", "KeepFailed"):
+        job = cluster.apply(policy.lower(), ["true"], replicas=3, cleanPodPolicy=policy)
+        await job.is_("Complete")
+        await job.until(lambda job=job: job.pods == {}, "no pods")
 
 
 def lines(path: Path) -> list[str]:

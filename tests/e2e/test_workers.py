@@ -81,7 +81,7 @@ async def test_who_always_fails_is_named_when_the_budget_is_spent(
         code,
         2,
     )
-    await job.until(lambda: list(job.pods) == ["job-1-0"], "only the failed pod kept")
+    await job.until(lambda: job.ended("1-0"), "the end of the blamed pod")
     assert job.ended("1-0")["exitCode"] == code
 
 

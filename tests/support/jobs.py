@@ -16,7 +16,7 @@ _SPEC: Json = {
     "stopGraceSeconds": 25,
     "crashGraceSeconds": 3,
     "suspend": False,
-    "cleanPodPolicy": "KeepFailed",
+    "cleanPodPolicy": "Running",
 }
 
 

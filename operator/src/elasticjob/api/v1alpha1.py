@@ -182,9 +182,12 @@ class ElasticJobSpec(_Fields):
     suspend: bool = False
     """Whether the job has no pods for now. Suspending stops the workers like scaling does and
     deletes the pods; resuming makes new ones. Counters are kept."""
-    clean_pod_policy: Literal["All", "Running", "None", "KeepFailed"] = "KeepFailed"
-    """Which pods are deleted when the job has ended. All: all. Running: those that still run.
-    None: none. KeepFailed: all but the pod that failed last."""
+    clean_pod_policy: Literal["All", "Running", "None", "KeepFailed"] = "Running"
+    """Which pods are deleted. When the job has ended: Running: those in which a container still
+    runs; the others stay, with their logs, until the job is deleted. All: all. None: none.
+    KeepFailed: all but the pod that failed last. While the job goes on, those that have ended and
+    were replaced: All: all. Running and KeepFailed: all but the pod that failed last. None:
+    none."""
 
 
 class Condition(_Fields):

@@ -108,13 +108,22 @@ def pod(body: Json) -> PodSeen | None:
         template_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH, ""),
         node=spec.get("nodeName") or "",
         worker=_worker(spec, status),
-        over=status.get("phase") in ("Succeeded", "Failed"),
+        over=_is_over(spec, status),
         deleting="deletionTimestamp" in meta,
         grace_s=float(spec.get("terminationGracePeriodSeconds") or 0),
         taken_away=_taken_away(status, conditions),
         refused=_refused(conditions.get("PodScheduled") or {}),
         accepted="startTime" in status or bool(status.get("containerStatuses")),
     )
+
+
+def _is_over(spec: Json, status: Json) -> bool:
+    """A kubelet reports the ends of the containers first, and the phase a moment later."""
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return True
+    states = {c.get("name"): c.get("state") or {} for c in status.get("containerStatuses") or []}
+    containers = spec.get("containers") or []
+    return all("terminated" in states.get(c["name"], {}) for c in containers)
 
 
 def _worker(spec: Json, status: Json) -> Worker:

@@ -12,10 +12,14 @@ from elasticjob.wire.member import Pod
 
 
 def replaced_pods(s: Snapshot) -> Actions:
-    """Delete pods that have ended and were replaced; the one that failed last as policy says."""
-    if s.spec.clean_pod_policy == "None":
+    """Delete pods that have ended and were replaced; the one that failed last as policy says.
+
+    Not even `Running` keeps all of them: a job that goes on for weeks would gather any number.
+    """
+    policy = s.spec.clean_pod_policy
+    if policy == "None":
         return
-    keep = finish.failed_last(s) if s.spec.clean_pod_policy == "KeepFailed" else None
+    keep = None if policy == "All" else finish.failed_last(s)
     for pod in _replaced(s):
         if pod != keep and not pod.deleting:
             yield DeletePod(pod.name, pod.uid, "it has ended and was replaced")
