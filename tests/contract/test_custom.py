@@ -191,7 +191,9 @@ class TestDefinitions:
         found = api.get(f"{CRDS}/{definition['metadata']['name']}").body
         conditions = {item["type"]: item["status"] for item in found["status"]["conditions"]}
         assert conditions["Established"] == "True"
-        assert api.delete(f"{CRDS}/{definition['metadata']['name']}").code == 200
+        with api.watch(path, resourceVersion=api.get(path).version) as watch:
+            assert api.delete(f"{CRDS}/{definition['metadata']['name']}").code == 200
+            assert [(seen.type, seen.name) for seen in watch][-1] == ("DELETED", "w")  # it ends
         eventually(lambda: api.get(f"{CRDS}/{definition['metadata']['name']}").code == 404)
         eventually(lambda: api.get(path).code == 404)
 

@@ -15,6 +15,7 @@ from elasticjob.local.errors import ApiError
 When = Callable[[Call], bool]
 
 REASONS = {
+    401: "Unauthorized",
     403: "Forbidden",
     409: "Conflict",
     410: "Expired",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from elasticjob.local import selectors
+from elasticjob.local.builtins import CRDS
 from elasticjob.local.encoding import event_line
 from elasticjob.local.errors import ApiError, Violation, expired, invalid
 from elasticjob.local.query import number, truth
@@ -102,6 +103,16 @@ class Watches:
         for group in (self._broad.get(resource.key), self._named.get((resource.key, name))):
             for watch in group or ():
                 watch.push(event)
+        if resource == CRDS and event.type == "DELETED":
+            self._end_watches_of(event.object["spec"])
+
+    def _end_watches_of(self, spec: Object) -> None:
+        """A resource whose definition is gone is watched no longer, as on a real server."""
+        key = (spec["group"], spec["names"]["plural"])
+        named = [group for (of, _), group in self._named.items() if of == key]
+        for group in (self._broad.get(key, ()), *named):
+            for watch in group:
+                watch.end()
 
 
 class Watch:
@@ -125,6 +136,7 @@ class Watch:
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._last_words: bytes | None = None
+        self._over = False
 
     def __enter__(self) -> AsyncGenerator[bytes, None]:
         first = self._first()
@@ -148,6 +160,11 @@ class Watch:
             self._queue.append(line)
         else:
             self._end(expired("too old resource version: the watcher was too slow"))
+        self._wake.set()
+
+    def end(self) -> None:
+        """Send what is queued, and nothing after it."""
+        self._over = True
         self._wake.set()
 
     def _end(self, error: ApiError) -> None:
@@ -202,7 +219,7 @@ class Watch:
         while self._last_words is None:
             if self._queue:
                 yield self._taken()
-            elif loop.time() >= end:
+            elif self._over or loop.time() >= end:
                 return
             elif loop.time() < beat:
                 await self._woken(min(end, beat))
