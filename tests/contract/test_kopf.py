@@ -13,8 +13,17 @@ import pytest
 from tests.support.api_client import Client
 from tests.support.connections import forget_connections
 from tests.support.deadline import eventually
+from tests.support.following import DEADLINE_S, following
+from tests.support.jobs import elastic_job
+from tests.support.widgets import jobs_path
+
+from elasticjob.api.crd import custom_resource_definition
+from elasticjob.controller.kube import RefusedError
 
 pytestmark = pytest.mark.slow
+
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+DEFINITION = f"{CRDS}/elasticjobs.elasticjob.dev"
 
 Seen = list[tuple[str, str]]
 
@@ -94,3 +103,44 @@ def test_a_resource_is_handled_from_birth_to_death(
     api.delete(f"{widgets}/w")
     eventually(lambda: ("deleted", "w") in seen)
     eventually(lambda: api.get(f"{widgets}/w").code == 404)
+
+
+@pytest.fixture
+def definition(api: Client) -> Iterator[None]:
+    """The definition of ElasticJob, which the test may delete."""
+    yield
+    api.post(CRDS, custom_resource_definition())
+    eventually(lambda: api.get(jobs_path()).code == 200)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("scope", ["cluster", "namespace"])
+def test_our_watches_end_and_say_why_when_the_definition_is_deleted(
+    api: Client, kubeconfig: Path, namespace: str, definition: None, scope: str
+) -> None:
+    """kopf's internals that the operator relies on: the end of one watch ends a root task."""
+    namespaces = [namespace] if scope == "namespace" else []
+    with following(kubeconfig, namespaces) as found:
+        assert found.ready.wait(DEADLINE_S)
+        made = api.post(jobs_path(namespace), {**elastic_job(), "metadata": {"name": "j"}})
+        assert made.code == 201, made.body
+        eventually(lambda: ("elasticjobs", "j", False) in found.seen)
+        api.delete(DEFINITION)
+        why = found.why_ended()
+    assert isinstance(why, RefusedError)
+    assert ": 404: " in str(why)
+    assert str(why).endswith("; the definition of ElasticJob is not installed: apply crds/ first")
+
+
+@pytest.mark.process
+def test_our_watches_do_not_begin_without_the_definition(
+    api: Client, kubeconfig: Path, definition: None
+) -> None:
+    """kopf alone would log a warning, and watch the rest."""
+    api.delete(DEFINITION)
+    eventually(lambda: api.get(jobs_path()).code == 404)
+    with following(kubeconfig) as found:
+        why = found.why_ended()
+        assert not found.ready.is_set()
+    assert isinstance(why, RefusedError)
+    assert "the definition of ElasticJob is not installed" in str(why)

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from tests.support.jobs import elastic_job
 
-from elasticjob.local.builtins import PODS
+from elasticjob.api.crd import custom_resource_definition
+from elasticjob.local.builtins import CRDS, PODS
 from elasticjob.local.server import Running, serve
 from elasticjob.wire import names
 
@@ -99,5 +100,34 @@ def test_an_api_server_that_goes_away_and_comes_back_is_waited_for(tmp_path: Pat
             process.terminate()
             async with asyncio.timeout(DEADLINE_S):
                 await drain
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("scope", [(), ("--namespace", "default")])
+def test_it_ends_with_the_definition_and_works_when_it_is_back(
+    tmp_path: Path, scope: tuple[str, ...]
+) -> None:
+    async def main() -> None:
+        async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
+            flags = ("--kubeconfig", str(running.operator_kubeconfig), *scope)
+            process = await start(*flags)
+            drain = asyncio.create_task(process.communicate())
+            apply(running, "first")
+            await has_pod(running, "first-0-0")
+            running.store.delete(CRDS, "", f"{names.PLURAL}.{names.GROUP}")
+            _, errors = await drain
+            assert process.returncode == 2
+            last = errors.decode().splitlines()[-1]
+            assert last.startswith("elasticjob.controller: watch /apis/")
+            assert last.endswith("is not installed: apply crds/ first")
+            assert "Traceback" not in errors.decode()
+            running.store.create(CRDS, "", custom_resource_definition())
+            process = await start(*flags)
+            drain = asyncio.create_task(process.communicate())
+            apply(running, "second")
+            await has_pod(running, "second-0-0")
+            process.terminate()
+            await drain
 
     asyncio.run(main())

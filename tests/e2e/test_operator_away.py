@@ -90,3 +90,19 @@ async def test_killed_again_and_again_while_workers_crash(cluster: Cluster) -> N
     await job.runs_again(pods=2, after=4)
     assert sorted(job.pods) == ["job-0-0", "job-1-1"]
     assert job.status["counted"] == 2
+
+
+async def test_the_definition_is_deleted_and_made_again(cluster: Cluster) -> None:
+    """All jobs are gone with it. The operator ends, and serves new ones when it is back."""
+    job = cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2)
+    await cluster.delete_definition()
+    await cluster.until(lambda: cluster.operator_restarts > 0, "the operator has ended")
+    await cluster.prints(cluster.operator, "the definition of ElasticJob is not installed")
+    await cluster.until(lambda: not cluster.left(), "nothing to be left of the job")
+    cluster.create_definition()
+    other = cluster.apply("other", replicas=2)
+    await other.runs(1, pods=2)
+    await cluster.take_operator_away()  # else its restarts would be held against it
+    cluster.bring_operator_back()
+    await other.is_("Running")

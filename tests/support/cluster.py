@@ -20,7 +20,8 @@ from tests.support.one_job import Job
 from tests.support.supervised import stub
 from tests.support.survivors import is_dead
 
-from elasticjob.local.builtins import EVENTS, LEASES, NAMESPACES, PODS
+from elasticjob.api.crd import custom_resource_definition
+from elasticjob.local.builtins import CRDS, EVENTS, LEASES, NAMESPACES, PODS
 from elasticjob.local.call import Call
 from elasticjob.local.manifests import create, parse
 from elasticjob.local.process_table import carriers
@@ -107,6 +108,18 @@ class Cluster:
     def bring_operator_back(self) -> None:
         """A new pod of it; what the old one remembered is lost."""
         self.store.create(PODS, SYSTEM_NAMESPACE, operator_pod(self._operator))
+
+    # ---- the definition of ElasticJob ------------------------------------------------------------
+
+    async def delete_definition(self) -> None:
+        """With all jobs, as `kubectl delete crd`."""
+        self.store.delete(CRDS, "", self.jobs.qualified)
+        is_gone = lambda: self.store.find(CRDS, "", self.jobs.qualified) is None  # noqa: E731
+        await self.until(is_gone, "the definition gone")
+
+    def create_definition(self) -> None:
+        """As `kubectl create -f crds/`."""
+        self.store.create(CRDS, "", custom_resource_definition())
 
     # ---- waiting ---------------------------------------------------------------------------------
 

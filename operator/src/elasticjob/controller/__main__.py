@@ -8,7 +8,7 @@ import os
 import sys
 
 from elasticjob.controller import settings as settings_
-from elasticjob.controller.kube import RefusedError
+from elasticjob.controller.kube import KubeError, RefusedError
 from elasticjob.controller.settings import Settings, SettingsError
 
 EXIT_USAGE = 2
@@ -35,13 +35,16 @@ def _run(settings: Settings) -> int:
     except* RefusedError as refused:
         print(f"elasticjob.controller: {_first(refused)}", file=sys.stderr)
         code = EXIT_USAGE
+    except* KubeError as failed:
+        print(f"elasticjob.controller: {_first(failed)}", file=sys.stderr)
+        code = EXIT_FAILED
     except* Exception as failed:
         logging.getLogger(__name__).error("a part failed", exc_info=failed)
         code = EXIT_FAILED
     return code
 
 
-def _first(group: BaseExceptionGroup[RefusedError]) -> BaseException:
+def _first(group: BaseExceptionGroup[KubeError]) -> BaseException:
     found = group.exceptions[0]
     return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
@@ -53,7 +56,8 @@ def _log(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # the signals are ours
+    for part in ("orchestration", "running"):  # what they log is raised as well, by the watches
+        logging.getLogger(f"kopf._core.reactor.{part}").setLevel(logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 

@@ -7,21 +7,29 @@ delivery, and at 1,000 agents the Leases alone would keep the operator busy.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NoReturn, cast
 
+import aiohttp
 import kopf
+from kopf._cogs.structs.references import Insights
 
 from elasticjob.controller.heartbeat import LONGEST_S
 from elasticjob.controller.kube import (
     CONNECT_TIMEOUT_S,
     LEASES,
+    NOT_INSTALLED,
     PAGE,
     READ_TIMEOUT_S,
+    AwayError,
     Credentials,
+    NotFoundError,
+    RefusedError,
     Resource,
+    error_of,
 )
 from elasticjob.controller.pulses import Pulses
 from elasticjob.controller.resync import WATCHED
@@ -31,6 +39,10 @@ IDLE_S = 1.5 * LONGEST_S  # longer than the pause between two pulses
 Json = dict[str, Any]
 Hear = Callable[[Resource], None]
 Deliver = Callable[[Resource, Json, bool], None]  # resource, object, whether it is gone
+
+
+class EndedError(Exception):
+    """The watches have ended for a reason that is not an answer of the API server."""
 
 
 class NoStorage(kopf.DiffBaseStorage):
@@ -72,7 +84,7 @@ def settings() -> kopf.OperatorSettings:
     found.peering.standalone = True
     found.networking.connect_timeout = CONNECT_TIMEOUT_S
     found.networking.request_timeout = READ_TIMEOUT_S
-    found.networking.error_backoffs = [1, 1, 2, 3, 5]  # then it lists anew, and so on for ever
+    found.networking.error_backoffs = [1, 1, 2, 3, 5]  # then 403 or 5xx ends the watch
     found.watching.connect_timeout = CONNECT_TIMEOUT_S
     found.watching.server_timeout = random.randint(240, 360)  # not all at once; whole seconds
     found.watching.chunk_size = PAGE
@@ -87,10 +99,81 @@ def settings() -> kopf.OperatorSettings:
     return found
 
 
+async def follow(
+    found: kopf.OperatorRegistry,
+    namespaces: Collection[str],
+    ready: Callable[[], None],
+    how: kopf.OperatorSettings | None = None,
+) -> NoReturn:
+    """Watch until a watch has ended for good, and raise why: KubeError or EndedError.
+
+    ready is called when kopf has read from the API server what it can watch. kopf.run is not used:
+    it raises only when all its tasks and threads have ended, and one of them may never end.
+    """
+    insights = Insights()
+    tasks = await kopf.spawn_tasks(
+        registry=found,
+        settings=how or settings(),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        standalone=True,
+        # Else kopf asks for the user's name, which the user of a container need not have.
+        identity=cast(Any, "elasticjob"),
+        insights=insights,
+    )
+    scanned = asyncio.create_task(insights.ready_resources.wait())
+    done, _ = await asyncio.wait({*tasks, scanned}, return_when=asyncio.FIRST_COMPLETED)
+    if scanned in done:
+        _check_all_are_watched(insights)
+        ready()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    raise _why_ended(done)
+
+
 def is_worth_a_line(record: logging.LogRecord) -> bool:
     """Of the many attempts to reach an API server that is away, kopf's log keeps the first."""
     text = record.getMessage()
     return "Request attempt #" not in text or "Request attempt #1/" in text
+
+
+def _check_all_are_watched(insights: Insights) -> None:
+    """kopf leaves aside, for ever, what the API server did not list when kopf asked."""
+    served = {(r.group, r.version, r.plural) for r in insights.watched_resources}
+    for resource in WATCHED:
+        if (resource.group, resource.version, resource.plural) not in served:
+            raise RefusedError(f"{resource.path('')} is not served; {NOT_INSTALLED}")
+
+
+def _why_ended(done: Iterable[asyncio.Task[Any]]) -> Exception:
+    """What kopf's first task to end has raised, in the operator's terms."""
+    for task in done:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, kopf.LoginError):
+            wanted = "give the operator's account a valid token or certificate"
+            return RefusedError(f"the API server answers the watches with 401; {wanted}")
+        if isinstance(error, aiohttp.ClientError | TimeoutError):
+            return AwayError(f"the watches get no answer: {error or 'not in time'}")
+        if isinstance(error, Exception):
+            return _answered(error) or _ended(error)
+    return EndedError("the watches have ended without an error")
+
+
+def _answered(error: Exception) -> Exception | None:
+    """The error for an answer of the API server; None if it was not one."""
+    status = getattr(error, "status", None)
+    if not isinstance(status, int):
+        return None
+    cause = error.__cause__
+    asked = cause.request_info.url.path if isinstance(cause, aiohttp.ClientResponseError) else ""
+    text = f"watch {asked}: {status}: {getattr(error, 'message', None) or 'no message'}"
+    found = error_of(status, "", text)
+    return RefusedError(f"{text}; {NOT_INSTALLED}") if isinstance(found, NotFoundError) else found
+
+
+def _ended(error: Exception) -> EndedError:
+    ended = EndedError(f"the watches have ended: {type(error).__name__}: {error}")
+    ended.__cause__ = error
+    return ended
 
 
 def _is_news(resource: Resource, hear: Hear, pulses: Pulses | None) -> Callable[..., bool]:
@@ -124,6 +207,7 @@ def _login(credentials: Callable[[], Credentials]) -> Callable[..., Any]:
             certificate_path=found.certificate_path,
             private_key_path=found.key_path,
             proxy_url=found.proxy,
+            trust_env=False,  # whether there is a proxy is decided in kube alone
         )
 
     return login

@@ -35,6 +35,7 @@ Json = dict[str, Any]
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 15.0
 PAGE = 500
+NOT_INSTALLED = "the definition of ElasticJob is not installed: apply crds/ first"
 _MERGE_PATCH = "application/merge-patch+json"
 # A 500 that concerns some kinds of objects only: the API server itself is well.
 _NO_WEBHOOK = "failed calling webhook"

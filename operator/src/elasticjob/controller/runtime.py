@@ -1,8 +1,8 @@
 """The operator as a process: what runs beside what, and what ends it.
 
-kopf has a thread and a loop of its own: when it ends, it cancels every task that it finds, and a
-watch that meets an error that it does not know ends it. Then the whole process ends and is started
-again, which takes a second and loses nothing: all state is in the API server.
+kopf has a thread and a loop of its own: a delivery never waits for the rest of the operator.
+A watch that meets an error that kopf does not know ends for good, and with it the whole process,
+which is started again: that takes a second and loses nothing, for all state is in the API server.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
-
-import kopf
 
 from elasticjob.controller import bundle, handlers, health, kube, resync
 from elasticjob.controller.candidate import Terms
@@ -97,7 +94,6 @@ class Operator:
         self._metrics.depth.set_function(self._queue.depth)
         self._metrics.leader.set_function(lambda: self._election.leads)
         self._watching = threading.Event()
-        self._stop_watching = threading.Event()
         self._synced = False
         self._swept_at = self._clock.now()
 
@@ -122,7 +118,6 @@ class Operator:
         except* Stopped:
             log.info("stopped")
         finally:
-            self._stop_watching.set()
             self._kube.close()  # nothing is written any more: another one may lead
             self._election.stop()
 
@@ -160,9 +155,7 @@ class Operator:
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_TRY_S)
             except NotFoundError as error:
-                raise RefusedError(
-                    f"{error}; the definition of ElasticJob is not installed: apply crds/ first"
-                ) from error
+                raise RefusedError(f"{error}; {kube.NOT_INSTALLED}") from error
         log.info("%d jobs", len(self._mirror.job_keys()))
         self._synced = True
 
@@ -206,43 +199,22 @@ class Operator:
     # ---- kopf --------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Runs kopf in a thread of its own until the end. Its end is the operator's."""
+        """Follows the watches, in a thread of its own, and raises why one has ended for good."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
         deliver = _into(loop, self._deliver)
-        thread = threading.Thread(
-            target=self._run_kopf, args=(deliver, loop, ended), name="kopf", daemon=True
-        )
-        thread.start()
-        try:
-            await ended
-        finally:
-            self._stop_watching.set()
-        raise RuntimeError("kopf has ended by itself")
-
-    def _run_kopf(
-        self,
-        deliver: handlers.Deliver,
-        loop: asyncio.AbstractEventLoop,
-        ended: asyncio.Future[None],
-    ) -> None:
+        found = handlers.registry(self._hear, deliver, self._kube.credentials)
         logging.getLogger("kopf._cogs.clients.watching").addFilter(handlers.is_worth_a_line)
-        try:
-            kopf.run(
-                registry=handlers.registry(self._hear, deliver, self._kube.credentials),
-                settings=handlers.settings(),
-                clusterwide=not self._settings.namespaces,
-                namespaces=self._settings.namespaces,
-                standalone=True,
-                # Else kopf asks for the user's name, which the user of a container need not have.
-                identity=cast(Any, "elasticjob"),
-                stop_flag=self._stop_watching,
-                ready_flag=self._watching,
-            )
-        except BaseException as error:  # handed over: it ends the process on the other side
-            _call(loop, _fail, ended, error)
-        else:
-            _call(loop, _fail, ended, RuntimeError("kopf has ended"))
+
+        async def follow() -> None:
+            try:
+                await handlers.follow(found, self._settings.namespaces, self._watching.set)
+            except BaseException as error:  # handed over: it ends the process on the other side
+                _call(loop, _fail, ended, error)
+
+        # A daemon, which nothing stops: it ends with the process.
+        threading.Thread(target=lambda: asyncio.run(follow()), name="kopf", daemon=True).start()
+        await ended
 
     # ---- health ------------------------------------------------------------------------------
 

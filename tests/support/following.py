@@ -1,0 +1,83 @@
+"""The operator's watches, on a thread and a loop of their own as in the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.connections import forget_connections
+
+from elasticjob.controller import handlers
+from elasticjob.controller.kube import Json, Kube, Resource
+
+DEADLINE_S = 30.0
+
+
+@dataclass
+class Following:
+    """What the watches deliver. seen: resource, name, whether it is gone. ended: why they ended."""
+
+    heard: int = 0
+    seen: list[tuple[str, str, bool]] = field(default_factory=list)
+    bodies: list[Json] = field(default_factory=list)
+    ready: threading.Event = field(default_factory=threading.Event)
+    ended: Future[None] = field(default_factory=Future)
+
+    def hear(self, resource: Resource) -> None:
+        self.heard += 1
+
+    def deliver(self, resource: Resource, body: Json, gone: bool) -> None:
+        self.bodies.append(body)
+        self.seen.append((resource.plural, body["metadata"]["name"], gone))
+
+    def why_ended(self) -> BaseException | None:
+        """Waits for the end."""
+        return self.ended.exception(DEADLINE_S)
+
+
+@contextmanager
+def following(
+    kubeconfig: Path,
+    namespaces: Collection[str] = (),
+    **networking: Any,
+) -> Iterator[Following]:
+    """The watches while the context lasts; networking: kopf's settings of that name."""
+    found, kube = Following(), Kube(kubeconfig, threads=1)
+    settings = handlers.settings()
+    for name, value in networking.items():
+        setattr(settings.networking, name, value)
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+
+    async def main() -> None:
+        registry = handlers.registry(found.hear, found.deliver, kube.credentials)
+        follow = handlers.follow(registry, namespaces, found.ready.set, settings)
+        task, stopped = asyncio.create_task(follow), asyncio.create_task(stop.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            found.ended.set_exception(task.exception())
+        for each in (task, stopped):
+            each.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await each
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        with suppress(RuntimeError):  # it has ended by itself
+            loop.call_soon_threadsafe(stop.set)
+        thread.join(DEADLINE_S)
+        kube.close()
+        forget_connections()
+    assert not thread.is_alive()
