@@ -67,6 +67,12 @@ async def happens(event: threading.Event) -> None:
     assert await asyncio.to_thread(event.wait, DEADLINE_S)
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 def spec(running: Running) -> Json:
     lease = running.store.get(STORED, PLACE.namespace, PLACE.name)
     found: Json = lease["spec"]
@@ -173,16 +179,29 @@ def test_writes_are_refused_to_who_does_not_lead(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_readiness_tells_of_silence_only() -> None:
-    now = 100.0
+def test_a_candidate_is_ready_from_its_first_answer_on_and_not_after_a_long_silence(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        now = 100.0
+        async with server(tmp_path) as (running, party):
+            refused = running.faults.refuse(503, lambda call: True, times=None)
+            only = party("person")
+            election = Election(only.kube, PLACE, Candidate("me", TERMS), clock=lambda: now)
+            assert election.complaint() == "no answer about the Lease default/operator yet"
+            election.start(only.won.set)
+            await until(lambda: election.complaint().endswith("503: fault: ServiceUnavailable"))
+            assert election.complaint().startswith("no answer about the Lease default/operator yet")
+            running.faults.withdraw(refused)
+            await happens(only.won)
+            await until(lambda: election.complaint() == "")
+            await asyncio.to_thread(election.stop)
+            now = 102.0
+            assert election.complaint() == ""
+            now = 103.0
+            assert election.complaint() == "no answer about the Lease default/operator for 3 s"
 
-    class Silent:
-        """An API that is never asked here."""
-
-    election = Election(Silent(), PLACE, Candidate("me", TERMS), clock=lambda: now)  # type: ignore[arg-type]
-    assert election.complaint() == ""
-    now = 103.0
-    assert election.complaint() == "no answer about the Lease default/operator for 3 s"
+    asyncio.run(story())
 
 
 def test_alone_leads_at_once() -> None:

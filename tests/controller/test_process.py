@@ -131,3 +131,30 @@ def test_it_ends_with_the_definition_and_works_when_it_is_back(
             await drain
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("election", [(), ("--elect", "default/operator")])
+def test_it_is_ready_when_the_api_server_has_answered_and_stays_so(
+    tmp_path: Path, election: tuple[str, ...]
+) -> None:
+    """Else a rollout to operators that cannot reach it replaces those that can."""
+
+    async def main() -> None:
+        async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
+            running.faults.freeze()
+            process = await start("--kubeconfig", str(running.operator_kubeconfig), *election)
+            readyz = f"http://127.0.0.1:{await port_of(process)}/readyz"
+            drain = asyncio.create_task(process.communicate())
+            async with aiohttp.ClientSession() as session:
+                assert (await session.get(readyz)).status == 503
+                running.faults.thaw()
+                while (await session.get(readyz)).status != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+                running.faults.freeze()
+                running.faults.cut_streams()
+                assert (await session.get(readyz)).status == 200
+            running.faults.thaw()
+            process.terminate()
+            await drain
+
+    asyncio.run(main())

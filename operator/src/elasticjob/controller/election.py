@@ -102,7 +102,7 @@ class Election:
         self._lost = lost
         self._clock = clock
         self._at = at
-        self._heard_at = clock()
+        self._heard_at: float | None = None
         self._is_stale = True
         self._complaint = ""
         self._stopped = threading.Event()
@@ -130,7 +130,11 @@ class Election:
             self._lost("something was to be written after the end of its term")
 
     def complaint(self) -> str:
-        """What is wrong with it, for /readyz; a candidate that waits is fine."""
+        """What is wrong, for /readyz: a candidate is ready from its first answer on, and stays so
+        through an API server that is away for a moment."""
+        if self._heard_at is None:
+            trouble = f": {self._complaint}" if self._complaint else ""
+            return f"no answer about the Lease {self._place} yet{trouble}"
         silent_s = self._clock() - self._heard_at
         if silent_s <= 2 * self._me.terms.lease_s:
             return ""
