@@ -21,12 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import urllib3
 from kubernetes import config as kubernetes_config
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import should_bypass_proxies
 
 from elasticjob.wire import names
 
@@ -275,7 +276,26 @@ def _configuration(kubeconfig: Path | None) -> Configuration:
     except kubernetes_config.ConfigException as error:
         cure = "give --kubeconfig" if kubeconfig is None else f"correct {kubeconfig}"
         raise RefusedError(f"no API server to go to: {error}; {cure}") from error
+    _decide_on_proxy(found)
     return found
+
+
+def _decide_on_proxy(found: Configuration) -> None:
+    """Here, for every client of the operator: each library reads NO_PROXY in its own way.
+
+    The proxy is that of the kubeconfig, else of the environment; NO_PROXY goes before both.
+    """
+    if found.proxy and should_bypass_proxies(found.host, found.no_proxy or ""):
+        found.proxy = None
+    if not found.proxy:
+        return
+    proxy = urlsplit(found.proxy)
+    if proxy.scheme not in ("http", "https"):
+        cure = "give HTTPS_PROXY, or proxy-url in the kubeconfig, as http://HOST:PORT"
+        raise RefusedError(f"the proxy is not one of http:// or https://; {cure}")
+    if proxy.username:
+        login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        found.proxy_headers = urllib3.make_headers(proxy_basic_auth=login)
 
 
 def _parsed(raw: bytes) -> Json:
