@@ -94,6 +94,8 @@ def test_a_resource_is_handled_from_birth_to_death(
     eventually(lambda: api.get(f"{widgets}/w").body.get("status", {}).get("phase") == "Created")
     api.patch(f"{widgets}/w", {"spec": {"replicas": 7}})
     eventually(lambda: ("scaled", "7") in seen)
+    api.post(leases, {"metadata": {"name": "first"}})
+    eventually(lambda: "first" in {name for _, name in seen})  # Leases are watched from here on
     api.post(leases, {"metadata": {"name": "l"}})
     api.patch(f"{leases}/l", {"spec": {"holderIdentity": "x"}})
     eventually(lambda: {("lease ADDED", "l"), ("lease MODIFIED", "l")} <= set(seen))
