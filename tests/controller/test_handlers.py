@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 from tests.support.deadline import eventually
 from tests.support.following import DEADLINE_S, following
+from tests.support.jobs import elastic_job
 from tests.support.local_server import LocalServer, local_server
+from tests.support.raw_api import raw_api
 
+from elasticjob.controller.handlers import EndedError
 from elasticjob.controller.kube import AwayError, Json, RefusedError
 from elasticjob.local.builtins import LEASES
 from elasticjob.local.call import Call
@@ -89,3 +93,36 @@ def test_each_watch_that_is_refused_for_good_ends_them_all(
     assert type(why) is kind
     assert str(code) in str(why)
     assert code == 401 or f"/{plural}: " in str(why)
+
+
+def deep_job(name: str) -> bytes:
+    """As a real API server stores it: it refuses what is nested more than 10,000 levels deep."""
+    body = elastic_job(name)
+    body["metadata"] |= {"resourceVersion": "1"}
+    body["spec"]["template"]["spec"]["x"] = "DEEP"
+    return json.dumps(body).encode().replace(b'"DEEP"', b"[" * 9990 + b"]" * 9990)
+
+
+def test_an_object_that_no_json_reader_of_python_can_read_ends_no_watch(tmp_path: Path) -> None:
+    listed = b'{"metadata":{"resourceVersion":"1"},"items":[%b]}' % deep_job("listed")
+    event = b'{"type":"ADDED","object":%b}\n' % deep_job("watched")
+    last = json.dumps({"type": "ADDED", "object": {**elastic_job("last"), "status": {}}})
+    events = {"elasticjobs": event + last.encode() + b"\n"}
+    with (
+        raw_api({"elasticjobs": listed}, events) as server,
+        following(server.kubeconfig(tmp_path)) as found,
+    ):
+        eventually(lambda: len(found.seen) == 3)
+        assert not found.ended.done()
+    assert {name for _, name, _ in found.seen} == {"listed", "watched", "last"}
+
+
+def test_an_error_in_the_stream_of_a_watch_ends_them_all(tmp_path: Path) -> None:
+    error = b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"decoding"}}\n'
+    with (
+        raw_api({}, {"pods": error}) as server,
+        following(server.kubeconfig(tmp_path)) as found,
+    ):
+        why = found.why_ended()
+    assert isinstance(why, EndedError)
+    assert "decoding" in str(why)

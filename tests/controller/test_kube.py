@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.raw_api import raw_api
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import Kube
@@ -187,3 +188,18 @@ def test_no_configuration_is_said_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("{}")
     with pytest.raises(kube.RefusedError, match=r"correct .*broken"):
         Kube(tmp_path / "broken", threads=1)
+
+
+def test_an_object_that_is_nested_too_deep_is_read(tmp_path: Path) -> None:
+    """As far as Python's JSON reader goes; a list with it, too."""
+    deep = b'{"metadata":{"name":"deep"},"spec":%b}' % (b'{"a":' * 9990 + b"1" + b"}" * 9990)
+    listed = b'{"metadata":{"resourceVersion":"1"},"items":[%b,{"metadata":{"name":"b"}}]}' % deep
+
+    async def names(client: Kube) -> list[str]:
+        page = await anext(client.list(kube.PODS, "", ""))
+        return [item["metadata"]["name"] for item in page.items]
+
+    with raw_api({"pods": listed}, {}) as server:
+        client = Kube(server.kubeconfig(tmp_path), threads=1)
+        assert asyncio.run(names(client)) == ["deep", "b"]
+        client.close()

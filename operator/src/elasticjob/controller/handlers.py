@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Any, NoReturn, cast
 
 import aiohttp
 import kopf
 from kopf._cogs.structs.references import Insights
 
+from elasticjob.controller import untrusted
 from elasticjob.controller.heartbeat import LONGEST_S
 from elasticjob.controller.kube import (
     CONNECT_TIMEOUT_S,
@@ -194,20 +195,70 @@ def _hand_on(resource: Resource, deliver: Deliver, pulses: Pulses | None) -> Cal
 
 
 def _login(credentials: Callable[[], Credentials]) -> Callable[..., Any]:
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        found = credentials()
-        return kopf.ConnectionInfo(
-            server=found.server,
-            ca_path=found.ca_path,
-            insecure=not found.verify,
-            scheme=found.scheme,
-            token=found.token,
-            username=found.username,
-            password=found.password,
-            certificate_path=found.certificate_path,
-            private_key_path=found.key_path,
-            proxy_url=found.proxy,
-            trust_env=False,  # whether there is a proxy is decided in kube alone
-        )
+    given: dict[kopf.ConnectionInfo, kopf.AiohttpSession] = {}
+
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        """The same session for the same credentials: so kopf sees that they were refused."""
+        info = _connection(credentials())
+        if info not in given:
+            given.clear()
+            given[info] = kopf.AiohttpSession(server=info.server, aiohttp_session=_session(info))
+        return given[info]
 
     return login
+
+
+def _connection(found: Credentials) -> kopf.ConnectionInfo:
+    return kopf.ConnectionInfo(
+        server=found.server,
+        ca_path=found.ca_path,
+        insecure=not found.verify,
+        scheme=found.scheme,
+        token=found.token,
+        username=found.username,
+        password=found.password,
+        certificate_path=found.certificate_path,
+        private_key_path=found.key_path,
+        proxy_url=found.proxy,
+    )
+
+
+def _session(info: kopf.ConnectionInfo) -> aiohttp.ClientSession:
+    """As kopf makes it, but that it reads nothing that is nested too deep for Python's reader."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=False,  # whether there is a proxy is decided in kube alone
+        middlewares=(_make_shallow,),
+    )
+
+
+async def _make_shallow(
+    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    response = await send(request)
+    response.content = cast(Any, _Shallow(response.content))
+    return response
+
+
+class _Shallow:
+    """The body of an answer, an object or one in each line, as `untrusted.shallow` leaves it."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def read(self) -> bytes:
+        return untrusted.shallow(await self._content.read())
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        rest = b""
+        async for data in self._content.iter_chunked(size):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                yield untrusted.shallow(line) + b"\n"
+        if rest:
+            yield untrusted.shallow(rest)

@@ -29,6 +29,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.client.rest import should_bypass_proxies
 
+from elasticjob.controller import untrusted
 from elasticjob.wire import names
 
 Json = dict[str, Any]
@@ -300,7 +301,7 @@ def _decide_on_proxy(found: Configuration) -> None:
 
 def _parsed(raw: bytes) -> Json:
     try:
-        found = json.loads(raw)
+        found = untrusted.load(raw)
     except ValueError:
         found = None
     return found if isinstance(found, dict) else {"message": raw[:256].decode("utf-8", "replace")}

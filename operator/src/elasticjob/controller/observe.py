@@ -6,7 +6,6 @@ agent, and the pod then stays Running although nothing of the job is in it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -18,9 +17,11 @@ from pydantic import ValidationError
 from elasticjob.api.reserved import AGENT_DIRECTORY
 from elasticjob.api.rules import violations_of_stored
 from elasticjob.api.v1alpha1 import ElasticJobSpec, ElasticJobStatus
+from elasticjob.controller import untrusted
 from elasticjob.controller.manifest import template_account, template_hash
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
+from elasticjob.wire.codec import whole
 from elasticjob.wire.member import Pod
 
 Json = dict[str, Any]
@@ -34,6 +35,8 @@ _TAKEN_AWAY = {
     "DeletionByTaintManager",
     "DeletionByPodGC",
 }
+LONGEST_MESSAGE = 12 * 1024  # the kubelet keeps so many bytes of a pod's termination messages
+DEEPEST_SPEC = 50  # levels; a pod's own fields are nested about 15 levels deep
 _NODE_SHUTS_DOWN = {"Terminated", "NodeShutdown", "Shutdown", "NodeLost"}
 
 
@@ -96,14 +99,15 @@ def pod(body: Json) -> PodSeen | None:
     """A pod with our labels; None if they cannot be read, for then it is not ours."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     labels = meta.get("labels") or {}
-    place = (labels.get(names.LABEL_INDEX, ""), labels.get(names.LABEL_GENERATION, ""))
-    if not all(part.isdigit() for part in place):
+    index = whole(labels.get(names.LABEL_INDEX, ""))
+    generation = whole(labels.get(names.LABEL_GENERATION, ""))
+    if index is None or generation is None:
         return None
     conditions = {c.get("type"): c for c in status.get("conditions") or []}
     return PodSeen(
         name=meta["name"],
         uid=meta["uid"],
-        pod=Pod(int(place[0]), int(place[1])),
+        pod=Pod(index, generation),
         job_uid=labels.get(names.LABEL_JOB_UID, ""),
         template_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH, ""),
         node=spec.get("nodeName") or "",
@@ -152,12 +156,17 @@ def _ended(state: Json) -> Worker:
 
 
 def verdict(text: str) -> str:
-    """The agent's last word: `message` of the JSON that it writes, else the text as it is."""
+    """The agent's last word: `message` of the JSON that it writes, else the text as it is.
+
+    Any process of the pod can write there as well. The answer can be written as UTF-8.
+    """
+    raw = text.encode(errors="replace")[-LONGEST_MESSAGE:]
     try:
-        record = json.loads(text)
+        record = untrusted.load(raw)
     except ValueError:
-        return text
-    return str(record.get("message") or "") if isinstance(record, dict) else text
+        record = None
+    said = record.get("message") or "" if isinstance(record, dict) else text
+    return said.encode(errors="replace").decode() if isinstance(said, str) else ""
 
 
 def _worker_name(spec: Json) -> str:
@@ -245,8 +254,18 @@ def job(body: Json, *, template_accounts: bool = True) -> Job:
         spec = ElasticJobSpec.model_validate(body.get("spec") or {})
     except ValidationError as error:
         return Job(body, None, status, tuple(_fault(e) for e in error.errors()))
-    faults = (*violations_of_stored(body), *(() if template_accounts else _account_faults(body)))
+    faults = (
+        *_depth_faults(body),
+        *violations_of_stored(body),
+        *(() if template_accounts else _account_faults(body)),
+    )
     return Job(body, None if faults else spec, status, faults)
+
+
+def _depth_faults(body: Json) -> Iterator[tuple[str, str]]:
+    """A template has fields that the API server does not know, of any depth; see `untrusted`."""
+    if untrusted.is_nested_deeper(body.get("spec"), DEEPEST_SPEC):
+        yield "spec.template", f"remove what is nested more than {DEEPEST_SPEC} levels deep"
 
 
 def _account_faults(body: Json) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,83 @@
+"""Whatever others write, it is read or refused, and what is not too deep is read as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from elasticjob.controller import observe
+from elasticjob.controller.untrusted import DEEPEST, is_nested_deeper, load, shallow
+
+texts = st.text(st.sampled_from('[]{}"\\,:1a\ud800'), max_size=12)
+leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
+values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(texts, inner))
+
+
+def nested(levels: int, sign: str = "list") -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value] if sign == "list" else {"a": value}
+    return value
+
+
+def brackets(levels: int) -> bytes:
+    return b'["]",' * levels + b'"x"' + b',"["]' * levels
+
+
+@given(values)
+@example(nested(DEEPEST))
+@example(nested(DEEPEST, "dict"))
+def test_what_is_not_too_deep_is_read_as_it_is(value: Any) -> None:
+    raw = json.dumps(value).encode()
+    assert load(raw) == value
+    assert shallow(raw) == raw
+
+
+@given(st.binary() | st.text(st.sampled_from('[]{}",:\\ 1')).map(str.encode))
+@example(b"[" * 5000)
+@example(b'{"a":' * 5000)
+@example(b"[" * 5000 + b'"')
+@example(b"]" * 5000)
+@example(b"\xff\xfe")
+@example(b"1" * 5000)
+def test_nothing_else_than_value_error(raw: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        load(raw)
+
+
+@given(st.integers(0, 9000), values)
+@example(DEEPEST + 1, [])
+@example(9000, {"a": "]"})
+def test_what_is_too_deep_is_cut_and_the_rest_is_kept(levels: int, beside: Any) -> None:
+    deep = b'{"a":[' * (levels // 2) + brackets(levels) + b"]}" * (levels // 2)
+    raw = b'{"before":%b,"deep":%b,"after":%b}' % (
+        json.dumps(beside).encode(),
+        deep,
+        json.dumps(beside).encode(),
+    )
+    found = load(raw)
+    assert (found["before"], found["after"]) == (beside, beside)
+    assert not is_nested_deeper(found, DEEPEST)
+    assert is_nested_deeper(found, DEEPEST - 1) == (1 + 2 * (levels // 2) + levels >= DEEPEST)
+
+
+@pytest.mark.parametrize("sign", ["list", "dict"])
+def test_how_deep(sign: str) -> None:
+    assert not is_nested_deeper("text", 0)
+    assert not is_nested_deeper(nested(3, sign), 3)
+    assert is_nested_deeper(nested(3, sign), 2)
+    assert is_nested_deeper([[]], 1)
+
+
+@given(texts | st.text())
+@example("[" * 2000)
+@example('{"message":' * 2000)
+@example('{"message": "\\ud800"}')
+@example('{"message": ["a"]}')
+def test_a_last_word_is_text_that_can_be_written(text: str) -> None:
+    assert observe.verdict(text).encode() is not None
