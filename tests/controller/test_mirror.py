@@ -156,4 +156,6 @@ def test_what_has_no_label_of_ours_and_what_cannot_be_read_is_left_aside() -> No
     broken = round_(2, 0)
     broken["metadata"]["annotations"] = {}
     assert mirror.take(PODS, stranger) is None
+    assert mirror.take(PODS, {**pod(1), "status": ["a"]}) is None
+    assert mirror.take(LEASES, broken) == NOW  # to say so in the job's status
     assert mirror.take(LEASES, broken) is None

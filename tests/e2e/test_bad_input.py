@@ -110,3 +110,18 @@ async def test_an_image_without_python_is_told_of_in_the_status(cluster: Cluster
         await bad.is_("Pending: 1/1 agent cannot start: ")
         assert "python3" in bad.phase
         assert bad.status["counted"] == 0
+
+
+async def test_brackets_in_a_termination_message_stop_no_other_job(cluster: Cluster) -> None:
+    """No JSON reader of Python can read them; any process of a pod can write there."""
+    write = "python3 -c 'print(\"[\" * 2000)' > $ELASTICJOB_TERMINATION_LOG"
+    async with beside(cluster):
+        bad = cluster.apply("bad", ["sh", "-c", write], replicas=1, cleanPodPolicy="None")
+        await bad.is_("Complete")
+        assert "[[[" in str(bad.pod("0-0")["status"]["containerStatuses"])
+        other = cluster.apply("other", replicas=1)
+        await other.runs(1, pods=1)
+    await cluster.take_operator_away()
+    cluster.bring_operator_back()
+    last = cluster.apply("last", replicas=1)
+    await last.runs(1, pods=1)

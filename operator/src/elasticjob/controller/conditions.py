@@ -46,6 +46,11 @@ def of_refused(job: Job, at: datetime) -> list[Condition]:
     return _merged(job, [("Accepted", "False", "Invalid", message)], at)
 
 
+def of_broken(job: Job, message: str, at: datetime) -> list[Condition]:
+    """The rest stays as it was: what is known of the group is in the Lease that cannot be read."""
+    return _merged(job, [("Running", "Unknown", "RoundUnreadable", message)], at)
+
+
 def _pods_ready(s: Snapshot) -> Said:
     if desire.nobody(s):
         return "PodsReady", "False", "NotWanted", ""

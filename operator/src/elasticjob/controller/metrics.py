@@ -76,6 +76,12 @@ class Metrics:
             ["resource"],
             registry=self.registry,
         )
+        self.unreadable = Counter(
+            "elasticjob_unreadable_objects",
+            "Versions of objects that were left aside because they cannot be read",
+            ["resource"],
+            registry=self.registry,
+        )
         self._states: dict[Key, str] = {}
         self._unstable: set[Key] = set()
 

@@ -8,7 +8,6 @@ that was under way: a UID is never used twice.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,9 +17,10 @@ from elasticjob.controller import observe
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
 from elasticjob.controller.observe import PodSeen
 from elasticjob.controller.queue import Key
+from elasticjob.controller.unreadable import Unreadable, why
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.codec import WireError
+from elasticjob.wire.codec import whole
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Round
 
@@ -31,22 +31,36 @@ KEPT_ENDS = 4096  # far more than end while a request is under way
 AT_ONCE = 0.0
 PROGRESS_AFTER_S = 5.0
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Broken:
+    """A Round Lease that cannot be read, and why."""
+
+    uid: str
+    version: int
+    why: str
 
 
 @dataclass
 class Entry:
     """What is known of the jobs of one name: the present one, and what older ones left.
 
+    round: the last that could be read. broken: set while the present one cannot be.
     rounds: the last rounds of the job of UID rounds_of, oldest first. versions: of pods by name.
     """
 
     job: Json | None = None
     round: RoundLease | None = None
+    broken: Broken | None = None
     pods: dict[str, PodSeen] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))
     rounds_of: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left that exists."""
+        return not (self.job or self.round or self.broken or self.pods)
 
     def rounds_for(self, job_uid: str) -> tuple[Round, ...]:
         """The last rounds of this job, and of no older one of its name."""
@@ -66,7 +80,8 @@ class _Held:
 class Mirror:
     """Entries by key, and what of each resource was delivered."""
 
-    def __init__(self) -> None:
+    def __init__(self, unreadable: Unreadable | None = None) -> None:
+        self.unreadable = unreadable or Unreadable()
         self._entries: dict[Key, Entry] = {}
         self._ended: dict[str, None] = {}  # UIDs of what is gone, oldest first
 
@@ -84,8 +99,9 @@ class Mirror:
 
     def take(self, resource: Resource, body: Json, gone: bool = False) -> tuple[Key, float] | None:
         """A delivery, or an answer to a write. If a plan or a status could differ from now on: the
-        key, and after how many seconds it is soon enough to look."""
-        key = key_of(resource, body)
+        key, and after how many seconds it is soon enough to look. An object that cannot be read is
+        left aside, whatever is in it."""
+        key = self.unreadable.read(resource, body, lambda each: key_of(resource, each))
         if key is None:
             return None
         soon_s = self._put(resource, key, body, gone)
@@ -99,7 +115,7 @@ class Mirror:
         found: set[tuple[Key, str]] = set()
         changed: set[Key] = set()
         for body in bodies:
-            if key := key_of(resource, body):
+            if key := self.unreadable.read(resource, body, lambda each: key_of(resource, each)):
                 found.add((key, body["metadata"]["name"]))
             if taken := self.take(resource, body):
                 changed.add(taken[0])
@@ -117,8 +133,12 @@ class Mirror:
         elif uid in self._ended:
             return None
         entry = self._entries.setdefault(key, Entry())
-        soon_s = _TAKERS[resource.plural](entry, body, gone)
-        if entry.job is None and entry.round is None and not entry.pods:
+        try:
+            soon_s = _TAKERS[resource.plural](entry, body, gone)
+        except Exception as error:
+            self.unreadable.note(resource, body, error)
+            soon_s = _leave_aside(resource, entry, body, error)
+        if entry.is_empty:
             del self._entries[key]
         return soon_s
 
@@ -131,7 +151,7 @@ class Mirror:
         for key, entry in self._entries.items():
             if resource == ELASTIC_JOBS and (job := entry.job) is not None:
                 yield _Held(key, key.name, job["metadata"]["uid"], _version(job))
-            elif resource == LEASES and (seen := entry.round) is not None:
+            elif resource == LEASES and (seen := entry.broken or entry.round) is not None:
                 name = names.round_lease_name(key.name)
                 yield _Held(key, name, seen.uid, int(seen.version))
             elif resource == PODS:
@@ -140,57 +160,82 @@ class Mirror:
 
 
 def key_of(resource: Resource, body: Json) -> Key | None:
-    """The job that an object belongs to; None if it has no label that says so."""
-    meta = body["metadata"]
+    """The job that an object belongs to; None if it has no label that says so. Raises ValueError
+    for an object that is not of the form that every object has."""
+    meta = _object(body, "metadata")
+    namespace, name = (_text(meta, field) for field in ("namespace", "name"))
+    _text(meta, "uid")
+    _version(body)
     if resource == ELASTIC_JOBS:
-        return Key(meta["namespace"], meta["name"])
-    name = (meta.get("labels") or {}).get(names.LABEL_JOB)
-    return Key(meta["namespace"], name) if name else None
+        return Key(namespace, name)
+    labels = _object(meta, "labels")
+    job = _text(labels, names.LABEL_JOB) if names.LABEL_JOB in labels else ""
+    return Key(namespace, job) if job else None
 
 
 def _take_job(entry: Entry, body: Json, gone: bool) -> float | None:
-    before, entry.job = entry.job, None if gone else body
+    for part in ("spec", "status"):
+        _object(body, part)
+    before = entry.job
     if before is None or gone:
+        entry.job = None if gone else body
         return AT_ONCE if before is not None or not gone else None
     if _is_older(body, before):
-        entry.job = before
         return None
-    return AT_ONCE if _essence(before) != _essence(body) else None
+    has_changed = _essence(before) != _essence(body)
+    entry.job = body
+    return AT_ONCE if has_changed else None
 
 
 def _take_pod(entry: Entry, body: Json, gone: bool) -> float | None:
     name, version = body["metadata"]["name"], _version(body)
     if version < entry.versions.get(name, 0):
         return None
+    seen = None if gone else observe.pod(body)
     before = entry.pods.pop(name, None)
     entry.versions.pop(name, None)
-    seen = None if gone else observe.pod(body)
     if seen is not None:
         entry.pods[name], entry.versions[name] = seen, version
     return AT_ONCE if before != seen else None
 
 
 def _take_round(entry: Entry, body: Json, gone: bool) -> float | None:
-    before = entry.round
+    before, broken = entry.round, entry.broken
     if gone:
-        entry.round = None
-        return AT_ONCE if before is not None else None
-    try:
-        seen = leases.parse_round(body)
-    except WireError as error:
-        log.warning("%s: the Round Lease cannot be read: %s", body["metadata"]["name"], error)
+        entry.round = entry.broken = None
+        return AT_ONCE if before is not None or broken is not None else None
+    if _is_outdated(entry, body):
         return None
-    if before is not None and before.uid == seen.uid and int(seen.version) < int(before.version):
-        return None
-    entry.round = seen
+    seen = leases.parse_round(body)
+    entry.round, entry.broken = seen, None
     if entry.rounds_of != seen.job_uid:
         entry.rounds_of = seen.job_uid
         entry.rounds.clear()
     if not entry.rounds or entry.rounds[-1].n != seen.round.n:
         entry.rounds.append(seen.round)
-    if before is None or _without_pulse(before) != _without_pulse(seen):
+    if broken or before is None or _without_pulse(before) != _without_pulse(seen):
         return AT_ONCE
     return _progress_after_s(seen) if before.report != seen.report else None
+
+
+def _is_outdated(entry: Entry, body: Json) -> bool:
+    """Whether a newer version of this Round Lease is known."""
+    known = entry.broken or entry.round
+    same = known is not None and known.uid == body["metadata"]["uid"]
+    return known is not None and same and _version(body) < int(known.version)
+
+
+def _leave_aside(resource: Resource, entry: Entry, body: Json, error: Exception) -> float | None:
+    """A pod that cannot be read is not ours. Of a Round Lease it is kept that it cannot be; of a
+    job what was read last."""
+    meta = body["metadata"]
+    if resource == PODS:
+        entry.versions.pop(meta["name"], None)
+        return AT_ONCE if entry.pods.pop(meta["name"], None) else None
+    if resource == LEASES:
+        before, entry.broken = entry.broken, Broken(meta["uid"], _version(body), why(error))
+        return AT_ONCE if before is None or before.why != entry.broken.why else None
+    return None
 
 
 def _without_pulse(seen: RoundLease) -> RoundLease:
@@ -226,4 +271,23 @@ def _is_older(body: Json, than: Json) -> bool:
 
 
 def _version(body: Json) -> int:
-    return int(body["metadata"]["resourceVersion"])
+    version = whole(_text(body["metadata"], "resourceVersion"))
+    if version is None:
+        raise ValueError("metadata.resourceVersion is not a number")
+    return version
+
+
+def _object(owner: Json, field: str) -> Json:
+    """A part of an object, empty if it is absent; raises ValueError."""
+    found = owner.get(field) if isinstance(owner, dict) else owner
+    if not isinstance(found, dict | None):
+        raise ValueError(f"{field} is not an object")
+    return found or {}
+
+
+def _text(owner: Json, field: str) -> str:
+    """A string in an object; raises ValueError."""
+    found = owner.get(field)
+    if not isinstance(found, str):
+        raise ValueError(f"{field} is not a string")
+    return found

@@ -53,11 +53,15 @@ class Clock:
 
 @dataclass(frozen=True)
 class Sight:
-    """What is known of a job at one moment, from the mirror or from the API server."""
+    """What is known of a job at one moment, from the mirror or from the API server.
+
+    broken: why the Round Lease cannot be read; empty if it can be, or if there is none.
+    """
 
     job: Json
     round: RoundLease | None
     pods: tuple[PodSeen, ...]
+    broken: str = ""
 
 
 class Reconciler:
@@ -93,6 +97,11 @@ class Reconciler:
             if job.spec is None:
                 await self._tell(key, job, status.of_refused(job, self._clock.at()), ())
                 return None
+            if sight.broken and not job.status.completion_time:
+                await self._tell(
+                    key, job, status.of_broken(job, sight.broken, self._clock.at()), ()
+                )
+                return None
             return await self._work(key, self._snapshot(key, sight, job))
 
     async def _work(self, key: Key, s: Snapshot) -> float | None:
@@ -123,7 +132,8 @@ class Reconciler:
         entry = self._mirror.entry(key)
         if entry is None or entry.job is None:
             return None
-        return Sight(entry.job, entry.round, tuple(entry.pods.values()))
+        broken = entry.broken.why if entry.broken else ""
+        return Sight(entry.job, entry.round, tuple(entry.pods.values()), broken)
 
     async def _look(self, key: Key) -> Snapshot | None:
         """What the API server says now; None if the job is gone, or not what it was."""
@@ -138,7 +148,7 @@ class Reconciler:
             seen
             async for page in self._api.list(kube.PODS, key.namespace, selector)
             for item in page.items
-            if (seen := observe.pod(item))
+            if (seen := self._mirror.unreadable.read(kube.PODS, item, observe.pod))
         ]
         job = self._observed(body)
         return None if job.spec is None else self._snapshot(key, Sight(body, round_, (*pods,)), job)

@@ -49,7 +49,8 @@ async def find_orphans(
     bodies, _ = await _all(api, kube.LEASES, namespaces, AGENT_LEASES)
     by_uid: dict[str, list[Json]] = defaultdict(list)
     for body in bodies:
-        by_uid[_job_uid(body)].append(body)
+        if job_uid := mirror.unreadable.read(kube.LEASES, body, leases.job_uid_of):
+            by_uid[job_uid].append(body)
     for key, memory in memories.items():
         job = leases.Job(key.namespace, key.name, memory.job_uid)
         mine = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
@@ -93,10 +94,6 @@ async def _all(
             bodies += page.items
             versions.append(int(page.version))
     return bodies, str(min(versions))
-
-
-def _job_uid(body: Json) -> str:
-    return str((body["metadata"].get("labels") or {}).get(names.LABEL_JOB_UID))
 
 
 def _lives(mirror: Mirror, key: Key, lease: AgentLease) -> bool:

@@ -25,6 +25,7 @@ from elasticjob.controller.mirror import Mirror
 from elasticjob.controller.queue import Backlog, Backoff, Key, Queue
 from elasticjob.controller.reconcile import Clock, Reconciler
 from elasticjob.controller.settings import Settings
+from elasticjob.controller.unreadable import Unreadable
 from elasticjob.wire.codec import WireError
 
 STUCK_AFTER_S = 30.0  # a queue that has not turned for so long does not turn any more
@@ -76,7 +77,9 @@ class Operator:
             observe=self._note_request,
             before_write=self._election.check,
         )
-        self._mirror = Mirror()
+        self._mirror = Mirror(
+            Unreadable(lambda plural: self._metrics.unreadable.labels(plural).inc())
+        )
         self._ears = Ears()
         agent = bundle.build()
         self._agent_hash = agent.hash

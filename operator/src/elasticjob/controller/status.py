@@ -59,6 +59,18 @@ def of_refused(job: Job, at: datetime) -> ElasticJobStatus:
     return job.status.model_copy(update=changed)
 
 
+def of_broken(job: Job, why: str, at: datetime) -> ElasticJobStatus:
+    """The status of a job whose Round Lease cannot be read: nothing is done for it meanwhile."""
+    lease = names.round_lease_name(job.name)
+    text = f"the Lease {lease} cannot be read: {why}; delete it, and it is made again"
+    changed = {
+        "phase": f"Unknown: {text}"[:256],
+        "conditions": conditions.of_broken(job, text, at),
+        "start_time": job.status.start_time or at,
+    }
+    return job.status.model_copy(update=changed)
+
+
 def reserved(s: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
     """The status that must be written before these pods are made: no name is ever used twice."""
     following = dict(s.next_generations)
