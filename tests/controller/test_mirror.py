@@ -149,6 +149,22 @@ def test_only_the_last_that_are_gone_are_remembered() -> None:
     assert mirror.take(PODS, pod(1, 0)) == NOW
 
 
+def test_a_lease_that_is_labelled_as_a_round_and_has_another_name_is_none() -> None:
+    """An agent can write all of its own Lease but the name."""
+    mirror = Mirror()
+    mirror.take(ELASTIC_JOBS, job(1))
+    forged = round_(3, 99)
+    forged["metadata"]["name"] = "evil-0-0"
+    assert mirror.take(LEASES, forged) is None
+    assert mirror.replace(LEASES, [forged, round_(2, 0)], "4") == {KEY}
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert entry.round is not None
+    assert entry.round.round.n == 0
+    assert mirror.take(LEASES, forged, gone=True) is None
+    assert entry.round is not None
+
+
 def test_what_has_no_label_of_ours_and_what_cannot_be_read_is_left_aside() -> None:
     mirror = Mirror()
     stranger = pod(1)

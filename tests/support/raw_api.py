@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -55,13 +55,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
-        if known is not None:
-            self.wfile.write(json.dumps(known).encode())
-        elif not is_watch:
-            self.wfile.write(self.server.lists.get(plural, EMPTY))
-        else:
-            self.wfile.write(self.server.events.get(plural, b""))
+        answer = json.dumps(known).encode() if known else self.server.lists.get(plural, EMPTY)
+        with suppress(BrokenPipeError):  # the client has ended meanwhile
+            self.wfile.write(self.server.events.get(plural, b"") if is_watch else answer)
             self.wfile.flush()
+        if is_watch:
             self.server.over.wait()
 
     def log_message(self, *args: Any) -> None:

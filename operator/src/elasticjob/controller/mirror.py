@@ -160,8 +160,11 @@ class Mirror:
 
 
 def key_of(resource: Resource, body: Json) -> Key | None:
-    """The job that an object belongs to; None if it has no label that says so. Raises ValueError
-    for an object that is not of the form that every object has."""
+    """The job that an object belongs to; None if it has no label that says so, or if it is a Lease
+    under another name than that of the job's Round: an agent can change its own Lease's labels.
+
+    Raises ValueError for an object that is not of the form that every object has.
+    """
     meta = _object(body, "metadata")
     namespace, name = (_text(meta, field) for field in ("namespace", "name"))
     _text(meta, "uid")
@@ -170,6 +173,8 @@ def key_of(resource: Resource, body: Json) -> Key | None:
         return Key(namespace, name)
     labels = _object(meta, "labels")
     job = _text(labels, names.LABEL_JOB) if names.LABEL_JOB in labels else ""
+    if resource == LEASES and name != names.round_lease_name(job):
+        return None
     return Key(namespace, job) if job else None
 
 
