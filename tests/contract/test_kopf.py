@@ -117,7 +117,7 @@ def definition(api: Client) -> Iterator[None]:
 
 @pytest.mark.process
 @pytest.mark.parametrize("scope", ["cluster", "namespace"])
-def test_our_watches_end_and_say_why_when_the_definition_is_deleted(
+def test_our_watches_end_with_the_reason_when_the_definition_is_deleted(
     api: Client, kubeconfig: Path, namespace: str, definition: None, scope: str
 ) -> None:
     """kopf's internals that the operator relies on: the end of one watch ends a root task."""

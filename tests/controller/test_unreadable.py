@@ -1,4 +1,4 @@
-"""What the operator does about objects that it cannot read: their jobs say so, others go on."""
+"""Objects that the operator cannot read: the status of their job shows it, other jobs go on."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_brackets_in_a_termination_message_are_no_last_word(code: int) -> None:
     settle_other(world)
 
 
-def test_a_round_that_cannot_be_read_is_told_of_with_the_cure(
+def test_a_round_that_cannot_be_read_is_in_the_status_with_the_cure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = running_world()
@@ -86,7 +86,7 @@ def test_a_round_that_can_be_read_again_is_worked_on_again() -> None:
     assert world.status()["phase"] == "Running"
 
 
-def test_a_round_that_is_seen_broken_in_the_middle_of_the_work_is_told_of_next() -> None:
+def test_a_round_that_becomes_unreadable_during_a_reconcile_is_in_the_status_next() -> None:
     world = running_world()
     world.deaf = True
     annotate(world, world.round_name(), names.ANNOTATION_ROUND, "{}")
@@ -119,7 +119,7 @@ def test_an_agents_lease_that_cannot_be_read_hides_no_other() -> None:
     assert set(memories[KEY].orphans) == {P[1]}
 
 
-def test_a_job_that_is_nested_too_deep_is_told_so() -> None:
+def test_a_job_that_is_nested_too_deep_has_the_cure_in_its_status() -> None:
     deep: Any = "bottom"
     for _ in range(60):
         deep = {"a": [deep]}

@@ -224,7 +224,7 @@ def _connection(found: Credentials) -> kopf.ConnectionInfo:
 
 
 def _session(info: kopf.ConnectionInfo) -> aiohttp.ClientSession:
-    """As kopf makes it, but that it reads nothing that is nested too deep for Python's reader."""
+    """A session as kopf makes it, which also replaces what is nested too deep for json.loads."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
         headers=info.as_http_headers(),

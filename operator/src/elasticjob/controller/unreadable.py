@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Unreadable:
-    """Logs and counts each version of each object once. count: told the resource's plural."""
+    """Logs and counts each version of each object once. count gets the resource's plural."""
 
     def __init__(self, count: Callable[[str], None] = lambda plural: None) -> None:
         self._count = count
