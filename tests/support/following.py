@@ -41,6 +41,19 @@ class Following:
         return self.ended.exception(DEADLINE_S)
 
 
+async def _end_all() -> None:
+    """Cancels all tasks until none is left.
+
+    The operator need not: its process ends. A request of kopf that is cancelled while its session
+    is closed takes that for a reason to sign in again, and waits for credentials for ever: so one
+    cancellation is not enough.
+    """
+    while left := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=0.1)
+
+
 @contextmanager
 def following(
     kubeconfig: Path,
@@ -61,10 +74,7 @@ def following(
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             found.ended.set_exception(task.exception())
-        for each in (task, stopped):
-            each.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await each
+        await _end_all()
 
     def run() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
