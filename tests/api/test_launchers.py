@@ -39,6 +39,9 @@ ALONE = [
     ("torchrun --nnodes=1 --node-rank=0 train.py", "torchrun"),
     ("torchrun --nnodes 1 train.py --depth 4", "torchrun"),
     ("torchrun --nnodes=1:1 train.py", "torchrun"),
+    ("torchrun --nnodes 2 --nproc_per_node 2 train.py", "torchrun"),
+    ("torchrun --standalone --nnodes 2 --node_rank $GROUP_RANK train.py", "torchrun"),
+    ("accelerate launch --num_machines 2 train.py", "accelerate"),
     ("torchrun train.py --num_nodes 4", "torchrun"),
     ("accelerate launch --num_processes 8 train.py", "accelerate"),
     ("accelerate config default && accelerate launch train.py", "accelerate"),
@@ -72,8 +75,8 @@ def test_a_launcher_in_a_script(script: str, found: str) -> None:
             if name != "accelerate"
         ),
         f"accelerate launch {GROUP_FLAGS['accelerate']} train.py",
-        "accelerate launch --num_processes $((N * 4)) --num_machines=$GROUP_WORLD_SIZE train.py",
-        "torchrun 2>&1 --nnodes $GROUP_WORLD_SIZE train.py",
+        "accelerate launch --num_machines $GROUP_WORLD_SIZE --machine_rank=$GROUP_RANK train.py",
+        "torchrun 2>&1 --nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK train.py",
     ],
 )
 def test_a_script_that_is_in_order(script: str) -> None:
@@ -90,6 +93,8 @@ def test_a_script_that_is_in_order(script: str) -> None:
         ["/usr/bin/env", "-i", "sh", "-c", "torchrun train.py"],
         ["tini", "--", "sh", "-c", "torchrun train.py"],
         ["env", "NCCL_DEBUG=INFO", "torchrun", "train.py"],
+        ["uv", "run", "torchrun", "train.py"],
+        ["xvfb-run", "-a", "torchrun", "train.py"],
     ],
 )
 def test_a_launcher_behind_another_program(words: list[str]) -> None:

@@ -39,12 +39,14 @@ GROUP_FLAGS = {
 The underscores are for torch 1.13, whose torchrun does not know the same flags with hyphens.
 """
 
-# One of these, with another value than that of a single pod, connects a launcher to the others.
+# One of these, with another value than that of a single pod, gives a launcher its place among the
+# others: without it each takes itself for the first, however many there are to be.
 _GROUP_FLAG = {
-    "torchrun": re.compile("--(nnodes|node[-_]rank)"),
-    "accelerate": re.compile("--(num[-_]machines|machine[-_]rank)"),
-    "deepspeed": re.compile("--(hostfile|num_nodes|node_rank)"),
+    "torchrun": re.compile("--(node[-_]rank|rdzv[-_]endpoint)"),
+    "accelerate": re.compile("--machine[-_]rank"),
+    "deepspeed": re.compile("--(hostfile|node_rank)"),
 }
+_ALONE = "--standalone"  # of torchrun: it takes precedence over all flags of a group
 _SINGLE = ("0", "1", "1:1")
 
 _SHELL = re.compile(r"(.*/)?(sh|bash|dash|ash|ksh|zsh)")
@@ -52,7 +54,7 @@ _SHELL = re.compile(r"(.*/)?(sh|bash|dash|ash|ksh|zsh)")
 # run another one, and the options of these.
 _BEFORE = re.compile(
     r"\w+=.*|-.*|\d+[smh]?|!|\{|if|then|elif|else|while|until|do|time|exec|(.*/)?(env|nohup"
-    r"|nice|timeout|tini|dumb-init)",
+    r"|nice|timeout|tini|dumb-init|setsid|stdbuf|numactl|xvfb-run|uv|poetry|pdm|pipenv)|run",
     re.DOTALL,
 )
 _TOKEN = re.compile(
@@ -83,7 +85,7 @@ def launcher_without_group(words: Sequence[str]) -> str | None:
     for command in _simple_commands(_program_first(words)):
         program = _program_first(command)
         found = launcher(program)
-        if found and not _has_flag(program, _GROUP_FLAG[found]):
+        if found and (_ALONE in program or not _has_flag(program, _GROUP_FLAG[found])):
             return found
     return None
 
