@@ -20,6 +20,7 @@ from elasticjob.rendezvous.view import Seen, View
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase, Round
 
 HOLDER, OTHER = Pod(0, 0), Pod(1, 0)
@@ -68,10 +69,14 @@ def snapshot_of(cell: Cell, silent: bool) -> Snapshot:
         HOLDER: Heard("t0", since_at, looks=9),
         OTHER: Heard(renewed, since_at, looks=9),
     }
-    since = {} if cell.pulses else {"pulse ": NOW - 900}
+    since = {f"unjudged uid-demo-{pod.index}-0": since_at for pod in (HOLDER, OTHER)}
+    since |= {} if cell.pulses else {"pulse ": NOW - 900}
     recalled = Recalled(heard=heard, since=since, listened_at=NOW)
     pods = (pod_seen(0), pod_seen(1))
-    return snapshot(*pods, round_=round_of(cell), holder="demo-0-0", recalled=recalled)
+    report = Report(1, outside=True)
+    return snapshot(
+        *pods, round_=round_of(cell), holder="demo-0-0", recalled=recalled, report=report
+    )
 
 
 def seen(pod: Pod, silent: bool, confirmed: bool = True) -> Seen:

@@ -124,7 +124,7 @@ ALONE = {"command": ["sh", "-c", "exec torchrun train.py"]}
         (ALONE, {"replicas": 1, "nprocPerNode": 2}, None, True),
         ({"command": ["torchrun", "train.py"]}, {}, None, True),  # stored before it was refused
         (
-            {"command": ["sh", "-c", "exec torchrun --nnodes $GROUP_WORLD_SIZE t.py"]},
+            {"command": ["sh", "-c", "exec torchrun --node_rank $GROUP_RANK t.py"]},
             {},
             None,
             False,

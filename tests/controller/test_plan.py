@@ -165,6 +165,7 @@ MUTE = {"pulse ": NOW - 9 * T}  # the holder has given no pulse for 9T
 def test_agents_that_only_the_operator_can_judge_are_given_up(
     heard: Heard | None, since: dict[str, float], expected: bool
 ) -> None:
+    since = {"unjudged uid-demo-1-0": NOW - 900, **since}
     recalled = Recalled(heard={P1: heard} if heard else {}, since=since)
     s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0), recalled=recalled)
     assert given_up(s) == ([P1] if expected else [])
@@ -257,18 +258,20 @@ def orphan(pod: Pod, n: int) -> AgentLease:
 
 
 @pytest.mark.parametrize(
-    ("pod", "n", "expected"),
+    ("pod", "n", "lasted_s", "expected"),
     [
-        (Pod(1, 0), 1, True),  # the round has gone on without it
-        (Pod(1, 0), 2, False),  # the holder may be one event behind (V2)
-        (P0, 1, False),  # a member
-        (Pod(9, 0), 2, True),  # not wanted: no round can take it
+        (Pod(1, 0), 1, 3 * T, True),  # the round has gone on without it
+        (Pod(1, 0), 1, 3 * T - 1, False),  # its agent may live on, and has to find the mark
+        (Pod(1, 0), 2, 3 * T, False),  # the holder may be one event behind (V2)
+        (P0, 1, 3 * T, False),  # a member
+        (Pod(9, 0), 2, 3 * T, True),  # not wanted: no round can take it
+        (Pod(1, 1), 1, 3 * T, False),  # the newest of its index: the name was used
     ],
 )
-def test_which_leases_are_deleted(pod: Pod, n: int, expected: bool) -> None:
+def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: bool) -> None:
     s = snapshot(
-        pod_seen(1, 1), round_=active(P0, Pod(1, 1), n=2), replicas=2,
-        recalled=Recalled(orphans=(orphan(pod, n),)),
+        *([] if pod == Pod(1, 1) else [pod_seen(1, 1)]), round_=active(P0, n=2), replicas=2,
+        recalled=Recalled(orphans=(orphan(pod, n),), since={"orphan u": NOW - lasted_s}),
         desired=Desired((P0, P1)),
     )  # fmt: skip
     deleted = [a for a in clean.leases_of_the_gone(s) if isinstance(a, DeleteLease)]

@@ -87,6 +87,8 @@ def test_a_restarted_operator_does_not_bury_twice() -> None:
     world.start_all()
     world.run(P[0], P[1], Pod(2, 1), P[3], n=2, cause=Cause(CauseKind.POD_ENDED, pod="demo-2-0"))
     world.settle()
+    world.now += 3 * T
+    world.settle()
     assert world.agent(P[2]) is None
     world.restart(Settings(heartbeat_s=T))
     assert world.settled_writes() == []
@@ -284,6 +286,8 @@ def test_an_ended_lease_is_deleted_only_when_the_round_has_moved_on_without_it()
     assert world.agent(P[2]) is not None
     world.write_round(Round(2, Phase.FORMING))
     world.settle()
+    world.now += 3 * T
+    world.settle()
     assert world.agent(P[2]) is None
 
 
@@ -399,6 +403,7 @@ def waiting_world() -> World:
         world.start_pod(world.pod_name(pod))
         world.join(pod)
     world.write_round(Round(), holder="demo-0-0")
+    world.report(Report(0, outside=True))
     world.settle()
     return world
 
@@ -430,7 +435,7 @@ def test_while_the_holder_judges_all_the_operator_does_not_ask_for_leases() -> N
 
 def test_a_pod_outside_that_the_holder_reports_as_silent_is_replaced_at_once() -> None:
     world = waiting_world()
-    world.report(Report(0, silent=(P[2],)))
+    world.report(Report(0, outside=True, silent=(P[2],)))
     world.settle()
     assert world.deleted_names() == ["demo-2-0"]
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-1", "demo-3-0"]
@@ -463,6 +468,113 @@ def test_a_pod_whose_agent_makes_no_lease_is_replaced() -> None:
     world.start_pod("demo-3-0")
     go_on_for(world, 600.0)
     assert world.deleted_names() == ["demo-3-0"]
+
+
+def test_pods_that_start_one_after_the_other_are_not_taken_for_silent() -> None:
+    """A node every 40 s, as an autoscaler brings them: who waited long has had no Lease so far."""
+    world = World()
+    world.apply(replicas=8)
+    world.settle()
+    world.start_pod(world.pod_name(P[0]))
+    world.join(P[0])
+    world.write_round(Round(), holder="demo-0-0")
+    for pod in P[1:8]:
+        go_on_for(world, 40.0)
+        world.start_pod(world.pod_name(pod))
+        world.settle()  # before its agent has joined
+        assert world.deleted_names() == []
+        world.join(pod)
+    assert {name for name in world.pod_names() if not name.endswith("-0")} == set()
+
+
+def test_a_holder_is_listened_to_before_it_is_given_up() -> None:
+    """What was seen of its Lease while it gave pulses says nothing: it did not renew it."""
+    world = waiting_world()
+    world.start_pod("demo-3-0")
+    go_on_for(world, 90.0)  # the operator lists Leases, as the last agent has none
+    world.join(P[3])
+    go_on_for(world, 900.0)
+    quiet_at = world.now
+    while not world.deleted_names():
+        again_s = world.settle()
+        assert again_s is not None
+        world.now += again_s
+    assert world.now - quiet_at >= 9 * T + 30
+    assert world.now - quiet_at < 150
+
+
+def test_silent_agents_of_a_holder_of_an_older_release_are_found_by_listening() -> None:
+    """It judges members only, and says so by saying nothing."""
+    world = waiting_world()
+    world.report(Report(0))
+    for _ in range(40):
+        again_s = world.settle()
+        assert again_s is not None
+        world.go_on(again_s)
+        world.renew(P[1])
+    assert world.deleted_names() == ["demo-2-0"]
+
+
+def test_an_agent_whose_lease_is_gone_since_it_was_seen_is_judged_again() -> None:
+    world = waiting_world()
+    go_on_for(world, 60.0)
+    world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-2-0")
+    world.resync()
+    go_on_for(world, 300.0)
+    assert world.deleted_names() == ["demo-2-0"]
+
+
+def test_an_index_whose_older_pod_is_stuck_is_replaced_after_a_restart_of_the_operator() -> None:
+    """A dead node keeps demo-2-0, which the new operator does not know to be given up."""
+    world = running_world()
+    world.delete_pod("demo-2-0")
+    world.settle()
+    world.now += 65
+    world.settle()
+    world.start_all()
+    world.join(Pod(2, 1))
+    world.run(P[0], P[1], Pod(2, 1), P[3], n=3)
+    world.settle()
+    world.restart(Settings(heartbeat_s=T))
+    world.end_pod("demo-2-1")
+    world.settle()
+    assert "demo-2-2" in world.pod_names()
+    assert "demo-2-0" in world.deleted_names()
+
+
+def test_a_new_template_does_not_wait_for_a_pod_that_is_stuck() -> None:
+    world = running_world()
+    world.delete_pod("demo-2-0")
+    world.settle()
+    world.edit(annotations={names.ANNOTATION_RESTART: "now"})
+    world.write_round(Round(2, Phase.FORMING))
+    world.settle()
+    for name in ("demo-0-0", "demo-1-0", "demo-3-0"):
+        world.end_pod(name, 143)
+    world.now += 65
+    world.settle()
+    assert sorted(world.pod_names()) == ["demo-0-1", "demo-1-1", "demo-2-1", "demo-3-1"]
+    world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    assert sorted(world.pod_names()) == ["demo-0-1", "demo-1-1", "demo-2-1", "demo-3-1"]
+
+
+def test_a_member_whose_pod_is_gone_is_marked_though_it_was_before() -> None:
+    """Its agent lives on without a kubelet, and joined anew when its Lease was deleted."""
+    world = running_world(minReplicas=3)
+    world.remove_pod("demo-2-0")
+    world.settle()
+    world.run(P[0], P[1], P[3], n=2)
+    world.settle()
+    world.now += 3 * T
+    world.settle()
+    assert world.agent(P[2]) is None
+    world.join(P[2], n=2)
+    world.run(*P[:4], n=3)
+    world.settle()
+    lease = world.agent(P[2])
+    assert lease is not None
+    assert lease.ended
 
 
 def test_a_blamed_pod_is_deleted_within_the_delay_of_the_restart() -> None:

@@ -149,6 +149,8 @@ def test_mark_then_make_then_delete_however_a_pod_ends(history: History) -> None
     world.end_deleted()
     world.write_round(Round(9, Phase.FORMING), holder="")
     world.settle()
+    world.now += 3 * T
+    world.settle()
     assert [name for name in made if world.agent(Pod(names.pod_of(name)[0], 0))] == []
     assert witness.broken == []
 
@@ -205,6 +207,9 @@ def test_v2_a_leavers_lease_stays_until_a_round_was_made_without_it() -> None:
     world.settle()
     assert world.agent(P[1]) is not None  # named
     world.run(P[0], P[2], n=2, cause=Cause(CauseKind.LEAVING, pod="demo-1-0", n=1))
+    world.settle()
+    assert world.agent(P[1]) is not None  # its agent may live on, and has to find the mark
+    world.now += 3 * T
     world.settle()
     assert world.agent(P[1]) is None
     assert witness.broken == []

@@ -62,7 +62,7 @@ states = st.builds(
 )  # fmt: skip
 reports = st.builds(
     Report, numbers, pods, maybe(st.builds(Recovery, small, small, small, small, small)),
-    maybe(progress), pods,
+    maybe(progress), st.booleans(), pods, maybe(small),
 )  # fmt: skip
 wants = st.builds(
     Desired, pods, small, small, seconds, seconds, seconds, seconds, seconds, seconds, seconds,

@@ -21,6 +21,7 @@ from elasticjob.controller import plan as plans
 from elasticjob.controller.memory import Memory
 from elasticjob.controller.observe import Job, PodSeen, Stage, Worker
 from elasticjob.controller.plan import actions as a
+from elasticjob.controller.plan import give_up
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.desired import Desired
@@ -106,7 +107,10 @@ class Operator:
 
     def _resync(self) -> None:
         self.world.after(RESYNC_S, self._resync)
-        self._pass()
+        if self.up:
+            living = [pod for pod, sim in self.pods.items() if sim.seen.living]
+            self.memory.note_listed(self.world.leases.values(), living)
+            self._pass()
 
     def _pass(self) -> None:
         if not self.up or self.busy:
@@ -122,6 +126,7 @@ class Operator:
             self._again(plan.again_s)
 
     def _again(self, after_s: float) -> None:
+        after_s = max(after_s, 0.001)  # a clock that runs does not stand still for rounding
         at = self.world.now + after_s
         if self.world.now < self.again_at <= at:
             return
@@ -197,8 +202,9 @@ class Operator:
         self.memory.orphans = left
 
     def _listen(self, action: a.Listen) -> None:
-        living = [pod for pod, sim in self.pods.items() if sim.seen.living]
-        self.memory.note_leases(self.world.leases.values(), living, self.world.now)
+        s = self._snapshot()
+        judged = [pod.pod for pod in give_up.judged_here(s)]
+        self.memory.note_leases(self.world.leases.values(), s.living, judged, self.world.now)
 
     def _make_pod(self, action: a.MakePod) -> None:
         pod = action.pod
@@ -220,7 +226,9 @@ class Operator:
     # ---- scheduler and kubelets --------------------------------------------------------------
 
     def _put(self, pod: Pod, sim: SimPod | None) -> None:
-        """A version of the pod; None: it is gone."""
+        """A version of the pod; None: it is gone. What does not change it is not delivered."""
+        if sim is not None and self.pods.get(pod) == sim:
+            return
         if sim is None:
             self.pods.pop(pod, None)
         else:

@@ -21,7 +21,7 @@ from elasticjob.controller.metrics import Metrics
 from elasticjob.controller.mirror import Mirror
 from elasticjob.controller.queue import Key
 from elasticjob.controller.reconcile import Clock, Reconciler
-from elasticjob.controller.resync import WATCHED
+from elasticjob.controller.resync import WATCHED, find_orphans
 from elasticjob.controller.settings import Settings
 from elasticjob.local import selectors
 from elasticjob.local.resource import Resource as Stored
@@ -217,6 +217,16 @@ class World:
         notes = {names.ANNOTATION_AGENT: record}
         self._patch_lease(self.pod_name(pod), {"metadata": {"annotations": notes}})
 
+    def renew(self, pod: Pod) -> None:
+        """An agent renews its Lease."""
+        at = (self._at() + timedelta(microseconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self._patch_lease(self.pod_name(pod), {"spec": {"renewTime": at}})
+
+    def resync(self) -> None:
+        """The operator lists what no watch delivers."""
+        asyncio.run(find_orphans(self.api, ("",), self.mirror, self.reconciler.memories))
+        self.marked.add(KEY)
+
     def write_round(self, round_: Round, holder: str | None = None) -> None:
         """An agent steps the round, or claims the holder."""
         lease = self.round()
@@ -228,7 +238,7 @@ class World:
     def go_on(self, seconds: float) -> None:
         """Time in which the holder pulses."""
         self.now += seconds
-        self.report(self.round().report or Report(0))
+        self.report(self.round().report or Report(0, outside=True))
 
     def report(self, report: Report) -> None:
         """The holder pulses with this report."""
@@ -241,7 +251,7 @@ class World:
         starts = fields.pop("starts", n)
         round_ = Round(n, Phase.ACTIVE, tuple(map(Member, sorted(pods))), starts=starts, **fields)
         self.write_round(round_, holder=self.pod_name(min(pods)))
-        self.report(Report(n, tuple(sorted(pods))))
+        self.report(Report(n, tuple(sorted(pods)), outside=True))
         return round_
 
     def _patch_lease(self, name: str, patch: Json) -> None:

@@ -72,7 +72,7 @@ RECORDS: dict[str, Record] = {
         n=3, phase=Phase.SUCCEEDED, members=(Member(Pod(0, 0)),), master=Endpoint("fd00::1"),
         starts=2,
     ),
-    "report-silent": Report(n=3, silent=(Pod(2, 0), Pod(3, 1))),
+    "report-silent": Report(n=3, outside=True, silent=(Pod(2, 0), Pod(3, 1)), delay_ms=1500),
     "report-minimal": Report(n=0),
     "report-full": Report(
         n=7,

@@ -21,7 +21,7 @@ from elasticjob.controller.kube import (
 )
 from elasticjob.controller.memory import Memory
 from elasticjob.controller.observe import Job
-from elasticjob.controller.plan import refused
+from elasticjob.controller.plan import give_up, refused
 from elasticjob.controller.plan.actions import (
     Action,
     DeleteLease,
@@ -234,7 +234,8 @@ class Executor:
         found: list[AgentLease] = []
         async for page in self._api.list(kube.LEASES, s.job.namespace, selector):
             found += agent_leases.of_job(page.items, s.job.record)
-        memory.note_leases(found, s.living, self._clock())
+        judged = (pod.pod for pod in give_up.judged_here(s))
+        memory.note_leases(found, s.living, judged, self._clock())
 
     # ---- pods --------------------------------------------------------------------------------
 

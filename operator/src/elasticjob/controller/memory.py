@@ -104,17 +104,36 @@ class Memory:
             before = self.replacements.get(pod.index)
             self.replacements[pod.index] = replace.recorded(before, now)
 
-    def note_leases(self, leases: Iterable[AgentLease], living: Iterable[Pod], now: float) -> None:
-        """All agent Leases of the job, as they are now."""
+    def note_leases(
+        self,
+        leases: Iterable[AgentLease],
+        living: Iterable[Pod],
+        judged: Iterable[Pod],
+        now: float,
+    ) -> None:
+        """All agent Leases of the job, as they are now. judged: the pods that the operator judges.
+
+        What was seen of the others does not count against them once they are judged here: a pod
+        that waits for its node has no Lease, and a holder does not renew its own.
+        """
+        found = {lease.pod: lease for lease in leases}
+        alive, judged = frozenset(living), frozenset(judged)
+        before = {pod: heard for pod, heard in self.heard.items() if pod in judged}
+        self.orphans = {pod: lease for pod, lease in found.items() if pod not in alive}
+        self.heard = {pod: _heard(before.get(pod), found.get(pod), now) for pod in alive}
+        self.listened_at = now
+
+    def note_listed(self, leases: Iterable[AgentLease], living: Iterable[Pod]) -> None:
+        """All agent Leases of the job at a resync. An agent whose Lease is gone is not known to
+        have one any more, so that the operator judges it."""
         found = {lease.pod: lease for lease in leases}
         alive = frozenset(living)
         self.orphans = {pod: lease for pod, lease in found.items() if pod not in alive}
-        self.heard = {pod: self._heard(pod, found.get(pod), now) for pod in alive}
-        self.listened_at = now
+        self.heard = {pod: heard for pod, heard in self.heard.items() if pod in found}
 
-    def _heard(self, pod: Pod, lease: AgentLease | None, now: float) -> Heard:
-        renewed = lease.renewed if lease else ""
-        before = self.heard.get(pod)
-        if before is None or before.renewed != renewed:
-            return Heard(renewed, now)
-        return Heard(renewed, before.at, before.looks + 1)
+
+def _heard(before: Heard | None, lease: AgentLease | None, now: float) -> Heard:
+    renewed = lease.renewed if lease else ""
+    if before is None or before.renewed != renewed:
+        return Heard(renewed, now)
+    return Heard(renewed, before.at, before.looks + 1)

@@ -245,7 +245,7 @@ def _leave_aside(resource: Resource, entry: Entry, body: Json, error: Exception)
 
 def _without_pulse(seen: RoundLease) -> RoundLease:
     """A pulse alone changes no plan; each job has one every few seconds."""
-    report = replace(seen.report, progress=None) if seen.report else None
+    report = replace(seen.report, progress=None, delay_ms=None) if seen.report else None
     return replace(seen, version="", renewed="", report=report)
 
 

@@ -54,7 +54,7 @@ async def find_orphans(
     for key, memory in memories.items():
         job = leases.Job(key.namespace, key.name, memory.job_uid)
         mine = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
-        memory.orphans = {lease.pod: lease for lease in mine if not _lives(mirror, key, lease)}
+        memory.note_listed(mine, (x.pod for x in mine if _lives(mirror, key, x)))
     return {key for key, memory in memories.items() if memory.orphans}
 
 

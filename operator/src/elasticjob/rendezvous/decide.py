@@ -8,7 +8,7 @@ from typing import Callable, Union
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.charges import after_healthy, counted, over_budget
-from elasticjob.rendezvous.judge import Case, Judgement
+from elasticjob.rendezvous.judge import HAS_RUN, Case, Judgement, says
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
@@ -52,9 +52,10 @@ def some_gone(case: Case, judged: Judgement) -> Outcome:
     """Rule 8: some members are lost or leave: the next round has the others.
 
     A loss is charged, and takes the place of the charges that it explains. A departure charges
-    nothing, strikes nothing and shortens no delay (F20): what other pods' crashes cost stays.
+    nothing, strikes nothing and shortens no delay (F20): what other pods' crashes cost stays. Nor
+    does it answer a crash that is over the budget.
     """
-    if not judged.gone:
+    if not judged.gone or fails_first(case, judged):
         return None
     losses = judged.charged_losses if case.on("8-departures-strike-nothing") else judged.gone
     before = after_healthy(case.round, case.now - case.round_at, case.desired)
@@ -66,15 +67,22 @@ def some_gone(case: Case, judged: Judgement) -> Outcome:
     return next_round(case, base, judged, delay_ms=gone_delay_ms(case, judged, charged))
 
 
+def fails_first(case: Case, judged: Judgement) -> bool:
+    """Rule 8: a crash over the budget is not answered by departures alone (F9)."""
+    is_loss = bool(judged.charged_losses) or not case.on("8-failed-before-departures")
+    return not is_loss and bool(judged.failed) and over_budget(case.round, case.desired)
+
+
 def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
     """Rule 8: `failed n` over budget: Failed, once all are done or renewed after it (F9, V5).
 
-    So a loss that explains the failure is found before the job is ended for it.
+    So a loss that explains the failure is found before the job is ended for it. Members that leave
+    or were deleted have no more to say.
     """
     if not judged.failed or not over_budget(case.round, case.desired):
         return None
     noted = min(case.view.seen[p].order for p in judged.failed)
-    rest = case.round.pods - judged.done - judged.failed
+    rest = case.round.pods - judged.done - judged.failed - judged.gone
     if not all(has_spoken(case, p, noted) for p in rest) and case.on("8-failed-waits"):
         return Wait.WAIT
     first = min(judged.failed, key=lambda p: (failed_after_ms(case, p), p))
@@ -84,8 +92,12 @@ def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
 
 
 def nobody_wanted(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: nobody is wanted (suspended, new template): Forming, so that all stop and save."""
-    if case.desired.wanted or case.round.phase is Phase.FORMING:
+    """Rule 8: no pod is wanted (suspended, new template): Forming, so that all stop and save.
+
+    A Forming round that still has a delay gets one without: it was for the pods that go.
+    """
+    is_done = case.round.phase is Phase.FORMING and not case.round.delay_ms
+    if case.desired.wanted or is_done:
         return None
     cause = Cause(CauseKind.SUSPENDED, message="no pod is wanted")
     return forming(case, replace(case.round, cause=cause), delay_ms=0)
@@ -165,11 +177,13 @@ def remaining_delay_ms(case: Case) -> int:
     """Rule 8: what is left of the present round's start delay, in ms (F20).
 
     The delay belongs to the job, not to the members of one round: a pod that leaves or joins must
-    not end it, nor a Forming round in between. Suspending the job ends it.
+    not end it, nor a Forming round in between. Suspending the job ends it, and of course a member
+    that has run this round already.
     """
-    if not case.on("8-keeps-delay"):
+    has_run = any(says(case, pod, *HAS_RUN) for pod in case.round.pods)
+    if has_run or not case.on("8-keeps-delay"):
         return 0
-    return max(0, case.round.delay_ms - round((case.now - case.round_at) * 1000))
+    return timing.remaining_ms(case.round.delay_ms, case.now - case.delayed_since)
 
 
 def staying_members(case: Case, judged: Judgement) -> frozenset[Pod]:
@@ -239,8 +253,9 @@ def gone_delay_ms(case: Case, judged: Judgement, charged: Charges) -> int:
 
 
 def cause_of(case: Case, judged: Judgement) -> Cause:
-    """Names the first charged loss, else the first deleted pod, else the first leaver."""
-    pod = min(judged.charged_losses or judged.lost or judged.leaving)
+    """Names the first charged loss, else the first leaver, which the operator may yet charge, else
+    the first deleted pod."""
+    pod = min(judged.charged_losses or judged.leaving or judged.lost)
     kind = judged.lost.get(pod, CauseKind.LEAVING)
     seen = case.view.seen.get(pod)
     name = names.pod_name(case.view.job, pod.index, pod.generation)

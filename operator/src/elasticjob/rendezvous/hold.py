@@ -51,7 +51,9 @@ def pulse(me: Me, now: float) -> Step:
         next_ = replace(next_, complete=False, opening=True, met="")
         return replace(me, hold=next_), (ReopenStream(wide=True),)
     me = replace(me, hold=replace(next_, pulsing=True, sent=lease.version))
-    return me, (Pulse(lease.version, report(hold.view, lease.round, hold.silent)),)
+    delay_ms = lease.round.delay_ms
+    left_ms = timing.remaining_ms(delay_ms, now - me.delay_since) if delay_ms else None
+    return me, (Pulse(lease.version, report(hold.view, lease.round, hold.silent, left_ms)),)
 
 
 def is_blind(hold: Hold, lease: RoundLease) -> bool:
@@ -140,6 +142,7 @@ def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
         round_at=me.round_at,
         now=now,
         sees_since=sees_since(me, now),
+        delay_since=me.delay_since,
         top=me.top,
         jitter=me.who.jitter,
         without=me.without,

@@ -20,15 +20,15 @@ from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
-_HAS_RUN = (Word.RUNNING, Word.DONE, Word.FAILED)
+HAS_RUN = (Word.RUNNING, Word.DONE, Word.FAILED)
 
 
 @dataclass(frozen=True)
 class Case:
     """What the holder judges: one version of the Round, its view, and the time.
 
-    round_at: when this n was first seen. sees_since: when I was no longer blind. without: clauses
-    left out.
+    round_at: when this n was first seen. delay_since: when its start delay began, if that was
+    earlier. sees_since: when I was no longer blind. without: clauses left out.
     """
 
     round: Round
@@ -37,6 +37,7 @@ class Case:
     round_at: float
     now: float
     sees_since: float = -math.inf
+    delay_since: float | None = None
     top: int = 0
     jitter: float = 0.0
     without: frozenset[str] = frozenset()
@@ -51,6 +52,11 @@ class Case:
         if not self.on("7-was-blind"):
             return -math.inf
         return self.sees_since + timing.silence_s(self.desired.heartbeat_s, timing.SILENT_PULSES)
+
+    @property
+    def delayed_since(self) -> float:
+        """Since when the start delay of this round runs."""
+        return self.round_at if self.delay_since is None else self.delay_since
 
     def lease(self, pod: Pod) -> AgentLease | None:
         """The Lease of a pod in the view, or None."""
@@ -180,14 +186,26 @@ def is_confirmed(case: Case, pod: Pod, pulses: int) -> bool:
     if seen is None or not (case.on("7-late") and is_late(case, pod)):
         return is_confirmed_silent(case, pod, pulses)
     is_recent = seen.got_at >= case.accuses_at
-    deadline_s = timing.start_deadline_s(case.desired, case.round)
-    return is_recent and seen.got_at - case.round_at >= deadline_s
+    return is_recent and seen.got_at - starts_since(case, pod) >= start_deadline_s(case)
 
 
 def is_late(case: Case, pod: Pod) -> bool:
-    """Rule 7: not `running n` by the start deadline (F7, F10)."""
-    deadline_s = timing.start_deadline_s(case.desired, case.round)
-    return case.now - case.round_at >= deadline_s and not says(case, pod, *_HAS_RUN)
+    """Rule 7: not `running n` by the start deadline (F7, F10); without a Lease, that deadline after
+    the Lease went, so that a live agent has the time to make it again."""
+    is_over = case.now - starts_since(case, pod) >= start_deadline_s(case)
+    return is_over and not says(case, pod, *HAS_RUN)
+
+
+def starts_since(case: Case, pod: Pod) -> float:
+    """Since when the start deadline of a member runs."""
+    seen = case.view.seen.get(pod)
+    is_absent = seen is not None and seen.lease is None
+    return max(case.round_at, seen.changed_at) if seen and is_absent else case.round_at
+
+
+def start_deadline_s(case: Case) -> float:
+    """How long a member of this round may take until it runs."""
+    return timing.start_deadline_s(case.desired, case.round)
 
 
 def is_silent(case: Case, pod: Pod, pulses: int) -> bool:
@@ -223,14 +241,14 @@ def judge_outside(case: Case, wanted: Mapping[int, int]) -> tuple[frozenset[Pod]
 
 
 def judged_outside(case: Case, wanted: Mapping[int, int]) -> frozenset[Pod]:
-    """Rule 7: the pods outside of the round that the holder judges: wanted, with a Lease, and
-    neither leaving nor ended. A pod without a Lease is the operator's to judge, as the holder
-    cannot tell whether there is such a pod."""
+    """Rule 7: the pods outside of the round that the holder judges: wanted, with a Lease, and not
+    ended. A pod without a Lease is the operator's to judge, as the holder cannot tell whether there
+    is such a pod."""
     if not case.on("7-outside"):
         return frozenset()
     members = case.round.pods | {case.view.own}
     leases = (s.lease for pod, s in case.view.seen.items() if s.lease and pod not in members)
-    terms = (_is_wanted, _is_staying, _is_not_ended)
+    terms = (_is_wanted, _is_not_ended)
     return frozenset(x.pod for x in leases if all(term(case, x, wanted) for term in terms))
 
 

@@ -11,7 +11,7 @@ from elasticjob.rendezvous.rule import sees_since
 from elasticjob.rendezvous.view import View, is_newer, replaced, with_lease, without_lease
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.dataclasses import replace
-from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Pod, pod_named
 from elasticjob.wire.names import job_of
 
@@ -42,9 +42,19 @@ def _round_seen(me: s.Me, event: s.RoundSeen, now: float) -> s.Me:
     me = _heard(me, event, now)
     if me.round is None or event.lease.round.n != me.round.round.n:
         me = replace(me, round_at=now, top=max(me.top, event.lease.round.n))
+        me = replace(me, delay_since=_delay_since(event.lease, now))
     me = _looked(replace(me, round=event.lease, cas_at=min(me.cas_at, now)), event)
     me = _joining(me, event)
     return _holding(me, silent_holder)
+
+
+def _delay_since(lease: RoundLease, now: float) -> float:
+    """When the start delay of a round that I see for the first time began: the last report says how
+    much of it was left, to an agent that begins within it."""
+    report, delay_ms = lease.report, lease.round.delay_ms
+    if report is None or report.n != lease.round.n or report.delay_ms is None:
+        return now
+    return now - max(0, delay_ms - report.delay_ms) / 1000
 
 
 def _is_news(me: s.Me, event: s.RoundSeen) -> bool:

@@ -33,10 +33,13 @@ def is_reported(lease: RoundLease) -> bool:
     return len(told.running) == len(lease.round.members)
 
 
-def report(view: View, round_: Round, silent: frozenset[Pod] = frozenset()) -> Report:
+def report(
+    view: View, round_: Round, silent: frozenset[Pod] = frozenset(), delay_ms: int | None = None
+) -> Report:
     """The report of the present round. The first start is no recovery.
 
-    silent: the pods outside of the round whose agents are silent.
+    silent: the pods outside of the round whose agents are silent. delay_ms: what is left of its
+    start delay, if it has one.
     """
     said = words(view, round_)
     running = tuple(pod for pod, state in said.items() if state.word is not Word.READY)
@@ -45,6 +48,8 @@ def report(view: View, round_: Round, silent: frozenset[Pod] = frozenset()) -> R
     return Report(
         n=round_.n,
         running=running,
+        outside=True,
+        delay_ms=delay_ms,
         silent=tuple(sorted(silent)),
         recovery=recovery(round_.n, said.values()) if complete and round_.starts > 1 else None,
         progress=first.progress if first else None,

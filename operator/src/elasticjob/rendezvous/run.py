@@ -66,7 +66,7 @@ def is_alive(me: Me) -> bool:
 
 def start_at(me: Me) -> float:
     """When the newest round may start: after its delay."""
-    return me.round_at + (me.round.round.delay_ms / 1000 if me.round else 0.0)
+    return me.delay_since + (me.round.round.delay_ms / 1000 if me.round else 0.0)
 
 
 def stand_outside(me: Me, now: float) -> Step:

@@ -126,6 +126,7 @@ class Me:
     # The Round.
     round: RoundLease | None = None  # the newest that was seen
     round_at: float = 0.0  # when its n was first seen
+    delay_since: float = 0.0  # since when its start delay runs: before that, if a report said so
     top: int = 0  # the highest n ever seen
     casing: str = ""  # version that the compare-and-swap under way carries; empty: there is none
     cas_at: float = 0.0  # the next one not before

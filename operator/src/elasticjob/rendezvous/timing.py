@@ -96,6 +96,11 @@ def restart_delay_ms(charges: int, jitter: float) -> int:
     return round(delay_s * (1.0 - 0.1 * jitter) * 1000)
 
 
+def remaining_ms(delay_ms: int, waited_s: float) -> int:
+    """What is left of a start delay after so long."""
+    return max(0, delay_ms - round(waited_s * 1000))
+
+
 def retry_s(heartbeat_s: float) -> float:
     """Until a request that failed is made again: at least two tries within T."""
     return min(RETRY_S, heartbeat_s / 2)

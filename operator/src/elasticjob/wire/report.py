@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticjob.wire.codec import dump, fields_of, load, number, text
+from elasticjob.wire.codec import dump, fields_of, flag, load, number, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Pod, dump_pods, load_pods
 
@@ -54,20 +54,25 @@ class Recovery:
 class Report:
     """Of round n: which members run it, the last recovery, the progress.
 
-    silent: pods outside of the round whose agents the holder found silent; the operator replaces
-    them.
+    outside: the holder judges the agents outside of the round, too; those of older releases do
+    not. silent: those of them that it found silent; the operator replaces them. delay_ms: what was
+    left of the round's start delay at this pulse, for an agent that begins within it.
     """
 
     n: int
     running: tuple[Pod, ...] = ()
     recovery: Recovery | None = None
     progress: Progress | None = None
+    outside: bool = False
     silent: tuple[Pod, ...] = ()
+    delay_ms: int | None = None
 
     def to_json(self) -> str:
         """The annotation's text."""
         fields: dict[str, Any] = {"n": self.n, "running": dump_pods(self.running)}
+        fields["outside"] = self.outside
         fields["silent"] = dump_pods(self.silent)
+        fields["delayMs"] = self.delay_ms
         if self.recovery:
             fields["recovery"] = {
                 "n": self.recovery.n,
@@ -87,6 +92,8 @@ class Report:
         return cls(
             n=number(record, "n", what),
             running=load_pods(text(record, "running", what), f"{what}.running"),
+            delay_ms=number(record, "delayMs", what) if "delayMs" in record else None,
+            outside=flag(record, "outside", what),
             silent=load_pods(text(record, "silent", what), f"{what}.silent"),
             recovery=_recovery(record.get("recovery"), what),
             progress=Progress.from_fields(record.get("progress"), what),

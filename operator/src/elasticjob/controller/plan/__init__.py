@@ -70,7 +70,7 @@ def plan(s: Snapshot) -> Plan:
 
 def facts(s: Snapshot) -> frozenset[str]:
     """What policies want to know the age of."""
-    return frozenset({*stop.facts(s), *give_up.facts(s), *deploy.facts(s)})
+    return frozenset({*stop.facts(s), *give_up.facts(s), *deploy.facts(s), *clean.facts(s)})
 
 
 def _after_marks(s: Snapshot, marks: list[Action | Later], writes: Actions) -> Actions:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from elasticjob.controller.observe import PodSeen
 from elasticjob.controller.plan import end, finish
-from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod
+from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Later
 from elasticjob.controller.snapshot import Snapshot
+from elasticjob.rendezvous import timing
+from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 
 
@@ -31,20 +33,41 @@ def leases_of_the_gone(s: Snapshot) -> Actions:
     That is: of no living pod, not of a member or the holder, and either not wanted, or with a word
     that is older than the round. The holder may not have seen the last word; that it computes its
     next round from this Round, in which that word counts for nothing, is certain.
+
+    It stays for some beats: an agent whose pod is gone and which lives on, as its kubelet is away,
+    finds there that it has ended. That of an index's newest pod stays until the next is reserved:
+    it says that the name was used.
     """
     for orphan in s.recalled.orphans:
         if orphan.pod in s.living:
             continue
-        if s.round is None or finish.is_over(s) or _is_forgotten(s, orphan.pod, orphan.state.n):
+        if s.round is None or finish.is_over(s):
             yield DeleteLease(orphan.name, orphan.uid)
+        elif _is_forgotten(s, orphan.pod, orphan.state.n):
+            left_s = _kept_s(s) - s.lasted_s(_fact(orphan))
+            yield Later(left_s) if left_s > 0 else DeleteLease(orphan.name, orphan.uid)
+
+
+def facts(s: Snapshot) -> Iterator[str]:
+    """Since when each Lease is that of no living pod."""
+    return (_fact(orphan) for orphan in s.recalled.orphans if orphan.pod not in s.living)
 
 
 def _is_forgotten(s: Snapshot, pod: Pod, n: int) -> bool:
     assert s.round is not None
     holds = s.round.holder == s.job.pod_name(pod)
-    if s.is_member(pod) or holds:
+    is_newest = pod == s.current(pod.index) and pod.index in s.indexes
+    if s.is_member(pod) or holds or is_newest:
         return False
     return n < s.round.round.n or not s.round.desired.wants(pod)
+
+
+def _kept_s(s: Snapshot) -> float:
+    return timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES)
+
+
+def _fact(orphan: AgentLease) -> str:
+    return f"orphan {orphan.uid}"
 
 
 def _replaced(s: Snapshot) -> Iterator[PodSeen]:

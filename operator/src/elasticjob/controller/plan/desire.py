@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from elasticjob.controller.plan import ruling
+from elasticjob.controller.plan import give_up, ruling
 from elasticjob.controller.plan.actions import Actions, WriteRound
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire.desired import Desired
@@ -52,9 +52,13 @@ def nobody(s: Snapshot) -> bool:
     """Whether no pod is wanted: the job is suspended, or pods of another template still live.
 
     The second is how all pods are replaced by plan: one round without members, in which everybody
-    saves, then new pods; as a Deployment's Recreate does it.
+    saves, then new pods; as a Deployment's Recreate does it. A pod on a node that is gone, whose
+    deletion is never done, does not hold that up.
     """
-    return s.spec.suspend or any(is_outdated(s, pod) for pod in s.living)
+    if s.spec.suspend:
+        return True
+    newest = (pod for pod in s.living.values() if pod.pod == s.current(pod.pod.index))
+    return any(is_outdated(s, pod.pod) and not give_up.is_stuck(s, pod) for pod in newest)
 
 
 def is_outdated(s: Snapshot, pod: Pod) -> bool:
@@ -64,8 +68,9 @@ def is_outdated(s: Snapshot, pod: Pod) -> bool:
 
 def _lowest(s: Snapshot, index: int) -> Pod:
     current = s.current(index)
-    unborn = current in s.recalled.unborn
-    return current if current and (current in s.living or unborn) else s.fresh(index)
+    living = s.living.get(current) if current else None
+    lives = living is not None and not give_up.is_stuck(s, living)
+    return current if current and (lives or current in s.recalled.unborn) else s.fresh(index)
 
 
 def _may_hold(s: Snapshot, holder: str) -> bool:

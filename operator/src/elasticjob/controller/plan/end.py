@@ -12,7 +12,8 @@ from elasticjob.wire.member import Pod
 
 def mark(s: Snapshot) -> Actions:
     """Mark the Lease of every pod that has ended and may still be taken for a live one."""
-    for pod in sorted({*_ended(s), *_vanished(s)} - s.recalled.marked - s.recalled.unborn):
+    gone = {*_ended(s), *_vanished(s)} - s.recalled.marked - s.recalled.unborn
+    for pod in sorted({*gone, *_unmarked_again(s)}):
         seen = s.by_pod.get(pod)
         born = seen is not None or s.is_member(pod)
         yield Mark(pod, _reason(seen), create=born, excused=_is_excused(seen))
@@ -44,6 +45,15 @@ def _vanished(s: Snapshot) -> Iterator[Pod]:
     newest = (pod for index in s.indexes if (pod := s.current(index)))
     named = {*newest, *s.round.round.pods}
     return (pod for pod in named if pod not in s.by_pod and matters(s, pod))
+
+
+def _unmarked_again(s: Snapshot) -> Iterator[Pod]:
+    """Members whose pods are gone, and whose marked Leases as well: agents that live on and joined
+    anew. Their pods were deleted by force, and their kubelets are away."""
+    assert s.round is not None
+    leases = {orphan.pod for orphan in s.recalled.orphans}
+    gone = s.round.round.pods & s.recalled.marked - leases
+    return (pod for pod in gone if pod not in s.by_pod)
 
 
 def _is_excused(seen: PodSeen | None) -> bool:

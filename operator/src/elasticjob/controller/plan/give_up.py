@@ -42,6 +42,7 @@ def mark(s: Snapshot) -> Actions:
     waits = [LISTENS_AFTER_S - s.lasted_s(_unjudged(p)) for p in judged_here(s)]
     waits += [p.grace_s + STUCK_AFTER_S - s.lasted_s(_deleting(p)) for p in _terminating(s)]
     waits += [UNSEEN_AFTER_S - s.lasted_s(_waiting(p)) for p in _unaccepted(s)]
+    waits += [_mute_after_s(s) - s.lasted_s(_pulse(s))] if _waits_for_pods(s) else []
     if waits:
         yield Later(max(min(waits), _every_s(s)))
 
@@ -115,9 +116,13 @@ def _reported(s: Snapshot) -> Iterator[Pod]:
 
 
 def _stuck(s: Snapshot) -> Iterator[Pod]:
-    for pod in _terminating(s):
-        if s.lasted_s(_deleting(pod)) >= pod.grace_s + STUCK_AFTER_S:
-            yield pod.pod
+    return (pod.pod for pod in _terminating(s) if is_stuck(s, pod))
+
+
+def is_stuck(s: Snapshot, pod: PodSeen) -> bool:
+    """Whether a pod has been deleted for longer than a kubelet that works takes to end it."""
+    is_over = s.lasted_s(_deleting(pod)) >= pod.grace_s + STUCK_AFTER_S
+    return pod.deleting and (is_over or pod.pod in s.recalled.marked)
 
 
 def _unseen(s: Snapshot) -> Iterator[Pod]:
@@ -132,8 +137,10 @@ def _unheard(s: Snapshot) -> Iterator[Pod]:
     """Agents that the operator judges and whose Lease does not change, or does not appear."""
     for pod in judged_here(s):
         heard = s.recalled.heard.get(pod.pod)
-        if heard and heard.looks >= SILENT_LOOKS and s.now - heard.at >= _patience_s(heard):
-            yield pod.pod
+        if heard and heard.looks >= SILENT_LOOKS:
+            unchanged_s = min(s.now - heard.at, s.lasted_s(_unjudged(pod)))
+            if unchanged_s >= _patience_s(heard):
+                yield pod.pod
 
 
 def _patience_s(heard: Heard) -> float:
@@ -168,8 +175,11 @@ def _is_judged(s: Snapshot, pod: Pod) -> bool:
     """Whether an agent judges this one: the holder, or for the holder those that miss its pulse."""
     if _is_mute(s):
         return False
-    heard = s.recalled.heard.get(pod)
-    return s.is_member(pod) or _holds(s, pod) or bool(heard and heard.renewed)
+    if s.is_member(pod) or _holds(s, pod):
+        return True
+    heard, report = s.recalled.heard.get(pod), s.round.report if s.round else None
+    reports = report is None or report.outside  # an agent of an older release judges members only
+    return reports and bool(heard and heard.renewed)
 
 
 def _holds(s: Snapshot, pod: Pod) -> bool:
@@ -179,10 +189,23 @@ def _holds(s: Snapshot, pod: Pod) -> bool:
 def _is_mute(s: Snapshot) -> bool:
     """Whether the holder has given no pulse for longer than another agent takes to claim.
 
-    A pulse alone starts no pass of the operator: this is found when all jobs are looked at again
+    A pulse alone starts no pass of the operator. While a round is Forming a pass is planned for the
+    time when this could be so; while one is Active, it is found when all jobs are looked at again
     (resync).
     """
-    return s.lasted_s(_pulse(s)) >= timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES_NODES)
+    return s.lasted_s(_pulse(s)) >= _mute_after_s(s)
+
+
+def _mute_after_s(s: Snapshot) -> float:
+    return timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES_NODES)
+
+
+def _waits_for_pods(s: Snapshot) -> bool:
+    """Whether agents wait in a Forming round: if those that are there end silently, no agent is
+    left to notice."""
+    if s.round is None or s.round.round.phase is not Phase.FORMING or not s.round.desired.wanted:
+        return False
+    return any(pod.worker.stage is Stage.RUNNING for pod in s.living.values())
 
 
 def _terminating(s: Snapshot) -> Iterator[PodSeen]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.plan import desire, end, refused
+from elasticjob.controller.plan import desire, end, give_up, refused
 from elasticjob.controller.plan.actions import Actions, Deploy, Later, MakePod
 from elasticjob.controller.snapshot import Replacement, Snapshot
 from elasticjob.wire.member import Pod
@@ -45,8 +45,11 @@ def missing(s: Snapshot) -> Iterator[MakePod]:
 
 
 def in_place(s: Snapshot) -> list[Pod]:
-    """Pods that fill their index. One that is being deleted does until it has ended or is lost."""
-    return [pod for pod in s.living if pod not in s.recalled.marked]
+    """Pods that fill their index: the newest of it. One that is being deleted does until it has
+    ended, is lost, or is stuck; an older one, which a dead node keeps, does not."""
+    living = (pod for pod in s.living.values() if pod.pod not in s.recalled.marked)
+    newest = (pod for pod in living if pod.pod == s.current(pod.pod.index))
+    return [pod.pod for pod in newest if not give_up.is_stuck(s, pod)]
 
 
 def recorded(before: Replacement | None, now: float) -> Replacement:

@@ -13,6 +13,7 @@ from elasticjob.controller.plan import desire
 from elasticjob.controller.plan.actions import Actions, DeletePod, Later
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import timing
+from elasticjob.wire.round import Phase
 
 
 def delete_unwanted(s: Snapshot) -> Actions:
@@ -23,7 +24,8 @@ def delete_unwanted(s: Snapshot) -> Actions:
     """
     for pod in _unwanted(s):
         left_s = _patience_s(s) - s.lasted_s(_fact(pod))
-        if not s.is_member(pod.pod) or left_s <= 0:
+        waits = s.is_member(pod.pod) or _ends_delay(s)
+        if not waits or left_s <= 0:
             yield DeletePod(pod.name, pod.uid, _why(s, pod))
         else:
             yield Later(left_s)
@@ -43,6 +45,14 @@ def _unwanted(s: Snapshot) -> Iterator[PodSeen]:
         comes_back = lowest is not None and lowest.generation <= pod.pod.generation
         if not s.round.desired.wants(pod.pod) and not comes_back and not pod.deleting:
             yield pod
+
+
+def _ends_delay(s: Snapshot) -> bool:
+    """Whether the holder is about to end the start delay of a Forming round, as no pod is wanted
+    any more. Without it the pods that come later would wait for the rest of the delay."""
+    if s.round is None or s.round.desired.wanted or not s.round.holder:
+        return False
+    return s.round.round.phase is Phase.FORMING and s.round.round.delay_ms > 0
 
 
 def _patience_s(s: Snapshot) -> float:
