@@ -15,7 +15,7 @@ from tests.support.local_server import LocalServer, local_server
 from tests.support.raw_api import raw_api
 
 from elasticjob.controller.handlers import EndedError
-from elasticjob.controller.kube import AwayError, Json, RefusedError
+from elasticjob.controller.kube import FailedError, Json, RefusedError
 from elasticjob.local.builtins import LEASES
 from elasticjob.local.call import Call
 from elasticjob.wire import lease as leases
@@ -75,7 +75,7 @@ def test_pulses_are_heard_and_only_news_is_told(server: LocalServer) -> None:
 @pytest.mark.parametrize("plural", ["elasticjobs", "leases", "pods"])
 @pytest.mark.parametrize(
     ("code", "kind"),
-    [(401, RefusedError), (403, RefusedError), (410, RefusedError), (500, AwayError)],
+    [(401, RefusedError), (403, RefusedError), (410, RefusedError), (500, FailedError)],
 )
 def test_each_watch_that_is_refused_for_good_ends_them_all(
     server: LocalServer, plural: str, code: int, kind: type[Exception]

@@ -144,7 +144,8 @@ def test_a_list_comes_in_pages(tmp_path: Path) -> None:
         (403, "Forbidden", kube.RefusedError),
         (422, "Invalid", kube.RefusedError),
         (429, "TooManyRequests", kube.AwayError),
-        (500, "InternalError", kube.AwayError),
+        (500, "InternalError", kube.FailedError),
+        (500, "", kube.FailedError),  # a webhook denies with a code and gives no reason
         (503, "", kube.AwayError),
     ],
 )
@@ -156,11 +157,6 @@ def test_errors(tmp_path: Path, status: int, reason: str, kind: type[Exception])
         assert type(raised.value) is kind
         assert str(raised.value) == f"GET /api/v1/namespaces/ns/pods/p: {status}: no"
         assert raised.value.said == "no"
-
-
-def test_a_webhook_that_cannot_be_reached_refuses_what_it_is_for() -> None:
-    said = 'Internal error occurred: failed calling webhook "pods.example.com": no route to host'
-    assert type(kube.error_of(500, "InternalError", said)) is kube.RefusedError
 
 
 def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:

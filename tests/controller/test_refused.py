@@ -12,6 +12,8 @@ from tests.support.world import KEY, TEAM, P, World, refusal, running_world
 from elasticjob.controller import kube
 from elasticjob.controller.kube import AwayError, KubeError
 from elasticjob.controller.queue import Backlog, Backoff
+from elasticjob.wire import names
+from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
 
 QUOTA = "exceeded quota: team-quota, requested: pods=1, used: pods=3, limited: pods=3"
@@ -238,6 +240,41 @@ def test_a_pod_that_cannot_be_deleted_holds_up_nothing() -> None:
     assert world.deleted_names() == ["demo-2-0", "demo-3-0"]
 
 
+@pytest.mark.parametrize("code", [403, 500])
+def test_a_webhook_that_denies_a_deletion_holds_up_nothing(code: int) -> None:
+    world = running_world(3)
+    said = 'admission webhook "keep.example.com" denied the request: keep it'
+    world.api.refuse["delete", "pods"] = refusal(said, code, "")
+    turns = Turns(world)
+    world.edit(replicas=2)
+    turns.sleep(0)
+    world.run(P[0], P[1], n=2)
+    turns.sleep(50)
+    world.edit(suspend=True)
+    turns.sleep(0)
+    assert world.desired().wanted == ()
+    assert world.events()["RequestRefused"][1] == f"cannot delete pod demo-2-0: {said}"
+
+
+def test_a_pod_that_was_made_by_a_request_that_failed_is_replaced_when_it_ends() -> None:
+    """The API server can answer 500 after it has stored the pod."""
+    world = running_world(3)
+    world.api.refuse["create", "pods"] = refusal("etcdserver: timed out", 500, "InternalError")
+    turns = Turns(world)
+    world.end_pod("demo-2-0")
+    turns.sleep(10)
+    world.api.refuse.clear()
+    made = world.store.get(world.api.stored(kube.PODS), TEAM, "demo-2-0")
+    labels = {**made["metadata"]["labels"], names.LABEL_GENERATION: "1"}
+    meta = {"name": "demo-2-1", "labels": labels, "annotations": made["metadata"]["annotations"]}
+    world.store.create(world.api.stored(kube.PODS), TEAM, {"metadata": meta, "spec": made["spec"]})
+    turns.sleep(0)
+    world.join(Pod(2, 1))
+    world.remove_pod("demo-2-1")
+    turns.sleep(120)
+    assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-0", "demo-2-2"]
+
+
 def test_a_mark_that_is_refused_holds_up_the_successor_and_the_holder_alone() -> None:
     world = running_world(3)
     no = refusal("no")
@@ -303,7 +340,9 @@ def test_a_job_that_waits_costs_no_request_between_the_tries() -> None:
         refusal(INVALID, 422, "Invalid"),
         kube.error_of(409, "Conflict", "the object has been modified"),  # a quota's counter
         kube.error_of(404, "NotFound", 'namespaces "team" not found'),
-        kube.error_of(500, "InternalError", 'failed calling webhook "w": no route to host'),
+        refusal('failed calling webhook "w": no route to host', 500, "InternalError"),
+        refusal('admission webhook "w" denied the request: cache not synced', 500, ""),
+        refusal("resource quota evaluation timed out", 500, "InternalError"),
     ],
 )
 def test_what_delays_one_pod_only(error: Exception) -> None:
@@ -318,9 +357,10 @@ def test_what_delays_one_pod_only(error: Exception) -> None:
     assert world.pod_names() == ["demo-0-0"]
 
 
-def test_an_api_server_that_is_away_is_the_queues_business() -> None:
+@pytest.mark.parametrize("status", [0, 429, 503, 504])
+def test_an_api_server_that_is_away_is_the_queues_business(status: int) -> None:
     world = World()
-    world.api.refuse["create", "pods"] = AwayError("no answer")
+    world.api.refuse["create", "pods"] = kube.error_of(status, "", "no answer")
     world.apply(replicas=2)
     with pytest.raises(AwayError):
         world.settle()

@@ -14,6 +14,7 @@ from elasticjob.controller.kube import (
     AlreadyExistsError,
     Api,
     ConflictError,
+    FailedError,
     Json,
     NotFoundError,
     RefusedError,
@@ -48,8 +49,10 @@ DEPLOYED_FOR_S = 60.0  # what was there a minute ago need not be asked for again
 TRIES = 4  # against an agent that renews the very Lease that is being marked
 # So many pods are created at once while none was refused: the client sends no more at a time.
 FIRST_BATCH = 8
+# Answers that concern this one request: the others are sent all the same.
+REFUSED = (RefusedError, FailedError)
 # A quota's counter that many write to answers 409, a namespace that is gone 404.
-NOT_MADE = (RefusedError, ConflictError, NotFoundError)
+NOT_MADE = (*REFUSED, ConflictError, NotFoundError)
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +89,7 @@ class Executor:
             try:
                 await self._perform(s, action, memory)
                 outcome.done.append(action)
-            except RefusedError as error:
+            except REFUSED as error:
                 outcome.refused[action] = error.said
         makes = [make for make in makes if not _is_held_up(make, outcome)]
         if makes:

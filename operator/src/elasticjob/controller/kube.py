@@ -8,8 +8,9 @@ so they run on a few threads, each with a deadline.
       NotFoundError       404
       AlreadyExistsError  409 on a create
       ConflictError       409: the object has another version or UID than the write was made for
-      RefusedError        other 4xx, or an admission webhook that cannot be reached (500)
+      RefusedError        other 4xx
       AwayError           5xx, 429, no connection, no answer in time: later it may
+        FailedError       500: the API server answers, but this request failed
 """
 
 from __future__ import annotations
@@ -39,8 +40,6 @@ READ_TIMEOUT_S = 15.0
 PAGE = 500
 NOT_INSTALLED = "the definition of ElasticJob is not installed: apply crds/ first"
 _MERGE_PATCH = "application/merge-patch+json"
-# A 500 that concerns some kinds of objects only: the API server itself is well.
-_NO_WEBHOOK = "failed calling webhook"
 
 
 class KubeError(Exception):
@@ -74,6 +73,11 @@ class RefusedError(KubeError):
 
 class AwayError(KubeError):
     """The API server cannot be reached, is overloaded or failed: later it may answer."""
+
+
+class FailedError(AwayError):
+    """The API server, or an admission webhook or a quota that it asks, failed at this request.
+    Others may succeed: a webhook, for one, is asked about some kinds of objects only."""
 
 
 @dataclass(frozen=True)
@@ -324,14 +328,14 @@ def _error(method: str, path: str, answer: _Answer) -> KubeError:
 
 def error_of(status: int, reason: str, message: str, said: str = "") -> KubeError:
     """The error for an HTTP status (0: no answer) and the reason in the API server's Status."""
-    return _kind(status, reason, said or message)(message, reason, said)
+    return _kind(status, reason)(message, reason, said)
 
 
-def _kind(status: int, reason: str, said: str) -> type[KubeError]:
+def _kind(status: int, reason: str) -> type[KubeError]:
     if status == 404:
         return NotFoundError
     if status == 409:
         return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
-    if (400 <= status < 500 and status != 429) or _NO_WEBHOOK in said:
+    if 400 <= status < 500 and status != 429:
         return RefusedError
-    return AwayError
+    return FailedError if status == 500 else AwayError

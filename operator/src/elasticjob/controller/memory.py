@@ -74,6 +74,10 @@ class Memory:
         made = {action.pod for action in outcome.done if isinstance(action, MakePod)}
         self.refusals = Refusals(known, s.job.generation, s.existing | made)
 
+    def note_pods(self, pods: Iterable[Pod]) -> None:
+        """These pods exist: also one that was made by a request that seemed to fail."""
+        self.unborn.difference_update(pods)
+
     def note_deployed(self, now: float) -> None:
         """All that the job's pods need is there."""
         self.deployed_at = now

@@ -186,6 +186,7 @@ class Reconciler:
             memory = self.memories[key] = Memory(s.job.uid)
         entry = self._mirror.entry(key)
         rounds = entry.rounds_for(s.job.uid) if entry else ()
+        memory.note_pods(s.by_pod)
         memory.note_rounds(rounds, s.now)
         s = replace(s, recalled=memory.recalled(rounds))
         memory.note_facts(plans.facts(s), s.now)
