@@ -61,7 +61,7 @@ class Memory:
 
     def note_outcome(self, s: Snapshot, outcome: Outcome, now: float) -> None:
         """What the API server did and what it refused, of what was planned for this snapshot."""
-        known = dict(refused.current(s, self.refusals))
+        known = dict(s.refusals)
         for action in outcome.done:
             known.pop(described(action), None)
         for action, why in outcome.refused.items():

@@ -144,6 +144,13 @@ class Snapshot:
         """Pods that a quota counts: not those whose containers have all ended."""
         return frozenset(p.pod for p in self.pods if not p.over)
 
+    @cached_property
+    def refusals(self) -> Mapping[str, Refusal]:
+        """The refusals that still hold: all, unless the spec is another one or a pod is gone."""
+        found = self.recalled.refusals
+        holds = found.generation == self.job.generation and found.pods <= self.existing
+        return found.by_action if holds else {}
+
     @property
     def indexes(self) -> range:
         """The indexes that the spec asks for."""

@@ -7,10 +7,8 @@ them at once: another spec, or a pod of this job that is gone, whose place in a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from elasticjob.controller.plan.actions import Action, Later, described
-from elasticjob.controller.snapshot import Refusal, Refusals, Snapshot
+from elasticjob.controller.snapshot import Refusal, Snapshot
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
@@ -18,13 +16,7 @@ LONGEST_WAIT_S = 30.0
 
 def of(s: Snapshot, action: Action) -> Refusal | None:
     """The refusal of this action; None if there was none, or the next try may well succeed."""
-    return current(s, s.recalled.refusals).get(described(action))
-
-
-def current(s: Snapshot, refusals: Refusals) -> Mapping[str, Refusal]:
-    """Those that still hold: all, unless the spec is another one or a pod is gone."""
-    holds = refusals.generation == s.job.generation and refusals.pods <= s.existing
-    return refusals.by_action if holds else {}
+    return s.refusals.get(described(action))
 
 
 def wait_s(s: Snapshot, action: Action) -> float:
