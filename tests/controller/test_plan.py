@@ -15,6 +15,7 @@ from elasticjob.controller.plan.actions import (
     DeleteLease,
     DeletePod,
     Deploy,
+    Later,
     Listen,
     MakePod,
     Mark,
@@ -82,6 +83,25 @@ def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
     twice = replacing.recorded(once, 60.0)
     later = replacing.recorded(twice, 60.0 + replacing.FORGIVEN_AFTER_S)
     assert (once.count, twice.count, later.count) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("missing", "lowest", "replaces"),
+    [
+        (Pod(0, 1), P0, True),
+        (Pod(0, 1), Pod(0, 1), False),  # the first since the index is wanted
+        (P0, P0, False),
+    ],
+)
+def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
+    missing: Pod, lowest: Pod, replaces: bool
+) -> None:
+    recalled = Recalled(unborn=frozenset({missing}), replacements={0: Replacement(1, NOW)})
+    generations = {"generations": f"0@{missing.generation + 1}"}
+    s = snapshot(round_=Round(0), status=generations, recalled=recalled, desired=Desired((lowest,)))
+    assert list(replacing.missing(s)) == [MakePod(missing, replaces)]
+    waits = Later(60.0) in list(replacing.make(s))
+    assert waits == replaces
 
 
 # ---- names ---------------------------------------------------------------------------------------

@@ -125,7 +125,33 @@ def test_a_successor_that_was_refused_is_made_soon_after_there_is_room() -> None
     world.limit_pods(4)
     turns.sleep(4)
     assert "demo-2-1" in world.pod_names()
-    assert world.events()["PodsCreated"][1] == "created 2-1"
+    assert world.events()["PodsReplaced"][1] == "created 2-1 in place of lost"
+
+
+@pytest.mark.parametrize("refused_first", [False, True])
+def test_a_refusal_does_not_shorten_the_waits_of_an_index_that_is_lost_again(
+    refused_first: bool,
+) -> None:
+    """Each pod of index 1 ends at once; each is refused first, or none."""
+    world = running_world(2)
+    asked: set[str] = set()
+
+    def refuse(name: str) -> Exception | None:
+        is_first = name not in asked
+        asked.add(name)
+        return refusal(QUOTA) if is_first and refused_first else None
+
+    world.api.refuse["create", "pods"] = refuse
+    turns = Turns(world)
+    for generation in range(6):
+        while f"demo-1-{generation}" not in world.pod_names():
+            turns.sleep(1)
+        world.end_pod(f"demo-1-{generation}")
+        turns.sleep(2)
+    found = world.reconciler.memories[KEY].replacements[1]
+    assert found.count == 5
+    assert 60 + 120 + 240 + 480 <= world.now - 1000 < 1000
+    assert world.events()["PodsCreated"] == (1, "created 0-0, 1-0")
 
 
 def test_the_waits_double_and_end_at_half_a_minute() -> None:

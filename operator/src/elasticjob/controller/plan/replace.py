@@ -83,7 +83,7 @@ def _missing(s: Snapshot, lowest: Pod) -> MakePod | None:
     if current is None:
         return MakePod(s.fresh(lowest.index))
     if current in s.recalled.unborn:
-        return MakePod(current)
+        return MakePod(current, replaces=current.generation > lowest.generation)
     if current.generation < lowest.generation:
         return MakePod(s.fresh(lowest.index))
     if end.is_buried(s, current):
