@@ -217,6 +217,33 @@ def test_the_place_of_a_pod_that_is_gone_is_used_at_once() -> None:
     assert world.pod_names() == ["demo-0-0", "demo-2-0"]
 
 
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [("Running", []), ("KeepFailed", []), ("All", []), ("None", ["demo-1-0"])],
+)
+def test_a_pod_that_has_ended_does_not_take_the_place_of_its_successor(
+    policy: str, kept: list[str]
+) -> None:
+    """A quota of count/pods counts pods that have ended, too."""
+    world = running_world(4, cleanPodPolicy=policy)
+    full = refusal("exceeded quota: objects, requested: count/pods=1, limited: count/pods=4")
+    world.api.refuse["create", "pods"] = lambda name: full if len(world.pods()) >= 4 else None
+    turns = Turns(world)
+    world.end_pod("demo-1-0")
+    turns.sleep(2)
+    made = [] if kept else ["demo-1-1"]
+    assert world.pod_names() == ["demo-0-0", *kept, *made, "demo-2-0", "demo-3-0"]
+
+
+def test_the_pod_that_failed_last_is_kept_where_its_successor_is_made() -> None:
+    world = running_world(4)
+    world.limit_pods(4)
+    turns = Turns(world)
+    world.end_pod("demo-1-0")
+    turns.sleep(2)
+    assert {"demo-1-0", "demo-1-1"} <= set(world.pod_names())
+
+
 def test_a_refused_index_holds_up_neither_the_status_nor_another_index() -> None:
     world = running_world(4)
     no = refusal('admission webhook "names.example.com" denied the request: no 2-1 here')
@@ -287,10 +314,10 @@ def test_a_pod_that_was_made_by_a_request_that_failed_is_replaced_when_it_ends()
     world = running_world(3)
     world.api.refuse["create", "pods"] = refusal("etcdserver: timed out", 500, "InternalError")
     turns = Turns(world)
+    made = world.store.get(world.api.stored(kube.PODS), TEAM, "demo-2-0")
     world.end_pod("demo-2-0")
     turns.sleep(10)
     world.api.refuse.clear()
-    made = world.store.get(world.api.stored(kube.PODS), TEAM, "demo-2-0")
     labels = {**made["metadata"]["labels"], names.LABEL_GENERATION: "1"}
     meta = {"name": "demo-2-1", "labels": labels, "annotations": made["metadata"]["annotations"]}
     world.store.create(world.api.stored(kube.PODS), TEAM, {"metadata": meta, "spec": made["spec"]})
@@ -298,7 +325,7 @@ def test_a_pod_that_was_made_by_a_request_that_failed_is_replaced_when_it_ends()
     world.join(Pod(2, 1))
     world.remove_pod("demo-2-1")
     turns.sleep(120)
-    assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-0", "demo-2-2"]
+    assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-2"]
 
 
 def test_a_mark_that_is_refused_holds_up_the_successor_and_the_holder_alone() -> None:

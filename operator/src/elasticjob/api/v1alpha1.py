@@ -186,8 +186,9 @@ class ElasticJobSpec(_Fields):
     """Which pods are deleted. When the job has ended: Running: those in which a container still
     runs; the others stay, with their logs, until the job is deleted. All: all. None: none.
     KeepFailed: all but the pod that failed last. While the job goes on, those that have ended and
-    were replaced: All: all. Running and KeepFailed: all but the pod that failed last. None:
-    none."""
+    were replaced: All: all. Running and KeepFailed: all but the pod that failed last, and that
+    one as well while the API server refuses a new pod of the job, whose place in a quota it may
+    take. None: none."""
 
 
 class Condition(_Fields):

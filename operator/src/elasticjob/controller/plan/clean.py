@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from elasticjob.controller.observe import PodSeen
-from elasticjob.controller.plan import end, finish
+from elasticjob.controller.plan import end, finish, refused, replace
 from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Later
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.rendezvous import timing
@@ -17,11 +17,13 @@ def replaced_pods(s: Snapshot) -> Actions:
     """Delete pods that have ended and were replaced; the one that failed last as policy says.
 
     Not even `Running` keeps all of them: a job that goes on for weeks would gather any number.
+    And none is kept while pods of the job are refused: a quota of `count/pods` counts it, too.
     """
     policy = s.spec.clean_pod_policy
     if policy == "None":
         return
-    keep = None if policy == "All" else finish.failed_last(s)
+    is_refused = any(refused.of(s, make) for make in replace.missing(s))
+    keep = None if policy == "All" or is_refused else finish.failed_last(s)
     for pod in _replaced(s):
         if pod != keep and not pod.deleting:
             yield DeletePod(pod.name, pod.uid, "it has ended and was replaced")
