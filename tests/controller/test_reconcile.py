@@ -52,11 +52,11 @@ def test_names_are_reserved_before_the_pods_are_made() -> None:
     world.api.refuse["create", "pods"] = RefusedError("exceeded quota")
     world.settle()
     assert world.status()["generations"] == "0-1@1"
-    assert world.status()["phase"] == "Pending: no pods can be made: exceeded quota"
+    assert world.status()["phase"] == "Pending: 2/2 pods cannot be made: exceeded quota"
     assert world.condition("PodsReady") == (
         "False",
         "PodsRefused",
-        "0/2 pods run; no pods can be made: exceeded quota",
+        "0/2 pods run; 2/2 pods cannot be made: exceeded quota",
     )
     world.api.refuse.clear()
     world.now += 1

@@ -73,8 +73,8 @@ def test_a_job_that_runs_tells_what_keeps_it_from_growing() -> None:
     world.limit_pods(3)
     world.edit(replicas=4)
     world.settle()
-    assert world.status()["phase"] == f"Running: no pods can be made: {QUOTA}"
-    said = f"3/4 pods run; no pods can be made: {QUOTA}; {CURE}"
+    assert world.status()["phase"] == f"Running: 1/4 pods cannot be made: {QUOTA}"
+    said = f"3/4 pods run; 1/4 pods cannot be made: {QUOTA}; {CURE}"
     assert world.condition("PodsReady") == ("False", "PodsRefused", said)
     assert world.events()["PodsRefused"] == (1, said)
 
@@ -85,9 +85,20 @@ def test_an_invalid_template_is_told_of_with_its_field_and_the_cure() -> None:
     world.apply(replicas=1)
     world.settle()
     assert world.status()["phase"] == (
-        'Pending: no pods can be made: spec.containers[0].volumeMounts[0].name: Not found: "data"'
+        "Pending: 1/1 pods cannot be made: spec.containers[0].volumeMounts[0].name: Not found:"
+        ' "data"'
     )
     assert world.condition("PodsReady")[2].endswith(' Not found: "data"; correct spec.template')
+
+
+def test_one_more_pod_that_is_refused_in_the_same_words_is_no_event() -> None:
+    world = running_world(3)
+    world.api.refuse["create", "pods"] = refusal("no")
+    for pod, refused in (("demo-1-0", 1), ("demo-2-0", 2)):
+        world.end_pod(pod)
+        world.settle()
+        assert f": {refused}/3 pods cannot be made: no" in world.status()["phase"]
+    assert world.events()["PodsRefused"][0] == 1
 
 
 # ---- nothing else waits --------------------------------------------------------------------------
@@ -257,7 +268,7 @@ def test_a_refused_index_holds_up_neither_the_status_nor_another_index() -> None
     assert world.condition("PodsReady") == (
         "False",
         "PodsRefused",
-        '2/4 pods run; no pods can be made: admission webhook "names.example.com" denied the'
+        '2/4 pods run; 1/4 pods cannot be made: admission webhook "names.example.com" denied the'
         " request: no 2-1 here",
     )
 
@@ -403,7 +414,7 @@ def test_what_delays_one_pod_only(error: Exception) -> None:
     world.api.refuse["create", "pods"] = error
     world.apply(replicas=1)
     assert 0 < (world.settle() or 0) <= 1
-    assert "no pods can be made" in world.status()["phase"]
+    assert "1/1 pods cannot be made" in world.status()["phase"]
     world.api.refuse.clear()
     world.now += 1
     world.settle()

@@ -90,7 +90,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
         ),
         (
             snapshot(round_=Round(), recalled=refused("create pod 0-0", EXCEEDED)),
-            f"Pending: no pods can be made: {SHORT}",
+            f"Pending: 1/1 pods cannot be made: {SHORT}",
         ),
         (
             snapshot(
@@ -100,7 +100,43 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                 status={"generations": "0-1@1"},
                 recalled=refused("create pod 1-0", EXCEEDED, unborn=frozenset({P1})),
             ),
-            f"Running: no pods can be made: {SHORT}",
+            f"Running: 1/2 pods cannot be made: {SHORT}",
+        ),
+        (
+            snapshot(
+                pod_seen(0),
+                replicas=4,
+                round_=Round(),
+                status={"generations": "0-3@1"},
+                recalled=Recalled(
+                    refusals=Refusals(
+                        {
+                            "create pod 1-0": Refusal("one", 1, NOW),
+                            "create pod 2-0": Refusal("other", 1, NOW),
+                            "create pod 3-0": Refusal("other", 1, NOW),
+                        },
+                        generation=1,
+                    ),
+                    unborn=frozenset({P1, P2, Pod(3, 0)}),
+                ),
+            ),
+            "Pending: 3/4 pods cannot be made: other",
+        ),
+        (
+            snapshot(
+                replicas=2,
+                round_=Round(),
+                recalled=Recalled(
+                    refusals=Refusals(
+                        {
+                            "create pod 0-0": Refusal("one", 1, NOW),
+                            DEPLOY: Refusal("no account", 1, NOW),
+                        },
+                        generation=1,
+                    )
+                ),
+            ),
+            "Pending: no pods can be made: no account",
         ),
         (
             snapshot(pod_seen(0), report=Report(1, (P0,)), recalled=refused(DEPLOY, EXCEEDED)),
@@ -197,7 +233,7 @@ def test_the_most_frequent_trouble_is_told() -> None:
 def test_what_refused_pods_is_told_with_its_cure(why: str, full: str) -> None:
     found = trouble.trouble(snapshot(round_=Round(), recalled=refused("create pod 0-0", why)))
     assert found is not None
-    assert (found.reason, found.full) == ("PodsRefused", f"no pods can be made: {full}")
+    assert (found.reason, found.full) == ("PodsRefused", f"1/1 pods cannot be made: {full}")
 
 
 def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
@@ -211,7 +247,7 @@ def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
     )  # fmt: skip
     ready = next(c for c in status.of(s).conditions or [] if c.type == "PodsReady")
     assert (ready.status, ready.reason) == ("False", "PodsRefused")
-    assert ready.message.startswith("1/2 pods run; no pods can be made: exceeded quota: q")
+    assert ready.message.startswith("1/2 pods run; 1/2 pods cannot be made: exceeded quota: q")
 
 
 # ---- failures ------------------------------------------------------------------------------------

@@ -58,9 +58,9 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Cl
         job = cluster.apply("job", replicas=2)
         await job.runs(1, pods=2)
         job.edit(replicas=3)
-        await job.is_(f"Running: no pods can be made: {FULL}")
+        await job.is_(f"Running: 1/3 pods cannot be made: {FULL}")
         await job.tells(
-            "PodsRefused", f"2/3 pods run; no pods can be made: {FULL}; raise the quota"
+            "PodsRefused", f"2/3 pods run; 1/3 pods cannot be made: {FULL}; raise the quota"
         )
         ready = job.condition("PodsReady")
         assert (ready["status"], ready["reason"]) == ("False", "PodsRefused")
@@ -69,7 +69,7 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Cl
         assert job.pods == {}
         assert set(asked) == {"job-0-0", "job-1-0", "job-2-0"}
         job.edit(suspend=False)
-        await job.is_(f"Restarting: no pods can be made: {FULL}")
+        await job.is_(f"Restarting: 1/3 pods cannot be made: {FULL}")
     await job.runs_again(pods=3)
     assert job.status["counted"] == 0
 
@@ -79,7 +79,7 @@ async def test_a_successor_that_is_refused_is_made_when_there_is_room(cluster: C
     await job.runs(1, pods=3)
     with refused(cluster, 403, f'pods "job-1-1" is forbidden: {FULL}', lambda pod: True) as asked:
         job.delete_pod("1-0")
-        await job.is_(f"Restarting: no pods can be made: {FULL}")
+        await job.is_(f"Restarting: 1/3 pods cannot be made: {FULL}")
         await job.until(lambda: len(asked) >= 3, "three tries")
     await job.runs_again(pods=3)
     assert set(asked) == {"job-1-1"}
@@ -92,7 +92,7 @@ async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: Cl
     message = f'Pod "job-0-0" is invalid: {PORT}'
     with refused(cluster, 422, message, lambda pod: "70000" in json.dumps(pod)) as asked:
         job = cluster.apply_body("job", {"spec": {"template": {"spec": {"containers": [bad]}}}})
-        await job.is_(f"Pending: no pods can be made: {PORT}")
+        await job.is_(f"Pending: 1/1 pods cannot be made: {PORT}")
         await job.tells("PodsRefused", f"{PORT}; correct spec.template")
         await job.until(lambda: len(asked) >= 4, "four tries")
         good = worker(command=list(stub("signs_in", str(job.register))))
@@ -107,7 +107,7 @@ async def test_a_refused_pod_holds_up_no_other(cluster: Cluster) -> None:
     await job.runs(1, pods=3)
     with refused(cluster, 403, DENIED, lambda pod: pod["metadata"]["name"] == "job-1-1") as asked:
         job.delete_pod("1-0")
-        await job.is_(f"Running: no pods can be made: {DENIED}")
+        await job.is_(f"Running: 1/3 pods cannot be made: {DENIED}")
         await job.until(lambda: len(asked) >= 3, "three tries")
         job.delete_pod("2-0")
         await job.until(lambda: "job-2-1" in job.pods, "the successor of another pod")

@@ -170,10 +170,11 @@ def _message(status: ElasticJobStatus, type_: str) -> str:
 
 def _hindrance(status: ElasticJobStatus) -> tuple[str, str] | None:
     """Why pods do not run, where something is wrong; None where they only take their time. The
-    second part is another one where the API server refuses them in other words."""
+    second part is another one where the API server refuses them in other words, but not where it
+    refuses more or less of them."""
     for found in status.conditions or []:
         if found.type == "PodsReady" and found.status == "False":
-            words = found.message.partition("; ")[2] if found.reason == "PodsRefused" else ""
+            words = found.message.partition(": ")[2] if found.reason == "PodsRefused" else ""
             return None if found.reason in _NO_HINDRANCE else (found.reason, words)
     return None
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from elasticjob.controller.observe import PodSeen, Stage, Worker
 from elasticjob.controller.plan import refused, replace, start
 from elasticjob.controller.plan.actions import Action, Deploy, Later
-from elasticjob.controller.snapshot import Snapshot
+from elasticjob.controller.snapshot import Refusal, Snapshot
 from elasticjob.rendezvous.states import EXIT_SETUP
 
 LONGEST_PHRASE = 120
@@ -70,25 +70,28 @@ def refusal(s: Snapshot) -> Trouble | None:
     """Why pods that are missing cannot be made, in the words of the API server."""
     if running(s) >= s.spec.replicas:
         return None
-    found = [refused.of(s, action) for action in _asked(s)]
-    whys = Counter(_plain(refusal.why) for refusal in found if refusal)
-    if not whys:
-        return None
-    words, cure = whys.most_common(1)[0][0]
-    return Trouble(
-        "PodsRefused",
-        f"no pods can be made: {clipped(words, LONGEST_REFUSAL)}",
-        f"no pods can be made: {clipped(words, LONGEST_FULL)}{cure}",
-    )
+    if needed := _refusals(s, _needed(s)):
+        return _refused("no pods can be made", needed)
+    if pods := _refusals(s, replace.missing(s) if s.round else ()):
+        return _refused(f"{len(pods)}/{s.spec.replicas} pods cannot be made", pods)
+    return None
 
 
-def _asked(s: Snapshot) -> Iterator[Action]:
-    """What the missing pods and all that they need are created by."""
-    if s.round is not None:
-        yield Deploy()
-        yield from replace.missing(s)
-        return
-    yield from (action for action in start.make_round(s) if not isinstance(action, Later))
+def _refused(what: str, refusals: list[Refusal]) -> Trouble:
+    """Most of them were refused in these words."""
+    (words, cure), _ = Counter(_plain(each.why) for each in refusals).most_common(1)[0]
+    short, full = (clipped(words, longest) for longest in (LONGEST_REFUSAL, LONGEST_FULL))
+    return Trouble("PodsRefused", f"{what}: {short}", f"{what}: {full}{cure}")
+
+
+def _refusals(s: Snapshot, actions: Iterable[Action | Later]) -> list[Refusal]:
+    asked = (action for action in actions if not isinstance(action, Later))
+    return [found for action in asked if (found := refused.of(s, action))]
+
+
+def _needed(s: Snapshot) -> Iterable[Action | Later]:
+    """What creates all that every pod needs."""
+    return [Deploy()] if s.round else start.make_round(s)
 
 
 def _plain(why: str) -> tuple[str, str]:
