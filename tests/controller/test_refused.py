@@ -464,6 +464,32 @@ def test_without_their_account_no_pods_are_asked_for() -> None:
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
 
 
+@pytest.mark.parametrize("labels", [{}, {names.LABEL_JOB: "other", names.LABEL_JOB_UID: "u"}])
+def test_a_lease_of_the_rounds_name_that_belongs_to_no_job(labels: dict[str, str]) -> None:
+    world = World()
+    meta = {"name": "demo-round", "labels": labels}
+    world.store.create(world.api.stored(kube.LEASES), TEAM, {"metadata": meta, "spec": {}})
+    world.apply(replicas=2)
+    turns = Turns(world)
+    turns.sleep(100)
+    said = (
+        "no pods can be made: there is a Lease demo-round that belongs to no job: delete it, or"
+        " give the job another name"
+    )
+    assert world.status()["phase"] == f"Pending: {said}"
+    assert world.condition("PodsReady") == ("False", "PodsRefused", f"0/2 pods run; {said}")
+    assert world.events()["PodsRefused"][0] == 1
+    assert world.lease("demo-round")["metadata"]["labels"] == labels
+    world.edit(suspend=True)
+    turns.sleep(0)
+    assert world.status()["phase"] == "Suspended"
+    world.edit(suspend=False)
+    turns.sleep(0)
+    world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-round")
+    turns.sleep(1)
+    assert world.pod_names() == ["demo-0-0", "demo-1-0"]
+
+
 def test_what_an_older_job_left_and_nobody_collects_delays_pods_only() -> None:
     world = World()
     bindings = world.api.stored(kube.ROLE_BINDINGS)

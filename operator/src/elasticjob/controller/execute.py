@@ -21,6 +21,7 @@ from elasticjob.controller.kube import (
     Resource,
 )
 from elasticjob.controller.memory import Memory
+from elasticjob.controller.mirror import key_of
 from elasticjob.controller.observe import Job
 from elasticjob.controller.plan import give_up, refused
 from elasticjob.controller.plan.actions import (
@@ -38,6 +39,7 @@ from elasticjob.controller.plan.actions import (
     WriteRound,
     described,
 )
+from elasticjob.controller.queue import Key
 from elasticjob.controller.snapshot import Snapshot
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -166,10 +168,7 @@ class Executor:
                 if owner == job.uid:
                     return
                 if owner is None:
-                    raise RefusedError(
-                        f"there is a {body['kind']} {name} that belongs to no job:"
-                        " delete it, or give the job another name"
-                    ) from None
+                    raise _taken(body["kind"], name) from None
                 await self._delete(resource, job, name, found["metadata"]["uid"])
         raise RefusedError(
             f"the {body['kind']} {name} of an older job of this name is still being deleted:"
@@ -179,11 +178,16 @@ class Executor:
     # ---- the Round and the Leases ------------------------------------------------------------
 
     async def _make_round(self, job: Job, action: MakeRound) -> None:
+        """Create the Round. One that is there already is read by the next pass; a Lease that is no
+        job's Round is left alone."""
         body = leases.round_manifest(job.record, action.desired, action.round)
+        name = body["metadata"]["name"]
         try:
             await self._api.create(kube.LEASES, job.namespace, body)
         except AlreadyExistsError:
-            pass  # the next pass reads it
+            found = await self._get(kube.LEASES, job, name)
+            if found and key_of(kube.LEASES, found) != Key(job.namespace, job.name):
+                raise _taken("Lease", name) from None
 
     async def _write_round(self, job: Job, action: WriteRound) -> None:
         body: Json = {"metadata": {"resourceVersion": action.version}}
@@ -320,6 +324,12 @@ class Executor:
             await self._api.delete(resource, job.namespace, name, uid)
         except (NotFoundError, ConflictError):
             pass
+
+
+def _taken(kind: str, name: str) -> RefusedError:
+    return RefusedError(
+        f"there is a {kind} {name} that belongs to no job: delete it, or give the job another name"
+    )
 
 
 def _ended_mark(action: Mark) -> EndedMark:

@@ -27,7 +27,7 @@ from elasticjob.controller.kube import (
 )
 from elasticjob.controller.memory import Memory
 from elasticjob.controller.metrics import Metrics
-from elasticjob.controller.mirror import Mirror
+from elasticjob.controller.mirror import Mirror, key_of
 from elasticjob.controller.observe import Job, PodSeen
 from elasticjob.controller.plan.actions import Action, MakePod
 from elasticjob.controller.queue import Key
@@ -154,13 +154,14 @@ class Reconciler:
         return None if job.spec is None else self._snapshot(key, Sight(body, round_, (*pods,)), job)
 
     async def _look_at_round(self, key: Key) -> RoundLease | None:
+        """The Round; None also where another Lease has its name, as the mirror sees it."""
         name = names.round_lease_name(key.name)
         try:
             body = await self._api.get(kube.LEASES, key.namespace, name)
         except NotFoundError:
             return None
         self._mirror.take(kube.LEASES, body)
-        return leases.parse_round(body)
+        return leases.parse_round(body) if key_of(kube.LEASES, body) == key else None
 
     def _snapshot(self, key: Key, sight: Sight, job: Job) -> Snapshot:
         assert job.spec is not None
