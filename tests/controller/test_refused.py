@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 
 import pytest
 from tests.support.jobs import worker
@@ -165,7 +166,7 @@ def test_a_refusal_does_not_shorten_the_waits_of_an_index_that_is_lost_again(
     assert world.events()["PodsCreated"] == (1, "created 0-0, 1-0")
 
 
-def test_the_waits_double_and_end_at_half_a_minute() -> None:
+def test_the_waits_double_up_to_half_a_minute_and_grow_slowly_then() -> None:
     world = World()
     asked: list[float] = []
 
@@ -175,16 +176,13 @@ def test_the_waits_double_and_end_at_half_a_minute() -> None:
 
     world.api.refuse["create", "pods"] = refuse
     world.apply(replicas=1)
-    Turns(world).sleep(100)
-    assert [after - before for before, after in itertools.pairwise(asked)] == [
-        1,
-        2,
-        4,
-        8,
-        16,
-        30,
-        30,
-    ]
+    Turns(world).sleep(3600)
+    waits = [after - before for before, after in itertools.pairwise(asked)]
+    assert waits[:10] == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
+    assert waits[10:12] == [33, 36]
+    assert (waits[19], sum(waits[:19])) == (60, 586)
+    assert (waits[39], sum(waits[:39])) == (120, 2356)
+    assert set(waits[39:]) == {120}
 
 
 def test_a_corrected_template_is_tried_at_once() -> None:
@@ -392,6 +390,45 @@ def test_a_job_that_waits_costs_no_request_between_the_tries() -> None:
     world.marked.add(KEY)
     turns.sleep(1)
     assert world.api.calls == []
+
+
+def test_a_job_that_waits_costs_four_requests_for_each_try() -> None:
+    world = World()
+    world.limit_pods(0)
+    world.apply(replicas=4)
+    turns = Turns(world)
+    turns.sleep(100)
+    world.api.calls.clear()
+    turns.sleep(600)
+    calls = Counter((call.verb, call.plural) for call in world.api.calls)
+    looks = (("get", "elasticjobs"), ("get", "leases"), ("list", "pods"))
+    assert calls == dict.fromkeys([*looks, ("create", "pods")], 13)
+    assert world.status()["phase"].startswith("Pending: 4/4 pods cannot be made: ")
+
+
+def test_an_account_that_is_gone_while_a_job_waits_is_made_again_when_it_is_missed() -> None:
+    world = running_world(3)
+    world.limit_pods(3)
+    turns = Turns(world)
+    world.edit(replicas=4)
+    turns.sleep(300)
+    accounts = world.api.stored(kube.SERVICE_ACCOUNTS)
+    world.store.delete(accounts, TEAM, "elasticjob-demo")
+
+    def refuse(name: str) -> Exception | None:
+        if world.store.find(accounts, TEAM, "elasticjob-demo"):
+            return None
+        return refusal(
+            f'pods "{name}" is forbidden: error looking up service account team/elasticjob-demo:'
+            ' serviceaccount "elasticjob-demo" not found'
+        )
+
+    turns.sleep(60)
+    assert world.store.find(accounts, TEAM, "elasticjob-demo") is None
+    world.api.refuse["create", "pods"] = refuse
+    turns.sleep(120)
+    assert world.store.find(accounts, TEAM, "elasticjob-demo") is not None
+    assert "demo-3-0" in world.pod_names()
 
 
 # ---- which errors --------------------------------------------------------------------------------

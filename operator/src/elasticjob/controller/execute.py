@@ -251,7 +251,7 @@ class Executor:
     ) -> None:
         """Create pods in batches that double while all are created. After one that is refused the
         rest is put off: what refused it would most likely refuse them all."""
-        await self._reserve(s, makes)
+        outcome.reserved = await self._reserve(s, makes)
         again = any(refused.of(s, make) for make in makes)
         size, waiting = 1 if again else FIRST_BATCH, makes
         while waiting and not outcome.put_off:
@@ -282,12 +282,13 @@ class Executor:
             raise failed[0]
         return why
 
-    async def _reserve(self, s: Snapshot, makes: list[MakePod]) -> None:
-        """One status write first, so that no name is ever used twice (I2)."""
+    async def _reserve(self, s: Snapshot, makes: list[MakePod]) -> bool:
+        """One status write first, so that no name is ever used twice (I2); whether it is needed."""
         wanted = status.reserved(s, tuple(action.pod for action in makes))
         if fields := status.patch(s.job.status, wanted):
             body = {"metadata": {"resourceVersion": s.job.version}, "status": fields}
             await self._api.patch(kube.ELASTIC_JOBS, s.job.namespace, s.job.name, body, "status")
+        return bool(fields)
 
     async def _make_pod(self, s: Snapshot, make: MakePod, memory: Memory) -> bool:
         """Whether the pod was created; False: its name is taken."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from elasticjob.controller import restarts
 from elasticjob.controller.plan import refused, replace
-from elasticjob.controller.plan.actions import MakePod, Outcome, described
+from elasticjob.controller.plan.actions import Deploy, MakePod, Outcome, described
 from elasticjob.controller.snapshot import (
     Heard,
     Recalled,
@@ -16,6 +16,7 @@ from elasticjob.controller.snapshot import (
     Restart,
     Snapshot,
 )
+from elasticjob.wire import names
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
@@ -65,12 +66,12 @@ class Memory:
         for action in outcome.done:
             known.pop(described(action), None)
         for action, why in outcome.refused.items():
-            name, asked = described(action), action not in outcome.put_off
-            known[name] = refused.recorded(known.get(name), why, now, asked)
+            what, asked = described(action), action not in outcome.put_off
+            known[what] = refused.recorded(known.get(what), why, now, asked)
             if isinstance(action, MakePod):
                 self.unborn.add(action.pod)
-                if known[name].count == 1:
-                    self.deployed_at = None  # maybe something that the pod needs is not there
+            if action == Deploy() or names.service_account_name(s.job.name) in why:
+                self.deployed_at = None  # something that pods need is not there
         made = {action.pod for action in outcome.done if isinstance(action, MakePod)}
         self.refusals = Refusals(known, s.job.generation, s.existing | made)
 

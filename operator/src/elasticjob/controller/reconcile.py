@@ -118,6 +118,10 @@ class Reconciler:
             outcome = await self._executor.perform(s, plan.actions, self.memories[key])
             done += outcome.done
             refused |= outcome.refused
+            if outcome.changes_nothing:  # only what is remembered has changed: the refusals
+                s = self._with_memory(key, s)
+                plan = plans.plan(s)
+                break
         notes = (*events.of_actions(tuple(done)), *events.of_refusals(refused))
         await self._tell(key, s.job, status.of(s), notes)
         self._count(done)

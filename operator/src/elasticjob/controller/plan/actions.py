@@ -103,11 +103,18 @@ Actions = Iterator[Action | Later]
 @dataclass
 class Outcome:
     """What became of actions. refused: with the API server's words. put_off: pods among them that
-    were not asked for, because another one was refused."""
+    were not asked for, because another one was refused. reserved: generations of pods were written
+    into the status."""
 
     done: list[Action] = field(default_factory=list)
     refused: dict[Action, str] = field(default_factory=dict)
     put_off: frozenset[MakePod] = frozenset()
+    reserved: bool = False
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether job, Round and pods are what they were: all was refused, or was there already."""
+        return not self.reserved and all(action == Deploy() for action in self.done)
 
 
 def described(action: Action) -> str:

@@ -1,8 +1,9 @@
 """What the API server refused: it waits and is tried again, and nothing else waits with it.
 
 A refusal may end without a sign that reaches the operator: a quota gets room, an administrator
-corrects a policy. So the first waits are short and none is long. What does reach the operator ends
-them at once: another spec, or a pod of this job that is gone, whose place in a quota is free.
+corrects a policy. So the first waits are short, and none is long: about a minute after ten minutes,
+two after forty. What does reach the operator ends them at once: another spec, or a pod of this job
+that is gone, whose place in a quota is free.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from elasticjob.controller.plan.actions import Action, Later, described
 from elasticjob.controller.snapshot import Refusal, Snapshot
 
 FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 30.0
+LONGEST_FIRST_S = 30.0  # of the first ten tries
+LONGER_EACH_S = 3.0
+LONGEST_WAIT_S = 120.0
 
 
 def of(s: Snapshot, action: Action) -> Refusal | None:
@@ -24,7 +27,8 @@ def wait_s(s: Snapshot, action: Action) -> float:
     found = of(s, action)
     if found is None:
         return 0.0
-    asked_s = min(FIRST_WAIT_S * 2.0 ** min(found.count - 1, 16), LONGEST_WAIT_S)
+    longest_s = min(max(LONGEST_FIRST_S, LONGER_EACH_S * found.count), LONGEST_WAIT_S)
+    asked_s = min(FIRST_WAIT_S * 2.0 ** min(found.count - 1, 16), longest_s)
     return max(0.0, found.at + asked_s - s.now)
 
 

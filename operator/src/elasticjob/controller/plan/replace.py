@@ -31,7 +31,8 @@ def make(s: Snapshot) -> Actions:
             makes.append(pod)
     if not makes:
         return
-    yield refused.delayed(s, Deploy())
+    if _may_lack(s, makes):
+        yield refused.delayed(s, Deploy())
     if refused.wait_s(s, Deploy()) <= 0:
         yield from sorted(makes, key=lambda pod: _asked_at(s, pod))
 
@@ -70,6 +71,12 @@ def wait_s(before: Replacement | None, now: float) -> float:
 def _wait_s(s: Snapshot, make: MakePod) -> float:
     before = s.recalled.replacements.get(make.pod.index) if make.replaces else None
     return wait_s(before, s.now)
+
+
+def _may_lack(s: Snapshot, makes: list[MakePod]) -> bool:
+    """Whether something that these pods need may not be there. When they are only tried again, it
+    is: a refusal that says otherwise clears `deployed_at`."""
+    return s.recalled.deployed_at is None or not all(refused.of(s, make) for make in makes)
 
 
 def _asked_at(s: Snapshot, make: MakePod) -> float:
