@@ -221,6 +221,26 @@ def test_the_budget_is_kept_whoever_leaves(seed: int) -> None:
     assert crashes(w) == 4, story(w)
 
 
+@pytest.mark.parametrize("seed", range(max(1, SEEDS // 6)))
+@pytest.mark.parametrize("budget", [0, 3])
+def test_no_departure_answers_the_last_crash(seed: int, budget: int) -> None:
+    """A pod is deleted just after each crash: the job fails with the crash over its budget."""
+    w = world(seed, 4, min_members=1, budget=budget)
+    failures = 0
+    while not w.round.round.phase.is_terminal and w.now < LONGEST_S:
+        w.run(w.now + 1)
+        n, members = w.round.round.n, w.round.round.pods
+        running = [agent for pod, agent in sorted(w.agents.items()) if agent.running == n]
+        if len(running) < 2 or len(running) < len(members):
+            continue
+        w.fail(running[0])
+        failures += 1
+        w.run(w.now + 0.3)
+        w.operator.delete(running[-1].me.who.pod)
+    assert w.round.round.phase is Phase.FAILED, story(w)
+    assert failures == budget + 1, story(w)
+
+
 def test_the_clauses_that_keep_the_budget_are_needed() -> None:
     """Left out, each of them breaks histories of the same kind."""
     for clause in ("8-departures-strike-nothing", "8-keeps-delay"):
@@ -248,6 +268,36 @@ def test_a_job_that_waits_for_a_pod_keeps_the_others(seed: int) -> None:
     assert comes_to_rest(w), story(w)
     assert {pod.generation for pod in w.round.round.pods} == {0}, story(w)
     assert w.spent() == 0
+
+
+@pytest.mark.parametrize("every_s", [20.0, 60.0])
+@pytest.mark.parametrize("seed", range(max(1, SEEDS // 6)))
+def test_pods_that_start_one_after_the_other_are_kept(seed: int, every_s: float) -> None:
+    """Nodes come one by one, so the last pods wait for theirs for minutes before their agents."""
+    w = world(seed, 8, min_members=8)
+    w.operator.unschedulable |= set(range(1, 8))
+    for index in range(1, 8):
+        w.after(every_s * index, partial(w.operator.unschedulable.discard, index))
+    w.run(every_s * 8)
+    assert comes_to_rest(w), story(w)
+    assert {pod.generation for pod in w.round.round.pods} == {0}, story(w)
+
+
+@pytest.mark.parametrize("seed", range(max(1, SEEDS // 6)))
+def test_an_agent_that_leaves_and_then_is_silent_is_replaced(seed: int) -> None:
+    """SIGTERM of a node that shuts down, and then the node is gone."""
+    w = world(seed, 4, min_members=4)
+    w.operator.unschedulable.add(3)
+    w.run(40)
+    holder = w.holder()
+    agent = next(a for _, a in sorted(w.agents.items()) if a is not holder)
+    pod = agent.me.who.pod
+    w.feed(agent, s.ToldToLeave())
+    while not w.leases[agent.me.who.name].state.leaving:
+        w.run(w.now + 0.005)
+    w.end(agent, told=False)
+    w.run(w.now + 40)  # long before the node's pods are evicted
+    assert Pod(pod.index, 1) in w.operator.pods, story(w)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 3))
