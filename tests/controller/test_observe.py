@@ -7,11 +7,14 @@ from tests.support.jobs import elastic_job, worker
 
 from elasticjob.controller import manifest, observe
 from elasticjob.controller.observe import Stage, Worker
+from elasticjob.controller.untrusted import DEEPEST
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 
 Json = dict[str, Any]
 SIDECAR = {"name": "proxy", "image": "proxy"}
+TOO_DEEP = '{"message": "m", "a": ' + "[" * DEEPEST + "]" * DEEPEST + "}"
+WITH_NULS = '{"message": "m"}'.encode("utf-16-le").decode()
 
 
 def pod_body(status: Json, **meta: Any) -> Json:
@@ -120,6 +123,9 @@ def test_a_pod_without_our_labels_is_not_ours() -> None:
         ("exec: python3: not found", "exec: python3: not found"),
         ("", ""),
         ("[1]", "[1]"),
+        (TOO_DEEP, TOO_DEEP),
+        (TOO_DEEP.replace("[]", ""), "m"),
+        (WITH_NULS, WITH_NULS),  # json.loads would take its bytes for UTF-16
     ],
 )
 def test_verdict(text: str, expected: str) -> None:

@@ -17,6 +17,7 @@ from elasticjob.wire import names
 from elasticjob.wire.round import Phase, Round
 
 BRACKETS = "[" * 2000
+UNCLOSED = "[" * 101 + '"' + '\\"' * 1996  # 4,096 bytes and less: a termination message
 
 
 def annotate(world: World, lease: str, key: str, text: str) -> None:
@@ -38,13 +39,14 @@ def settle_other(world: World) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 137])
-def test_brackets_in_a_termination_message_are_no_last_word(code: int) -> None:
+@pytest.mark.parametrize("text", [BRACKETS, UNCLOSED])
+def test_brackets_in_a_termination_message_are_no_last_word(code: int, text: str) -> None:
     world = running_world()
-    world.end_pod(world.pod_name(P[1]), code, BRACKETS)
+    world.end_pod(world.pod_name(P[1]), code, text)
     world.restart(Settings(heartbeat_s=T))
     entry = world.mirror.entry(KEY)
     assert entry is not None
-    assert entry.pods[world.pod_name(P[1])].worker.message == BRACKETS
+    assert entry.pods[world.pod_name(P[1])].worker.message == text
     world.settle()
     settle_other(world)
 

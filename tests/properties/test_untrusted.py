@@ -11,7 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elasticjob.controller import observe
-from elasticjob.controller.untrusted import DEEPEST, is_nested_deeper, load, shallow
+from elasticjob.controller.untrusted import (
+    DEEPEST,
+    TOKEN,
+    is_nested_deeper,
+    is_shallow,
+    load,
+    shallow,
+)
 
 texts = st.text(st.sampled_from('[]{}"\\,:1a\ud800'), max_size=12)
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
@@ -32,22 +39,48 @@ def brackets(levels: int) -> bytes:
 @given(values)
 @example(nested(DEEPEST))
 @example(nested(DEEPEST, "dict"))
+@example([nested(DEEPEST - 1)] * DEEPEST)
+@example([1, [2, nested(DEEPEST - 2)] * DEEPEST])
 def test_what_is_not_too_deep_is_read_as_it_is(value: Any) -> None:
     raw = json.dumps(value).encode()
     assert load(raw) == value
     assert shallow(raw) == raw
 
 
-@given(st.binary() | st.text(st.sampled_from('[]{}",:\\ 1')).map(str.encode))
+raws = st.binary() | st.text(st.sampled_from('[]{}",:\\ 1\n')).map(str.encode)
+IN_UTF_16 = ('["\u0122",' + "[" * 500 + "]" * 500 + ',"\u0122"]').encode("utf-16-le")
+
+
+@given(raws)
 @example(b"[" * 5000)
 @example(b'{"a":' * 5000)
 @example(b"[" * 5000 + b'"')
 @example(b"]" * 5000)
 @example(b"\xff\xfe")
 @example(b"1" * 5000)
+@example(IN_UTF_16)
 def test_nothing_else_than_value_error(raw: bytes) -> None:
     with contextlib.suppress(ValueError):
-        load(raw)
+        assert not is_nested_deeper(load(raw), DEEPEST)
+    if is_shallow(raw):
+        with contextlib.suppress(ValueError):
+            json.loads(raw.decode())
+
+
+@given(raws)
+@example(b'"' + b'\\"' * 20)
+@example(b'"\\\n')
+@example(b'"\\')
+def test_no_search_goes_back(raw: bytes) -> None:
+    """A token begins at each bracket and each quote outside of tokens: else a string that is not
+    closed is read again from each quote in it, which takes time with the square of its length."""
+    assert not set(TOKEN.sub(b"", raw)) & set(b'[]{}"')
+
+
+def test_a_megabyte_of_escaped_quotes_is_read_once() -> None:
+    """With the square of its length this would take hours."""
+    raw = b"[" * (DEEPEST + 1) + b'"' + b'\\"' * 500_000
+    assert shallow(raw) == b"[" * DEEPEST + b"null"
 
 
 @given(st.integers(0, 9000), values)

@@ -6,6 +6,7 @@ agent, and the pod then stays Running although nothing of the job is in it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -160,13 +161,17 @@ def verdict(text: str) -> str:
 
     Any process of the pod can write there as well. The answer can be written as UTF-8.
     """
-    raw = text.encode(errors="replace")[-LONGEST_MESSAGE:]
-    try:
-        record = untrusted.load(raw)
-    except ValueError:
-        record = None
+    record = _record(text.encode(errors="replace")[-LONGEST_MESSAGE:])
     said = record.get("message") or "" if isinstance(record, dict) else text
     return said.encode(errors="replace").decode() if isinstance(said, str) else ""
+
+
+def _record(raw: bytes) -> Any:
+    """The JSON in a termination message; None if it is none, or deeper than an agent writes it."""
+    try:
+        return json.loads(raw.decode()) if untrusted.is_shallow(raw) else None
+    except ValueError:
+        return None
 
 
 def _worker_name(spec: Json) -> str:

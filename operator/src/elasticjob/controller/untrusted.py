@@ -9,25 +9,41 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
+from itertools import accumulate
 from typing import Any
 
 DEEPEST = 100
-_BRACKETS = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""A bracket, or a string up to its end, which is that of the text if it is not closed."""
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1 as signed bytes
+_INNERMOST = 2
+_NO_SIGNS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def load(raw: bytes) -> Any:
     """What the JSON says, as far as `shallow` keeps it. Raises ValueError, and nothing else."""
-    try:
-        return json.loads(shallow(raw))
-    except RecursionError:  # it is no JSON: its strings or brackets are not closed
-        raise ValueError("brackets that are not closed") from None
+    return json.loads(shallow(raw).decode())  # of bytes it would guess the encoding
 
 
 def shallow(raw: bytes) -> bytes:
     """The same JSON, with null for what is nested deeper than DEEPEST levels."""
-    return raw if _is_shallow(raw) else _cut(raw)
+    return raw if is_shallow(raw) else _cut(raw)
+
+
+def is_shallow(raw: bytes) -> bool:
+    """Whether nothing in the JSON is nested deeper than DEEPEST levels.
+
+    If so, json.loads reads the text or raises ValueError, whatever it is. The time is linear in its
+    length, and short, because it is spent on everything that is read.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
+        return True
+    signs = raw.replace(b"\\\\", b"").replace(b'\\"', b"").translate(_STEPS, _NO_SIGNS)
+    steps = b"".join(signs.replace(b'""', b"").split(b'"')[::2])
+    for _ in range(_INNERMOST):  # half of all brackets are on the innermost levels
+        steps = steps.replace(b"\x01\xff", b"")
+    return max(accumulate(array("b", steps)), default=0) <= DEEPEST - _INNERMOST
 
 
 def is_nested_deeper(value: Any, levels: int) -> bool:
@@ -47,21 +63,10 @@ def _parts(value: Any) -> list[Any]:
     return (value or [None]) if isinstance(value, list) else []
 
 
-def _is_shallow(raw: bytes) -> bool:
-    """Takes away the innermost level of brackets again and again: fast, for it is done always."""
-    outside = b"".join(raw.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-    brackets = outside.translate(_BRACKETS, _NO_BRACKETS)
-    for _ in range(DEEPEST):
-        if not brackets:
-            return True
-        brackets = brackets.replace(b"[]", b"")
-    return not brackets
-
-
 def _cut(raw: bytes) -> bytes:
     kept: list[bytes] = []
     depth = begin = 0
-    for token in _TOKEN.finditer(raw):
+    for token in TOKEN.finditer(raw):
         sign = token.group()
         if sign in (b"[", b"{"):
             depth += 1
