@@ -101,11 +101,9 @@ class Mirror:
         """A delivery, or an answer to a write. If a plan or a status could differ from now on: the
         key, and after how many seconds it is soon enough to look. An object that cannot be read is
         left aside, whatever is in it."""
-        key = self.unreadable.read(resource, body, lambda each: key_of(resource, each))
-        if key is None:
-            return None
-        soon_s = self._put(resource, key, body, gone)
-        return None if soon_s is None else (key, soon_s)
+        key = self._key_of(resource, body)
+        soon_s = self._put(resource, key, body, gone) if key else None
+        return None if key is None or soon_s is None else (key, soon_s)
 
     def replace(self, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
         """A whole collection as of this version: what the watches lost is made good.
@@ -115,16 +113,19 @@ class Mirror:
         found: set[tuple[Key, str]] = set()
         changed: set[Key] = set()
         for body in bodies:
-            if key := self.unreadable.read(resource, body, lambda each: key_of(resource, each)):
+            if key := self._key_of(resource, body):
                 found.add((key, body["metadata"]["name"]))
-            if taken := self.take(resource, body):
-                changed.add(taken[0])
+                if self._put(resource, key, body, gone=False) is not None:
+                    changed.add(key)
         for held in [h for h in self._held(resource) if (h.key, h.name) not in found]:
             if held.version <= int(version):
                 meta = {"name": held.name, "uid": held.uid, "resourceVersion": version}
                 self._put(resource, held.key, {"metadata": meta}, gone=True)
                 changed.add(held.key)
         return changed
+
+    def _key_of(self, resource: Resource, body: Json) -> Key | None:
+        return self.unreadable.read(resource, body, lambda each: key_of(resource, each))
 
     def _put(self, resource: Resource, key: Key, body: Json, gone: bool) -> float | None:
         uid = body["metadata"]["uid"]
