@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kopf
 import pytest
 from tests.support.deadline import eventually
 from tests.support.following import DEADLINE_S, following
-from tests.support.jobs import elastic_job
+from tests.support.jobs import elastic_job, worker
 from tests.support.local_server import LocalServer, local_server
 from tests.support.raw_api import raw_api
 
 from elasticjob.controller.handlers import EndedError
-from elasticjob.controller.kube import FailedError, Json, RefusedError
-from elasticjob.local.builtins import LEASES
+from elasticjob.controller.kube import AwayError, FailedError, Json, RefusedError
+from elasticjob.local.builtins import LEASES, PODS
 from elasticjob.local.call import Call
 from elasticjob.wire import lease as leases
+from elasticjob.wire import names
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
 
@@ -126,3 +128,33 @@ def test_an_error_in_the_stream_of_a_watch_ends_them_all(tmp_path: Path) -> None
         why = found.why_ended()
     assert isinstance(why, EndedError)
     assert "decoding" in str(why)
+
+
+def pod(name: str) -> Json:
+    meta = {"name": name, "labels": {names.LABEL_JOB: "demo"}}
+    return {"metadata": meta, "spec": {"containers": [worker()]}}
+
+
+def create_pod(server: LocalServer, name: str, **meta: Any) -> None:
+    body = pod(name)
+    body["metadata"] |= meta
+    server.call(lambda running: running.store.create(PODS, "default", body))
+
+
+def test_the_finalizer_of_another_operator_on_kopf_stays(server: LocalServer) -> None:
+    patched: list[str] = []
+
+    def is_patch(call: Call) -> bool:
+        patched.extend([call.path] if call.method == "PATCH" else [])
+        return call.method == "PATCH"
+
+    finalizers = [kopf.OperatorSettings().persistence.finalizer]
+    with following(server.running.operator_kubeconfig) as found:
+        server.call(lambda running: running.faults.refuse(403, is_patch, times=None))
+        create_pod(server, "other", finalizers=finalizers)
+        eventually(lambda: len(found.seen) == 1)
+        server.call(lambda running: running.store.delete(PODS, "default", "other"))
+        eventually(lambda: len(found.seen) == 2)
+    assert patched == []
+    assert "deletionTimestamp" in found.bodies[-1]["metadata"]
+    assert found.bodies[-1]["metadata"]["finalizers"] == finalizers

@@ -36,6 +36,7 @@ from elasticjob.controller.pulses import Pulses
 from elasticjob.controller.resync import WATCHED
 
 IDLE_S = 1.5 * LONGEST_S  # longer than the pause between two pulses
+NO_FINALIZER = "no finalizer"  # not a valid name of one, so no object has it
 
 Json = dict[str, Any]
 Hear = Callable[[Resource], None]
@@ -93,6 +94,8 @@ def settings() -> kopf.OperatorSettings:
     found.process.ultimate_exiting_timeout = None
     found.queueing.idle_timeout = IDLE_S  # each object has a task, which is not made anew so soon
     found.persistence.diffbase_storage = NoStorage()
+    # kopf removes a finalizer of this name wherever it finds it; by default that of any kopf.
+    found.persistence.finalizer = NO_FINALIZER
     for resource, selector in WATCHED.items():
         if selector:
             place = (resource.group, resource.version, resource.plural)
