@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import kopf
 import pytest
-from tests.support.deadline import eventually
+from tests.support.deadline import PAUSE, eventually
 from tests.support.following import DEADLINE_S, following
 from tests.support.jobs import elastic_job, worker
 from tests.support.local_server import LocalServer, local_server
 from tests.support.raw_api import raw_api
+from tests.support.relay import relay
 
 from elasticjob.controller.handlers import EndedError
 from elasticjob.controller.kube import AwayError, FailedError, Json, RefusedError
@@ -139,6 +141,32 @@ def create_pod(server: LocalServer, name: str, **meta: Any) -> None:
     body = pod(name)
     body["metadata"] |= meta
     server.call(lambda running: running.store.create(PODS, "default", body))
+
+
+def test_a_watch_whose_connection_is_forgotten_is_opened_again(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    with (
+        relay(server.running.operator_kubeconfig) as between,
+        following(between.kubeconfig(tmp_path), silence_s=0.5) as found,
+    ):
+        create_pod(server, "before")
+        eventually(lambda: ("pods", "before", False) in found.seen)
+        between.forget()
+        create_pod(server, "after")
+        eventually(lambda: ("pods", "after", False) in found.seen)
+
+
+@pytest.mark.slow
+def test_a_delivery_at_the_end_of_the_silence_ends_no_watch(server: LocalServer) -> None:
+    """kopf's own limit of silence ended a watch so, and nothing showed it."""
+    made = [f"pod-{number}" for number in range(100)]
+    with following(server.running.operator_kubeconfig, silence_s=0.03) as found:
+        assert found.ready.wait(DEADLINE_S)
+        for name in made:
+            create_pod(server, name)
+            PAUSE.wait(random.uniform(0.026, 0.032))
+        eventually(lambda: {name for _, name, _ in found.seen} == set(made))
 
 
 def test_the_finalizer_of_another_operator_on_kopf_stays(server: LocalServer) -> None:

@@ -15,6 +15,7 @@ from tests.support.connections import forget_connections
 
 from elasticjob.controller import handlers
 from elasticjob.controller.kube import Json, Kube, Resource
+from elasticjob.controller.session import SILENCE_S
 
 DEADLINE_S = 30.0
 
@@ -58,6 +59,7 @@ async def _end_all() -> None:
 def following(
     kubeconfig: Path,
     namespaces: Collection[str] = (),
+    silence_s: float = SILENCE_S,
     **networking: Any,
 ) -> Iterator[Following]:
     """The watches while the context lasts; networking: kopf's settings of that name."""
@@ -68,7 +70,7 @@ def following(
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     async def main() -> None:
-        registry = handlers.registry(found.hear, found.deliver, kube.credentials)
+        registry = handlers.registry(found.hear, found.deliver, kube.credentials, silence_s)
         follow = handlers.follow(registry, namespaces, found.ready.set, settings)
         task, stopped = asyncio.create_task(follow), asyncio.create_task(stop.wait())
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NoReturn, cast
 
 import aiohttp
 import kopf
 from kopf._cogs.structs.references import Insights
 
-from elasticjob.controller import untrusted
 from elasticjob.controller.heartbeat import LONGEST_S
 from elasticjob.controller.kube import (
     CONNECT_TIMEOUT_S,
@@ -34,6 +34,7 @@ from elasticjob.controller.kube import (
 )
 from elasticjob.controller.pulses import Pulses
 from elasticjob.controller.resync import WATCHED
+from elasticjob.controller.session import SILENCE_S, session
 
 IDLE_S = 1.5 * LONGEST_S  # longer than the pause between two pulses
 NO_FINALIZER = "no finalizer"  # not a valid name of one, so no object has it
@@ -63,12 +64,15 @@ class NoStorage(kopf.DiffBaseStorage):
 
 
 def registry(
-    hear: Hear, deliver: Deliver, credentials: Callable[[], Credentials]
+    hear: Hear,
+    deliver: Deliver,
+    credentials: Callable[[], Credentials],
+    silence_s: float = SILENCE_S,
 ) -> kopf.OperatorRegistry:
     """The handlers. Both are called on kopf's thread: hear at each delivery, deliver at those that
-    are more than a pulse."""
+    are more than a pulse. silence_s: see `session`."""
     found = kopf.OperatorRegistry()
-    kopf.on.login(registry=found)(_login(credentials))
+    kopf.on.login(registry=found)(_login(credentials, silence_s))
     for resource in WATCHED:
         place = (resource.group, resource.version, resource.plural)
         pulses = Pulses() if resource == LEASES else None
@@ -89,6 +93,9 @@ def settings() -> kopf.OperatorSettings:
     found.networking.error_backoffs = [1, 1, 2, 3, 5]  # then 403 or 5xx ends the watch
     found.watching.connect_timeout = CONNECT_TIMEOUT_S
     found.watching.server_timeout = random.randint(240, 360)  # not all at once; whole seconds
+    # kopf's own limit of silence may cancel a watch in the middle of a delivery: that watch ends,
+    # and kopf goes on without it, and without an error. `session` has a limit instead.
+    found.watching.inactivity_timeout = math.inf
     found.watching.chunk_size = PAGE
     found.execution.max_workers = 1
     found.process.ultimate_exiting_timeout = None
@@ -197,7 +204,7 @@ def _hand_on(resource: Resource, deliver: Deliver, pulses: Pulses | None) -> Cal
     return hand_on
 
 
-def _login(credentials: Callable[[], Credentials]) -> Callable[..., Any]:
+def _login(credentials: Callable[[], Credentials], silence_s: float) -> Callable[..., Any]:
     given: dict[kopf.ConnectionInfo, kopf.AiohttpSession] = {}
 
     async def login(**_: Any) -> kopf.AiohttpSession:
@@ -205,7 +212,8 @@ def _login(credentials: Callable[[], Credentials]) -> Callable[..., Any]:
         info = _connection(credentials())
         if info not in given:
             given.clear()
-            given[info] = kopf.AiohttpSession(server=info.server, aiohttp_session=_session(info))
+            made = session(info.as_ssl_context(), info.as_http_headers(), info.proxy_url, silence_s)
+            given[info] = kopf.AiohttpSession(server=info.server, aiohttp_session=made)
         return given[info]
 
     return login
@@ -224,44 +232,3 @@ def _connection(found: Credentials) -> kopf.ConnectionInfo:
         private_key_path=found.key_path,
         proxy_url=found.proxy,
     )
-
-
-def _session(info: kopf.ConnectionInfo) -> aiohttp.ClientSession:
-    """A session as kopf makes it, which also replaces what is nested too deep for json.loads."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-        headers=info.as_http_headers(),
-        proxy=info.proxy_url,
-        trust_env=False,  # whether there is a proxy is decided in kube alone
-        middlewares=(_make_shallow,),
-    )
-
-
-async def _make_shallow(
-    request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    response = await send(request)
-    response.content = cast(Any, _Shallow(response.content))
-    return response
-
-
-class _Shallow:
-    """The body of an answer, an object or one in each line, as `untrusted.shallow` leaves it."""
-
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content = content
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._content, name)
-
-    async def read(self) -> bytes:
-        return untrusted.shallow(await self._content.read())
-
-    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        rest = b""
-        async for data in self._content.iter_chunked(size):
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                yield untrusted.shallow(line) + b"\n"
-        if rest:
-            yield untrusted.shallow(rest)
