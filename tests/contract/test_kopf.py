@@ -130,6 +130,7 @@ def test_our_watches_end_with_the_reason_when_the_definition_is_deleted(
         api.delete(DEFINITION)
         why = found.why_ended()
     assert isinstance(why, RefusedError)
+    assert found.starts == 1
     assert ": 404: " in str(why)
     assert str(why).endswith("; the definition of ElasticJob is not installed: apply crds/ first")
 

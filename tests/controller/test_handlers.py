@@ -18,7 +18,8 @@ from tests.support.raw_api import raw_api
 from tests.support.relay import relay
 
 from elasticjob.controller.handlers import EndedError
-from elasticjob.controller.kube import AwayError, FailedError, Json, RefusedError
+from elasticjob.controller.kube import AwayError, FailedError, Json, KubeError, RefusedError
+from elasticjob.controller.resync import WATCHED
 from elasticjob.local.builtins import LEASES, PODS
 from elasticjob.local.call import Call
 from elasticjob.wire import lease as leases
@@ -87,7 +88,8 @@ def test_each_watch_that_is_refused_for_good_ends_them_all(
     def is_of_it(call: Call) -> bool:
         return call.method == "GET" and call.path.endswith(f"/{plural}")
 
-    with following(server.running.operator_kubeconfig, error_backoffs=[0.01]) as found:
+    options: dict[str, Any] = {"error_backoffs": [0.01], "pauses_s": (0.01,)}
+    with following(server.running.operator_kubeconfig, **options) as found:
         assert found.ready.wait(DEADLINE_S)
         create_round(server)
         eventually(lambda: ("leases", NAME, False) in found.seen)
@@ -97,6 +99,29 @@ def test_each_watch_that_is_refused_for_good_ends_them_all(
     assert type(why) is kind
     assert str(code) in str(why)
     assert code == 401 or f"/{plural}: " in str(why)
+    assert found.starts == 2
+
+
+@pytest.mark.parametrize("code", [401, 410])
+def test_watches_start_again_after_a_refusal_and_the_earlier_ones_deliver_no_more(
+    server: LocalServer, code: int
+) -> None:
+    def is_of_it(call: Call) -> bool:
+        return call.method == "GET" and call.path.endswith("/leases")
+
+    def renewals() -> list[str]:
+        return [body["spec"].get("holderIdentity", "") for body in found.bodies]
+
+    with following(server.running.operator_kubeconfig, pauses_s=(0.01,)) as found:
+        create_round(server)
+        eventually(lambda: ("leases", NAME, False) in found.seen)
+        server.call(lambda running: running.faults.refuse(code, is_of_it))
+        server.call(lambda running: running.faults.cut_streams(is_of_it))
+        eventually(lambda: found.starts == 2 and len(found.seen) == 2)
+        for name in ("demo-0-0", "demo-1-0", "demo-2-0"):
+            change(server, holderIdentity=name)
+            eventually(lambda name=name: name in renewals())
+    assert renewals() == ["", "", "demo-0-0", "demo-1-0", "demo-2-0"]
 
 
 def deep_job(name: str) -> bytes:
@@ -121,15 +146,32 @@ def test_an_object_that_no_json_reader_of_python_can_read_ends_no_watch(tmp_path
     assert {name for _, name, _ in found.seen} == {"listed", "watched", "last"}
 
 
-def test_an_error_in_the_stream_of_a_watch_ends_them_all(tmp_path: Path) -> None:
-    error = b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"decoding"}}\n'
+ERROR = (
+    b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"etcdserver: no leader"}}\n'
+)
+
+
+def test_watches_that_end_again_and_again_end_for_good_in_one_line(tmp_path: Path) -> None:
     with (
-        raw_api({}, {"pods": error}) as server,
-        following(server.kubeconfig(tmp_path)) as found,
+        raw_api({}, {"pods": ERROR}, times=3) as server,
+        following(server.kubeconfig(tmp_path), pauses_s=(0.01, 0.01)) as found,
     ):
         why = found.why_ended()
     assert isinstance(why, EndedError)
-    assert "decoding" in str(why)
+    assert isinstance(why, KubeError)
+    assert "etcdserver: no leader" in str(why)
+    assert len(str(why).splitlines()) == 1
+    assert found.starts == 3
+
+
+def test_watches_that_lasted_may_end_as_often_again(tmp_path: Path) -> None:
+    with (
+        raw_api({}, {"pods": ERROR}, times=3) as server,
+        following(server.kubeconfig(tmp_path), pauses_s=(0.01,), lasting_s=0) as found,
+    ):
+        eventually(lambda: found.starts == 4)
+        eventually(lambda: found.watchers() == len(WATCHED))  # none is left of earlier starts
+        assert not found.ended.done()
 
 
 def pod(name: str) -> Json:
@@ -155,6 +197,7 @@ def test_a_watch_whose_connection_is_forgotten_is_opened_again(
         between.forget()
         create_pod(server, "after")
         eventually(lambda: ("pods", "after", False) in found.seen)
+    assert found.starts == 1
 
 
 @pytest.mark.slow
@@ -167,6 +210,7 @@ def test_a_delivery_at_the_end_of_the_silence_ends_no_watch(server: LocalServer)
             create_pod(server, name)
             PAUSE.wait(random.uniform(0.026, 0.032))
         eventually(lambda: {name for _, name, _ in found.seen} == set(made))
+    assert found.starts == 1
 
 
 def test_the_finalizer_of_another_operator_on_kopf_stays(server: LocalServer) -> None:

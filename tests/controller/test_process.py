@@ -12,6 +12,7 @@ from tests.support.jobs import elastic_job
 
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.local.builtins import CRDS, PODS
+from elasticjob.local.call import Call
 from elasticjob.local.server import Running, serve
 from elasticjob.wire import names
 
@@ -127,6 +128,31 @@ def test_it_ends_with_the_definition_and_works_when_it_is_back(
             drain = asyncio.create_task(process.communicate())
             apply(running, "second")
             await has_pod(running, "second-0-0")
+            process.terminate()
+            await drain
+
+    asyncio.run(main())
+
+
+def test_a_pod_that_was_deleted_while_no_watch_ran_is_replaced_at_once(tmp_path: Path) -> None:
+    """Watches that start again deliver no deletion, and the next resync is ten minutes away."""
+
+    def is_watch(call: Call) -> bool:
+        return call.path.endswith("/pods") and "watch" in call.query
+
+    async def main() -> None:
+        async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
+            process = await start("--kubeconfig", str(running.operator_kubeconfig))
+            drain = asyncio.create_task(process.communicate())
+            apply(running, "first")
+            await has_pod(running, "first-0-0")
+            refusal = running.faults.refuse(410, is_watch)
+            while refusal.times:
+                running.faults.cut_streams(is_watch)
+                await asyncio.sleep(0.02)
+            running.store.delete(PODS, "default", "first-0-0")
+            assert running.store.find(PODS, "default", "first-0-0") is None
+            await has_pod(running, "first-0-0")
             process.terminate()
             await drain
 

@@ -9,13 +9,13 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.support.connections import forget_connections
 
 from elasticjob.controller import handlers
+from elasticjob.controller.handlers import Watches
 from elasticjob.controller.kube import Json, Kube, Resource
-from elasticjob.controller.session import SILENCE_S
 
 DEADLINE_S = 30.0
 
@@ -27,8 +27,19 @@ class Following:
     heard: int = 0
     seen: list[tuple[str, str, bool]] = field(default_factory=list)
     bodies: list[Json] = field(default_factory=list)
+    starts: int = 0
     ready: threading.Event = field(default_factory=threading.Event)
     ended: Future[None] = field(default_factory=Future)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+
+    def watchers(self) -> int:
+        """How many tasks of kopf watch a resource."""
+        tasks = asyncio.all_tasks(self.loop)
+        return len([task for task in tasks if task.get_name().startswith("watcher for ")])
+
+    def start(self) -> None:
+        self.starts += 1
+        self.ready.set()
 
     def hear(self, resource: Resource) -> None:
         self.heard += 1
@@ -42,41 +53,28 @@ class Following:
         return self.ended.exception(DEADLINE_S)
 
 
-async def _end_all() -> None:
-    """Cancels all tasks until none is left.
-
-    The operator need not: its process ends. A request of kopf that is cancelled while its session
-    is closed takes that for a reason to sign in again, and waits for credentials for ever: so one
-    cancellation is not enough.
-    """
-    while left := asyncio.all_tasks() - {asyncio.current_task()}:
-        for task in left:
-            task.cancel()
-        await asyncio.wait(left, timeout=0.1)
-
-
 @contextmanager
 def following(
     kubeconfig: Path,
     namespaces: Collection[str] = (),
-    silence_s: float = SILENCE_S,
-    **networking: Any,
+    error_backoffs: Collection[float] | None = None,
+    **options: Any,
 ) -> Iterator[Following]:
-    """The watches while the context lasts; networking: kopf's settings of that name."""
+    """The watches while the context lasts. error_backoffs: of kopf; options: of Watches."""
     found, kube = Following(), Kube(kubeconfig, threads=1)
     settings = handlers.settings()
-    for name, value in networking.items():
-        setattr(settings.networking, name, value)
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    if error_backoffs is not None:
+        settings.networking.error_backoffs = error_backoffs
+    watches = Watches(found.hear, found.deliver, kube.credentials, namespaces, settings, **options)
+    loop, stop = found.loop, asyncio.Event()
 
     async def main() -> None:
-        registry = handlers.registry(found.hear, found.deliver, kube.credentials, silence_s)
-        follow = handlers.follow(registry, namespaces, found.ready.set, settings)
-        task, stopped = asyncio.create_task(follow), asyncio.create_task(stop.wait())
+        task = asyncio.create_task(watches.follow(found.start))
+        stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             found.ended.set_exception(task.exception())
-        await _end_all()
+        assert await handlers.end_all({cast(Any, asyncio.current_task())})
 
     def run() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:

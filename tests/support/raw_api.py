@@ -20,14 +20,15 @@ EMPTY = b'{"metadata":{"resourceVersion":"1"},"items":[]}'
 
 
 class RawApi(ThreadingHTTPServer):
-    """lists, events: by plural; an event is a line of the first watch, which then stays open."""
+    """lists, events: by plural; an event is a line of the first `times` watches, which then stay
+    open, as all do."""
 
     daemon_threads = True
 
-    def __init__(self, lists: Mapping[str, bytes], events: Mapping[str, bytes]) -> None:
+    def __init__(self, lists: Mapping[str, bytes], events: Mapping[str, bytes], times: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.lists = lists
-        self.events = events
+        self.lines = {plural: [lines] * times for plural, lines in events.items()}
         self.over = Event()
 
     def kubeconfig(self, root: Path) -> Path:
@@ -43,6 +44,11 @@ class RawApi(ThreadingHTTPServer):
         path.write_text(yaml.safe_dump(found))
         return path
 
+    def line(self, plural: str) -> bytes:
+        """What the next watch sends."""
+        left = self.lines.get(plural)
+        return left.pop() if left else b""
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: RawApi
@@ -57,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         answer = json.dumps(known).encode() if known else self.server.lists.get(plural, EMPTY)
         with suppress(BrokenPipeError):  # the client has ended meanwhile
-            self.wfile.write(self.server.events.get(plural, b"") if is_watch else answer)
+            self.wfile.write(self.server.line(plural) if is_watch else answer)
             self.wfile.flush()
         if is_watch:
             self.server.over.wait()
@@ -84,9 +90,11 @@ DISCOVERY = _discovery()
 
 
 @contextmanager
-def raw_api(lists: Mapping[str, bytes], events: Mapping[str, bytes]) -> Iterator[RawApi]:
+def raw_api(
+    lists: Mapping[str, bytes], events: Mapping[str, bytes], times: int = 1
+) -> Iterator[RawApi]:
     """The server while the context lasts."""
-    with RawApi(lists, events) as server:
+    with RawApi(lists, events, times) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

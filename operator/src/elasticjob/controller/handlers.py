@@ -12,6 +12,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
 import aiohttp
@@ -27,7 +28,7 @@ from elasticjob.controller.kube import (
     READ_TIMEOUT_S,
     AwayError,
     Credentials,
-    NotFoundError,
+    KubeError,
     RefusedError,
     Resource,
     error_of,
@@ -38,14 +39,23 @@ from elasticjob.controller.session import SILENCE_S, session
 
 IDLE_S = 1.5 * LONGEST_S  # longer than the pause between two pulses
 NO_FINALIZER = "no finalizer"  # not a valid name of one, so no object has it
+CANCELLATIONS = 100
+CANCEL_EVERY_S = 0.1
 
 Json = dict[str, Any]
 Hear = Callable[[Resource], None]
 Deliver = Callable[[Resource, Json, bool], None]  # resource, object, whether it is gone
+Task = asyncio.Task[Any]
+
+log = logging.getLogger(__name__)
 
 
-class EndedError(Exception):
+class EndedError(KubeError):
     """The watches have ended for a reason that is not an answer of the API server."""
+
+
+class NotServedError(RefusedError):
+    """The API server does not serve what is watched: to start again does not help."""
 
 
 class NoStorage(kopf.DiffBaseStorage):
@@ -61,25 +71,6 @@ class NoStorage(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         """And nothing ever is."""
-
-
-def registry(
-    hear: Hear,
-    deliver: Deliver,
-    credentials: Callable[[], Credentials],
-    silence_s: float = SILENCE_S,
-) -> kopf.OperatorRegistry:
-    """The handlers. Both are called on kopf's thread: hear at each delivery, deliver at those that
-    are more than a pulse. silence_s: see `session`."""
-    found = kopf.OperatorRegistry()
-    kopf.on.login(registry=found)(_login(credentials, silence_s))
-    for resource in WATCHED:
-        place = (resource.group, resource.version, resource.plural)
-        pulses = Pulses() if resource == LEASES else None
-        news = _is_news(resource, hear, pulses)
-        on = kopf.on.event(*place, registry=found, id=resource.plural, when=news)
-        on(_hand_on(resource, deliver, pulses))
-    return found
 
 
 def settings() -> kopf.OperatorSettings:
@@ -110,35 +101,111 @@ def settings() -> kopf.OperatorSettings:
     return found
 
 
-async def follow(
-    found: kopf.OperatorRegistry,
-    namespaces: Collection[str],
-    ready: Callable[[], None],
-    how: kopf.OperatorSettings | None = None,
-) -> NoReturn:
-    """Watch until a watch has ended for good, and raise why: KubeError or EndedError.
+@dataclass(frozen=True)
+class Watches:
+    """What the watches deliver, to whom, and how often they are started again.
 
-    ready is called when kopf has read from the API server what it can watch. kopf.run is not used:
-    it raises only when all its tasks and threads have ended, and one of them may never end.
+    hear and deliver are called on kopf's thread: hear at each delivery, deliver at those that are
+    more than a pulse. silence_s: see `session`. pauses_s: before the first, second ... start
+    after an end; watches that lasted for lasting_s may end as often again.
     """
-    insights = Insights()
-    tasks = await kopf.spawn_tasks(
-        registry=found,
-        settings=how or settings(),
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        standalone=True,
-        # Else kopf asks for the user's name, which the user of a container need not have.
-        identity=cast(Any, "elasticjob"),
-        insights=insights,
-    )
-    scanned = asyncio.create_task(insights.ready_resources.wait())
-    done, _ = await asyncio.wait({*tasks, scanned}, return_when=asyncio.FIRST_COMPLETED)
-    if scanned in done:
-        _check_all_are_watched(insights)
-        ready()
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    raise _why_ended(done)
+
+    hear: Hear
+    deliver: Deliver
+    credentials: Callable[[], Credentials]
+    namespaces: Collection[str] = ()
+    settings: kopf.OperatorSettings = field(default_factory=settings)
+    silence_s: float = SILENCE_S
+    pauses_s: tuple[float, ...] = (1.0, 5.0, 15.0)
+    lasting_s: float = 300.0
+
+    async def follow(self, ready: Callable[[], None]) -> NoReturn:
+        """Watch until the watches have ended for good, and raise why: KubeError.
+
+        ready is called at each start, when kopf has read from the API server what it can watch.
+        kopf then lists everything; what was deleted between two starts it does not deliver.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_of_kopf)
+        pauses = list(self.pauses_s)
+        while True:
+            begun = loop.time()
+            error = await self._follow_once(ready)
+            if loop.time() - begun >= self.lasting_s:
+                pauses = list(self.pauses_s)
+            if isinstance(error, NotServedError) or not pauses:
+                raise error
+            log.warning("%s; the watches start again in %g s", error, pauses[0])
+            await asyncio.sleep(pauses.pop(0))
+
+    async def _follow_once(self, ready: Callable[[], None]) -> KubeError:
+        """Watch until a watch has ended, and end the others; returns why."""
+        before, login = asyncio.all_tasks(), _Login(self.credentials, self.silence_s)
+        error = await self._until_one_ends(self._registry(login), ready)
+        log.debug("the watches have ended", exc_info=error)
+        if not await end_all(before):
+            raise error
+        await login.close()
+        return error
+
+    async def _until_one_ends(
+        self, found: kopf.OperatorRegistry, ready: Callable[[], None]
+    ) -> KubeError:
+        """kopf.run is not used: it raises only when all its tasks and threads have ended, and one
+        of them may never end."""
+        insights = Insights()
+        tasks = await kopf.spawn_tasks(
+            registry=found,
+            settings=self.settings,
+            clusterwide=not self.namespaces,
+            namespaces=self.namespaces,
+            standalone=True,
+            # Else kopf asks for the user's name, which the user of a container need not have.
+            identity=cast(Any, "elasticjob"),
+            insights=insights,
+        )
+        scanned = asyncio.create_task(insights.ready_resources.wait())
+        done, _ = await asyncio.wait({*tasks, scanned}, return_when=asyncio.FIRST_COMPLETED)
+        if scanned in done:
+            if missing := _not_served(insights):
+                return missing
+            ready()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return _why_ended(done)
+
+    def _registry(self, login: _Login) -> kopf.OperatorRegistry:
+        """The handlers."""
+        found = kopf.OperatorRegistry()
+        kopf.on.login(registry=found)(login.sign_in)
+        for resource in WATCHED:
+            place = (resource.group, resource.version, resource.plural)
+            pulses = Pulses() if resource == LEASES else None
+            news = _is_news(resource, self.hear, pulses)
+            on = kopf.on.event(*place, registry=found, id=resource.plural, when=news)
+            on(_hand_on(resource, self.deliver, pulses))
+        return found
+
+
+async def end_all(but: Collection[Task]) -> bool:
+    """Cancel all other tasks of the loop until none is left; whether they have ended.
+
+    To cancel them once is not enough: a request of kopf that is cancelled while its session is
+    closed takes that for a reason to sign in again, and waits for credentials for ever.
+    """
+    for _ in range(CANCELLATIONS):
+        left = asyncio.all_tasks().difference(but)
+        if not left:
+            return True
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=CANCEL_EVERY_S)
+    return False
+
+
+def _log_of_kopf(loop: asyncio.AbstractEventLoop, context: Json) -> None:
+    """When several watches end at once, kopf raises the error of one and leaves the others to
+    asyncio, which would log each with a traceback."""
+    log.debug("kopf: %s", context["message"], exc_info=context.get("exception"))
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
@@ -147,29 +214,30 @@ def is_worth_a_line(record: logging.LogRecord) -> bool:
     return "Request attempt #" not in text or "Request attempt #1/" in text
 
 
-def _check_all_are_watched(insights: Insights) -> None:
+def _not_served(insights: Insights) -> NotServedError | None:
     """kopf leaves aside, for ever, what the API server did not list when kopf asked."""
     served = {(r.group, r.version, r.plural) for r in insights.watched_resources}
     for resource in WATCHED:
         if (resource.group, resource.version, resource.plural) not in served:
-            raise RefusedError(f"{resource.path('')} is not served; {NOT_INSTALLED}")
+            return NotServedError(f"{resource.path('')} is not served; {NOT_INSTALLED}")
+    return None
 
 
-def _why_ended(done: Iterable[asyncio.Task[Any]]) -> Exception:
+def _why_ended(done: Iterable[Task]) -> KubeError:
     """What kopf's first task to end has raised, in the operator's terms."""
-    for task in done:
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, kopf.LoginError):
-            wanted = "give the operator's account a valid token or certificate"
-            return RefusedError(f"the API server answers the watches with 401; {wanted}")
-        if isinstance(error, aiohttp.ClientError | TimeoutError):
-            return AwayError(f"the watches get no answer: {error or 'not in time'}")
-        if isinstance(error, Exception):
-            return _answered(error) or _ended(error)
-    return EndedError("the watches have ended without an error")
+    errors = [error for task in done if not task.cancelled() and (error := task.exception())]
+    if not errors:
+        return EndedError("the watches have ended without an error")
+    error = errors[0]
+    if isinstance(error, kopf.LoginError):
+        wanted = "give the operator's account a valid token or certificate"
+        return RefusedError(f"the API server answers the watches with 401; {wanted}")
+    if isinstance(error, aiohttp.ClientError | TimeoutError):
+        return AwayError(f"the watches get no answer: {error or 'not in time'}")
+    return _answered(error) or _ended(error)
 
 
-def _answered(error: Exception) -> Exception | None:
+def _answered(error: BaseException) -> KubeError | None:
     """The error for an answer of the API server; None if it was not one."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
@@ -177,12 +245,14 @@ def _answered(error: Exception) -> Exception | None:
     cause = error.__cause__
     asked = cause.request_info.url.path if isinstance(cause, aiohttp.ClientResponseError) else ""
     text = f"watch {asked}: {status}: {getattr(error, 'message', None) or 'no message'}"
-    found = error_of(status, "", text)
-    return RefusedError(f"{text}; {NOT_INSTALLED}") if isinstance(found, NotFoundError) else found
+    if status == 404:
+        return NotServedError(f"{text}; {NOT_INSTALLED}")
+    return error_of(status, "", text)
 
 
-def _ended(error: Exception) -> EndedError:
-    ended = EndedError(f"the watches have ended: {type(error).__name__}: {error}")
+def _ended(error: BaseException) -> EndedError:
+    said = " ".join(str(error).split())
+    ended = EndedError(f"the watches have ended: {type(error).__name__}: {said}")
     ended.__cause__ = error
     return ended
 
@@ -204,19 +274,29 @@ def _hand_on(resource: Resource, deliver: Deliver, pulses: Pulses | None) -> Cal
     return hand_on
 
 
-def _login(credentials: Callable[[], Credentials], silence_s: float) -> Callable[..., Any]:
-    given: dict[kopf.ConnectionInfo, kopf.AiohttpSession] = {}
+class _Login:
+    """Signs kopf in, with the same session for the same credentials: so kopf sees that they were
+    refused."""
 
-    async def login(**_: Any) -> kopf.AiohttpSession:
-        """The same session for the same credentials: so kopf sees that they were refused."""
-        info = _connection(credentials())
-        if info not in given:
-            given.clear()
-            made = session(info.as_ssl_context(), info.as_http_headers(), info.proxy_url, silence_s)
-            given[info] = kopf.AiohttpSession(server=info.server, aiohttp_session=made)
-        return given[info]
+    def __init__(self, credentials: Callable[[], Credentials], silence_s: float) -> None:
+        self._credentials = credentials
+        self._silence_s = silence_s
+        self._given: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
 
-    return login
+    async def sign_in(self, **_: Any) -> kopf.AiohttpSession:
+        """kopf's login handler."""
+        info = _connection(self._credentials())
+        if self._given is None or self._given[0] != info:
+            made = session(
+                info.as_ssl_context(), info.as_http_headers(), info.proxy_url, self._silence_s
+            )
+            self._given = info, kopf.AiohttpSession(server=info.server, aiohttp_session=made)
+        return self._given[1]
+
+    async def close(self) -> None:
+        """Close the connections; kopf does so only if it ends in order."""
+        if self._given:
+            await self._given[1].aiohttp_session.close()
 
 
 def _connection(found: Credentials) -> kopf.ConnectionInfo:

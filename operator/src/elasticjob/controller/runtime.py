@@ -1,8 +1,9 @@
 """The operator as a process: what runs beside what, and what ends it.
 
 kopf has a thread and a loop of its own: a delivery never waits for the rest of the operator.
-A watch that meets an error that kopf does not know ends for good, and with it the whole process,
-which is started again: that takes a second and loses nothing, for all state is in the API server.
+A watch that meets an error that kopf does not know ends, and all of kopf with it. It is started
+again; if that does not help, the whole process ends, and is started again: that takes a second and
+loses nothing, for all state is in the API server.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ class Operator:
         )
         self._metrics.depth.set_function(self._queue.depth)
         self._metrics.leader.set_function(lambda: self._election.leads)
-        self._watching = threading.Event()
+        self._watching = False
+        self._gap = asyncio.Event()  # the watches were down: deletions are missed
         self._synced = False
         self._swept_at = self._clock.now()
 
@@ -164,7 +166,12 @@ class Operator:
 
     async def _resync(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.resync_s * random.uniform(0.9, 1.1))
+            try:
+                async with asyncio.timeout(self._settings.resync_s * random.uniform(0.9, 1.1)):
+                    await self._gap.wait()
+            except TimeoutError:
+                pass
+            self._gap.clear()
             try:
                 await self._sync()
             except kube.KubeError as error:
@@ -206,18 +213,25 @@ class Operator:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
         deliver = _into(loop, self._deliver)
-        found = handlers.registry(self._hear, deliver, self._kube.credentials)
+        namespaces = self._settings.namespaces
+        watches = handlers.Watches(self._hear, deliver, self._kube.credentials, namespaces)
         logging.getLogger("kopf._cogs.clients.watching").addFilter(handlers.is_worth_a_line)
 
         async def follow() -> None:
             try:
-                await handlers.follow(found, self._settings.namespaces, self._watching.set)
+                await watches.follow(lambda: _call(loop, self._note_start))
             except BaseException as error:  # handed over: it ends the process on the other side
                 _call(loop, _fail, ended, error)
 
         # A daemon, which nothing stops: it ends with the process.
         threading.Thread(target=lambda: asyncio.run(follow()), name="kopf", daemon=True).start()
         await ended
+
+    def _note_start(self) -> None:
+        """The watches are up. What was deleted since they were up last, only a list shows."""
+        if self._watching:
+            self._gap.set()
+        self._watching = True
 
     # ---- health ------------------------------------------------------------------------------
 
@@ -232,7 +246,7 @@ class Operator:
             return ""  # ready to take over, which is all that can be asked of it
         if not self._synced:
             return "not everything has been listed yet"
-        return "" if self._watching.is_set() else "the watches are not up yet"
+        return "" if self._watching else "the watches are not up yet"
 
     def _is_in_time(self) -> str:
         late_s = self._queue.late_s()
