@@ -18,7 +18,7 @@ from tests.support.raw_api import raw_api
 from tests.support.relay import relay
 
 from elasticjob.controller.handlers import EndedError
-from elasticjob.controller.kube import AwayError, FailedError, Json, KubeError, RefusedError
+from elasticjob.controller.kube import FailedError, Json, KubeError, RefusedError
 from elasticjob.controller.resync import WATCHED
 from elasticjob.local.builtins import LEASES, PODS
 from elasticjob.local.call import Call
