@@ -311,22 +311,17 @@ def test_a_mark_is_not_lost_to_a_renewal() -> None:
     assert "renewed" in world.lease("demo-2-0")["metadata"]["annotations"]
 
 
-def test_a_lease_that_cannot_be_read_is_made_anew_as_marked() -> None:
-    """Code in the pod wrote it, and its pod has ended: the replacement does not wait for ever."""
-    world = running_world()
-    world.spoil(P[2])
-    world.end_pod("demo-2-0")
-    world.settle()
-    marked = world.agent(P[2])
-    assert marked is not None
-    assert marked.ended
-    assert "demo-2-1" in world.pod_names()
+OLDER = {"metadata": {"labels": {names.LABEL_JOB_UID: "an-older-uid"}}}
+BROKEN = {"metadata": {"annotations": {names.ANNOTATION_AGENT: "["}}}
 
 
-def test_a_lease_of_an_older_job_is_made_anew_as_marked() -> None:
+@pytest.mark.parametrize("patch", [OLDER, BROKEN], ids=["of an older job", "unreadable"])
+def test_a_lease_that_is_no_record_of_this_job_is_replaced_by_a_marked_one(
+    patch: kube.Json,
+) -> None:
+    """The replacement of its pod, which has ended, does not wait for ever."""
     world = running_world()
-    old = {"metadata": {"labels": {names.LABEL_JOB_UID: "an-older-uid"}}}
-    world._patch_lease("demo-2-0", old)
+    world._patch_lease("demo-2-0", patch)
     world.end_pod("demo-2-0")
     world.settle()
     marked = world.agent(P[2])
@@ -339,7 +334,7 @@ def test_a_lease_that_is_no_jobs_is_left_alone_and_the_next_generation_is_made()
     """Another controller may use the name; the agent of that pod ended and said so."""
     world = World()
     world.apply(replicas=2)
-    stranger = {"metadata": {"name": "demo-1-0"}, "spec": {"holderIdentity": "somebody"}}
+    stranger = {"metadata": {"name": "demo-1-0"}, "spec": {"holderIdentity": "another-controller"}}
     world.store.create(world.api.stored(kube.LEASES), TEAM, stranger)
     world.settle()
     world.start_all()
@@ -347,7 +342,7 @@ def test_a_lease_that_is_no_jobs_is_left_alone_and_the_next_generation_is_made()
     world.end_pod("demo-1-0", 75)
     world.settle()
     assert "demo-1-1" in world.pod_names()
-    assert world.lease("demo-1-0")["spec"] == {"holderIdentity": "somebody"}
+    assert world.lease("demo-1-0")["spec"] == {"holderIdentity": "another-controller"}
 
 
 # ---- pods that are of no use ---------------------------------------------------------------------
@@ -560,7 +555,7 @@ def test_a_new_template_does_not_wait_for_a_pod_that_is_stuck() -> None:
 
 
 def test_a_member_whose_pod_is_gone_is_marked_though_it_was_before() -> None:
-    """Its agent lives on without a kubelet, and joined anew when its Lease was deleted."""
+    """Its agent lives on without a kubelet, and joined again when its Lease was deleted."""
     world = running_world(minReplicas=3)
     world.remove_pod("demo-2-0")
     world.settle()

@@ -201,8 +201,8 @@ class Executor:
     async def _mark(self, s: Snapshot, action: Mark, memory: Memory) -> None:
         """Mark, or make as marked; an agent may renew or create the Lease at the same time.
 
-        A Lease of this name that is an older job's, or that cannot be read, is deleted and made
-        anew as marked. One that is not ElasticJob's is left alone: this pod never had a Lease.
+        A Lease of this name that is an older job's, or that cannot be read, is deleted, and a
+        marked one is created. One that is not ElasticJob's is left alone: this pod never had one.
         """
         job, name = s.job, s.job.pod_name(action.pod)
         for _ in range(TRIES):

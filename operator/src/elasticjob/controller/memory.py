@@ -121,20 +121,25 @@ class Memory:
         What was seen of the others does not count against them once they are judged here: a pod
         that waits for its node has no Lease, and a holder does not renew its own.
         """
-        found = {lease.pod: lease for lease in leases}
         alive, judged = frozenset(living), frozenset(judged)
+        found = self._note_orphans(leases, alive)
         before = {pod: heard for pod, heard in self.heard.items() if pod in judged}
-        self.orphans = {pod: lease for pod, lease in found.items() if pod not in alive}
         self.heard = {pod: _heard(before.get(pod), found.get(pod), now) for pod in alive}
         self.listened_at = now
 
     def note_listed(self, leases: Iterable[AgentLease], living: Iterable[Pod]) -> None:
         """All agent Leases of the job at a resync. An agent whose Lease is gone is not known to
         have one any more, so that the operator judges it."""
-        found = {lease.pod: lease for lease in leases}
-        alive = frozenset(living)
-        self.orphans = {pod: lease for pod, lease in found.items() if pod not in alive}
+        found = self._note_orphans(leases, frozenset(living))
         self.heard = {pod: heard for pod, heard in self.heard.items() if pod in found}
+
+    def _note_orphans(
+        self, leases: Iterable[AgentLease], alive: frozenset[Pod]
+    ) -> dict[Pod, AgentLease]:
+        """All agent Leases of the job by pod; those of no living pod are remembered."""
+        found = {lease.pod: lease for lease in leases}
+        self.orphans = {pod: lease for pod, lease in found.items() if pod not in alive}
+        return found
 
 
 def _heard(before: Heard | None, lease: AgentLease | None, now: float) -> Heard:

@@ -189,6 +189,10 @@ class Snapshot:
         """Whether the Round names this pod."""
         return self.round is not None and pod_ in self.round.round.pods
 
+    def holds(self, pod_: Pod) -> bool:
+        """Whether this pod's agent is the holder."""
+        return self.round is not None and self.round.holder == self.job.pod_name(pod_)
+
     def lasted_s(self, fact: str) -> float:
         """For how long this fact has been seen; 0 if it is new."""
         return self.now - self.recalled.since.get(fact, self.now)

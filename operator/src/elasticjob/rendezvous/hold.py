@@ -104,7 +104,7 @@ def ask(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple[Action, 
     """Rule 7: a GET for each suspect. Nothing is decided until all are answered: a node that went
     with its pods costs one round, not one for each of them.
 
-    Rule 6: and one for my own Lease if my view lacks it. Nobody else judges the holder, which
+    Rule 6: and one for my own Lease if my view lacks it. No other agent judges the holder, which
     renews this Lease only when its word changes, so nothing else would bring it back.
     """
     own = hold.view.seen.get(hold.view.own)

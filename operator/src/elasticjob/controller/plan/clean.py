@@ -57,9 +57,8 @@ def facts(s: Snapshot) -> Iterator[str]:
 
 def _is_forgotten(s: Snapshot, pod: Pod, n: int) -> bool:
     assert s.round is not None
-    holds = s.round.holder == s.job.pod_name(pod)
     is_newest = pod == s.current(pod.index) and pod.index in s.indexes
-    if s.is_member(pod) or holds or is_newest:
+    if s.is_member(pod) or s.holds(pod) or is_newest:
         return False
     return n < s.round.round.n or not s.round.desired.wants(pod)
 

@@ -30,9 +30,8 @@ def matters(s: Snapshot, pod: Pod) -> bool:
     One that is not the newest of its index was marked before the newer one was reserved.
     """
     assert s.round is not None
-    holds = s.round.holder == s.job.pod_name(pod)
     newest = pod == s.current(pod.index)
-    return s.is_member(pod) or holds or (newest and s.round.desired.wants(pod))
+    return s.is_member(pod) or s.holds(pod) or (newest and s.round.desired.wants(pod))
 
 
 def _ended(s: Snapshot) -> Iterator[Pod]:
@@ -49,7 +48,7 @@ def _vanished(s: Snapshot) -> Iterator[Pod]:
 
 def _unmarked_again(s: Snapshot) -> Iterator[Pod]:
     """Members whose pods are gone, and whose marked Leases as well: agents that live on and joined
-    anew. Their pods were deleted by force, and their kubelets are away."""
+    again. Their pods were deleted by force, and their kubelets are away."""
     assert s.round is not None
     leases = {orphan.pod for orphan in s.recalled.orphans}
     gone = s.round.round.pods & s.recalled.marked - leases

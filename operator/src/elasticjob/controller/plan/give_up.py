@@ -111,7 +111,7 @@ def _reported(s: Snapshot) -> Iterator[Pod]:
     if s.round is None or report is None or report.n != s.round.round.n:
         return
     for pod in report.silent:
-        if pod in s.living and not s.is_member(pod) and not _holds(s, pod):
+        if pod in s.living and not s.is_member(pod) and not s.holds(pod):
             yield pod
 
 
@@ -175,15 +175,11 @@ def _is_judged(s: Snapshot, pod: Pod) -> bool:
     """Whether an agent judges this one: the holder, or for the holder those that miss its pulse."""
     if _is_mute(s):
         return False
-    if s.is_member(pod) or _holds(s, pod):
+    if s.is_member(pod) or s.holds(pod):
         return True
     heard, report = s.recalled.heard.get(pod), s.round.report if s.round else None
     reports = report is None or report.outside  # an agent of an older release judges members only
     return reports and bool(heard and heard.renewed)
-
-
-def _holds(s: Snapshot, pod: Pod) -> bool:
-    return s.round is not None and s.round.holder == s.job.pod_name(pod)
 
 
 def _is_mute(s: Snapshot) -> bool:
