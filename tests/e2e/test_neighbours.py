@@ -59,7 +59,7 @@ class Intruder:
 
 
 def hostile(n: int) -> list[str]:
-    """What a Lease must say to take over a round: the pod leaves, then offers itself anew."""
+    """What a Lease must say to take over a round: the pod leaves, then offers itself again."""
     newcomer = AgentState(Word.READY, n, address="127.66.66.66", port_base=6666, workers=30)
     fields = json.loads(newcomer.to_json())
     return [

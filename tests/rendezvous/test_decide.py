@@ -468,7 +468,7 @@ def test_without_the_masters_address_it_waits() -> None:
 
 
 def test_a_lease_without_an_address_is_no_master() -> None:
-    """Nobody could read the round that it would be in."""
+    """No agent could read the round that it would be in."""
     entries = {"A": "running 2 ended", "B": seen("B", "running 2", address=""), "C": "running 2"}
     assert outcome(case(active(2, "A B C"), entries, own="C")) == "wait"
 
