@@ -32,7 +32,7 @@ from bench.site import Site
 from bench.sizes import Plan, one_size
 from bench.yardstick import yardstick
 
-from elasticjob.controller.bundle import build
+from elasticjob.controller.act.bundle import build
 
 STEADY_AT = 128
 STEADY_S = 30.0

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from elasticjob.local import builtins
-from elasticjob.local.kubelet import Kubelet
-from elasticjob.local.server import Running, serve
+from elasticjob.local.api.objects import builtins
+from elasticjob.local.api.server import Running, serve
+from elasticjob.local.node.kubelet import Kubelet
 from elasticjob.wire import names
 
 Json = dict[str, Any]

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench import torchrun
 from bench.lab import Lab, age_s, agent_of, cpu_s, lab, rss_mib
 
-from elasticjob.local import builtins
+from elasticjob.local.api.objects import builtins
 
 
 def spread(values: list[float], digits: int = 3) -> str:

@@ -17,7 +17,7 @@ from dev.cluster.processes import Processes
 from tests.support.api_client import Client, Reply
 
 from elasticjob.api.crd import custom_resource_definition
-from elasticjob.local.server import AGENT_ROLE
+from elasticjob.local.api.server import AGENT_ROLE
 from elasticjob.wire.lease import LEASE_API, AgentLease, Job, job_uid_of, parse_agent
 from elasticjob.wire.names import (
     API_VERSION,

@@ -30,3 +30,10 @@ def test_only_wire_knows_the_prefix() -> None:
         if "wire" not in path.parts and "elasticjob.dev" in path.read_text()
     ]
     assert strangers == []
+
+
+def test_no_folder_of_the_product_is_a_pile() -> None:
+    """A folder has one subject, and at most 16 modules (ADR 16)."""
+    folders = {path.parent for path in SOURCES.rglob("*.py")}
+    sizes = {str(f.relative_to(SOURCES)): len(list(f.glob("*.py"))) - 1 for f in folders}
+    assert {name: size for name, size in sizes.items() if size > 16} == {}

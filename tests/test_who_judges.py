@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from tests.support.builders import NOW, pod_seen, snapshot
 
-from elasticjob.controller.plan import give_up
-from elasticjob.controller.snapshot import Heard, Recalled, Snapshot
-from elasticjob.rendezvous.judge import Case, judge
+from elasticjob.controller.observe.snapshot import Heard, Recalled, Snapshot
+from elasticjob.controller.plan import lost
+from elasticjob.rendezvous.members.judge import Case, judge
 from elasticjob.rendezvous.view import Seen, View
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.lease import AgentLease
@@ -102,7 +102,7 @@ def found_by_holder(cell: Cell, silent: bool) -> bool:
 
 def found_by_operator(cell: Cell, silent: bool) -> bool:
     s = snapshot_of(cell, silent)
-    return cell.pod in [action.pod for action in give_up.mark(s) if hasattr(action, "pod")]
+    return cell.pod in [action.pod for action in lost.mark(s) if hasattr(action, "pod")]
 
 
 def judge_of(cell: Cell) -> str:

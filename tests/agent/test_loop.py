@@ -9,11 +9,17 @@ import pytest
 from tests.support.clocks import VirtualClock
 from tests.support.leases import DESIRED, active, agent_lease, round_lease, who
 
-from elasticjob.agent.api_calls import Call
+from elasticjob.agent.api.calls import Call
 from elasticjob.agent.inbox import GiveUp, Inbox, Message, Streamed
-from elasticjob.agent.logs import Log
+from elasticjob.agent.log import Log
 from elasticjob.agent.loop import ElasticAgent
-from elasticjob.agent.workers import RunResult, WorkerGroup, WorkerSpec, WorkerState, new_group
+from elasticjob.agent.workers.torchelastic import (
+    RunResult,
+    WorkerGroup,
+    WorkerSpec,
+    WorkerState,
+    new_group,
+)
 from elasticjob.rendezvous import born
 from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous.timing import start_deadline_s

@@ -15,9 +15,9 @@ from tests.support.one_pod import OnePod, one_pod
 from tests.support.supervised import stub
 from tests.support.survivors import alive, children, is_dead
 
-from elasticjob.agent.api_calls import SetupError
+from elasticjob.agent.api.calls import SetupError
 from elasticjob.agent.main import empty_directory, random_fraction
-from elasticjob.controller.bundle import build
+from elasticjob.controller.act.bundle import build
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase, Round
 

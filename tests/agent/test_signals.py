@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from elasticjob.agent.doorbell import Doorbell
 from elasticjob.agent.inbox import Inbox
 from elasticjob.agent.signals import Signals
+from elasticjob.agent.wait import Doorbell
 from elasticjob.rendezvous.states import Tick
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from elasticjob.local.process_table import carriers
-from elasticjob.local.processes import MARKER
+from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.processes import MARKER
 from elasticjob.wire.names import API_VERSION, KIND
 
 pytestmark = pytest.mark.e2e

@@ -19,8 +19,8 @@ from tests.support.local_server import LocalServer, local_server
 from tests.support.widgets import WIDGET, jobs_path, widget_object
 
 from elasticjob.api.crd import custom_resource_definition
-from elasticjob.local.accounts import CA_CONFIGMAP
-from elasticjob.local.server import AGENT_ROLE
+from elasticjob.local.api.kinds.accounts import CA_CONFIGMAP
+from elasticjob.local.api.server import AGENT_ROLE
 
 REAL = os.environ.get("CONTRACT_KUBECONFIG")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

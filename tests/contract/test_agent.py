@@ -12,14 +12,14 @@ import pytest
 from tests.support.api_client import Client as Api
 from tests.support.leases import DESIRED, FORMING, active, who
 
-from elasticjob.agent.api_calls import Context
+from elasticjob.agent.api.calls import Context
+from elasticjob.agent.api.credentials import Credentials
+from elasticjob.agent.api.http import Address, Client
+from elasticjob.agent.api.requests import LeaseRequests
+from elasticjob.agent.api.watch import Kind, Watch
 from elasticjob.agent.clock import SystemClock
-from elasticjob.agent.credentials import Credentials
-from elasticjob.agent.http import Address, Client
 from elasticjob.agent.inbox import Message, Streamed
-from elasticjob.agent.leases import LeaseRequests
-from elasticjob.agent.logs import Log
-from elasticjob.agent.watch import Kind, Watch
+from elasticjob.agent.log import Log
 from elasticjob.rendezvous import states as s
 from elasticjob.wire import lease as wire
 from elasticjob.wire.round import Phase

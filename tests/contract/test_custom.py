@@ -15,7 +15,7 @@ from tests.support.local_server import LocalServer
 from tests.support.widgets import WIDGET, jobs_path, widget_object
 
 from elasticjob.api.crd import custom_resource_definition
-from elasticjob.local import jobs
+from elasticjob.local.api.kinds import jobs
 from elasticjob.wire import names
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.api_client import Client
 
-from elasticjob.local.accounts import CA_CONFIGMAP
+from elasticjob.local.api.kinds.accounts import CA_CONFIGMAP
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ import aiohttp
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import health
-from elasticjob.controller.metrics import Metrics
-from elasticjob.controller.queue import Key
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.report.metrics import Metrics
 
 
 def test_a_report_names_every_check() -> None:

@@ -11,9 +11,9 @@ import pytest
 from tests.support.jobs import elastic_job
 
 from elasticjob.api.crd import custom_resource_definition
-from elasticjob.local.builtins import CRDS, PODS
-from elasticjob.local.call import Call
-from elasticjob.local.server import Running, serve
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.objects.builtins import CRDS, PODS
+from elasticjob.local.api.server import Running, serve
 from elasticjob.wire import names
 
 pytestmark = pytest.mark.process

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elasticjob.controller.queue import Backlog, Backoff, Key, Queue
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.queue import Backlog, Backoff, Queue
 
 A, B, C = (Key("default", name) for name in "abc")
 

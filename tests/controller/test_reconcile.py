@@ -10,10 +10,10 @@ from tests.support.world import KEY, TEAM, P, T, World, running_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import RefusedError
+from elasticjob.controller.observe.key import Key
 from elasticjob.controller.plan import replace as replacing
-from elasticjob.controller.queue import Key
 from elasticjob.controller.settings import Settings
-from elasticjob.local import jobs
+from elasticjob.local.api.kinds import jobs
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from tests.support.cluster import Cluster, local_mode
 
-from elasticjob.local.process_table import carriers
-from elasticjob.local.processes import MARKER
+from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import Local
 
 

@@ -18,7 +18,7 @@ from tests.support.agents_on_local import Agents, active, agents_on_local
 from tests.support.supervised import stub
 from tests.support.survivors import alive, is_dead, kill_together
 
-from elasticjob.local.call import Call
+from elasticjob.local.api.call import Call
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round

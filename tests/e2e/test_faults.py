@@ -12,8 +12,8 @@ import pytest
 from tests.support.cluster import Cluster
 from tests.support.survivors import is_dead
 
-from elasticjob.local.call import Call
-from elasticjob.local.faults import Faults, Order
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.faults import Faults, Order
 from elasticjob.wire import names
 from elasticjob.wire.round import Phase
 

@@ -11,7 +11,7 @@ from tests.support.cluster import Cluster
 from tests.support.one_job import Job
 from tests.support.survivors import is_dead
 
-from elasticjob.local.builtins import LEASES
+from elasticjob.local.api.objects.builtins import LEASES
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase
 

@@ -12,8 +12,8 @@ from tests.support.cluster import Cluster
 from tests.support.jobs import worker
 from tests.support.supervised import stub
 
-from elasticjob.local.builtins import PODS
-from elasticjob.local.call import Call
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.objects.builtins import PODS
 
 pytestmark = pytest.mark.e2e
 

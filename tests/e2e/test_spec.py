@@ -14,7 +14,7 @@ from tests.support.one_job import Job
 from tests.support.supervised import stub
 from tests.support.survivors import is_dead
 
-from elasticjob.local.builtins import ROLEBINDINGS, SERVICEACCOUNTS
+from elasticjob.local.api.objects.builtins import ROLEBINDINGS, SERVICEACCOUNTS
 from elasticjob.wire.round import Phase
 
 pytestmark = pytest.mark.e2e

@@ -14,12 +14,12 @@ from tests.support.deadline import eventually
 from tests.support.jobs import elastic_job
 from tests.support.local_server import LocalServer, local_server
 
-from elasticjob.controller.resync import WATCHED
-from elasticjob.local.access import Access
-from elasticjob.local.builtins import PODS
-from elasticjob.local.call import Call, Target, target_of
-from elasticjob.local.errors import ApiError
-from elasticjob.local.server import Running, kubeconfig
+from elasticjob.controller.watch.cache import WATCHED
+from elasticjob.local.api.access import Access
+from elasticjob.local.api.call import Call, Target, target_of
+from elasticjob.local.api.objects.builtins import PODS
+from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.server import Running, kubeconfig
 from elasticjob.wire import names
 
 pytestmark = pytest.mark.process

@@ -28,7 +28,7 @@ from tests.support.lease_requests import (
     lease,
 )
 
-from elasticjob.local.server import kubeconfig as kubeconfig_of
+from elasticjob.local.api.server import kubeconfig as kubeconfig_of
 from elasticjob.wire import names
 
 REAL = os.environ.get("CONTRACT_KUBECONFIG")

@@ -7,8 +7,8 @@ import re
 import yaml
 from tests.support.chart import CHART, ROOT
 
-from elasticjob.controller import heartbeat
-from elasticjob.controller.metrics import Metrics
+from elasticjob.controller.observe import heartbeat
+from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.settings import Settings
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()

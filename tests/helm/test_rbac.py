@@ -16,10 +16,12 @@ from tests.support.jobs import elastic_job, worker
 from tests.support.store_api import Call
 from tests.support.world import TEAM, P, T, World
 
-from elasticjob.controller import kube, manifest, resync
-from elasticjob.controller.bundle import Bundle
+from elasticjob.controller import kube, resync
+from elasticjob.controller.act import manifests
+from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.settings import Settings
-from elasticjob.local.server import AGENT_ROLE
+from elasticjob.controller.watch.cache import WATCHED
+from elasticjob.local.api.server import AGENT_ROLE
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 
@@ -93,9 +95,9 @@ def before(world: World) -> None:
     """What is in the way: of an older job of this name, of a stranger, of an older operator."""
     pod = {"metadata": {"name": "demo-0-0"}, "spec": {"containers": [worker()]}}
     world.store.create(world.api.stored(kube.PODS), TEAM, pod)
-    agent = manifest.agent_config_map(TEAM, Bundle(b"older"))
+    agent = manifests.agent_config_map(TEAM, Bundle(b"older"))
     world.store.create(world.api.stored(kube.CONFIG_MAPS), TEAM, agent)
-    for body in manifest.rights(elastic_job()):
+    for body in manifests.rights(elastic_job()):
         world.store.create(world.api.stored(KINDS[body["kind"]]), TEAM, body)
 
 
@@ -124,7 +126,7 @@ def recorded(calls: Iterable[Call]) -> set[Right]:
 
 def watched() -> set[Right]:
     """What kopf asks for."""
-    return {(r.group, r.plural, verb) for r in resync.WATCHED for verb in ("list", "watch")}
+    return {(r.group, r.plural, verb) for r in WATCHED for verb in ("list", "watch")}
 
 
 @pytest.mark.parametrize("scope", ["cluster", "namespaced"])

@@ -20,7 +20,7 @@ from tests.support.chart import (
 )
 
 from elasticjob.controller import settings
-from elasticjob.controller.candidate import Place
+from elasticjob.controller.lead.candidate import Place
 from elasticjob.controller.settings import Settings
 
 pytestmark = pytest.mark.slow

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from tests.support.jobs import elastic_job
 
-from elasticjob.local import jobs
-from elasticjob.local.builtins import EVENTS, NAMESPACES, PODS
-from elasticjob.local.call import Call
-from elasticjob.local.errors import bad_request
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.kinds import jobs
+from elasticjob.local.api.objects.builtins import EVENTS, NAMESPACES, PODS
+from elasticjob.local.api.objects.errors import bad_request
+from elasticjob.local.api.objects.store import Store
+from elasticjob.local.api.server import assembled, preload
 from elasticjob.local.follow import Follower, Outcome, lines
-from elasticjob.local.server import assembled, preload
-from elasticjob.local.store import Store
 from elasticjob.local.up import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from elasticjob.local import jobs
-from elasticjob.local.builtins import CONFIGMAPS, NAMESPACES
+from elasticjob.local.api.kinds import jobs
+from elasticjob.local.api.objects.builtins import CONFIGMAPS, NAMESPACES
+from elasticjob.local.api.server import assembled, preload
+from elasticjob.local.api.verbs import Verbs
+from elasticjob.local.api.watch import Watches
 from elasticjob.local.manifests import ManifestError, create, parse
-from elasticjob.local.server import assembled, preload
-from elasticjob.local.verbs import Verbs
-from elasticjob.local.watch import Watches
 from elasticjob.wire.names import API_VERSION, KIND
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"

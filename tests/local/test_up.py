@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from elasticjob.local.builtins import PODS
-from elasticjob.local.call import Call
-from elasticjob.local.process_table import carriers
-from elasticjob.local.processes import MARKER
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.objects.builtins import PODS
+from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, up
 
 pytestmark = pytest.mark.process

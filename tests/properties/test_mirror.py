@@ -11,11 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.jobs import elastic_job
 
-from elasticjob.controller import heartbeat, manifest
+from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
-from elasticjob.controller.mirror import Mirror
-from elasticjob.controller.queue import Key
-from elasticjob.controller.unreadable import Unreadable
+from elasticjob.controller.observe import heartbeat
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.watch.cache import Mirror
+from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import lease as leases
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
@@ -43,7 +44,7 @@ def nested(levels: int) -> Any:
 
 def pod(name: str) -> Json:
     return {
-        **manifest.pod(elastic_job(name), 0, 0, "0123456789"),
+        **manifests.pod(elastic_job(name), 0, 0, "0123456789"),
         "status": {
             "phase": "Running",
             "conditions": [{"type": "PodScheduled", "status": "True"}],

@@ -10,9 +10,9 @@ from tests.support.protocol import active, case, joined, lease, round_lease, see
 
 from elasticjob.rendezvous import agent_step, next_wake
 from elasticjob.rendezvous import states as s
-from elasticjob.rendezvous.decide import decide
-from elasticjob.rendezvous.judge import judge
-from elasticjob.rendezvous.ranks import ranks_of
+from elasticjob.rendezvous.members.decide import decide
+from elasticjob.rendezvous.members.judge import judge
+from elasticjob.rendezvous.members.ranks import ranks_of
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.member import Member, Pod

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elasticjob.controller import observe
+from elasticjob.controller.observe import parse
 from elasticjob.controller.untrusted import (
     DEEPEST,
     TOKEN,
@@ -113,4 +113,4 @@ def test_how_deep(sign: str) -> None:
 @example('{"message": "\\ud800"}')
 @example('{"message": ["a"]}')
 def test_a_last_word_is_text_that_can_be_written(text: str) -> None:
-    assert observe.verdict(text).encode() is not None
+    assert parse.verdict(text).encode() is not None

@@ -23,7 +23,7 @@ from tests.support.protocol import (
 )
 
 from elasticjob.rendezvous import states as s
-from elasticjob.rendezvous.judge import judge
+from elasticjob.rendezvous.members.judge import judge
 from elasticjob.rendezvous.rule import sees_since
 
 RUN2 = active(2, "A B C")

@@ -20,13 +20,13 @@ import pytest
 
 import elasticjob.rendezvous
 import elasticjob.wire
-from elasticjob.rendezvous.agent import RULES
-from elasticjob.rendezvous.decide import GUARDS
-from elasticjob.rendezvous.judge import NEWCOMER
+from elasticjob.rendezvous.members.decide import GUARDS
+from elasticjob.rendezvous.members.judge import NEWCOMER
+from elasticjob.rendezvous.step import RULES
 
 NAMED: tuple[tuple[str, Callable[..., Any]], ...] = (*RULES, *GUARDS, *NEWCOMER)
 PACKAGES = [Path(p.__path__[0]) for p in (elasticjob.rendezvous, elasticjob.wire)]
-FILES = [path for package in PACKAGES for path in sorted(package.glob("*.py"))]
+FILES = [path for package in PACKAGES for path in sorted(package.rglob("*.py"))]
 
 LONGEST = 15
 LONGEST_STORY = 20
@@ -88,7 +88,12 @@ def test_it_imports_nothing_that_could_do_anything(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             imported.add((node.module or "").split(".")[0])
     assert imported <= PURE
-    assert {module.split(".")[1] for module in _ours(path)} <= {"wire", path.parent.name}
+    assert {module.split(".")[1] for module in _ours(path)} <= {"wire", _package(path)}
+
+
+def _package(path: Path) -> str:
+    """The package of elasticjob that this file is in."""
+    return next(package.name for package in PACKAGES if package in path.parents)
 
 
 def _ours(path: Path) -> set[str]:

@@ -12,9 +12,9 @@ from tests.support.script import Stage, read
 
 from elasticjob.rendezvous import states as s
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.agent import RULES
-from elasticjob.rendezvous.decide import GUARDS
-from elasticjob.rendezvous.judge import NEWCOMER
+from elasticjob.rendezvous.members.decide import GUARDS
+from elasticjob.rendezvous.members.judge import NEWCOMER
+from elasticjob.rendezvous.step import RULES
 from elasticjob.wire.agent_state import Word
 from elasticjob.wire.round import Phase
 

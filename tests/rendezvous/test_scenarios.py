@@ -13,9 +13,9 @@ import pytest
 from tests.support.script import RESTLESS, Scenario, read, replay
 
 import elasticjob.rendezvous
-from elasticjob.rendezvous.agent import RULES
-from elasticjob.rendezvous.decide import GUARDS
-from elasticjob.rendezvous.judge import NEWCOMER
+from elasticjob.rendezvous.members.decide import GUARDS
+from elasticjob.rendezvous.members.judge import NEWCOMER
+from elasticjob.rendezvous.step import RULES
 
 HERE = Path(__file__).parent.parent / "scenarios"
 SCENARIOS = {path.stem: read(path) for path in sorted(HERE.glob("*.txt"))}
@@ -78,8 +78,8 @@ def test_every_closing_clause_is_left_out_once(stem: str) -> None:
 def test_every_clause_is_left_out_somewhere() -> None:
     """In a scenario or a table: a clause that nobody leaves out is not known to be needed."""
     package = Path(elasticjob.rendezvous.__path__[0])
-    code = "\n".join(path.read_text(encoding="utf-8") for path in package.glob("*.py"))
-    tests = [*Path(__file__).parent.glob("*.py"), *HERE.glob("*.txt")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    tests = [*Path(__file__).parent.rglob("*.py"), *HERE.glob("*.txt")]
     said = "\n".join(path.read_text(encoding="utf-8") for path in tests)
     rules = {name for name, _ in (*RULES, *GUARDS, *NEWCOMER)}  # left out in tables, one by one
     clauses = set(re.findall(r'"(\d-[a-z0-9-]+)"', code)) - rules

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.jobs import elastic_job
 
-from elasticjob.controller import observe, status
 from elasticjob.controller import plan as plans
-from elasticjob.controller.memory import Memory
-from elasticjob.controller.observe import Job, PodSeen, Stage, Worker
+from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.parse import Job, PodSeen, Stage, Worker
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import actions as a
-from elasticjob.controller.plan import give_up
-from elasticjob.controller.snapshot import Snapshot
+from elasticjob.controller.plan import lost
+from elasticjob.controller.plan.memory import Memory
+from elasticjob.controller.report import status
 from elasticjob.wire.agent_state import AgentState, Word
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
@@ -74,14 +75,14 @@ class Operator:
             crashGraceSeconds=int(desired.crash_grace_s),
         )
         body["metadata"] |= {"uid": UID, "resourceVersion": "1", "generation": 1}
-        job = observe.job(body)
+        job = parse.job(body)
         assert job.spec is not None, job.faults
         return job
 
     def edit(self, **spec: Any) -> None:
         """A person edits the spec."""
         body = {**self.job.body, "spec": {**self.job.body["spec"], **spec}}
-        self.job = replace(observe.job(body), status=self.job.status)
+        self.job = replace(parse.job(body), status=self.job.status)
         self.look_soon()
 
     def restart(self) -> None:
@@ -203,7 +204,7 @@ class Operator:
 
     def _listen(self, action: a.Listen) -> None:
         s = self._snapshot()
-        judged = [pod.pod for pod in give_up.judged_here(s)]
+        judged = [pod.pod for pod in lost.judged_here(s)]
         self.memory.note_leases(self.world.leases.values(), s.living, judged, self.world.now)
 
     def _make_pod(self, action: a.MakePod) -> None:

@@ -15,9 +15,9 @@ from tests.support.jobs import elastic_job, worker
 from tests.support.sign_ins import SignIn
 from tests.support.supervised import stub
 
-from elasticjob.controller import manifest
-from elasticjob.controller.bundle import Bundle, build
-from elasticjob.local.builtins import (
+from elasticjob.controller.act import manifests
+from elasticjob.controller.act.bundle import Bundle, build
+from elasticjob.local.api.objects.builtins import (
     CONFIGMAPS,
     LEASES,
     NAMESPACES,
@@ -25,9 +25,9 @@ from elasticjob.local.builtins import (
     ROLEBINDINGS,
     SERVICEACCOUNTS,
 )
-from elasticjob.local.process_table import carriers
-from elasticjob.local.processes import MARKER
-from elasticjob.local.store import Event
+from elasticjob.local.api.objects.store import Event
+from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import Local, up
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.desired import Desired
@@ -71,16 +71,16 @@ class Agents:
         job = elastic_job(pod=pod, replicas=count, nprocPerNode=workers)
         del job["metadata"]["uid"]
         self._job = self.store.create(resource, NAMESPACE, job)
-        for found in manifest.rights(self._job):
+        for found in manifests.rights(self._job):
             self.store.create(KINDS[found["kind"]], NAMESPACE, found)
-        self.store.create(CONFIGMAPS, NAMESPACE, manifest.agent_config_map(NAMESPACE, bundle))
+        self.store.create(CONFIGMAPS, NAMESPACE, manifests.agent_config_map(NAMESPACE, bundle))
         self.store.create(LEASES, NAMESPACE, round_manifest(self._record, self.desired, Round()))
         for index in range(count):
             self.add(index)
 
     def add(self, index: int, generation: int = 0) -> None:
         """One more pod."""
-        pod = manifest.pod(self._job, index, generation, self._hash)
+        pod = manifests.pod(self._job, index, generation, self._hash)
         self.store.create(PODS, NAMESPACE, pod)
 
     def delete(self, index: int, generation: int = 0) -> None:

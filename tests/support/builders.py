@@ -8,11 +8,11 @@ from typing import Any
 
 from tests.support.jobs import elastic_job
 
-from elasticjob.controller import observe
-from elasticjob.controller.manifest import template_hash
-from elasticjob.controller.observe import PodSeen, Stage, Worker
-from elasticjob.controller.plan import desire
-from elasticjob.controller.snapshot import Recalled, Snapshot
+from elasticjob.controller.act.manifests import template_hash
+from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
+from elasticjob.controller.observe.snapshot import Recalled, Snapshot
+from elasticjob.controller.plan import desired as desire
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Member, Pod
@@ -73,7 +73,7 @@ def snapshot(
     body = elastic_job(**spec)
     body["metadata"] |= {"uid": UID, "resourceVersion": "5", "generation": 1}
     body["status"] = status or {}
-    job = observe.job(body)
+    job = parse.job(body)
     assert job.spec is not None, job.faults
     if round_ is None:
         round_ = active(*(p.pod for p in pods if p.living))

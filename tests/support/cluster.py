@@ -21,13 +21,13 @@ from tests.support.supervised import stub
 from tests.support.survivors import is_dead
 
 from elasticjob.api.crd import custom_resource_definition
-from elasticjob.local.builtins import CRDS, EVENTS, LEASES, NAMESPACES, PODS
-from elasticjob.local.call import Call
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.objects.builtins import CRDS, EVENTS, LEASES, NAMESPACES, PODS
+from elasticjob.local.api.objects.resource import Object, Resource
+from elasticjob.local.api.objects.store import ApiError, Event
 from elasticjob.local.manifests import create, parse
-from elasticjob.local.process_table import carriers
-from elasticjob.local.processes import MARKER
-from elasticjob.local.resource import Object, Resource
-from elasticjob.local.store import ApiError, Event
+from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, operator_pod, up
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 from tests.support.connections import forget_connections
 
-from elasticjob.controller import handlers
-from elasticjob.controller.handlers import Watches
 from elasticjob.controller.kube import Json, Kube, Resource
+from elasticjob.controller.watch import handlers
+from elasticjob.controller.watch.handlers import Watches
 
 DEADLINE_S = 30.0
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from elasticjob.local.server import Running, serve
+from elasticjob.local.api.server import Running, serve
 
 T = TypeVar("T")
 DEADLINE_S = 10

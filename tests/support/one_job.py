@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tests.support import sign_ins
 from tests.support.sign_ins import SignIn
 
-from elasticjob.local.builtins import EVENTS, LEASES, PODS
-from elasticjob.local.resource import Object
+from elasticjob.local.api.objects.builtins import EVENTS, LEASES, PODS
+from elasticjob.local.api.objects.resource import Object
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import AgentLease, RoundLease

@@ -26,7 +26,7 @@ from tests.support.scripted_api import (
 )
 from tests.support.survivors import sweep
 
-from elasticjob.controller.bundle import build
+from elasticjob.controller.act.bundle import build
 from elasticjob.wire.lease import RoundLease, parse_round
 from elasticjob.wire.round import Round
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from elasticjob.rendezvous import agent_step, born
 from elasticjob.rendezvous import states as s
-from elasticjob.rendezvous.join import content
-from elasticjob.rendezvous.judge import Case
+from elasticjob.rendezvous.members.judge import Case
+from elasticjob.rendezvous.rules.join import content
 from elasticjob.rendezvous.view import Seen, View
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState, Word

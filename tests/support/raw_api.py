@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from elasticjob.controller.kube import Resource
-from elasticjob.controller.resync import WATCHED
+from elasticjob.controller.watch.cache import WATCHED
 
 EMPTY = b'{"metadata":{"resourceVersion":"1"},"items":[]}'
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Union
 
-from elasticjob.agent.connection import Response, UnreachableError
-from elasticjob.agent.http import Request
+from elasticjob.agent.api.connection import Response, UnreachableError
+from elasticjob.agent.api.http import Request
 
 Script = Union[Response, UnreachableError]
 DARK = UnreachableError("timed out")

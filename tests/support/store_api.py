@@ -13,12 +13,13 @@ from typing import Any
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import Json, Page, Resource
-from elasticjob.local import jobs, selectors
-from elasticjob.local.errors import ApiError
-from elasticjob.local.patches import merge
-from elasticjob.local.resource import Resource as Stored
-from elasticjob.local.server import assembled, preload
-from elasticjob.local.store import Store
+from elasticjob.local.api.kinds import jobs
+from elasticjob.local.api.objects import selectors
+from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.objects.resource import Resource as Stored
+from elasticjob.local.api.objects.store import Store
+from elasticjob.local.api.patches import merge
+from elasticjob.local.api.server import assembled, preload
 
 Refuse = Callable[[str], Exception | None]
 

@@ -122,10 +122,10 @@ def _read(process: subprocess.Popen[bytes], found: queue.Queue[dict[str, Any]]) 
 def main(settings: dict[str, Any]) -> None:
     """Turns until stdin ends."""
     from elasticjob.agent.clock import SystemClock
-    from elasticjob.agent.output import Output
-    from elasticjob.agent.processes import Household, adopt_orphans
     from elasticjob.agent.signals import Signals
-    from elasticjob.agent.supervisor import Supervisor
+    from elasticjob.agent.workers.output import Output
+    from elasticjob.agent.workers.process_tree import Household, adopt_orphans
+    from elasticjob.agent.workers.supervisor import Supervisor
     from elasticjob.wire.member import Pod
 
     events = os.dup(1)

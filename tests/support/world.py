@@ -14,18 +14,18 @@ from tests.support.jobs import elastic_job
 from tests.support.store_api import StoreApi, store
 
 from elasticjob.controller import kube
-from elasticjob.controller.bundle import Bundle
-from elasticjob.controller.execute import Executor
+from elasticjob.controller.act.bundle import Bundle
+from elasticjob.controller.act.execute import Executor
 from elasticjob.controller.kube import Json, Resource
-from elasticjob.controller.metrics import Metrics
-from elasticjob.controller.mirror import Mirror
-from elasticjob.controller.queue import Key
+from elasticjob.controller.observe.key import Key
 from elasticjob.controller.reconcile import Clock, Reconciler
-from elasticjob.controller.resync import WATCHED, find_orphans
+from elasticjob.controller.report.metrics import Metrics
+from elasticjob.controller.resync import find_orphans
 from elasticjob.controller.settings import Settings
-from elasticjob.local import selectors
-from elasticjob.local.resource import Resource as Stored
-from elasticjob.local.store import Event
+from elasticjob.controller.watch.cache import WATCHED, Mirror
+from elasticjob.local.api.objects import selectors
+from elasticjob.local.api.objects.resource import Resource as Stored
+from elasticjob.local.api.objects.store import Event
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState, Word
@@ -255,7 +255,7 @@ class World:
         return round_
 
     def _patch_lease(self, name: str, patch: Json) -> None:
-        from elasticjob.local.patches import merge
+        from elasticjob.local.api.patches import merge
 
         lease = self._stored(kube.LEASES)
         self.store.update(lease, TEAM, name, lambda old: merge(old, patch))

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from elasticjob.agent.api_calls import Call
+from elasticjob.agent.api.calls import Call
 from elasticjob.agent.clock import Clock
-from elasticjob.agent.ending import EXIT_S
 from elasticjob.agent.inbox import GiveUp, Inbox, Message, Streamed
-from elasticjob.agent.logs import Log
-from elasticjob.agent.narrate import narrate
+from elasticjob.agent.log import Log
+from elasticjob.agent.log_lines import narrate
 from elasticjob.agent.signals import LEAVE
-from elasticjob.agent.workers import RunResult, WorkerGroup
+from elasticjob.agent.workers.shutdown import EXIT_S
+from elasticjob.agent.workers.torchelastic import RunResult, WorkerGroup
 from elasticjob.rendezvous import agent_step, next_wake
 from elasticjob.rendezvous import states as s
 from elasticjob.wire.desired import Desired

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from elasticjob.agent import ports
-from elasticjob.agent.api_calls import Context, SetupError
-from elasticjob.agent.api_threads import ApiThreads
+from elasticjob.agent.api.calls import Context, SetupError
+from elasticjob.agent.api.client import ApiThreads
+from elasticjob.agent.api.credentials import Credentials
+from elasticjob.agent.api.http import Address, Client
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.config import (
     DEFAULT_TERMINATION_LOG,
@@ -17,18 +18,17 @@ from elasticjob.agent.config import (
     original_environment,
     read_config,
 )
-from elasticjob.agent.credentials import Credentials
-from elasticjob.agent.doorbell import Doorbell
-from elasticjob.agent.ending import kill_all
-from elasticjob.agent.http import Address, Client
 from elasticjob.agent.inbox import Inbox
-from elasticjob.agent.logs import Log
+from elasticjob.agent.log import Log
 from elasticjob.agent.loop import ElasticAgent
-from elasticjob.agent.output import Output
-from elasticjob.agent.processes import Household, adopt_orphans
 from elasticjob.agent.signals import Signals
-from elasticjob.agent.supervisor import Supervisor
-from elasticjob.agent.verdict import verdict, write_verdict
+from elasticjob.agent.termination import verdict, write_verdict
+from elasticjob.agent.wait import Doorbell
+from elasticjob.agent.workers import ports
+from elasticjob.agent.workers.output import Output
+from elasticjob.agent.workers.process_tree import Household, adopt_orphans
+from elasticjob.agent.workers.shutdown import kill_all
+from elasticjob.agent.workers.supervisor import Supervisor
 from elasticjob.rendezvous import born
 from elasticjob.rendezvous.states import EXIT_OK, EXIT_SETUP, Exit, Identity, Me
 from elasticjob.wire.lease import Job

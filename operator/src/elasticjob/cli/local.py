@@ -150,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[int]]) -> int:
-    from elasticjob.local.kubelet import RootError
+    from elasticjob.local.node.kubelet import RootError
     from elasticjob.local.up import up
 
     async def all_of_it(root: Path) -> int:

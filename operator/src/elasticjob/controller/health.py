@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from elasticjob.controller import metrics
-from elasticjob.controller.metrics import Metrics
+from elasticjob.controller.report import metrics
+from elasticjob.controller.report.metrics import Metrics
 
 Check = Callable[[], str]  # what is wrong; empty: nothing
 Checks = Mapping[str, Check]

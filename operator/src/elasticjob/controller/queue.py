@@ -14,18 +14,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from elasticjob.controller.observe.key import Key
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, order=True)
-class Key:
-    """A job by namespace and name."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
-from elasticjob.controller import events, heartbeat, kube, observe, status
+from elasticjob.controller import kube
 from elasticjob.controller import plan as plans
-from elasticjob.controller.events import Note
-from elasticjob.controller.execute import Executor
+from elasticjob.controller.act.execute import Executor
 from elasticjob.controller.kube import (
     AlreadyExistsError,
     Api,
@@ -25,14 +24,17 @@ from elasticjob.controller.kube import (
     KubeError,
     NotFoundError,
 )
-from elasticjob.controller.memory import Memory
-from elasticjob.controller.metrics import Metrics
-from elasticjob.controller.mirror import Mirror, key_of
-from elasticjob.controller.observe import Job, PodSeen
+from elasticjob.controller.observe import heartbeat, parse
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.observe.parse import Job, PodSeen
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Action, MakePod
-from elasticjob.controller.queue import Key
+from elasticjob.controller.plan.memory import Memory
+from elasticjob.controller.report import events, status
+from elasticjob.controller.report.events import Note
+from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.settings import Settings
-from elasticjob.controller.snapshot import Snapshot
+from elasticjob.controller.watch.cache import Mirror, key_of
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import RoundLease
@@ -130,7 +132,7 @@ class Reconciler:
     # ---- seeing ------------------------------------------------------------------------------
 
     def _observed(self, body: Json) -> Job:
-        return observe.job(body, template_accounts=self._settings.template_accounts)
+        return parse.job(body, template_accounts=self._settings.template_accounts)
 
     def _glance(self, key: Key) -> Sight | None:
         entry = self._mirror.entry(key)
@@ -152,7 +154,7 @@ class Reconciler:
             seen
             async for page in self._api.list(kube.PODS, key.namespace, selector)
             for item in page.items
-            if (seen := self._mirror.unreadable.read(kube.PODS, item, observe.pod))
+            if (seen := self._mirror.unreadable.read(kube.PODS, item, parse.pod))
         ]
         job = self._observed(body)
         return None if job.spec is None else self._snapshot(key, Sight(body, round_, (*pods,)), job)

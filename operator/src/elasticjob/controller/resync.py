@@ -12,21 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from elasticjob.controller import agent_leases, kube, manifest
+from elasticjob.controller import kube
+from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import Api, ConflictError, Json, NotFoundError, Resource
-from elasticjob.controller.memory import Memory
-from elasticjob.controller.mirror import Mirror
-from elasticjob.controller.queue import Key
+from elasticjob.controller.observe import agent_leases
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.plan.memory import Memory
+from elasticjob.controller.watch.cache import WATCHED, Mirror
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import AgentLease
 
-WATCHED = {
-    kube.ELASTIC_JOBS: "",
-    kube.LEASES: f"{names.LABEL_LEASE}={names.LEASE_ROUND}",
-    kube.PODS: names.LABEL_JOB,
-}
-"""What is watched, and by which labels."""
 AGENT_LEASES = f"{names.LABEL_LEASE}={names.LEASE_AGENT}"
 OLD_AGENTS_AFTER = timedelta(hours=1)
 
@@ -53,7 +49,9 @@ async def find_orphans(
             by_uid[job_uid].append(body)
     for key, memory in memories.items():
         job = leases.Job(key.namespace, key.name, memory.job_uid)
-        mine = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
+        mine, ignored = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
+        if ignored:
+            log.warning("%s", ignored)
         memory.note_listed(mine, (x.pod for x in mine if _lives(mirror, key, x)))
     return {key for key, memory in memories.items() if memory.orphans}
 
@@ -63,8 +61,8 @@ async def delete_old_agents(
 ) -> None:
     """Delete the ConfigMaps of agents that no job runs any more."""
     used = {_agent_of(job) for job in mirror.jobs()} | {present}
-    kept = {manifest.agent_config_map_name(agent_hash) for agent_hash in used}
-    bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifest.AGENT_SELECTOR)
+    kept = {manifests.agent_config_map_name(agent_hash) for agent_hash in used}
+    bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifests.AGENT_SELECTOR)
     for body in bodies:
         meta = body["metadata"]
         born = datetime.fromisoformat(meta["creationTimestamp"])

@@ -16,17 +16,20 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from elasticjob.controller import bundle, handlers, health, kube, resync
-from elasticjob.controller.candidate import Terms
-from elasticjob.controller.election import Alone, Election, candidate_here
-from elasticjob.controller.execute import Executor
+from elasticjob.controller import health, kube, resync
+from elasticjob.controller.act import bundle
+from elasticjob.controller.act.execute import Executor
 from elasticjob.controller.kube import AwayError, Json, Kube, NotFoundError, RefusedError, Resource
-from elasticjob.controller.metrics import Metrics
-from elasticjob.controller.mirror import Mirror
-from elasticjob.controller.queue import Backlog, Backoff, Key, Queue
+from elasticjob.controller.lead.candidate import Terms
+from elasticjob.controller.lead.election import Alone, Election, candidate_here
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.queue import Backlog, Backoff, Queue
 from elasticjob.controller.reconcile import Clock, Reconciler
+from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.settings import Settings
-from elasticjob.controller.unreadable import Unreadable
+from elasticjob.controller.watch import handlers
+from elasticjob.controller.watch.cache import Mirror
+from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire.codec import WireError
 
 STUCK_AFTER_S = 30.0  # a queue that has not turned for so long does not turn any more

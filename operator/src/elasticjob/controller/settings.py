@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elasticjob.controller.candidate import Place
+from elasticjob.controller.lead.candidate import Place
 
 ENVIRONMENT_PREFIX = "ELASTICJOB_CONTROLLER_"
 LOG_LEVELS = ("debug", "info", "warning", "error")

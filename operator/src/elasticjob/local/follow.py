@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from elasticjob.local.builtins import EVENTS, PODS
-from elasticjob.local.call import Call
-from elasticjob.local.errors import ApiError
-from elasticjob.local.resource import Object, Resource
-from elasticjob.local.store import Event, Store
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.objects.builtins import EVENTS, PODS
+from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.objects.resource import Object, Resource
+from elasticjob.local.api.objects.store import Event, Store
 from elasticjob.local.up import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
 

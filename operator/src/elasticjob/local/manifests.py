@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from elasticjob.local.builtins import NAMESPACES
-from elasticjob.local.call import JSON, Answer, Call, Target
-from elasticjob.local.errors import ApiError
-from elasticjob.local.resource import Object, Resource
-from elasticjob.local.verbs import Verbs
+from elasticjob.local.api.call import JSON, Answer, Call, Target
+from elasticjob.local.api.objects.builtins import NAMESPACES
+from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.objects.resource import Object, Resource
+from elasticjob.local.api.verbs import Verbs
 
 DEFAULT_NAMESPACE = "default"
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from elasticjob.local.builtins import NAMESPACES, PODS
-from elasticjob.local.container import RestartDelay, restart_delay_s
-from elasticjob.local.faults import Faults
-from elasticjob.local.kubelet import DEFAULT_PATH, MAX_PODS, Kubelet
-from elasticjob.local.resource import Object
-from elasticjob.local.server import Running, serve
+from elasticjob.local.api.faults import Faults
+from elasticjob.local.api.objects.builtins import NAMESPACES, PODS
+from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.api.server import Running, serve
+from elasticjob.local.node.kubelet import DEFAULT_PATH, MAX_PODS, Kubelet
+from elasticjob.local.node.pod.container import RestartDelay, restart_delay_s
 
 SYSTEM_NAMESPACE = "elasticjob-system"
 OPERATOR = "operator"

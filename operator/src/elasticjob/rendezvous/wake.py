@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.crash import crash_at
-from elasticjob.rendezvous.run import start_at
+from elasticjob.rendezvous.rules.crash import crash_at
+from elasticjob.rendezvous.rules.run import start_at
 from elasticjob.rendezvous.states import Hold, Me, Run
 from elasticjob.wire.lease import RoundLease
 

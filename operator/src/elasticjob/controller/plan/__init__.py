@@ -11,17 +11,18 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import (
-    clean,
-    deploy,
-    desire,
-    end,
-    finish,
-    give_up,
+    desired,
+    ended,
+    first_round,
+    job_over,
+    leftovers,
+    lost,
     refused,
+    repair,
     replace,
-    start,
-    stop,
+    unwanted,
 )
 from elasticjob.controller.plan.actions import (
     Action,
@@ -31,7 +32,6 @@ from elasticjob.controller.plan.actions import (
     Mark,
     WriteRound,
 )
-from elasticjob.controller.snapshot import Snapshot
 
 __all__ = ["Plan", "facts", "plan"]
 
@@ -50,27 +50,27 @@ def plan(s: Snapshot) -> Plan:
         return Plan()  # the Round goes first, and the agents freeze until they are told to leave
     if s.old_round:
         return _plan(s, [DeleteRound(s.old_round)])
-    if finish.is_over(s):
-        return _plan(s, finish.clean_pods(s), clean.leases_of_the_gone(s))
+    if job_over.is_over(s):
+        return _plan(s, job_over.clean_pods(s), leftovers.leases_of_the_gone(s))
     if s.round is None:
-        return _plan(s, start.make_round(s))
-    marks = [*end.mark(s), *give_up.mark(s)]
+        return _plan(s, first_round.make_round(s))
+    marks = [*ended.mark(s), *lost.mark(s)]
     return _plan(
         s,
         marks,
-        _after_marks(s, marks, desire.write(s)),
-        stop.delete_unwanted(s),
-        give_up.delete(s),
-        deploy.again(s),
+        _after_marks(s, marks, desired.write(s)),
+        unwanted.delete_unwanted(s),
+        lost.delete(s),
+        repair.again(s),
         replace.make(s),
-        clean.replaced_pods(s),
-        clean.leases_of_the_gone(s),
+        leftovers.replaced_pods(s),
+        leftovers.leases_of_the_gone(s),
     )
 
 
 def facts(s: Snapshot) -> frozenset[str]:
     """What policies want to know the age of."""
-    return frozenset({*stop.facts(s), *give_up.facts(s), *deploy.facts(s), *clean.facts(s)})
+    return frozenset({*unwanted.facts(s), *lost.facts(s), *repair.facts(s), *leftovers.facts(s)})
 
 
 def _after_marks(s: Snapshot, marks: list[Action | Later], writes: Actions) -> Actions:

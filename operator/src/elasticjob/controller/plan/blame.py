@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from elasticjob.controller.observe import PodSeen
-from elasticjob.controller.snapshot import Snapshot
+from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Round
 

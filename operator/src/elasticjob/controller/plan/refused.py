@@ -8,8 +8,8 @@ that is gone, whose place in a quota is free.
 
 from __future__ import annotations
 
+from elasticjob.controller.observe.snapshot import Refusal, Snapshot
 from elasticjob.controller.plan.actions import Action, Later, described
-from elasticjob.controller.snapshot import Refusal, Snapshot
 
 FIRST_WAIT_S = 1.0
 LONGEST_FIRST_S = 30.0  # of the first ten tries

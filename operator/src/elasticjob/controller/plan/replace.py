@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.plan import desire, end, give_up, refused
+from elasticjob.controller.observe.snapshot import Replacement, Snapshot
+from elasticjob.controller.plan import desired, ended, lost, refused
 from elasticjob.controller.plan.actions import Actions, Deploy, Later, MakePod
-from elasticjob.controller.snapshot import Replacement, Snapshot
 from elasticjob.wire.member import Pod
 
 FIRST_WAIT_S = 60.0
@@ -40,7 +40,7 @@ def make(s: Snapshot) -> Actions:
 def missing(s: Snapshot) -> Iterator[MakePod]:
     """What is missing of the wanted indexes, once `desired` names them."""
     told, there = _told(s), {pod.index for pod in in_place(s)}
-    for pod in desire.wanted_pods(s):
+    for pod in desired.wanted_pods(s):
         if pod in told and pod.index not in there and (found := _missing(s, pod)):
             yield found
 
@@ -50,7 +50,7 @@ def in_place(s: Snapshot) -> list[Pod]:
     ended, is lost, or is stuck; an older one, which a dead node keeps, does not."""
     living = (pod for pod in s.living.values() if pod.pod not in s.recalled.marked)
     newest = (pod for pod in living if pod.pod == s.current(pod.pod.index))
-    return [pod.pod for pod in newest if not give_up.is_stuck(s, pod)]
+    return [pod.pod for pod in newest if not lost.is_stuck(s, pod)]
 
 
 def recorded(before: Replacement | None, now: float) -> Replacement:
@@ -93,7 +93,7 @@ def _missing(s: Snapshot, lowest: Pod) -> MakePod | None:
         return MakePod(current, replaces=current.generation > lowest.generation)
     if current.generation < lowest.generation:
         return MakePod(s.fresh(lowest.index))
-    if end.is_buried(s, current):
+    if ended.is_buried(s, current):
         return MakePod(s.fresh(lowest.index), replaces=True)
     return None
 

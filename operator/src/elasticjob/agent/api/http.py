@@ -1,0 +1,221 @@
+"""HTTP/1.1 over TLS to one API server, as little as the agent needs; no time without a bound.
+
+Not http.client: it imports the e-mail package (a tenth of the agent's time to join), and it has
+a time limit for each read, not for a request. An API server whose host dies without a word leaves
+a third of all kept-alive connections hanging, so every request has a deadline, and every retry is
+made on a fresh connection.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Iterator
+
+from elasticjob.agent.api.connection import Connection, Head, Response, UnreachableError, why
+from elasticjob.agent.api.credentials import Credentials
+from elasticjob.agent.clock import Clock
+from elasticjob.wire.dataclasses import dataclass
+
+_KEEPALIVE = (5, 5, 3)  # seconds until the first probe, between probes; unanswered probes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """In seconds. idle: of a watch, which has a bookmark about every minute."""
+
+    connect_s: float = 1.0
+    request_s: float = 2.0
+    idle_s: float = 75.0
+
+
+LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Address:
+    """Of the API server. host: a name or an address; of IPv6 with or without brackets."""
+
+    host: str
+    port: int
+
+    @property
+    def bare(self) -> str:
+        """The host as the socket wants it."""
+        return self.host.strip("[]")
+
+    def __str__(self) -> str:
+        host = f"[{self.bare}]" if ":" in self.bare else self.bare
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. path: with its query. body: empty for none. within_s: its own limit, or none."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    content_type: str = "application/json"
+    within_s: float = math.inf
+
+
+class Client:
+    """Opens connections to the API server."""
+
+    def __init__(
+        self, address: Address, credentials: Credentials, clock: Clock, limits: Limits = LIMITS
+    ) -> None:
+        self.address = address
+        self.limits = limits
+        self._credentials = credentials
+        self._clock = clock
+
+    def session(self) -> Session:
+        """A kept-alive connection for one thread; made when it is first used."""
+        return Session(self)
+
+    def stream(self, request: Request) -> Stream:
+        """A request whose answer has no end. Raises UnreachableError."""
+        connection = self.connect()
+        try:
+            deadline = self._clock.now() + self.limits.request_s
+            connection.send(self.message(request), deadline)
+            return Stream(connection, connection.head(deadline), self._clock, self.limits)
+        except UnreachableError:
+            connection.close()
+            raise
+
+    def exchange(self, connection: Connection, request: Request) -> Response:
+        """One request and its whole answer, in its time. Raises UnreachableError."""
+        deadline = self._clock.now() + min(self.limits.request_s, request.within_s)
+        connection.send(self.message(request), deadline)
+        return connection.response(connection.head(deadline), deadline)
+
+    def connect(self) -> Connection:
+        """A fresh connection. Raises UnreachableError."""
+        try:
+            context = self._credentials.context()
+            raw = socket.create_connection(
+                (self.address.bare, self.address.port), self.limits.connect_s
+            )
+        except OSError as error:
+            raise UnreachableError(why(error)) from None
+        try:
+            _tune(raw)
+            wrapped = context.wrap_socket(raw, server_hostname=self.address.bare)
+        except (OSError, ValueError) as error:
+            raw.close()
+            raise UnreachableError(why(error)) from None
+        return Connection(wrapped, self._clock)
+
+    def message(self, request: Request) -> bytes:
+        """The request as it goes over the wire. Raises UnreachableError where there is no token."""
+        try:
+            token = self._credentials.token()
+        except (OSError, ValueError) as error:
+            raise UnreachableError(f"no token: {why(error)}") from None
+        return render(request, self.address, token)
+
+
+def render(request: Request, address: Address, token: str) -> bytes:
+    """Head and body in one piece: in two, the second would wait for the first's acknowledgement."""
+    lines = [
+        f"{request.method} {request.path} HTTP/1.1",
+        f"Host: {address}",
+        f"Authorization: Bearer {token}",
+        "Accept: application/json",
+        "User-Agent: elasticjob-agent",
+    ]
+    if request.body:
+        lines.append(f"Content-Type: {request.content_type}")
+    if request.body or request.method in ("POST", "PUT", "PATCH"):
+        lines.append(f"Content-Length: {len(request.body)}")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
+
+
+class Session:
+    """Requests of one thread, over one connection for as long as it lasts."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._connection: Connection | None = None
+
+    def send(self, request: Request) -> Response:
+        """The answer. Raises UnreachableError; the next try is on a fresh connection.
+
+        A connection that the server had closed while it was idle is replaced at once: that says
+        nothing about whether the server can be reached.
+        """
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                return self._exchange(connection, request)
+            except UnreachableError:
+                pass  # it was old
+        return self._exchange(self._client.connect(), request)
+
+    def close(self) -> None:
+        """Ends the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _exchange(self, connection: Connection, request: Request) -> Response:
+        try:
+            response = self._client.exchange(connection, request)
+        except UnreachableError:
+            connection.close()
+            raise
+        if connection.reusable:
+            self._connection = connection
+        else:
+            connection.close()
+        return response
+
+
+class Stream:
+    """An answer without an end: a watch. Closed by any thread."""
+
+    def __init__(self, connection: Connection, head: Head, clock: Clock, limits: Limits) -> None:
+        self.status = head.status
+        self._limits = limits
+        self._connection = connection
+        self._head = head
+        self._clock = clock
+
+    def response(self) -> Response:
+        """The whole answer, if it is not a watch but a refusal. Raises UnreachableError."""
+        try:
+            return self._connection.response(self._head, self._clock.now() + self._limits.request_s)
+        finally:
+            self._connection.close()
+
+    def lines(self) -> Iterator[bytes]:
+        """Each line as it comes, until the server ends the answer.
+
+        Raises UnreachableError, also when nothing came for the idle limit.
+        """
+        rest = b""
+        try:
+            for piece in self._connection.pieces(self._head, self._deadline):
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from (line for line in lines if line.strip())
+        finally:
+            self._connection.close()
+
+    def close(self) -> None:
+        """Ends it; a thread that waits for a line gets UnreachableError."""
+        self._connection.abort()
+
+    def _deadline(self) -> float:
+        return self._clock.now() + self._limits.idle_s
+
+
+def _tune(raw: socket.socket) -> None:
+    """No waiting for small messages; a dead peer is noticed within 20 s while nothing is sent."""
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    for name, value in zip(names, _KEEPALIVE):
+        raw.setsockopt(socket.IPPROTO_TCP, name, value)

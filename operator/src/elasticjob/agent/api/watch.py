@@ -1,0 +1,301 @@
+"""A watch: one stream of Leases on a thread of its own, through every loss of its connection.
+
+It begins with everything that there is, read consistently (RoundSeen as READ, and ViewComplete
+if it is the holder's), then says what changes. It resumes after the last version that it saw; only
+when the server has forgotten that version (410) it begins afresh.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Callable, Protocol
+
+from elasticjob.agent.api import backoff
+from elasticjob.agent.api.calls import (
+    BUSY,
+    DENIED,
+    REFUSED_S,
+    Context,
+    SetupError,
+    ignored,
+    refused,
+)
+from elasticjob.agent.api.connection import Response, UnreachableError
+from elasticjob.agent.api.http import Request, Stream
+from elasticjob.agent.api.requests import LeaseRequests, Selection, by_label, by_name
+from elasticjob.agent.inbox import GiveUp, Message, Streamed
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.timing import herd_delay_s
+from elasticjob.wire import lease as wire
+from elasticjob.wire.codec import WireError
+from elasticjob.wire.dataclasses import dataclass
+from elasticjob.wire.member import pod_named
+from elasticjob.wire.names import LABEL_JOB_UID
+
+INITIAL_END = "k8s.io/initial-events-end"
+UNREACHABLE_S = 300.0  # an agent that never got an answer ends, so that its cause reaches status
+
+_Initial = dict[str, wire.Json]
+
+
+class _ExpiredError(Exception):
+    """The server has forgotten the version that we would resume from."""
+
+
+class _RefusedError(Exception):
+    """An answer, but not a watch."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class Opener(Protocol):
+    """The transport: http.Client, or a test's."""
+
+    def stream(self, request: Request) -> Stream:
+        """An answer without an end. Raises UnreachableError."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a watch selects. wide: all Leases of the job, the Round included; else the Round."""
+
+    wide: bool
+    round_name: str
+    job_uid: str
+
+    @property
+    def selection(self) -> Selection:
+        """As the API server is asked for it."""
+        return by_label(LABEL_JOB_UID, self.job_uid) if self.wide else by_name(self.round_name)
+
+
+class Watch:
+    """One stream, for as long as it is wanted. is_first: the agent has not joined yet."""
+
+    def __init__(
+        self, context: Context, opener: Opener, kind: Kind, number: int, is_first: bool,
+        post: Callable[[Message], None],
+    ) -> None:  # fmt: skip
+        self.number = number
+        self._context = context
+        self._opener = opener
+        self._kind = kind
+        self._post = post
+        self._requests = LeaseRequests(context.job.namespace)
+        self._stream: Stream | None = None
+        self._closed = False
+        self._joining = is_first
+        self._began_at = context.clock.now()
+        self._refused_at: float | None = None
+        self._version: str | None = None
+        self._initial: _Initial | None = None
+        self._lists = False  # the server has no initial events: list, then watch
+        self._failures = 0
+        self._wanted = 1
+
+    def close(self) -> None:
+        """From any thread."""
+        self._closed = True
+        if self._stream is not None:
+            self._stream.close()
+
+    def run(self) -> None:
+        """The thread: until closed, or until there is no use in going on."""
+        try:
+            while not self._closed:
+                self._pass()
+        except SetupError as error:
+            self._post(GiveUp(str(error)))
+
+    def _pass(self) -> None:
+        """One stream, and the pause after it if it did not end well."""
+        try:
+            self._connect()
+        except _ExpiredError:
+            self._version = None
+            self._context.clock.pause(self._herd_s())
+        except UnreachableError as error:
+            self._unreachable(error)
+        except _RefusedError as error:
+            self._refused(error.response)
+
+    # ---- one connection --------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        """From opening to the end of one stream."""
+        if self._version is None and self._lists:
+            self._list()
+        self._initial = {} if self._version is None else None
+        self._open(self._requests.watch(self._kind.selection, self._version))
+        self._follow()
+        if self._initial is not None:
+            raise UnreachableError("the watch ended before its initial events did")
+
+    def _open(self, request: Request) -> None:
+        stream = self._opener.stream(request)
+        if stream.status != 200:
+            self._not_opened(stream.response())
+            return
+        self._stream = stream
+        if self._closed:
+            stream.close()
+
+    def _not_opened(self, response: Response) -> None:
+        """Initial events are off in some releases, which say so with some 4xx."""
+        if response.status == 410:
+            raise _ExpiredError
+        settled = 400 <= response.status < 500 and response.status not in (*DENIED, *BUSY)
+        if self._version is None and settled and not self._lists:
+            self._lists = True
+            self._list()
+            self._open(self._requests.watch(self._kind.selection, self._version))
+            return
+        raise _RefusedError(response)
+
+    def _follow(self) -> None:
+        assert self._stream is not None
+        heard = False
+        try:
+            for line in self._stream.lines():
+                heard = True
+                self._take(line)
+        finally:
+            self._stream.close()
+            self._stream = None
+        if not heard:
+            raise UnreachableError("the watch ended without an event")
+
+    def _list(self) -> None:
+        """A consistent read, and the version to watch from: where there are no initial events."""
+        stream = self._opener.stream(self._requests.list(self._kind.selection))
+        response = stream.response()
+        if response.status != 200:
+            raise _RefusedError(response)
+        self._initial = None
+        found = response.json()
+        items = {item["metadata"]["name"]: item for item in found.get("items") or []}
+        self._begin(items, found["metadata"]["resourceVersion"])
+
+    # ---- events ----------------------------------------------------------------------------------
+
+    def _take(self, line: bytes) -> None:
+        kind, found = _event(line)
+        if kind == "ERROR":
+            if found.get("code") == 410:
+                raise _ExpiredError
+            raise UnreachableError(f"the watch ended: {found.get('message')}")
+        meta = found["metadata"]
+        if self._initial is None:
+            self._version = meta["resourceVersion"]
+            self._well()
+            if kind != "BOOKMARK":
+                self._say(self._change(kind, found))
+        elif kind != "BOOKMARK":
+            self._initial[meta["name"]] = found
+        elif (meta.get("annotations") or {}).get(INITIAL_END) == "true":
+            initial, self._initial = self._initial, None
+            self._begin(initial, meta["resourceVersion"])
+
+    def _begin(self, initial: _Initial, version: str) -> None:
+        """The initial set is complete. A job's first Round is waited for; later it is gone."""
+        round_lease = self._round(initial.get(self._kind.round_name))
+        if round_lease is None and self._joining:
+            raise _RefusedError(
+                Response(404, b'{"message": "there is no Round Lease of this job"}')
+            )
+        self._version = version
+        self._joining = False
+        self._well()
+        self._say(s.RoundSeen(round_lease, s.Source.READ) if round_lease else s.RoundGone())
+        if self._kind.wide:
+            initial.pop(self._kind.round_name, None)
+            agents = map(self._agent, initial.values())
+            self._say(s.ViewComplete(tuple(lease for lease in agents if lease)))
+
+    def _change(self, kind: str, found: wire.Json) -> s.Event | None:
+        name = found["metadata"]["name"]
+        if name == self._kind.round_name:
+            if kind == "DELETED":
+                return s.RoundGone()
+            round_lease = self._round(found)
+            return s.RoundSeen(round_lease, s.Source.WATCH) if round_lease else None
+        if kind == "DELETED":
+            return s.LeaseGone(name) if pod_named(name, self._context.job.name) else None
+        lease = self._agent(found)
+        return s.LeaseSeen(lease) if lease else None
+
+    def _say(self, event: s.Event | None) -> None:
+        if event is not None:
+            self._post(Streamed(self.number, event))
+
+    def _round(self, found: wire.Json | None) -> wire.RoundLease | None:
+        """None: it is not there, or is another job's of this name, which will go."""
+        if found is None:
+            return None
+        try:
+            if wire.job_uid_of(found) != self._kind.job_uid:
+                return None
+            round_lease = wire.parse_round(found)
+        except WireError as error:
+            raise SetupError(f"the Round cannot be read: {error}") from None
+        self._wanted = len(round_lease.desired.wanted)
+        return round_lease
+
+    def _agent(self, found: wire.Json) -> wire.AgentLease | None:
+        """None: it cannot be read, or is another job's with our labels."""
+        try:
+            return wire.parse_agent(found, self._context.job)
+        except WireError as error:
+            ignored(self._context, found["metadata"]["name"], error)
+            return None
+
+    # ---- failures --------------------------------------------------------------------------------
+
+    def _well(self) -> None:
+        self._failures, self._refused_at = 0, None
+        self._context.log.well("watch", "watching again")
+
+    def _unreachable(self, error: UnreachableError) -> None:
+        if self._closed:
+            return
+        self._context.log.state("watch", f"the watch of {self._context.address} ended: {error}")
+        if self._joining and self._context.clock.now() - self._began_at >= UNREACHABLE_S:
+            address = self._context.address
+            raise SetupError(f"cannot reach the API server at {address}: {error}: NetworkPolicy?")
+        self._wait()
+
+    def _refused(self, response: Response) -> None:
+        """Before it has joined, an agent ends after a minute; later it freezes and goes on asking.
+
+        Frozen, it begins afresh once it is let in again: only a read of the Round thaws it.
+        """
+        text = refused(self._context, "watch", response)
+        self._context.log.state("watch", text)
+        now = self._context.clock.now()
+        self._refused_at = now if self._refused_at is None else self._refused_at
+        if response.status not in BUSY and now - self._refused_at >= REFUSED_S:
+            if self._joining:
+                raise SetupError(text)
+            self._version = None
+            self._say(s.RoundGone())
+        self._wait(response.retry_after_s or 0.0)
+
+    def _wait(self, at_least_s: float = 0.0) -> None:
+        self._failures += 1
+        delay_s = backoff.delay_s(self._failures, self._context.jitter())
+        self._context.clock.pause(max(delay_s, self._herd_s(), at_least_s))
+
+    def _herd_s(self) -> float:
+        """All agents of the job come back at once after an outage."""
+        return herd_delay_s(self._wanted, self._context.jitter())
+
+
+def _event(line: bytes) -> tuple[str, wire.Json]:
+    """Type and object of one line. Raises UnreachableError for what is no watch event."""
+    try:
+        event = json.loads(line)
+        return event["type"], event["object"]
+    except (ValueError, KeyError, TypeError):
+        raise UnreachableError(f"the watch said {line[:40]!r}") from None

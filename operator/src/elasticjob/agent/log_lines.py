@@ -1,0 +1,77 @@
+"""What the agent's log says of a step: one line per change. Pure: two states in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.members.ranks import ranks_of
+from elasticjob.wire.cause import Cause
+from elasticjob.wire.round import Round
+
+Line = tuple[str, dict[str, Any]]
+
+
+def narrate(
+    before: s.Me, after: s.Me, event: s.Event, actions: Iterable[s.Action]
+) -> Iterator[Line]:
+    """Message and fields of every change that this step made."""
+    yield from _event(event)
+    yield from _round(before, after)
+    if after.stage is s.Stage.JOINED and before.stage is not s.Stage.JOINED:
+        yield "joined", {"lease": after.who.name, "state": f"{after.word.value} {after.n}"}
+    if (after.hold is None) != (before.hold is None):
+        yield ("holds the round" if after.hold else "no longer holds the round"), {}
+    if after.frozen and not before.frozen:
+        yield "frozen: the Round or every right is gone; workers go on", {}
+    for action in actions:
+        yield from _action(after, action)
+
+
+def _round(before: s.Me, after: s.Me) -> Iterator[Line]:
+    """A round that is new to this agent."""
+    if after.round is None or (before.round and before.round.round.n == after.round.round.n):
+        return
+    round_ = after.round.round
+    fields: dict[str, Any] = {"n": round_.n, "phase": round_.phase.value}
+    fields["members"] = len(round_.members) or None
+    fields["rank"] = _rank(after, round_)
+    yield "round", {**fields, **_cause(round_.cause)}
+
+
+def _rank(me: s.Me, round_: Round) -> int | None:
+    return ranks_of(round_, me.who.pod).first_rank if round_.member(me.who.pod) else None
+
+
+def _event(event: s.Event) -> Iterator[Line]:
+    if isinstance(event, s.WorkersStarted):
+        yield "workers started", {"n": event.n, "ms": event.start_ms}
+    elif isinstance(event, s.WorkerExited) and event.failure:
+        yield "worker failed", {"n": event.n, **_cause(event.failure)}
+    elif isinstance(event, s.WorkerExited):
+        yield "workers done", {"n": event.n}
+    elif isinstance(event, s.WorkersReaped):
+        yield "workers ended", {"n": event.n}
+    elif isinstance(event, s.ToldToLeave):
+        yield "told to leave", {}
+
+
+def _action(me: s.Me, action: s.Action) -> Iterator[Line]:
+    if isinstance(action, s.Stop):
+        yield "stopping workers", {"n": action.n, "grace_s": action.grace_s}
+    elif isinstance(action, s.CasRound) and action.round:
+        yield "steps", {"n": action.round.n, "phase": action.round.phase.value}
+    elif isinstance(action, s.Exit):
+        yield "exit", {"code": action.code, "reason": action.reason}
+
+
+def _cause(cause: Cause | None) -> dict[str, Any]:
+    if cause is None:
+        return {}
+    return {
+        "cause": cause.kind.value,
+        "pod": cause.pod or None,
+        "cause_rank": cause.rank if cause.rank >= 0 else None,
+        "message": cause.message or None,
+    }

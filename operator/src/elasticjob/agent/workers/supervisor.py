@@ -1,0 +1,278 @@
+"""The workers of one agent: started, watched, stopped. Driven by the loop, never blocking it.
+
+start() and stop() begin something; turn() carries it on and says what has come of it. One process
+is started per turn: an exec costs about a millisecond, and 32 in a row would hold up the loop.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+from elasticjob.agent.clock import Clock
+from elasticjob.agent.config import Config
+from elasticjob.agent.workers import environment, exits
+from elasticjob.agent.workers.output import Output
+from elasticjob.agent.workers.process_tree import Household, reap, send
+from elasticjob.agent.workers.progress import ProgressFile
+from elasticjob.agent.workers.shutdown import Ending, kill_all
+from elasticjob.agent.workers.torchelastic import (
+    ProcessFailure,
+    RunResult,
+    WorkerSpec,
+    WorkerState,
+    new_group,
+    placed,
+    with_pid,
+)
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.members.ranks import Ranks, ranks_of
+from elasticjob.wire.cause import Cause
+from elasticjob.wire.dataclasses import replace
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Progress
+from elasticjob.wire.round import Round
+
+
+class _Running:
+    """Round n in this pod. delivered_at: of the loop's clock. ended: by local rank."""
+
+    def __init__(
+        self, n: int, delivered_at: float, ranks: Ranks, group_env: dict[str, str]
+    ) -> None:
+        self.n = n
+        self.delivered_at = delivered_at
+        self.ranks = ranks
+        self.group_env = group_env
+        self.launched: list[subprocess.Popen[bytes]] = []
+        self.ended: dict[int, exits.Ended] = {}
+        self.is_told = False  # WorkersStarted was said
+        self.is_over = False  # WorkerExited was said, or the group is being stopped
+
+
+class Supervisor:
+    """The seam of the loop for everything that is a process."""
+
+    def __init__(
+        self, config: Config, pod: Pod, household: Household, output: Output, clock: Clock
+    ) -> None:
+        self._config = config
+        self._pod = pod
+        self._household = household
+        self._output = output
+        self._clock = clock
+        entrypoint, *arguments = config.command
+        self.group = new_group(WorkerSpec("default", config.workers, entrypoint, tuple(arguments)))
+        self._running: _Running | None = None
+        self._ending: Ending | None = None
+        self._reaped_at = 0.0
+        self._progress = ProgressFile(environment.progress_file(config.directory, 0))
+
+    # ---- what the loop asks for ------------------------------------------------------------------
+
+    def start(self, round_: Round, desired: Desired, delivered_at: float) -> None:
+        """Begins to start the workers of a round in which this pod is a member: as many as the
+        pod's spec says. The rendezvous refuses a round that says another number."""
+        config = self._config
+        ranks = replace(ranks_of(round_, self._pod), workers=config.workers)
+        env = environment.group_env(round_, desired, ranks, config.job_uid, config.pod_uid)
+        for local_rank in range(ranks.workers):
+            _remove(environment.error_file(config.directory, local_rank))
+            _remove(environment.progress_file(config.directory, local_rank))
+        self._running = _Running(round_.n, delivered_at, ranks, env)
+        self.group = placed(self.group, ranks, env["MASTER_ADDR"], int(env["MASTER_PORT"]))
+
+    def stop(self, n: int, grace_s: float) -> None:
+        """Begins to end everything that is alive."""
+        now = self._clock.now()
+        if self._ending is None:
+            self._ending = Ending(n, self._household, self._alive(), now)
+        self._ending.within(grace_s, now)
+        if self._running is not None:
+            self._running.is_over = True
+        if WorkerState.is_running(self.group.state):
+            self.group = replace(self.group, state=WorkerState.STOPPED)
+
+    def forward(self, number: int) -> None:
+        """A signal to each worker; not to its children, which have no handler for it."""
+        send(self._alive(), number)
+
+    def turn(self) -> Iterator[s.Event]:
+        """What has happened since the last turn."""
+        for pid, code in reap():
+            self._note_exit(pid, code)
+        if self._ending is not None:
+            yield from self._end()  # in answer to its event the next round may have been begun
+        if self._ending is None and self._running is not None and not self._running.is_over:
+            yield from self._run(self._running)
+
+    def wake_at(self) -> float | None:
+        """When the next turn is due if no child ends before."""
+        if self._ending is not None:
+            return self._ending.wake_at
+        running = self._running
+        if running is not None and not running.is_over and not running.is_told:
+            return self._clock.now()
+        return None
+
+    def progress(self) -> Progress | None:
+        """How far the training is, if that is new."""
+        return self._progress.news()
+
+    def kill_everything(self) -> bool:
+        """SIGKILL at once, for the agent's own end; whether nothing is left."""
+
+        def left() -> list[int]:
+            for pid, code in reap():
+                self._note_exit(pid, code)
+            return [process.pid for process in self._household.alive()]
+
+        return kill_all(left, self._clock.pause)
+
+    def result(self) -> RunResult:
+        """How the last group stands, by global rank."""
+        running = self._running
+        if running is None:
+            return RunResult(self.group.state)
+        first = running.ranks.first_rank
+        ended = running.ended
+        return RunResult(
+            self.group.state,
+            {first + rank: None for rank, end in ended.items() if end.code == 0},
+            {first + rank: self._failure(end) for rank, end in ended.items() if end.code},
+        )
+
+    # ---- a running group -------------------------------------------------------------------------
+
+    def _run(self, running: _Running) -> Iterator[s.Event]:
+        if any(end.code for end in running.ended.values()):
+            yield self._failed(running, exits.first_failure(self._standing(running)))
+        elif len(running.launched) < running.ranks.workers:
+            yield from self._launch(running)
+        elif len(running.ended) == running.ranks.workers:
+            running.is_over = True
+            self.group = replace(self.group, state=WorkerState.SUCCEEDED)
+            yield s.WorkerExited(running.n)
+
+    def _launch(self, running: _Running) -> Iterator[s.Event]:
+        """The next worker; with the last one, the round is started."""
+        local_rank = len(running.launched)
+        try:
+            process = self._exec(running, local_rank)
+        except OSError as error:
+            failure, is_fatal = exits.start_failure(local_rank, self._config.command[0], error)
+            yield self._failed(running, failure, is_fatal)
+            return
+        running.launched.append(process)
+        self.group = with_pid(self.group, local_rank, process.pid)
+        if len(running.launched) == running.ranks.workers:
+            running.is_told = True
+            self.group = replace(self.group, state=WorkerState.HEALTHY)
+            since = running.delivered_at
+            stop_ms = _ms(self._reaped_at - since)
+            yield s.WorkersStarted(running.n, _ms(self._clock.now() - since), stop_ms)
+
+    def _exec(self, running: _Running, local_rank: int) -> subprocess.Popen[bytes]:
+        """One worker, in a session of its own. Raises OSError."""
+        config, ranks = self._config, running.ranks
+        base = config.environment
+        env = environment.worker_env(base, running.group_env, ranks, local_rank, config.directory)
+        stdout, stderr = self._standard_streams(ranks, local_rank)
+        try:
+            return subprocess.Popen(
+                config.command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        finally:
+            for end in (stdout, stderr):
+                if end is not None:
+                    os.close(end)
+
+    def _standard_streams(self, ranks: Ranks, local_rank: int) -> tuple[int | None, int | None]:
+        """A single worker writes to the agent's own; of several each line gets a prefix."""
+        if ranks.workers == 1:
+            return None, None
+        return self._output.pipes(f"[{ranks.role}{local_rank}]:")
+
+    def _failed(self, running: _Running, failure: exits.Failure, is_fatal: bool = False) -> s.Event:
+        running.is_over = True
+        self.group = replace(self.group, state=WorkerState.FAILED)
+        cause = Cause(
+            kind=failure.kind,
+            pod=self._config.pod,
+            node=self._config.node,
+            rank=running.ranks.first_rank + failure.local_rank,
+            code=failure.code,
+            signal=failure.signal,
+            message=failure.message,
+            n=running.n,
+            after_ms=_ms(self._clock.now() - running.delivered_at),
+        )
+        return s.WorkerExited(running.n, cause, is_fatal)
+
+    def _standing(self, running: _Running) -> list[exits.Ended]:
+        """Every worker that was launched, with what it has reported so far."""
+        now_at = self._clock.wall_at()
+        return [
+            replace(
+                running.ended.get(rank, exits.Ended(rank, None, now_at)),
+                file=exits.read_error_file(environment.error_file(self._config.directory, rank)),
+            )
+            for rank in range(len(running.launched))
+        ]
+
+    def _failure(self, end: exits.Ended) -> ProcessFailure:
+        path = environment.error_file(self._config.directory, end.local_rank)
+        file = exits.read_error_file(path)
+        return ProcessFailure(
+            local_rank=end.local_rank,
+            pid=self.group.workers[end.local_rank].id or 0,
+            exitcode=end.code or 0,
+            error_file=path if file else "<N/A>",
+            message=file.message if file else exits.words(end.code),
+            timestamp=int(file.at if file else end.at),
+        )
+
+    # ---- ends ------------------------------------------------------------------------------------
+
+    def _end(self) -> Iterator[s.Event]:
+        ending = self._ending
+        if ending is not None and ending.is_over(self._clock.now()):
+            self._ending = None
+            self._reaped_at = self._clock.now()
+            yield s.WorkersReaped(ending.n)
+
+    def _note_exit(self, pid: int, code: int) -> None:
+        """Of a worker; an adopted orphan's end says nothing."""
+        running = self._running
+        if running is None:
+            return
+        for local_rank, process in enumerate(running.launched):
+            if process.pid == pid and local_rank not in running.ended:
+                process.returncode = code  # else Popen would wait for it by itself
+                running.ended[local_rank] = exits.Ended(local_rank, code, self._clock.wall_at())
+
+    def _alive(self) -> list[int]:
+        """The workers that have not been reaped: their pids cannot be anybody else's."""
+        if self._running is None:
+            return []
+        launched = enumerate(self._running.launched)
+        return [process.pid for rank, process in launched if rank not in self._running.ended]
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))
+
+
+def _remove(path: str) -> None:
+    """A stale error file would become the first cause."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # the usual case

@@ -1,0 +1,1 @@
+"""What the operator changes: it carries out the actions of a plan."""

@@ -1,0 +1,364 @@
+"""Carries out what a plan asks for. Each step can be repeated, and is guarded by what it was
+planned from: a version, a UID, or a name that is used once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import assert_never
+
+from elasticjob.controller import kube
+from elasticjob.controller.act import manifests
+from elasticjob.controller.act.bundle import Bundle
+from elasticjob.controller.kube import (
+    AlreadyExistsError,
+    Api,
+    ConflictError,
+    FailedError,
+    Json,
+    NotFoundError,
+    RefusedError,
+    Resource,
+)
+from elasticjob.controller.observe import agent_leases
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.observe.parse import Job
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.plan import lost, refused
+from elasticjob.controller.plan.actions import (
+    Action,
+    DeleteLease,
+    DeletePod,
+    DeleteRound,
+    Deploy,
+    Listen,
+    MakePod,
+    MakeRound,
+    Mark,
+    Outcome,
+    Step,
+    WriteRound,
+    described,
+)
+from elasticjob.controller.plan.memory import Memory
+from elasticjob.controller.report import status
+from elasticjob.controller.watch.cache import key_of
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.codec import WireError
+from elasticjob.wire.lease import AgentLease, EndedMark
+from elasticjob.wire.member import Pod
+
+DEPLOYED_FOR_S = 60.0  # what was there a minute ago need not be asked for again
+TRIES = 4  # against an agent that renews the very Lease that is being marked
+# So many pods are created at once while none was refused: the client sends no more at a time.
+FIRST_BATCH = 8
+# Answers that concern this one request: the others are sent all the same.
+REFUSED = (RefusedError, FailedError)
+# A quota's counter that many write to answers 409, a namespace that is gone 404.
+NOT_MADE = (*REFUSED, ConflictError, NotFoundError)
+
+log = logging.getLogger(__name__)
+
+
+class Executor:
+    """Performs actions for one job at a time. clock: monotonic seconds."""
+
+    def __init__(self, api: Api, bundle: Bundle, clock: Callable[[], float]) -> None:
+        self._api = api
+        self._bundle = bundle
+        self._clock = clock
+
+    async def perform(self, s: Snapshot, actions: Iterable[Action], memory: Memory) -> Outcome:
+        """All actions in order, pods last. One that the API server refuses is remembered, and holds
+        up only what builds on it."""
+        outcome = Outcome()
+        try:
+            await self._perform_all(s, actions, memory, outcome)
+        finally:
+            memory.note_outcome(s, outcome, self._clock())
+            for action, why in outcome.refused.items():
+                if action not in outcome.put_off:
+                    what = described(action)
+                    log.info("%s/%s: cannot %s: %s", s.job.namespace, s.job.name, what, why)
+        return outcome
+
+    async def _perform_all(
+        self, s: Snapshot, actions: Iterable[Action], memory: Memory, outcome: Outcome
+    ) -> None:
+        makes = [action for action in actions if isinstance(action, MakePod)]
+        for action in actions:
+            if isinstance(action, MakePod) or _is_held_up(action, outcome):
+                continue
+            try:
+                await self._perform(s, action, memory)
+                outcome.done.append(action)
+            except REFUSED as error:
+                outcome.refused[action] = error.said
+        makes = [make for make in makes if not _is_held_up(make, outcome)]
+        if makes:
+            await self._make_pods(s, makes, memory, outcome)
+
+    async def _perform(self, s: Snapshot, action: Step, memory: Memory) -> None:
+        match action:
+            case Deploy():
+                await self._deploy(s, memory)
+            case MakeRound():
+                await self._make_round(s.job, action)
+            case DeleteRound():
+                name = names.round_lease_name(s.job.name)
+                await self._delete(kube.LEASES, s.job, name, action.uid)
+            case Mark():
+                await self._mark(s, action, memory)
+            case WriteRound():
+                await self._write_round(s.job, action)
+            case DeletePod():
+                log.info(
+                    "%s/%s: delete %s: %s", s.job.namespace, s.job.name, action.name, action.why
+                )
+                await self._delete(kube.PODS, s.job, action.name, action.uid)
+            case DeleteLease():
+                await self._delete(kube.LEASES, s.job, action.name, action.uid)
+                memory.orphans = {p: o for p, o in memory.orphans.items() if o.uid != action.uid}
+            case Listen():
+                await self._listen(s, memory)
+            case _:
+                assert_never(action)
+
+    # ---- what pods need ----------------------------------------------------------------------
+
+    async def _deploy(self, s: Snapshot, memory: Memory) -> None:
+        if memory.deployed_at is not None and self._clock() - memory.deployed_at < DEPLOYED_FOR_S:
+            return
+        job = s.job
+        kinds = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
+        for body in manifests.rights(job.body):
+            await self._ensure(job, kinds[body["kind"]], body)
+        await self._deploy_agent(job, status.agent_hash(s))
+        memory.note_deployed(self._clock())
+
+    async def _deploy_agent(self, job: Job, agent_hash: str) -> None:
+        """Create the agent's ConfigMap. An older release's agent can only be missed, not made."""
+        if agent_hash == self._bundle.hash:
+            try:
+                body = manifests.agent_config_map(job.namespace, self._bundle)
+                await self._api.create(kube.CONFIG_MAPS, job.namespace, body)
+            except AlreadyExistsError:
+                pass  # named after its content, and immutable
+            return
+        name = manifests.agent_config_map_name(agent_hash)
+        if await self._get(kube.CONFIG_MAPS, job, name) is None:
+            raise RefusedError(
+                f"the ConfigMap {name} with the agent of its pods is gone, and this operator has"
+                " another agent: suspend the job, then resume it"
+            )
+
+    async def _ensure(self, job: Job, resource: Resource, body: Json) -> None:
+        """Create an object of this job. One that an older job of its name left is about to be
+        collected, so it is deleted first. A stranger's is not used: else who may make jobs could
+        choose, by a job's name, an account to run as."""
+        name = body["metadata"]["name"]
+        for _ in range(TRIES):
+            try:
+                await self._api.create(resource, job.namespace, body)
+                return
+            except AlreadyExistsError:
+                found = await self._get(resource, job, name)
+                if found is None:
+                    continue
+                owner = (found["metadata"].get("labels") or {}).get(names.LABEL_JOB_UID)
+                if owner == job.uid:
+                    return
+                if owner is None:
+                    raise _taken(body["kind"], name) from None
+                await self._delete(resource, job, name, found["metadata"]["uid"])
+        raise RefusedError(
+            f"the {body['kind']} {name} of an older job of this name is still being deleted:"
+            " remove its finalizers if it stays"
+        )
+
+    # ---- the Round and the Leases ------------------------------------------------------------
+
+    async def _make_round(self, job: Job, action: MakeRound) -> None:
+        """Create the Round. One that is there already is read by the next pass; a Lease that is no
+        job's Round is left alone."""
+        body = leases.round_manifest(job.record, action.desired, action.round)
+        name = body["metadata"]["name"]
+        try:
+            await self._api.create(kube.LEASES, job.namespace, body)
+        except AlreadyExistsError:
+            found = await self._get(kube.LEASES, job, name)
+            if found and key_of(kube.LEASES, found) != Key(job.namespace, job.name):
+                raise _taken("Lease", name) from None
+
+    async def _write_round(self, job: Job, action: WriteRound) -> None:
+        body: Json = {"metadata": {"resourceVersion": action.version}}
+        if action.desired is not None:
+            body = leases.desired_patch(action.desired, action.version)
+        if action.clear_holder:
+            body = {**leases.holder_patch("", "", action.version), **body}
+        name = names.round_lease_name(job.name)
+        await self._api.patch(kube.LEASES, job.namespace, name, body)
+
+    async def _mark(self, s: Snapshot, action: Mark, memory: Memory) -> None:
+        """Mark, or make as marked; an agent may renew or create the Lease at the same time.
+
+        A Lease of this name that is an older job's, or that cannot be read, is deleted, and a
+        marked one is created. One that is not ElasticJob's is left alone: this pod never had one.
+        """
+        job, name = s.job, s.job.pod_name(action.pod)
+        for _ in range(TRIES):
+            try:
+                if (body := await self._get(kube.LEASES, job, name)) is None:
+                    if not action.create:
+                        memory.unborn.add(action.pod)
+                        return
+                    made = self._ended_manifest(s, action)
+                    body = await self._api.create(kube.LEASES, job.namespace, made)
+                if not leases.job_uid_of(body):
+                    log.info("%s/%s: the name %s is taken", job.namespace, job.name, name)
+                    _skip(memory, action.pod)
+                    return
+                lease = _readable(body, job)
+                if lease is None:
+                    await self._delete(kube.LEASES, job, name, body["metadata"]["uid"])
+                    continue
+                if not lease.ended:
+                    patch = leases.ended_patch(_ended_mark(action), lease.version)
+                    body = await self._api.patch(kube.LEASES, job.namespace, name, patch)
+                    lease = leases.parse_agent(body, job.record)
+                memory.note_marked(lease)
+                return
+            except (AlreadyExistsError, ConflictError, NotFoundError):
+                continue
+        raise ConflictError(f"the Lease {name} changes all the time")
+
+    def _ended_manifest(self, s: Snapshot, action: Mark) -> Json:
+        assert s.round is not None
+        uid, n = s.round.uid, s.round.round.n
+        return leases.ended_manifest(s.job.record, uid, action.pod, _ended_mark(action), n)
+
+    async def _listen(self, s: Snapshot, memory: Memory) -> None:
+        selector = f"{names.LABEL_JOB_UID}={s.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
+        found: list[AgentLease] = []
+        async for page in self._api.list(kube.LEASES, s.job.namespace, selector):
+            of_page, ignored = agent_leases.of_job(page.items, s.job.record)
+            found += of_page
+            if ignored:
+                log.warning("%s", ignored)
+        judged = (pod.pod for pod in lost.judged_here(s))
+        memory.note_leases(found, s.living, judged, self._clock())
+
+    # ---- pods --------------------------------------------------------------------------------
+
+    async def _make_pods(
+        self, s: Snapshot, makes: list[MakePod], memory: Memory, outcome: Outcome
+    ) -> None:
+        """Create pods in batches that double while all are created. After one that is refused the
+        rest is put off: what refused it would most likely refuse them all."""
+        outcome.reserved = await self._reserve(s, makes)
+        again = any(refused.of(s, make) for make in makes)
+        size, waiting = 1 if again else FIRST_BATCH, makes
+        while waiting and not outcome.put_off:
+            batch, waiting = waiting[:size], waiting[size:]
+            size *= 2
+            why = await self._make_batch(s, batch, memory, outcome)
+            if why:
+                outcome.put_off = frozenset(waiting)
+                outcome.refused |= dict.fromkeys(waiting, why)
+
+    async def _make_batch(
+        self, s: Snapshot, batch: list[MakePod], memory: Memory, outcome: Outcome
+    ) -> str:
+        """Create these pods together; why the last of those that were refused was. Raises what is
+        no refusal, when all are answered."""
+        why = ""
+        failed: list[BaseException] = []
+        tries = (self._make_pod(s, make, memory) for make in batch)
+        answers = await asyncio.gather(*tries, return_exceptions=True)
+        for make, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, NOT_MADE):
+                why = outcome.refused[make] = answer.said
+            elif isinstance(answer, BaseException):
+                failed.append(answer)
+            elif answer:
+                outcome.done.append(make)
+        if failed:
+            raise failed[0]
+        return why
+
+    async def _reserve(self, s: Snapshot, makes: list[MakePod]) -> bool:
+        """One status write first, so that no name is ever used twice (I2); whether it is needed."""
+        wanted = status.reserved(s, tuple(action.pod for action in makes))
+        if fields := status.patch(s.job.status, wanted):
+            body = {"metadata": {"resourceVersion": s.job.version}, "status": fields}
+            await self._api.patch(kube.ELASTIC_JOBS, s.job.namespace, s.job.name, body, "status")
+        return bool(fields)
+
+    async def _make_pod(self, s: Snapshot, make: MakePod, memory: Memory) -> bool:
+        """Whether the pod was created; False: its name is taken."""
+        job = s.job
+        body = manifests.pod(job.body, make.pod.index, make.pod.generation, status.agent_hash(s))
+        name = body["metadata"]["name"]
+        try:
+            await self._api.create(kube.PODS, job.namespace, body)
+            log.info("%s/%s: created pod %s", job.namespace, job.name, name)
+        except AlreadyExistsError:
+            if await self._is_taken(job, name):
+                log.info("%s/%s: the name %s is taken", job.namespace, job.name, name)
+                _skip(memory, make.pod)
+                return False
+        memory.note_made(make.pod, make.replaces, self._clock())
+        return True
+
+    async def _is_taken(self, job: Job, name: str) -> bool:
+        found = await self._get(kube.PODS, job, name)
+        labels = (found["metadata"].get("labels") or {}) if found else {}
+        return labels.get(names.LABEL_JOB_UID) != job.uid
+
+    # ---- requests ----------------------------------------------------------------------------
+
+    async def _get(self, resource: Resource, job: Job, name: str) -> Json | None:
+        try:
+            return await self._api.get(resource, job.namespace, name)
+        except NotFoundError:
+            return None
+
+    async def _delete(self, resource: Resource, job: Job, name: str, uid: str) -> None:
+        """Gone, or another by now: both are as good."""
+        try:
+            await self._api.delete(resource, job.namespace, name, uid)
+        except (NotFoundError, ConflictError):
+            pass
+
+
+def _taken(kind: str, name: str) -> RefusedError:
+    return RefusedError(
+        f"there is a {kind} {name} that belongs to no job: delete it, or give the job another name"
+    )
+
+
+def _ended_mark(action: Mark) -> EndedMark:
+    return EndedMark(action.reason, action.excused)
+
+
+def _readable(body: Json, job: Job) -> AgentLease | None:
+    """The Lease of a pod of this job, or None: an older job left it, or it cannot be read."""
+    try:
+        return leases.parse_agent(body, job.record)
+    except WireError:
+        return None
+
+
+def _skip(memory: Memory, pod: Pod) -> None:
+    """A stranger's pod or Lease has this name: the next generation is made instead of waiting."""
+    memory.unborn.discard(pod)
+    memory.marked.add(pod)
+
+
+def _is_held_up(action: Action, outcome: Outcome) -> bool:
+    """Pods are made where all that they need is there; the holder is cleared after its Lease is
+    marked (rule 9)."""
+    first = {MakePod: Deploy, WriteRound: Mark}.get(type(action))
+    return first is not None and any(isinstance(other, first) for other in outcome.refused)

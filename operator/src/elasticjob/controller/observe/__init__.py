@@ -1,0 +1,1 @@
+"""What the operator knows of a job, as frozen records. Pure."""

@@ -1,0 +1,31 @@
+"""The agents' Leases of one job, among whatever Leases are labelled as its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from elasticjob.wire import lease as leases
+from elasticjob.wire.codec import WireError
+from elasticjob.wire.lease import AgentLease
+
+Json = dict[str, Any]
+
+
+def of_job(bodies: Iterable[Json], job: leases.Job) -> tuple[list[AgentLease], str]:
+    """Parse the Leases that have the name of a pod of this job.
+
+    Also returns one line for the log that counts the Leases that cannot be parsed and gives the
+    error of the first; empty if all can.
+    """
+    found: list[AgentLease] = []
+    faults: list[WireError] = []
+    for body in bodies:
+        try:
+            found.append(leases.parse_agent(body, job))
+        except WireError as error:
+            faults.append(error)
+    if not faults:
+        return found, ""
+    where = f"{job.namespace}/{job.name}"
+    return found, f"{where}: {len(faults)} Leases are ignored; the first: {faults[0]}"

@@ -1,0 +1,53 @@
+"""Which leavings count against the budget.
+
+SIGTERM is no proof of preemption: a failing liveness probe, `kill 1` and memory pressure that the
+job made itself look the same to the agent. So agents charge no leaving, and the operator, who sees
+why the pod ended, charges those that nothing excuses. What it cannot know it does not charge.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.round import Round
+
+
+def charged(s: Snapshot) -> frozenset[int]:
+    """Rounds that the operator charges: those before, and what is now known of recent leavings."""
+    held = s.round.desired.charged if s.round else frozenset()
+    since = _last_reset(s)
+    found = {number(r) for r in _recent(s) if _is_guilty(s, r)}
+    return frozenset(n for n in held | found if n >= since)
+
+
+def _is_guilty(s: Snapshot, round_: Round) -> bool:
+    if round_.cause is None or round_.cause.kind is not CauseKind.LEAVING:
+        return False
+    pod = s.names.get(round_.cause.pod)
+    return pod is not None and not pod.living and not pod.excused
+
+
+def number(round_: Round) -> int:
+    """The number that a leaving is charged under, the same for all rounds that name it as cause.
+
+    A round keeps the cause of the one before it that was Forming. What follows the round that was
+    left is its successor, or a number that was skipped and means nothing else.
+    """
+    cause = round_.cause
+    return round_.n if cause is None or cause.n is None else cause.n + 1
+
+
+def _last_reset(s: Snapshot) -> int:
+    """From which round on charges count: a healthy time made the agents forget older ones."""
+    recent = _recent(s)
+    resets = [r.n for before, r in itertools.pairwise(recent) if r.resets > before.resets]
+    return max(resets, default=0)
+
+
+def _recent(s: Snapshot) -> list[Round]:
+    rounds = {r.n: r for r in s.recalled.rounds}
+    if s.round:
+        rounds[s.round.round.n] = s.round.round
+    return [rounds[n] for n in sorted(rounds)]

@@ -1,0 +1,72 @@
+"""Pods that have ended: their Leases are marked before anything takes their place (rule 9, W1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.plan.actions import Actions, Mark
+from elasticjob.wire.member import Pod
+
+
+def mark(s: Snapshot) -> Actions:
+    """Mark the Lease of every pod that has ended and may still be taken for a live one."""
+    gone = {*_ended(s), *_vanished(s)} - s.recalled.marked - s.recalled.unborn
+    for pod in sorted({*gone, *_unmarked_again(s)}):
+        seen = s.by_pod.get(pod)
+        born = seen is not None or s.is_member(pod)
+        yield Mark(pod, _reason(seen), create=born, excused=_is_excused(seen))
+
+
+def is_buried(s: Snapshot, pod: Pod) -> bool:
+    """Whether nobody takes this pod for a live one any more, so that another may come."""
+    return pod in s.recalled.marked or (pod not in s.living and not matters(s, pod))
+
+
+def matters(s: Snapshot, pod: Pod) -> bool:
+    """Whether the round or its holder may count on this pod.
+
+    One that is not the newest of its index was marked before the newer one was reserved.
+    """
+    assert s.round is not None
+    newest = pod == s.current(pod.index)
+    return s.is_member(pod) or s.holds(pod) or (newest and s.round.desired.wants(pod))
+
+
+def _ended(s: Snapshot) -> Iterator[Pod]:
+    return (p.pod for p in s.pods if not p.living and matters(s, p.pod))
+
+
+def _vanished(s: Snapshot) -> Iterator[Pod]:
+    """Pods that were members, or are the newest of their index, and do not exist."""
+    assert s.round is not None
+    newest = (pod for index in s.indexes if (pod := s.current(index)))
+    named = {*newest, *s.round.round.pods}
+    return (pod for pod in named if pod not in s.by_pod and matters(s, pod))
+
+
+def _unmarked_again(s: Snapshot) -> Iterator[Pod]:
+    """Members whose pods are gone, and whose marked Leases as well: agents that live on and joined
+    again. Their pods were deleted by force, and their kubelets are away."""
+    assert s.round is not None
+    leases = {orphan.pod for orphan in s.recalled.orphans}
+    gone = s.round.round.pods & s.recalled.marked - leases
+    return (pod for pod in gone if pod not in s.by_pod)
+
+
+def _is_excused(seen: PodSeen | None) -> bool:
+    """Whether the loss of this pod is not counted.
+
+    A container that ends leaves its pod behind. So a pod that is gone altogether was deleted while
+    its agent ran: by force, by the garbage collector of a node that is gone, or while no operator
+    watched. What the operator cannot know it does not charge.
+    """
+    return seen is None or seen.excused
+
+
+def _reason(seen: PodSeen | None) -> str:
+    if seen is None:
+        return "the pod is gone"
+    code = f" {seen.worker.exit_code}" if seen.worker.exit_code is not None else ""
+    return f"{seen.worker.reason or 'ended'}{code}"

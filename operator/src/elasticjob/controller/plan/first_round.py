@@ -1,0 +1,51 @@
+"""The Round before pods (rule 9)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.plan import desired, refused
+from elasticjob.controller.plan.actions import Actions, Deploy, MakeRound
+from elasticjob.rendezvous import charges
+from elasticjob.wire.charges import Charges
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.round import Round
+
+RETURN_N = 1000
+
+
+def make_round(s: Snapshot) -> Actions:
+    """A job that is new starts at round 0; one that lost its Round goes on far above it.
+
+    Agents may have seen rounds that nobody else knows of: n must be above those too (I1).
+    """
+    wanted = desired.desired(s)
+    make = MakeRound(wanted, _first(s, wanted))
+    if refused.wait_s(s, make) <= 0:
+        yield Deploy()
+    yield make
+
+
+def _first(s: Snapshot, wanted: Desired) -> Round:
+    status, rounds = s.job.status, s.recalled.rounds
+    if status.round is None and not rounds:
+        return Round()
+    last = rounds[-1] if rounds else Round()
+    highest = max([status.round or 0, *(r.n for r in rounds)])
+    started = (status.restarts or 0) + 1 if status.round else 0
+    return Round(
+        n=RETURN_N + highest,
+        charged=_charged(last.charged, wanted, status.counted or 0),
+        starts=max(last.starts, started),
+        resets=last.resets,
+    )
+
+
+def _charged(known: Charges, wanted: Desired, counted: int) -> Charges:
+    """What is known by number, and the rest of what the status counted without one.
+
+    A restarted operator knows no numbers, and what it had ruled itself went with the Round.
+    """
+    missing = max(0, counted - charges.counted(known, wanted))
+    return replace(known, older=known.older + missing)

@@ -1,0 +1,56 @@
+"""The end of a job: which pods are deleted (cleanPodPolicy), on every way to the end."""
+
+from __future__ import annotations
+
+from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.plan.actions import Actions, DeletePod, Later
+from elasticjob.wire.round import Phase
+
+# Agents end by themselves when the round does, and write their verdict and the last of their log
+# meanwhile. Those that do not are ended after the longer of both graces and this.
+GOODBYE_S = 15.0
+
+
+def is_over(s: Snapshot) -> bool:
+    """Whether the job has ended: the Round first, for pods may have ended before it was read."""
+    if s.round and s.round.round.phase.is_terminal:
+        return True
+    return is_final(s)
+
+
+def is_final(s: Snapshot) -> bool:
+    """Whether its status says so, which is for ever."""
+    final = (c for c in s.job.status.conditions or [] if c.type in ("Complete", "Failed"))
+    return any(c.status == "True" for c in final)
+
+
+def clean_pods(s: Snapshot) -> Actions:
+    """Delete what the policy says, each when it has ended, or has had its time."""
+    policy = s.spec.clean_pod_policy
+    if policy == "None":
+        return
+    keep = failed_last(s) if policy == "KeepFailed" else None
+    left_s = _left_s(s)
+    for pod in s.pods:
+        if pod == keep or pod.deleting or (policy == "Running" and pod.over):
+            continue
+        if pod.living and left_s > 0:
+            yield Later(left_s)
+        else:
+            yield DeletePod(pod.name, pod.uid, "the job has ended")
+
+
+def failed_last(s: Snapshot) -> PodSeen | None:
+    """The pod to look at: the one that the round blames, else the last that ended badly."""
+    round_ = s.round.round if s.round else None
+    if round_ and round_.phase is Phase.FAILED and round_.cause and round_.cause.pod in s.names:
+        return s.names[round_.cause.pod]
+    failed = [p for p in s.pods if not p.living and p.worker.exit_code != 0]
+    return max(failed, key=lambda p: (p.worker.finished_at, p.pod), default=None)
+
+
+def _left_s(s: Snapshot) -> float:
+    ended_at = s.job.status.completion_time or s.at
+    grace_s = max(s.spec.stop_grace_seconds, s.spec.crash_grace_seconds)
+    return grace_s + GOODBYE_S - (s.at - ended_at).total_seconds()

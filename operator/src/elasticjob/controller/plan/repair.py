@@ -1,0 +1,45 @@
+"""Pods that hang before their start: somebody may have deleted what they need.
+
+A pod whose ConfigMap or account is gone waits for it in silence, and nothing else would make that
+again while no pod is made. An image that takes long looks the same from here, so it is rare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elasticjob.controller.observe.parse import PodSeen, Stage
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.plan.actions import Actions, Deploy, Later
+
+AGAIN_AFTER_S = 60.0
+
+_MOUNTING = ("", "ContainerCreating")  # how the kubelet words a volume that is not there
+
+
+def again(s: Snapshot) -> Actions:
+    """See to it again that all is there, once a minute while pods hang."""
+    waits = [AGAIN_AFTER_S - s.lasted_s(fact) for fact in facts(s)]
+    if not waits:
+        return
+    wait_s = max(min(waits), _left_s(s))
+    if wait_s <= 0:
+        yield Deploy()
+    else:
+        yield Later(wait_s)
+
+
+def facts(s: Snapshot) -> Iterator[str]:
+    """Since when each of them has hung."""
+    return (f"hangs {pod.uid}" for pod in s.living.values() if _hangs(pod))
+
+
+def _left_s(s: Snapshot) -> float:
+    deployed_at = s.recalled.deployed_at
+    return 0.0 if deployed_at is None else deployed_at + AGAIN_AFTER_S - s.now
+
+
+def _hangs(pod: PodSeen) -> bool:
+    """On a node, and its container is not made."""
+    waits = pod.worker.stage is Stage.WAITING and pod.worker.reason in _MOUNTING
+    return waits and bool(pod.node) and not pod.deleting

@@ -1,0 +1,51 @@
+"""Restarts that no budget counts: preemption, joining, scaling. Many within an hour are told.
+
+A job that is preempted every few minutes never fails by it, and hardly trains. SIGTERM is no proof
+of preemption either. So a storm is not hidden by being excused: it is a condition, not an end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from elasticjob.controller.observe.snapshot import Restart, Snapshot
+from elasticjob.controller.plan import charges
+from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.round import Phase, Round
+
+WINDOW_S = 3600.0
+
+
+def of_rounds(rounds: Iterable[Round], seen_n: int, now: float) -> Iterator[Restart]:
+    """Of the rounds after seen_n: those that started the workers again and were not charged."""
+    for round_ in rounds:
+        again = round_.phase is Phase.ACTIVE and round_.starts > 1 and round_.n > seen_n
+        number = charges.number(round_)
+        if again and not {round_.n, number} & round_.charged.numbers:
+            kind = round_.cause.kind if round_.cause else CauseKind.OTHER
+            yield Restart(number, kind, now)
+
+
+def recent(restarts: Iterable[Restart], now: float) -> Iterator[Restart]:
+    """Those of the last hour."""
+    return (r for r in restarts if now - r.at < WINDOW_S)
+
+
+def uncounted(s: Snapshot) -> list[Restart]:
+    """Those of the last hour, without what the operator has charged since."""
+    charged = s.round.desired.charged if s.round else frozenset()
+    return [r for r in recent(s.recalled.restarts, s.now) if r.number not in charged]
+
+
+def has_watched(s: Snapshot) -> bool:
+    """Whether the last hour is known: an operator that was restarted has seen less of it."""
+    since = s.recalled.watched_at
+    return since is not None and s.now - since >= WINDOW_S
+
+
+def told(restarts: list[Restart]) -> str:
+    """How many, by what ended the round before."""
+    kinds = Counter(restart.kind.value for restart in restarts)
+    each = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{len(restarts)} restarts within an hour that maxRestarts does not count: {each}"

@@ -1,0 +1,78 @@
+"""What failed last: from the Round's cause and from the pods' ends."""
+
+from __future__ import annotations
+
+import shlex
+
+from elasticjob.api.rules import worker_container
+from elasticjob.api.v1alpha1 import LastFailure
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.plan import charges
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.round import Phase, Round
+
+LONGEST_MESSAGE = 1024
+LONGEST_COMMAND = 200
+# Python's, the shell's and many programs' own word for "I was called wrongly": for a script that
+# does not exist, for example. Nothing but the container's log says more, so the command is named.
+CALLED_WRONGLY = 2
+
+_NOT_COUNTED = (
+    CauseKind.LEAVING,
+    CauseKind.SCALED,
+    CauseKind.SUSPENDED,
+    CauseKind.POD_DELETED,
+)
+_OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
+
+
+def last(s: Snapshot) -> LastFailure | None:
+    """The failure that the Round tells of, else the one that is known already."""
+    known = s.job.status.last_failure
+    round_ = s.round.round if s.round else None
+    if round_ is None or round_.cause is None or not _is_failure(s, round_):
+        return known
+    found = _failure(s, round_.cause, round_)
+    if known and (known.round, known.pod) == (found.round, found.pod):
+        # The pod's own end may be known later than the round's: OOMKilled, for example.
+        found = found.model_copy(update={"time": known.time})
+        return known if found.reason == round_.cause.kind.value else found
+    return found.model_copy(update={"time": s.at})
+
+
+def _is_failure(s: Snapshot, round_: Round) -> bool:
+    if round_.phase is Phase.FAILED:
+        return True
+    assert round_.cause is not None
+    if round_.cause.kind is CauseKind.LEAVING:
+        return charges.number(round_) in charges.charged(s)
+    return round_.cause.kind not in _NOT_COUNTED
+
+
+def _failure(s: Snapshot, cause: Cause, round_: Round) -> LastFailure:
+    pod = s.names.get(cause.pod)
+    ended = pod.worker if pod and not pod.living and cause.kind in _OF_PODS else None
+    reason = ended.reason if ended and ended.reason not in ("", "Error", "Completed") else ""
+    code = cause.code if cause.code is not None or ended is None else ended.exit_code
+    message = (ended.message if ended else "") or cause.message
+    if cause.code == CALLED_WRONGLY:
+        message = f"{message} of {_command(s)}; see its log"
+    return LastFailure(
+        pod=cause.pod or None,
+        node=cause.node or (pod.node if pod else "") or None,
+        rank=cause.rank if cause.rank >= 0 else None,
+        exit_code=code,
+        signal=cause.signal,
+        reason=reason or cause.kind.value,
+        message=message[-LONGEST_MESSAGE:] or None,
+        round=cause.n if cause.n is not None else max(round_.n - 1, 0),
+    )
+
+
+def _command(s: Snapshot) -> str:
+    """What each worker runs, as it would be typed."""
+    name = worker_container(s.job.body["spec"])
+    containers = s.job.body["spec"]["template"]["spec"]["containers"]
+    worker = next(c for c in containers if c["name"] == name)
+    text = shlex.join([*worker["command"], *(worker.get("args") or [])])
+    return text if len(text) <= LONGEST_COMMAND else text[: LONGEST_COMMAND - 3] + "..."

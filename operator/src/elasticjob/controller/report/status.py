@@ -1,0 +1,163 @@
+"""The status of a job, all of it anew in each pass; what did not change is not written.
+
+Nothing here is guessed: a number comes from the Round, from the holder's report, or from pods.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus, LastRecovery, Progress
+from elasticjob.controller.observe.parse import Job
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.plan import blame, job_over
+from elasticjob.controller.report import conditions, failure, phase
+from elasticjob.rendezvous import charges
+from elasticjob.wire import names
+from elasticjob.wire.codec import dump_tagged
+from elasticjob.wire.member import Pod, dump_pods
+from elasticjob.wire.report import Report
+from elasticjob.wire.round import Phase
+
+Json = dict[str, Any]
+
+
+def of(s: Snapshot) -> ElasticJobStatus:
+    """The status of a job that is worked on."""
+    old = s.job.status
+    running = len(running_pods(s))
+    changed: Json = {
+        "observed_generation": s.job.generation,
+        "phase": phase.of(s),
+        "ready": f"{running}/{s.spec.replicas}",
+        "replicas": len(s.living),
+        "ready_replicas": running,
+        "selector": f"{names.LABEL_JOB_UID}={s.job.uid}",
+        "min_replicas": s.spec.min_replicas or s.spec.replicas,
+        "max_replicas": s.spec.max_replicas or s.spec.replicas,
+        "conditions": conditions.of(s),
+        "last_failure": failure.last(s),
+        "start_time": old.start_time or s.at,
+        "completion_time": old.completion_time or (s.at if job_over.is_over(s) else None),
+        **_of_round(s),
+    }
+    if s.spec.suspend and not s.living:
+        changed["agent_hash"] = None  # the next pods run the agent of this operator
+    return old.model_copy(update=changed)
+
+
+def of_refused(job: Job, at: datetime) -> ElasticJobStatus:
+    """The status of a job that breaks a rule: nothing is done for it until it is corrected."""
+    path, message = job.faults[0]
+    changed = {
+        "observed_generation": job.generation,
+        "phase": f"Invalid: {path}: {message}"[:256],
+        "conditions": conditions.of_refused(job, at),
+        "start_time": job.status.start_time or at,
+    }
+    return job.status.model_copy(update=changed)
+
+
+def of_broken(job: Job, why: str, at: datetime) -> ElasticJobStatus:
+    """The status of a job whose Round Lease cannot be read: nothing is done for it meanwhile."""
+    lease = names.round_lease_name(job.name)
+    text = f"the Lease {lease} cannot be read: {why}; delete it, and it is made again"
+    changed = {
+        "phase": f"Unknown: {text}"[:256],
+        "conditions": conditions.of_broken(job, text, at),
+        "start_time": job.status.start_time or at,
+    }
+    return job.status.model_copy(update=changed)
+
+
+def reserved(s: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
+    """The status that must be written before these pods are made: no name is ever used twice."""
+    following = dict(s.next_generations)
+    for pod in pods:
+        following[pod.index] = max(following.get(pod.index, 0), pod.generation + 1)
+    blamed = {i: n for i, n in s.blamed.items() if i not in {pod.index for pod in pods}}
+    changed = {
+        "generations": dump_pods(Pod(*pair) for pair in following.items()),
+        "blamed": _dump_blamed(blamed),
+        "agent_hash": agent_hash(s),
+        "template_hash": s.job.template_hash,
+    }
+    return s.job.status.model_copy(update=changed)
+
+
+def agent_hash(s: Snapshot) -> str:
+    """Which agent the next pods run: that of the pods that live, so that an upgrade of the operator
+    does not mix agents in a running job; where none lives, this operator's own."""
+    return (s.job.status.agent_hash if s.living else None) or s.agent_hash
+
+
+def running_pods(s: Snapshot) -> frozenset[Pod]:
+    """Members whose workers run in the present round, as the holder says."""
+    if s.round is None or s.round.report is None or s.round.round.phase is not Phase.ACTIVE:
+        return frozenset()
+    report = s.round.report
+    current = report.n == s.round.round.n
+    return frozenset(report.running) & s.round.round.pods if current else frozenset()
+
+
+def patch(old: ElasticJobStatus, new: ElasticJobStatus) -> Json:
+    """The merge patch from one status to the other; empty if there is nothing to write."""
+    return merge_patch(fields(old), fields(new))
+
+
+def fields(status: ElasticJobStatus) -> Json:
+    """As the API server stores it."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def merge_patch(old: Json, new: Json) -> Json:
+    """RFC 7386: what is gone is null, lists are whole."""
+    found: Json = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if inner := merge_patch(before, value):
+                found[key] = inner
+        elif value != before:
+            found[key] = value
+    return found
+
+
+def _of_round(s: Snapshot) -> Json:
+    if s.round is None:
+        return {}
+    round_, report = s.round.round, s.round.report
+    return {
+        "round": round_.n,
+        "restarts": max(round_.starts - 1, 0),
+        "counted": charges.spent(round_, s.round.desired),
+        "blamed": _dump_blamed(blame.counts(s)),
+        "last_recovery": _recovery(report) or s.job.status.last_recovery,
+        "progress": _progress(report) or s.job.status.progress,
+    }
+
+
+def _recovery(report: Report | None) -> LastRecovery | None:
+    if report is None or report.recovery is None:
+        return None
+    found = report.recovery
+    return LastRecovery(
+        round=found.n,
+        detect_millis=found.detect_ms,
+        stop_millis=found.stop_ms,
+        rendezvous_millis=found.rendezvous_ms,
+        start_millis=found.start_ms,
+        total_millis=found.total_ms,
+    )
+
+
+def _progress(report: Report | None) -> Progress | None:
+    if report is None or report.progress is None:
+        return None
+    return Progress(step=report.progress.step, total=report.progress.total or None)
+
+
+def _dump_blamed(blamed: dict[int, int]) -> str | None:
+    pairs = ((index, str(count)) for index, count in sorted(blamed.items()) if count)
+    return dump_tagged(pairs, "x") or None

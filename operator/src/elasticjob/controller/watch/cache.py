@@ -1,0 +1,305 @@
+"""What the watches delivered, as records: so that a job in which nothing happens costs no request.
+
+A mirror may be behind. It only decides whether there is something to do; what is done is decided
+again from what the API server says then. Versions are compared as numbers (KEP-5504), so that an
+old delivery never covers a newer answer; and what is gone does not come back by an answer or a list
+that was under way: a UID is never used twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
+from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.watch.unreadable import Unreadable, why
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.codec import whole
+from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.round import Round
+
+Json = dict[str, Any]
+
+WATCHED = {
+    ELASTIC_JOBS: "",
+    LEASES: f"{names.LABEL_LEASE}={names.LEASE_ROUND}",
+    PODS: names.LABEL_JOB,
+}
+"""What is watched, and by which labels."""
+KEPT_ROUNDS = 64
+KEPT_ENDS = 4096  # far more than end while a request is under way
+AT_ONCE = 0.0
+PROGRESS_AFTER_S = 5.0
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A Round Lease that cannot be read, and why."""
+
+    uid: str
+    version: int
+    why: str
+
+
+@dataclass
+class Entry:
+    """What is known of the jobs of one name: the present one, and what older ones left.
+
+    round: the last that could be read. broken: set while the present one cannot be.
+    rounds: the last rounds of the job of UID rounds_of, oldest first. versions: of pods by name.
+    """
+
+    job: Json | None = None
+    round: RoundLease | None = None
+    broken: Broken | None = None
+    pods: dict[str, PodSeen] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))
+    rounds_of: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left that exists."""
+        return not (self.job or self.round or self.broken or self.pods)
+
+    def rounds_for(self, job_uid: str) -> tuple[Round, ...]:
+        """The last rounds of this job, and of no older one of its name."""
+        return tuple(self.rounds) if self.rounds_of == job_uid else ()
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An object that the mirror holds."""
+
+    key: Key
+    name: str
+    uid: str
+    version: int
+
+
+class Mirror:
+    """Entries by key, and what of each resource was delivered."""
+
+    def __init__(self, unreadable: Unreadable | None = None) -> None:
+        self.unreadable = unreadable or Unreadable()
+        self._entries: dict[Key, Entry] = {}
+        self._ended: dict[str, None] = {}  # UIDs of what is gone, oldest first
+
+    def entry(self, key: Key) -> Entry | None:
+        """What is known under a key."""
+        return self._entries.get(key)
+
+    def job_keys(self) -> list[Key]:
+        """Of all jobs."""
+        return [key for key, entry in self._entries.items() if entry.job is not None]
+
+    def jobs(self) -> Iterator[Json]:
+        """All jobs, as they were delivered."""
+        return (entry.job for entry in self._entries.values() if entry.job is not None)
+
+    def take(self, resource: Resource, body: Json, gone: bool = False) -> tuple[Key, float] | None:
+        """A delivery, or an answer to a write. If a plan or a status could differ from now on: the
+        key, and after how many seconds it is soon enough to look. An object that cannot be read is
+        left aside, whatever is in it."""
+        key = self._key_of(resource, body)
+        soon_s = self._put(resource, key, body, gone) if key else None
+        return None if key is None or soon_s is None else (key, soon_s)
+
+    def replace(self, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
+        """A whole collection as of this version: what the watches lost is made good.
+
+        An object that was made after the list was read is not missed: its version is higher.
+        """
+        found: set[tuple[Key, str]] = set()
+        changed: set[Key] = set()
+        for body in bodies:
+            if key := self._key_of(resource, body):
+                found.add((key, body["metadata"]["name"]))
+                if self._put(resource, key, body, gone=False) is not None:
+                    changed.add(key)
+        for held in [h for h in self._held(resource) if (h.key, h.name) not in found]:
+            if held.version <= int(version):
+                meta = {"name": held.name, "uid": held.uid, "resourceVersion": version}
+                self._put(resource, held.key, {"metadata": meta}, gone=True)
+                changed.add(held.key)
+        return changed
+
+    def _key_of(self, resource: Resource, body: Json) -> Key | None:
+        return self.unreadable.read(resource, body, lambda each: key_of(resource, each))
+
+    def _put(self, resource: Resource, key: Key, body: Json, gone: bool) -> float | None:
+        uid = body["metadata"]["uid"]
+        if gone:
+            self._note_end(uid)
+        elif uid in self._ended:
+            return None
+        entry = self._entries.setdefault(key, Entry())
+        try:
+            soon_s = _TAKERS[resource.plural](entry, body, gone)
+        except Exception as error:
+            self.unreadable.note(resource, body, error)
+            soon_s = _leave_aside(resource, entry, body, error)
+        if entry.is_empty:
+            del self._entries[key]
+        return soon_s
+
+    def _note_end(self, uid: str) -> None:
+        self._ended[uid] = None
+        if len(self._ended) > KEPT_ENDS:
+            del self._ended[next(iter(self._ended))]
+
+    def _held(self, resource: Resource) -> Iterator[_Held]:
+        for key, entry in self._entries.items():
+            if resource == ELASTIC_JOBS and (job := entry.job) is not None:
+                yield _Held(key, key.name, job["metadata"]["uid"], _version(job))
+            elif resource == LEASES and (seen := entry.broken or entry.round) is not None:
+                name = names.round_lease_name(key.name)
+                yield _Held(key, name, seen.uid, int(seen.version))
+            elif resource == PODS:
+                for name, pod in entry.pods.items():
+                    yield _Held(key, name, pod.uid, entry.versions[name])
+
+
+def key_of(resource: Resource, body: Json) -> Key | None:
+    """The job that an object belongs to; None if it has no label that says so, or if it is a Lease
+    under another name than that of the job's Round: an agent can change its own Lease's labels.
+
+    Raises ValueError for an object that is not of the form that every object has.
+    """
+    meta = _object(body, "metadata")
+    namespace, name = (_text(meta, field) for field in ("namespace", "name"))
+    _text(meta, "uid")
+    _version(body)
+    if resource == ELASTIC_JOBS:
+        return Key(namespace, name)
+    labels = _object(meta, "labels")
+    job = _text(labels, names.LABEL_JOB) if names.LABEL_JOB in labels else ""
+    if resource == LEASES and name != names.round_lease_name(job):
+        return None
+    return Key(namespace, job) if job else None
+
+
+def _take_job(entry: Entry, body: Json, gone: bool) -> float | None:
+    for part in ("spec", "status"):
+        _object(body, part)
+    before = entry.job
+    if before is None or gone:
+        entry.job = None if gone else body
+        return AT_ONCE if before is not None or not gone else None
+    if _is_older(body, before):
+        return None
+    has_changed = _essence(before) != _essence(body)
+    entry.job = body
+    return AT_ONCE if has_changed else None
+
+
+def _take_pod(entry: Entry, body: Json, gone: bool) -> float | None:
+    name, version = body["metadata"]["name"], _version(body)
+    if version < entry.versions.get(name, 0):
+        return None
+    seen = None if gone else parse.pod(body)
+    before = entry.pods.pop(name, None)
+    entry.versions.pop(name, None)
+    if seen is not None:
+        entry.pods[name], entry.versions[name] = seen, version
+    return AT_ONCE if before != seen else None
+
+
+def _take_round(entry: Entry, body: Json, gone: bool) -> float | None:
+    before, broken = entry.round, entry.broken
+    if gone:
+        entry.round = entry.broken = None
+        return AT_ONCE if before is not None or broken is not None else None
+    if _is_outdated(entry, body):
+        return None
+    seen = leases.parse_round(body)
+    entry.round, entry.broken = seen, None
+    if entry.rounds_of != seen.job_uid:
+        entry.rounds_of = seen.job_uid
+        entry.rounds.clear()
+    if not entry.rounds or entry.rounds[-1].n != seen.round.n:
+        entry.rounds.append(seen.round)
+    if broken or before is None or _without_pulse(before) != _without_pulse(seen):
+        return AT_ONCE
+    return _progress_after_s(seen) if before.report != seen.report else None
+
+
+def _is_outdated(entry: Entry, body: Json) -> bool:
+    """Whether a newer version of this Round Lease is known."""
+    known = entry.broken or entry.round
+    same = known is not None and known.uid == body["metadata"]["uid"]
+    return known is not None and same and _version(body) < int(known.version)
+
+
+def _leave_aside(resource: Resource, entry: Entry, body: Json, error: Exception) -> float | None:
+    """A pod that cannot be read is not ours. Of a Round Lease it is kept that it cannot be; of a
+    job what was read last."""
+    meta = body["metadata"]
+    if resource == PODS:
+        entry.versions.pop(meta["name"], None)
+        return AT_ONCE if entry.pods.pop(meta["name"], None) else None
+    if resource == LEASES:
+        before, entry.broken = entry.broken, Broken(meta["uid"], _version(body), why(error))
+        return AT_ONCE if before is None or before.why != entry.broken.why else None
+    return None
+
+
+def _without_pulse(seen: RoundLease) -> RoundLease:
+    """A pulse alone changes no plan; each job has one every few seconds."""
+    report = replace(seen.report, progress=None, delay_ms=None) if seen.report else None
+    return replace(seen, version="", renewed="", report=report)
+
+
+def _progress_after_s(seen: RoundLease) -> float:
+    """A step that was made is in no hurry: it must not cost each job a write with each pulse."""
+    return max(PROGRESS_AFTER_S, 3 * seen.desired.heartbeat_s)
+
+
+_TAKERS = {
+    ELASTIC_JOBS.plural: _take_job,
+    PODS.plural: _take_pod,
+    LEASES.plural: _take_round,
+}
+
+
+def _essence(job: Json) -> tuple[Any, ...]:
+    """What a plan or a status depends on; the last is there so that a write by a stranger is
+    corrected."""
+    meta = job["metadata"]
+    restart = (meta.get("annotations") or {}).get(names.ANNOTATION_RESTART)
+    seen = (meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"), restart)
+    return (*seen, job.get("spec"), job.get("status"))
+
+
+def _is_older(body: Json, than: Json) -> bool:
+    same = body["metadata"]["uid"] == than["metadata"]["uid"]
+    return same and _version(body) < _version(than)
+
+
+def _version(body: Json) -> int:
+    version = whole(_text(body["metadata"], "resourceVersion"))
+    if version is None:
+        raise ValueError("metadata.resourceVersion is not a number")
+    return version
+
+
+def _object(owner: Json, field: str) -> Json:
+    """A part of an object, empty if it is absent; raises ValueError."""
+    found = owner.get(field) if isinstance(owner, dict) else owner
+    if not isinstance(found, dict | None):
+        raise ValueError(f"{field} is not an object")
+    return found or {}
+
+
+def _text(owner: Json, field: str) -> str:
+    """A string in an object; raises ValueError."""
+    found = owner.get(field)
+    if not isinstance(found, str):
+        raise ValueError(f"{field} is not a string")
+    return found

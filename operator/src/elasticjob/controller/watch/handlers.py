@@ -1,0 +1,314 @@
+"""What kopf does here: three watches, whose every delivery is handed on. Nothing else.
+
+No handler here makes kopf write: no finalizer, so `kubectl delete` works while the operator is
+away; no annotation, no event. The selectors are the server's: `labels=` on a handler filters after
+delivery, and at 1,000 agents the Leases alone would keep the operator busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, cast
+
+import aiohttp
+import kopf
+from kopf._cogs.structs.references import Insights
+
+from elasticjob.controller.kube import (
+    CONNECT_TIMEOUT_S,
+    LEASES,
+    NOT_INSTALLED,
+    PAGE,
+    READ_TIMEOUT_S,
+    AwayError,
+    Credentials,
+    KubeError,
+    RefusedError,
+    Resource,
+    error_of,
+)
+from elasticjob.controller.observe.heartbeat import LONGEST_S
+from elasticjob.controller.watch.cache import WATCHED
+from elasticjob.controller.watch.pulses import Pulses
+from elasticjob.controller.watch.session import SILENCE_S, session
+
+IDLE_S = 1.5 * LONGEST_S  # longer than the pause between two pulses
+NO_FINALIZER = "no finalizer"  # not a valid name of one, so no object has it
+CANCELLATIONS = 100
+CANCEL_EVERY_S = 0.1
+
+Json = dict[str, Any]
+Hear = Callable[[Resource], None]
+Deliver = Callable[[Resource, Json, bool], None]  # resource, object, whether it is gone
+Task = asyncio.Task[Any]
+
+log = logging.getLogger(__name__)
+
+
+class EndedError(KubeError):
+    """The watches have ended for a reason that is not an answer of the API server."""
+
+
+class NotServedError(RefusedError):
+    """The API server does not serve what is watched: to start again does not help."""
+
+
+class NoStorage(kopf.DiffBaseStorage):
+    """What the last handled state would be compared with: no handler here asks for a difference,
+    and kopf's own copies the whole object for each delivery."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing of it."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Nothing is stored."""
+
+    def store(self, **_: Any) -> None:
+        """And nothing ever is."""
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf's settings: quiet, and with a deadline on everything."""
+    found = kopf.OperatorSettings()
+    found.posting.enabled = False
+    found.scanning.disabled = True
+    found.peering.standalone = True
+    found.networking.connect_timeout = CONNECT_TIMEOUT_S
+    found.networking.request_timeout = READ_TIMEOUT_S
+    found.networking.error_backoffs = [1, 1, 2, 3, 5]  # then 403 or 5xx ends the watch
+    found.watching.connect_timeout = CONNECT_TIMEOUT_S
+    found.watching.server_timeout = random.randint(240, 360)  # not all at once; whole seconds
+    # kopf's own limit of silence may cancel a watch in the middle of a delivery: that watch ends,
+    # and kopf goes on without it, and without an error. `session` has a limit instead.
+    found.watching.inactivity_timeout = math.inf
+    found.watching.chunk_size = PAGE
+    found.execution.max_workers = 1
+    found.process.ultimate_exiting_timeout = None
+    found.queueing.idle_timeout = IDLE_S  # each object has a task, which is not made anew so soon
+    found.persistence.diffbase_storage = NoStorage()
+    # kopf removes a finalizer of this name wherever it finds it; by default that of any kopf.
+    found.persistence.finalizer = NO_FINALIZER
+    for resource, selector in WATCHED.items():
+        if selector:
+            place = (resource.group, resource.version, resource.plural)
+            found.watching.label_selectors[place] = selector
+    return found
+
+
+@dataclass(frozen=True)
+class Watches:
+    """What the watches deliver, to whom, and how often they are started again.
+
+    hear and deliver are called on kopf's thread: hear at each delivery, deliver at those that are
+    more than a pulse. silence_s: see `session`. pauses_s: before the first, second ... start
+    after an end; watches that lasted for lasting_s may end as often again.
+    """
+
+    hear: Hear
+    deliver: Deliver
+    credentials: Callable[[], Credentials]
+    namespaces: Collection[str] = ()
+    settings: kopf.OperatorSettings = field(default_factory=settings)
+    silence_s: float = SILENCE_S
+    pauses_s: tuple[float, ...] = (1.0, 5.0, 15.0)
+    lasting_s: float = 300.0
+
+    async def follow(self, ready: Callable[[], None]) -> NoReturn:
+        """Watch until the watches have ended for good, and raise why: KubeError.
+
+        ready is called at each start, when kopf has read from the API server what it can watch.
+        kopf then lists everything; what was deleted between two starts it does not deliver.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_of_kopf)
+        pauses = list(self.pauses_s)
+        while True:
+            begun = loop.time()
+            error = await self._follow_once(ready)
+            if loop.time() - begun >= self.lasting_s:
+                pauses = list(self.pauses_s)
+            if isinstance(error, NotServedError) or not pauses:
+                raise error
+            log.warning("%s; the watches start again in %g s", error, pauses[0])
+            await asyncio.sleep(pauses.pop(0))
+
+    async def _follow_once(self, ready: Callable[[], None]) -> KubeError:
+        """Watch until a watch has ended, and end the others; returns why."""
+        before, login = asyncio.all_tasks(), _Login(self.credentials, self.silence_s)
+        error = await self._until_one_ends(self._registry(login), ready)
+        log.debug("the watches have ended", exc_info=error)
+        if not await end_all(before):
+            raise error
+        await login.close()
+        return error
+
+    async def _until_one_ends(
+        self, found: kopf.OperatorRegistry, ready: Callable[[], None]
+    ) -> KubeError:
+        """kopf.run is not used: it raises only when all its tasks and threads have ended, and one
+        of them may never end."""
+        insights = Insights()
+        tasks = await kopf.spawn_tasks(
+            registry=found,
+            settings=self.settings,
+            clusterwide=not self.namespaces,
+            namespaces=self.namespaces,
+            standalone=True,
+            # Else kopf asks for the user's name, which the user of a container need not have.
+            identity=cast(Any, "elasticjob"),
+            insights=insights,
+        )
+        scanned = asyncio.create_task(insights.ready_resources.wait())
+        done, _ = await asyncio.wait({*tasks, scanned}, return_when=asyncio.FIRST_COMPLETED)
+        if scanned in done:
+            if missing := _not_served(insights):
+                return missing
+            ready()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return _why_ended(done)
+
+    def _registry(self, login: _Login) -> kopf.OperatorRegistry:
+        """The handlers."""
+        found = kopf.OperatorRegistry()
+        kopf.on.login(registry=found)(login.sign_in)
+        for resource in WATCHED:
+            place = (resource.group, resource.version, resource.plural)
+            pulses = Pulses() if resource == LEASES else None
+            news = _is_news(resource, self.hear, pulses)
+            on = kopf.on.event(*place, registry=found, id=resource.plural, when=news)
+            on(_hand_on(resource, self.deliver, pulses))
+        return found
+
+
+async def end_all(but: Collection[Task]) -> bool:
+    """Cancel all other tasks of the loop until none is left; whether they have ended.
+
+    To cancel them once is not enough: a request of kopf that is cancelled while its session is
+    closed takes that for a reason to sign in again, and waits for credentials for ever.
+    """
+    for _ in range(CANCELLATIONS):
+        left = asyncio.all_tasks().difference(but)
+        if not left:
+            return True
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=CANCEL_EVERY_S)
+    return False
+
+
+def _log_of_kopf(loop: asyncio.AbstractEventLoop, context: Json) -> None:
+    """When several watches end at once, kopf raises the error of one and leaves the others to
+    asyncio, which would log each with a traceback."""
+    log.debug("kopf: %s", context["message"], exc_info=context.get("exception"))
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Of the many attempts to reach an API server that is away, kopf's log keeps the first."""
+    text = record.getMessage()
+    return "Request attempt #" not in text or "Request attempt #1/" in text
+
+
+def _not_served(insights: Insights) -> NotServedError | None:
+    """kopf leaves aside, for ever, what the API server did not list when kopf asked."""
+    served = {(r.group, r.version, r.plural) for r in insights.watched_resources}
+    for resource in WATCHED:
+        if (resource.group, resource.version, resource.plural) not in served:
+            return NotServedError(f"{resource.path('')} is not served; {NOT_INSTALLED}")
+    return None
+
+
+def _why_ended(done: Iterable[Task]) -> KubeError:
+    """What kopf's first task to end has raised, in the operator's terms."""
+    errors = [error for task in done if not task.cancelled() and (error := task.exception())]
+    if not errors:
+        return EndedError("the watches have ended without an error")
+    error = errors[0]
+    if isinstance(error, kopf.LoginError):
+        wanted = "give the operator's account a valid token or certificate"
+        return RefusedError(f"the API server answers the watches with 401; {wanted}")
+    if isinstance(error, aiohttp.ClientError | TimeoutError):
+        return AwayError(f"the watches get no answer: {error or 'not in time'}")
+    return _answered(error) or _ended(error)
+
+
+def _answered(error: BaseException) -> KubeError | None:
+    """The error for an answer of the API server; None if it was not one."""
+    status = getattr(error, "status", None)
+    if not isinstance(status, int):
+        return None
+    cause = error.__cause__
+    asked = cause.request_info.url.path if isinstance(cause, aiohttp.ClientResponseError) else ""
+    text = f"watch {asked}: {status}: {getattr(error, 'message', None) or 'no message'}"
+    if status == 404:
+        return NotServedError(f"{text}; {NOT_INSTALLED}")
+    return error_of(status, "", text)
+
+
+def _ended(error: BaseException) -> EndedError:
+    said = " ".join(str(error).split())
+    ended = EndedError(f"the watches have ended: {type(error).__name__}: {said}")
+    ended.__cause__ = error
+    return ended
+
+
+def _is_news(resource: Resource, hear: Hear, pulses: Pulses | None) -> Callable[..., bool]:
+    def is_news(event: Any, **_: Any) -> bool:
+        hear(resource)
+        return pulses is None or not pulses.is_mere(event)
+
+    return is_news
+
+
+def _hand_on(resource: Resource, deliver: Deliver, pulses: Pulses | None) -> Callable[..., Any]:
+    async def hand_on(event: Any, **_: Any) -> None:
+        if pulses is not None:
+            pulses.note(event)
+        deliver(resource, event["object"], event["type"] == "DELETED")
+
+    return hand_on
+
+
+class _Login:
+    """Signs kopf in, with the same session for the same credentials: so kopf sees that they were
+    refused."""
+
+    def __init__(self, credentials: Callable[[], Credentials], silence_s: float) -> None:
+        self._credentials = credentials
+        self._silence_s = silence_s
+        self._given: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
+
+    async def sign_in(self, **_: Any) -> kopf.AiohttpSession:
+        """kopf's login handler."""
+        info = _connection(self._credentials())
+        if self._given is None or self._given[0] != info:
+            made = session(
+                info.as_ssl_context(), info.as_http_headers(), info.proxy_url, self._silence_s
+            )
+            self._given = info, kopf.AiohttpSession(server=info.server, aiohttp_session=made)
+        return self._given[1]
+
+    async def close(self) -> None:
+        """Close the connections; kopf does so only if it ends in order."""
+        if self._given:
+            await self._given[1].aiohttp_session.close()
+
+
+def _connection(found: Credentials) -> kopf.ConnectionInfo:
+    return kopf.ConnectionInfo(
+        server=found.server,
+        ca_path=found.ca_path,
+        insecure=not found.verify,
+        scheme=found.scheme,
+        token=found.token,
+        username=found.username,
+        password=found.password,
+        certificate_path=found.certificate_path,
+        private_key_path=found.key_path,
+        proxy_url=found.proxy,
+    )

@@ -1,0 +1,117 @@
+"""Who may talk to the server: bearer tokens, and what the account behind one is allowed.
+
+Three kinds of token: the person's and the operator's, who may do everything, and those of pods'
+service accounts, whose rights come from the Roles in the store, so that a missing right shows here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from elasticjob.local.api.call import Call, Target
+from elasticjob.local.api.objects.builtins import PODS, SERVICEACCOUNTS
+from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.objects.store import Store
+from elasticjob.local.api.rbac import MASTERS, Rbac, User
+
+ADMIN = User("elasticjob-local:admin", (MASTERS, "system:authenticated"))
+OPERATOR = User("elasticjob-local:operator", (MASTERS, "system:authenticated"))
+OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A service account's token holds while its pod and its account are there."""
+
+    user: User
+    namespace: str
+    account: str
+    pod_name: str
+    pod_uid: str
+    expires_at: datetime | None
+
+
+class Access:
+    """Tokens and rights. `mint` stands in for the kubelet's TokenRequest."""
+
+    def __init__(
+        self, store: Store, *, new_token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
+    ) -> None:
+        self._store = store
+        self._rbac = Rbac(store)
+        self._new_token = new_token
+        self.admin_token = new_token()
+        self.operator_token = new_token()
+        self._users = {self.admin_token: ADMIN, self.operator_token: OPERATOR}
+        self._bound: dict[str, Bound] = {}
+
+    def mint(
+        self,
+        namespace: str,
+        service_account: str,
+        pod_name: str,
+        pod_uid: str,
+        lifetime_s: float | None = None,
+    ) -> str:
+        """A token of the service account, bound to one pod; None lives as long as the pod."""
+        self._forget_dead()
+        user = User(
+            f"system:serviceaccount:{namespace}:{service_account}",
+            (
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{namespace}",
+                "system:authenticated",
+            ),
+        )
+        token = self._new_token()
+        life = None if lifetime_s is None else timedelta(seconds=lifetime_s)
+        expires_at = None if life is None else self._store.now() + life
+        self._bound[token] = Bound(user, namespace, service_account, pod_name, pod_uid, expires_at)
+        return token
+
+    def check(self, call: Call, target: Target | None) -> None:
+        """401 without a valid token, 403 without the right. Discovery is open to every account."""
+        if call.path in OPEN_PATHS:
+            return
+        user = self.authenticate(call.authorization)
+        if target is not None and not self._rbac.allows(user, target):
+            raise forbidden(user, target)
+
+    def authenticate(self, authorization: str) -> User:
+        """The user behind an Authorization header."""
+        kind, _, token = authorization.partition(" ")
+        if kind.lower() == "bearer":
+            token = token.strip()
+            if token in self._users:
+                return self._users[token]
+            bound = self._bound.get(token)
+            if bound is not None and self._holds(bound):
+                return bound.user
+        raise ApiError(401, "Unauthorized", "Unauthorized")
+
+    def _holds(self, bound: Bound) -> bool:
+        if bound.expires_at is not None and self._store.now() >= bound.expires_at:
+            return False
+        pod = self._store.find(PODS, bound.namespace, bound.pod_name)
+        account = self._store.find(SERVICEACCOUNTS, bound.namespace, bound.account)
+        return account is not None and pod is not None and pod["metadata"]["uid"] == bound.pod_uid
+
+    def _forget_dead(self) -> None:
+        self._bound = {token: bound for token, bound in self._bound.items() if self._holds(bound)}
+
+
+def forbidden(user: User, target: Target) -> ApiError:
+    """403 in the words by which people find their missing Role."""
+    resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
+    where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
+    qualified = f"{target.plural}.{target.group}" if target.group else target.plural
+    subject = f'{qualified} "{target.name}"' if target.name else qualified
+    message = (
+        f'{subject} is forbidden: User "{user.name}" cannot {target.verb} resource "{resource}" '
+        f'in API group "{target.group}" {where}'
+    )
+    details = {"name": target.name, "group": target.group, "kind": target.plural}
+    return ApiError(403, "Forbidden", message, details)

@@ -1,0 +1,134 @@
+"""One request as the API understands it, whatever library received it, and its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from elasticjob.local.api.objects.encoding import encode
+from elasticjob.local.api.objects.errors import bad_request, no_such_path, unsupported_media_type
+from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.api.objects.selectors import exact_name
+from elasticjob.local.api.query import truth
+
+JSON = "application/json"
+BODY_TYPES = ("", JSON, "application/yaml")
+"""Some clients name no type: kubectl's PUT of a scale, the Python client's POST."""
+ACCEPTED = ("", JSON, "application/*", "*/*")
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """An HTTP request, decoded no further than its parts."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    accept: str = ""
+    content_type: str = ""
+    authorization: str = ""
+    body: bytes = b""
+
+    @property
+    def watches(self) -> bool:
+        """Whether a list is to go on as a watch."""
+        return self.method == "GET" and truth(self.query.get("watch"))
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether the client takes JSON: whole objects or Tables."""
+        kinds = [kind.replace(" ", "") for kind in self.accept.split(",")]
+        return any(
+            kind.split(";")[0] in ACCEPTED and ("as=" not in kind or "as=Table" in kind)
+            for kind in kinds
+        )
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether everything is to be done but the write."""
+        return self.query.get("dryRun") == "All"
+
+    def decoded(self, accepted: tuple[str, ...] = BODY_TYPES) -> Any:
+        """The body as a JSON value, None when there is none; 415 or 400 when it is neither."""
+        kind = self.content_type.partition(";")[0].strip()
+        if kind not in accepted:
+            raise unsupported_media_type(accepted)
+        if not self.body:
+            return None
+        try:
+            return yaml.safe_load(self.body) if "yaml" in kind else json.loads(self.body)
+        except (ValueError, yaml.YAMLError) as error:
+            raise bad_request(f"the body of the request cannot be decoded: {error}") from None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a path points at, in the words of authorization."""
+
+    verb: str
+    group: str
+    version: str
+    plural: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete answer; a dict goes out as JSON."""
+
+    body: Object | bytes
+    code: int = 200
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def encoded(self) -> bytes:
+        """The bytes of the body."""
+        return self.body if isinstance(self.body, bytes) else encode(self.body)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An answer that goes on. Its source is entered before the first byte and left at the end."""
+
+    source: AbstractContextManager[AsyncIterator[bytes]]
+    content_type: str = JSON
+
+
+def target_of(call: Call) -> Target | None:
+    """The target of a resource path; None for other paths (discovery, version, health)."""
+    steps = call.path.strip("/").split("/")
+    if steps[0] == "api" and len(steps) > 2:
+        group, version, rest = "", steps[1], steps[2:]
+    elif steps[0] == "apis" and len(steps) > 3:
+        group, version, rest = steps[1], steps[2], steps[3:]
+    else:
+        return None
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in ("status", "finalize"):
+            rest = rest[2:]
+    plural, name, subresource, *excess = [*rest, "", ""]
+    if any(excess) or not all(rest):
+        raise no_such_path()
+    verb = _verb(call, name)
+    if not name and verb in ("list", "watch", "deletecollection"):
+        pinned = exact_name(call.query.get("fieldSelector", ""))
+        return Target(verb, group, version, plural, namespace, pinned or "", subresource)
+    return Target(verb, group, version, plural, namespace, name, subresource)
+
+
+def _verb(call: Call, name: str) -> str:
+    if call.method == "GET":
+        return "get" if name else "watch" if call.watches else "list"
+    if call.method == "DELETE":
+        return "delete" if name else "deletecollection"
+    return VERBS.get(call.method, call.method.lower())

@@ -1,0 +1,122 @@
+"""HTTP in and out: one handler for all paths, between aiohttp and the verbs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from elasticjob.local.api import discovery
+from elasticjob.local.api.access import Access
+from elasticjob.local.api.call import Answer, Call, Stream, target_of
+from elasticjob.local.api.faults import CutError, Faults
+from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.verbs import Verbs
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+log = logging.getLogger(__name__)
+
+
+class Handler:
+    """Answers every request of the server."""
+
+    def __init__(self, verbs: Verbs, access: Access, faults: Faults) -> None:
+        self._verbs = verbs
+        self._access = access
+        self._faults = faults
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request, whatever comes of it."""
+        try:
+            call = await _received(request)
+            cut = await self._faults.before(call)
+            answer = self._answer(request, call)
+            if cut:
+                raise CutError
+            if isinstance(answer, Stream):
+                return await self._stream(request, call, answer)
+        except CutError:
+            return _broken_off(request)
+        except ApiError as error:
+            answer = _refusal(error)
+        return web.Response(
+            body=answer.encoded(),
+            status=answer.code,
+            headers=[("Content-Type", answer.content_type), *answer.headers],
+        )
+
+    def _answer(self, request: web.BaseRequest, call: Call) -> Answer | Stream:
+        try:
+            _check_origin(request)
+            target = target_of(call)
+            self._access.check(call, target)
+            if target is None:
+                return discovery.answer(self._verbs.store, call)
+            return self._verbs.perform(call, target)
+        except ApiError:
+            raise
+        except Exception as error:
+            log.exception("%s %s failed", call.method, call.path)
+            message = f"Internal error occurred: {error!r}"
+            raise ApiError(500, "InternalError", message) from error
+
+    async def _stream(
+        self, request: web.BaseRequest, call: Call, stream: Stream
+    ) -> web.StreamResponse:
+        headers = {"Content-Type": stream.content_type, "Cache-Control": "no-cache, private"}
+        response, transport = web.StreamResponse(headers=headers), request.transport
+        with stream.source as chunks:
+            await response.prepare(request)
+            if transport is None:
+                return response
+            self._faults.stream_opened(transport, call)
+            try:
+                async for chunk in chunks:
+                    await self._faults.thawed()
+                    await response.write(chunk)
+            except ConnectionError:
+                pass  # the client has gone; nobody is left to tell
+            finally:
+                self._faults.stream_closed(transport)
+        return response
+
+
+async def _received(request: web.BaseRequest) -> Call:
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        message = "the request is too large: at most 3 MiB are taken"
+        raise ApiError(413, "RequestEntityTooLarge", message) from None
+    headers = request.headers
+    return Call(
+        method=request.method,
+        path=request.path,
+        query=dict(request.query),
+        accept=headers.get("Accept", ""),
+        content_type=headers.get("Content-Type", ""),
+        authorization=headers.get("Authorization", ""),
+        body=body,
+    )
+
+
+def _check_origin(request: web.BaseRequest) -> None:
+    """Refuse what a web page could send: a browser names its origin, or is led here by DNS."""
+    host = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+    if "Origin" in request.headers or host not in LOOPBACK:
+        message = "this server answers local clients only: not a browser, not another host's name"
+        raise ApiError(403, "Forbidden", message)
+
+
+def _broken_off(request: web.BaseRequest) -> web.StreamResponse:
+    if isinstance(request.transport, asyncio.WriteTransport):
+        request.transport.abort()
+    return web.Response()
+
+
+def _refusal(error: ApiError) -> Answer:
+    retry = error.details.get("retryAfterSeconds")
+    headers = () if retry is None else (("Retry-After", str(retry)),)
+    return Answer(error.status(), error.code, headers=headers)

@@ -1,0 +1,1 @@
+"""What the local API server accepts: schemas, validation, defaults, by kind."""

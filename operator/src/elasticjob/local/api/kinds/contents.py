@@ -1,0 +1,117 @@
+"""Rules for the content of the simple built-ins, in Kubernetes' words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from elasticjob.local.api.objects.builtins import (
+    CLUSTERROLEBINDINGS,
+    CLUSTERROLES,
+    CONFIGMAPS,
+    EVENTS,
+    LEASES,
+    ROLEBINDINGS,
+    ROLES,
+)
+from elasticjob.local.api.objects.errors import Violation, bad_value
+from elasticjob.local.api.objects.resource import Key, Object
+
+Faults = Callable[[Object, Object | None], Iterable[Violation]]
+"""(new, old) to what is wrong with new; old is None for a creation."""
+
+CONFIG_KEY = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+CONFIG_LIMIT_BYTES = 1024 * 1024
+IMMUTABLE = "field is immutable when `immutable` is set"
+
+
+def nothing(new: Object, old: Object | None) -> Iterable[Violation]:
+    """For resources without a rule of their own."""
+    return ()
+
+
+def lease_faults(new: Object, old: Object | None) -> Iterator[Violation]:
+    """The two numbers of a Lease."""
+    spec = new.get("spec", {})
+    seconds, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
+    if seconds is not None and seconds <= 0:
+        yield "spec.leaseDurationSeconds", bad_value(seconds, "must be greater than 0")
+    if transitions is not None and transitions < 0:
+        yield "spec.leaseTransitions", bad_value(transitions, "must be greater than or equal to 0")
+
+
+def configmap_faults(new: Object, old: Object | None) -> Iterator[Violation]:
+    """Keys can be file names; all of it fits into a MiB; an immutable one stays as it is."""
+    text, binary = new.get("data", {}), new.get("binaryData", {})
+    for field, content in (("data", text), ("binaryData", binary)):
+        for key in content:
+            if not re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", key) or key in (".", ".."):
+                yield f"{field}[{key}]", bad_value(key, CONFIG_KEY)
+    for key in set(text) & set(binary):
+        yield f"data[{key}]", bad_value(key, "duplicate of key present in binaryData")
+    size = sum(len(value.encode()) for value in text.values())
+    size += sum(len(value) * 3 // 4 - value.count("=", -2) for value in binary.values())
+    if size > CONFIG_LIMIT_BYTES:
+        yield "[]", f"Too long: may not be more than {CONFIG_LIMIT_BYTES} bytes"
+    if old is not None and old.get("immutable"):
+        yield from _changes_of_immutable(new, old)
+
+
+def event_faults(new: Object, old: Object | None) -> Iterator[Violation]:
+    """An Event lives where its object does; one with an eventTime says who reports what."""
+    home, place = new["metadata"]["namespace"], new.get("involvedObject", {}).get("namespace", "")
+    recent = bool(new.get("eventTime"))
+    elsewhere = place != home and not (recent and place)
+    if elsewhere and (place or home not in ("default", "kube-system" if recent else "default")):
+        yield "involvedObject.namespace", bad_value(place, "does not match event.namespace")
+    if recent:
+        for field in ("reportingComponent", "reportingInstance", "action", "reason"):
+            if not new.get(field):
+                yield field, "Required value"
+
+
+def role_faults(new: Object, old: Object | None) -> Iterator[Violation]:
+    """A rule says which verbs on which resources of which groups."""
+    for index, rule in enumerate(new.get("rules", ())):
+        where = f"rules[{index}]"
+        if not rule.get("verbs"):
+            yield f"{where}.verbs", "Required value: verbs must contain at least one value"
+        if rule.get("nonResourceURLs"):
+            continue
+        if not rule.get("apiGroups"):
+            message = "Required value: resource rules must supply at least one api group"
+            yield f"{where}.apiGroups", message
+        if not rule.get("resources"):
+            message = "Required value: resource rules must supply at least one resource"
+            yield f"{where}.resources", message
+
+
+def binding_faults(new: Object, old: Object | None) -> Iterator[Violation]:
+    """A binding keeps its role: to change it, delete it and make another."""
+    role = new.get("roleRef", {})
+    if not role.get("name"):
+        yield "roleRef.name", "Required value"
+    if old is not None and role != old.get("roleRef"):
+        yield "roleRef", bad_value(role, "cannot change roleRef")
+    for index, subject in enumerate(new.get("subjects", ())):
+        if subject.get("kind") == "ServiceAccount" and not subject.get("namespace"):
+            yield f"subjects[{index}].namespace", "Required value"
+
+
+CONTENT: Mapping[Key, Faults] = {
+    LEASES.key: lease_faults,
+    CONFIGMAPS.key: configmap_faults,
+    EVENTS.key: event_faults,
+    ROLES.key: role_faults,
+    CLUSTERROLES.key: role_faults,
+    ROLEBINDINGS.key: binding_faults,
+    CLUSTERROLEBINDINGS.key: binding_faults,
+}
+
+
+def _changes_of_immutable(new: Object, old: Object) -> Iterator[Violation]:
+    if not new.get("immutable"):
+        yield "immutable", f"Forbidden: {IMMUTABLE}"
+    for field in ("data", "binaryData"):
+        if new.get(field) != old.get(field):
+            yield field, f"Forbidden: {IMMUTABLE}"

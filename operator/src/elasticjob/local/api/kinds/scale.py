@@ -1,0 +1,54 @@
+"""The `/scale` subresource: one number of a custom resource under a name that all clients know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from elasticjob.local.api.objects.errors import invalid
+from elasticjob.local.api.objects.resource import Object, Resource
+from elasticjob.local.api.objects.selectors import dig
+from elasticjob.local.api.objects.store import clone
+
+SCALE = Resource("autoscaling", "v1", "scales", "Scale")
+META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def scale_of(resource: Resource, obj: Object) -> Object:
+    """The Scale that stands for an object."""
+    paths = resource.scale or {}
+
+    def value(path: str, absent: Any) -> Any:
+        found = dig(obj, paths[path].lstrip(".")) if path in paths else None
+        return absent if found is None else found
+
+    status = {"replicas": value("statusReplicasPath", 0)}
+    selector = value("labelSelectorPath", "")
+    if selector:
+        status["selector"] = selector
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: obj["metadata"][name] for name in META if name in obj["metadata"]},
+        "spec": {"replicas": value("specReplicasPath", 0)},
+        "status": status,
+    }
+
+
+def scaled(resource: Resource, obj: Object, change: Callable[[Object], Any]) -> Object:
+    """The object after `change` of its Scale. A version in the Scale is a precondition."""
+    wanted = change(scale_of(resource, obj))
+    replicas = dig(wanted, "spec.replicas")
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
+        message = f"Invalid value: {replicas}: should be a non-negative integer"
+        raise invalid(SCALE, obj["metadata"]["name"], [("spec.replicas", message)])
+    changed: Object = clone(obj)
+    *parents, last = (resource.scale or {})["specReplicasPath"].strip(".").split(".")
+    place = changed
+    for name in parents:
+        place = place.setdefault(name, {})
+    place[last] = replicas
+    version = dig(wanted, "metadata.resourceVersion")
+    if version:
+        changed["metadata"]["resourceVersion"] = version
+    return changed

@@ -1,0 +1,1 @@
+"""Storage of the local API server: versioned objects, owners, resources, errors."""

@@ -1,0 +1,205 @@
+"""What the server owns in an object's metadata: birth, revision, termination. Pure functions.
+
+A client may send anything; these decide what of it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from elasticjob.local.api.objects.builtins import NAMESPACES, PODS
+from elasticjob.local.api.objects.errors import (
+    ApiError,
+    bad_request,
+    conflict,
+    invalid,
+    precondition,
+)
+from elasticjob.local.api.objects.resource import Object, Resource
+
+SERVER_OWNED = (
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
+DEFAULT_GRACE_S = 30
+POLICY_FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+
+
+def timestamp(at: datetime) -> str:
+    """`metav1.Time`: whole seconds, UTC."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def born(resource: Resource, namespace: str, new: Object, uid: str, at: datetime) -> Object:
+    """The object to store for a create, its name still to be chosen. `new` is a private copy."""
+    meta = new.setdefault("metadata", {})
+    if meta.get("resourceVersion"):
+        # 500 and no reason: a real server answers so, as if it were its own fault.
+        raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+    if resource.namespaced and meta.setdefault("namespace", namespace) != namespace:
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    if not resource.namespaced:
+        meta.pop("namespace", None)
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        meta.pop(name, None)
+    meta.update(uid=uid, creationTimestamp=timestamp(at))
+    if resource.tracks_generation:
+        meta["generation"] = 1
+    if resource.has_status:
+        new.pop("status", None)
+    if resource.initial_status is not None:
+        new["status"] = dict(resource.initial_status)
+    if resource == NAMESPACES:
+        new.setdefault("spec", {})["finalizers"] = ["kubernetes"]
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **new, "metadata": meta}
+
+
+def revised(resource: Resource, old: Object, new: Object, subresource: str) -> Object:
+    """The object to store for an update: `new` where the client has a say, else `old`."""
+    meta = new.setdefault("metadata", {})
+    _check_same_object(resource, old["metadata"], meta)
+    if subresource == "status":
+        return {**old, "status": new.get("status", {})}
+    for name in SERVER_OWNED:
+        meta.pop(name, None)
+        if name in old["metadata"]:
+            meta[name] = old["metadata"][name]
+    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if name in meta and not meta[name]:
+            del meta[name]
+    _check_finalizers(resource, old["metadata"], meta)
+    if resource == NAMESPACES and subresource != "finalize":
+        new["spec"] = old["spec"]
+    new.update(apiVersion=resource.api_version, kind=resource.kind)
+    if resource.has_status:
+        new.pop("status", None)
+        if "status" in old:
+            new["status"] = old["status"]
+    return new
+
+
+def counted(resource: Resource, old: Object, new: Object) -> Object:
+    """`new` with the next generation if more than metadata and status has changed."""
+    hidden = {"metadata", "status"} if resource.has_status else {"metadata"}
+    if "generation" not in old["metadata"] or _without(old, hidden) == _without(new, hidden):
+        return new
+    generation = old["metadata"]["generation"] + 1
+    return {**new, "metadata": {**new["metadata"], "generation": generation}}
+
+
+def terminating(
+    resource: Resource, old: Object, options: Mapping[str, Any], at: datetime
+) -> Object | None:
+    """The object marked as being deleted, or None when nothing holds it: remove it now.
+
+    Three things hold an object: its finalizers, a pod's grace (its processes still run, and the
+    kubelet ends the wait by a deletion without grace), and what is left inside a namespace.
+    """
+    meta = dict(old["metadata"])
+    grace_s = _grace_s(resource, old, options)
+    meta["finalizers"] = _finalizers(old["metadata"], options)
+    if not meta["finalizers"]:
+        del meta["finalizers"]
+    if not grace_s and not holders(resource, {**old, "metadata": meta}):
+        return None
+    if "deletionTimestamp" not in meta:
+        meta["deletionTimestamp"] = timestamp(at + timedelta(seconds=grace_s))
+        meta["deletionGracePeriodSeconds"] = grace_s
+        if "generation" in meta:
+            meta["generation"] += 1
+    elif grace_s < meta["deletionGracePeriodSeconds"]:
+        meta["deletionTimestamp"] = timestamp(at + timedelta(seconds=grace_s))
+        meta["deletionGracePeriodSeconds"] = grace_s
+    marked = {**old, "metadata": meta}
+    if resource == NAMESPACES:
+        marked["status"] = {**old.get("status", {}), "phase": "Terminating"}
+    return marked
+
+
+def holders(resource: Resource, obj: Object) -> list[str]:
+    """What must let go before an object that is being deleted may vanish."""
+    waiting = list(obj["metadata"].get("finalizers", ()))
+    if resource == NAMESPACES:
+        waiting += obj.get("spec", {}).get("finalizers", [])
+    return waiting
+
+
+def released(resource: Resource, obj: Object) -> bool:
+    """Whether an update let go of the last thing that held a terminating object."""
+    meta = obj["metadata"]
+    return (
+        "deletionTimestamp" in meta
+        and not meta.get("deletionGracePeriodSeconds")
+        and not holders(resource, obj)
+    )
+
+
+def check_preconditions(resource: Resource, old: Object, options: Mapping[str, Any]) -> None:
+    """409 unless the object is the one, in the version, that the client meant to delete."""
+    wanted, meta = options.get("preconditions") or {}, old["metadata"]
+    for field, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(field) and wanted[field] != meta[field]:
+            raise precondition(resource, meta["name"], called, wanted[field], meta[field])
+
+
+def _check_same_object(resource: Resource, old: Object, new: Object) -> None:
+    """409 for an update from another version, 422 for another incarnation, 400 for another name."""
+    if new.get("resourceVersion") and new["resourceVersion"] != old["resourceVersion"]:
+        raise conflict(resource, old["name"])
+    if new.get("uid") and new["uid"] != old["uid"]:
+        message = f'Invalid value: "{new["uid"]}": field is immutable'
+        raise invalid(resource, old["name"], [("metadata.uid", message)])
+    for field in ("name", "namespace"):
+        if new.get(field) and new[field] != old.get(field):
+            raise bad_request(
+                f"the {field} of the object ({new[field]}) does not match "
+                f"the {field} on the URL ({old.get(field)})"
+            )
+
+
+def _check_finalizers(resource: Resource, old: Object, new: Object) -> None:
+    added = sorted(set(new.get("finalizers", ())) - set(old.get("finalizers", ())))
+    if added and "deletionTimestamp" in old:
+        message = (
+            "Forbidden: no new finalizers can be added if the object is being deleted, "
+            f"found new finalizers {added}"
+        )
+        raise invalid(resource, old["name"], [("metadata.finalizers", message)])
+
+
+def _grace_s(resource: Resource, old: Object, options: Mapping[str, Any]) -> int:
+    """Only a pod that is on a node and not at its end has processes to wait for."""
+    spec, phase = old.get("spec", {}), old.get("status", {}).get("phase")
+    if resource != PODS or not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
+        return 0
+    asked = options.get("gracePeriodSeconds")
+    return int(
+        spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S) if asked is None else asked
+    )
+
+
+def _finalizers(meta: Object, options: Mapping[str, Any]) -> list[str]:
+    """The propagation policy travels as a finalizer; the last one asked for wins."""
+    policy = options.get("propagationPolicy")
+    if policy is None and "orphanDependents" in options:
+        policy = "Orphan" if options["orphanDependents"] else "Background"
+    kept = list(meta.get("finalizers", ()))
+    if policy is None:
+        return kept
+    kept = [name for name in kept if name not in POLICY_FINALIZERS.values()]
+    return [*kept, POLICY_FINALIZERS[policy]] if policy in POLICY_FINALIZERS else kept
+
+
+def _without(obj: Object, names: set[str]) -> Object:
+    return {name: value for name, value in obj.items() if name not in names}

@@ -1,0 +1,209 @@
+"""The API server as a whole: assembled, preloaded, listening on loopback with a CA of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import trustme
+import yaml
+from aiohttp import web
+
+from elasticjob.local.api.access import Access
+from elasticjob.local.api.faults import Faults
+from elasticjob.local.api.handler import Handler
+from elasticjob.local.api.kinds import jobs, pods, validation
+from elasticjob.local.api.kinds.accounts import Accounts
+from elasticjob.local.api.kinds.definitions import Definitions
+from elasticjob.local.api.objects.builtins import BUILTINS, CLUSTERROLES, CRDS, NAMESPACES
+from elasticjob.local.api.objects.collector import Collector
+from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.api.objects.store import Admission, Store
+from elasticjob.local.api.verbs import LogSource, Verbs
+from elasticjob.local.api.watch import Watches
+from elasticjob.wire.names import AGENT_CLUSTER_ROLE
+
+HOST = "127.0.0.1"
+KEEPALIVE_S = 300  # more than the slowest heartbeat
+MAX_BODY_BYTES = 3 * 1024 * 1024
+FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+AGENT_ROLE: Object = {
+    "metadata": {"name": AGENT_CLUSTER_ROLE},
+    "rules": [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["create", "get", "list", "watch", "patch", "update", "delete"],
+        }
+    ],
+}
+"""What the chart installs on a cluster; here there is no chart."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers, and what its neighbours in this process need of it."""
+
+    url: str
+    ca_file: Path
+    kubeconfig: Path
+    operator_kubeconfig: Path
+    store: Store
+    access: Access
+    watches: Watches
+    faults: Faults
+    verbs: Verbs
+
+    @property
+    def token(self) -> str:
+        """The person's bearer token, as in `kubeconfig`."""
+        return self.access.admin_token
+
+    @property
+    def operator_token(self) -> str:
+        """The operator's, as in `operator_kubeconfig`."""
+        return self.access.operator_token
+
+    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str:
+        """A token for a pod's projected volume."""
+        return self.access.mint(namespace, service_account, pod_name, pod_uid)
+
+    def serve_logs(self, source: LogSource) -> None:
+        """Answer `/log` of pods from this source."""
+        self.verbs.logs = source
+
+
+@asynccontextmanager
+async def serve(
+    root: Path,
+    *,
+    port: int = 0,
+    faults: Faults | None = None,
+    definitions: Iterable[Object] | None = None,
+    admission: Sequence[Admission] | None = None,
+    watch_list: bool = True,
+) -> AsyncIterator[Running]:
+    """Serve until the context ends. Everything is in memory; `root` gets the CA and kubeconfigs.
+
+    `definitions` and `admission` stand for the job's own when a test brings others; `watch_list`
+    off behaves as servers before 1.34, which refuse `sendInitialEvents`.
+    """
+    authority, loop = trustme.CA(organization_name="ElasticJob local"), asyncio.get_running_loop()
+    ca = authority.cert_pem.bytes()
+    store = assembled(ca.decode(), jobs.admission() if admission is None else admission)
+    access, watches, faults = Access(store), Watches(store), faults or Faults()
+    Collector(store, loop.call_soon)
+    preload(store, jobs.definitions() if definitions is None else definitions)
+    verbs = Verbs(store, watches, watch_list=watch_list)
+    http = _http(Handler(verbs, access, faults))
+    runner = web.ServerRunner(http, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, HOST, port, ssl_context=_tls(authority))
+        await site.start()
+        url = f"https://{HOST}:{runner.addresses[0][1]}"
+        files = _write_files(root, url, ca, access)
+        yield Running(url, *files, store, access, watches, faults, verbs)
+    finally:
+        await _hang_up(http)
+        await runner.cleanup()
+
+
+def assembled(ca: str, admission: Sequence[Admission]) -> Store:
+    """A store with everything that guards and furnishes it, in the order of a real server."""
+    store = Store(BUILTINS)
+    store.admission += [pods.admit, validation.admit]
+    Definitions(store)
+    Accounts(store, ca)
+    store.admission += admission
+    return store
+
+
+def preload(store: Store, definitions: Iterable[Object]) -> None:
+    """What is there before the first request: a watch of a resource that is not kills kopf."""
+    for name in FIRST_NAMESPACES:
+        store.create(NAMESPACES, "", {"metadata": {"name": name}})
+    store.create(CLUSTERROLES, "", AGENT_ROLE)
+    for definition in definitions:
+        store.create(CRDS, "", definition)
+
+
+def kubeconfig(url: str, ca: bytes, token: str) -> bytes:
+    """A kubeconfig that needs no other file."""
+    name = "elasticjob-local"
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [
+                {
+                    "name": name,
+                    "cluster": {
+                        "server": url,
+                        "certificate-authority-data": base64.b64encode(ca).decode(),
+                    },
+                }
+            ],
+            "users": [{"name": name, "user": {"token": token}}],
+            "contexts": [
+                {"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}
+            ],
+        }
+    ).encode()
+
+
+def _http(handler: Handler) -> web.Server:
+    """aiohttp's low-level server: no router, since the paths are the API's own.
+
+    Without `handler_cancellation` an idle watch would outlive its client until its next event.
+    """
+    request = partial(
+        web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
+    )
+    return web.Server(
+        handler,
+        request_factory=request,
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=KEEPALIVE_S,
+    )
+
+
+async def _hang_up(http: web.Server) -> None:
+    """Drop all connections at once; a TLS farewell would wait half a minute for its answer."""
+    for connection in http.connections:
+        if connection.transport is not None:
+            connection.transport.abort()
+    await asyncio.sleep(0)
+
+
+def _tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    names = (HOST, "localhost", "kubernetes.default.svc")
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+def _write_files(root: Path, url: str, ca: bytes, access: Access) -> tuple[Path, Path, Path]:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return (
+        _written(root / "ca.crt", ca),
+        _written(root / "kubeconfig", kubeconfig(url, ca, access.admin_token)),
+        _written(root / "operator.kubeconfig", kubeconfig(url, ca, access.operator_token)),
+    )
+
+
+def _written(path: Path, content: bytes) -> Path:
+    """A file for its owner only: its token lets anyone run programs as this user."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    return path

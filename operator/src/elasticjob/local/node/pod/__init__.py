@@ -1,0 +1,1 @@
+"""One pod on the local node: environment, command, volumes, containers, status, logs, end."""

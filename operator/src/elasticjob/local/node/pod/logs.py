@@ -1,0 +1,83 @@
+"""`/log` of a pod: which container and run is asked for, and what cannot be had here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from elasticjob.local.api.objects.errors import bad_request
+from elasticjob.local.api.query import number, truth
+from elasticjob.local.node import logs
+from elasticjob.local.node.pod.container import Container
+from elasticjob.local.node.pod.status import Waiting
+
+REFUSED = ("sinceSeconds", "sinceTime", "limitBytes")
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """The parameters of a request."""
+
+    container: str = ""
+    follow: bool = False
+    previous: bool = False
+    tail: int | None = None
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> LogOptions:
+        """400 for what would be answered wrongly: lines carry no time here."""
+        wanted = [name for name in REFUSED if query.get(name)]
+        if truth(query.get("timestamps")):
+            wanted.append("timestamps")
+        if query.get("stream", "All") != "All":
+            wanted.append("stream")
+        if wanted:
+            raise bad_request(f"{', '.join(wanted)}: not supported by elasticjob local")
+        return cls(
+            container=query.get("container", ""),
+            follow=truth(query.get("follow")),
+            previous=truth(query.get("previous")),
+            tail=number(query, "tailLines") if query.get("tailLines") else None,
+        )
+
+
+@contextmanager
+def reading(
+    pod: str, containers: Sequence[Container], options: LogOptions
+) -> Iterator[AsyncIterator[bytes]]:
+    """The log that is asked for, open while it is read. 400 when there is none."""
+    container = _chosen(pod, containers, options.container)
+    run = container.status.restarts - options.previous
+    path = container.log(run)
+    never = isinstance(container.status.state, Waiting) and container.status.last is None
+    if never or not path.exists():
+        raise bad_request(_why_not(pod, container, options))
+    follow = options.follow and not options.previous
+    with path.open("rb") as log:
+        yield logs.read(log, options.tail, (lambda: _runs(container, run)) if follow else None)
+
+
+def _chosen(pod: str, containers: Sequence[Container], name: str) -> Container:
+    named = {container.name: container for container in containers}
+    if not name and len(named) > 1:
+        choice = ", ".join(named)
+        raise bad_request(
+            f"a container name must be specified for pod {pod}, choose one of: [{choice}]"
+        )
+    if name and name not in named:
+        raise bad_request(f"container {name} is not valid for pod {pod}")
+    return named[name] if name else containers[0]
+
+
+def _why_not(pod: str, container: Container, options: LogOptions) -> str:
+    where = f'container "{container.name}" in pod "{pod}"'
+    if options.previous:
+        return f"previous terminated {where} not found"
+    state = container.status.state
+    reason = state.reason if isinstance(state, Waiting) else "not started"
+    return f"{where} is waiting to start: {reason}"
+
+
+def _runs(container: Container, run: int) -> bool:
+    return container.status.running and container.status.restarts == run

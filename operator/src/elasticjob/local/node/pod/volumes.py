@@ -1,0 +1,140 @@
+"""A pod's volumes as directories, filled once when the pod starts.
+
+Of the kinds that a pod of ours uses: emptyDir, configMap, projected and downwardAPI. What else
+there is has been refused before (`unsupported`). Nothing is read-only, and sizes are not limited.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.node.pod.env import field
+from elasticjob.local.node.pod.paths import PathMap
+from elasticjob.local.node.pod.unsupported import UnsupportedError, containers, kind_of
+
+DEFAULT_MODE = 0o644
+TERMINATION_PATH = "/dev/termination-log"
+
+
+class NotReadyError(Exception):
+    """Something that a volume is made from is not there; the pod waits for it, as on a cluster."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where contents come from: a ConfigMap of the pod's namespace by name, a token of the pod's.
+
+    The token holds as long as its pod is there, so none is ever renewed in its file.
+    """
+
+    config_map: Callable[[str], Object | None]
+    token: Callable[[], str]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a volume, by its path below the volume's directory."""
+
+    path: str
+    content: bytes
+    mode: int
+
+
+def create(pod: Object, home: Path, sources: Sources) -> None:
+    """Make every volume of the pod, each as the directory of its name below `home`."""
+    declared = pod["spec"].get("volumes", ())
+    contents = {volume["name"]: list(files(volume, pod, sources)) for volume in declared}
+    for name, found in contents.items():
+        (home / name).mkdir(parents=True, exist_ok=True)
+        for file in found:
+            _write(home / name, file)
+    for container in containers(pod["spec"]):
+        for _, real in _mounts(container, home):
+            if not real.exists():  # a subPath: a kubelet makes it a directory, too
+                real.mkdir(parents=True)
+
+
+def files(volume: Object, pod: Object, sources: Sources) -> Iterator[File]:
+    """What a volume holds at the start."""
+    kind = kind_of(volume)
+    source = volume.get(kind) or {}
+    mode = source.get("defaultMode", DEFAULT_MODE)
+    if kind == "configMap":
+        yield from _config_map(source, mode, sources)
+    elif kind == "downwardAPI":
+        yield from _downward(source, mode, pod)
+    elif kind == "projected":
+        for part in source.get("sources", ()):
+            yield from _projected(part, mode, pod, sources)
+
+
+def path_map(container: Object, home: Path, message: Path) -> PathMap:
+    """Where the container's paths are: its mounts, and the file of its termination message."""
+    termination = (container.get("terminationMessagePath", TERMINATION_PATH), message)
+    return PathMap.of([*_mounts(container, home), termination])
+
+
+def _mounts(container: Object, home: Path) -> list[tuple[str, Path]]:
+    return [
+        (mount["mountPath"], home / mount["name"] / mount.get("subPath", ""))
+        for mount in container.get("volumeMounts", ())
+    ]
+
+
+def _write(directory: Path, file: File) -> None:
+    place = directory / file.path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(file.content)
+    place.chmod(file.mode)
+
+
+def _projected(part: Object, mode: int, pod: Object, sources: Sources) -> Iterator[File]:
+    if "configMap" in part:
+        yield from _config_map(part["configMap"], mode, sources)
+    elif "downwardAPI" in part:
+        yield from _downward(part["downwardAPI"], mode, pod)
+    else:
+        yield File(_inside(part["serviceAccountToken"]["path"]), sources.token().encode(), mode)
+
+
+def _config_map(source: Object, mode: int, sources: Sources) -> Iterator[File]:
+    found = sources.config_map(source["name"])
+    if found is None:
+        if source.get("optional"):
+            return
+        raise NotReadyError(f'configmap "{source["name"]}" not found')
+    contents = {key: text.encode() for key, text in (found.get("data") or {}).items()}
+    for key, text in (found.get("binaryData") or {}).items():
+        contents[key] = base64.b64decode(text)
+    for item in source.get("items") or _all_of(contents):
+        if item["key"] in contents:
+            yield File(_inside(item["path"]), contents[item["key"]], item.get("mode", mode))
+        elif not source.get("optional"):
+            raise NotReadyError(f'configmap "{source["name"]}" has no key "{item["key"]}"')
+
+
+def _all_of(contents: Iterable[str]) -> list[Object]:
+    return [{"key": key, "path": key} for key in contents]
+
+
+def _downward(source: Object, mode: int, pod: Object) -> Iterator[File]:
+    for item in source.get("items", ()):
+        value = field(pod, item.get("fieldRef", {}).get("fieldPath", ""))
+        if value is None:
+            raise UnsupportedError(
+                f"downwardAPI {item['path']}: only fieldRefs that env knows are supported"
+            )
+        yield File(_inside(item["path"]), value.encode(), item.get("mode", mode))
+
+
+def _inside(path: str) -> str:
+    """A relative path that stays in its volume."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise UnsupportedError(
+            f'volume item path {path!r} must be relative and must not contain ".."'
+        )
+    return path

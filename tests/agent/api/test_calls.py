@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.support.clocks import VirtualClock
+from tests.support.leases import (
+    DESIRED,
+    JOB,
+    active,
+    agent_lease,
+    agent_object,
+    round_lease,
+    round_object,
+    who,
+)
+from tests.support.senders import DARK, Script, ScriptedSender, answer
+
+from elasticjob.agent.api.calls import REFUSED_S, Call, Context, SetupError, Talk, converse
+from elasticjob.agent.api.connection import Response
+from elasticjob.agent.api.http import Address
+from elasticjob.agent.log import Log
+from elasticjob.rendezvous import states as s
+from elasticjob.wire import names
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.lease import Job
+from elasticjob.wire.report import Progress, Report
+
+STATE = AgentState(Word.READY, 0).to_json()
+WRITE = s.WriteState(STATE, "7")
+CREATE = s.CreateLease(STATE)
+GET_OTHER = s.GetLease("demo-1-0")
+PULSE = s.Pulse("7", Report(1))
+CAS = s.CasRound("7", round=active(2))
+
+MINE = agent_object(8)
+OTHER = agent_object(8, index=1)
+BROKEN = agent_object(8, index=1)
+BROKEN["metadata"]["annotations"] = {}
+FOREIGN = agent_object(8, index=1, job=Job("team", "demo", "an-older-uid"))
+FOREIGN_OWN = agent_object(8, job=Job("team", "demo", "an-older-uid"))
+BUSY = answer(429, {"message": "too many requests"})
+
+
+class Scene:
+    """One conversation with a scripted server."""
+
+    def __init__(self, *script: Script) -> None:
+        self.clock = VirtualClock()
+        self.lines: list[str] = []
+        self.sender = ScriptedSender(*script)
+        log = Log(self.lines.append)
+        address = Address("10.96.0.1", 443)
+        self.context = Context(JOB, who(), address, self.clock, log, jitter=lambda: 0.0)
+
+    def run(self, action: Call) -> list[s.Event]:
+        return list(converse(Talk(self.context, self.sender, round_lease()), action))
+
+    def body(self, index: int = 0) -> Any:
+        return json.loads(self.sender.asked[index].body)
+
+
+# ---- one action, one result ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "script", "events"),
+    [
+        (WRITE, [answer(200, MINE)], [s.RenewalReturned(agent_lease(8))]),
+        (
+            WRITE,
+            [answer(409), answer(200, MINE)],
+            [s.LeaseSeen(agent_lease(8), by_get=True), s.RenewalReturned(None)],
+        ),
+        (
+            WRITE,
+            [answer(409), answer(404)],
+            [s.LeaseGone("demo-0-0", by_get=True), s.RenewalReturned(None)],
+        ),
+        (
+            WRITE,
+            [answer(409), answer(200, FOREIGN_OWN)],
+            [s.LeaseGone("demo-0-0", by_get=True), s.RenewalReturned(None)],
+        ),
+        (WRITE, [answer(404)], [s.LeaseGone("demo-0-0"), s.RenewalReturned(None)]),
+        (WRITE, [DARK], [s.RenewalReturned(None)]),
+        (WRITE, [answer(403)], [s.RenewalReturned(None)]),
+        (GET_OTHER, [answer(200, OTHER)], [s.LeaseSeen(agent_lease(8, index=1), by_get=True)]),
+        (GET_OTHER, [answer(404)], [s.LeaseGone("demo-1-0", by_get=True)]),
+        (GET_OTHER, [DARK], [s.GetFailed("demo-1-0")]),
+        (GET_OTHER, [answer(200, BROKEN)], [s.GetFailed("demo-1-0")]),
+        (GET_OTHER, [answer(200, FOREIGN)], [s.LeaseGone("demo-1-0", by_get=True)]),
+        (CAS, [answer(200, round_object(8))], [s.RoundSeen(round_lease(8), s.Source.ANSWER)]),
+        (CAS, [answer(409)], [s.CasFailed(conflict=True)]),
+        (CAS, [DARK], [s.CasFailed(conflict=False)]),
+        (CAS, [answer(403)], [s.CasFailed(conflict=False)]),
+        (PULSE, [answer(200, round_object(8))], [s.RoundSeen(round_lease(8), s.Source.PULSE)]),
+        (PULSE, [answer(409)], [s.PulseFailed(conflict=True)]),
+        (PULSE, [DARK], [s.PulseFailed(conflict=False)]),
+        (CREATE, [answer(201, MINE)], [s.LeaseSeen(agent_lease(8))]),
+    ],
+)
+def test_each_action_ends_in_its_result(
+    action: Call, script: list[Script], events: list[s.Event]
+) -> None:
+    assert Scene(*script).run(action) == events
+
+
+# ---- what is sent --------------------------------------------------------------------------------
+
+
+def test_a_renewal_is_a_merge_patch_against_a_version() -> None:
+    scene = Scene(answer(200, MINE))
+    scene.run(WRITE)
+    asked = scene.sender.asked[0]
+    assert (asked.method, asked.content_type) == ("PATCH", "application/merge-patch+json")
+    assert asked.path == "/apis/coordination.k8s.io/v1/namespaces/team/leases/demo-0-0"
+    assert scene.body()["metadata"]["resourceVersion"] == "7"
+    assert scene.body()["spec"] == {"renewTime": "2023-11-14T22:30:00.000000Z"}
+
+
+def test_a_new_round_and_a_new_holder_can_be_one_write() -> None:
+    scene = Scene(answer(200, round_object(8)))
+    scene.run(s.CasRound("7", round=active(2), holder="demo-0-0"))
+    body = scene.body()
+    assert body["metadata"]["resourceVersion"] == "7"
+    assert body["spec"]["holderIdentity"] == "demo-0-0"
+    assert len(body["metadata"]["annotations"]) == 1
+
+
+def test_the_end_and_the_last_report_are_one_write() -> None:
+    scene = Scene(answer(200, round_object(8)))
+    scene.run(s.CasRound("7", round=active(2), report=Report(1, progress=Progress(9, 9))))
+    annotations = scene.body()["metadata"]["annotations"]
+    assert len(annotations) == 2
+    assert Report.from_json(annotations[names.ANNOTATION_REPORT]).progress == Progress(9, 9)
+
+
+def test_a_holder_is_cleared_by_null() -> None:
+    scene = Scene(answer(200, round_object(8)))
+    scene.run(s.CasRound("7", holder=""))
+    assert scene.body()["spec"] == {"holderIdentity": None, "renewTime": None}
+
+
+def test_a_new_lease_is_owned_by_the_round() -> None:
+    scene = Scene(answer(201, MINE))
+    scene.run(CREATE)
+    body = scene.body()
+    assert body["metadata"]["ownerReferences"][0]["uid"] == "round-uid"
+    assert body["spec"]["holderIdentity"] == "nonce"
+    assert body["spec"]["leaseDurationSeconds"] == 2  # three beats of half a second
+
+
+# ---- tries ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [DARK, BUSY, answer(500), answer(503), answer(504)])
+def test_two_tries_within_a_beat(first: Script) -> None:
+    scene = Scene(first, answer(200, MINE))
+    assert scene.run(WRITE) == [s.RenewalReturned(agent_lease(8))]
+    assert scene.sender.verbs == ["PATCH", "PATCH"]
+
+
+def test_no_third_try_before_the_rendezvous_has_its_say() -> None:
+    scene = Scene(BUSY)
+    assert scene.run(CAS) == [s.CasFailed(conflict=False)]
+    assert scene.sender.verbs == ["PATCH", "PATCH"]
+
+
+def test_a_refusal_is_not_tried_again() -> None:
+    scene = Scene(answer(403))
+    scene.run(CAS)
+    assert scene.sender.verbs == ["PATCH"]
+
+
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(0.3, 0.3), (60.0, DESIRED.heartbeat_s)])
+def test_what_a_busy_server_asks_for_is_honoured_up_to_a_beat(
+    asked_s: float, waited_s: float
+) -> None:
+    scene = Scene(answer(429, retry_after_s=asked_s), answer(200, MINE))
+    scene.run(WRITE)
+    assert scene.clock.pauses == [waited_s]
+
+
+def test_no_request_hangs_for_longer_than_a_beat() -> None:
+    scene = Scene(DARK)
+    scene.run(CAS)
+    assert {request.within_s for request in scene.sender.asked} == {DESIRED.heartbeat_s}
+
+
+# ---- joining -------------------------------------------------------------------------------------
+
+
+def test_a_create_is_tried_until_it_is_there() -> None:
+    scene = Scene(DARK, DARK, BUSY, answer(500), answer(201, MINE))
+    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8))]
+    assert scene.sender.verbs == ["POST"] * 5
+
+
+def test_a_create_that_was_applied_unseen_is_found_by_its_nonce() -> None:
+    scene = Scene(DARK, answer(409), answer(200, MINE))
+    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8), by_get=True)]
+
+
+def test_an_older_jobs_lease_goes_by_its_uid() -> None:
+    old = agent_object(5, job=Job("team", "demo", "an-older-uid"))
+    scene = Scene(answer(409), answer(200, old), answer(200), answer(201, MINE))
+    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8))]
+    assert scene.sender.verbs == ["POST", "GET", "DELETE", "POST"]
+    assert scene.body(2)["preconditions"] == {"uid": "lease-uid-0"}
+
+
+def test_a_strangers_lease_is_left_alone() -> None:
+    stranger = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
+    scene = Scene(answer(409), answer(200, stranger))
+    with pytest.raises(SetupError, match="demo-0-0 is not ElasticJob's"):
+        scene.run(CREATE)
+    assert scene.sender.verbs == ["POST", "GET"]
+
+
+def test_a_late_rolebinding_is_waited_for() -> None:
+    scene = Scene(*[answer(403)] * 5, answer(201, MINE))
+    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8))]
+
+
+@pytest.mark.parametrize("status", [401, 403, 422])
+def test_a_refusal_of_a_minute_ends_the_agent_and_says_what_to_look_at(status: int) -> None:
+    scene = Scene(answer(status, {"message": "may not"}))
+    with pytest.raises(SetupError) as caught:
+        scene.run(CREATE)
+    assert 0 <= scene.clock.now() - 1000.0 - REFUSED_S < 6
+    text = str(caught.value)
+    assert "cannot create leases in namespace team at 10.96.0.1:443" in text
+    assert f"{status} may not" in text
+    assert ("NetworkPolicy?" in text) == (status != 422)
+
+
+def test_no_answer_is_no_refusal() -> None:
+    """Ten minutes without an API server are waited out."""
+    refusals: list[Script] = [DARK] * 200
+    scene = Scene(answer(403), *refusals, answer(403), answer(201, MINE))
+    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8))]
+    assert scene.clock.now() - 1000.0 > REFUSED_S
+
+
+# ---- the log -------------------------------------------------------------------------------------
+
+
+def test_an_outage_is_one_line_and_its_end_another() -> None:
+    scene = Scene(DARK, DARK, DARK, answer(201, MINE))
+    scene.run(CREATE)
+    assert scene.lines == [
+        "[elasticjob] no answer from 10.96.0.1:443: timed out",
+        "[elasticjob] 10.96.0.1:443 answers again",
+    ]
+
+
+def test_an_unreadable_round_ends_the_agent() -> None:
+    found = round_object(8)
+    found["metadata"]["annotations"].clear()
+    with pytest.raises(SetupError, match="annotation"):
+        Scene(Response(200, json.dumps(found).encode())).run(CAS)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import json
+
+from elasticjob.agent.api.requests import LeaseRequests, by_label, by_name
+
+LEASES = LeaseRequests("team")
+PATH = "/apis/coordination.k8s.io/v1/namespaces/team/leases"
+
+
+def test_one_lease() -> None:
+    got = LEASES.get("a")
+    assert (got.method, got.path, got.body) == ("GET", f"{PATH}/a", b"")
+    patched = LEASES.patch("a", {"x": None})
+    assert (patched.method, patched.path, patched.body) == ("PATCH", f"{PATH}/a", b'{"x":null}')
+    assert patched.content_type == "application/merge-patch+json"
+    made = LEASES.create({"kind": "Lease"})
+    assert (made.method, made.path, made.content_type) == ("POST", PATH, "application/json")
+
+
+def test_a_deletion_names_the_object_by_its_uid() -> None:
+    deleted = LEASES.delete("a", "uid-1")
+    assert (deleted.method, deleted.path) == ("DELETE", f"{PATH}/a")
+    assert json.loads(deleted.body)["preconditions"] == {"uid": "uid-1"}
+
+
+def test_a_list_is_a_consistent_read() -> None:
+    assert LEASES.list(by_name("a")).path == f"{PATH}?fieldSelector=metadata.name%3Da"
+
+
+def test_a_watch_begins_with_what_is_there_or_after_a_version() -> None:
+    query = "labelSelector=example.com/job%3Duid&watch=true&allowWatchBookmarks=true"
+    selection = by_label("example.com/job", "uid")
+    initial = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    assert LEASES.watch(selection, None).path == f"{PATH}?{query}{initial}"
+    assert LEASES.watch(selection, "7").path == f"{PATH}?{query}&resourceVersion=7"

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.support.clocks import VirtualClock
+from tests.support.leases import (
+    JOB,
+    active,
+    agent_lease,
+    agent_object,
+    round_lease,
+    round_object,
+    who,
+)
+from tests.support.senders import DARK, ScriptedOpener, ScriptedStream, ScriptedStreamOrError
+
+from elasticjob.agent.api.calls import REFUSED_S, Context
+from elasticjob.agent.api.http import Address
+from elasticjob.agent.api.watch import UNREACHABLE_S, Kind, Watch
+from elasticjob.agent.inbox import GiveUp, Message, Streamed
+from elasticjob.agent.log import Log
+from elasticjob.rendezvous import states as s
+from elasticjob.wire import names
+from elasticjob.wire.lease import Job
+
+NARROW = Kind(False, "demo-round", JOB.uid)
+WIDE = Kind(True, "demo-round", JOB.uid)
+PATH = "/apis/coordination.k8s.io/v1/namespaces/team/leases"
+BY_NAME = f"{PATH}?fieldSelector=metadata.name%3Ddemo-round"
+INITIAL = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+WATCH = "&watch=true&allowWatchBookmarks=true"
+OFF = ScriptedStream(status=422, body={"message": "sendInitialEvents is forbidden"})
+
+
+def added(found: Any) -> Any:
+    return {"type": "ADDED", "object": found}
+
+
+def modified(found: Any) -> Any:
+    return {"type": "MODIFIED", "object": found}
+
+
+def deleted(found: Any) -> Any:
+    return {"type": "DELETED", "object": found}
+
+
+def bookmark(version: int, ends: bool = False) -> Any:
+    notes = {"annotations": {"k8s.io/initial-events-end": "true"}} if ends else {}
+    return {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version), **notes}}}
+
+
+def error(code: int) -> Any:
+    return {"type": "ERROR", "object": {"code": code, "message": "too old"}}
+
+
+def begins(version: int = 5) -> list[Any]:
+    """What a narrow watch says first."""
+    return [added(round_object(3)), bookmark(version, ends=True)]
+
+
+class Scene:
+    """A watch against a scripted server, until the script ends."""
+
+    def __init__(
+        self, *script: ScriptedStreamOrError, kind: Kind = NARROW, is_first: bool = True
+    ) -> None:
+        self.clock = VirtualClock()
+        self.messages: list[Message] = []
+        self.lines: list[str] = []
+        self.opener = ScriptedOpener(*script)
+        address = Address("10.96.0.1", 443)
+        log = Log(self.lines.append)
+        context = Context(JOB, who(), address, self.clock, log, jitter=lambda: 0.5)
+        self.watch = Watch(context, self.opener, kind, 1, is_first, self.messages.append)
+        self.opener.over = self.watch.close
+
+    def run(self) -> list[s.Event]:
+        """The events that came."""
+        self.watch.run()
+        return [message.event for message in self.messages if isinstance(message, Streamed)]
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.path for request in self.opener.asked]
+
+    def given_up(self) -> str:
+        """Why the agent must end."""
+        (message,) = [message for message in self.messages if isinstance(message, GiveUp)]
+        return message.reason
+
+
+# ---- the beginning -------------------------------------------------------------------------------
+
+
+def test_a_narrow_watch_reads_the_round_and_follows_it() -> None:
+    scene = Scene(ScriptedStream(*begins(), modified(round_object(6, round_=active(1)))))
+    assert scene.run() == [
+        s.RoundSeen(round_lease(3), s.Source.READ),
+        s.RoundSeen(round_lease(6, round_=active(1)), s.Source.WATCH),
+    ]
+    assert scene.paths == [BY_NAME + WATCH + INITIAL]
+
+
+def test_a_wide_watch_has_a_view_once_its_initial_set_is_complete() -> None:
+    stream = ScriptedStream(
+        added(agent_object(1)),
+        added(round_object(3)),
+        added(agent_object(2, index=1)),
+        bookmark(5, ends=True),
+        modified(agent_object(6)),
+        deleted(agent_object(7, index=1)),
+    )
+    assert Scene(stream, kind=WIDE).run() == [
+        s.RoundSeen(round_lease(3), s.Source.READ),
+        s.ViewComplete((agent_lease(1), agent_lease(2, index=1))),
+        s.LeaseSeen(agent_lease(6)),
+        s.LeaseGone("demo-1-0"),
+    ]
+
+
+def test_nothing_is_said_before_the_initial_set_is_complete() -> None:
+    stream = ScriptedStream(added(round_object(3)), bookmark(4), cut=True)
+    assert Scene(stream, ScriptedStream(*begins())).run() == [
+        s.RoundSeen(round_lease(3), s.Source.READ)
+    ]
+
+
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_where_there_are_no_initial_events_it_lists_then_watches(is_wide: bool) -> None:
+    """Below Kubernetes 1.32, and in 1.33: 422 forbidden."""
+    found = {
+        "metadata": {"resourceVersion": "9"},
+        "items": [round_object(3), agent_object(4)] if is_wide else [round_object(3)],
+    }
+    listed = ScriptedStream(body=found)
+    scene = Scene(
+        OFF,
+        listed,
+        ScriptedStream(modified(round_object(10))),
+        kind=WIDE if is_wide else NARROW,
+    )
+    view = [s.ViewComplete((agent_lease(4),))] if is_wide else []
+    assert scene.run() == [
+        s.RoundSeen(round_lease(3), s.Source.READ),
+        *view,
+        s.RoundSeen(round_lease(10), s.Source.WATCH),
+    ]
+    assert scene.paths[1].startswith(PATH)
+    assert "watch" not in scene.paths[1]
+    assert scene.paths[2].endswith(WATCH + "&resourceVersion=9")
+
+
+# ---- losses --------------------------------------------------------------------------------------
+
+
+def test_it_resumes_after_the_last_version_bookmarks_included() -> None:
+    scene = Scene(
+        ScriptedStream(*begins(5), bookmark(8), cut=True),
+        ScriptedStream(modified(round_object(9)), cut=True),
+        ScriptedStream(),
+    )
+    scene.run()
+    assert scene.paths[1] == BY_NAME + WATCH + "&resourceVersion=8"
+    assert scene.paths[2] == BY_NAME + WATCH + "&resourceVersion=9"
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [ScriptedStream(error(410)), ScriptedStream(status=410)],
+    ids=["in the stream", "at once"],
+)
+def test_a_forgotten_version_means_to_begin_afresh(gone: ScriptedStream) -> None:
+    scene = Scene(ScriptedStream(*begins(), cut=True), gone, ScriptedStream(*begins(20)))
+    assert scene.run() == [s.RoundSeen(round_lease(3), s.Source.READ)] * 2
+    assert scene.paths[2] == BY_NAME + WATCH + INITIAL
+
+
+def test_an_outage_is_waited_out_ever_more_slowly() -> None:
+    scene = Scene(ScriptedStream(*begins(), cut=True), *[DARK] * 8, ScriptedStream())
+    scene.run()
+    pauses = scene.clock.pauses
+    assert pauses[:9] == sorted(pauses[:9])
+    assert pauses[0] < 0.1
+    assert pauses[8] == 3.75  # five seconds, shortened by jitter
+    assert scene.lines == [
+        "[elasticjob] the watch of 10.96.0.1:443 ended: the connection was closed",
+        "[elasticjob] the watch of 10.96.0.1:443 ended: timed out",
+    ]
+
+
+def test_a_server_that_ends_watches_at_once_is_not_asked_without_pause() -> None:
+    scene = Scene(ScriptedStream(*begins()), *[ScriptedStream()] * 4)
+    scene.run()
+    assert len(scene.clock.pauses) == 3  # the script closes the fourth
+
+
+def test_an_error_in_the_stream_is_a_loss() -> None:
+    scene = Scene(ScriptedStream(*begins(), error(500)), ScriptedStream(bookmark(9)))
+    scene.run()
+    assert scene.paths[1].endswith("&resourceVersion=5")
+
+
+def test_what_is_no_event_is_a_loss() -> None:
+    scene = Scene(ScriptedStream(*begins(), b"<html>"), ScriptedStream(bookmark(9)))
+    scene.run()
+    assert scene.paths[1].endswith("&resourceVersion=5")
+
+
+# ---- the Round comes and goes --------------------------------------------------------------------
+
+
+def test_a_deleted_round_is_gone_and_may_come_back() -> None:
+    stream = ScriptedStream(*begins(), deleted(round_object(6)), added(round_object(7)))
+    assert Scene(stream).run()[1:] == [
+        s.RoundGone(),
+        s.RoundSeen(round_lease(7), s.Source.WATCH),
+    ]
+
+
+def test_a_round_that_went_unseen_is_gone() -> None:
+    fresh = ScriptedStream(bookmark(9, ends=True))
+    scene = Scene(ScriptedStream(*begins(), error(410)), fresh)
+    assert scene.run()[1:] == [s.RoundGone()]
+
+
+def test_another_jobs_round_of_this_name_is_none() -> None:
+    other = round_object(3, job=Job("team", "demo", "an-older-uid"))
+    late = ScriptedStream(added(other), bookmark(4, ends=True))
+    assert Scene(late, ScriptedStream(*begins())).run() == [
+        s.RoundSeen(round_lease(3), s.Source.READ)
+    ]
+
+
+def test_a_round_that_cannot_be_read_ends_the_agent() -> None:
+    newer = round_object(3)
+    notes = newer["metadata"]["annotations"]
+    for key in notes:
+        notes[key] = notes[key].replace('"v":1', '"v":2')
+    scene = Scene(ScriptedStream(added(newer), bookmark(4, ends=True)))
+    scene.run()
+    assert "the Round cannot be read" in scene.given_up()
+    assert "more than one release apart" in scene.given_up()
+
+
+def test_an_agents_lease_that_cannot_be_read_is_logged_and_left_out() -> None:
+    broken = agent_object(2, index=1)
+    broken["metadata"]["annotations"] = {}
+    stream = ScriptedStream(
+        added(broken), added(round_object(3)), bookmark(4, ends=True), modified(broken)
+    )
+    scene = Scene(stream, kind=WIDE)
+    assert scene.run() == [s.RoundSeen(round_lease(3), s.Source.READ), s.ViewComplete(())]
+    assert sum("Lease demo-1-0 is ignored" in line for line in scene.lines) == 1
+
+
+@pytest.mark.parametrize("name", ["evil-0-0", "demo-00-0", "demo-2-0-0", "somebody"])
+def test_a_lease_with_our_labels_and_another_name_is_ignored(name: str) -> None:
+    """Code in another job can label its own Lease like one of ours; it cannot choose its name."""
+    foreign = agent_object(2)
+    foreign["metadata"]["name"] = name
+    stream = ScriptedStream(
+        added(agent_object(1)), added(foreign), added(round_object(3)), bookmark(5, ends=True),
+        modified(foreign), deleted(foreign), modified(agent_object(6)),
+    )  # fmt: skip
+    scene = Scene(stream, kind=WIDE)
+    assert scene.run() == [
+        s.RoundSeen(round_lease(3), s.Source.READ),
+        s.ViewComplete((agent_lease(1),)),
+        s.LeaseSeen(agent_lease(6)),
+    ]
+    assert scene.lines == [
+        f"[elasticjob] Lease {name} is ignored: the Lease '{name}' is not named like a pod of demo"
+    ]
+
+
+def test_an_agents_lease_that_is_labelled_as_the_round_is_ignored() -> None:
+    broken = agent_object(2, index=1)
+    broken["metadata"]["labels"][names.LABEL_LEASE] = names.LEASE_ROUND
+    stream = ScriptedStream(
+        added(broken), added(round_object(3)), bookmark(4, ends=True), modified(broken)
+    )
+    assert Scene(stream, kind=WIDE).run() == [
+        s.RoundSeen(round_lease(3), s.Source.READ),
+        s.ViewComplete(()),
+    ]
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+def refused(status: int) -> Callable[[], ScriptedStream]:
+    return lambda: ScriptedStream(status=status, body={"message": "may not"})
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_joining_ends_after_a_minute_of_refusals(status: int) -> None:
+    scene = Scene(*[refused(status)() for _ in range(100)])
+    scene.run()
+    assert scene.given_up() == (
+        f"cannot watch leases in namespace team at 10.96.0.1:443: {status} may not: "
+        "is the RoleBinding there? NetworkPolicy?"
+    )
+    assert 0 <= scene.clock.now() - 1000.0 - REFUSED_S < 6
+
+
+def test_a_late_rolebinding_is_waited_for() -> None:
+    scene = Scene(*[refused(403)() for _ in range(5)], ScriptedStream(*begins()))
+    assert scene.run() == [s.RoundSeen(round_lease(3), s.Source.READ)]
+
+
+def test_joining_ends_after_a_minute_without_a_round() -> None:
+    scene = Scene(*[ScriptedStream(bookmark(4, ends=True)) for _ in range(100)])
+    scene.run()
+    assert "there is no Round Lease of this job" in scene.given_up()
+
+
+def test_joining_ends_after_five_minutes_without_an_answer() -> None:
+    scene = Scene(*[DARK] * 500)
+    scene.run()
+    assert scene.given_up() == (
+        "cannot reach the API server at 10.96.0.1:443: timed out: NetworkPolicy?"
+    )
+    assert 0 <= scene.clock.now() - 1000.0 - UNREACHABLE_S < 6
+
+
+def test_once_joined_the_dark_is_waited_out_for_ever() -> None:
+    scene = Scene(ScriptedStream(*begins(), cut=True), *[DARK] * 500)
+    scene.run()
+    assert not any(isinstance(message, GiveUp) for message in scene.messages)
+    assert scene.clock.now() - 1000.0 > 5 * UNREACHABLE_S
+
+
+def test_once_joined_a_minute_of_refusals_freezes_and_a_fresh_read_thaws() -> None:
+    refusals = [refused(403)() for _ in range(25)]
+    scene = Scene(ScriptedStream(*begins(), cut=True), *refusals, ScriptedStream(*begins(9)))
+    events = scene.run()
+    assert events[1] == s.RoundGone()
+    assert events[-1] == s.RoundSeen(round_lease(3), s.Source.READ)
+    assert scene.paths[-1] == BY_NAME + WATCH + INITIAL
+
+
+def test_a_busy_server_says_when_to_come_back() -> None:
+    busy = ScriptedStream(status=429, retry_after_s=3.0)
+    scene = Scene(busy, ScriptedStream(*begins()))
+    scene.run()
+    assert scene.clock.pauses[0] == 3.0
+
+
+def test_lines_are_json() -> None:
+    """The script above writes what a server writes."""
+    assert json.loads(next(ScriptedStream(bookmark(1)).lines()))["type"] == "BOOKMARK"

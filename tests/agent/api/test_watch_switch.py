@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.support.leases import JOB, agent_object, round_lease, round_object, who
+from tests.support.scripted_api import ScriptedApi, Stream, reply, scripted_api, token_directory
+
+from elasticjob.agent.api.calls import Context
+from elasticjob.agent.api.client import ApiThreads
+from elasticjob.agent.api.credentials import Credentials
+from elasticjob.agent.api.http import Address, Client
+from elasticjob.agent.clock import SystemClock
+from elasticjob.agent.inbox import GiveUp, Message, Streamed
+from elasticjob.agent.log import Log
+from elasticjob.rendezvous import states as s
+
+PATIENCE_S = 5.0
+END = {"metadata": {"resourceVersion": "5", "annotations": {"k8s.io/initial-events-end": "true"}}}
+BEGINS = ({"type": "ADDED", "object": round_object(3)}, {"type": "BOOKMARK", "object": END})
+
+
+def changed(version: int) -> Any:
+    return {"type": "MODIFIED", "object": round_object(version)}
+
+
+class Scene:
+    """The API server's side of the loop, on real threads, against a scripted server."""
+
+    def __init__(self, api: ScriptedApi, directory: str) -> None:
+        self.api = api
+        self.messages: queue.Queue[Message] = queue.Queue()
+        address = Address(api.host, api.port)
+        clock = SystemClock()
+        log = Log(lambda line: None)
+        context = Context(JOB, who(), address, clock, log, jitter=lambda: 0.0)
+        client = Client(address, Credentials(directory), clock)
+        self.threads = ApiThreads(context, client, self.messages.put)
+        self.streams: list[Stream] = []
+
+    def open(self, wide: bool, *events: Any) -> Stream:
+        """A watch that begins so."""
+        stream = Stream()
+        stream.say(*events)
+        self.streams.append(stream)
+        self.api.answer(stream)
+        self.threads.reopen(wide)
+        return stream
+
+    def next(self) -> Message:
+        return self.messages.get(timeout=PATIENCE_S)
+
+    def next_streamed(self) -> Streamed:
+        message = self.next()
+        assert isinstance(message, Streamed), message
+        return message
+
+
+@pytest.fixture
+def scene(tmp_path: Any) -> Iterator[Scene]:
+    with scripted_api() as api:
+        scene = Scene(api, str(token_directory(tmp_path)))
+        yield scene
+        scene.threads.close()
+        for stream in scene.streams:
+            stream.end()
+
+
+def test_make_before_break(scene: Scene) -> None:
+    """The old watch counts until the new one has said what there is; then no longer."""
+    old = scene.open(False, *BEGINS)
+    first = scene.next_streamed()
+    assert scene.threads.accepts(first)
+    new = scene.open(True)
+    old.say(changed(6))
+    assert scene.threads.accepts(scene.next_streamed())
+    new.say(*BEGINS)
+    read, view = scene.next_streamed(), scene.next_streamed()
+    assert (read.event, view.event) == (
+        s.RoundSeen(round_lease(3), s.Source.READ),
+        s.ViewComplete(()),
+    )
+    assert scene.threads.accepts(read)
+    assert scene.threads.accepts(view)
+    assert not scene.threads.accepts(Streamed(first.number, s.RoundGone()))
+
+
+def test_a_watch_that_is_still_opening_gives_way_to_the_next(scene: Scene) -> None:
+    scene.open(False)
+    scene.api.wait_for(1)
+    scene.open(True, *BEGINS)
+    read = scene.next_streamed()
+    assert read.number == 2
+    assert scene.threads.accepts(read)
+    assert not scene.threads.accepts(Streamed(1, s.RoundGone()))
+
+
+def test_calls_end_in_the_inbox(scene: Scene) -> None:
+    scene.api.answer(reply(200, agent_object(8, index=1)), reply(404))
+    scene.threads.call(s.GetLease("demo-1-0"), round_lease())
+    assert isinstance(scene.next(), s.LeaseSeen)
+    scene.threads.call(s.GetLease("demo-1-0"), round_lease())
+    assert scene.next() == s.LeaseGone("demo-1-0", by_get=True)
+
+
+def test_what_cannot_go_on_ends_the_agent(scene: Scene) -> None:
+    stranger = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
+    scene.api.answer(reply(409), reply(200, stranger))
+    state = agent_object()["metadata"]["annotations"].popitem()[1]
+    scene.threads.call(s.CreateLease(state), round_lease())
+    message = scene.next()
+    assert isinstance(message, GiveUp)
+    assert "not ElasticJob's" in message.reason
+
+
+def test_a_bug_in_a_thread_is_not_silent(scene: Scene) -> None:
+    scene.threads.call(s.CreateLease("no JSON"), round_lease())
+    message = scene.next()
+    assert isinstance(message, GiveUp)
+    assert "not JSON" in message.reason
+    assert threading.active_count() >= 1

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elasticjob.agent.workers.exits import (
+    Ended,
+    ErrorFile,
+    Failure,
+    first_failure,
+    last_lines,
+    read_error_file,
+    start_failure,
+    words,
+)
+from elasticjob.wire.cause import MESSAGE_BYTES, CauseKind
+
+REPORT = ErrorFile(5.0, "ValueError: nan")
+FAILED, SIGNALED = CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED
+STACK = 'Traceback:\n  File "t.py", line 7\nValueError: nan'
+
+
+@pytest.mark.parametrize(
+    ("workers", "failure"),
+    [
+        ([Ended(0, 3, 9.0)], Failure(FAILED, 0, 3, None, "exit code 3")),
+        ([Ended(0, -9, 9.0)], Failure(SIGNALED, 0, None, 9, "ended by SIGKILL")),
+        ([Ended(0, 0, 1.0), Ended(1, 1, 9.0)], Failure(FAILED, 1, 1, None, "exit code 1")),
+        ([Ended(0, None, 9.0), Ended(1, 1, 9.0)], Failure(FAILED, 1, 1, None, "exit code 1")),
+        # the earliest, then the lowest rank
+        ([Ended(0, 1, 9.0), Ended(1, 2, 8.0)], Failure(FAILED, 1, 2, None, "exit code 2")),
+        ([Ended(1, 1, 9.0), Ended(0, 2, 9.0)], Failure(FAILED, 0, 2, None, "exit code 2")),
+        # a report counts from when it was written, not from the exit
+        ([Ended(0, 1, 8.0), Ended(1, 1, 9.0, REPORT)], Failure(FAILED, 1, 1, None, REPORT.message)),
+        (
+            [Ended(0, -6, 8.0), Ended(1, None, 9.0, REPORT)],
+            Failure(FAILED, 1, None, None, REPORT.message),
+        ),
+        # a report of one that ended well was not its last word
+        (
+            [Ended(0, 0, 8.0, REPORT), Ended(1, 4, 9.0)],
+            Failure(FAILED, 1, 4, None, "exit code 4"),
+        ),
+    ],
+)
+def test_who_failed_first(workers: list[Ended], failure: Failure) -> None:
+    assert first_failure(workers) == failure
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "fatal"),
+    [
+        (errno.ENOENT, 127, True),
+        (errno.ENOTDIR, 127, True),
+        (errno.EACCES, 126, True),
+        (errno.ENOEXEC, 126, True),
+        (errno.EAGAIN, None, False),
+        (errno.ENOMEM, None, False),
+        (errno.ETXTBSY, None, False),
+    ],
+)
+def test_only_what_stays_broken_is_fatal(number: int, code: int | None, fatal: bool) -> None:
+    failure, is_fatal = start_failure(2, "python4", OSError(number, os.strerror(number)))
+    assert (failure.kind, failure.local_rank) == (CauseKind.START_FAILED, 2)
+    assert (failure.code, is_fatal) == (code, fatal)
+    assert failure.message.startswith(f"cannot execute 'python4': {os.strerror(number)}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"message": {"message": "ValueError: nan"}}, "ValueError: nan"),
+        ({"message": {"message": "x", "extraInfo": {"py_callstack": STACK}}}, STACK),
+        ({"message": "a string", "timestamp": 1}, "a string"),
+        ({"message": {"message": "x", "extraInfo": "?"}}, "x"),
+        ({"other": 1}, '{"other": 1}'),
+        ([1], "[1]"),
+    ],
+)
+def test_torchs_error_file(tmp_path: Path, content: Any, message: str) -> None:
+    path = tmp_path / "error.json"
+    path.write_text(json.dumps(content))
+    os.utime(path, (7.5, 7.5))
+    assert read_error_file(str(path)) == ErrorFile(7.5, message)
+
+
+def test_a_broken_error_file_is_still_a_last_word(tmp_path: Path) -> None:
+    path = tmp_path / "error.json"
+    path.write_bytes(b"\xff not JSON")
+    found = read_error_file(str(path))
+    assert found is not None
+    assert found.message.endswith("not JSON")
+    path.write_text("")
+    assert read_error_file(str(path)) is None
+    assert read_error_file(str(tmp_path / "none")) is None
+
+
+def test_the_last_lines_are_kept_whole() -> None:
+    text = "\n".join(f"line {i} " + "x" * 60 for i in range(20)) + "\nValueError: nan\n"
+    kept = last_lines(text)
+    assert kept.endswith("\nValueError: nan")
+    assert kept.startswith("line ")
+    assert len(kept.encode()) <= MESSAGE_BYTES
+    assert last_lines("y" * 1000) == "y" * 1000  # one line: the record clips it
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(3, "exit code 3"), (-9, "ended by SIGKILL"), (-63, "ended by signal 63")],
+)
+def test_exits_in_words(code: int, text: str) -> None:
+    assert words(code) == text

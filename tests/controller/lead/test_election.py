@@ -1,0 +1,213 @@
+"""Elections on their own threads, against the local API server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elasticjob.controller.kube import LEASES, Json, Kube
+from elasticjob.controller.lead.candidate import Candidate, Place, Terms
+from elasticjob.controller.lead.election import Alone, Election
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.objects.builtins import LEASES as STORED
+from elasticjob.local.api.server import Running, serve
+
+pytestmark = pytest.mark.slow
+
+PLACE = Place("default", "operator")
+TERMS = Terms(1.0)  # a leader gives up after 0.67 s, a candidate waits for 1 s
+DEADLINE_S = 10.0
+
+
+class Party:
+    """A candidate of a cluster, and what became of it."""
+
+    def __init__(self, kubeconfig: Path, name: str) -> None:
+        self.kube = Kube(kubeconfig, threads=2)
+        self.won = threading.Event()
+        self.lost: list[str] = []
+        self.ended = threading.Event()
+        self.election = Election(self.kube, PLACE, Candidate(name, TERMS), lost=self._note)
+
+    def _note(self, why: str) -> None:
+        self.lost.append(why)
+        self.ended.set()
+
+    def start(self) -> Party:
+        self.election.start(self.won.set)
+        return self
+
+
+@asynccontextmanager
+async def server(root: Path) -> AsyncIterator[tuple[Running, Callable[[str], Party]]]:
+    """A server, and parties that are stopped with it: 'person' and 'operator' by their tokens."""
+    parties: list[Party] = []
+    async with serve(root) as running:
+        configs = {"person": running.kubeconfig, "operator": running.operator_kubeconfig}
+
+        def party(name: str) -> Party:
+            parties.append(Party(configs[name], name))
+            return parties[-1]
+
+        try:
+            yield running, party
+        finally:
+            for each in parties:
+                await asyncio.to_thread(each.election.stop)
+                await asyncio.to_thread(each.kube.close)
+
+
+async def happens(event: threading.Event) -> None:
+    assert await asyncio.to_thread(event.wait, DEADLINE_S)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def spec(running: Running) -> Json:
+    lease = running.store.get(STORED, PLACE.namespace, PLACE.name)
+    found: Json = lease["spec"]
+    return found
+
+
+def write(running: Running, **fields: Any) -> None:
+    def change(lease: Json) -> Json:
+        return {**lease, "spec": {**lease["spec"], **fields}}
+
+    running.store.update(STORED, PLACE.namespace, PLACE.name, change)
+
+
+def test_the_first_leads_and_the_next_follows_when_it_stops(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with server(tmp_path) as (running, party):
+            first, second = party("person").start(), party("operator")
+            await happens(first.won)
+            assert first.election.leads
+            assert spec(running)["holderIdentity"] == "person"
+            second.start()
+            assert not second.election.leads
+            await asyncio.to_thread(first.election.stop)
+            assert not first.election.leads
+            await happens(second.won)
+            assert spec(running)["leaseTransitions"] == 1
+            assert first.lost == second.lost == []
+
+    asyncio.run(story())
+
+
+def test_a_leader_that_is_cut_off_ends_before_the_next_begins(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with server(tmp_path) as (running, party):
+            leader, follower = party("person").start(), party("operator")
+            await happens(leader.won)
+            follower.start()
+            running.faults.refuse(503, lambda c: running.token in c.authorization, times=None)
+            await happens(leader.ended)
+            assert not follower.won.is_set()
+            assert "no renewal came through" in leader.lost[0]
+            await happens(follower.won)
+
+    asyncio.run(story())
+
+
+def test_a_request_that_hangs_does_not_keep_the_leader(tmp_path: Path) -> None:
+    def is_write(call: Call) -> bool:
+        return call.method == "PATCH"
+
+    async def story() -> None:
+        async with server(tmp_path) as (running, party):
+            only = party("person").start()
+            await happens(only.won)
+            running.faults.delay(1.5, is_write, times=None)
+            await happens(only.ended)
+            assert not only.election.leads
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("holder", ["stranger", None])
+def test_a_lease_that_another_has_is_lost(tmp_path: Path, holder: str | None) -> None:
+    async def story() -> None:
+        async with server(tmp_path) as (running, party):
+            only = party("person").start()
+            await happens(only.won)
+            write(running, holderIdentity=holder)
+            await happens(only.ended)
+            assert f"{holder or 'nobody'} holds it" in only.lost[0]
+
+    asyncio.run(story())
+
+
+def test_a_lease_that_is_deleted_is_made_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with server(tmp_path) as (running, party):
+            only = party("person").start()
+            await happens(only.won)
+            made = asyncio.Event()
+            running.store.listeners.append(
+                lambda resource, event: made.set() if event.type == "ADDED" else None
+            )
+            running.store.delete(STORED, PLACE.namespace, PLACE.name)
+            await asyncio.wait_for(made.wait(), DEADLINE_S)
+            assert spec(running)["holderIdentity"] == "person"
+            assert only.lost == []
+
+    asyncio.run(story())
+
+
+def test_writes_are_refused_to_who_does_not_lead(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with server(tmp_path) as (running, party):
+            only = party("person")
+            checked = Kube(running.kubeconfig, threads=1, before_write=only.election.check)
+            await checked.list(LEASES, "default", "").__anext__()
+            assert only.lost == []
+            body = {"metadata": {"name": "x"}, "spec": {}}
+            await checked.create(LEASES, "default", body)
+            assert only.lost == ["something was to be written after the end of its term"]
+            await asyncio.to_thread(checked.close)
+
+    asyncio.run(story())
+
+
+def test_a_candidate_is_ready_from_its_first_answer_on_and_not_after_a_long_silence(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        now = 100.0
+        async with server(tmp_path) as (running, party):
+            refused = running.faults.refuse(503, lambda call: True, times=None)
+            only = party("person")
+            election = Election(only.kube, PLACE, Candidate("me", TERMS), clock=lambda: now)
+            assert election.complaint() == "no answer about the Lease default/operator yet"
+            election.start(only.won.set)
+            await until(lambda: election.complaint().endswith("503: fault: ServiceUnavailable"))
+            assert election.complaint().startswith("no answer about the Lease default/operator yet")
+            running.faults.withdraw(refused)
+            await happens(only.won)
+            await until(lambda: election.complaint() == "")
+            await asyncio.to_thread(election.stop)
+            now = 102.0
+            assert election.complaint() == ""
+            now = 103.0
+            assert election.complaint() == "no answer about the Lease default/operator for 3 s"
+
+    asyncio.run(story())
+
+
+def test_alone_leads_at_once() -> None:
+    won = threading.Event()
+    alone = Alone()
+    alone.start(won.set)
+    assert won.is_set()
+    assert alone.leads
+    assert alone.complaint() == ""

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.jobs import elastic_job, worker
+
+from elasticjob.controller.act import manifests
+from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.parse import Stage, Worker
+from elasticjob.controller.untrusted import DEEPEST
+from elasticjob.wire import names
+from elasticjob.wire.member import Pod
+
+Json = dict[str, Any]
+SIDECAR = {"name": "proxy", "image": "proxy"}
+TOO_DEEP = '{"message": "m", "a": ' + "[" * DEEPEST + "]" * DEEPEST + "}"
+WITH_NULS = '{"message": "m"}'.encode("utf-16-le").decode()
+
+
+def pod_body(status: Json, **meta: Any) -> Json:
+    job = elastic_job(pod={"containers": [SIDECAR, worker()]}, containerName="worker")
+    body = manifests.pod(job, 2, 1, "0123456789")
+    body["metadata"] |= {"uid": "u", **meta}
+    return {**body, "status": status}
+
+
+def of_worker(state: Json, phase: str = "Running") -> Json:
+    proxy = {"name": "proxy", "state": {"running": {}}}
+    return {"phase": phase, "containerStatuses": [proxy, {"name": "worker", "state": state}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"phase": "Pending"}, Worker()),
+        (
+            of_worker({"waiting": {"reason": "ErrImagePull", "message": "m"}}, "Pending"),
+            Worker(Stage.WAITING, "ErrImagePull", "m"),
+        ),
+        (of_worker({"running": {}}), Worker(Stage.RUNNING)),
+        (  # the sidecar lives on: it is the worker container that counts
+            of_worker({"terminated": {"exitCode": 1, "reason": "Error"}}),
+            Worker(Stage.ENDED, "Error", "", 1),
+        ),
+        (  # evicted before a container ran
+            {"phase": "Failed", "reason": "Evicted", "message": "disk"},
+            Worker(Stage.ENDED, "Evicted", "disk"),
+        ),
+    ],
+)
+def test_a_pod_is_judged_by_its_worker_container(status: Json, expected: Worker) -> None:
+    seen = parse.pod(pod_body(status))
+    assert seen is not None
+    assert (seen.worker, seen.pod, seen.name) == (expected, Pod(2, 1), "demo-2-1")
+    assert seen.living == (expected.stage is not Stage.ENDED)
+
+
+GONE, THERE = {"terminated": {"exitCode": 0}}, {"running": {}}
+
+
+@pytest.mark.parametrize(
+    ("phase", "states", "over"),
+    [
+        ("Succeeded", {"proxy": GONE, "worker": GONE}, True),
+        ("Running", {"proxy": GONE, "worker": GONE}, True),  # a kubelet changes the phase later
+        ("Running", {"proxy": THERE, "worker": GONE}, False),
+        ("Running", {"proxy": GONE, "worker": THERE}, False),
+        ("Running", {"worker": GONE}, False),
+        ("Pending", {}, False),
+        ("Failed", {}, True),
+    ],
+)
+def test_a_pod_is_over_when_all_its_containers_have_ended(
+    phase: str, states: Json, over: bool
+) -> None:
+    statuses = [{"name": name, "state": state} for name, state in states.items()]
+    seen = parse.pod(pod_body({"phase": phase, "containerStatuses": statuses}))
+    assert seen is not None
+    assert seen.over == over
+
+
+@pytest.mark.parametrize(
+    ("reason", "excused"),
+    [
+        ("PreemptionByScheduler", True),
+        ("EvictionByEvictionAPI", True),
+        ("DeletionByTaintManager", True),
+        ("DeletionByPodGC", True),
+        ("TerminationByKubelet", False),  # memory pressure, which the job may have made
+    ],
+)
+def test_what_excuses_a_leaving(reason: str, excused: bool) -> None:
+    target = {"type": "DisruptionTarget", "status": "True", "reason": reason}
+    seen = parse.pod(pod_body({"phase": "Failed", "conditions": [target]}))
+    assert seen is not None
+    assert seen.excused == excused
+
+
+def test_a_node_that_shuts_down_and_a_deletion_excuse() -> None:
+    shut = parse.pod(pod_body({"phase": "Failed", "reason": "Terminated"}))
+    deleted = parse.pod(pod_body({"phase": "Running"}, deletionTimestamp="2026-01-01T00:00:00Z"))
+    evicted = parse.pod(pod_body({"phase": "Failed", "reason": "Evicted"}))
+    assert [seen and seen.excused for seen in (shut, deleted, evicted)] == [True, True, False]
+
+
+def test_the_scheduler_says_why_no_node_takes_it() -> None:
+    no = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}
+    seen = parse.pod(pod_body({"phase": "Pending", "conditions": [no]}))
+    assert seen is not None
+    assert seen.refused == "0/3"
+
+
+def test_a_pod_without_our_labels_is_not_ours() -> None:
+    body = pod_body({})
+    body["metadata"]["labels"][names.LABEL_INDEX] = "first"
+    assert parse.pod(body) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"cause": "SetupFailed", "code": 75, "message": "no API"}', "no API"),
+        ("exec: python3: not found", "exec: python3: not found"),
+        ("", ""),
+        ("[1]", "[1]"),
+        (TOO_DEEP, TOO_DEEP),
+        (TOO_DEEP.replace("[]", ""), "m"),
+        (WITH_NULS, WITH_NULS),  # json.loads would take its bytes for UTF-16
+    ],
+)
+def test_verdict(text: str, expected: str) -> None:
+    assert parse.verdict(text) == expected
+
+
+def test_a_job_that_cannot_be_read_says_which_field() -> None:
+    job = parse.job(elastic_job(replicas="many"))
+    assert job.spec is None
+    assert job.faults[0][0] == "spec.replicas"
+
+
+def test_a_job_that_breaks_a_rule_says_which() -> None:
+    job = parse.job(elastic_job(minReplicas=9))
+    assert job.spec is None
+    assert job.faults[0][0] == "spec.minReplicas"
+
+
+def test_a_status_that_cannot_be_read_is_made_anew() -> None:
+    job = parse.job({**elastic_job(), "status": {"round": "one"}})
+    assert job.spec is not None
+    assert job.status.round is None

@@ -1,0 +1,328 @@
+"""Policies as tables; what they do together is in test_reconcile.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.builders import NOW, T, active, ended, pod_seen, snapshot
+
+from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
+from elasticjob.controller.observe.snapshot import Heard, Recalled, Replacement
+from elasticjob.controller.plan import charges, desired, job_over, leftovers, lost, plan
+from elasticjob.controller.plan import replace as replacing
+from elasticjob.controller.plan.actions import (
+    DeleteLease,
+    DeletePod,
+    Deploy,
+    Later,
+    Listen,
+    MakePod,
+    Mark,
+    WriteRound,
+)
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.round import Phase, Round
+
+P0, P1, P2 = (Pod(index, 0) for index in range(3))
+
+
+def kinds(s: Any) -> list[str]:
+    return [type(action).__name__ for action in plan(s).actions]
+
+
+def test_a_job_that_runs_needs_nothing() -> None:
+    assert plan(snapshot(pod_seen(0), pod_seen(1))).actions == ()
+
+
+def test_marks_go_before_the_holder_is_cleared_and_nothing_is_made_yet() -> None:
+    s = snapshot(pod_seen(0, worker=ended()), pod_seen(1), holder="demo-0-0", round_=active(P0, P1))
+    assert plan(s).actions == (
+        Mark(P0, "ended 1"),
+        WriteRound("7", None, clear_holder=True),
+    )
+
+
+def test_what_is_marked_is_replaced() -> None:
+    s = snapshot(
+        pod_seen(0, worker=ended()), pod_seen(1), round_=active(P0, P1),
+        recalled=Recalled(marked=frozenset({P0})),
+    )  # fmt: skip
+    assert plan(s).actions == (Deploy(), MakePod(Pod(0, 1), replaces=True))
+
+
+# ---- when an index is replaced -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (None, 0.0, 0.0),
+        (Replacement(1, 100.0), 100.0, 60.0),
+        (Replacement(1, 100.0), 159.0, 1.0),
+        (Replacement(1, 100.0), 160.0, 0.0),
+        (Replacement(2, 100.0), 100.0, 120.0),
+        (Replacement(5, 100.0), 100.0, 600.0),
+        (Replacement(90, 100.0), 100.0, 600.0),
+        (Replacement(90, 100.0), 1900.0, 0.0),
+    ],
+)
+def test_wait_of_the_next_replacement(
+    before: Replacement | None, now: float, expected: float
+) -> None:
+    assert replacing.wait_s(before, now) == expected
+
+
+def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
+    once = replacing.recorded(None, 0.0)
+    twice = replacing.recorded(once, 60.0)
+    later = replacing.recorded(twice, 60.0 + replacing.FORGIVEN_AFTER_S)
+    assert (once.count, twice.count, later.count) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("missing", "lowest", "replaces"),
+    [
+        (Pod(0, 1), P0, True),
+        (Pod(0, 1), Pod(0, 1), False),  # the first since the index is wanted
+        (P0, P0, False),
+    ],
+)
+def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
+    missing: Pod, lowest: Pod, replaces: bool
+) -> None:
+    recalled = Recalled(unborn=frozenset({missing}), replacements={0: Replacement(1, NOW)})
+    generations = {"generations": f"0@{missing.generation + 1}"}
+    s = snapshot(round_=Round(0), status=generations, recalled=recalled, desired=Desired((lowest,)))
+    assert list(replacing.missing(s)) == [MakePod(missing, replaces)]
+    waits = Later(60.0) in list(replacing.make(s))
+    assert waits == replaces
+
+
+# ---- names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "pods", "strangers", "expected"),
+    [
+        ({}, (), (), Pod(0, 0)),
+        ({"generations": "0@3"}, (), (), Pod(0, 3)),
+        ({}, (pod_seen(0, 4),), (), Pod(0, 5)),  # a status that somebody emptied
+        ({}, (), ("demo-0-0", "demo-0-1"), Pod(0, 2)),
+    ],
+)
+def test_a_fresh_name_was_never_used(
+    status: dict[str, Any], pods: tuple[PodSeen, ...], strangers: tuple[str, ...], expected: Pod
+) -> None:
+    s = replace(snapshot(*pods, status=status), strangers=frozenset(strangers))
+    assert s.fresh(0) == expected
+
+
+# ---- what is wanted ------------------------------------------------------------------------------
+
+
+def test_a_lost_index_keeps_its_lowest_generation() -> None:
+    told = Desired((P0, P1), 2, heartbeat_s=5.0)
+    s = snapshot(pod_seen(0, 4), pod_seen(1), desired=told)
+    assert desired.wanted_pods(s) == (P0, P1)
+
+
+@pytest.mark.parametrize(
+    ("pods", "spec", "expected"),
+    [
+        ((pod_seen(0), pod_seen(1)), {}, False),
+        ((pod_seen(0), pod_seen(1)), {"suspend": True}, True),
+        ((pod_seen(0), pod_seen(1, template_hash="old")), {}, True),
+        ((pod_seen(0), pod_seen(1, template_hash="old", worker=ended())), {}, False),
+    ],
+)
+def test_nobody_is_wanted(pods: tuple[PodSeen, ...], spec: dict[str, Any], expected: bool) -> None:
+    assert desired.nobody(snapshot(*pods, **spec)) == expected
+
+
+# ---- who is given up -----------------------------------------------------------------------------
+
+SILENT = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1)
+
+
+def given_up(s: Any) -> list[Pod]:
+    return [action.pod for action in lost.mark(s) if isinstance(action, Mark)]
+
+
+def test_who_is_named_as_silent_is_given_up_even_while_it_is_being_deleted() -> None:
+    pods = [pod_seen(0), pod_seen(1), pod_seen(2, deleting=True)]
+    assert given_up(snapshot(*pods, round_=active(P0, P1, n=2, cause=SILENT))) == [P2]
+
+
+def test_who_left_in_the_same_step_is_not() -> None:
+    pods = [pod_seen(0), pod_seen(1, deleting=True), pod_seen(2)]
+    before = Recalled(rounds=(active(P0, P1, P2),))
+    s = snapshot(*pods, round_=active(P0, n=2, cause=SILENT), recalled=before)
+    assert given_up(s) == [P2]
+
+
+MUTE = {"pulse ": NOW - 9 * T}  # the holder has given no pulse for 9T
+
+
+@pytest.mark.parametrize(
+    ("heard", "since", "expected"),
+    [
+        (None, {}, False),
+        (Heard("t1", NOW - 900, looks=9), {}, False),  # it has a Lease: the holder judges it
+        (None, MUTE, False),
+        (Heard("t1", NOW - 30, looks=4), MUTE, True),
+        (Heard("t1", NOW - 29, looks=4), MUTE, False),
+        (Heard("t1", NOW - 900, looks=2), MUTE, False),  # the API server was away; not the agent
+        (Heard("", NOW - 119, looks=9), {}, False),  # no Lease yet: it may still start
+        (Heard("", NOW - 120, looks=9), {}, True),
+    ],
+)
+def test_agents_that_only_the_operator_can_judge_are_given_up(
+    heard: Heard | None, since: dict[str, float], expected: bool
+) -> None:
+    since = {"unjudged uid-demo-1-0": NOW - 900, **since}
+    recalled = Recalled(heard={P1: heard} if heard else {}, since=since)
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0), recalled=recalled)
+    assert given_up(s) == ([P1] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("outside_s", "listened_s", "expected"),
+    [(14.0, None, False), (15.0, None, True), (60.0, 14.0, False), (60.0, 15.0, True)],
+)
+def test_when_it_listens(outside_s: float, listened_s: float | None, expected: bool) -> None:
+    recalled = Recalled(
+        since={"unjudged uid-demo-1-0": NOW - outside_s},
+        listened_at=None if listened_s is None else NOW - listened_s,
+    )
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0), recalled=recalled)
+    assert (Listen() in list(lost.mark(s))) == expected
+
+
+def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
+    pods = [pod_seen(0), pod_seen(1, worker=Worker(Stage.WAITING, "ContainerCreating"))]
+    s = snapshot(*pods, round_=Round(0))
+    assert "unjudged uid-demo-0-0" in lost.facts(s)
+    assert "unjudged uid-demo-1-0" not in lost.facts(s)
+
+
+@pytest.mark.parametrize(
+    ("fields", "waited_s", "expected"),
+    [
+        ({"accepted": False}, 30.0, [P1]),
+        ({"accepted": False}, 29.0, []),
+        ({"accepted": False, "node": ""}, 900.0, []),  # the scheduler has not found one
+        ({"accepted": False, "deleting": True}, 30.0, []),
+        ({}, 900.0, []),  # its image may take long
+    ],
+)
+def test_a_pod_that_no_kubelet_accepts_is_given_up(
+    fields: dict[str, Any], waited_s: float, expected: list[Pod]
+) -> None:
+    """The heir of a pod whose node has died is bound to that node, which still counts as Ready."""
+    waits = {"worker": Worker(Stage.WAITING), **fields}
+    recalled = Recalled(since={"unaccepted uid-demo-1-0": NOW - waited_s})
+    s = snapshot(pod_seen(0), pod_seen(1, **waits), round_=active(P0), recalled=recalled)
+    assert given_up(s) == expected
+
+
+# ---- leavings ------------------------------------------------------------------------------------
+
+
+def leaving(n: int, left: int, pod: str = "demo-1-0") -> Round:
+    return active(P0, n=n, cause=Cause(CauseKind.LEAVING, pod=pod, n=left))
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (pod_seen(1), set()),  # still there: not known yet
+        (pod_seen(1, worker=ended(143)), {2}),
+        (pod_seen(1, worker=ended(143), deleting=True), set()),
+        (pod_seen(1, worker=ended(143), taken_away=True), set()),
+        (pod_seen(7), set()),  # gone without a trace: not known
+    ],
+)
+def test_a_leaving_is_charged_when_nothing_excuses_it(pod: PodSeen, expected: set[int]) -> None:
+    assert charges.charged(snapshot(pod_seen(0), pod, round_=leaving(2, 1))) == expected
+
+
+def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
+    s = snapshot(
+        pod_seen(0), pod_seen(1, worker=ended(143)), round_=leaving(3, 1),
+        recalled=Recalled(rounds=(active(P0, P1), replace(leaving(2, 1), phase=Phase.FORMING))),
+    )  # fmt: skip
+    assert charges.charged(s) == {2}
+
+
+def test_a_reset_of_the_charges_forgets_rulings_too() -> None:
+    told = Desired((P0,), charged=frozenset({2, 9}))
+    s = snapshot(
+        pod_seen(0), desired=told, round_=active(P0, n=8, resets=1),
+        recalled=Recalled(rounds=(active(P0, n=7),)),
+    )  # fmt: skip
+    assert charges.charged(s) == {9}
+
+
+# ---- what is left behind -------------------------------------------------------------------------
+
+
+def orphan(pod: Pod, n: int) -> AgentLease:
+    state = AgentState(Word.READY, n)
+    return AgentLease(f"demo-{pod.index}-{pod.generation}", pod, "1", "u", "j", "", "", state)
+
+
+@pytest.mark.parametrize(
+    ("pod", "n", "lasted_s", "expected"),
+    [
+        (Pod(1, 0), 1, 3 * T, True),  # the round has gone on without it
+        (Pod(1, 0), 1, 3 * T - 1, False),  # its agent may live on, and has to find the mark
+        (Pod(1, 0), 2, 3 * T, False),  # the holder may be one event behind (V2)
+        (P0, 1, 3 * T, False),  # a member
+        (Pod(9, 0), 2, 3 * T, True),  # not wanted: no round can take it
+        (Pod(1, 1), 1, 3 * T, False),  # the newest of its index: the name was used
+    ],
+)
+def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: bool) -> None:
+    s = snapshot(
+        *([] if pod == Pod(1, 1) else [pod_seen(1, 1)]), round_=active(P0, n=2), replicas=2,
+        recalled=Recalled(orphans=(orphan(pod, n),), since={"orphan u": NOW - lasted_s}),
+        desired=Desired((P0, P1)),
+    )  # fmt: skip
+    deleted = [a for a in leftovers.leases_of_the_gone(s) if isinstance(a, DeleteLease)]
+    assert bool(deleted) == expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("All", ["demo-0-0", "demo-0-1"]),
+        ("Running", ["demo-0-0"]),
+        ("KeepFailed", ["demo-0-0"]),
+        ("None", []),
+    ],
+)
+def test_which_replaced_pods_are_deleted(policy: str, expected: list[str]) -> None:
+    s = snapshot(
+        pod_seen(0, 0, worker=ended(finished_at="2026-01-01T00:00:00Z")),
+        pod_seen(0, 1, worker=ended(finished_at="2026-01-01T00:01:00Z")),
+        pod_seen(0, 2),
+        cleanPodPolicy=policy,
+        recalled=Recalled(marked=frozenset({P0, Pod(0, 1)})),
+    )
+    assert [a.name for a in leftovers.replaced_pods(s) if isinstance(a, DeletePod)] == expected
+
+
+def test_the_pod_that_failed_last() -> None:
+    early = pod_seen(0, worker=ended(1, finished_at="2026-01-01T00:00:00Z"))
+    late = pod_seen(1, worker=ended(1, finished_at="2026-01-01T00:00:09Z"))
+    well = pod_seen(2, worker=ended(0, finished_at="2026-01-01T00:00:10Z"))
+    failed = Round(2, Phase.FAILED, cause=Cause(CauseKind.WORKER_FAILED, pod="demo-0-0"))
+    assert job_over.failed_last(snapshot(early, late, well)) == late
+    assert job_over.failed_last(snapshot(early, late, well, round_=failed)) == early
+    assert job_over.failed_last(snapshot(well)) is None

@@ -1,0 +1,127 @@
+"""What pods need was deleted by hand, or did not come back with its namespace."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.builders import NOW, pod_seen, snapshot
+from tests.support.world import TEAM, T, World, running_world
+
+from elasticjob.controller import kube
+from elasticjob.controller.observe.parse import Stage, Worker
+from elasticjob.controller.observe.snapshot import Recalled
+from elasticjob.controller.plan import repair
+from elasticjob.controller.plan.actions import Deploy, Later
+from elasticjob.controller.settings import Settings
+from elasticjob.wire.round import Phase, Round
+
+AGENT = "elasticjob-agent-d4f0bc5a29"
+
+
+@pytest.mark.parametrize(
+    ("hung_s", "deployed_s", "expected"),
+    [
+        (59.0, None, Later(1.0)),
+        (60.0, None, Deploy()),
+        (60.0, 59.0, Later(1.0)),
+        (60.0, 60.0, Deploy()),
+        (0.0, 900.0, Later(60.0)),
+    ],
+)
+def test_when_it_looks_again(
+    hung_s: float, deployed_s: float | None, expected: Deploy | Later
+) -> None:
+    pod = pod_seen(1, worker=Worker(Stage.WAITING, "ContainerCreating"))
+    recalled = Recalled(
+        since={f"hangs {pod.uid}": NOW - hung_s},
+        deployed_at=None if deployed_s is None else NOW - deployed_s,
+    )
+    s = snapshot(pod_seen(0), pod, recalled=recalled)
+    assert list(repair.again(s)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("worker", "node", "expected"),
+    [
+        (Worker(Stage.WAITING, "ContainerCreating"), "node-1", True),
+        (Worker(Stage.WAITING), "node-1", True),
+        (Worker(Stage.WAITING), "", False),  # no node takes it
+        (Worker(Stage.WAITING, "ImagePullBackOff"), "node-1", False),
+        (Worker(Stage.RUNNING), "node-1", False),
+    ],
+)
+def test_which_pods_hang(worker: Worker, node: str, expected: bool) -> None:
+    assert bool(list(repair.facts(snapshot(pod_seen(0, worker=worker, node=node))))) == expected
+
+
+def agents(world: World) -> list[str]:
+    found = world.store.list(world.api.stored(kube.CONFIG_MAPS), TEAM)
+    names = [body["metadata"]["name"] for body in found]
+    return [name for name in names if name.startswith("elasticjob-agent-")]
+
+
+def lose_agents(world: World) -> None:
+    for name in agents(world):
+        world.store.delete(world.api.stored(kube.CONFIG_MAPS), TEAM, name)
+
+
+def test_an_agent_that_was_deleted_is_made_again_for_the_next_pod() -> None:
+    world = running_world()
+    lose_agents(world)
+    world.now += 3600
+    world.end_pod("demo-2-0")
+    world.settle()
+    assert agents(world) == [AGENT]
+
+
+def test_an_agent_that_was_deleted_under_a_pod_that_starts_is_made_again() -> None:
+    """Its pod hangs in ContainerCreating, and no other pod is to be made."""
+    world = running_world()
+    world.end_pod("demo-2-0")
+    world.settle()
+    lose_agents(world)
+    world.start_pod("demo-2-1")
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+    world.set_pod("demo-2-1", "Pending", waiting)
+    assert world.settle() == 60
+    assert agents(world) == []
+    world.go_on(60)
+    assert world.settle() == 60  # and asks no more often than that
+    assert agents(world) == [AGENT]
+
+
+def test_the_agent_of_another_release_is_missed_in_words_and_suspending_cures_it() -> None:
+    world = running_world()
+    world.restart(Settings(heartbeat_s=T), agent=b"newer")
+    lose_agents(world)
+    world.end_pod("demo-2-0")
+    world.write_round(Round(2, Phase.FORMING, starts=1))
+    world.settle()
+    assert "demo-2-1" not in world.pod_names()
+    assert world.status()["phase"] == (
+        f"Restarting: no pods can be made: the ConfigMap {AGENT} with the agent"
+        " of its pods is gone, and this operator has another agent: suspend the job, then resume it"
+    )
+    world.edit(suspend=True)
+    world.settle()
+    world.end_deleted()
+    world.settle()
+    world.edit(suspend=False)
+    world.settle()
+    assert len(world.pod_names()) == 4 + 1  # and the one that failed is kept
+    assert world.status()["agentHash"] != "d4f0bc5a29"
+    assert agents(world) == [f"elasticjob-agent-{world.status()['agentHash']}"]
+
+
+def test_replacements_run_the_agent_of_those_that_live() -> None:
+    world = running_world()
+    world.restart(Settings(heartbeat_s=T), agent=b"newer")
+    world.end_pod("demo-2-0")
+    world.settle()
+    assert world.status()["agentHash"] == "d4f0bc5a29"
+    assert len(agents(world)) == 1
+    for name in ("demo-0-0", "demo-1-0", "demo-2-1", "demo-3-0"):
+        world.end_pod(name)  # nobody is left whose agent could be mixed with another
+    world.now += 3600
+    world.settle()
+    assert world.status()["agentHash"] != "d4f0bc5a29"
+    assert len(agents(world)) == 2

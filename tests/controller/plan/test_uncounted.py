@@ -1,0 +1,123 @@
+"""Restarts that no budget counts, as tables; and the storm as a person sees it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.builders import NOW, active, pod_seen, snapshot
+from tests.support.world import P, T, World, running_world
+
+from elasticjob.controller.observe.snapshot import Recalled, Restart, Snapshot
+from elasticjob.controller.plan import uncounted
+from elasticjob.controller.report import conditions
+from elasticjob.controller.settings import Settings
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.charges import Charges
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.round import Phase, Round
+
+LEFT = Cause(CauseKind.LEAVING, pod="demo-1-0", n=1)
+ENDED = Cause(CauseKind.POD_ENDED, pod="demo-1-0", n=1)
+CHARGED_2 = Charges(frozenset({2}))
+
+
+@pytest.mark.parametrize(
+    ("round_", "expected"),
+    [
+        (active(P[0], n=1), []),  # the first start
+        (active(P[0], n=2, cause=LEFT), [2]),
+        (active(P[0], n=2, cause=ENDED, charged=CHARGED_2), []),
+        (active(P[0], n=3, cause=ENDED, charged=CHARGED_2), []),  # after a Forming that was charged
+        (active(P[0], n=3, cause=LEFT), [2]),
+        (active(P[0], n=4, cause=Cause(CauseKind.SCALED, n=3), charged=CHARGED_2), [4]),
+        (Round(2, Phase.FORMING, cause=LEFT, starts=2), []),  # nobody started
+    ],
+)
+def test_which_rounds_are_restarts_that_nobody_counts(round_: Round, expected: list[int]) -> None:
+    assert [r.number for r in uncounted.of_rounds([round_], 0, NOW)] == expected
+    assert list(uncounted.of_rounds([round_], round_.n, NOW)) == []  # seen before
+
+
+def stormy(count: int, at: float = NOW, **fields: object) -> Snapshot:
+    """A job with so many restarts, watched for long, which tolerates two."""
+    seen = tuple(Restart(n, CauseKind.LEAVING, at) for n in range(2, count + 2))
+    recalled = replace(Recalled(restarts=seen, watched_at=0.0, **fields))  # type: ignore[arg-type]
+    return snapshot(pod_seen(0), recalled=recalled, calm=2, now=NOW)
+
+
+def truth(s: Snapshot) -> tuple[str, str]:
+    found = next(c for c in conditions.of(s) if c.type == "Unstable")
+    return found.status, found.message
+
+
+STORM = "3 restarts within an hour that maxRestarts does not count: 3 Leaving"
+
+
+@pytest.mark.parametrize(
+    ("s", "expected"),
+    [
+        (stormy(0), ("False", "")),
+        (stormy(2), ("False", "")),
+        (stormy(3), ("True", STORM)),
+        (stormy(3, at=NOW - 3599), ("True", STORM)),
+        (stormy(3, at=NOW - 3600), ("False", "")),
+    ],
+)
+def test_when_a_job_is_unstable(s: Snapshot, expected: tuple[str, str]) -> None:
+    assert truth(s) == expected
+
+
+def test_what_the_operator_charges_counts_against_the_budget_instead() -> None:
+    told = Desired((P[0],), charged=frozenset({3}))
+    s = snapshot(pod_seen(0), recalled=stormy(3).recalled, calm=2, desired=told)
+    assert truth(s) == ("False", "")
+
+
+# ---- a storm -------------------------------------------------------------------------------------
+
+
+def storm(world: World, rounds: int) -> None:
+    for n in range(2, rounds + 2):
+        world.run(*P[:4], n=n, cause=Cause(CauseKind.LEAVING, pod="demo-1-0", n=n - 1))
+        world.now += 60
+    world.settle()
+
+
+def test_a_storm_is_a_condition_an_event_and_a_metric_but_no_end() -> None:
+    world = running_world(maxRestarts=0)
+    storm(world, 12)
+    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", "")
+    world.run(*P[:4], n=14, cause=Cause(CauseKind.SCALED, n=13))
+    world.settle()
+    message = "13 restarts within an hour that maxRestarts does not count: 12 Leaving, 1 Scaled"
+    assert world.condition("Unstable") == ("True", "UncountedRestarts", message)
+    assert world.events()["Unstable"] == (1, message)
+    assert world.metrics.registry.get_sample_value("elasticjob_jobs_unstable") == 1
+    assert (world.status()["phase"], world.status()["counted"]) == ("Running", 0)
+    world.now += 3600
+    world.settle()
+    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", "")
+    assert world.metrics.registry.get_sample_value("elasticjob_jobs_unstable") == 0
+
+
+def test_a_restarted_operator_takes_nothing_back_before_it_has_watched_for_an_hour() -> None:
+    world = running_world()
+    storm(world, 13)
+    said = world.condition("Unstable")
+    world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    world.now += 3599
+    assert world.settled_writes() == []
+    assert world.condition("Unstable") == said
+    world.now += 1
+    world.settle()
+    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", "")
+
+
+def test_a_job_that_has_ended_is_not_unstable() -> None:
+    world = running_world()
+    storm(world, 13)
+    world.write_round(Round(15, Phase.SUCCEEDED, starts=14))
+    world.settle()
+    assert world.condition("Unstable") == ("False", "Ended", "")

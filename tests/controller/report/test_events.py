@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.builders import AT
+from tests.support.jobs import elastic_job, worker
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller.observe import parse
+from elasticjob.controller.plan.actions import Action, DeletePod, MakePod
+from elasticjob.controller.report import events
+from elasticjob.controller.report.events import Note
+from elasticjob.wire.member import Pod
+
+Json = dict[str, Any]
+
+
+def status(conditions: dict[str, tuple[str, str, str]] | None = None, **fields: Any) -> Any:
+    listed = [
+        {
+            "type": type_,
+            "status": truth,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        for type_, (truth, reason, message) in (conditions or {}).items()
+    ]
+    return ElasticJobStatus.model_validate({"conditions": listed, **fields})
+
+
+FAILURE = {"pod": "demo-1-0", "rank": 1, "reason": "WorkerFailed", "message": "E", "round": 3}
+RECOVERY = {"round": 4, "detectMillis": 2, "startMillis": 30, "totalMillis": 32}
+RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersStart", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (status(), status(), []),
+        (
+            status({"Running": STARTS}),
+            status({"Running": RUNS}),
+            [Note("Running", "4 members run")],
+        ),
+        (status({"Running": RUNS}), status({"Running": STARTS}), []),
+        (
+            status(),
+            status(lastFailure=FAILURE),
+            [Note("WorkersFailed", "round 3 ended by demo-1-0, rank 1: WorkerFailed: E", True)],
+        ),
+        (
+            status(lastFailure=FAILURE),
+            status(lastFailure={**FAILURE, "reason": "OOMKilled"}, lastRecovery=RECOVERY),
+            [
+                Note(
+                    "Restarted",
+                    "round 4 runs after 32 ms (detect 2, rendezvous 0, start 30)",
+                )
+            ],
+        ),
+        (
+            status(),
+            status({"PodsReady": ("False", "Unschedulable", "2/4 unschedulable: x")}),
+            [Note("Unschedulable", "2/4 unschedulable: x", True)],
+        ),
+        (status(), status({"PodsReady": ("False", "PodsStart", "0/4")}), []),
+        (
+            status({"Suspended": ("True", "Asked", "")}),
+            status({"Suspended": ("False", "NotAsked", "")}),
+            [Note("Resumed", "the job is not suspended any more")],
+        ),
+        (status(), status({"Failed": ("True", "X", "why")}), [Note("Failed", "why", True)]),
+        (status(), status({"Complete": ("True", "X", "all")}), [Note("Complete", "all")]),
+        (
+            status({"Accepted": ("False", "Invalid", "a")}),
+            status({"Accepted": ("False", "Invalid", "b")}),
+            [Note("Refused", "b", True)],
+        ),
+    ],
+)
+def test_transitions(old: ElasticJobStatus, new: ElasticJobStatus, expected: list[Note]) -> None:
+    assert list(events.of_status(old, new)) == expected
+
+
+def test_many_pods_are_one_note() -> None:
+    actions: tuple[Action, ...] = (
+        *(MakePod(Pod(index, 0)) for index in range(7)),
+        MakePod(Pod(7, 2), replaces=True),
+        DeletePod("demo-7-1", "u", "it has ended"),
+    )
+    assert list(events.of_actions(actions)) == [
+        Note("PodsCreated", "created 0-0, 1-0, 2-0, 3-0, 4-0 and 2 more"),
+        Note("PodsReplaced", "created 7-2 in place of lost"),
+        Note("PodsDeleted", "deleted demo-7-1: it has ended"),
+    ]
+
+
+def test_a_repeat_has_the_same_name_and_a_higher_count() -> None:
+    job = parse.job(elastic_job())
+    first = events.manifest(job, Note("Failed", "a", True), AT)
+    assert events.event_name(job, Note("Failed", "b")) == first["metadata"]["name"]
+    assert events.event_name(job, Note("Complete", "b")) != first["metadata"]["name"]
+    stored = {**first, "metadata": {**first["metadata"], "resourceVersion": "9"}}
+    assert events.repeat(stored, Note("Failed", "b", True), AT) == {
+        "metadata": {"resourceVersion": "9"},
+        "count": 2,
+        "lastTimestamp": "2026-01-01T00:00:00Z",
+        "message": "b",
+    }
+    assert (first["type"], first["involvedObject"]["uid"]) == ("Warning", "uid-of-demo")
+
+
+ALONE = {"command": ["sh", "-c", "exec torchrun train.py"]}
+
+
+@pytest.mark.parametrize(
+    ("container", "spec", "seen", "warned"),
+    [
+        (ALONE, {}, None, True),
+        (ALONE, {}, 2, True),
+        (ALONE, {}, 3, False),  # told of this generation already
+        (ALONE, {"replicas": 1}, None, False),  # the one group is the job's
+        (ALONE, {"replicas": 1, "nprocPerNode": 2}, None, True),
+        ({"command": ["torchrun", "train.py"]}, {}, None, True),  # stored before it was refused
+        (
+            {"command": ["sh", "-c", "exec torchrun --node_rank $GROUP_RANK t.py"]},
+            {},
+            None,
+            False,
+        ),
+        ({"command": ["sh", "-c"], "args": ["torchrun t.py"]}, {}, None, True),
+        ({}, {}, None, False),
+    ],
+)
+def test_a_launcher_without_the_flags_of_the_group_is_warned_of(
+    container: Json, spec: Json, seen: int | None, warned: bool
+) -> None:
+    body = elastic_job(pod={"containers": [worker(**container)]}, **spec)
+    body["metadata"]["generation"] = 3
+    body["status"] = {} if seen is None else {"observedGeneration": seen}
+    notes = list(events.of_spec(parse.job(body)))
+    assert [(note.reason, note.warning) for note in notes] == [("LauncherInCommand", True)] * warned
+    for note in notes:
+        assert "--nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK" in note.message
+        assert "\n" not in note.message
+        assert len(note.message) < events.LONGEST_MESSAGE

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.builders import NOW, active, ended, pod_seen, snapshot
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller.observe.parse import Stage, Worker
+from elasticjob.controller.observe.snapshot import Recalled, Refusal, Refusals, Snapshot
+from elasticjob.controller.plan import blame
+from elasticjob.controller.plan.actions import Deploy, described
+from elasticjob.controller.report import failure, phase, status, trouble
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.charges import Charges
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Report
+from elasticjob.wire.round import Phase, Round
+
+Json = dict[str, Any]
+P0, P1, P2 = (Pod(index, 0) for index in range(3))
+NODES = (
+    "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had untolerated taint."
+    " preemption: 0/5 nodes are available."
+)
+WAITS = Worker(Stage.WAITING, "ContainerCreating")
+NO_IMAGE = Worker(Stage.WAITING, "ImagePullBackOff", "Back-off pulling image x")
+NOT_ADMITTED = Worker(Stage.ENDED, "OutOfcpu", "node has not enough cpu")
+FORMS = Round(3, starts=2)
+SHORT = "exceeded quota: q, requested: pods=1, used: pods=4, limited: pods=4"
+EXCEEDED = f'pods "demo-1-0" is forbidden: {SHORT}'
+DEPLOY = described(Deploy())
+RUNTIME = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc"
+    " create failed: unable to start container process: "
+)
+NO_PYTHON = ended(
+    128,
+    reason="StartError",
+    message=f'{RUNTIME}exec: "python3": executable file not found in $PATH: unknown',
+)
+NO_DIRECTORY = ended(128, reason="StartError", message=f"{RUNTIME}chdir to cwd: no such directory")
+
+
+def refused(action: str, why: str, **fields: Any) -> Recalled:
+    """A job of which the API server has refused one action."""
+    return Recalled(refusals=Refusals({action: Refusal(why, 1, NOW)}, generation=1), **fields)
+
+
+@pytest.mark.parametrize(
+    ("s", "expected"),
+    [
+        (snapshot(pod_seen(0), report=Report(1, (P0,))), "Running"),
+        (snapshot(pod_seen(0), report=Report(0)), "Starting"),
+        (snapshot(pod_seen(0), round_=active(P0, n=2)), "Restarting"),
+        (snapshot(pod_seen(0), pod_seen(1), round_=Round(0)), "Starting"),
+        (snapshot(pod_seen(0), pod_seen(1, worker=WAITS), round_=Round()), "Pending: 1/2 pods run"),
+        (
+            snapshot(pod_seen(0), pod_seen(1, worker=WAITS), round_=Round(), minReplicas=1),
+            "Starting",
+        ),
+        (
+            snapshot(pod_seen(0, worker=WAITS), round_=Round(3, starts=2)),
+            "Restarting: 0/1 pods run",
+        ),
+        (
+            snapshot(*(pod_seen(i, worker=WAITS, refused=NODES) for i in range(3)), round_=Round()),
+            "Pending: 3/3 unschedulable: Insufficient nvidia.com/gpu",
+        ),
+        (
+            snapshot(pod_seen(0), pod_seen(1, worker=NO_IMAGE), round_=Round()),
+            "Pending: 1/2 ImagePullBackOff: Back-off pulling image x",
+        ),
+        (
+            snapshot(pod_seen(0, worker=NO_PYTHON), round_=Round()),
+            "Pending: 1/1 agent cannot start: the image has no python3; 3.9 or later is needed",
+        ),
+        (
+            snapshot(pod_seen(0, worker=NO_DIRECTORY), round_=Round()),
+            "Pending: 1/1 agent cannot start: ...sk: OCI runtime create failed: runc create failed:"
+            " unable to start container process: chdir to cwd: no such directory",
+        ),
+        (
+            snapshot(pod_seen(0), pod_seen(1, worker=NOT_ADMITTED), round_=Round()),
+            "Pending: 1/2 ended: OutOfcpu: node has not enough cpu",
+        ),
+        (
+            snapshot(pod_seen(0), pod_seen(1, worker=ended(137, reason="OOMKilled")), round_=FORMS),
+            "Restarting: 1/2 ended: OOMKilled, exit code 137",
+        ),
+        (
+            snapshot(round_=Round(), recalled=refused("create pod 0-0", EXCEEDED)),
+            f"Pending: 1/1 pods cannot be made: {SHORT}",
+        ),
+        (
+            snapshot(
+                pod_seen(0),
+                replicas=2,
+                report=Report(1, (P0,)),
+                status={"generations": "0-1@1"},
+                recalled=refused("create pod 1-0", EXCEEDED, unborn=frozenset({P1})),
+            ),
+            f"Running: 1/2 pods cannot be made: {SHORT}",
+        ),
+        (
+            snapshot(
+                pod_seen(0),
+                replicas=4,
+                round_=Round(),
+                status={"generations": "0-3@1"},
+                recalled=Recalled(
+                    refusals=Refusals(
+                        {
+                            "create pod 1-0": Refusal("one", 1, NOW),
+                            "create pod 2-0": Refusal("other", 1, NOW),
+                            "create pod 3-0": Refusal("other", 1, NOW),
+                        },
+                        generation=1,
+                    ),
+                    unborn=frozenset({P1, P2, Pod(3, 0)}),
+                ),
+            ),
+            "Pending: 3/4 pods cannot be made: other",
+        ),
+        (
+            snapshot(
+                replicas=2,
+                round_=Round(),
+                recalled=Recalled(
+                    refusals=Refusals(
+                        {
+                            "create pod 0-0": Refusal("one", 1, NOW),
+                            DEPLOY: Refusal("no account", 1, NOW),
+                        },
+                        generation=1,
+                    )
+                ),
+            ),
+            "Pending: no pods can be made: no account",
+        ),
+        (
+            snapshot(pod_seen(0), report=Report(1, (P0,)), recalled=refused(DEPLOY, EXCEEDED)),
+            "Running",  # no pod is missing
+        ),
+        (
+            snapshot(round_=Round(), recalled=refused(DEPLOY, "a" + 300 * " word")),
+            f"Pending: no pods can be made: a{31 * ' word'}...",
+        ),
+        (snapshot(pod_seen(0), suspend=True), "Suspending"),
+        (snapshot(suspend=True, round_=Round()), "Suspended"),
+        (snapshot(pod_seen(0, template_hash="old")), "Updating"),
+        (snapshot(pod_seen(0), round_=Round(2, Phase.SUCCEEDED)), "Complete"),
+        (
+            snapshot(
+                pod_seen(0), round_=Round(2, Phase.FAILED, cause=Cause(CauseKind.START_FAILED))
+            ),
+            "Failed: StartFailed",
+        ),
+    ],
+)
+def test_phase(s: Snapshot, expected: str) -> None:
+    assert phase.of(s) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": 1}, {"a": 1}, {}),
+        ({"a": 1}, {"a": 2, "b": 3}, {"a": 2, "b": 3}),
+        ({"a": 1, "b": 2}, {"a": 1}, {"b": None}),
+        ({"a": {"x": 1, "y": 2}}, {"a": {"x": 1}}, {"a": {"y": None}}),
+        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 2]}),
+    ],
+)
+def test_merge_patch(old: Json, new: Json, expected: Json) -> None:
+    assert status.merge_patch(old, new) == expected
+
+
+def test_a_status_does_not_differ_from_itself() -> None:
+    s = snapshot(pod_seen(0), report=Report(1, (P0,)))
+    first = status.of(s)
+    again = ElasticJobStatus.model_validate(status.fields(first))
+    assert status.patch(again, first) == {}
+
+
+def test_ready_counts_members_that_run_the_present_round() -> None:
+    s = snapshot(pod_seen(0), pod_seen(1), pod_seen(2), report=Report(1, (P0, P2)))
+    assert (status.of(s).ready, status.of(s).ready_replicas) == ("2/3", 2)
+    old = snapshot(pod_seen(0), round_=active(P0, n=2), report=Report(1, (P0,)))
+    assert status.of(old).ready == "0/1"
+
+
+def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() -> None:
+    s = snapshot(pod_seen(0), pod_seen(1), status={"generations": "0@4,1@1", "blamed": "0x2,1x3"})
+    found = status.reserved(s, (Pod(1, 1), Pod(2, 0)))
+    assert (found.generations, found.blamed) == ("0@4,1@2,2@1", "0x2")
+
+
+def test_the_most_frequent_trouble_is_told() -> None:
+    stuck = [pod_seen(i, worker=NO_IMAGE) for i in range(2)]
+    found = trouble.trouble(snapshot(*stuck, pod_seen(2, worker=WAITS, refused="x")))
+    assert found is not None
+    assert (found.reason, found.text) == (
+        "ImagePullBackOff",
+        "2/3 ImagePullBackOff: Back-off pulling image x",
+    )
+
+
+@pytest.mark.parametrize(
+    ("why", "full"),
+    [
+        (EXCEEDED, f"{SHORT}; raise the quota, lower replicas, or wait until it has room"),
+        ('Pod "demo-1-0" is invalid: spec.x: Required', "spec.x: Required; correct spec.template"),
+        (
+            'pods "demo-1-0" is forbidden: failed quota: q: must specify limits.cpu for: worker',
+            "failed quota: q: must specify limits.cpu for: worker;"
+            " set these resources in spec.template",
+        ),
+        (
+            'pods "demo-1-0" is forbidden: violates PodSecurity "restricted:latest": privileged',
+            'violates PodSecurity "restricted:latest": privileged;'
+            " correct spec.template, or relax the namespace's level",
+        ),
+        (
+            'pods is forbidden: User "operator" cannot create resource "pods" in API group ""',
+            'pods is forbidden: User "operator" cannot create resource "pods" in API group "";'
+            " give this right to the operator's account",
+        ),
+        ("there is no cure", "there is no cure"),
+        (1000 * "x", 797 * "x" + "..."),
+    ],
+)
+def test_what_refused_pods_is_told_with_its_cure(why: str, full: str) -> None:
+    found = trouble.trouble(snapshot(round_=Round(), recalled=refused("create pod 0-0", why)))
+    assert found is not None
+    assert (found.reason, found.full) == ("PodsRefused", f"1/1 pods cannot be made: {full}")
+
+
+def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
+    """Its node is dead, and the API server has it Running for minutes."""
+    s = snapshot(
+        pod_seen(0), pod_seen(1), round_=active(P0),
+        status={"generations": "0@1,1@2"},
+        recalled=refused(
+            "create pod 1-1", EXCEEDED, marked=frozenset({P1}), unborn=frozenset({Pod(1, 1)})
+        ),
+    )  # fmt: skip
+    ready = next(c for c in status.of(s).conditions or [] if c.type == "PodsReady")
+    assert (ready.status, ready.reason) == ("False", "PodsRefused")
+    assert ready.message.startswith("1/2 pods run; 1/2 pods cannot be made: exceeded quota: q")
+
+
+# ---- failures ------------------------------------------------------------------------------------
+
+
+def crashed(n: int, pod: str = "demo-1-0") -> Round:
+    cause = Cause(CauseKind.WORKER_FAILED, pod=pod, rank=1, code=1, n=n - 1)
+    return active(P0, P1, n=n, cause=cause, charged=Charges(frozenset({n})))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (CauseKind.SCALED, None),
+        (CauseKind.SUSPENDED, None),
+        (CauseKind.LEAVING, None),
+        (CauseKind.WORKER_HUNG, "WorkerHung"),
+        (CauseKind.POD_SILENT, "PodSilent"),
+        (CauseKind.POD_DELETED, None),
+        (CauseKind.API_DARK, "ApiDark"),
+    ],
+)
+def test_which_causes_are_failures(kind: CauseKind, expected: str | None) -> None:
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0, n=2, cause=Cause(kind, "demo-1-0")))
+    found = failure.last(s)
+    assert (found.reason if found else None) == expected
+
+
+def test_each_charged_round_blames_once() -> None:
+    s = snapshot(
+        pod_seen(0), pod_seen(1), round_=crashed(4), status={"round": 2, "blamed": "1x1"},
+        recalled=Recalled(rounds=(crashed(2), crashed(3), crashed(4))),
+    )  # fmt: skip
+    assert blame.counts(s) == {1: 3}
+
+
+def test_a_failure_of_a_pod_that_was_replaced_blames_nobody() -> None:
+    s = snapshot(pod_seen(0), pod_seen(1, 1), round_=crashed(4), status={"round": 3})
+    assert blame.counts(s) == {}
+
+
+def test_a_failure_that_is_known_keeps_its_time() -> None:
+    first = status.of(snapshot(pod_seen(0), pod_seen(1), round_=crashed(2)))
+    known = {**status.fields(first)}
+    known["lastFailure"]["time"] = "2025-12-24T00:00:00Z"
+    again = status.of(snapshot(pod_seen(0), pod_seen(1), round_=crashed(2), status=known))
+    assert status.fields(again)["lastFailure"]["time"] == "2025-12-24T00:00:00Z"

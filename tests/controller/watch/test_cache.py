@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.jobs import elastic_job
+
+from elasticjob.controller.act import manifests
+from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.watch.cache import (
+    AT_ONCE,
+    KEPT_ENDS,
+    KEPT_ROUNDS,
+    PROGRESS_AFTER_S,
+    Mirror,
+)
+from elasticjob.wire import lease as leases
+from elasticjob.wire import names
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Progress, Report
+from elasticjob.wire.round import Round
+
+Json = dict[str, Any]
+KEY = Key("team", "demo")
+NOW = (KEY, AT_ONCE)
+
+
+def job(version: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
+    body = elastic_job(**spec)
+    body["metadata"] |= {"resourceVersion": str(version), "uid": uid}
+    return body
+
+
+def pod(version: int, index: int = 0) -> Json:
+    body = manifests.pod(job(1), index, 0, "0123456789")
+    body["metadata"] |= {"resourceVersion": str(version), "uid": f"u{index}"}
+    return body
+
+
+def round_(version: int, n: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
+    owner = leases.Job("team", "demo", uid)
+    body = leases.round_manifest(owner, Desired(()), Round(n))
+    body["metadata"] |= {"resourceVersion": str(version), "uid": f"round-of-{uid}"}
+    return {**body, "spec": spec}
+
+
+def test_only_what_changes_a_plan_is_told() -> None:
+    mirror = Mirror()
+    assert mirror.take(ELASTIC_JOBS, job(1)) == NOW
+    assert mirror.take(ELASTIC_JOBS, job(2)) is None
+    assert mirror.take(ELASTIC_JOBS, job(3, replicas=9)) == NOW
+    assert mirror.take(PODS, pod(4)) == NOW
+    assert mirror.take(PODS, pod(5)) is None
+    assert mirror.take(LEASES, round_(6, 0)) == NOW
+    assert mirror.take(LEASES, round_(7, 0, renewTime="2026-01-01T00:00:00.000000Z")) is None
+    assert mirror.take(LEASES, round_(8, 0, holderIdentity="demo-0-0")) == NOW
+
+
+def test_progress_is_looked_at_later_and_a_round_at_once() -> None:
+    mirror = Mirror()
+
+    def report(version: int, step: int, *running: Pod) -> Json:
+        body = round_(version, 1)
+        text = Report(1, running, progress=Progress(step)).to_json()
+        body["metadata"]["annotations"][names.ANNOTATION_REPORT] = text
+        return body
+
+    mirror.take(LEASES, report(1, 5))
+    assert mirror.take(LEASES, report(2, 6)) == (KEY, 3 * Desired(()).heartbeat_s)
+    assert mirror.take(LEASES, report(3, 6)) is None
+    assert mirror.take(LEASES, report(4, 7, Pod(0, 0))) == NOW
+    assert PROGRESS_AFTER_S > AT_ONCE
+
+
+def test_an_old_delivery_covers_no_newer_answer() -> None:
+    mirror = Mirror()
+    mirror.take(ELASTIC_JOBS, job(5, replicas=9))
+    assert mirror.take(ELASTIC_JOBS, job(4)) is None
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert entry.job is not None
+    assert entry.job["spec"]["replicas"] == 9
+
+
+def test_a_job_that_was_made_again_is_another() -> None:
+    mirror = Mirror()
+    mirror.take(ELASTIC_JOBS, job(5))
+    mirror.take(LEASES, round_(6, 3))
+    assert mirror.take(ELASTIC_JOBS, job(9, uid="other")) == NOW
+    mirror.take(LEASES, round_(10, 0, uid="other"))
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert [r.n for r in entry.rounds_for("other")] == [0]
+    assert entry.rounds_for("uid-of-demo") == ()
+
+
+def test_rounds_are_kept_by_number_and_not_for_ever() -> None:
+    mirror = Mirror()
+    for version, n in enumerate([0, 0, 1, 1, *range(2, 200)], start=1):
+        mirror.take(LEASES, round_(version, n))
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert [r.n for r in entry.rounds] == list(range(200 - KEPT_ROUNDS, 200))
+
+
+def test_a_list_tells_of_deletions_that_no_watch_did() -> None:
+    mirror = Mirror()
+    mirror.take(ELASTIC_JOBS, job(1))
+    for index in range(3):
+        mirror.take(PODS, pod(10 + index, index))
+    assert mirror.replace(PODS, [pod(10, 0)], version="11") == {KEY}
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert sorted(entry.pods) == ["demo-0-0", "demo-2-0"]  # the last is newer than the list
+    assert mirror.replace(PODS, [pod(10, 0), pod(12, 2)], version="13") == set()
+
+
+def test_nothing_is_left_of_a_job_that_is_gone() -> None:
+    mirror = Mirror()
+    for resource, body in ((ELASTIC_JOBS, job(1)), (PODS, pod(2)), (LEASES, round_(3, 0))):
+        mirror.take(resource, body)
+    for resource, body in ((LEASES, round_(4, 0)), (PODS, pod(5)), (ELASTIC_JOBS, job(6))):
+        assert mirror.take(resource, body, gone=True) == NOW
+    assert mirror.entry(KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("resource", "body"), [(ELASTIC_JOBS, job(5)), (PODS, pod(5)), (LEASES, round_(5, 0))]
+)
+def test_what_is_gone_does_not_come_back_by_an_answer_or_a_list_that_was_under_way(
+    resource: Resource, body: Json
+) -> None:
+    ended = {**body, "metadata": {**body["metadata"], "resourceVersion": "6"}}
+    mirror = Mirror()
+    mirror.take(resource, body)
+    assert mirror.take(resource, ended, gone=True) == NOW
+    assert mirror.take(resource, body) is None
+    assert mirror.replace(resource, [body], version="5") == set()
+    assert mirror.entry(KEY) is None
+    mirror = Mirror()
+    mirror.take(resource, body)
+    assert mirror.replace(resource, [], version="6") == {KEY}
+    assert mirror.take(resource, body) is None
+    assert mirror.entry(KEY) is None
+
+
+def test_only_the_last_that_are_gone_are_remembered() -> None:
+    mirror = Mirror()
+    for index in range(KEPT_ENDS + 1):
+        mirror.take(PODS, pod(1, index), gone=True)
+    assert mirror.take(PODS, pod(1, KEPT_ENDS)) is None
+    assert mirror.take(PODS, pod(1, 1)) is None
+    assert mirror.take(PODS, pod(1, 0)) == NOW
+
+
+def test_a_lease_that_is_labelled_as_a_round_and_has_another_name_is_none() -> None:
+    """An agent can write all of its own Lease but the name."""
+    mirror = Mirror()
+    mirror.take(ELASTIC_JOBS, job(1))
+    forged = round_(3, 99)
+    forged["metadata"]["name"] = "evil-0-0"
+    assert mirror.take(LEASES, forged) is None
+    assert mirror.replace(LEASES, [forged, round_(2, 0)], "4") == {KEY}
+    entry = mirror.entry(KEY)
+    assert entry is not None
+    assert entry.round is not None
+    assert entry.round.round.n == 0
+    assert mirror.take(LEASES, forged, gone=True) is None
+    assert entry.round is not None
+
+
+def test_what_has_no_label_of_ours_and_what_cannot_be_read_is_left_aside() -> None:
+    mirror = Mirror()
+    stranger = pod(1)
+    stranger["metadata"]["labels"] = {}
+    broken = round_(2, 0)
+    broken["metadata"]["annotations"] = {}
+    assert mirror.take(PODS, stranger) is None
+    assert mirror.take(PODS, {**pod(1), "status": ["a"]}) is None
+    assert mirror.take(LEASES, broken) == NOW  # to say so in the job's status
+    assert mirror.take(LEASES, broken) is None

@@ -1,0 +1,729 @@
+"""Pods as real processes, seen through the store as any client sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elasticjob.local.api.call import Call
+from elasticjob.local.api.kinds import pods
+from elasticjob.local.api.objects.builtins import (
+    BUILTINS,
+    CONFIGMAPS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+)
+from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.objects.store import Store
+from elasticjob.local.node.kubelet import Kubelet, RootError
+from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.processes import MARKER
+
+pytestmark = pytest.mark.process
+
+Object = dict[str, Any]
+Scenario = Callable[["Machine"], Awaitable[None]]
+PORT = 20234
+
+
+class Machine:
+    """A store and a kubelet, without HTTP."""
+
+    def __init__(self, root: Path, **options: Any) -> None:
+        self.root = root
+        self.store = Store(BUILTINS)
+        self.store.admission.append(pods.admit)
+        self.store.create(NAMESPACES, "", {"metadata": {"name": "ns"}})
+        self.kubelet = Kubelet(
+            self.store, root, port=PORT, mint=lambda *bound: "/".join(bound), **options
+        )
+
+    def create(self, script: str = "sleep 1000", name: str = "p", **spec: Any) -> Object:
+        """A pod of one container; `container` overrides fields of that."""
+        container = {
+            "name": "worker",
+            "image": "none",
+            "command": ["sh", "-c", script],
+            **spec.pop("container", {}),
+        }
+        spec = {"restartPolicy": "Never", "containers": [container], **spec}
+        return self.store.create(PODS, "ns", {"metadata": {"name": name}, "spec": spec})
+
+    def pod(self, name: str = "p") -> Object | None:
+        return self.store.find(PODS, "ns", name)
+
+    def status(self, name: str = "p") -> Object:
+        status: Object = self.store.get(PODS, "ns", name)["status"]
+        return status
+
+    def state(self, name: str = "p") -> Object:
+        """Of the first container; {} before the kubelet has said anything."""
+        state: Object = self.status(name).get("containerStatuses", [{"state": {}}])[0]["state"]
+        return state
+
+    def phase(self, name: str = "p") -> str:
+        return str(self.status(name)["phase"])
+
+    def delete(self, name: str = "p", grace_s: int | None = None) -> None:
+        self.store.delete(PODS, "ns", name, {"gracePeriodSeconds": grace_s})
+
+    def finalizers(self, *names: str) -> None:
+        def change(old: Object) -> Object:
+            return {**old, "metadata": {**old["metadata"], "finalizers": list(names)}}
+
+        self.store.update(PODS, "ns", "p", change)
+
+    def reasons(self, name: str = "p") -> list[str]:
+        return [
+            event["reason"]
+            for event in sorted(
+                self.store.list(EVENTS, "ns"),
+                key=lambda event: int(event["metadata"]["resourceVersion"]),
+            )
+            if event["involvedObject"]["name"] == name
+        ]
+
+    async def until(self, true: Callable[[], Any], within_s: float = 10.0) -> None:
+        """Asked again after every write, and every 20 ms for what happens outside the store."""
+        deadline = time.monotonic() + within_s
+        while not true():
+            assert time.monotonic() < deadline, self.store.list(PODS)
+            await asyncio.sleep(0.02)
+
+    async def until_phase(self, phase: str, name: str = "p") -> None:
+        await self.until(lambda: self.phase(name) == phase)
+
+    async def log(self, name: str = "p", **query: str) -> str:
+        pod = self.store.get(PODS, "ns", name)
+        with self.kubelet.logs(pod, Call("GET", "", query)) as pieces:
+            return b"".join([piece async for piece in pieces]).decode()
+
+    async def until_logged(self, text: str, name: str = "p") -> None:
+        """Logs begin when the container has."""
+        await self.until_phase("Running", name)
+        deadline = time.monotonic() + 10
+        while text not in (found := await self.log(name)):
+            assert time.monotonic() < deadline, found
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def machine(root: Path, **options: Any) -> AsyncIterator[Machine]:
+    one = Machine(root, **options)
+    await one.kubelet.start()
+    try:
+        yield one
+    finally:
+        await one.kubelet.close(grace_s=0)
+        assert carriers(MARKER, f"{root}/") == set()
+
+
+def play(root: Path, scenario: Scenario, **options: Any) -> None:
+    async def all_of_it() -> None:
+        async with machine(root, **options) as one:
+            await scenario(one)
+
+    asyncio.run(asyncio.wait_for(all_of_it(), 30))
+
+
+# -- start and end ---------------------------------------------------------------------------------
+
+
+def test_a_pod_is_bound_runs_and_succeeds(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create("echo out; echo err >&2")
+        await one.until_phase("Succeeded")
+        pod, status = one.pod(), one.status()
+        assert pod is not None
+        assert pod["spec"]["nodeName"] == "local"
+        assert status["podIP"] == "127.79.10.1"
+        assert status["podIPs"] == [{"ip": "127.79.10.1"}]
+        assert status["hostIP"] == "127.0.0.1"
+        assert {entry["type"]: entry["status"] for entry in status["conditions"]} == {
+            "PodScheduled": "True",
+            "Initialized": "True",
+            "ContainersReady": "False",
+            "Ready": "False",
+        }
+        assert status["containerStatuses"][0]["restartCount"] == 0
+        assert one.state()["terminated"]["reason"] == "Completed"
+        assert await one.log() == "out\nerr\n"
+        assert one.reasons() == ["Scheduled", "Started"]
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason"),
+    [
+        ("exit 0", 0, "Completed"),
+        ("exit 3", 3, "Error"),
+        ("kill -TERM $$$$", 143, "Error"),
+        ("kill -KILL $$$$", 137, "Error"),
+    ],
+)
+def test_exit_codes(tmp_path: Path, script: str, code: int, reason: str) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create(script)
+        await one.until_phase("Failed" if code else "Succeeded")
+        ended = one.state()["terminated"]
+        assert (ended["exitCode"], ended["reason"]) == (code, reason)
+        assert ended["startedAt"] <= ended["finishedAt"]
+
+    play(tmp_path, scenario)
+
+
+def test_what_cannot_be_started_fails_with_a_start_error(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create(container={"command": ["no-such-program"]})
+        await one.until_phase("Failed")
+        ended = one.state()["terminated"]
+        assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
+        assert ended["message"] == 'exec "no-such-program": No such file or directory'
+        assert one.reasons() == ["Scheduled", "Failed"]
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("script", "policy", "message"),
+    [
+        ("printf why > $LOG; exit 1", "File", "why"),
+        ("printf fine > $LOG", "File", "fine"),
+        ("head -c 10000 /dev/zero | tr '\\0' x > $LOG", "File", "x" * 4096),
+        ("echo last; exit 1", "FallbackToLogsOnError", "last\n"),
+        ("echo last", "FallbackToLogsOnError", None),
+        ("rm $LOG; exit 1", "File", None),
+    ],
+)
+def test_the_termination_message(
+    tmp_path: Path, script: str, policy: str, message: str | None
+) -> None:
+    async def scenario(one: Machine) -> None:
+        container = {
+            "terminationMessagePolicy": policy,
+            "env": [{"name": "LOG", "value": "/dev/termination-log"}],
+        }
+        one.create(script, container=container)
+        await one.until(lambda: one.phase() in ("Failed", "Succeeded"))
+        assert one.state()["terminated"].get("message") == message
+
+    play(tmp_path, scenario)
+
+
+def test_a_pod_gets_its_environment_and_its_volumes(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.store.create(
+            CONFIGMAPS,
+            "ns",
+            {"metadata": {"name": "code"}, "data": {"run.sh": "cat $TOKEN; echo; env"}},
+        )
+        one.create(
+            volumes=[
+                {"name": "code", "configMap": {"name": "code"}},
+                {"name": "work", "emptyDir": {}},
+                {
+                    "name": "token",
+                    "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]},
+                },
+            ],
+            container={
+                "command": ["sh", "/opt/code/run.sh"],
+                "workingDir": "/scratch/here",
+                "volumeMounts": [
+                    {"name": "code", "mountPath": "/opt/code"},
+                    {"name": "work", "mountPath": "/scratch/here", "subPath": "sub"},
+                    {"name": "token", "mountPath": "/var/run/secrets/t"},
+                ],
+                "env": [
+                    {"name": "TOKEN", "value": "/var/run/secrets/t/token"},
+                    {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                ],
+            },
+        )
+        await one.until_phase("Succeeded")
+        uid = one.store.get(PODS, "ns", "p")["metadata"]["uid"]
+        home = tmp_path / uid[:13]
+        token, *lines = (await one.log()).splitlines()
+        assert token == f"ns/default/p/{uid}"
+        found = dict(line.split("=", 1) for line in lines)
+        assert found["PWD"] == f"{home}/v/work/sub"
+        assert found["PATH"].startswith(f"{tmp_path}/bin:")
+        for name in ("PATH", "PWD", "OLDPWD", "SHLVL", "_"):  # the shell's own, and PATH
+            found.pop(name, None)
+        assert found == {
+            "HOME": f"{home}/home",
+            "HOSTNAME": "p",
+            "TOKEN": f"{home}/v/token/token",
+            "IP": "127.79.10.1",
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(PORT),
+            "ELASTICJOB_SHARED_NETWORK": "1",
+            MARKER: f"{tmp_path}/{uid}",
+        }
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("name", ["python", "python3"])
+def test_pods_find_the_interpreter_that_was_given(tmp_path: Path, name: str) -> None:
+    odd = tmp_path / "odd name"
+    odd.write_text('#!/bin/sh\necho this one "$@"\n')
+    odd.chmod(0o755)
+
+    async def scenario(one: Machine) -> None:
+        one.create(container={"command": [name, "-c", "a b"]})
+        await one.until_phase("Succeeded")
+        assert await one.log() == "this one -c a b\n"
+
+    play(tmp_path / "root", scenario, python=odd)
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        (
+            {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]},
+            'volume "v": hostPath is not supported here',
+        ),
+        ({"container": {"command": []}}, 'container "worker": command is required here'),
+        (
+            {"container": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}},
+            "env A: secretKeyRef is not supported",
+        ),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(
+    tmp_path: Path, spec: Object, named: str
+) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create(**spec)
+        await one.until_phase("Failed")
+        assert one.status()["reason"] == "Unsupported"
+        assert named in one.status()["message"]
+        assert "containerStatuses" not in one.status()
+        assert one.reasons() == ["Scheduled", "Failed"]
+
+    play(tmp_path, scenario)
+
+
+def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create("exit 0", container={"resources": {"limits": {"cpu": "1"}}})
+        await one.until_phase("Succeeded")
+        assert "Ignored" in one.reasons()
+
+    play(tmp_path, scenario)
+
+
+def test_a_config_map_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create("exit 0", volumes=[{"name": "v", "configMap": {"name": "late"}}])
+        await one.until(lambda: "FailedMount" in one.reasons())
+        assert one.phase() == "Pending"
+        one.store.create(CONFIGMAPS, "ns", {"metadata": {"name": "late"}})
+        await one.until_phase("Succeeded")
+        assert one.reasons().count("FailedMount") == 1
+
+    play(tmp_path, scenario)
+
+
+def test_a_pod_that_waits_for_a_volume_can_be_deleted(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create(volumes=[{"name": "v", "configMap": {"name": "never"}}])
+        await one.until(lambda: "FailedMount" in one.reasons())
+        one.delete()
+        await one.until(lambda: one.pod() is None)
+
+    play(tmp_path, scenario)
+
+
+# -- several containers ----------------------------------------------------------------------------
+
+
+def container(name: str, script: str) -> Object:
+    return {"name": name, "image": "none", "command": ["sh", "-c", script]}
+
+
+def test_init_containers_run_one_after_the_other_before_the_others(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        volume = {"name": "v", "emptyDir": {}}
+        mount = {"volumeMounts": [{"name": "v", "mountPath": "/v"}], "workingDir": "/v"}
+        one.create(
+            "cat file",
+            volumes=[volume],
+            initContainers=[
+                {**container("a", "sleep 0.1; echo a >> file"), **mount},
+                {**container("b", "echo b >> file"), **mount},
+            ],
+            container=mount,
+        )
+        await one.until_phase("Succeeded")
+        assert await one.log(container="worker") == "a\nb\n"
+
+    play(tmp_path, scenario)
+
+
+def test_an_init_container_that_fails_fails_the_pod(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create(initContainers=[container("setup", "exit 2")])
+        await one.until_phase("Failed")
+        assert one.status()["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 2
+        assert one.state() == {"waiting": {"reason": "PodInitializing"}}
+
+    play(tmp_path, scenario)
+
+
+def test_a_side_container_outlives_the_worker(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        containers = [container("worker", "exit 1"), container("proxy", "sleep 1000")]
+        one.create(containers=containers)
+        await one.until(lambda: "terminated" in one.state())
+        await one.until_phase("Running")
+        assert "running" in one.status()["containerStatuses"][1]["state"]
+        one.delete(grace_s=5)
+        await one.until(lambda: one.pod() is None)
+
+    play(tmp_path, scenario)
+
+
+# -- restarts --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "script", "restarts"),
+    [("OnFailure", "exit 1", True), ("Always", "exit 0", True), ("OnFailure", "exit 0", False)],
+)
+def test_restart_policies(tmp_path: Path, policy: str, script: str, restarts: bool) -> None:
+    async def scenario(one: Machine) -> None:
+        once = f"test -e again && sleep 1000; touch again; {script}"
+        one.create(once, restartPolicy=policy)
+        if restarts:
+            await one.until(
+                lambda: (
+                    one.phase() == "Running"
+                    and one.status()["containerStatuses"][0]["restartCount"] == 1
+                    and "running" in one.state()
+                )
+            )
+            ended = one.status()["containerStatuses"][0]["lastState"]["terminated"]
+            assert ended["exitCode"] == int(script[-1])
+        else:
+            await one.until_phase("Succeeded")
+
+    play(tmp_path, scenario)
+
+
+def test_between_two_runs_a_pod_backs_off_and_can_be_deleted(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create("echo first; exit 4", restartPolicy="Always")
+        await one.until(lambda: "BackOff" in one.reasons())
+        assert one.state()["waiting"]["reason"] == "CrashLoopBackOff"
+        assert one.phase() == "Running"
+        assert await one.log() == "first\n"
+        one.delete()
+        await one.until(lambda: one.pod() is None)
+
+    play(tmp_path, scenario, delay_s=lambda *_: 300.0)
+
+
+# -- deletion --------------------------------------------------------------------------------------
+
+
+def test_deletion_asks_with_sigterm_and_waits(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        seen: list[Object] = []
+        one.store.listeners.append(lambda _, event: seen.append(event.object))
+        one.create("trap 'sleep 0.1; exit 7' TERM; echo up; sleep 1000 & wait")
+        await one.until_logged("up")
+        one.delete(grace_s=20)
+        await one.until(lambda: one.pod() is None, within_s=5)
+        last = [obj for obj in seen if obj["kind"] == "Pod"][-1]["status"]
+        assert last["phase"] == "Failed"
+        assert last["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 7
+        assert one.reasons() == ["Scheduled", "Started", "Killing"]
+
+    play(tmp_path, scenario)
+
+
+def test_who_ignores_sigterm_is_killed_when_the_grace_is_over(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        script = "trap '' TERM; (setsid sleep 1000 &); echo up; while :; do sleep 1; done"
+        uid = one.create(script)["metadata"]["uid"]
+        await one.until_logged("up")
+        begun = time.monotonic()
+        one.delete(grace_s=1)
+        await asyncio.sleep(0.5)
+        assert one.phase() == "Running"
+        await one.until(lambda: one.pod() is None)
+        assert time.monotonic() - begun >= 1.0
+        assert carriers(MARKER, f"{tmp_path}/{uid}") == set()
+
+    play(tmp_path, scenario)
+
+
+def test_a_second_deletion_shortens_the_grace(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create("trap '' TERM; echo up; while :; do sleep 1; done")
+        await one.until_logged("up")
+        one.delete(grace_s=300)
+        one.delete(grace_s=1)
+        await one.until(lambda: one.pod() is None, within_s=5)
+
+    play(tmp_path, scenario)
+
+
+def test_a_forced_deletion_ends_everything_at_once(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        script = "trap '' TERM; echo up; (setsid sleep 1000 &); while :; do sleep 1; done"
+        uid = one.create(script)["metadata"]["uid"]
+        await one.until_logged("up")
+        one.delete(grace_s=0)
+        assert one.pod() is None
+        await one.until(lambda: not carriers(MARKER, f"{tmp_path}/{uid}"), within_s=2)
+        await one.until(lambda: not (tmp_path / uid[:13]).exists(), within_s=2)
+        one.create("exit 0")  # the name is free at once
+        await one.until_phase("Succeeded")
+
+    play(tmp_path, scenario)
+
+
+def test_a_finalizer_keeps_the_object_and_not_the_processes(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        uid = one.create()["metadata"]["uid"]
+        await one.until_phase("Running")
+        one.finalizers("example.com/keep")
+        one.delete(grace_s=5)
+        await one.until_phase("Failed")
+        assert carriers(MARKER, f"{tmp_path}/{uid}") == set()
+        assert one.pod() is not None
+        one.finalizers()
+        await one.until(lambda: one.pod() is None)
+
+    play(tmp_path, scenario)
+
+
+def test_what_is_left_when_the_main_process_ends_is_killed(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        uid = one.create("setsid sleep 1000 & sleep 0.1; exit 0")["metadata"]["uid"]
+        await one.until_phase("Succeeded")
+        assert carriers(MARKER, f"{tmp_path}/{uid}") == set()
+
+    play(tmp_path, scenario)
+
+
+def test_the_log_stays_until_the_pod_goes(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        uid = one.create("echo kept")["metadata"]["uid"]
+        await one.until_phase("Succeeded")
+        assert await one.log() == "kept\n"
+        one.delete()
+        await one.until(lambda: not (tmp_path / uid[:13]).exists())
+
+    play(tmp_path, scenario)
+
+
+# -- logs ------------------------------------------------------------------------------------------
+
+
+def test_a_log_is_followed_to_the_end_of_the_run(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create("for i in 1 2 3; do echo $i; sleep 0.1; done")
+        await one.until_phase("Running")
+        assert await one.log(follow="true") == "1\n2\n3\n"
+        assert await one.log(tailLines="1") == "3\n"
+
+    play(tmp_path, scenario)
+
+
+def test_the_run_before_has_a_log_of_its_own(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create(
+            "test -e again && { echo second; sleep 1000; }; touch again; echo first; exit 1",
+            restartPolicy="OnFailure",
+        )
+        await one.until(lambda: one.status().get("containerStatuses", [{}])[0].get("restartCount"))
+        await one.until_logged("second")
+        assert await one.log(previous="true") == "first\n"
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"timestamps": "true"}, "timestamps: not supported"),
+        ({"sinceSeconds": "5"}, "sinceSeconds: not supported"),
+        ({"container": "other"}, "container other is not valid for pod p"),
+        ({"previous": "true"}, 'previous terminated container "worker" in pod "p" not found'),
+    ],
+)
+def test_logs_that_cannot_be_had(tmp_path: Path, query: dict[str, str], named: str) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create("exit 0")
+        await one.until_phase("Succeeded")
+        with pytest.raises(ApiError, match=named) as caught:
+            await one.log(**query)
+        assert caught.value.code == 400
+
+    play(tmp_path, scenario)
+
+
+def test_a_container_that_waits_has_no_log(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.kubelet.hold("ns", "p")
+        one.create()
+        await one.until(lambda: "containerStatuses" in one.status())
+        with pytest.raises(ApiError, match="is waiting to start: ContainerCreating"):
+            await one.log()
+
+    play(tmp_path, scenario)
+
+
+# -- the node --------------------------------------------------------------------------------------
+
+
+def test_the_node_says_what_it_is(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        status = one.store.get(NODES, "", "local")["status"]
+        assert status["nodeInfo"]["kubeletVersion"] == "elasticjob-local"
+        assert status["conditions"][0]["status"] == "True"
+
+    play(tmp_path, scenario)
+
+
+def test_pods_beyond_the_limit_wait_for_room(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create(name="a")
+        one.create(name="b", script="exit 0")
+        await one.until_phase("Running", "a")
+        await one.until(lambda: "FailedScheduling" in one.reasons("b"))
+        assert one.status("b")["conditions"][0]["reason"] == "Unschedulable"
+        one.delete("a", grace_s=1)
+        await one.until_phase("Succeeded", "b")
+        assert one.status("b")["conditions"][0]["status"] == "True"
+
+    play(tmp_path, scenario, max_pods=1)
+
+
+def test_thirty_two_pods_run_at_once_each_with_an_address_of_its_own(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        for index in range(32):
+            one.create(name=f"p{index}")
+        names = [f"p{index}" for index in range(32)]
+        await one.until(lambda: all(one.phase(name) == "Running" for name in names))
+        assert len({one.status(name)["podIP"] for name in names}) == 32
+
+    play(tmp_path, scenario)
+
+
+def test_one_server_in_a_directory(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        with pytest.raises(RootError, match="in use by another server"):
+            await Machine(tmp_path).kubelet.start()
+
+    play(tmp_path, scenario)
+
+
+def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+
+    async def scenario() -> None:
+        with pytest.raises(RootError, match="is not empty"):
+            await Machine(tmp_path).kubelet.start()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "work").is_dir()
+
+
+# -- faults ----------------------------------------------------------------------------------------
+
+
+def test_a_pod_is_held_back_and_released(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.kubelet.hold("ns", "p")
+        one.create("exit 0")
+        one.create("exit 0", name="other")
+        await one.until_phase("Succeeded", "other")
+        assert one.state() == {"waiting": {"reason": "ContainerCreating"}}
+        one.kubelet.release("ns", "p")
+        await one.until_phase("Succeeded")
+
+    play(tmp_path, scenario)
+
+
+def test_a_pod_is_frozen_and_thawed(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create("i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done")
+        await one.until_logged("2")
+        one.kubelet.freeze("ns", "p")
+        before = await one.log()
+        await asyncio.sleep(0.1)
+        assert await one.log() == before
+        one.kubelet.thaw("ns", "p")
+        deadline = time.monotonic() + 5
+        while await one.log() == before:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+    play(tmp_path, scenario)
+
+
+def test_process_one_is_killed(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create()
+        await one.until_phase("Running")
+        one.kubelet.kill("ns", "p")
+        await one.until_phase("Failed")
+        assert one.state()["terminated"]["exitCode"] == 137
+
+    play(tmp_path, scenario)
+
+
+def test_a_lost_node_says_nothing_and_makes_up_for_it(tmp_path: Path) -> None:
+    async def scenario(one: Machine) -> None:
+        one.create(name="ends")
+        one.create(name="deleted")
+        one.create(name="forced")
+        for name in ("ends", "deleted", "forced"):
+            await one.until_phase("Running", name)
+        forced = one.store.get(PODS, "ns", "forced")["metadata"]["uid"]
+        one.kubelet.lose_node()
+        assert one.store.get(NODES, "", "local")["status"]["conditions"][0]["status"] == "Unknown"
+        one.kubelet.kill("ns", "ends")
+        one.delete("deleted", grace_s=5)
+        one.delete("forced", grace_s=0)
+        one.create("exit 0", name="new")
+        await asyncio.sleep(0.2)
+        assert one.phase("ends") == "Running"
+        assert one.pod("deleted") is not None
+        assert carriers(MARKER, f"{tmp_path}/{forced}")  # it runs on unseen
+        assert one.phase("new") == "Pending"
+        one.kubelet.find_node()
+        await one.until_phase("Failed", "ends")
+        await one.until_phase("Succeeded", "new")
+        await one.until(lambda: one.pod("deleted") is None)
+        await one.until(lambda: not carriers(MARKER, f"{tmp_path}/{forced}"))
+
+    play(tmp_path, scenario)
+
+
+def test_closing_ends_every_pod_and_the_next_start_finds_an_empty_directory(tmp_path: Path) -> None:
+    async def first(one: Machine) -> None:
+        one.create("trap '' TERM; echo up; (setsid sleep 1000 &); while :; do sleep 1; done")
+        await one.until_logged("up")
+
+    async def second(one: Machine) -> None:
+        assert sorted(os.listdir(tmp_path)) == ["bin", "lock"]
+
+    play(tmp_path, first)
+    play(tmp_path, second)

@@ -1,0 +1,271 @@
+"""Real process trees: what ends them, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from elasticjob.local.node.process_table import carriers, parents
+from elasticjob.local.node.processes import (
+    MARKER,
+    Exit,
+    Order,
+    Process,
+    Processes,
+    StartError,
+    sweep,
+)
+
+pytestmark = pytest.mark.process
+
+ESCAPE = "setsid env -i sleep 1000 & setsid env -i sh -c 'trap : TERM; sleep 1000' & "
+"""Two that leave the session and clear their environment; the second ignores SIGTERM, too."""
+
+
+@asynccontextmanager
+async def running(root: Path) -> AsyncIterator[Processes]:
+    processes = Processes(root)
+    try:
+        yield processes
+    finally:
+        processes.close()
+        await sweep(f"{root}/")
+
+
+def order(root: Path, script: str, **env: str) -> Order:
+    given = {"PATH": os.environ["PATH"], MARKER: f"{root}/uid", **env}
+    return Order(["sh", "-c", script], given, str(root), str(root / "log"))
+
+
+def log_of(root: Path) -> str:
+    return (root / "log").read_text()
+
+
+async def until(true: Callable[[], bool], within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "did not become true"
+        await asyncio.sleep(0.01)
+
+
+async def logged(root: Path, text: str) -> None:
+    await until(lambda: (root / "log").exists() and text in log_of(root))
+
+
+def sleepers(process: Process) -> int:
+    return len(process.living())
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("exit 0", 0),
+        ("exit 7", 7),
+        ("kill -TERM $$", 143),
+        ("kill -KILL $$", 137),
+        ("kill -SEGV $$", 139),
+    ],
+)
+def test_exit_codes(tmp_path: Path, script: str, code: int) -> None:
+    async def scenario() -> Exit:
+        async with running(tmp_path) as processes:
+            process = await processes.start(order(tmp_path, script))
+            return await process.wait()
+
+    assert asyncio.run(scenario()) == Exit(code)
+
+
+@pytest.mark.parametrize(
+    ("argv", "cwd", "error"),
+    [
+        (["no-such-program"], ".", 'exec "no-such-program": No such file or directory'),
+        (["/"], ".", 'exec "/": Permission denied'),
+        (["sh"], "nowhere", "workingDir .*nowhere.*: No such file or directory"),
+    ],
+)
+def test_what_cannot_start_says_why(tmp_path: Path, argv: list[str], cwd: str, error: str) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as processes:
+            env = {"PATH": os.environ["PATH"], MARKER: f"{tmp_path}/uid"}
+            wanted = Order(argv, env, str(tmp_path / cwd), str(tmp_path / "log"))
+            with pytest.raises(StartError, match=error):
+                await processes.start(wanted)
+
+    asyncio.run(scenario())
+
+
+def test_a_process_gets_its_environment_and_nothing_else(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as processes:
+            wanted = Order(
+                ["/usr/bin/env"], {MARKER: f"{tmp_path}/u", "A": "ü"}, "/", f"{tmp_path}/log"
+            )
+            await (await processes.start(wanted)).wait()
+
+    asyncio.run(scenario())
+    assert sorted(log_of(tmp_path).splitlines()) == ["A=ü", f"{MARKER}={tmp_path}/u"]
+
+
+def test_no_signal_is_ignored_or_blocked_at_the_start(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as processes:
+            show = order(tmp_path, "exec grep -E '^Sig(Blk|Ign)' /proc/self/status")
+            await (await processes.start(show)).wait()
+
+    asyncio.run(scenario())
+    # Signals 32 and 33 are the C library's: nobody else can set them, and make leaves them ignored.
+    masks = [int(line.split()[1], 16) & ~(0b11 << 31) for line in log_of(tmp_path).splitlines()]
+    assert masks == [0, 0]
+
+
+def test_a_signal_goes_to_the_main_process_only(tmp_path: Path) -> None:
+    async def scenario() -> Exit:
+        async with running(tmp_path) as processes:
+            script = "trap 'echo told; exit 3' TERM; sleep 1000 & echo up; wait"
+            process = await processes.start(order(tmp_path, script))
+            await logged(tmp_path, "up")
+            process.signal(signal.SIGTERM)
+            return await process.wait()
+
+    assert asyncio.run(scenario()) == Exit(3)
+    assert "told" in log_of(tmp_path)
+
+
+def test_all_that_is_left_dies_with_the_main_process(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as processes:
+            process = await processes.start(order(tmp_path, ESCAPE + "sleep 0.1; exit 6"))
+            assert await process.wait() == Exit(6)
+            assert sleepers(process) == 0
+
+    asyncio.run(scenario())
+    assert carriers(MARKER, f"{tmp_path}/uid") == set()
+
+
+def test_orphans_in_sessions_of_their_own_are_found_and_ended(tmp_path: Path) -> None:
+    async def scenario() -> tuple[int, set[int]]:
+        async with running(tmp_path) as processes:
+            process = await processes.start(order(tmp_path, f"({ESCAPE}); echo up; sleep 1000"))
+            await until(lambda: sleepers(process) >= 4)
+            family = process.living()
+            process.end()
+            assert await process.wait() == Exit(137)
+            return len(family), family & set(parents())
+
+    count, left = asyncio.run(scenario())
+    assert count >= 4
+    assert left == set()
+
+
+def test_one_that_keeps_forking_is_ended(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as processes:
+            script = "f() { sleep 0.02; (f &) ; }; f; f; f; echo up; sleep 1000"
+            process = await processes.start(order(tmp_path, script))
+            await logged(tmp_path, "up")
+            process.end()
+            await process.wait()
+            assert sleepers(process) == 0
+
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_a_frozen_tree_stands_still_and_goes_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as processes:
+            loop = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"
+            process = await processes.start(order(tmp_path, f"({loop}) & sleep 1000"))
+            await logged(tmp_path, "3")
+            process.freeze()
+            before = (tmp_path / "log").stat().st_size
+            await asyncio.sleep(0.1)
+            assert (tmp_path / "log").stat().st_size == before
+            process.thaw()
+            await until(lambda: (tmp_path / "log").stat().st_size > before)
+            process.freeze()
+            process.end()
+            assert await process.wait() == Exit(137)
+
+    asyncio.run(scenario())
+
+
+def test_an_init_that_is_killed_takes_its_container_with_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as processes:
+            script = "(setsid sleep 1000 &); echo up; sleep 1000"
+            process = await processes.start(order(tmp_path, script))
+            await until(lambda: sleepers(process) >= 3)
+            os.kill(process.init_pid, signal.SIGKILL)
+            assert await process.wait() == Exit(137, known=False)
+
+    asyncio.run(scenario())
+    assert carriers(MARKER, f"{tmp_path}/uid") == set()
+
+
+def test_a_nursery_that_is_killed_is_replaced(tmp_path: Path) -> None:
+    async def scenario() -> list[Exit]:
+        async with running(tmp_path) as processes:
+            first = await processes.start(order(tmp_path, "sleep 0.2; exit 4"))
+            assert processes._nursery is not None
+            processes._nursery.kill()
+            processes._nursery.wait()
+            second = await processes.start(order(tmp_path, "exit 5"))
+            return [await first.wait(), await second.wait()]
+
+    assert asyncio.run(scenario()) == [Exit(4), Exit(5)]
+
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from elasticjob.local.node.processes import MARKER, Order, Processes
+
+async def main(root, script):
+    env = {"PATH": "/usr/bin:/bin", MARKER: f"{root}/uid"}
+    await Processes(Path(root)).start(Order(["sh", "-c", script], env, root, f"{root}/log"))
+    print("started", flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_everything_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
+    """Also those that left the session and cleared their environment."""
+    command = [sys.executable, "-c", SERVER, str(tmp_path), f"({ESCAPE}); echo up; sleep 1000"]
+    before = set(parents())
+    source = str(Path(__file__).parents[3] / "operator" / "src")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": source}
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"started\n"
+        asyncio.run(logged(tmp_path, "up"))
+        family = set(carriers(MARKER, f"{tmp_path}/"))
+        server.kill()
+    assert len(family) >= 3  # nursery, init, main process
+    asyncio.run(until(lambda: not carriers(MARKER, f"{tmp_path}/")))
+    commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in set(parents()) - before}
+    left = [path.read_bytes() for path in commands.values() if path.exists()]
+    assert not [line for line in left if b"sleep\x001000" in line]
+
+
+def test_a_sweep_ends_what_carries_the_marker_and_what_descends_from_it(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"], MARKER: f"{tmp_path}/earlier"}
+    script = "env -i sleep 1000 & echo up; sleep 1000"
+    with subprocess.Popen(["sh", "-c", script], env=env, stdout=subprocess.PIPE) as left_over:
+        assert left_over.stdout is not None
+        assert left_over.stdout.readline() == b"up\n"
+        assert asyncio.run(sweep(f"{tmp_path}/other")) == 0
+        assert asyncio.run(sweep(f"{tmp_path}/")) >= 2
+        left_over.wait()
+    assert carriers(MARKER, f"{tmp_path}/") == set()

@@ -1,0 +1,311 @@
+"""Rule 7: every term, with the trace that needs it beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.protocol import (
+    active,
+    case,
+    desired,
+    forming,
+    letter,
+    pod,
+    pods,
+    seen,
+)
+
+from elasticjob.rendezvous.members import judge as j
+from elasticjob.rendezvous.members.judge import judge
+from elasticjob.rendezvous.view import Seen
+from elasticjob.wire.cause import CauseKind
+
+RUN2 = active(2, "A B C")
+ALL = {"A": "running 2", "B": "running 2", "C": "running 2"}
+
+
+def letters(found: Any) -> str:
+    return " ".join(letter(p) for p in sorted(found))
+
+
+# ---- members -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "done", "leaving", "lost", "failed"),
+    [
+        ("running 2", "", "", "", ""),
+        ("done 2", "B", "", "", ""),
+        ("done 1", "", "", "", ""),  # F1: of this n only
+        ("done 3", "", "", "", ""),
+        ("failed 2", "", "", "", "B"),
+        ("failed 1", "", "", "", ""),
+        ("running 2 leaving", "", "B", "", ""),
+        ("ready 2 leaving", "", "B", "", ""),  # V3
+        ("done 2 leaving", "B", "", "", ""),  # done before leaving: it has finished
+        ("running 2 ended", "", "", "B", ""),
+        ("done 2 ended", "B", "", "", ""),  # F12: its pod went, its word counts
+        ("running 2 leaving ended", "", "B", "", ""),  # leaving before lost: no charge
+        ("failed 2 leaving", "", "B", "", ""),
+        ("ready 1", "", "", "", ""),  # not late yet
+    ],
+)
+def test_a_member_is_done_or_leaving_or_lost_in_this_order(
+    said: str, done: str, leaving: str, lost: str, failed: str
+) -> None:
+    found = judge(case(RUN2, {**ALL, "B": said}))
+    assert letters(found.done) == done
+    assert letters(found.leaving) == leaving
+    assert letters(found.lost) == lost
+    assert letters(found.failed) == failed
+    assert found.gone == pods(f"{leaving} {lost}")
+
+
+@pytest.mark.parametrize(
+    ("member", "loss", "is_suspect"),
+    [
+        (seen("B", "running 2", pulses=2, confirmed=True), None, False),
+        (seen("B", "running 2", pulses=3), None, True),  # F13: a GET settles it
+        (seen("B", "running 2", pulses=3, confirmed=True), CauseKind.POD_SILENT, False),
+        (seen("B", "running 2", pulses=9, quiet_s=14.9, confirmed=True), None, False),
+        (seen("B", "running 2", pulses=2, quiet_s=99.0, confirmed=True), None, False),
+        (seen("B", pulses=0), None, False),  # V7: absent is silent, not lost at once
+        (seen("B", pulses=3), None, True),
+        (seen("B", pulses=3, confirmed=True), CauseKind.POD_SILENT, False),
+        (seen("B", "done 2", pulses=9, confirmed=True), None, False),
+        (seen("B", "running 2 ended", pulses=0), CauseKind.POD_ENDED, False),  # no GET needed
+    ],
+)
+def test_silence_is_three_pulses_and_three_t_and_confirmed(
+    member: Seen, loss: CauseKind | None, is_suspect: bool
+) -> None:
+    found = judge(case(RUN2, {**ALL, "B": member}))
+    assert found.lost.get(pod("B")) is loss
+    assert (pod("B") in found.suspects) is is_suspect
+
+
+@pytest.mark.parametrize(
+    ("said", "is_suspect"),
+    [
+        ("ready 1", True),
+        ("running 1", True),
+        ("done 1", True),
+        ("ready 2", True),
+        ("running 2", False),
+        ("failed 2", False),
+        ("done 2", False),
+    ],
+)
+def test_late_is_not_running_by_the_start_deadline(said: str, is_suspect: bool) -> None:
+    """3 s grace, 2 T and 15 s after the round was seen (F7, F10)."""
+    late = case(RUN2, {**ALL, "B": seen("B", said)}, round_at=1000.0 - 28.0)
+    assert (pod("B") in judge(late).suspects) is is_suspect
+    assert not judge(late).lost  # V9: late, too, is confirmed by a GET
+    confirmed = case(RUN2, {**ALL, "B": seen("B", said, confirmed=True)}, round_at=972.0)
+    lost = {pod("B"): CauseKind.POD_LATE} if is_suspect else {}
+    assert dict(judge(confirmed).lost) == lost
+    early = case(RUN2, {**ALL, "B": seen("B", said, confirmed=True)}, round_at=972.1)
+    assert not judge(early).lost
+
+
+def test_a_get_from_before_it_was_silent_or_late_confirms_nothing() -> None:
+    """F13: it was asked for as one suspicion, and is accused by another one, later."""
+    early = replace(seen("B", "running 2", pulses=9), got_at=990.0, got_pulse=1000 - 7)
+    entries = {**ALL, "B": early, "C": seen("C", "running 2", pulses=9, confirmed=True)}
+    found = judge(case(RUN2, entries))
+    assert (letters(found.lost), letters(found.suspects)) == ("C", "B")
+    late = replace(seen("B", "running 1"), got_at=999.0, got_pulse=1000)
+    assert letters(judge(case(RUN2, {**ALL, "B": late}, round_at=972.0)).suspects) == "B"
+    assert letters(judge(case(RUN2, {**ALL, "B": late}, round_at=970.0)).lost) == "B"
+
+
+def test_late_counts_from_the_end_of_the_start_delay() -> None:
+    delayed = active(2, "A B C", delay_ms=4000)
+    entries = {**ALL, "B": seen("B", "running 1", confirmed=True)}
+    assert not judge(case(delayed, entries, round_at=970.0)).lost
+    assert judge(case(delayed, entries, round_at=968.0)).lost
+
+
+def test_the_holder_never_suspects_itself() -> None:
+    """It does not renew its own Lease: it pulses instead."""
+    entries = {**ALL, "A": seen("A", "ready 1", pulses=99, confirmed=True)}
+    found = judge(case(RUN2, entries, round_at=0.0))
+    assert not found.lost
+    assert not found.suspects
+
+
+def test_a_member_that_the_view_does_not_have_is_asked_for_when_late() -> None:
+    found = judge(case(RUN2, {"A": "running 2", "B": "running 2"}, round_at=0.0))
+    assert found.suspects == pods("C")
+    assert not found.lost
+
+
+LEFT_OUT = [
+    # clause, what B's Lease says, when the round was seen, who is lost with it and without it
+    ("7-ended", "running 2 ended", 990.0, "B", ""),
+    ("7-late", seen("B", "running 1", confirmed=True), 0.0, "B", ""),
+    ("7-silent", seen("B", "running 2", pulses=3, confirmed=True), 990.0, "B", ""),
+    ("7-confirm", seen("B", "running 2", pulses=3), 990.0, "", "B"),
+    ("7-absent-is-silent", seen("B"), 990.0, "", "B"),
+    ("7-leaving-before-lost", "running 2 leaving ended", 990.0, "", "B"),
+]
+
+
+@pytest.mark.parametrize(("clause", "said", "round_at", "lost", "without"), LEFT_OUT)
+def test_every_clause_of_a_loss_is_needed(
+    clause: str, said: Any, round_at: float, lost: str, without: str
+) -> None:
+    whole = case(RUN2, {**ALL, "B": said}, round_at=round_at)
+    assert letters(judge(whole).lost) == lost
+    left_out = case(RUN2, {**ALL, "B": said}, round_at=round_at, without=clause)
+    assert letters(judge(left_out).lost) == without
+
+
+# ---- many are silent -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pulses", "lost"),
+    [
+        (("n1", "n1"), 3, "B C"),  # one node: its end explains both
+        (("n1", "n2"), 3, ""),  # F6: two nodes: is it my own network?
+        (("n1", "n2"), 8, ""),
+        (("n1", "n2"), 9, "B C"),  # ... but never forbidden
+    ],
+)
+def test_nine_pulses_where_the_silent_sit_on_several_nodes(
+    nodes: tuple[str, str], pulses: int, lost: str
+) -> None:
+    entries = {
+        "A": "running 2",
+        "B": seen("B", "running 2", pulses, confirmed=True, node_=nodes[0]),
+        "C": seen("C", "running 2", pulses, confirmed=True, node_=nodes[1]),
+    }
+    assert letters(judge(case(RUN2, entries)).lost) == lost
+
+
+def test_a_member_whose_node_was_never_seen_is_a_node_of_its_own() -> None:
+    no_node = Seen(None, 0.0, 1000 - 3, got_at=1000.0, got_pulse=1000)
+    entries = {"A": "running 2", "B": no_node, "C": no_node}
+    assert not judge(case(RUN2, entries)).lost
+
+
+def test_who_is_done_or_leaving_does_not_count_among_the_silent() -> None:
+    quiet = seen("C", "running 2", pulses=3, confirmed=True)
+    for word in ("done 2", "running 2 leaving"):
+        other = seen("B", word, pulses=3, confirmed=True)
+        assert letters(judge(case(RUN2, {**ALL, "B": other, "C": quiet})).lost) == "C"
+
+
+# ---- superfluous ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "superfluous"),
+    [
+        ("A B C", "running 2", ""),
+        ("A C", "running 2", "B"),
+        ("A B' C", "running 2", "B"),  # by plan: a lower generation than the lowest wanted
+        ("A C", "done 2", ""),
+        ("A C", "running 2 leaving", ""),
+        ("A C", "running 2 ended", ""),
+    ],
+)
+def test_superfluous_is_not_wanted_and_neither_done_nor_going(
+    wanted: str, said: str, superfluous: str
+) -> None:
+    found = judge(case(RUN2, {**ALL, "B": said}, wanted=wanted))
+    assert letters(found.superfluous) == superfluous
+
+
+# ---- newcomers -----------------------------------------------------------------------------------
+
+PAIR = active(2, "A B")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "is_newcomer"),
+    [
+        (seen("C", "ready 2"), True),
+        (seen("C", "ready 2", pulses=2), True),
+        (seen("C", "ready 1"), False),  # F4, V10: stale
+        (seen("C", "ready 3"), False),
+        (seen("C", "running 2"), False),
+        (seen("C", "done 2"), False),
+        (seen("C", "failed 2"), False),
+        (seen("C", "ready 2 leaving"), False),
+        (seen("C", "ready 2 ended"), False),  # V10
+        (seen("C", "ready 2", pulses=3), False),  # F4, V10: silent, no GET needed
+        (seen("C"), False),
+    ],
+)
+def test_a_newcomer_says_ready_n_and_is_there(candidate: Seen, is_newcomer: bool) -> None:
+    found = judge(case(PAIR, {"A": "running 2", "B": "running 2", "C": candidate}))
+    assert (found.newcomers == pods("C")) is is_newcomer
+
+
+@pytest.mark.parametrize(
+    ("wanted", "newcomers"),
+    [("A B C", "C'"), ("A B C'", "C'"), ("A B C''", ""), ("A B", ""), ("A B D", "")],
+)
+def test_a_newcomer_is_wanted(wanted: str, newcomers: str) -> None:
+    entries = {"A": "running 2", "B": "running 2", "C'": "ready 2"}
+    assert letters(judge(case(PAIR, entries, wanted=wanted)).newcomers) == newcomers
+
+
+def test_the_newest_such_of_an_index() -> None:
+    """V14: both say `ready n`; the older one has left, or was given up."""
+    entries = {"A": "running 2", "B": "running 2", "C": "ready 2", "C'": "ready 2"}
+    assert letters(judge(case(PAIR, entries)).newcomers) == "C'"
+    entries["C'"] = "ready 2 leaving"
+    assert letters(judge(case(PAIR, entries)).newcomers) == "C"
+
+
+def test_not_of_an_index_that_a_staying_member_has() -> None:
+    """V12, W1: the member of the same index has not been judged yet."""
+    entries = {"A": "running 2", "B": seen("B"), "B'": "ready 2"}
+    assert letters(judge(case(PAIR, entries)).newcomers) == ""
+    entries["B"] = seen("B", pulses=3, confirmed=True)
+    found = judge(case(PAIR, entries))
+    assert (letters(found.lost), letters(found.newcomers)) == ("B", "B'")
+
+
+def test_a_superfluous_member_does_not_hold_its_index() -> None:
+    """By plan: the operator wants the next generation, and it is there."""
+    entries = {"A": "running 2", "B": "running 2", "B'": "ready 2"}
+    found = judge(case(PAIR, entries, wanted="A B'"))
+    assert (letters(found.superfluous), letters(found.newcomers)) == ("B", "B'")
+
+
+def test_a_lost_member_is_no_newcomer_in_the_same_breath() -> None:
+    entries = {"A": "running 2", "B": seen("B", "running 2 ended")}
+    assert letters(judge(case(PAIR, entries)).newcomers) == ""
+
+
+def test_the_holder_may_be_a_newcomer_however_long_its_lease_is_unchanged() -> None:
+    entries = {"A": seen("A", "ready 0", pulses=99), "B": "ready 0"}
+    assert letters(judge(case(forming(0), entries)).newcomers) == "A B"
+
+
+@pytest.mark.parametrize("name", [name for name, _ in j.NEWCOMER])
+def test_every_term_of_a_newcomer_can_be_left_out(name: str) -> None:
+    """And then lets in somebody whom it kept out."""
+    entries = {
+        "A": "running 2",
+        "B": "running 2",
+        "C": seen("C", "ready 2", pulses=9),
+        "D": "ready 2 ended",
+        "E": "ready 2 leaving",
+        "F": "ready 1",
+        "G": "ready 2",
+    }
+    wanted = "A B C D E F"
+    assert not judge(case(PAIR, entries, wanted=wanted)).newcomers
+    assert len(judge(case(PAIR, entries, wanted=wanted, without=name)).newcomers) == 1
+
+
+def test_desired_is_read_by_lowest_generation() -> None:
+    found = judge(case(RUN2, ALL, desired=desired("A B' C'")))
+    assert letters(found.superfluous) == "B C"

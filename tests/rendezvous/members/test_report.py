@@ -1,0 +1,70 @@
+"""What the holder tells beside its pulse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.protocol import active, pod, round_lease, view
+from tests.support.protocol import seen as entry
+
+from elasticjob.rendezvous.members.report import is_complete, is_reported, report
+from elasticjob.wire.report import Progress, Recovery, Report
+
+AB2 = active(2, "A B", starts=2)
+
+
+def test_it_names_who_runs_this_round() -> None:
+    seen = view("A", {"A": "running 2", "B": "running 1", "C": "done 2", "D": "running 2"})
+    made = report(seen, active(2, "A B C", starts=2))
+    assert (made.n, made.running) == (2, (pod("A"), pod("C")))
+    assert made.recovery is None
+
+
+def test_it_has_the_recovery_once_all_run_the_slowest_of_each_part() -> None:
+    states = {
+        "A": entry("A", "running 2", start_ms=40, stop_ms=5, progress=Progress(7)),
+        "B": entry("B", "running 2", start_ms=60, stop_ms=9, detect_ms=3, rendezvous_ms=8),
+    }
+    made = report(view("A", states), AB2)
+    assert made.recovery == Recovery(2, detect_ms=3, stop_ms=9, rendezvous_ms=8, start_ms=60)
+    assert made.progress == Progress(7)  # of rank 0's pod
+
+
+def test_the_first_start_is_no_recovery() -> None:
+    made = report(view("A", {"A": "running 1", "B": "running 1"}), active(1, "A B"))
+    assert len(made.running) == 2
+    assert made.recovery is None
+
+
+def test_a_round_without_members_has_nothing_to_report() -> None:
+    made = report(view("A", {"A": "ready 2"}), active(2, "B"))
+    assert made == Report(2, outside=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "complete"),
+    [
+        ("running 2", True),
+        ("running 1", False),
+        ("done 2", False),  # it has run: that was told before
+        ("ready 2", False),
+        ("", False),
+    ],
+)
+def test_people_wait_to_read_that_all_run(words: str, complete: bool) -> None:
+    assert is_complete(view("A", {"A": "running 2", "B": entry("B", words)}), AB2) is complete
+
+
+@pytest.mark.parametrize(
+    ("told", "is_told"),
+    [
+        (None, False),
+        (Report(1, (pod("A"), pod("B"))), False),
+        (Report(2, (pod("A"),)), False),
+        (Report(2, (pod("A"), pod("B"))), True),
+    ],
+)
+def test_it_is_told_once(told: Report | None, is_told: bool) -> None:
+    present = round_lease(AB2, "A")
+    assert is_reported(replace(present, report=told)) is is_told

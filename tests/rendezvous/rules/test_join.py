@@ -1,0 +1,184 @@
+"""Rule 2: read the Round consistently, then create the Lease as `ready n`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.protocol import (
+    active,
+    agent,
+    ended,
+    forming,
+    lease,
+    name,
+    of,
+    round_lease,
+    state,
+    steps,
+)
+
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.rules.join import content
+from elasticjob.rendezvous.states import Stage
+from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.round import Phase, Round
+
+READ, WATCH = s.Source.READ, s.Source.WATCH
+
+
+def read(round_: Round, holder: str = "Z", version: int = 1) -> s.RoundSeen:
+    return s.RoundSeen(round_lease(round_, holder, version), READ)
+
+
+def test_first_a_consistent_read_then_the_lease_then_joined() -> None:
+    me, actions = steps(agent(), s.Tick())
+    assert (me.stage, actions) == (Stage.READING, [s.ReadRound()])
+    me, actions = steps(me, read(forming(4)))
+    assert me.stage is Stage.CREATING
+    (create,) = actions
+    assert (create.state, me.word, me.n) == (content(me).to_json(), Word.READY, 4)
+    me, actions = steps(me, s.LeaseSeen(lease("A", "ready 4", 7)))
+    assert (me.stage, me.version, actions) == (Stage.JOINED, "7", [])
+
+
+def test_each_request_is_made_once() -> None:
+    me, _ = steps(agent(), s.Tick())
+    assert steps(me, s.Tick())[1] == []
+    me, _ = steps(me, read(forming(0)))
+    assert steps(me, s.Tick(), s.Tick())[1] == []
+
+
+def test_what_a_watch_brings_is_no_consistent_read() -> None:
+    me, _ = steps(agent(), s.Tick())
+    me, actions = steps(me, s.RoundSeen(round_lease(forming(4), "Z"), WATCH))
+    assert (me.stage, actions) == (Stage.READING, [])
+
+
+def test_another_jobs_round_is_nobodys() -> None:
+    me, _ = steps(agent(), s.Tick())
+    other = replace(round_lease(forming(4), "Z"), job_uid="uid-2")
+    assert steps(me, s.RoundSeen(other, READ)) == (me, [])
+
+
+def test_creations_of_a_whole_job_are_spread() -> None:
+    """N/400 s."""
+    wanted = " ".join(chr(ord("A") + i) for i in range(20))
+    me = agent(jitter=0.5)
+    seen = s.RoundSeen(round_lease(forming(0), "Z", wanted=wanted), READ)
+    me, actions = steps(me, s.Tick(), seen, now=10.0)
+    assert actions == [s.ReadRound()]
+    me, actions = steps(me, s.Tick(), now=10.0 + 20 / 400 * 0.5)
+    assert len(of(s.CreateLease, actions)) == 1
+
+
+# ---- a name is used once -------------------------------------------------------------------------
+
+
+def test_another_incarnations_lease_ends_it() -> None:
+    """F2, F7, V6: it ran a rank under this name, or finished."""
+    me, _ = steps(agent(), s.Tick(), read(forming(1)))
+    found = replace(lease("A", "done 1", 7), nonce="nonce-of-another")
+    me, actions = steps(me, s.LeaseSeen(found, by_get=True))
+    assert actions == [s.Exit(75, "my Lease is of another incarnation")]
+    assert me.stage is Stage.EXITED
+
+
+def test_my_own_lease_is_mine_as_it_stands() -> None:
+    """V11: the create was applied, its answer was lost, and the Round has named me since."""
+    me, _ = steps(agent(), s.Tick(), read(forming(0)))
+    me, _ = steps(me, s.RoundSeen(round_lease(active(1, "A B"), "Z", 2), WATCH))
+    me, actions = steps(me, s.LeaseSeen(lease("A", "ready 0", 1), by_get=True))
+    assert actions == [s.Start(active(1, "A B"))]
+    assert (me.word, me.n) == (Word.READY, 0)
+
+
+def test_a_round_that_names_it_is_looked_into_first() -> None:
+    me, actions = steps(agent(), s.Tick(), read(active(1, "A B")))
+    assert (me.stage, actions[-1]) == (Stage.CHECKING, s.GetLease(name("A")))
+
+
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
+def test_a_terminal_round_ends_it_before_it_joins(phase: Phase) -> None:
+    _, actions = steps(agent("C"), s.Tick(), read(ended(active(1, "A B"), phase)))
+    assert [(e.code, e.reason.split(",")[0]) for e in of(s.Exit, actions)] == [
+        (0, "the job succeeded" if phase is Phase.SUCCEEDED else "the job failed")
+    ]
+    assert not of(s.CreateLease, actions)
+
+
+def test_named_and_no_lease_ends_it() -> None:
+    """V13: the Lease was deleted by hand, and the agent began anew."""
+    me, _ = steps(agent(), s.Tick(), read(active(1, "A B")))
+    me, actions = steps(me, s.LeaseGone(name("A"), by_get=True))
+    assert [e.code for e in of(s.Exit, actions)] == [75]
+    assert "the Round names this pod" in actions[0].reason
+
+
+def test_named_and_another_incarnations_lease_ends_it() -> None:
+    me, _ = steps(agent(), s.Tick(), read(active(1, "A B")))
+    found = replace(lease("A", "running 1", 7), nonce="nonce-of-another")
+    _, actions = steps(me, s.LeaseSeen(found, by_get=True))
+    assert [e.code for e in of(s.Exit, actions)] == [75]
+
+
+def test_a_look_that_got_no_answer_is_repeated() -> None:
+    me, _ = steps(agent(), s.Tick(), read(active(1, "A B")))
+    me, actions = steps(me, s.GetFailed(name("A")), now=1.0)
+    assert actions == []
+    assert steps(me, s.Tick(), now=1.4)[1] == []
+    assert steps(me, s.Tick(), now=1.5)[1] == [s.GetLease(name("A"))]
+
+
+def test_named_by_its_index_only_is_not_named() -> None:
+    me, _ = steps(agent("A'"), s.Tick(), read(active(1, "A B")))
+    assert me.stage is Stage.CREATING
+
+
+def test_an_ended_lease_ends_it() -> None:
+    """A pod that was given up before it had a Lease: the operator made one."""
+    me, _ = steps(agent(), s.Tick(), read(forming(0)))
+    made = replace(lease("A", "ready 0 ended"), nonce="")
+    _, actions = steps(me, s.LeaseSeen(made, by_get=True))
+    assert actions == [s.Exit(75, "my Lease is ended by the operator")]
+
+
+# ---- gone later ----------------------------------------------------------------------------------
+
+
+def test_a_lease_that_was_deleted_is_created_again_with_the_present_state() -> None:
+    """V7."""
+    me, _ = steps(agent(), s.Tick(), read(forming(0)), s.LeaseSeen(lease("A", "ready 0")))
+    me, _ = steps(me, s.RoundSeen(round_lease(active(1, "A"), "Z", 2), WATCH))
+    me, _ = steps(me, s.WorkersStarted(1, 10))
+    me, actions = steps(me, s.LeaseGone(name("A")))
+    (create,) = actions
+    assert AgentState.from_json(create.state).word is Word.RUNNING
+    assert AgentState.from_json(create.state).n == 1
+    me, actions = steps(me, s.LeaseSeen(lease("A", "running 1", 9)))
+    assert (me.stage, me.version, actions) == (Stage.JOINED, "9", [])
+    assert me.run is not None
+    assert me.run.alive
+
+
+def test_while_its_lease_is_gone_it_writes_nothing_else() -> None:
+    me, _ = steps(agent(), s.Tick(), read(active(1, "B")), s.LeaseSeen(lease("A", "ready 1")))
+    me, _ = steps(me, s.LeaseGone(name("A")))
+    assert steps(me, s.Tick(), now=99.0)[1] == []
+
+
+# ---- content -------------------------------------------------------------------------------------
+
+
+def test_a_lease_says_who_and_how_far() -> None:
+    me = agent("B", pod_uid="uid-b", workers=8, role="actor", port_base=23000)
+    assert content(me) == state(
+        "ready 0", "B", pod_uid="uid-b", workers=8, role="actor", port_base=23000
+    )
+
+
+def test_times_of_the_last_round_are_told_for_that_round_only() -> None:
+    me = replace(agent(), n=3, written_n=3, detect_ms=4, rendezvous_ms=5)
+    assert (content(me).detect_ms, content(me).rendezvous_ms) == (4, 5)
+    later = replace(me, n=4)
+    assert (content(later).detect_ms, content(later).rendezvous_ms) == (None, None)

@@ -1,0 +1,93 @@
+"""agent_step: the order of the rules, and when the next Tick is due."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.protocol import (
+    active,
+    agent,
+    forming,
+    holding,
+    joined,
+    lease,
+    of,
+    round_lease,
+    steps,
+)
+
+from elasticjob.rendezvous import agent_step, born, next_wake
+from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.step import RULES, left_out
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.round import Round
+
+AB1 = active(1, "A B")
+FAILED = s.WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
+
+
+def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> s.RoundSeen:
+    return s.RoundSeen(round_lease(round_, holder, version, **wanted), s.Source.WATCH)
+
+
+def test_a_step_changes_nothing_that_it_was_given() -> None:
+    me = joined("A", AB1)
+    before = repr(me)
+    agent_step(me, FAILED, 1.0)
+    assert repr(me) == before
+
+
+def test_the_same_event_twice_gives_the_same_step() -> None:
+    me = joined("A", AB1)
+    assert agent_step(me, FAILED, 1.0) == agent_step(me, FAILED, 1.0)
+
+
+@pytest.mark.parametrize("event", [
+    s.RoundGone(), s.LeaseGone("job-0-0"), s.GetFailed("job-1-0"), s.ViewComplete(()),
+    s.RenewalReturned(None), s.CasFailed(True), s.CasFailed(False), s.PulseFailed(True),
+    s.WorkersStarted(1, 1), s.WorkerExited(1), s.WorkersReaped(9), s.ToldToLeave(), s.Tick(),
+    s.LeaseSeen(lease("B", "running 1")), FAILED,
+], ids=lambda event: type(event).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "me",
+    [
+        agent(),
+        joined("A", AB1),
+        joined("C", forming(0)),
+        holding("A", AB1, [lease("A", "running 1")]),
+        replace(joined("A", AB1), stage=s.Stage.EXITED),
+    ],
+    ids=["new", "member", "outside", "holder", "exited"],
+)
+def test_any_event_at_any_time_is_taken(me: s.Me, event: s.Event) -> None:
+    """What comes late, twice or unasked is no reason to fall over."""
+    after, _ = steps(me, event, event, s.Tick(), now=1.0)
+    next_wake(after, 1.0)
+
+
+def test_stopping_comes_before_writing_and_starting() -> None:
+    """The old workers' end is what everything else waits for."""
+    names = [name for name, _ in RULES]
+    assert names.index("3-stop") < names.index("3-start")
+    assert names.index("3-stop") < names.index("4-crash") < names.index("3-say")
+    assert names[-1] == "3-leave"
+
+
+def test_a_crash_stops_and_writes_in_one_step() -> None:
+    _, actions = steps(joined("A", AB1), FAILED)
+    assert [type(action) for action in actions] == [s.Stop, s.CasRound]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in RULES])
+def test_every_rule_can_be_left_out(name: str) -> None:
+    me = left_out(born(agent().who, 0.0), name)
+    assert me.without == {name}
+    steps(me, s.Tick(), seen(AB1))
+
+
+def test_the_steps_of_one_agent_write_one_round_each() -> None:
+    me = joined("A", AB1)
+    _, actions = steps(me, FAILED, s.Tick(), seen(AB1, 2, ""), now=1.0)
+    assert len(of(s.CasRound, actions)) == 1
