@@ -23,6 +23,7 @@ ARG VERSION=dev
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="ElasticJob operator" \
       org.opencontainers.image.description="PyTorch's elastic agent, native to Kubernetes" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN python3 -m pip uninstall --yes --root-user-action ignore pip
