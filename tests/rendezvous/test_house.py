@@ -1,8 +1,8 @@
 """The house rules of the protocol: pure, small, and each rule knows its number.
 
 A guard or clause is a function of at most 15 lines with the number of its rule in the docstring,
-and can be left out by a name that begins with that number: so a reader finds what the design says,
-and a test can show that it is needed.
+and can be left out by a name that begins with that number: so a reader finds the rule in
+docs/protocol.md, and a test can show that it is needed.
 """
 
 from __future__ import annotations

@@ -23,10 +23,6 @@ def test_silence(heartbeat_s: float, pulses: int, silence_s: float) -> None:
     assert timing.silence_s(heartbeat_s, pulses) == pytest.approx(silence_s)
 
 
-def test_pulses_of_silence_are_those_of_the_design() -> None:
-    assert (timing.SILENT_PULSES, timing.SILENT_PULSES_NODES, timing.MISSED_PULSES) == (3, 9, 3)
-
-
 @pytest.mark.parametrize("kind", [None, *(kind.value for kind in CauseKind)])
 def test_only_planned_stops_have_the_long_grace(kind: str | None) -> None:
     """After a crash nothing collective can be saved."""
@@ -132,5 +128,5 @@ def test_a_write_is_tried_again_twice_within_a_beat(heartbeat_s: float, pause_s:
     assert timing.retry_s(heartbeat_s) == pytest.approx(pause_s)
 
 
-def test_defaults_of_the_design() -> None:
+def test_start_deadline_by_default() -> None:
     assert timing.start_deadline_s(Desired(wanted=()), after(None)) == 28.0

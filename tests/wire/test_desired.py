@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from elasticjob.wire.desired import Desired
@@ -23,8 +27,11 @@ def test_an_index_is_wanted_from_its_lowest_generation_on(pod: Pod, is_wanted: b
     assert _WANTED.wants(pod) is is_wanted
 
 
-def test_defaults_are_those_of_the_design() -> None:
-    d = Desired(wanted=())
-    assert (d.min_members, d.max_restarts, d.heartbeat_s) == (1, 10, 5.0)
-    assert (d.crash_grace_s, d.last_call_s, d.startup_last_call_s) == (3.0, 30.0, 300.0)
-    assert (d.cooldown_s, d.reset_after_s, d.api_grace_s) == (60.0, 3600.0, 1800.0)
+def test_defaults_are_those_of_docs_design() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "design.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE))
+    written = json.loads(Desired(wanted=()).to_json())
+    not_a_default = {"v", "wanted", "min"}
+    assert {key: int(value) for key, value in documented.items()} == {
+        key: value for key, value in written.items() if key not in not_a_default
+    }

@@ -1,7 +1,7 @@
 """Rule 7: who of the members is done, leaving or lost, who is a newcomer, who outside is silent.
 
-Each condition is a named term; the names are rule numbers of the design, and a term can be left out
-by its name, which is how the tests show that it is needed.
+Each condition is a named term. Its name begins with the number of its rule in docs/protocol.md. A
+test can leave out a term by its name to show that the term is needed.
 """
 
 from __future__ import annotations
