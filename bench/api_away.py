@@ -158,5 +158,5 @@ def heard(job: PlainJob, since: float) -> set[str]:
 def signs(round_lease: RoundLease, leases: list[AgentLease], since: float) -> set[str]:
     """Pod names: agents renew their own Leases, the holder pulses in the Round instead."""
     mark = format_time(since)
-    found = {lease.name for lease in leases if lease.renewed > mark}
-    return found | ({round_lease.holder} - {""} if round_lease.renewed > mark else set())
+    found = {lease.name for lease in leases if lease.renew_time > mark}
+    return found | ({round_lease.holder} - {""} if round_lease.renew_time > mark else set())

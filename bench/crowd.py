@@ -14,7 +14,7 @@ from bench.requests import Requests, each
 from bench.site import LEASES
 
 from elasticjob.wire import lease as wire
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.names import LABEL_JOB_UID, pod_name, round_lease_name
@@ -87,7 +87,7 @@ class Crowd:
     def state(self, pod: Pod) -> AgentState:
         """As long as a real one."""
         node, where = f"node-{pod.index}", address(pod.index)
-        return AgentState(Word.RUNNING, 1, pod_uid="0" * 36, node=node, address=where)
+        return AgentState(AgentPhase.RUNNING, 1, pod_uid="0" * 36, node=node, address=where)
 
     def taken_over(self) -> Json:
         """Patch of a Round Lease that the operator has made: the agents have met."""

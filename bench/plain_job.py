@@ -11,7 +11,7 @@ from bench.crew import Crew
 from bench.site import LEASES, Site, until
 
 from elasticjob.wire import lease as wire
-from elasticjob.wire.agent_state import Word
+from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.names import round_lease_name
@@ -60,7 +60,7 @@ class PlainJob:
         def ready() -> bool:
             n, phase = self.lease.round.n, self.lease.round.phase
             states = [lease.state for lease in self.site.agent_leases(self.name)]
-            said = [state for state in states if state.word is Word.READY and state.n == n]
+            said = [state for state in states if state.phase is AgentPhase.READY and state.n == n]
             return phase is Phase.FORMING and len(said) == agents
 
         until("the end of all workers", ready)

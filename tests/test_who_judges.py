@@ -17,7 +17,7 @@ from elasticjob.controller.observe.snapshot import Heard, Recalled, Snapshot
 from elasticjob.controller.plan import lost
 from elasticjob.rendezvous.members.judge import Case, judge
 from elasticjob.rendezvous.view import Seen, View
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Report
@@ -80,7 +80,7 @@ def snapshot_of(cell: Cell, silent: bool) -> Snapshot:
 
 
 def seen(pod: Pod, silent: bool, confirmed: bool = True) -> Seen:
-    state = AgentState(Word.RUNNING if pod == HOLDER else Word.READY, 1, node="node-1")
+    state = AgentState(AgentPhase.RUNNING if pod == HOLDER else AgentPhase.READY, 1, node="node-1")
     name = f"demo-{pod.index}-{pod.generation}"
     lease = AgentLease(name, pod, "1", f"uid-{name}", "uid-of-demo", "nonce", "", state)
     at, pulse = (NOW - 900, 0) if silent else (NOW, 180)
@@ -93,7 +93,7 @@ def found_by_holder(cell: Cell, silent: bool) -> bool:
         return False
     with_lease = [HOLDER] if cell.who == "outside, without a Lease" else [HOLDER, OTHER]
     leases = {pod: seen(pod, silent and pod == cell.pod) for pod in with_lease}
-    desired = snapshot_of(cell, silent).round
+    desired = snapshot_of(cell, silent).lease
     assert desired is not None
     view = View("demo", HOLDER, leases, pulses=180)
     judged = judge(Case(round_of(cell), desired.desired, view, round_at=NOW - 10, now=NOW))

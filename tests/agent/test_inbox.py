@@ -3,7 +3,7 @@ from __future__ import annotations
 import select
 
 from elasticjob.agent.inbox import Inbox
-from elasticjob.rendezvous.states import GetFailed, Tick
+from elasticjob.rendezvous.events import GetFailed, Tick
 
 
 def test_messages_come_in_order_and_wake_the_loop() -> None:

@@ -20,8 +20,20 @@ from elasticjob.agent.workers.torchelastic import (
     WorkerState,
     new_group,
 )
-from elasticjob.rendezvous import born
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous import new_agent
+from elasticjob.rendezvous.actions import CasRound, CreateLease, Exit, WriteState
+from elasticjob.rendezvous.events import (
+    Event,
+    GetFailed,
+    LeaseSeen,
+    RoundGone,
+    RoundSeen,
+    Source,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
+from elasticjob.rendezvous.state import EXIT_OK, EXIT_SETUP
 from elasticjob.rendezvous.timing import start_deadline_s
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
@@ -56,7 +68,7 @@ class FakeWorkers:
     """Remembers what it was told, and says what a test puts into `events`."""
 
     group: WorkerGroup = field(default_factory=lambda: new_group(WorkerSpec("default", 1, "true")))
-    events: list[s.Event] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     told: list[tuple[object, ...]] = field(default_factory=list)
     due: float | None = None
     says: Progress | None = None
@@ -66,12 +78,12 @@ class FakeWorkers:
 
     def stop(self, n: int, grace_s: float) -> None:
         self.told.append(("stop", n, grace_s))
-        self.events.append(s.WorkersReaped(n))
+        self.events.append(WorkersReaped(n))
 
     def forward(self, number: int) -> None:
         self.told.append(("forward", number))
 
-    def turn(self) -> list[s.Event]:
+    def turn(self) -> list[Event]:
         events, self.events = self.events, []
         return events
 
@@ -120,7 +132,7 @@ class Scene:
         self.lines: list[str] = []
         self.script = Script(self.clock, [])
         self.agent = ElasticAgent(
-            born(who(), self.clock.now()), self.api, self.workers, self.inbox, self.script,
+            new_agent(who(), self.clock.now()), self.api, self.workers, self.inbox, self.script,
             self.clock, Log(self.lines.append),
         )  # fmt: skip
 
@@ -139,13 +151,13 @@ class Scene:
     def joined(self, round_: Round = Round()) -> None:  # noqa: B008
         """The Round was read, and the Lease is there."""
         lease = round_lease(3, round_=round_, holder="demo-1-0")
-        self.put(Streamed(1, s.RoundSeen(lease, s.Source.READ)), s.LeaseSeen(agent_lease(4)))
+        self.put(Streamed(1, RoundSeen(lease, Source.READ)), LeaseSeen(agent_lease(4)))
 
     def see(self, round_: Round, version: int = 5) -> None:
         lease = round_lease(version, round_=round_, holder="demo-1-0")
-        self.put(Streamed(1, s.RoundSeen(lease, s.Source.WATCH)))
+        self.put(Streamed(1, RoundSeen(lease, Source.WATCH)))
 
-    def happen(self, *events: s.Event) -> None:
+    def happen(self, *events: Event) -> None:
         self.workers.events += events
 
     def signal(self, number: int) -> None:
@@ -165,20 +177,20 @@ def test_it_begins_with_a_narrow_watch_which_reads_the_round(scene: Scene) -> No
 
 def test_it_joins_and_starts_the_round_it_is_in(scene: Scene) -> None:
     scene.play(scene.joined, lambda: scene.see(active(1)))
-    assert isinstance(scene.api.calls[0], s.CreateLease)
+    assert isinstance(scene.api.calls[0], CreateLease)
     assert scene.workers.told[0] == ("start", 1, DESIRED.max_restarts, 1000.0)
 
 
 def test_a_crash_is_one_write_and_one_stop(scene: Scene) -> None:
-    failure = s.WorkerExited(1, Cause(CauseKind.WORKER_FAILED, "demo-0-0", code=3, n=1))
+    failure = WorkerExited(1, Cause(CauseKind.WORKER_FAILED, "demo-0-0", code=3, n=1))
     scene.play(
         scene.joined,
         lambda: scene.see(active(1)),
-        lambda: scene.happen(s.WorkersStarted(1, 2)),
+        lambda: scene.happen(WorkersStarted(1, 2)),
         lambda: scene.happen(failure),
     )
     stops = [told for told in scene.workers.told if told[0] == "stop"]
-    writes = [call for call in scene.api.calls if isinstance(call, s.CasRound)]
+    writes = [call for call in scene.api.calls if isinstance(call, CasRound)]
     assert stops == [("stop", 1, DESIRED.crash_grace_s)]
     assert [write.round.n for write in writes if write.round] == [2]
 
@@ -197,7 +209,7 @@ def test_a_signal_for_the_workers(scene: Scene, number: int) -> None:
 
 
 def test_messages_of_a_closed_watch_are_dropped(scene: Scene) -> None:
-    old = Streamed(7, s.RoundGone())
+    old = Streamed(7, RoundGone())
     scene.play(scene.joined, lambda: scene.put(old))
     assert not scene.agent.me.frozen
 
@@ -207,7 +219,7 @@ def test_it_sleeps_until_the_next_beat_and_beats(scene: Scene) -> None:
         scene.clock.time += scene.script.waits[-1] or 0.0
 
     scene.play(scene.joined, lambda: None, until_beat, lambda: None)
-    assert any(isinstance(call, s.WriteState) for call in scene.api.calls)
+    assert any(isinstance(call, WriteState) for call in scene.api.calls)
 
 
 def test_an_instant_is_not_lost_to_an_event_that_comes_just_then(scene: Scene) -> None:
@@ -220,7 +232,7 @@ def test_an_instant_is_not_lost_to_an_event_that_comes_just_then(scene: Scene) -
     def late() -> None:
         scene.clock.time = deadline + 0.001
         scene.workers.says = Progress(7)  # read on a Tick only
-        scene.put(s.GetFailed("demo-1-0"))
+        scene.put(GetFailed("demo-1-0"))
 
     scene.play(scene.joined, just_before, late)
     assert scene.agent.me.progress == Progress(7)
@@ -229,10 +241,10 @@ def test_an_instant_is_not_lost_to_an_event_that_comes_just_then(scene: Scene) -
 def test_what_the_training_says_last_goes_with_the_word_of_its_end(scene: Scene) -> None:
     def ends() -> None:
         scene.workers.says = Progress(400, 400)
-        scene.happen(s.WorkerExited(1))
+        scene.happen(WorkerExited(1))
 
     scene.play(scene.joined, lambda: scene.see(active(1)), ends)
-    told = [call for call in scene.api.calls if isinstance(call, s.WriteState)][-1]
+    told = [call for call in scene.api.calls if isinstance(call, WriteState)][-1]
     assert '"step":400' in told.state
 
 
@@ -242,7 +254,7 @@ def test_what_the_training_says_goes_with_the_beat(scene: Scene) -> None:
         scene.clock.time += scene.script.waits[-1] or 0.0
 
     scene.play(scene.joined, lambda: None, until_beat, lambda: None)
-    beats = [call for call in scene.api.calls if isinstance(call, s.WriteState)]
+    beats = [call for call in scene.api.calls if isinstance(call, WriteState)]
     assert '"step":120' in beats[0].state
 
 
@@ -256,14 +268,14 @@ def test_workers_in_a_hurry_keep_it_awake(scene: Scene) -> None:
 
 def test_it_ends_when_the_job_does(scene: Scene) -> None:
     result = scene.play(scene.joined, lambda: scene.see(Round(1, Phase.SUCCEEDED)))
-    assert scene.agent.exit == s.Exit(s.EXIT_OK, "the job succeeded")
+    assert scene.agent.exit == Exit(EXIT_OK, "the job succeeded")
     assert result.state is WorkerState.SUCCEEDED
     assert scene.api.is_closed
 
 
 def test_it_gives_up_when_its_set_up_fails(scene: Scene) -> None:
     scene.play()
-    assert scene.agent.exit == s.Exit(s.EXIT_SETUP, "the script is over")
+    assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")
     assert scene.lines[-1] == "[elasticjob] gives up  reason='the script is over'"
 
 
@@ -271,10 +283,10 @@ def test_workers_that_run_have_their_grace_when_it_gives_up(scene: Scene) -> Non
     scene.play(
         scene.joined,
         lambda: scene.see(active(1)),
-        lambda: scene.happen(s.WorkersStarted(1, 2)),
+        lambda: scene.happen(WorkersStarted(1, 2)),
     )
     assert scene.workers.told[-1] == ("stop", 1, DESIRED.stop_grace_s)
-    assert scene.agent.exit == s.Exit(s.EXIT_SETUP, "the script is over")
+    assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")
 
 
 def test_an_unkillable_worker_does_not_hold_it_for_ever(scene: Scene) -> None:

@@ -10,7 +10,7 @@ import pytest
 from elasticjob.agent.inbox import Inbox
 from elasticjob.agent.signals import Signals
 from elasticjob.agent.wait import Doorbell
-from elasticjob.rendezvous.states import Tick
+from elasticjob.rendezvous.events import Tick
 
 
 @pytest.fixture

@@ -8,13 +8,16 @@ import pytest
 from tests.support.leases import round_lease, who
 
 from elasticjob.agent.termination import LONGEST, verdict, write_verdict
-from elasticjob.rendezvous import born
-from elasticjob.rendezvous.states import EXIT_FAILED, EXIT_SETUP, EXIT_TOLD, Exit
+from elasticjob.rendezvous import new_agent
+from elasticjob.rendezvous.actions import Exit
+from elasticjob.rendezvous.state import EXIT_FAILED, EXIT_SETUP, EXIT_TERMINATED
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
 CAUSE = Cause(CauseKind.WORKER_FAILED, "demo-1-0", rank=5, code=3, message="loss is nan")
-FAILED = replace(born(who(), 0.0), round=round_lease(round_=Round(4, Phase.FAILED, cause=CAUSE)))
+FAILED = replace(
+    new_agent(who(), 0.0), lease=round_lease(round_=Round(4, Phase.FAILED, cause=CAUSE))
+)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +25,7 @@ FAILED = replace(born(who(), 0.0), round=round_lease(round_=Round(4, Phase.FAILE
     [
         (Exit(EXIT_SETUP, "no way"), None, {"cause": "SetupFailed", "code": 75}),
         (Exit(EXIT_SETUP, "no way"), FAILED, {"cause": "SetupFailed", "code": 75}),
-        (Exit(EXIT_TOLD, "told to leave"), FAILED, {"cause": "Leaving", "code": 143}),
+        (Exit(EXIT_TERMINATED, "told to leave"), FAILED, {"cause": "Leaving", "code": 143}),
         (Exit(3, "loss is nan"), FAILED, {"cause": "WorkerFailed", "code": 3, "rank": 5}),
         (Exit(EXIT_FAILED, "x"), FAILED, {"cause": "WorkerFailed", "code": 1, "rank": 5}),
     ],

@@ -3,7 +3,7 @@ from __future__ import annotations
 from bench.api_away import signs
 
 from elasticjob.agent.clock import format_time
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Pod
@@ -14,7 +14,7 @@ GONE_AT = 1_000_000_000.5
 
 def agent(index: int, renewed_at: float) -> AgentLease:
     """Renewed at a wall time."""
-    name, state = f"job-{index}-0", AgentState(Word.RUNNING, 1)
+    name, state = f"job-{index}-0", AgentState(AgentPhase.RUNNING, 1)
     return AgentLease(name, Pod(index, 0), "1", "uid", "job", "me", format_time(renewed_at), state)
 
 

@@ -40,7 +40,7 @@ def test_no_restart_while_it_is_away_and_a_crash_is_made_up_for(
 
     def beats() -> bool:
         lease = steady.lease
-        return lease is not None and lease.renewed != pulse.renewed
+        return lease is not None and lease.renew_time != pulse.renew_time
 
     until("the steady job's pulse", beats)
     assert steady.round.n == first.n

@@ -20,7 +20,7 @@ from elasticjob.agent.api.watch import Kind, Watch
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import Message, Streamed
 from elasticjob.agent.log import Log
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.events import Event, RoundSeen, Source, ViewComplete
 from elasticjob.wire import lease as wire
 from elasticjob.wire.round import Phase
 
@@ -50,12 +50,12 @@ def job(api: Api, namespace: str, leases: str) -> wire.Job:
 
 
 @pytest.fixture
-def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[s.Event]]]:
+def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[Event]]]:
     """Opens a watch on a thread of its own; gives what it says."""
     running: list[tuple[Watch, threading.Thread]] = []
 
-    def open_watch(wide: bool) -> Queue[s.Event]:
-        events: Queue[s.Event] = Queue()
+    def open_watch(wide: bool) -> Queue[Event]:
+        events: Queue[Event] = Queue()
 
         def post(message: Message) -> None:
             assert isinstance(message, Streamed), message
@@ -78,20 +78,20 @@ def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[s.
 
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_watch_reads_what_there_is_and_then_follows(
-    client: Client, job: wire.Job, watched: Callable[[bool], Queue[s.Event]], wide: bool
+    client: Client, job: wire.Job, watched: Callable[[bool], Queue[Event]], wide: bool
 ) -> None:
     events = watched(wide)
     first = events.get(timeout=WITHIN_S)
-    assert isinstance(first, s.RoundSeen)
-    assert (first.lease.round, first.source) == (FORMING, s.Source.READ)
+    assert isinstance(first, RoundSeen)
+    assert (first.lease.round, first.source) == (FORMING, Source.READ)
     if wide:
-        assert isinstance(events.get(timeout=WITHIN_S), s.ViewComplete)
+        assert isinstance(events.get(timeout=WITHIN_S), ViewComplete)
     session = client.session()
     patch = wire.round_patch(active(1), first.lease.version)
     request = LeaseRequests(job.namespace).patch(f"{job.name}-round", patch)
     assert session.send(request).status == 200
     second = events.get(timeout=WITHIN_S)
-    assert isinstance(second, s.RoundSeen)
-    assert (second.lease.round.phase, second.source) == (Phase.ACTIVE, s.Source.WATCH)
+    assert isinstance(second, RoundSeen)
+    assert (second.lease.round.phase, second.source) == (Phase.ACTIVE, Source.WATCH)
     assert session.send(request).status == 409
     session.close()

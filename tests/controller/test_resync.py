@@ -7,11 +7,12 @@ import pytest
 from tests.support.world import KEY, START, TEAM, P, World, running_world
 
 from elasticjob.controller import kube, resync
+from elasticjob.controller.observe.key import Key
 from elasticjob.controller.runtime import DEAF_AFTER, Ears
 from elasticjob.wire.round import Phase, Round
 
 
-def sync(world: World) -> dict[kube.Resource, set[resync.Key]]:
+def sync(world: World) -> dict[kube.Resource, set[Key]]:
     return asyncio.run(resync.compare(world.api, ("",), world.mirror))
 
 
@@ -34,7 +35,7 @@ def test_a_deletion_that_no_watch_told_of() -> None:
     assert "demo-1-1" in world.pod_names()
 
 
-def orphans(world: World) -> set[resync.Key]:
+def orphans(world: World) -> set[Key]:
     find = resync.find_orphans(world.api, ("",), world.mirror, world.reconciler.memories)
     return asyncio.run(find)
 
@@ -81,11 +82,11 @@ def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
     body = {
         "metadata": {"name": "elasticjob-agent-0000000000", "labels": old["metadata"]["labels"]}
     }
-    born = world.store.now()
+    new_agent = world.store.now()
     world.store.create(maps, TEAM, body)
 
     def names_after(age: timedelta) -> list[str]:
-        delete = resync.delete_old_agents(world.api, ("",), world.mirror, "other", born + age)
+        delete = resync.delete_old_agents(world.api, ("",), world.mirror, "other", new_agent + age)
         asyncio.run(delete)
         return [m["metadata"]["name"] for m in world.store.list(maps, TEAM)]
 
@@ -93,12 +94,12 @@ def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
     left = names_after(timedelta(minutes=61))
     assert "elasticjob-agent-0000000000" not in left
     assert "elasticjob-agent-d4f0bc5a29" in left  # the job's status names it
-    assert born > START
+    assert new_agent > START
 
 
 def test_a_watch_is_deaf_when_changes_come_by_resync_only() -> None:
     ears = Ears()
-    found = {kube.PODS: {KEY}, kube.LEASES: set[resync.Key]()}
+    found = {kube.PODS: {KEY}, kube.LEASES: set[Key]()}
     for _ in range(DEAF_AFTER):
         assert ears.complaint() == ""
         ears.compare(found)

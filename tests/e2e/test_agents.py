@@ -214,8 +214,8 @@ def test_an_api_server_that_is_away_costs_no_restart(tmp_path: Path) -> None:
         await asyncio.sleep(8 * T)
         server.faults.thaw()
         server.faults.cut_streams()
-        pulse = agents.lease.renewed
-        await agents.until(lambda: agents.lease.renewed != pulse, "a pulse")
+        pulse = agents.lease.renew_time
+        await agents.until(lambda: agents.lease.renew_time != pulse, "a pulse")
         await asyncio.sleep(4 * T)
         assert agents.round.n == 1
         assert not any(is_dead(each.pid) for each in agents.sign_ins(1))

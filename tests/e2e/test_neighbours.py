@@ -17,7 +17,7 @@ from tests.support.one_job import Job
 from tests.support.survivors import is_dead
 
 from elasticjob.wire import names
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.lease import LEASE_API
 
 pytestmark = pytest.mark.e2e
@@ -60,13 +60,13 @@ class Intruder:
 
 def hostile(n: int) -> list[str]:
     """What a Lease must say to take over a round: the pod leaves, then offers itself again."""
-    newcomer = AgentState(Word.READY, n, address="127.66.66.66", port_base=6666, workers=30)
+    newcomer = AgentState(AgentPhase.READY, n, address="127.66.66.66", port_base=6666, workers=30)
     fields = json.loads(newcomer.to_json())
     return [
-        AgentState(Word.RUNNING, n, leaving=True, address="127.66.66.66").to_json(),
+        AgentState(AgentPhase.RUNNING, n, leaving=True, address="127.66.66.66").to_json(),
         newcomer.to_json(),
         json.dumps({**fields, "address": "127.0.0.1\0"}),
-        AgentState(Word.DONE, n, address="127.66.66.66").to_json(),
+        AgentState(AgentPhase.DONE, n, address="127.66.66.66").to_json(),
         "not a record",
     ]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elasticjob.wire.address import is_address
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind, clip
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.codec import WireError, dump_numbers, load_numbers
@@ -56,7 +56,7 @@ rounds = st.builds(
 )  # fmt: skip
 progress = st.builds(Progress, numbers, numbers)
 states = st.builds(
-    AgentState, st.sampled_from(Word), numbers, st.booleans(), names, names,
+    AgentState, st.sampled_from(AgentPhase), numbers, st.booleans(), names, names,
     st.just("") | addresses, small, small, st.sampled_from(["default", "learner"]), maybe(causes),
     maybe(small), maybe(small), maybe(small), maybe(small), maybe(progress),
 )  # fmt: skip

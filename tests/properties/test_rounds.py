@@ -9,7 +9,25 @@ from hypothesis import strategies as st
 from tests.support.protocol import active, case, joined, lease, round_lease, seen
 
 from elasticjob.rendezvous import agent_step, next_wake
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import CasRound, Pulse, Start
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    Event,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    LeaveRequested,
+    PulseFailed,
+    RenewalReturned,
+    RoundGone,
+    RoundSeen,
+    Source,
+    Tick,
+    ViewComplete,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
 from elasticjob.rendezvous.members.decide import decide
 from elasticjob.rendezvous.members.judge import judge
 from elasticjob.rendezvous.members.ranks import ranks_of
@@ -103,42 +121,42 @@ def test_charges_never_lose_count(numbers: list[int], struck: int) -> None:
 
 
 EVENTS = st.sampled_from([
-    s.Tick(), s.ToldToLeave(), s.RoundGone(), s.ViewComplete((lease("B", "running 1"),)),
-    s.WorkersStarted(1, 5), s.WorkersStarted(2, 5), s.WorkerExited(1), s.WorkerExited(2),
-    s.WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1)), s.WorkersReaped(1),
-    s.WorkersReaped(2), s.CasFailed(True), s.CasFailed(False), s.PulseFailed(True),
-    s.RenewalReturned(None), s.RenewalReturned(lease("A", "running 1", 90)),
-    s.LeaseGone("job-0-0"), s.LeaseGone("job-1-0", by_get=True), s.GetFailed("job-1-0"),
-    s.LeaseSeen(lease("A", "running 1", 91)), s.LeaseSeen(lease("B", "running 1", 92), True),
+    Tick(), LeaveRequested(), RoundGone(), ViewComplete((lease("B", "running 1"),)),
+    WorkersStarted(1, 5), WorkersStarted(2, 5), WorkerExited(1), WorkerExited(2),
+    WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1)), WorkersReaped(1),
+    WorkersReaped(2), CasFailed(True), CasFailed(False), PulseFailed(True),
+    RenewalReturned(None), RenewalReturned(lease("A", "running 1", 90)),
+    LeaseGone("job-0-0"), LeaseGone("job-1-0", by_get=True), GetFailed("job-1-0"),
+    LeaseSeen(lease("A", "running 1", 91)), LeaseSeen(lease("B", "running 1", 92), True),
     *(
-        s.RoundSeen(round_lease(round_, holder, version, pulse=str(version)), source)
+        RoundSeen(round_lease(round_, holder, version, pulse=str(version)), source)
         for version, (round_, holder) in enumerate(
             [(active(1, "A B"), "A"), (active(2, "A B", [2]), "B"), (active(3, "B"), ""),
              (active(4, "A B"), "A"), (Round(5, Phase.FORMING), "B"),
              (replace(active(6, "A B"), phase=Phase.FAILED), "A")], start=100,
         )
-        for source in s.Source
+        for source in Source
     ),
 ])  # fmt: skip
 
 
 @given(st.lists(st.tuples(EVENTS, st.floats(0, 20)), max_size=25))
-def test_any_history_of_one_agent(history: list[tuple[s.Event, float]]) -> None:
+def test_any_history_of_one_agent(history: list[tuple[Event, float]]) -> None:
     """No event is refused; a round is started once, never an older one, never when leaving (I3)."""
     me, now = joined("A", active(1, "A B")), 0.0
     started, told = [1], False
     for event, later in history:
         now += later
-        told = told or event == s.ToldToLeave()
+        told = told or event == LeaveRequested()
         me, actions = agent_step(me, event, now)
         wake = next_wake(me, now)
         assert wake is None or wake > now
         for action in actions:
-            if isinstance(action, s.Start):
+            if isinstance(action, Start):
                 assert not told
                 assert action.round.n > max(started)
                 assert action.round.n >= me.top
                 started.append(action.round.n)
-            if isinstance(action, s.CasRound) and action.round is not None:
+            if isinstance(action, CasRound) and action.round is not None:
                 assert action.round.n > me.top
-        assert sum(isinstance(action, (s.CasRound, s.Pulse)) for action in actions) <= 1
+        assert sum(isinstance(action, (CasRound, Pulse)) for action in actions) <= 1

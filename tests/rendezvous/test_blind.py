@@ -22,9 +22,23 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import CasRound, GetLease
+from elasticjob.rendezvous.events import (
+    Event,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    PulseFailed,
+    RenewalReturned,
+    RoundSeen,
+    Source,
+    Tick,
+    ViewComplete,
+    WorkerExited,
+)
 from elasticjob.rendezvous.members.judge import judge
 from elasticjob.rendezvous.rule import sees_since
+from elasticjob.rendezvous.state import Me
 
 RUN2 = active(2, "A B C")
 ALL = {"A": "running 2", "B": "running 2", "C": "running 2"}
@@ -37,13 +51,13 @@ def letters(found: Any) -> str:
     return " ".join(letter(pod) for pod in sorted(found))
 
 
-def holder() -> s.Me:
+def holder() -> Me:
     """A, that has heard the API server at 0."""
     return holding("A", ABC, [lease(x, "running 1") for x in "ABC"])
 
 
-def pulse(number: int) -> s.RoundSeen:
-    return s.RoundSeen(round_lease(ABC, "A", 100 + number, f"p{number}"), s.Source.WATCH)
+def pulse(number: int) -> RoundSeen:
+    return RoundSeen(round_lease(ABC, "A", 100 + number, f"p{number}"), Source.WATCH)
 
 
 # ---- when it sees again --------------------------------------------------------------------------
@@ -54,15 +68,15 @@ def pulse(number: int) -> s.RoundSeen:
     "event",
     [
         pulse(1),
-        s.LeaseSeen(lease("B", "running 1", 9)),
-        s.LeaseSeen(lease("B", "running 1"), by_get=True),
-        s.LeaseGone(name("C")),
-        s.ViewComplete(()),
-        s.RenewalReturned(lease("A", "running 1", 9)),
+        LeaseSeen(lease("B", "running 1", 9)),
+        LeaseSeen(lease("B", "running 1"), by_get=True),
+        LeaseGone(name("C")),
+        ViewComplete(()),
+        RenewalReturned(lease("A", "running 1", 9)),
     ],
 )
 def test_two_beats_without_a_word_are_blindness(
-    event: s.Event, gap_s: float, was_blind: bool
+    event: Event, gap_s: float, was_blind: bool
 ) -> None:
     me, _ = steps(holder(), event, now=gap_s)
     assert me.sees_since == (gap_s if was_blind else -math.inf)
@@ -71,14 +85,14 @@ def test_two_beats_without_a_word_are_blindness(
 @pytest.mark.parametrize(
     "event",
     [
-        s.Tick(),
-        s.PulseFailed(conflict=False),
-        s.GetFailed(name("B")),
-        s.RenewalReturned(None),
-        s.WorkerExited(1),
+        Tick(),
+        PulseFailed(conflict=False),
+        GetFailed(name("B")),
+        RenewalReturned(None),
+        WorkerExited(1),
     ],
 )
-def test_what_the_api_server_did_not_say_ends_no_blindness(event: s.Event) -> None:
+def test_what_the_api_server_did_not_say_ends_no_blindness(event: Event) -> None:
     me, _ = steps(holder(), event, now=9 * T)
     assert me.sees_since == -math.inf
     assert sees_since(me, 9 * T) == 9 * T  # it is blind now
@@ -133,12 +147,12 @@ def test_a_new_holder_that_was_not_blind_need_not_wait_for_the_one_that_it_repla
     """6-replaced-is-silent."""
     me = joined("B", ABC, holder="A", pulse="p1")
     for i in (1, 2, 3):
-        me, _ = steps(me, s.RenewalReturned(lease("B", "running 1", 10 + i)), now=i * T)
-    read = s.RoundSeen(round_lease(ABC, "A", 1, "p1"), s.Source.READ)
+        me, _ = steps(me, RenewalReturned(lease("B", "running 1", 10 + i)), now=i * T)
+    read = RoundSeen(round_lease(ABC, "A", 1, "p1"), Source.READ)
     me, actions = steps(me, read, now=3 * T)
-    assert of(s.CasRound, actions)
+    assert of(CasRound, actions)
     mine = round_lease(ABC, "B", 2, "p2")
-    view = s.ViewComplete(tuple(lease(x, "running 1") for x in "ABC"))
-    events = (s.RoundSeen(mine, s.Source.ANSWER), s.RoundSeen(mine, s.Source.READ), view)
+    view = ViewComplete(tuple(lease(x, "running 1") for x in "ABC"))
+    events = (RoundSeen(mine, Source.ANSWER), RoundSeen(mine, Source.READ), view)
     _, actions = steps(me, *events, now=3 * T)
-    assert of(s.GetLease, actions) == [s.GetLease(name("A"))]
+    assert of(GetLease, actions) == [GetLease(name("A"))]

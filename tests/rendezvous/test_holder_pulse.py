@@ -5,34 +5,36 @@ from __future__ import annotations
 import pytest
 from tests.support.protocol import T, active, holding, lease, of, steps
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import Action, Pulse, ReopenStream
+from elasticjob.rendezvous.events import LeaseSeen, PulseFailed, Tick
+from elasticjob.rendezvous.state import Me
 
 
-def holder(*words: str) -> s.Me:
+def holder(*words: str) -> Me:
     leases = [lease(letter, said) for letter, said in zip("AB", words)]
     return holding("A", active(1, "A B"), leases, wanted="A B", told=False)
 
 
-def pulse(me: s.Me, now: float) -> tuple[s.Me, list[s.Action]]:
-    return steps(me, s.Tick(), now=now)
+def pulse(me: Me, now: float) -> tuple[Me, list[Action]]:
+    return steps(me, Tick(), now=now)
 
 
 def test_a_pulse_that_met_a_version_which_never_came_reopens_the_stream() -> None:
     me, actions = pulse(holder("running 1", "running 0"), now=2 * T)
-    assert len(of(s.Pulse, actions)) == 1
-    me, actions = steps(me, s.PulseFailed(conflict=True), now=2 * T)
-    assert not of(s.ReopenStream, actions)
+    assert len(of(Pulse, actions)) == 1
+    me, actions = steps(me, PulseFailed(conflict=True), now=2 * T)
+    assert not of(ReopenStream, actions)
     _, actions = pulse(me, now=3 * T)
-    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=True)]
-    assert not of(s.Pulse, actions)
+    assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
+    assert not of(Pulse, actions)
 
 
 def test_a_pulse_that_got_no_answer_is_repeated() -> None:
     me, _ = pulse(holder("running 1", "running 0"), now=2 * T)
-    me, _ = steps(me, s.PulseFailed(conflict=False), now=2 * T)
+    me, _ = steps(me, PulseFailed(conflict=False), now=2 * T)
     _, actions = pulse(me, now=3 * T)
-    assert len(of(s.Pulse, actions)) == 1
-    assert not of(s.ReopenStream, actions)
+    assert len(of(Pulse, actions)) == 1
+    assert not of(ReopenStream, actions)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +43,8 @@ def test_a_pulse_that_got_no_answer_is_repeated() -> None:
 def test_the_report_that_all_members_run_does_not_wait_for_the_beat(word: str, told: bool) -> None:
     me = holder("running 1", "running 0")
     now = 0.1
-    me, actions = steps(me, s.LeaseSeen(lease("B", word, version=9)), now=now)
-    assert bool(of(s.Pulse, actions)) is told
+    me, actions = steps(me, LeaseSeen(lease("B", word, version=9)), now=now)
+    assert bool(of(Pulse, actions)) is told
 
 
 def test_running_is_said_soon_by_a_member_of_a_small_group() -> None:

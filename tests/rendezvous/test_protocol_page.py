@@ -10,12 +10,12 @@ import pytest
 from tests.support.meeting import Step
 from tests.support.script import Stage, read
 
-from elasticjob.rendezvous import states as s
-from elasticjob.rendezvous import timing
+from elasticjob.rendezvous import state, timing
 from elasticjob.rendezvous.members.decide import GUARDS
 from elasticjob.rendezvous.members.judge import NEWCOMER
+from elasticjob.rendezvous.state import Me
 from elasticjob.rendezvous.step import RULES
-from elasticjob.wire.agent_state import Word
+from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.round import Phase
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,8 +46,8 @@ def test_the_rounds_diagram_has_the_phases() -> None:
 
 
 def test_the_agents_diagram_has_the_stages_and_the_words() -> None:
-    assert states(arrows(OUTSIDE)) == {stage.value for stage in s.Stage}
-    assert states(arrows(INSIDE)) == {word.value for word in Word}
+    assert states(arrows(OUTSIDE)) == {stage.value for stage in state.Stage}
+    assert states(arrows(INSIDE)) == {word.value for word in AgentPhase}
 
 
 class Watched(Stage):
@@ -58,7 +58,7 @@ class Watched(Stage):
         self.stages: Arrows = set()
         self.words: Arrows = set()
         self.phases: Arrows = set()
-        self.before: dict[str, s.Me] = {}
+        self.before: dict[str, Me] = {}
         self.phase = "[*]"
 
     def job(self, *words: str) -> None:
@@ -75,8 +75,8 @@ class Watched(Stage):
             self.stages.add(("[*]", me.stage.value))
         elif old.stage is not me.stage:
             self.stages.add((old.stage.value, me.stage.value))
-        elif me.stage is s.Stage.JOINED and (old.word, old.n) != (me.word, me.n):
-            self.words.add((old.word.value, me.word.value))
+        elif me.stage is state.Stage.JOINED and (old.phase, old.n) != (me.phase, me.n):
+            self.words.add((old.phase.value, me.phase.value))
         self.before[player.letter] = me
 
     def see_round(self) -> None:

@@ -18,18 +18,37 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import agent_step, born, next_wake
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous import agent_step, new_agent, next_wake
+from elasticjob.rendezvous.actions import CasRound, Stop
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    Event,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    LeaveRequested,
+    PulseFailed,
+    RenewalReturned,
+    RoundGone,
+    RoundSeen,
+    Source,
+    Tick,
+    ViewComplete,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
+from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.rendezvous.step import RULES, left_out
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Round
 
 AB1 = active(1, "A B")
-FAILED = s.WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
+FAILED = WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
 
 
-def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> s.RoundSeen:
-    return s.RoundSeen(round_lease(round_, holder, version, **wanted), s.Source.WATCH)
+def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> RoundSeen:
+    return RoundSeen(round_lease(round_, holder, version, **wanted), Source.WATCH)
 
 
 def test_a_step_changes_nothing_that_it_was_given() -> None:
@@ -45,10 +64,10 @@ def test_the_same_event_twice_gives_the_same_step() -> None:
 
 
 @pytest.mark.parametrize("event", [
-    s.RoundGone(), s.LeaseGone("job-0-0"), s.GetFailed("job-1-0"), s.ViewComplete(()),
-    s.RenewalReturned(None), s.CasFailed(True), s.CasFailed(False), s.PulseFailed(True),
-    s.WorkersStarted(1, 1), s.WorkerExited(1), s.WorkersReaped(9), s.ToldToLeave(), s.Tick(),
-    s.LeaseSeen(lease("B", "running 1")), FAILED,
+    RoundGone(), LeaseGone("job-0-0"), GetFailed("job-1-0"), ViewComplete(()),
+    RenewalReturned(None), CasFailed(True), CasFailed(False), PulseFailed(True),
+    WorkersStarted(1, 1), WorkerExited(1), WorkersReaped(9), LeaveRequested(), Tick(),
+    LeaseSeen(lease("B", "running 1")), FAILED,
 ], ids=lambda event: type(event).__name__)  # fmt: skip
 @pytest.mark.parametrize(
     "me",
@@ -57,13 +76,13 @@ def test_the_same_event_twice_gives_the_same_step() -> None:
         joined("A", AB1),
         joined("C", forming(0)),
         holding("A", AB1, [lease("A", "running 1")]),
-        replace(joined("A", AB1), stage=s.Stage.EXITED),
+        replace(joined("A", AB1), stage=Stage.EXITED),
     ],
     ids=["new", "member", "outside", "holder", "exited"],
 )
-def test_any_event_at_any_time_is_taken(me: s.Me, event: s.Event) -> None:
+def test_any_event_at_any_time_is_taken(me: Me, event: Event) -> None:
     """What comes late, twice or unasked is no reason to fall over."""
-    after, _ = steps(me, event, event, s.Tick(), now=1.0)
+    after, _ = steps(me, event, event, Tick(), now=1.0)
     next_wake(after, 1.0)
 
 
@@ -77,17 +96,17 @@ def test_stopping_comes_before_writing_and_starting() -> None:
 
 def test_a_crash_stops_and_writes_in_one_step() -> None:
     _, actions = steps(joined("A", AB1), FAILED)
-    assert [type(action) for action in actions] == [s.Stop, s.CasRound]
+    assert [type(action) for action in actions] == [Stop, CasRound]
 
 
 @pytest.mark.parametrize("name", [name for name, _ in RULES])
 def test_every_rule_can_be_left_out(name: str) -> None:
-    me = left_out(born(agent().who, 0.0), name)
+    me = left_out(new_agent(agent().who, 0.0), name)
     assert me.without == {name}
-    steps(me, s.Tick(), seen(AB1))
+    steps(me, Tick(), seen(AB1))
 
 
 def test_the_steps_of_one_agent_write_one_round_each() -> None:
     me = joined("A", AB1)
-    _, actions = steps(me, FAILED, s.Tick(), seen(AB1, 2, ""), now=1.0)
-    assert len(of(s.CasRound, actions)) == 1
+    _, actions = steps(me, FAILED, Tick(), seen(AB1, 2, ""), now=1.0)
+    assert len(of(CasRound, actions)) == 1

@@ -13,7 +13,7 @@ from tests.support import meeting as m
 from tests.support.meeting import Meeting
 from tests.support.protocol import T, desired, pods
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.events import LeaveRequested, RoundSeen, WorkerExited
 from elasticjob.rendezvous.timing import RETRY_S
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase
@@ -54,7 +54,7 @@ def answered(world: Meeting, live: str, n: int) -> bool:
     round_ = world.server.round().round
     if round_.phase is not Phase.ACTIVE or round_.pods != pods(live) or round_.n < n:
         return False
-    seen = (world.players[letter].me.round for letter in live.split())
+    seen = (world.players[letter].me.lease for letter in live.split())
     return all(lease is not None and lease.round.n == round_.n for lease in seen)
 
 
@@ -63,11 +63,11 @@ def answered(world: Meeting, live: str, n: int) -> bool:
 
 def crash(letter: str) -> Fault:
     failure = Cause(CauseKind.WORKER_FAILED, code=1, n=1)
-    return lambda world: world.feed(letter, s.WorkerExited(1, failure))
+    return lambda world: world.feed(letter, WorkerExited(1, failure))
 
 
 def leave(letter: str) -> Fault:
-    return lambda world: world.feed(letter, s.ToldToLeave())
+    return lambda world: world.feed(letter, LeaveRequested())
 
 
 def die(letter: str, told: bool = False) -> Fault:
@@ -152,7 +152,7 @@ def test_a_crash_costs_one_write_before_every_worker_is_being_started() -> None:
     rounds: list[int] = []
     world.server.listeners.append(
         lambda change: (
-            rounds.append(change.lease.round.n) if isinstance(change, s.RoundSeen) else None
+            rounds.append(change.lease.round.n) if isinstance(change, RoundSeen) else None
         )
     )
     crash("B")(world)

@@ -20,20 +20,29 @@ from tests.support.protocol import (
 )
 
 from elasticjob.rendezvous import next_wake
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    LeaveRequested,
+    RenewalReturned,
+    RoundSeen,
+    Source,
+    Tick,
+    WorkerExited,
+)
+from elasticjob.rendezvous.state import Me
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Round
 
 AB1 = active(1, "A B")
-FAILED = s.WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
+FAILED = WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
 
 
-def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> s.RoundSeen:
-    return s.RoundSeen(round_lease(round_, holder, version, **wanted), s.Source.WATCH)
+def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> RoundSeen:
+    return RoundSeen(round_lease(round_, holder, version, **wanted), Source.WATCH)
 
 
 def test_an_agent_that_only_waits_for_answers_need_not_wake() -> None:
-    me, _ = steps(agent(), s.Tick(), now=1.0)
+    me, _ = steps(agent(), Tick(), now=1.0)
     assert next_wake(me, 1.0) is None
 
 
@@ -43,16 +52,16 @@ def test_an_agent_that_only_waits_for_answers_need_not_wake() -> None:
         (joined("A", AB1), 0.0, T),  # the next renewal
         (steps(joined("A", forming(0)), seen(active(1, "A", delay_ms=1500)))[0], 0.0, 1.5),
         (steps(joined("B", AB1), seen(AB1, holder=""))[0], 0.0, 0.05),  # its claim
-        (steps(joined("A", AB1), FAILED, s.CasFailed(False))[0], 0.0, 0.5),
-        (steps(joined("A", AB1, heartbeat_s=1.0), s.ToldToLeave(),
-               s.RenewalReturned(lease("A", "running 1 leaving", 9)))[0], 2.5, 3.0),
+        (steps(joined("A", AB1), FAILED, CasFailed(False))[0], 0.0, 0.5),
+        (steps(joined("A", AB1, heartbeat_s=1.0), LeaveRequested(),
+               RenewalReturned(lease("A", "running 1 leaving", 9)))[0], 2.5, 3.0),
         (replace(joined("A", AB1), beat_at=99.0, quiet_since=2.0), 16.0, 17.0),
         (replace(joined("A", AB1, desired=desired(api_grace_s=40.0)), beat_at=99.0), 30.0, 40.0),
         (replace(joined("C", AB1), beat_at=99.0), 20.0, 28.0),  # the start deadline
     ],
     ids=["beat", "delay", "claim", "retry", "leave", "doubt", "dark", "deadline"],
 )  # fmt: skip
-def test_it_wakes_for_what_is_due_next(me: s.Me, now: float, wake_at: float) -> None:
+def test_it_wakes_for_what_is_due_next(me: Me, now: float, wake_at: float) -> None:
     assert next_wake(me, now) == pytest.approx(wake_at)
 
 
@@ -83,6 +92,6 @@ def test_a_wake_that_was_due_is_not_due_again() -> None:
     """Else the loop would spin: whatever was due at `now` has happened in this step."""
     me = joined("A", AB1)
     for now in (T, 2 * T, 28.0, 1800.0):
-        me, _ = steps(me, s.Tick(), now=now)
+        me, _ = steps(me, Tick(), now=now)
         wake = next_wake(me, now)
         assert wake is None or wake > now

@@ -24,7 +24,7 @@ from elasticjob.controller.plan import actions as a
 from elasticjob.controller.plan import lost
 from elasticjob.controller.plan.memory import Memory
 from elasticjob.controller.report import status
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -116,13 +116,15 @@ class Operator:
     def _pass(self) -> None:
         if not self.up or self.busy:
             return
-        s = self._snapshot()
-        plan = plans.plan(s)
-        self.job = replace(self.job, status=status.of(s))
+        snapshot = self._snapshot()
+        plan = plans.plan(snapshot)
+        self.job = replace(self.job, status=status.of(snapshot))
         if plan.actions:
             self.busy = True
             memory = self.memory
-            self.world.after(self.world.lag(), lambda: self._perform(s, plan.actions, memory))
+            self.world.after(
+                self.world.lag(), lambda: self._perform(snapshot, plan.actions, memory)
+            )
         elif plan.again_s is not None:
             self._again(plan.again_s)
 
@@ -137,30 +139,30 @@ class Operator:
     def _snapshot(self) -> Snapshot:
         world = self.world
         assert self.job.spec is not None
-        s = Snapshot(
+        snapshot = Snapshot(
             job=self.job,
             spec=self.job.spec,
             pods=tuple(pod.seen for pod in self.pods.values()),
-            round=world.round,
+            lease=world.round,
             now=world.now,
             at=START + timedelta(seconds=int(world.now)),
             heartbeat_s=world.round.desired.heartbeat_s,
             calm=12,
             agent_hash="0123456789",
         )
-        self.memory.note_rounds(tuple(self.rounds), s.now)
-        s = replace(s, recalled=self.memory.recalled(self.rounds))
-        self.memory.note_facts(plans.facts(s), s.now)
-        return replace(s, recalled=self.memory.recalled(self.rounds))
+        self.memory.note_rounds(tuple(self.rounds), snapshot.now)
+        snapshot = replace(snapshot, recalled=self.memory.recalled(self.rounds))
+        self.memory.note_facts(plans.facts(snapshot), snapshot.now)
+        return replace(snapshot, recalled=self.memory.recalled(self.rounds))
 
-    def _perform(self, s: Snapshot, actions: tuple[a.Action, ...], memory: Memory) -> None:
+    def _perform(self, snapshot: Snapshot, actions: tuple[a.Action, ...], memory: Memory) -> None:
         if memory is not self.memory:
             return  # it was another process
         self.busy = False
         if self.up:
             makes = tuple(x.pod for x in actions if isinstance(x, a.MakePod))
             if makes:
-                self.job = replace(self.job, status=status.reserved(s, makes))
+                self.job = replace(self.job, status=status.reserved(snapshot, makes))
             for action in actions:
                 _DO[type(action)](self, action)
         self._pass()
@@ -174,7 +176,7 @@ class Operator:
             self.memory.unborn.add(action.pod)
             return
         if lease is None:
-            state = AgentState(Word.READY, self.world.round.round.n)
+            state = AgentState(AgentPhase.READY, self.world.round.round.n)
             lease = AgentLease(name, action.pod, "", name, UID, "", "", state)
         if not lease.ended:
             self.world.say(f"operator marks {name}: {action.reason}")
@@ -203,9 +205,9 @@ class Operator:
         self.memory.orphans = left
 
     def _listen(self, action: a.Listen) -> None:
-        s = self._snapshot()
-        judged = [pod.pod for pod in lost.judged_here(s)]
-        self.memory.note_leases(self.world.leases.values(), s.living, judged, self.world.now)
+        snapshot = self._snapshot()
+        judged = [pod.pod for pod in lost.judged_here(snapshot)]
+        self.memory.note_leases(self.world.leases.values(), snapshot.living, judged, self.world.now)
 
     def _make_pod(self, action: a.MakePod) -> None:
         pod = action.pod

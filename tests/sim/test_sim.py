@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from tests.sim.world import Agent, BrokenInvariantError, World
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.events import LeaveRequested
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase
@@ -61,7 +61,7 @@ def inject(w: World, fault: str, rng: random.Random) -> None:
     elif fault == "restart-holder":
         w.end(w.holder() or agent, told=rng.random() < 0.5)
     elif fault == "leave":
-        w.feed(agent, s.ToldToLeave())
+        w.feed(agent, LeaveRequested())
     elif fault == "operator-down":
         w.operator_down(rng.uniform(1, 20))
     elif fault == "scale":
@@ -292,7 +292,7 @@ def test_an_agent_that_leaves_and_then_is_silent_is_replaced(seed: int) -> None:
     holder = w.holder()
     agent = next(a for _, a in sorted(w.agents.items()) if a is not holder)
     pod = agent.me.who.pod
-    w.feed(agent, s.ToldToLeave())
+    w.feed(agent, LeaveRequested())
     while not w.leases[agent.me.who.name].state.leaving:
         w.run(w.now + 0.005)
     w.end(agent, told=False)

@@ -17,9 +17,39 @@ from typing import Any
 
 from tests.sim.operator import JOB, UID, Operator
 
-from elasticjob.rendezvous import agent_step, born, next_wake
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous import agent_step, new_agent, next_wake
+from elasticjob.rendezvous.actions import (
+    Action,
+    CasRound,
+    CreateLease,
+    Exit,
+    GetLease,
+    Pulse,
+    ReadRound,
+    ReopenStream,
+    Start,
+    Stop,
+    WriteState,
+)
 from elasticjob.rendezvous.charges import spent
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    Event,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    LeaveRequested,
+    PulseFailed,
+    RenewalReturned,
+    RoundSeen,
+    Source,
+    Tick,
+    ViewComplete,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
+from elasticjob.rendezvous.state import Identity, Me
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
@@ -39,16 +69,16 @@ PLANNED = (
 )
 
 DO: dict[type, str] = {
-    s.ReadRound: "do_read_round",
-    s.ReopenStream: "do_reopen_stream",
-    s.CreateLease: "do_create_lease",
-    s.WriteState: "do_write_state",
-    s.GetLease: "do_get_lease",
-    s.CasRound: "do_cas_round",
-    s.Pulse: "do_pulse",
-    s.Start: "do_start",
-    s.Stop: "do_stop",
-    s.Exit: "do_exit",
+    ReadRound: "do_read_round",
+    ReopenStream: "do_reopen_stream",
+    CreateLease: "do_create_lease",
+    WriteState: "do_write_state",
+    GetLease: "do_get_lease",
+    CasRound: "do_cas_round",
+    Pulse: "do_pulse",
+    Start: "do_start",
+    Stop: "do_stop",
+    Exit: "do_exit",
 }
 
 
@@ -60,7 +90,7 @@ class BrokenInvariantError(AssertionError):
 class Agent:
     """One incarnation: its core, its streams, its workers."""
 
-    me: s.Me
+    me: Me
     alive: bool = True
     node_is_dead: bool = False  # no kubelet reports how its pod ended, or ends it
     harmed_until: float = -math.inf  # when it was last cut off, stuck or told to end; inf: it is
@@ -136,17 +166,17 @@ class World:
     def make(self, pod: Pod, node: str) -> Agent:
         """A node starts the agent of a pod."""
         name = pod_name(JOB, pod.index, pod.generation)
-        who = s.Identity(
+        who = Identity(
             pod, name, f"nonce-{name}-{self.rng.random()}", UID, node=node,
             address=f"10.0.{pod.generation}.{pod.index}", jitter=self.rng.random(),
         )  # fmt: skip
         self.say(f"{name} born")
-        agent = Agent(born(who, self.now, self.without))
+        agent = Agent(new_agent(who, self.now, self.without))
         self.agents[pod] = agent
-        self.feed(agent, s.Tick())
+        self.feed(agent, Tick())
         return agent
 
-    def feed(self, agent: Agent, event: s.Event) -> None:
+    def feed(self, agent: Agent, event: Event) -> None:
         if not agent.alive:
             return
         agent.me, actions = agent_step(agent.me, event, self.now)
@@ -163,15 +193,15 @@ class World:
         def tick() -> None:
             if agent.tick == at:
                 agent.tick = None
-                self.feed(agent, s.Tick())
+                self.feed(agent, Tick())
 
         self.after(at - self.now, tick)
 
-    def perform(self, agent: Agent, action: s.Action) -> None:
+    def perform(self, agent: Agent, action: Action) -> None:
         handler: Callable[[Agent, Any], None] = getattr(self, DO[type(action)])
         handler(agent, action)
 
-    def request(self, agent: Agent, call: Callable[[], s.Event], failed: s.Event) -> None:
+    def request(self, agent: Agent, call: Callable[[], Event], failed: Event) -> None:
         """A request arrives after a lag, its answer after another; or nothing does."""
 
         def arrive() -> None:
@@ -204,10 +234,10 @@ class World:
             agent.reads = True
             self.open(agent, agent.wide)
 
-    def do_read_round(self, agent: Agent, action: s.ReadRound) -> None:
+    def do_read_round(self, agent: Agent, action: ReadRound) -> None:
         self.open(agent, wide=False)
 
-    def do_reopen_stream(self, agent: Agent, action: s.ReopenStream) -> None:
+    def do_reopen_stream(self, agent: Agent, action: ReopenStream) -> None:
         agent.reads = True  # a fresh connection
         self.open(agent, action.wide)
 
@@ -223,13 +253,13 @@ class World:
                 return
             agent.wide = wide
             agent.at = self.now
-            self.deliver(agent, s.RoundSeen(self.round, s.Source.READ))
+            self.deliver(agent, RoundSeen(self.round, Source.READ))
             if wide:
-                self.deliver(agent, s.ViewComplete(tuple(self.leases.values())))
+                self.deliver(agent, ViewComplete(tuple(self.leases.values())))
 
         self.after(self.lag(), arrive)
 
-    def deliver(self, agent: Agent, event: s.Event) -> None:
+    def deliver(self, agent: Agent, event: Event) -> None:
         """In order, after a lag, while the stream is the same."""
         epoch = agent.epoch
         agent.at = max(agent.at, self.now + self.lag()) + 1e-6
@@ -240,64 +270,64 @@ class World:
 
         self.after(agent.at - self.now, arrive)
 
-    def do_create_lease(self, agent: Agent, action: s.CreateLease) -> None:
+    def do_create_lease(self, agent: Agent, action: CreateLease) -> None:
         who = agent.me.who
 
-        def call() -> s.Event:
+        def call() -> Event:
             if who.name not in self.leases:
                 state = AgentState.from_json(action.state)
                 self.put_lease(
                     AgentLease(who.name, who.pod, "", who.name, UID, who.nonce, "", state)
                 )
-            return s.LeaseSeen(self.leases[who.name])
+            return LeaseSeen(self.leases[who.name])
 
-        self.request(agent, call, s.GetFailed(who.name))
+        self.request(agent, call, GetFailed(who.name))
 
-    def do_write_state(self, agent: Agent, action: s.WriteState) -> None:
+    def do_write_state(self, agent: Agent, action: WriteState) -> None:
         name = agent.me.who.name
 
-        def call() -> s.Event:
+        def call() -> Event:
             lease = self.leases.get(name)
             if lease is None:
-                self.after(self.lag(), lambda: self.feed(agent, s.LeaseGone(name)))
-                return s.RenewalReturned(None)
+                self.after(self.lag(), lambda: self.feed(agent, LeaseGone(name)))
+                return RenewalReturned(None)
             if lease.version != action.version:
                 seen = lease
-                self.after(self.lag(), lambda: self.feed(agent, s.LeaseSeen(seen, by_get=True)))
-                return s.RenewalReturned(None)
+                self.after(self.lag(), lambda: self.feed(agent, LeaseSeen(seen, by_get=True)))
+                return RenewalReturned(None)
             self.put_lease(replace(lease, state=AgentState.from_json(action.state)))
-            return s.RenewalReturned(self.leases[name])
+            return RenewalReturned(self.leases[name])
 
-        self.request(agent, call, s.RenewalReturned(None))
+        self.request(agent, call, RenewalReturned(None))
 
-    def do_get_lease(self, agent: Agent, action: s.GetLease) -> None:
-        def call() -> s.Event:
+    def do_get_lease(self, agent: Agent, action: GetLease) -> None:
+        def call() -> Event:
             lease = self.leases.get(action.name)
-            return s.LeaseSeen(lease, True) if lease else s.LeaseGone(action.name, True)
+            return LeaseSeen(lease, True) if lease else LeaseGone(action.name, True)
 
-        self.request(agent, call, s.GetFailed(action.name))
+        self.request(agent, call, GetFailed(action.name))
 
-    def do_cas_round(self, agent: Agent, action: s.CasRound) -> None:
-        def call() -> s.Event:
+    def do_cas_round(self, agent: Agent, action: CasRound) -> None:
+        def call() -> Event:
             if self.round.version != action.version:
-                return s.CasFailed(conflict=True)
+                return CasFailed(conflict=True)
             self.put_round(action.round, action.holder, agent.me.who.name)
-            return s.RoundSeen(self.round, s.Source.ANSWER)
+            return RoundSeen(self.round, Source.ANSWER)
 
-        self.request(agent, call, s.CasFailed(conflict=False))
+        self.request(agent, call, CasFailed(conflict=False))
 
-    def do_pulse(self, agent: Agent, action: s.Pulse) -> None:
-        def call() -> s.Event:
+    def do_pulse(self, agent: Agent, action: Pulse) -> None:
+        def call() -> Event:
             if self.round.version != action.version:
-                return s.PulseFailed(conflict=True)
+                return PulseFailed(conflict=True)
             self.renewals += 1
-            lease = replace(self.round, renewed=str(self.renewals), report=action.report)
+            lease = replace(self.round, renew_time=str(self.renewals), report=action.report)
             self.set_round(lease, is_pulse=lease.report == self.round.report)
-            return s.RoundSeen(self.round, s.Source.PULSE)
+            return RoundSeen(self.round, Source.PULSE)
 
-        self.request(agent, call, s.PulseFailed(conflict=False))
+        self.request(agent, call, PulseFailed(conflict=False))
 
-    def do_start(self, agent: Agent, action: s.Start) -> None:
+    def do_start(self, agent: Agent, action: Start) -> None:
         if agent.stuck:
             return
         n, pod = action.round.n, agent.me.who.pod
@@ -316,13 +346,13 @@ class World:
 
         def exec_done() -> None:
             if agent.running == n:
-                self.feed(agent, s.WorkersStarted(n, 10))
+                self.feed(agent, WorkersStarted(n, 10))
                 if self.work_s is not None:
                     self.after(self.work_s, lambda: self.finish(agent, n))
 
         self.after(self.lag(), exec_done)
 
-    def do_stop(self, agent: Agent, action: s.Stop) -> None:
+    def do_stop(self, agent: Agent, action: Stop) -> None:
         if agent.stuck:
             return
 
@@ -330,11 +360,11 @@ class World:
             if not agent.alive:
                 return
             agent.running = None
-            self.feed(agent, s.WorkersReaped(action.n))
+            self.feed(agent, WorkersReaped(action.n))
 
         self.after(self.lag() * 2, reaped)
 
-    def do_exit(self, agent: Agent, action: s.Exit) -> None:
+    def do_exit(self, agent: Agent, action: Exit) -> None:
         self.say(f"{agent.me.who.name} exits {action.code}: {action.reason}")
         self.end(agent, told=True, code=action.code)
 
@@ -350,7 +380,7 @@ class World:
             return
         self.finished.add((n, agent.me.who.pod))
         agent.running = None
-        self.feed(agent, s.WorkerExited(n))
+        self.feed(agent, WorkerExited(n))
 
     def fail(self, agent: Agent, fatal: bool = False) -> None:
         """A worker fails."""
@@ -362,7 +392,7 @@ class World:
         cause = Cause(
             CauseKind.WORKER_FAILED, agent.me.who.name, code=1, n=n, after_ms=max(0, after_ms)
         )
-        self.feed(agent, s.WorkerExited(n, cause, fatal))
+        self.feed(agent, WorkerExited(n, cause, fatal))
 
     def end(self, agent: Agent, told: bool, code: int = 137) -> None:
         """The agent ends, and its workers with it. told False: its node does, which reports it."""
@@ -387,19 +417,19 @@ class World:
     def put_lease(self, lease: AgentLease, renews: bool = True) -> None:
         self.version += 1
         self.renewals += 1
-        renewed = str(self.renewals) if renews else lease.renewed
-        lease = replace(lease, version=str(self.version), renewed=renewed)
+        renewed = str(self.renewals) if renews else lease.renew_time
+        lease = replace(lease, version=str(self.version), renew_time=renewed)
         self.leases[lease.name] = lease
         for agent in self.agents.values():
             if agent.wide:
-                self.deliver(agent, s.LeaseSeen(lease))
+                self.deliver(agent, LeaseSeen(lease))
 
     def drop_lease(self, name: str) -> None:
         if self.leases.pop(name, None) is None:
             return
         for agent in self.agents.values():
             if agent.wide:
-                self.deliver(agent, s.LeaseGone(name))
+                self.deliver(agent, LeaseGone(name))
 
     def put_round(self, next_: Round | None, holder: str | None, who: str) -> None:
         lease = self.round
@@ -418,14 +448,14 @@ class World:
         if holder is not None:
             self.renewals += 1
             self.say(f"{who}: holder {holder or 'none'}")
-            lease = replace(lease, holder=holder, renewed=str(self.renewals))
+            lease = replace(lease, holder=holder, renew_time=str(self.renewals))
         self.set_round(lease)
 
     def set_round(self, lease: RoundLease, is_pulse: bool = False) -> None:
         self.version += 1
         self.round = replace(lease, version=str(self.version))
         for agent in self.agents.values():
-            self.deliver(agent, s.RoundSeen(self.round, s.Source.WATCH))
+            self.deliver(agent, RoundSeen(self.round, Source.WATCH))
         self.operator.round_changed(is_pulse)
 
     def check_round(self, old: Round, new: Round) -> None:
@@ -477,7 +507,7 @@ class World:
         """A kubelet that works sends SIGTERM, and SIGKILL after the grace."""
         if agent.node_is_dead:
             return
-        self.after(self.lag(), lambda: self.feed(agent, s.ToldToLeave()))
+        self.after(self.lag(), lambda: self.feed(agent, LeaveRequested()))
         agent.harmed_until = math.inf
         self.after(self.lag() + grace_s, lambda: self.end(agent, told=True))
 

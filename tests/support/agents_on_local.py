@@ -149,7 +149,9 @@ class Agents:
     async def settled(self, n: int, *indexes: int) -> None:
         """Once these members say that they run round n."""
         await self.until(
-            lambda: all((s := self.state(i)).n == n and s.word.value == "running" for i in indexes),
+            lambda: all(
+                (s := self.state(i)).n == n and s.phase.value == "running" for i in indexes
+            ),
             f"running {n}",
         )
 

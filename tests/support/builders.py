@@ -8,10 +8,10 @@ from typing import Any
 
 from tests.support.jobs import elastic_job
 
-from elasticjob.controller.act.manifests import template_hash
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
 from elasticjob.controller.observe.snapshot import Recalled, Snapshot
+from elasticjob.controller.observe.template import template_hash
 from elasticjob.controller.plan import desired as desire
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
@@ -78,13 +78,13 @@ def snapshot(
     if round_ is None:
         round_ = active(*(p.pod for p in pods if p.living))
     s = Snapshot(
-        job=job, spec=job.spec, pods=pods, round=None, now=now, at=AT, heartbeat_s=heartbeat_s,
+        job=job, spec=job.spec, pods=pods, lease=None, now=now, at=AT, heartbeat_s=heartbeat_s,
         calm=calm, agent_hash="0123456789", recalled=recalled or Recalled(),
     )  # fmt: skip
     first = () if desire.nobody(s) else tuple(Pod(index, 0) for index in s.indexes)
     told = desired or replace(desire.desired(s), wanted=first)
     lease = round_lease(round_, told, holder=holder, report=report)
-    return Snapshot(**{**_fields(s), "round": lease})
+    return Snapshot(**{**_fields(s), "lease": lease})
 
 
 def _fields(s: Snapshot) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticjob.rendezvous.states import Identity
+from elasticjob.rendezvous.state import Identity
 from elasticjob.wire import lease as wire
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.round import Endpoint, Phase, Round
@@ -42,7 +42,7 @@ def agent_object(
     version: int = 1, *, index: int = 0, nonce: str = "nonce", job: wire.Job = JOB
 ) -> dict[str, Any]:
     """One agent's Lease, `ready 0`."""
-    state = AgentState(Word.READY, 0)
+    state = AgentState(AgentPhase.READY, 0)
     found = wire.agent_manifest(job, "round-uid", Pod(index, 0), nonce, state, "now", 2)
     found["metadata"].update(resourceVersion=str(version), uid=f"lease-uid-{index}")
     return found

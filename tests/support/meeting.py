@@ -15,8 +15,36 @@ from typing import Callable, Union
 
 from tests.support.protocol import JOB, UID, identity, letter, name, pod
 
-from elasticjob.rendezvous import agent_step, born, next_wake
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous import agent_step, new_agent, next_wake
+from elasticjob.rendezvous.actions import (
+    Action,
+    CasRound,
+    CreateLease,
+    Exit,
+    GetLease,
+    Pulse,
+    ReadRound,
+    ReopenStream,
+    Start,
+    Stop,
+    WriteState,
+)
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    Event,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    PulseFailed,
+    RenewalReturned,
+    RoundSeen,
+    Source,
+    Tick,
+    ViewComplete,
+    WorkersReaped,
+    WorkersStarted,
+)
+from elasticjob.rendezvous.state import Me
 from elasticjob.wire import lease as wire
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState
@@ -31,8 +59,8 @@ ROUND = names.round_lease_name(JOB)
 STRANGER = "stranger"  # another job of the namespace
 NEVER_ENDS = 200  # turns of all agents
 
-Answers = tuple[s.Event, ...]
-Change = Union[s.RoundSeen, s.LeaseSeen, s.LeaseGone]
+Answers = tuple[Event, ...]
+Change = Union[RoundSeen, LeaseSeen, LeaseGone]
 
 
 class RestlessError(AssertionError):
@@ -79,19 +107,19 @@ class Server:
         """Nothing happens if it is not there."""
         if self.objects.pop(name_, None) is not None:
             self.version += 1
-            self._tell(s.LeaseGone(name_))
+            self._tell(LeaseGone(name_))
 
     def stray(self, lease: wire.AgentLease) -> None:
         """Another job's Lease gets the labels of a pod of ours, and so comes into our streams."""
         self.version += 1
         name_ = names.pod_name(STRANGER, lease.pod.index, lease.pod.generation)
         self.strays[lease.pod] = replace(lease, name=name_, version=str(self.version))
-        self._tell(s.LeaseSeen(self.strays[lease.pod]))
+        self._tell(LeaseSeen(self.strays[lease.pod]))
 
     def unstray(self, pod_: Pod) -> None:
         """It is deleted, or loses the labels."""
         self.version += 1
-        self._tell(s.LeaseGone(self.strays.pop(pod_).name))
+        self._tell(LeaseGone(self.strays.pop(pod_).name))
 
     def round(self) -> wire.RoundLease:
         """The Round as it is."""
@@ -110,9 +138,9 @@ class Server:
     def _store(self, made: Json) -> Json:
         made["metadata"]["resourceVersion"] = str(self.version + 1)
         if wire.is_round(made):
-            change: Change = s.RoundSeen(wire.parse_round(made), s.Source.WATCH)
+            change: Change = RoundSeen(wire.parse_round(made), Source.WATCH)
         else:
-            change = s.LeaseSeen(wire.parse_agent(made, JOB_KEY))
+            change = LeaseSeen(wire.parse_agent(made, JOB_KEY))
         self.version += 1
         self.objects[made["metadata"]["name"]] = made
         self._tell(change)
@@ -144,15 +172,15 @@ class Player:
     Leases.
     """
 
-    me: s.Me
+    me: Me
     alive: bool = True
     held: set[str] = field(default_factory=set)
     fails: bool = False
     dark: bool = False
     wide: bool = False
-    requests: deque[s.Action] = field(default_factory=deque)
-    stream: deque[s.Event] = field(default_factory=deque)
-    work: deque[s.Action] = field(default_factory=deque)
+    requests: deque[Action] = field(default_factory=deque)
+    stream: deque[Event] = field(default_factory=deque)
+    work: deque[Action] = field(default_factory=deque)
 
     @property
     def letter(self) -> str:
@@ -160,7 +188,7 @@ class Player:
         return letter(self.me.who.pod)
 
 
-Step = tuple[Player, s.Event, tuple[s.Action, ...]]
+Step = tuple[Player, Event, tuple[Action, ...]]
 
 
 class Meeting:
@@ -180,10 +208,10 @@ class Meeting:
         """A pod's agent begins; another one of the same pod with another nonce."""
         who = identity(letter_, nonce=nonce or f"nonce-{letter_}")
         who = replace(who, node=node or who.node)
-        self.players[letter_] = Player(born(who, self.now, self.without))
-        self.feed(letter_, s.Tick())
+        self.players[letter_] = Player(new_agent(who, self.now, self.without))
+        self.feed(letter_, Tick())
 
-    def feed(self, letter_: str, event: s.Event) -> None:
+    def feed(self, letter_: str, event: Event) -> None:
         """One event to one agent."""
         player = self.players[letter_]
         if not player.alive:
@@ -193,10 +221,10 @@ class Meeting:
         for action in actions:
             self._accept(player, action)
 
-    def _accept(self, player: Player, action: s.Action) -> None:
-        if isinstance(action, s.Exit):
+    def _accept(self, player: Player, action: Action) -> None:
+        if isinstance(action, Exit):
             self.end(player.letter)
-        elif isinstance(action, (s.Start, s.Stop)):
+        elif isinstance(action, (Start, Stop)):
             player.work.append(action)
         else:
             player.requests.append(action)
@@ -230,10 +258,10 @@ class Meeting:
         if not player.work:
             return False
         action = player.work.popleft()
-        if isinstance(action, s.Start) and "starts" not in player.held:
-            self.feed(letter_, s.WorkersStarted(action.round.n, 10))
-        elif isinstance(action, s.Stop):
-            self.feed(letter_, s.WorkersReaped(action.n))
+        if isinstance(action, Start) and "starts" not in player.held:
+            self.feed(letter_, WorkersStarted(action.round.n, 10))
+        elif isinstance(action, Stop):
+            self.feed(letter_, WorkersReaped(action.n))
         return True
 
     def deliver(self, letter_: str) -> bool:
@@ -256,7 +284,7 @@ class Meeting:
         answers = (_failed(action),) if player.fails else self._do(player, action)
         if not answered:
             answers = (_failed(action),)
-            if isinstance(action, s.CreateLease):
+            if isinstance(action, CreateLease):
                 player.requests.appendleft(action)  # tried until it is there
         for event in answers:
             if event is not None:
@@ -272,7 +300,7 @@ class Meeting:
             return False
         self.now = due
         for letter_ in sorted((x for w, x in wakes if w == due), key=pod):
-            self.feed(letter_, s.Tick())
+            self.feed(letter_, Tick())
         return True
 
     def _wake(self, player: Player) -> float | None:
@@ -280,7 +308,7 @@ class Meeting:
 
     # ---- the API ---------------------------------------------------------------------------------
 
-    def _do(self, player: Player, action: s.Action) -> tuple[s.Event | None, ...]:
+    def _do(self, player: Player, action: Action) -> tuple[Event | None, ...]:
         try:
             return tuple(_DO[type(action)](self, player, action))
         except ConflictError:
@@ -288,105 +316,105 @@ class Meeting:
         except WireError:  # two pods of one index: a Round that nobody could read
             return (_failed(action),)
         except GoneError:
-            return (s.LeaseGone(player.me.who.name), s.RenewalReturned(None))
+            return (LeaseGone(player.me.who.name), RenewalReturned(None))
 
-    def _conflict(self, player: Player, action: s.Action) -> Iterator[s.Event | None]:
+    def _conflict(self, player: Player, action: Action) -> Iterator[Event | None]:
         own = self.server.lease(player.me.who.name)
-        if isinstance(action, s.CreateLease) and own:
-            yield s.LeaseSeen(own, by_get=True)
-        elif isinstance(action, s.WriteState):
-            yield s.LeaseSeen(own, by_get=True) if own else None
-            yield s.RenewalReturned(None)
-        elif isinstance(action, s.CasRound):
-            yield s.CasFailed(conflict=True)
-        elif isinstance(action, s.Pulse):
-            yield s.PulseFailed(conflict=True)
+        if isinstance(action, CreateLease) and own:
+            yield LeaseSeen(own, by_get=True)
+        elif isinstance(action, WriteState):
+            yield LeaseSeen(own, by_get=True) if own else None
+            yield RenewalReturned(None)
+        elif isinstance(action, CasRound):
+            yield CasFailed(conflict=True)
+        elif isinstance(action, Pulse):
+            yield PulseFailed(conflict=True)
 
     def now_text(self) -> str:
         """A time that no other write has."""
         return f"{self.now:g} s, version {self.server.version}"
 
     def _changed(self, change: Change) -> None:
-        is_round = isinstance(change, s.RoundSeen)
+        is_round = isinstance(change, RoundSeen)
         for player in self.players.values():
-            hears = player.alive and not player.dark and player.me.round is not None
+            hears = player.alive and not player.dark and player.me.lease is not None
             if hears and (is_round or player.wide):
                 player.stream.append(change)
 
 
-_PATIENT = (s.ReadRound, s.ReopenStream, s.CreateLease)  # tried again until there is an answer
+_PATIENT = (ReadRound, ReopenStream, CreateLease)  # tried again until there is an answer
 
 
-def _failed(action: s.Action) -> s.Event | None:
+def _failed(action: Action) -> Event | None:
     """What an agent hears of a request without an answer."""
-    if isinstance(action, s.WriteState):
-        return s.RenewalReturned(None)
-    if isinstance(action, s.CasRound):
-        return s.CasFailed(conflict=False)
-    if isinstance(action, s.Pulse):
-        return s.PulseFailed(conflict=False)
-    return s.GetFailed(action.name) if isinstance(action, s.GetLease) else None
+    if isinstance(action, WriteState):
+        return RenewalReturned(None)
+    if isinstance(action, CasRound):
+        return CasFailed(conflict=False)
+    if isinstance(action, Pulse):
+        return PulseFailed(conflict=False)
+    return GetFailed(action.name) if isinstance(action, GetLease) else None
 
 
-def _open(meeting: Meeting, player: Player, action: s.Action) -> Iterator[s.Event | None]:
+def _open(meeting: Meeting, player: Player, action: Action) -> Iterator[Event | None]:
     """A new stream: first everything that there is, then what changes."""
-    player.wide = isinstance(action, s.ReopenStream) and action.wide
+    player.wide = isinstance(action, ReopenStream) and action.wide
     player.dark = False
     player.stream.clear()
-    player.stream.append(s.RoundSeen(meeting.server.round(), s.Source.READ))
+    player.stream.append(RoundSeen(meeting.server.round(), Source.READ))
     if player.wide:
         found = (*meeting.server.leases(), *meeting.server.strays.values())
-        player.stream.append(s.ViewComplete(found))
-    if player.me.round is None:
+        player.stream.append(ViewComplete(found))
+    if player.me.lease is None:
         meeting.deliver(player.letter)
     yield None
 
 
-def _create(meeting: Meeting, player: Player, action: s.CreateLease) -> Iterator[s.Event]:
+def _create(meeting: Meeting, player: Player, action: CreateLease) -> Iterator[Event]:
     who, round_uid = player.me.who, meeting.server.round().uid
     state = AgentState.from_json(action.state)
     made = wire.agent_manifest(
         JOB_KEY, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0
     )
-    yield s.LeaseSeen(wire.parse_agent(meeting.server.create(made), JOB_KEY))
+    yield LeaseSeen(wire.parse_agent(meeting.server.create(made), JOB_KEY))
 
 
-def _write(meeting: Meeting, player: Player, action: s.WriteState) -> Iterator[s.Event]:
+def _write(meeting: Meeting, player: Player, action: WriteState) -> Iterator[Event]:
     change = wire.agent_patch(
         AgentState.from_json(action.state), meeting.now_text(), action.version
     )
     made = meeting.server.patch(player.me.who.name, change)
-    yield s.RenewalReturned(wire.parse_agent(made, JOB_KEY))
+    yield RenewalReturned(wire.parse_agent(made, JOB_KEY))
 
 
-def _cas(meeting: Meeting, player: Player, action: s.CasRound) -> Iterator[s.Event]:
+def _cas(meeting: Meeting, player: Player, action: CasRound) -> Iterator[Event]:
     change: Json = {}
     if action.holder is not None:
         change = wire.holder_patch(action.holder, meeting.now_text(), action.version)
     if action.round is not None:
         change = {**change, **wire.round_patch(action.round, action.version, action.report)}
     made = meeting.server.patch(ROUND, change)
-    yield s.RoundSeen(wire.parse_round(made), s.Source.ANSWER)
+    yield RoundSeen(wire.parse_round(made), Source.ANSWER)
 
 
-def _pulse(meeting: Meeting, player: Player, action: s.Pulse) -> Iterator[s.Event]:
+def _pulse(meeting: Meeting, player: Player, action: Pulse) -> Iterator[Event]:
     change = wire.pulse_patch(action.report, meeting.now_text(), action.version)
-    yield s.RoundSeen(wire.parse_round(meeting.server.patch(ROUND, change)), s.Source.PULSE)
+    yield RoundSeen(wire.parse_round(meeting.server.patch(ROUND, change)), Source.PULSE)
 
 
-def _get(meeting: Meeting, player: Player, action: s.GetLease) -> Iterator[s.Event]:
+def _get(meeting: Meeting, player: Player, action: GetLease) -> Iterator[Event]:
     found = meeting.server.lease(action.name)
-    yield s.LeaseSeen(found, by_get=True) if found else s.LeaseGone(action.name, by_get=True)
+    yield LeaseSeen(found, by_get=True) if found else LeaseGone(action.name, by_get=True)
 
 
-_DO: dict[type, Callable[..., Iterator[s.Event | None]]] = {
-    s.ReadRound: _open,
-    s.ReopenStream: _open,
-    s.CreateLease: _create,
-    s.WriteState: _write,
-    s.CasRound: _cas,
-    s.Pulse: _pulse,
-    s.GetLease: _get,
+_DO: dict[type, Callable[..., Iterator[Event | None]]] = {
+    ReadRound: _open,
+    ReopenStream: _open,
+    CreateLease: _create,
+    WriteState: _write,
+    CasRound: _cas,
+    Pulse: _pulse,
+    GetLease: _get,
 }
 
 

@@ -204,8 +204,8 @@ class Job:
     def _renewals(self) -> dict[str, str]:
         lease = self.lease
         members = [f"{self.name}-{p.index}-{p.generation}" for p in lease.round.pods]
-        said = {name: self.agents[name].renewed for name in members if name != lease.holder}
-        return {**said, "pulse": lease.renewed}
+        said = {name: self.agents[name].renew_time for name in members if name != lease.holder}
+        return {**said, "pulse": lease.renew_time}
 
     def _is_mine(self, body: Object) -> bool:
         return bool(body["metadata"].get("labels", {}).get(names.LABEL_JOB) == self.name)

@@ -10,13 +10,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from elasticjob.rendezvous import agent_step, born
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous import agent_step, new_agent
+from elasticjob.rendezvous.actions import Action, Start
+from elasticjob.rendezvous.events import (
+    Event,
+    LeaseSeen,
+    RoundSeen,
+    Source,
+    ViewComplete,
+    WorkersStarted,
+)
 from elasticjob.rendezvous.members.judge import Case
 from elasticjob.rendezvous.rules.join import content
+from elasticjob.rendezvous.state import Identity, Me
 from elasticjob.rendezvous.view import Seen, View
 from elasticjob.wire import names
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
@@ -100,7 +109,7 @@ def state(words: str, letter_: str = "A", **fields: Any) -> AgentState:
     word, n, *flags = words.split()
     pod_ = pod(letter_)
     return AgentState(
-        Word(word),
+        AgentPhase(word),
         int(n),
         leaving="leaving" in flags,
         **{"node": node(pod_), "address": address(pod_), **fields},
@@ -117,7 +126,7 @@ def lease(letter_: str, words: str, version: int = 1, **fields: Any) -> AgentLea
         uid=f"uid-of-{letter_}",
         job_uid=UID,
         nonce=f"nonce-{letter_}",
-        renewed="",
+        renew_time="",
         state=state(words, letter_, **fields),
         ended="ended" in words.split(),
         excused="excused" in words.split(),
@@ -136,7 +145,7 @@ def round_lease(
         desired=wanted.pop("desired", None) or desired(**wanted),
         round=round_,
         holder=name(holder) if holder else "",
-        renewed=pulse,
+        renew_time=pulse,
         report=Report(round_.n, tuple(sorted(round_.pods))) if told else None,
     )
 
@@ -184,21 +193,21 @@ def case(
 # ---- agents --------------------------------------------------------------------------------------
 
 
-def identity(letter_: str = "A", **fields: Any) -> s.Identity:
+def identity(letter_: str = "A", **fields: Any) -> Identity:
     """Who an agent is."""
     pod_ = pod(letter_)
     fields = {"nonce": f"nonce-{letter_}", "node": node(pod_), "address": address(pod_), **fields}
-    return s.Identity(pod_, name(letter_), job_uid=UID, **fields)
+    return Identity(pod_, name(letter_), job_uid=UID, **fields)
 
 
-def agent(letter_: str = "A", without: str = "", **fields: Any) -> s.Me:
+def agent(letter_: str = "A", without: str = "", **fields: Any) -> Me:
     """An agent that has just begun."""
-    return born(identity(letter_, **fields), 0.0, frozenset(without.split()))
+    return new_agent(identity(letter_, **fields), 0.0, frozenset(without.split()))
 
 
-def steps(me: s.Me, *events: s.Event, now: float = 0.0) -> tuple[s.Me, list[s.Action]]:
+def steps(me: Me, *events: Event, now: float = 0.0) -> tuple[Me, list[Action]]:
     """One event after the other, at the same time; all actions."""
-    actions: list[s.Action] = []
+    actions: list[Action] = []
     for event in events:
         me, more = agent_step(me, event, now)
         actions += more
@@ -208,40 +217,40 @@ def steps(me: s.Me, *events: s.Event, now: float = 0.0) -> tuple[s.Me, list[s.Ac
 def joined(
     letter_: str, round_: Round, holder: str = "Z", without: str = "", now: float = 0.0,
     version: int = 1, pulse: str = "", words: str = "", **wanted: Any,
-) -> s.Me:  # fmt: skip
+) -> Me:  # fmt: skip
     """An agent with a Lease that has seen this round; as a member it runs it and has said so.
 
     holder: somebody else. words: what its Lease says instead.
     """
     me = agent(letter_, without)
     first = round_lease(forming(0), "Z", 0, **wanted)
-    me, _ = steps(me, s.RoundSeen(first, s.Source.READ), now=now)
-    me, _ = steps(me, s.LeaseSeen(lease(letter_, "ready 0", 0)), now=now)
+    me, _ = steps(me, RoundSeen(first, Source.READ), now=now)
+    me, _ = steps(me, LeaseSeen(lease(letter_, "ready 0", 0)), now=now)
     present = round_lease(round_, holder, version, pulse, **wanted)
-    me, actions = steps(me, s.RoundSeen(present, s.Source.WATCH), now=now)
-    if s.Start(round_) in actions:
-        me, _ = steps(me, s.WorkersStarted(round_.n, 10), now=now)
+    me, actions = steps(me, RoundSeen(present, Source.WATCH), now=now)
+    if Start(round_) in actions:
+        me, _ = steps(me, WorkersStarted(round_.n, 10), now=now)
     return _said(me, words)
 
 
-def _said(me: s.Me, words: str) -> s.Me:
+def _said(me: Me, words: str) -> Me:
     """Its Lease says it; the next renewal is a whole T away."""
     if words:
         told = state(words)
-        me = replace(me, word=told.word, n=told.n, leaving=told.leaving)
+        me = replace(me, phase=told.phase, n=told.n, leaving=told.leaving)
     return replace(me, version="1", written=content(me).to_json(), writing="", beat_at=T)
 
 
-def holding(letter_: str, round_: Round, leases: Iterable[AgentLease], **fields: Any) -> s.Me:
+def holding(letter_: str, round_: Round, leases: Iterable[AgentLease], **fields: Any) -> Me:
     """The same as the holder, with a complete view of these Leases."""
     now = fields.get("now", 0.0)
     me = joined(letter_, round_, holder=letter_, **fields)
-    present = me.round
+    present = me.lease
     assert present is not None
-    events = (s.RoundSeen(present, s.Source.READ), s.ViewComplete(tuple(leases)))
+    events = (RoundSeen(present, Source.READ), ViewComplete(tuple(leases)))
     return steps(me, *events, now=now)[0]
 
 
-def of(kind: type[Any], actions: Iterable[s.Action]) -> list[Any]:
+def of(kind: type[Any], actions: Iterable[Action]) -> list[Any]:
     """The actions of one kind."""
     return [action for action in actions if isinstance(action, kind)]

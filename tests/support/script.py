@@ -26,7 +26,7 @@ from tests.support import transcript as words
 from tests.support.meeting import Meeting, Step
 from tests.support.protocol import desired, lease, letter, name, pod
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.events import LeaveRequested, WorkerExited, WorkersReaped
 from elasticjob.wire.cause import Cause, CauseKind
 
 RULER = "----"
@@ -209,12 +209,12 @@ class Stage:
     def finish(self, letter_: str) -> None:
         """All workers end with 0 and are reaped."""
         n = self._running(letter_)
-        self.meeting.feed(letter_, s.WorkerExited(n))
-        self.meeting.feed(letter_, s.WorkersReaped(n))
+        self.meeting.feed(letter_, WorkerExited(n))
+        self.meeting.feed(letter_, WorkersReaped(n))
 
     def leave(self, letter_: str) -> None:
         """SIGTERM."""
-        self.meeting.feed(letter_, s.ToldToLeave())
+        self.meeting.feed(letter_, LeaveRequested())
 
     def die(self, letter_: str) -> None:
         """The agent and its workers are gone; nobody is told."""
@@ -315,7 +315,7 @@ class Stage:
     def _exit(self, letter_: str, kind: CauseKind, fatal: bool) -> None:
         n = self._running(letter_)
         cause = Cause(kind, name(letter_), code=126 if fatal else 1, n=n)
-        self.meeting.feed(letter_, s.WorkerExited(n, cause, fatal))
+        self.meeting.feed(letter_, WorkerExited(n, cause, fatal))
 
     # ---- the transcript --------------------------------------------------------------------------
 

@@ -6,7 +6,38 @@ from typing import Any, Callable
 
 from tests.support.protocol import letter
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import (
+    Action,
+    CasRound,
+    CreateLease,
+    Exit,
+    GetLease,
+    Pulse,
+    ReopenStream,
+    Start,
+    Stop,
+    WriteState,
+)
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    Event,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    LeaveRequested,
+    Progressed,
+    PulseFailed,
+    RenewalReturned,
+    RoundGone,
+    RoundSeen,
+    Source,
+    Tick,
+    ViewComplete,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
+from elasticjob.rendezvous.state import Me
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -32,7 +63,7 @@ def of_name(name_: str) -> str:
 
 
 def _state(state: AgentState) -> str:
-    return f"{state.word.value} {state.n}{' leaving' if state.leaving else ''}"
+    return f"{state.phase.value} {state.n}{' leaving' if state.leaving else ''}"
 
 
 def said(lease: AgentLease) -> str:
@@ -40,84 +71,84 @@ def said(lease: AgentLease) -> str:
     return f"{_state(lease.state)}{' ended' if lease.ended else ''}"
 
 
-def learned(event: s.Event) -> str:
+def learned(event: Event) -> str:
     """What an agent learned."""
     return _EVENTS[type(event)](event)
 
 
-def _renewed(event: s.RenewalReturned) -> str:
+def _renewed(event: RenewalReturned) -> str:
     return f"renewed {_state(event.lease.state)}" if event.lease else "not renewed"
 
 
-def _seen(event: s.LeaseSeen) -> str:
+def _seen(event: LeaseSeen) -> str:
     verb = "gets" if event.by_get else "sees"
     return f"{verb} {letter(event.lease.pod)} {said(event.lease)}"
 
 
-def _round_seen(event: s.RoundSeen) -> str:
-    return f"{'reads' if event.source is s.Source.READ else 'sees'} {event.lease.round.n}"
+def _round_seen(event: RoundSeen) -> str:
+    return f"{'reads' if event.source is Source.READ else 'sees'} {event.lease.round.n}"
 
 
-def _exited(event: s.WorkerExited) -> str:
+def _exited(event: WorkerExited) -> str:
     if event.failure is None:
         return f"workers of {event.n} done"
     return f"worker of {event.n} failed{' for good' if event.fatal else ''}"
 
 
 _EVENTS: dict[type, Callable[[Any], str]] = {
-    s.RoundSeen: _round_seen,
-    s.RoundGone: lambda event: "sees the Round gone",
-    s.LeaseSeen: _seen,
-    s.LeaseGone: lambda event: f"sees {of_name(event.name)} without a Lease",
-    s.GetFailed: lambda event: f"no answer about {of_name(event.name)}",
-    s.ViewComplete: lambda event: "has the whole view",
-    s.RenewalReturned: _renewed,
-    s.CasFailed: lambda event: "conflict" if event.conflict else "no answer",
-    s.PulseFailed: lambda event: "conflict of the pulse" if event.conflict else "no answer",
-    s.WorkersStarted: lambda event: f"workers of {event.n} started",
-    s.WorkerExited: _exited,
-    s.WorkersReaped: lambda event: f"workers of {event.n} reaped",
-    s.ToldToLeave: lambda event: "told to leave",
-    s.Progressed: lambda event: "progress",
-    s.Tick: lambda event: "waited",
+    RoundSeen: _round_seen,
+    RoundGone: lambda event: "sees the Round gone",
+    LeaseSeen: _seen,
+    LeaseGone: lambda event: f"sees {of_name(event.name)} without a Lease",
+    GetFailed: lambda event: f"no answer about {of_name(event.name)}",
+    ViewComplete: lambda event: "has the whole view",
+    RenewalReturned: _renewed,
+    CasFailed: lambda event: "conflict" if event.conflict else "no answer",
+    PulseFailed: lambda event: "conflict of the pulse" if event.conflict else "no answer",
+    WorkersStarted: lambda event: f"workers of {event.n} started",
+    WorkerExited: _exited,
+    WorkersReaped: lambda event: f"workers of {event.n} reaped",
+    LeaveRequested: lambda event: "told to leave",
+    Progressed: lambda event: "progress",
+    Tick: lambda event: "waited",
 }
-ALWAYS_TOLD = (s.WorkerExited, s.ToldToLeave, s.CasFailed)  # shown also if nothing comes of it
+ALWAYS_TOLD = (WorkerExited, LeaveRequested, CasFailed)  # shown also if nothing comes of it
 
 
-def done(me: s.Me, action: s.Action) -> str:
+def done(me: Me, action: Action) -> str:
     """What an agent does."""
     return _ACTIONS[type(action)](me, action) if type(action) in _ACTIONS else ""
 
 
-def _said(me: s.Me, action: s.WriteState) -> str:
+def _said(me: Me, action: WriteState) -> str:
     new = AgentState.from_json(action.state)
     old = AgentState.from_json(me.written) if me.written else None
     return "" if old and _state(old) == _state(new) else f"say {_state(new)}"
 
 
-def _cas(me: s.Me, action: s.CasRound) -> str:
+def _cas(me: Me, action: CasRound) -> str:
     if action.round is not None:
         return f"write {show(action.round)}"
     return "claim" if action.holder else "clear the holder"
 
 
-def _pulse(me: s.Me, action: s.Pulse) -> str:
+def _pulse(me: Me, action: Pulse) -> str:
     """A pulse is shown where it reports other silent pods than the last one did."""
-    last = me.round.report if me.round else None
+    last = me.lease.report if me.lease else None
     silent = action.report.silent
     if silent == (last.silent if last else ()):
         return ""
     return f"report {' '.join(map(letter, silent)) or 'none'} silent"
 
 
-_ACTIONS: dict[type, Callable[[s.Me, Any], str]] = {
-    s.Pulse: _pulse,
-    s.CreateLease: lambda me, a: f"create {_state(AgentState.from_json(a.state))}",
-    s.WriteState: _said,
-    s.CasRound: _cas,
-    s.GetLease: lambda me, a: f"get {of_name(a.name)}",
-    s.ReopenStream: lambda me, a: f"open the {'wide' if a.wide else 'narrow'} stream",
-    s.Start: lambda me, a: f"start {a.round.n}",
-    s.Stop: lambda me, a: f"stop {a.n} for {a.grace_s:g} s",
-    s.Exit: lambda me, a: f"exit {a.code}: {a.reason}",
+_ACTIONS: dict[type, Callable[[Me, Any], str]] = {
+    Pulse: _pulse,
+    CreateLease: lambda me, a: f"create {_state(AgentState.from_json(a.state))}",
+    WriteState: _said,
+    CasRound: _cas,
+    GetLease: lambda me, a: f"get {of_name(a.name)}",
+    ReopenStream: lambda me, a: f"open the {'wide' if a.wide else 'narrow'} stream",
+    Start: lambda me, a: f"start {a.round.n}",
+    Stop: lambda me, a: f"stop {a.n} for {a.grace_s:g} s",
+    Exit: lambda me, a: f"exit {a.code}: {a.reason}",
 }

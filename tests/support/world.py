@@ -28,7 +28,7 @@ from elasticjob.local.api.objects.resource import Resource as Stored
 from elasticjob.local.api.objects.store import Event
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Member, Pod
@@ -193,10 +193,10 @@ class World:
 
     def join(self, pod: Pod, n: int = 0, **state: Any) -> None:
         """An agent makes its Lease as `ready n`."""
+        ready = AgentState(AgentPhase.READY, n, **state)
         body = leases.agent_manifest(
-            self.job_record(), self.round().uid, pod, "nonce", AgentState(Word.READY, n, **state),
-            NOW_TEXT, 15.0,
-        )  # fmt: skip
+            self.job_record(), self.round().uid, pod, "nonce", ready, NOW_TEXT, 15.0
+        )
         self.store.create(self._stored(kube.LEASES), TEAM, body)
 
     def intrude(self, pod: Pod, generation: int = 0) -> None:
@@ -204,9 +204,15 @@ class World:
         lease, name = self._stored(kube.LEASES), names.pod_name("evil", pod.index, generation)
         if self.store.find(lease, TEAM, name) is not None:
             self.store.delete(lease, TEAM, name)
-        renewed = f"2026-01-01T00:00:00.{int(self.now):06d}Z"
+        renew_time = f"2026-01-01T00:00:00.{int(self.now):06d}Z"
         body = leases.agent_manifest(
-            self.job_record(), self.round().uid, pod, "evil", AgentState(Word.READY, 0), renewed, 15
+            self.job_record(),
+            self.round().uid,
+            pod,
+            "evil",
+            AgentState(AgentPhase.READY, 0),
+            renew_time,
+            15,
         )
         body["metadata"]["name"] = name
         body["metadata"]["labels"][names.LABEL_JOB] = "evil"

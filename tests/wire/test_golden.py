@@ -13,7 +13,7 @@ from typing import Any, Union
 
 import pytest
 
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.codec import WireError
@@ -80,9 +80,9 @@ RECORDS: dict[str, Record] = {
         recovery=Recovery(7, detect_ms=3, stop_ms=20, rendezvous_ms=0, start_ms=45),
         progress=Progress(1200, 5000),
     ),
-    "agent-minimal": AgentState(Word.READY, 0),
+    "agent-minimal": AgentState(AgentPhase.READY, 0),
     "agent-full": AgentState(
-        word=Word.FAILED,
+        phase=AgentPhase.FAILED,
         n=6,
         leaving=True,
         pod_uid="7f5b2a9e-0000-4000-8000-000000000001",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from elasticjob.wire import names
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import (
@@ -38,7 +38,7 @@ from elasticjob.wire.round import Endpoint, Phase, Round
 JOB = Job("team", "my-job", "uid-1")
 WANTED = Desired(wanted=(Pod(0, 0), Pod(1, 0)))
 ACTIVE = Round(2, Phase.ACTIVE, (Member(Pod(0, 0)),), Endpoint("10.0.0.1"), starts=1)
-STATE = AgentState(Word.RUNNING, 2, address="10.0.0.1")
+STATE = AgentState(AgentPhase.RUNNING, 2, address="10.0.0.1")
 TIME = "2026-11-22T10:00:00.000001Z"
 
 
@@ -69,14 +69,14 @@ def test_a_round_lease_with_holder_pulse_and_report() -> None:
     lease["spec"] = {"holderIdentity": "my-job-0-0", "renewTime": TIME}
     lease["metadata"]["annotations"][names.ANNOTATION_REPORT] = Report(2).to_json()
     found = parse_round(lease)
-    assert (found.holder, found.renewed, found.report) == ("my-job-0-0", TIME, Report(2))
+    assert (found.holder, found.renew_time, found.report) == ("my-job-0-0", TIME, Report(2))
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"holderIdentity": None, "renewTime": None}])
 def test_a_round_lease_without_a_holder(spec: object) -> None:
     lease = stored(round_manifest(JOB, WANTED, ACTIVE))
     lease["spec"] = spec
-    assert (parse_round(lease).holder, parse_round(lease).renewed) == ("", "")
+    assert (parse_round(lease).holder, parse_round(lease).renew_time) == ("", "")
 
 
 def test_the_round_lease_is_owned_by_the_job() -> None:
@@ -113,9 +113,9 @@ def test_ended_is_an_annotation_of_its_own() -> None:
     """The operator's mark and the agent's renewals never overwrite each other."""
     lease = merged(stored(agent_lease()), ended_patch(EndedMark("Evicted"), "7"))
     assert parse_agent(lease, JOB).ended
-    again = merged(lease, agent_patch(AgentState(Word.DONE, 2), TIME, "8"))
+    again = merged(lease, agent_patch(AgentState(AgentPhase.DONE, 2), TIME, "8"))
     assert parse_agent(again, JOB).ended
-    assert parse_agent(again, JOB).state == AgentState(Word.DONE, 2)
+    assert parse_agent(again, JOB).state == AgentState(AgentPhase.DONE, 2)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_a_mark_counts_however_broken_and_excuses_only_where_it_says_so(
 def test_a_pod_given_up_before_its_lease_gets_one_that_is_ended() -> None:
     lease = stored(ended_manifest(JOB, "round-uid", Pod(3, 1), EndedMark("ImagePullBackOff"), 2))
     found = parse_agent(lease, JOB)
-    assert (found.ended, found.nonce, found.renewed) == (True, "", "")
-    assert (found.state.word, found.state.n) == (Word.READY, 2)
+    assert (found.ended, found.nonce, found.renew_time) == (True, "", "")
+    assert (found.state.phase, found.state.n) == (AgentPhase.READY, 2)
     assert lease["metadata"]["name"] == "my-job-3-1"
 
 
@@ -177,10 +177,10 @@ def test_a_patch_changes_nothing_but_its_own() -> None:
 
     assert after("desired") == old
     assert after("round") == old
-    assert (after("claim").holder, after("claim").renewed) == ("my-job-0-0", TIME)
-    assert (after("clear").holder, after("clear").renewed) == ("", "")
+    assert (after("claim").holder, after("claim").renew_time) == ("my-job-0-0", TIME)
+    assert (after("clear").holder, after("clear").renew_time) == ("", "")
     pulsed = after("pulse")
-    assert (pulsed.holder, pulsed.renewed, pulsed.report) == ("my-job-1-0", TIME, Report(2))
+    assert (pulsed.holder, pulsed.renew_time, pulsed.report) == ("my-job-1-0", TIME, Report(2))
     assert pulsed.round == old.round
 
 

@@ -21,18 +21,29 @@ from elasticjob.agent.api.calls import REFUSED_S, Call, Context, SetupError, Tal
 from elasticjob.agent.api.connection import Response
 from elasticjob.agent.api.http import Address
 from elasticjob.agent.log import Log
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import CasRound, CreateLease, GetLease, Pulse, WriteState
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    Event,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    PulseFailed,
+    RenewalReturned,
+    RoundSeen,
+    Source,
+)
 from elasticjob.wire import names
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.lease import Job
 from elasticjob.wire.report import Progress, Report
 
-STATE = AgentState(Word.READY, 0).to_json()
-WRITE = s.WriteState(STATE, "7")
-CREATE = s.CreateLease(STATE)
-GET_OTHER = s.GetLease("demo-1-0")
-PULSE = s.Pulse("7", Report(1))
-CAS = s.CasRound("7", round=active(2))
+STATE = AgentState(AgentPhase.READY, 0).to_json()
+WRITE = WriteState(STATE, "7")
+CREATE = CreateLease(STATE)
+GET_OTHER = GetLease("demo-1-0")
+PULSE = Pulse("7", Report(1))
+CAS = CasRound("7", round=active(2))
 
 MINE = agent_object(8)
 OTHER = agent_object(8, index=1)
@@ -54,7 +65,7 @@ class Scene:
         address = Address("10.96.0.1", 443)
         self.context = Context(JOB, who(), address, self.clock, log, jitter=lambda: 0.0)
 
-    def run(self, action: Call) -> list[s.Event]:
+    def run(self, action: Call) -> list[Event]:
         return list(converse(Talk(self.context, self.sender, round_lease()), action))
 
     def body(self, index: int = 0) -> Any:
@@ -67,42 +78,42 @@ class Scene:
 @pytest.mark.parametrize(
     ("action", "script", "events"),
     [
-        (WRITE, [answer(200, MINE)], [s.RenewalReturned(agent_lease(8))]),
+        (WRITE, [answer(200, MINE)], [RenewalReturned(agent_lease(8))]),
         (
             WRITE,
             [answer(409), answer(200, MINE)],
-            [s.LeaseSeen(agent_lease(8), by_get=True), s.RenewalReturned(None)],
+            [LeaseSeen(agent_lease(8), by_get=True), RenewalReturned(None)],
         ),
         (
             WRITE,
             [answer(409), answer(404)],
-            [s.LeaseGone("demo-0-0", by_get=True), s.RenewalReturned(None)],
+            [LeaseGone("demo-0-0", by_get=True), RenewalReturned(None)],
         ),
         (
             WRITE,
             [answer(409), answer(200, FOREIGN_OWN)],
-            [s.LeaseGone("demo-0-0", by_get=True), s.RenewalReturned(None)],
+            [LeaseGone("demo-0-0", by_get=True), RenewalReturned(None)],
         ),
-        (WRITE, [answer(404)], [s.LeaseGone("demo-0-0"), s.RenewalReturned(None)]),
-        (WRITE, [DARK], [s.RenewalReturned(None)]),
-        (WRITE, [answer(403)], [s.RenewalReturned(None)]),
-        (GET_OTHER, [answer(200, OTHER)], [s.LeaseSeen(agent_lease(8, index=1), by_get=True)]),
-        (GET_OTHER, [answer(404)], [s.LeaseGone("demo-1-0", by_get=True)]),
-        (GET_OTHER, [DARK], [s.GetFailed("demo-1-0")]),
-        (GET_OTHER, [answer(200, BROKEN)], [s.GetFailed("demo-1-0")]),
-        (GET_OTHER, [answer(200, FOREIGN)], [s.LeaseGone("demo-1-0", by_get=True)]),
-        (CAS, [answer(200, round_object(8))], [s.RoundSeen(round_lease(8), s.Source.ANSWER)]),
-        (CAS, [answer(409)], [s.CasFailed(conflict=True)]),
-        (CAS, [DARK], [s.CasFailed(conflict=False)]),
-        (CAS, [answer(403)], [s.CasFailed(conflict=False)]),
-        (PULSE, [answer(200, round_object(8))], [s.RoundSeen(round_lease(8), s.Source.PULSE)]),
-        (PULSE, [answer(409)], [s.PulseFailed(conflict=True)]),
-        (PULSE, [DARK], [s.PulseFailed(conflict=False)]),
-        (CREATE, [answer(201, MINE)], [s.LeaseSeen(agent_lease(8))]),
+        (WRITE, [answer(404)], [LeaseGone("demo-0-0"), RenewalReturned(None)]),
+        (WRITE, [DARK], [RenewalReturned(None)]),
+        (WRITE, [answer(403)], [RenewalReturned(None)]),
+        (GET_OTHER, [answer(200, OTHER)], [LeaseSeen(agent_lease(8, index=1), by_get=True)]),
+        (GET_OTHER, [answer(404)], [LeaseGone("demo-1-0", by_get=True)]),
+        (GET_OTHER, [DARK], [GetFailed("demo-1-0")]),
+        (GET_OTHER, [answer(200, BROKEN)], [GetFailed("demo-1-0")]),
+        (GET_OTHER, [answer(200, FOREIGN)], [LeaseGone("demo-1-0", by_get=True)]),
+        (CAS, [answer(200, round_object(8))], [RoundSeen(round_lease(8), Source.ANSWER)]),
+        (CAS, [answer(409)], [CasFailed(conflict=True)]),
+        (CAS, [DARK], [CasFailed(conflict=False)]),
+        (CAS, [answer(403)], [CasFailed(conflict=False)]),
+        (PULSE, [answer(200, round_object(8))], [RoundSeen(round_lease(8), Source.PULSE)]),
+        (PULSE, [answer(409)], [PulseFailed(conflict=True)]),
+        (PULSE, [DARK], [PulseFailed(conflict=False)]),
+        (CREATE, [answer(201, MINE)], [LeaseSeen(agent_lease(8))]),
     ],
 )
 def test_each_action_ends_in_its_result(
-    action: Call, script: list[Script], events: list[s.Event]
+    action: Call, script: list[Script], events: list[Event]
 ) -> None:
     assert Scene(*script).run(action) == events
 
@@ -122,7 +133,7 @@ def test_a_renewal_is_a_merge_patch_against_a_version() -> None:
 
 def test_a_new_round_and_a_new_holder_can_be_one_write() -> None:
     scene = Scene(answer(200, round_object(8)))
-    scene.run(s.CasRound("7", round=active(2), holder="demo-0-0"))
+    scene.run(CasRound("7", round=active(2), holder="demo-0-0"))
     body = scene.body()
     assert body["metadata"]["resourceVersion"] == "7"
     assert body["spec"]["holderIdentity"] == "demo-0-0"
@@ -131,7 +142,7 @@ def test_a_new_round_and_a_new_holder_can_be_one_write() -> None:
 
 def test_the_end_and_the_last_report_are_one_write() -> None:
     scene = Scene(answer(200, round_object(8)))
-    scene.run(s.CasRound("7", round=active(2), report=Report(1, progress=Progress(9, 9))))
+    scene.run(CasRound("7", round=active(2), report=Report(1, progress=Progress(9, 9))))
     annotations = scene.body()["metadata"]["annotations"]
     assert len(annotations) == 2
     assert Report.from_json(annotations[names.ANNOTATION_REPORT]).progress == Progress(9, 9)
@@ -139,7 +150,7 @@ def test_the_end_and_the_last_report_are_one_write() -> None:
 
 def test_a_holder_is_cleared_by_null() -> None:
     scene = Scene(answer(200, round_object(8)))
-    scene.run(s.CasRound("7", holder=""))
+    scene.run(CasRound("7", holder=""))
     assert scene.body()["spec"] == {"holderIdentity": None, "renewTime": None}
 
 
@@ -158,13 +169,13 @@ def test_a_new_lease_is_owned_by_the_round() -> None:
 @pytest.mark.parametrize("first", [DARK, BUSY, answer(500), answer(503), answer(504)])
 def test_two_tries_within_a_beat(first: Script) -> None:
     scene = Scene(first, answer(200, MINE))
-    assert scene.run(WRITE) == [s.RenewalReturned(agent_lease(8))]
+    assert scene.run(WRITE) == [RenewalReturned(agent_lease(8))]
     assert scene.sender.verbs == ["PATCH", "PATCH"]
 
 
 def test_no_third_try_before_the_rendezvous_has_its_say() -> None:
     scene = Scene(BUSY)
-    assert scene.run(CAS) == [s.CasFailed(conflict=False)]
+    assert scene.run(CAS) == [CasFailed(conflict=False)]
     assert scene.sender.verbs == ["PATCH", "PATCH"]
 
 
@@ -194,19 +205,19 @@ def test_no_request_hangs_for_longer_than_a_beat() -> None:
 
 def test_a_create_is_tried_until_it_is_there() -> None:
     scene = Scene(DARK, DARK, BUSY, answer(500), answer(201, MINE))
-    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8))]
+    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8))]
     assert scene.sender.verbs == ["POST"] * 5
 
 
 def test_a_create_that_was_applied_unseen_is_found_by_its_nonce() -> None:
     scene = Scene(DARK, answer(409), answer(200, MINE))
-    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8), by_get=True)]
+    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8), by_get=True)]
 
 
 def test_an_older_jobs_lease_goes_by_its_uid() -> None:
     old = agent_object(5, job=Job("team", "demo", "an-older-uid"))
     scene = Scene(answer(409), answer(200, old), answer(200), answer(201, MINE))
-    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8))]
+    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8))]
     assert scene.sender.verbs == ["POST", "GET", "DELETE", "POST"]
     assert scene.body(2)["preconditions"] == {"uid": "lease-uid-0"}
 
@@ -221,7 +232,7 @@ def test_a_strangers_lease_is_left_alone() -> None:
 
 def test_a_late_rolebinding_is_waited_for() -> None:
     scene = Scene(*[answer(403)] * 5, answer(201, MINE))
-    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8))]
+    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8))]
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])
@@ -240,7 +251,7 @@ def test_no_answer_is_no_refusal() -> None:
     """Ten minutes without an API server are waited out."""
     refusals: list[Script] = [DARK] * 200
     scene = Scene(answer(403), *refusals, answer(403), answer(201, MINE))
-    assert scene.run(CREATE) == [s.LeaseSeen(agent_lease(8))]
+    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8))]
     assert scene.clock.now() - 1000.0 > REFUSED_S
 
 

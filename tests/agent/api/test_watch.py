@@ -22,7 +22,15 @@ from elasticjob.agent.api.http import Address
 from elasticjob.agent.api.watch import UNREACHABLE_S, Kind, Watch
 from elasticjob.agent.inbox import GiveUp, Message, Streamed
 from elasticjob.agent.log import Log
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.events import (
+    Event,
+    LeaseGone,
+    LeaseSeen,
+    RoundGone,
+    RoundSeen,
+    Source,
+    ViewComplete,
+)
 from elasticjob.wire import names
 from elasticjob.wire.lease import Job
 
@@ -77,7 +85,7 @@ class Scene:
         self.watch = Watch(context, self.opener, kind, 1, is_first, self.messages.append)
         self.opener.over = self.watch.close
 
-    def run(self) -> list[s.Event]:
+    def run(self) -> list[Event]:
         """The events that came."""
         self.watch.run()
         return [message.event for message in self.messages if isinstance(message, Streamed)]
@@ -98,8 +106,8 @@ class Scene:
 def test_a_narrow_watch_reads_the_round_and_follows_it() -> None:
     scene = Scene(ScriptedStream(*begins(), modified(round_object(6, round_=active(1)))))
     assert scene.run() == [
-        s.RoundSeen(round_lease(3), s.Source.READ),
-        s.RoundSeen(round_lease(6, round_=active(1)), s.Source.WATCH),
+        RoundSeen(round_lease(3), Source.READ),
+        RoundSeen(round_lease(6, round_=active(1)), Source.WATCH),
     ]
     assert scene.paths == [BY_NAME + WATCH + INITIAL]
 
@@ -114,17 +122,17 @@ def test_a_wide_watch_has_a_view_once_its_initial_set_is_complete() -> None:
         deleted(agent_object(7, index=1)),
     )
     assert Scene(stream, kind=WIDE).run() == [
-        s.RoundSeen(round_lease(3), s.Source.READ),
-        s.ViewComplete((agent_lease(1), agent_lease(2, index=1))),
-        s.LeaseSeen(agent_lease(6)),
-        s.LeaseGone("demo-1-0"),
+        RoundSeen(round_lease(3), Source.READ),
+        ViewComplete((agent_lease(1), agent_lease(2, index=1))),
+        LeaseSeen(agent_lease(6)),
+        LeaseGone("demo-1-0"),
     ]
 
 
 def test_nothing_is_said_before_the_initial_set_is_complete() -> None:
     stream = ScriptedStream(added(round_object(3)), bookmark(4), cut=True)
     assert Scene(stream, ScriptedStream(*begins())).run() == [
-        s.RoundSeen(round_lease(3), s.Source.READ)
+        RoundSeen(round_lease(3), Source.READ)
     ]
 
 
@@ -142,11 +150,11 @@ def test_where_there_are_no_initial_events_it_lists_then_watches(is_wide: bool) 
         ScriptedStream(modified(round_object(10))),
         kind=WIDE if is_wide else NARROW,
     )
-    view = [s.ViewComplete((agent_lease(4),))] if is_wide else []
+    view = [ViewComplete((agent_lease(4),))] if is_wide else []
     assert scene.run() == [
-        s.RoundSeen(round_lease(3), s.Source.READ),
+        RoundSeen(round_lease(3), Source.READ),
         *view,
-        s.RoundSeen(round_lease(10), s.Source.WATCH),
+        RoundSeen(round_lease(10), Source.WATCH),
     ]
     assert scene.paths[1].startswith(PATH)
     assert "watch" not in scene.paths[1]
@@ -174,7 +182,7 @@ def test_it_resumes_after_the_last_version_bookmarks_included() -> None:
 )
 def test_a_forgotten_version_means_to_begin_afresh(gone: ScriptedStream) -> None:
     scene = Scene(ScriptedStream(*begins(), cut=True), gone, ScriptedStream(*begins(20)))
-    assert scene.run() == [s.RoundSeen(round_lease(3), s.Source.READ)] * 2
+    assert scene.run() == [RoundSeen(round_lease(3), Source.READ)] * 2
     assert scene.paths[2] == BY_NAME + WATCH + INITIAL
 
 
@@ -215,23 +223,21 @@ def test_what_is_no_event_is_a_loss() -> None:
 def test_a_deleted_round_is_gone_and_may_come_back() -> None:
     stream = ScriptedStream(*begins(), deleted(round_object(6)), added(round_object(7)))
     assert Scene(stream).run()[1:] == [
-        s.RoundGone(),
-        s.RoundSeen(round_lease(7), s.Source.WATCH),
+        RoundGone(),
+        RoundSeen(round_lease(7), Source.WATCH),
     ]
 
 
 def test_a_round_that_went_unseen_is_gone() -> None:
     fresh = ScriptedStream(bookmark(9, ends=True))
     scene = Scene(ScriptedStream(*begins(), error(410)), fresh)
-    assert scene.run()[1:] == [s.RoundGone()]
+    assert scene.run()[1:] == [RoundGone()]
 
 
 def test_another_jobs_round_of_this_name_is_none() -> None:
     other = round_object(3, job=Job("team", "demo", "an-older-uid"))
     late = ScriptedStream(added(other), bookmark(4, ends=True))
-    assert Scene(late, ScriptedStream(*begins())).run() == [
-        s.RoundSeen(round_lease(3), s.Source.READ)
-    ]
+    assert Scene(late, ScriptedStream(*begins())).run() == [RoundSeen(round_lease(3), Source.READ)]
 
 
 def test_a_round_that_cannot_be_read_ends_the_agent() -> None:
@@ -252,7 +258,7 @@ def test_an_agents_lease_that_cannot_be_read_is_logged_and_left_out() -> None:
         added(broken), added(round_object(3)), bookmark(4, ends=True), modified(broken)
     )
     scene = Scene(stream, kind=WIDE)
-    assert scene.run() == [s.RoundSeen(round_lease(3), s.Source.READ), s.ViewComplete(())]
+    assert scene.run() == [RoundSeen(round_lease(3), Source.READ), ViewComplete(())]
     assert sum("Lease demo-1-0 is ignored" in line for line in scene.lines) == 1
 
 
@@ -267,9 +273,9 @@ def test_a_lease_with_our_labels_and_another_name_is_ignored(name: str) -> None:
     )  # fmt: skip
     scene = Scene(stream, kind=WIDE)
     assert scene.run() == [
-        s.RoundSeen(round_lease(3), s.Source.READ),
-        s.ViewComplete((agent_lease(1),)),
-        s.LeaseSeen(agent_lease(6)),
+        RoundSeen(round_lease(3), Source.READ),
+        ViewComplete((agent_lease(1),)),
+        LeaseSeen(agent_lease(6)),
     ]
     assert scene.lines == [
         f"[elasticjob] Lease {name} is ignored: the Lease '{name}' is not named like a pod of demo"
@@ -283,8 +289,8 @@ def test_an_agents_lease_that_is_labelled_as_the_round_is_ignored() -> None:
         added(broken), added(round_object(3)), bookmark(4, ends=True), modified(broken)
     )
     assert Scene(stream, kind=WIDE).run() == [
-        s.RoundSeen(round_lease(3), s.Source.READ),
-        s.ViewComplete(()),
+        RoundSeen(round_lease(3), Source.READ),
+        ViewComplete(()),
     ]
 
 
@@ -308,7 +314,7 @@ def test_joining_ends_after_a_minute_of_refusals(status: int) -> None:
 
 def test_a_late_rolebinding_is_waited_for() -> None:
     scene = Scene(*[refused(403)() for _ in range(5)], ScriptedStream(*begins()))
-    assert scene.run() == [s.RoundSeen(round_lease(3), s.Source.READ)]
+    assert scene.run() == [RoundSeen(round_lease(3), Source.READ)]
 
 
 def test_joining_ends_after_a_minute_without_a_round() -> None:
@@ -337,8 +343,8 @@ def test_once_joined_a_minute_of_refusals_freezes_and_a_fresh_read_thaws() -> No
     refusals = [refused(403)() for _ in range(25)]
     scene = Scene(ScriptedStream(*begins(), cut=True), *refusals, ScriptedStream(*begins(9)))
     events = scene.run()
-    assert events[1] == s.RoundGone()
-    assert events[-1] == s.RoundSeen(round_lease(3), s.Source.READ)
+    assert events[1] == RoundGone()
+    assert events[-1] == RoundSeen(round_lease(3), Source.READ)
     assert scene.paths[-1] == BY_NAME + WATCH + INITIAL
 
 

@@ -16,7 +16,15 @@ from elasticjob.agent.api.http import Address, Client
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import GiveUp, Message, Streamed
 from elasticjob.agent.log import Log
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import CreateLease, GetLease
+from elasticjob.rendezvous.events import (
+    LeaseGone,
+    LeaseSeen,
+    RoundGone,
+    RoundSeen,
+    Source,
+    ViewComplete,
+)
 
 PATIENCE_S = 5.0
 END = {"metadata": {"resourceVersion": "5", "annotations": {"k8s.io/initial-events-end": "true"}}}
@@ -80,12 +88,12 @@ def test_make_before_break(scene: Scene) -> None:
     new.say(*BEGINS)
     read, view = scene.next_streamed(), scene.next_streamed()
     assert (read.event, view.event) == (
-        s.RoundSeen(round_lease(3), s.Source.READ),
-        s.ViewComplete(()),
+        RoundSeen(round_lease(3), Source.READ),
+        ViewComplete(()),
     )
     assert scene.threads.accepts(read)
     assert scene.threads.accepts(view)
-    assert not scene.threads.accepts(Streamed(first.number, s.RoundGone()))
+    assert not scene.threads.accepts(Streamed(first.number, RoundGone()))
 
 
 def test_a_watch_that_is_still_opening_gives_way_to_the_next(scene: Scene) -> None:
@@ -95,29 +103,29 @@ def test_a_watch_that_is_still_opening_gives_way_to_the_next(scene: Scene) -> No
     read = scene.next_streamed()
     assert read.number == 2
     assert scene.threads.accepts(read)
-    assert not scene.threads.accepts(Streamed(1, s.RoundGone()))
+    assert not scene.threads.accepts(Streamed(1, RoundGone()))
 
 
 def test_calls_end_in_the_inbox(scene: Scene) -> None:
     scene.api.answer(reply(200, agent_object(8, index=1)), reply(404))
-    scene.threads.call(s.GetLease("demo-1-0"), round_lease())
-    assert isinstance(scene.next(), s.LeaseSeen)
-    scene.threads.call(s.GetLease("demo-1-0"), round_lease())
-    assert scene.next() == s.LeaseGone("demo-1-0", by_get=True)
+    scene.threads.call(GetLease("demo-1-0"), round_lease())
+    assert isinstance(scene.next(), LeaseSeen)
+    scene.threads.call(GetLease("demo-1-0"), round_lease())
+    assert scene.next() == LeaseGone("demo-1-0", by_get=True)
 
 
 def test_what_cannot_go_on_ends_the_agent(scene: Scene) -> None:
     stranger = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
     scene.api.answer(reply(409), reply(200, stranger))
     state = agent_object()["metadata"]["annotations"].popitem()[1]
-    scene.threads.call(s.CreateLease(state), round_lease())
+    scene.threads.call(CreateLease(state), round_lease())
     message = scene.next()
     assert isinstance(message, GiveUp)
     assert "not ElasticJob's" in message.reason
 
 
 def test_a_bug_in_a_thread_is_not_silent(scene: Scene) -> None:
-    scene.threads.call(s.CreateLease("no JSON"), round_lease())
+    scene.threads.call(CreateLease("no JSON"), round_lease())
     message = scene.next()
     assert isinstance(message, GiveUp)
     assert "not JSON" in message.reason

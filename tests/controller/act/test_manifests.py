@@ -11,6 +11,7 @@ from tests.support.jobs import elastic_job, worker
 
 from elasticjob.controller.act import manifests
 from elasticjob.controller.act.bundle import Bundle
+from elasticjob.controller.observe import template
 from elasticjob.wire import names
 
 Json = dict[str, Any]
@@ -55,7 +56,7 @@ def test_a_whole_pod() -> None:
                 names.LABEL_GENERATION: "7",
             },
             "annotations": {
-                names.ANNOTATION_TEMPLATE_HASH: manifests.template_hash(elastic_job()),
+                names.ANNOTATION_TEMPLATE_HASH: template.template_hash(elastic_job()),
             },
             "ownerReferences": [
                 {
@@ -292,12 +293,12 @@ CHANGES: list[tuple[str, Json, bool]] = [
 
 @pytest.mark.parametrize(("given", "other"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES])
 def test_the_hash_changes_when_pods_would(given: Json, other: bool) -> None:
-    assert (manifests.template_hash(given) != manifests.template_hash(job())) == other
+    assert (template.template_hash(given) != template.template_hash(job())) == other
 
 
 def test_the_hash_stays_over_releases() -> None:
     # Another value here would restart every running job when the operator is upgraded.
-    assert manifests.template_hash(elastic_job()) == "745bf9c7b9"
+    assert template.template_hash(elastic_job()) == "745bf9c7b9"
 
 
 def test_rights() -> None:

@@ -51,7 +51,7 @@ def test_only_the_holder_shows_life() -> None:
     labelled = replace(THEIRS, version="8")
     assert WAITING.seen(labelled, 110.0).changed_at == 100.0
     assert WAITING.seen(labelled, 110.0).record == labelled
-    assert WAITING.seen(replace(labelled, renewed="12:02"), 110.0).changed_at == 110.0
+    assert WAITING.seen(replace(labelled, renew_time="12:02"), 110.0).changed_at == 110.0
 
 
 def test_the_leader_counts_from_before_it_sent() -> None:

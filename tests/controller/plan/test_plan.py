@@ -22,7 +22,7 @@ from elasticjob.controller.plan.actions import (
     Mark,
     WriteRound,
 )
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
@@ -273,7 +273,7 @@ def test_a_reset_of_the_charges_forgets_rulings_too() -> None:
 
 
 def orphan(pod: Pod, n: int) -> AgentLease:
-    state = AgentState(Word.READY, n)
+    state = AgentState(AgentPhase.READY, n)
     return AgentLease(f"demo-{pod.index}-{pod.generation}", pod, "1", "u", "j", "", "", state)
 
 

@@ -23,7 +23,7 @@ from elasticjob.local.api.objects.store import Event
 from elasticjob.rendezvous import charges
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
@@ -174,7 +174,7 @@ def test_w1_the_next_generation_waits_for_a_mark_that_cannot_be_written() -> Non
 
 def test_f12_the_word_of_a_finished_member_outlives_its_pod() -> None:
     world = running_world()
-    done = AgentState(Word.DONE, 1).to_json()
+    done = AgentState(AgentPhase.DONE, 1).to_json()
     patch = {"metadata": {"annotations": {names.ANNOTATION_AGENT: done}}}
     world._patch_lease("demo-2-0", patch)
     world.remove_pod("demo-2-0")
@@ -183,7 +183,7 @@ def test_f12_the_word_of_a_finished_member_outlives_its_pod() -> None:
         world.now += 700  # also a resync later
     found = world.agent(P[2])
     assert found is not None
-    assert (found.state.word, found.state.n, found.ended) == (Word.DONE, 1, True)
+    assert (found.state.phase, found.state.n, found.ended) == (AgentPhase.DONE, 1, True)
     world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
     world.settle()
     assert world.agent(P[2]) is None
@@ -297,7 +297,7 @@ TOLD = Desired((P[0], P[1]))
 def returned(status: dict[str, object], *rounds: Round) -> tuple[Round, Desired]:
     """The Round that is made where there is none."""
     s = snapshot(pod_seen(0), pod_seen(1), status=status, recalled=Recalled(rounds=rounds))
-    made = [a for a in plan(replace(s, round=None)).actions if isinstance(a, MakeRound)]
+    made = [a for a in plan(replace(s, lease=None)).actions if isinstance(a, MakeRound)]
     return made[0].round, made[0].desired
 
 

@@ -165,10 +165,10 @@ def test_a_lease_that_is_labelled_as_a_round_and_has_another_name_is_none() -> N
     assert mirror.replace(LEASES, [forged, round_(2, 0)], "4") == {KEY}
     entry = mirror.entry(KEY)
     assert entry is not None
-    assert entry.round is not None
-    assert entry.round.round.n == 0
+    assert entry.lease is not None
+    assert entry.lease.round.n == 0
     assert mirror.take(LEASES, forged, gone=True) is None
-    assert entry.round is not None
+    assert entry.lease is not None
 
 
 def test_what_has_no_label_of_ours_and_what_cannot_be_read_is_left_aside() -> None:

@@ -19,23 +19,32 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import CasRound, ReopenStream
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    LeaveRequested,
+    RenewalReturned,
+    RoundSeen,
+    Source,
+    Tick,
+)
 from elasticjob.rendezvous.rules.claim import position
+from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.round import Phase, Round
 
-READ, WATCH = s.Source.READ, s.Source.WATCH
+READ, WATCH = Source.READ, Source.WATCH
 ABC = active(1, "A B C")
 
 
 def seen(
     round_: Round = ABC, holder: str = "", version: int = 2, pulse: str = "",
-    source: s.Source = WATCH,
-) -> s.RoundSeen:  # fmt: skip
-    return s.RoundSeen(round_lease(round_, holder, version, pulse), source)
+    source: Source = WATCH,
+) -> RoundSeen:  # fmt: skip
+    return RoundSeen(round_lease(round_, holder, version, pulse), source)
 
 
-def renewed(letter: str, version: int) -> s.RenewalReturned:
-    return s.RenewalReturned(lease(letter, "running 1", version))
+def renewed(letter: str, version: int) -> RenewalReturned:
+    return RenewalReturned(lease(letter, "running 1", version))
 
 
 # ---- an empty holder -----------------------------------------------------------------------------
@@ -46,81 +55,81 @@ def renewed(letter: str, version: int) -> s.RenewalReturned:
 )
 def test_members_come_first_and_others_by_their_index(letter: str, place: int) -> None:
     me = joined(letter, ABC)
-    assert me.round is not None
-    assert position(me, me.round) == place
+    assert me.lease is not None
+    assert position(me, me.lease) == place
 
 
 @pytest.mark.parametrize(("letter", "delay_s"), [("A", 0.0), ("B", 0.05), ("C", 0.1), ("D", 0.3)])
 def test_an_empty_holder_is_claimed_staggered(letter: str, delay_s: float) -> None:
     me, actions = steps(joined(letter, ABC), seen(), now=1.0)
     if delay_s:
-        assert not of(s.CasRound, actions)
-        me, actions = steps(me, s.Tick(), now=1.0 + delay_s - 0.001)
-        assert not of(s.CasRound, actions)
-        _, actions = steps(me, s.Tick(), now=1.0 + delay_s)
-    assert of(s.CasRound, actions) == [s.CasRound("2", holder=name(letter))]
+        assert not of(CasRound, actions)
+        me, actions = steps(me, Tick(), now=1.0 + delay_s - 0.001)
+        assert not of(CasRound, actions)
+        _, actions = steps(me, Tick(), now=1.0 + delay_s)
+    assert of(CasRound, actions) == [CasRound("2", holder=name(letter))]
 
 
 def test_jitter_parts_claimants_at_one_place() -> None:
     me = replace(joined("A", ABC), who=identity("A", jitter=0.5))
     me, actions = steps(me, seen(), now=1.0)
-    assert not of(s.CasRound, actions)
-    assert of(s.CasRound, steps(me, s.Tick(), now=1.0251)[1])
+    assert not of(CasRound, actions)
+    assert of(CasRound, steps(me, Tick(), now=1.0251)[1])
 
 
 def test_a_holder_that_came_meanwhile_ends_the_claim() -> None:
     me, _ = steps(joined("B", ABC), seen())
     me, _ = steps(me, seen(holder="A", version=3))
     assert me.claim_at is None
-    assert not of(s.CasRound, steps(me, s.Tick(), now=1.0)[1])
+    assert not of(CasRound, steps(me, Tick(), now=1.0)[1])
 
 
 def test_a_claim_that_failed_is_tried_again_while_nobody_holds() -> None:
     me, _ = steps(joined("A", ABC), seen())
-    me, actions = steps(me, s.CasFailed(conflict=False))
-    assert not of(s.CasRound, actions)
-    assert of(s.CasRound, steps(me, s.Tick(), now=0.5)[1])
+    me, actions = steps(me, CasFailed(conflict=False))
+    assert not of(CasRound, actions)
+    assert of(CasRound, steps(me, Tick(), now=0.5)[1])
 
 
 def test_whoever_stands_outside_claims_too() -> None:
     """F5: the members may all be gone."""
     me, _ = steps(joined("D", ABC), seen())
-    assert of(s.CasRound, steps(me, s.Tick(), now=2.0)[1])
+    assert of(CasRound, steps(me, Tick(), now=2.0)[1])
 
 
 def test_a_leaver_claims_nothing() -> None:
-    me, _ = steps(joined("A", ABC), s.ToldToLeave(), seen())
-    assert not of(s.CasRound, steps(me, s.Tick(), now=2.0)[1])
+    me, _ = steps(joined("A", ABC), LeaveRequested(), seen())
+    assert not of(CasRound, steps(me, Tick(), now=2.0)[1])
 
 
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 def test_after_the_end_nobody_judges(phase: Phase) -> None:
-    assert not of(s.CasRound, steps(joined("A", ABC), seen(ended(ABC, phase)))[1])
+    assert not of(CasRound, steps(joined("A", ABC), seen(ended(ABC, phase)))[1])
 
 
 def test_whoever_has_no_lease_yet_does_not_claim() -> None:
-    me = replace(joined("A", ABC), stage=s.Stage.CREATING, asked=True)
-    assert not of(s.CasRound, steps(me, seen())[1])
+    me = replace(joined("A", ABC), stage=Stage.CREATING, asked=True)
+    assert not of(CasRound, steps(me, seen())[1])
 
 
 # ---- a silent holder -----------------------------------------------------------------------------
 
 
-def quiet(letter: str = "B", pulse: str = "p1", without: str = "") -> s.Me:
+def quiet(letter: str = "B", pulse: str = "p1", without: str = "") -> Me:
     """Three of its renewals succeeded and 3 T went by without a pulse."""
     me = joined(letter, ABC, holder="A", pulse=pulse, without=without)
     for i in range(3):
         me, actions = steps(me, renewed(letter, 10 + i), now=(i + 1) * T)
-        assert not of(s.ReopenStream, actions) or i == 2
+        assert not of(ReopenStream, actions) or i == 2
     return me
 
 
 def test_after_three_renewals_without_a_pulse_it_looks_before_it_claims() -> None:
     me = joined("B", ABC, holder="A", pulse="p1")
-    for i, expected in enumerate([[], [], [s.ReopenStream(wide=False)]]):
+    for i, expected in enumerate([[], [], [ReopenStream(wide=False)]]):
         me, actions = steps(me, renewed("B", 10 + i), now=(i + 1) * T)
-        assert of(s.ReopenStream, actions) == expected
-    assert not of(s.CasRound, actions)
+        assert of(ReopenStream, actions) == expected
+    assert not of(CasRound, actions)
 
 
 def test_three_quick_renewals_are_no_proof() -> None:
@@ -128,14 +137,14 @@ def test_three_quick_renewals_are_no_proof() -> None:
     me = joined("B", ABC, holder="A", pulse="p1")
     for i in range(5):
         me, actions = steps(me, renewed("B", 10 + i), now=0.1 * i)
-        assert not of(s.ReopenStream, actions)
-    assert of(s.ReopenStream, steps(me, s.Tick(), now=3 * T)[1])
+        assert not of(ReopenStream, actions)
+    assert of(ReopenStream, steps(me, Tick(), now=3 * T)[1])
 
 
 def test_without_renewals_of_its_own_it_accuses_nobody() -> None:
     """It is cut off itself."""
     me = joined("B", ABC, holder="A", pulse="p1")
-    assert not of(s.ReopenStream, steps(me, s.Tick(), now=99.0)[1])
+    assert not of(ReopenStream, steps(me, Tick(), now=99.0)[1])
 
 
 def test_a_pulse_begins_the_silence_anew() -> None:
@@ -143,7 +152,7 @@ def test_a_pulse_begins_the_silence_anew() -> None:
     me, _ = steps(me, renewed("B", 10), renewed("B", 11), now=2 * T)
     me, _ = steps(me, seen(holder="A", pulse="p2"), now=2 * T)
     assert (me.missed, me.quiet_since) == (0, 2 * T)
-    assert not of(s.ReopenStream, steps(me, renewed("B", 12), now=3 * T)[1])
+    assert not of(ReopenStream, steps(me, renewed("B", 12), now=3 * T)[1])
 
 
 def test_a_version_without_a_pulse_is_no_sign_of_life() -> None:
@@ -157,27 +166,27 @@ def test_a_version_without_a_pulse_is_no_sign_of_life() -> None:
 def test_a_newer_pulse_in_the_read_ends_the_doubt() -> None:
     """F10: it was my own watch that was dead."""
     me, actions = steps(quiet(), seen(holder="A", pulse="p2", source=READ), now=3 * T)
-    assert not of(s.CasRound, actions)
+    assert not of(CasRound, actions)
     assert (me.doubted, me.silent) == (None, False)
 
 
 def test_the_same_pulse_in_the_read_is_silence_and_the_holder_is_replaced() -> None:
     me, actions = steps(quiet(), seen(holder="A", pulse="p1", source=READ), now=3 * T)
-    assert of(s.CasRound, actions) == [s.CasRound("2", holder=name("B"))]
-    me, actions = steps(me, seen(holder="B", version=3, source=s.Source.ANSWER), now=3 * T)
+    assert of(CasRound, actions) == [CasRound("2", holder=name("B"))]
+    me, actions = steps(me, seen(holder="B", version=3, source=Source.ANSWER), now=3 * T)
     assert me.hold is not None
     assert me.hold.replaced == identity("A").pod
-    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=True)]
+    assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
 
 
 def test_while_it_looks_it_looks_once() -> None:
     me = quiet()
-    assert not of(s.ReopenStream, steps(me, renewed("B", 20), renewed("B", 21), now=9 * T)[1])
+    assert not of(ReopenStream, steps(me, renewed("B", 20), renewed("B", 21), now=9 * T)[1])
 
 
 def test_another_holder_in_the_read_is_given_its_time() -> None:
     me, actions = steps(quiet(), seen(holder="C", pulse="p9", source=READ), now=3 * T)
-    assert not of(s.CasRound, actions)
+    assert not of(CasRound, actions)
     assert (me.silent, me.missed) == (False, 0)
 
 
@@ -185,23 +194,23 @@ def test_a_holder_that_is_no_pods_name_is_replaced_like_any_other() -> None:
     """Somebody wrote it by hand: nobody's pod is silent then."""
     me, _ = steps(quiet(), seen(holder="A", pulse="p1", source=READ), now=3 * T)
     by_hand = replace(round_lease(ABC, "", 3), holder="somebody")
-    me, _ = steps(me, s.CasFailed(conflict=True), s.RoundSeen(by_hand, WATCH), now=3 * T)
+    me, _ = steps(me, CasFailed(conflict=True), RoundSeen(by_hand, WATCH), now=3 * T)
     for i in range(3):
         me, _ = steps(me, renewed("B", 30 + i), now=(4 + i) * T)
     again = replace(by_hand, version="4")
-    me, actions = steps(me, s.RoundSeen(again, READ), now=7 * T)
-    assert of(s.CasRound, actions) == [s.CasRound("4", holder=name("B"))]
-    me, _ = steps(me, seen(holder="B", version=5, source=s.Source.ANSWER), now=7 * T)
+    me, actions = steps(me, RoundSeen(again, READ), now=7 * T)
+    assert of(CasRound, actions) == [CasRound("4", holder=name("B"))]
+    me, _ = steps(me, seen(holder="B", version=5, source=Source.ANSWER), now=7 * T)
     assert me.hold is not None
     assert me.hold.replaced is None
 
 
 def test_without_the_second_look_it_claims_at_once() -> None:
-    _, actions = steps(quiet(without="5-reopens"), s.Tick(), now=3 * T)
-    assert of(s.CasRound, actions) == [s.CasRound("1", holder=name("B"))]
+    _, actions = steps(quiet(without="5-reopens"), Tick(), now=3 * T)
+    assert of(CasRound, actions) == [CasRound("1", holder=name("B"))]
 
 
 def test_forming_rounds_need_a_judge_too() -> None:
     me, actions = steps(joined("A", forming(3)), seen(forming(3)))
-    assert of(s.CasRound, actions) == [s.CasRound("2", holder=name("A"))]
+    assert of(CasRound, actions) == [CasRound("2", holder=name("A"))]
     assert me.casing == "2"

@@ -17,39 +17,50 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import Action, CasRound, Exit, Stop, WriteState
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    LeaveRequested,
+    RoundGone,
+    RoundSeen,
+    Source,
+    Tick,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
 from elasticjob.rendezvous.rules.renew import beat
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.round import Phase, Round
 
-WATCH = s.Source.WATCH
+WATCH = Source.WATCH
 AB1 = active(1, "A B")
 
 
-def failed(n: int = 1, fatal: bool = False) -> s.WorkerExited:
+def failed(n: int = 1, fatal: bool = False) -> WorkerExited:
     kind = CauseKind.START_FAILED if fatal else CauseKind.WORKER_FAILED
-    return s.WorkerExited(n, Cause(kind, "job-0-0", "node-0", 0, code=1, n=n), fatal)
+    return WorkerExited(n, Cause(kind, "job-0-0", "node-0", 0, code=1, n=n), fatal)
 
 
-def seen(round_: Round, version: int = 2, **wanted: Any) -> s.RoundSeen:
-    return s.RoundSeen(round_lease(round_, "Z", version, **wanted), WATCH)
+def seen(round_: Round, version: int = 2, **wanted: Any) -> RoundSeen:
+    return RoundSeen(round_lease(round_, "Z", version, **wanted), WATCH)
 
 
-def cas(actions: list[s.Action]) -> s.CasRound:
-    (found,) = of(s.CasRound, actions)
+def cas(actions: list[Action]) -> CasRound:
+    (found,) = of(CasRound, actions)
     return found  # type: ignore[no-any-return]
 
 
 def test_one_write_restarts_the_same_members_charged() -> None:
     me, actions = steps(joined("A", AB1), failed())
-    assert of(s.Stop, actions) == [s.Stop(1, 3.0)]
-    assert cas(actions) == s.CasRound(
+    assert of(Stop, actions) == [Stop(1, 3.0)]
+    assert cas(actions) == CasRound(
         "1",
         round=replace(AB1, n=2, cause=failed().failure, charged=Charges(frozenset({2})), starts=2),
     )
-    assert me.word is Word.RUNNING  # nobody waits for my word: the Round says it all
+    assert me.phase is AgentPhase.RUNNING  # nobody waits for my word: the Round says it all
 
 
 @pytest.mark.parametrize(
@@ -77,9 +88,9 @@ def test_when_all_fail_at_once_few_of_them_write() -> None:
     me = joined("B", many)
     me = replace(me, who=identity("B", jitter=0.5))
     me, actions = steps(me, failed(), now=1.0)
-    assert not of(s.CasRound, actions)
-    assert not of(s.CasRound, steps(me, s.Tick(), now=1.003)[1])
-    assert of(s.CasRound, steps(me, s.Tick(), now=1.0041)[1])
+    assert not of(CasRound, actions)
+    assert not of(CasRound, steps(me, Tick(), now=1.003)[1])
+    assert of(CasRound, steps(me, Tick(), now=1.0041)[1])
 
 
 # ---- answered by somebody else -------------------------------------------------------------------
@@ -93,22 +104,22 @@ def test_when_all_fail_at_once_few_of_them_write() -> None:
 def test_a_newer_round_covers_the_crash(newer: Round) -> None:
     """V1: whatever made it, nothing is charged for this crash."""
     me, _ = steps(joined("A", AB1), seen(newer))
-    assert not of(s.CasRound, steps(me, failed())[1])
+    assert not of(CasRound, steps(me, failed())[1])
 
 
 def test_a_conflict_with_a_newer_n_covers_the_crash() -> None:
     me, actions = steps(joined("A", AB1), failed())
     assert cas(actions).version == "1"
-    me, actions = steps(me, seen(active(2, "A B", charged=[2])), s.CasFailed(conflict=True))
-    assert not of(s.CasRound, actions)
-    assert not of(s.CasRound, steps(me, s.Tick(), now=99.0)[1])
+    me, actions = steps(me, seen(active(2, "A B", charged=[2])), CasFailed(conflict=True))
+    assert not of(CasRound, actions)
+    assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
 
 
 @pytest.mark.parametrize("watch_first", [True, False])
 def test_a_conflict_with_the_same_n_is_tried_again_at_once(watch_first: bool) -> None:
     """A pulse, a claim or `desired` came between: on the new version, as soon as it is there."""
     me, _ = steps(joined("A", AB1), failed())
-    pulse, conflict = seen(AB1, 2), s.CasFailed(conflict=True)
+    pulse, conflict = seen(AB1, 2), CasFailed(conflict=True)
     events = (pulse, conflict) if watch_first else (conflict, pulse)
     _, actions = steps(me, *events)
     assert cas(actions).version == "2"
@@ -116,22 +127,22 @@ def test_a_conflict_with_the_same_n_is_tried_again_at_once(watch_first: bool) ->
 
 def test_a_conflict_alone_waits_for_the_version_that_it_met() -> None:
     me, _ = steps(joined("A", AB1), failed())
-    me, actions = steps(me, s.CasFailed(conflict=True))
+    me, actions = steps(me, CasFailed(conflict=True))
     assert actions == []
-    assert not of(s.CasRound, steps(me, s.Tick(), now=0.4)[1])
-    assert of(s.CasRound, steps(me, s.Tick(), now=0.5)[1])
+    assert not of(CasRound, steps(me, Tick(), now=0.4)[1])
+    assert of(CasRound, steps(me, Tick(), now=0.5)[1])
 
 
 def test_a_write_without_an_answer_is_tried_again_soon() -> None:
     me, _ = steps(joined("A", AB1, heartbeat_s=0.2), failed())
-    me, actions = steps(me, s.CasFailed(conflict=False))
+    me, actions = steps(me, CasFailed(conflict=False))
     assert actions == []
-    assert cas(steps(me, s.Tick(), now=0.1)[1]).version == "1"
+    assert cas(steps(me, Tick(), now=0.1)[1]).version == "1"
 
 
 def test_one_write_at_a_time() -> None:
     me, _ = steps(joined("A", AB1), failed())
-    assert not of(s.CasRound, steps(me, s.Tick(), seen(AB1, 2), now=99.0)[1])
+    assert not of(CasRound, steps(me, Tick(), seen(AB1, 2), now=99.0)[1])
 
 
 # ---- over budget ---------------------------------------------------------------------------------
@@ -141,11 +152,11 @@ def test_over_budget_it_says_failed_at_once_and_waits() -> None:
     """F9: a loss may explain it, and then there is one incident."""
     full = active(1, "A B", charged=[1])
     me, actions = steps(joined("A", full, max_restarts=1), failed())
-    assert not of(s.CasRound, actions)
-    (told,) = of(s.WriteState, actions)
+    assert not of(CasRound, actions)
+    (told,) = of(WriteState, actions)
     state = AgentState.from_json(told.state)
-    assert (state.word, state.n, state.cause) == (Word.FAILED, 1, failed().failure)
-    assert not of(s.CasRound, steps(me, s.Tick(), now=99.0)[1])
+    assert (state.phase, state.n, state.cause) == (AgentPhase.FAILED, 1, failed().failure)
+    assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
 
 
 def test_a_pardon_lets_it_step_after_all() -> None:
@@ -157,7 +168,7 @@ def test_a_pardon_lets_it_step_after_all() -> None:
 
 def test_budget_0_is_over_at_the_first_crash() -> None:
     me, _ = steps(joined("A", AB1, max_restarts=0), failed())
-    assert me.word is Word.FAILED
+    assert me.phase is AgentPhase.FAILED
 
 
 def test_a_healthy_time_pays_off_before_the_budget_is_asked() -> None:
@@ -174,10 +185,10 @@ def test_a_healthy_time_pays_off_before_the_budget_is_asked() -> None:
 
 def test_a_leaver_neither_steps_nor_says_failed() -> None:
     for budget in (0, 10):
-        me, _ = steps(joined("A", AB1, max_restarts=budget), s.ToldToLeave())
+        me, _ = steps(joined("A", AB1, max_restarts=budget), LeaveRequested())
         me, actions = steps(me, failed())
-        assert not of(s.CasRound, actions)
-        assert me.word is Word.RUNNING
+        assert not of(CasRound, actions)
+        assert me.phase is AgentPhase.RUNNING
 
 
 def test_the_failure_of_workers_that_are_being_stopped_is_none() -> None:
@@ -188,7 +199,7 @@ def test_the_failure_of_workers_that_are_being_stopped_is_none() -> None:
 
 
 def test_the_first_failure_of_a_round_is_kept() -> None:
-    later = s.WorkerExited(1, Cause(CauseKind.WORKER_SIGNALED, signal=15))
+    later = WorkerExited(1, Cause(CauseKind.WORKER_SIGNALED, signal=15))
     me, _ = steps(joined("A", AB1), failed(), later)
     assert me.cause == failed().failure
 
@@ -202,15 +213,15 @@ def test_an_exit_of_another_round_is_old_news() -> None:
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 def test_nothing_is_stepped_after_the_end(phase: Phase) -> None:
     """Rule 1, I6."""
-    me, _ = steps(joined("A", AB1), failed(), s.CasFailed(conflict=True))
+    me, _ = steps(joined("A", AB1), failed(), CasFailed(conflict=True))
     _, actions = steps(me, seen(ended(AB1, phase)))
-    assert not of(s.CasRound, actions)
+    assert not of(CasRound, actions)
 
 
 def test_nothing_is_stepped_through_the_deletion_of_the_job() -> None:
     """The Round is gone: freeze."""
-    me, _ = steps(joined("A", AB1), s.RoundGone(), failed())
-    assert not of(s.CasRound, steps(me, s.Tick(), now=99.0)[1])
+    me, _ = steps(joined("A", AB1), RoundGone(), failed())
+    assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
 
 
 # ---- fatal ---------------------------------------------------------------------------------------
@@ -228,7 +239,7 @@ def test_a_fatal_code_is_failed_for_ever() -> None:
 def test_a_fatal_code_is_tried_on_every_new_version_until_the_end() -> None:
     """F11: the verdict must not be lost to another step."""
     me, _ = steps(joined("A", AB1), failed(fatal=True))
-    conflict = s.CasFailed(conflict=True)
+    conflict = CasFailed(conflict=True)
     me, actions = steps(me, seen(active(2, "A B", charged=[2]), 2), conflict)
     found = cas(actions)
     assert found.round is not None
@@ -236,15 +247,15 @@ def test_a_fatal_code_is_tried_on_every_new_version_until_the_end() -> None:
     me, actions = steps(me, seen(active(3, "B"), 3), conflict)
     assert cas(actions).version == "3"
     _, actions = steps(me, seen(ended(active(3, "B")), 4), conflict)
-    assert not of(s.CasRound, actions)
+    assert not of(CasRound, actions)
 
 
 def test_the_blamed_agent_ends_with_its_workers_code() -> None:
     me, _ = steps(joined("A", AB1), failed(fatal=True))
     over = replace(AB1, n=2, phase=Phase.FAILED, cause=failed(fatal=True).failure)
-    me, _ = steps(me, s.RoundSeen(round_lease(over, "Z", 2), s.Source.ANSWER))
-    _, actions = steps(me, s.WorkersReaped(1))
-    assert [e.code for e in of(s.Exit, actions)] == [1]
+    me, _ = steps(me, RoundSeen(round_lease(over, "Z", 2), Source.ANSWER))
+    _, actions = steps(me, WorkersReaped(1))
+    assert [e.code for e in of(Exit, actions)] == [1]
 
 
 def test_who_lost_the_race_tells_its_cause_with_the_next_renewal() -> None:
@@ -252,12 +263,12 @@ def test_who_lost_the_race_tells_its_cause_with_the_next_renewal() -> None:
     me, _ = steps(joined("A", AB1), failed(), seen(active(2, "A B", charged=[2])))
     me = replace(me, beat_at=0.0)
     _, actions = beat(me, 1.0)
-    (told,) = of(s.WriteState, actions)
+    (told,) = of(WriteState, actions)
     assert AgentState.from_json(told.state).cause == failed().failure
 
 
 def test_a_cause_stays_in_the_lease_over_the_next_run() -> None:
     """It is the last failure of this pod, and says of which round."""
     me, _ = steps(joined("A", AB1), failed(), seen(active(2, "A B", charged=[2])))
-    me, _ = steps(me, s.WorkersReaped(1), s.WorkersStarted(2, 10))
+    me, _ = steps(me, WorkersReaped(1), WorkersStarted(2, 10))
     assert me.cause == failed().failure

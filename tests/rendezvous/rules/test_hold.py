@@ -23,15 +23,36 @@ from tests.support.protocol import (
 )
 
 from elasticjob.rendezvous import next_wake
-from elasticjob.rendezvous import states as s
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.rendezvous.actions import (
+    CasRound,
+    CreateLease,
+    GetLease,
+    Pulse,
+    ReopenStream,
+    WriteState,
+)
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    LeaveRequested,
+    PulseFailed,
+    RoundSeen,
+    Source,
+    Tick,
+    ViewComplete,
+    WorkerExited,
+)
+from elasticjob.rendezvous.state import Me
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Phase, Round
 
-READ, WATCH, ANSWER, PULSE = s.Source.READ, s.Source.WATCH, s.Source.ANSWER, s.Source.PULSE
+READ, WATCH, ANSWER, PULSE = Source.READ, Source.WATCH, Source.ANSWER, Source.PULSE
 ABC = active(1, "A B C")
 
 
@@ -39,30 +60,30 @@ def leases(*letters: str, words: str = "running 1", version: int = 1) -> list[Ag
     return [lease(x, words, version) for x in letters]
 
 
-def holder(round_: Round = ABC, *, members: str = "A B C", **fields: Any) -> s.Me:
+def holder(round_: Round = ABC, *, members: str = "A B C", **fields: Any) -> Me:
     """A, holding, with a complete view."""
     return holding("A", round_, leases(*members.split(), words=f"running {round_.n}"), **fields)
 
 
 def seen(
-    round_: Round = ABC, version: int = 2, source: s.Source = WATCH, pulse: str = "",
+    round_: Round = ABC, version: int = 2, source: Source = WATCH, pulse: str = "",
     holder: str = "A", **wanted: Any,
-) -> s.RoundSeen:  # fmt: skip
-    return s.RoundSeen(round_lease(round_, holder, version, pulse, **wanted), source)
+) -> RoundSeen:  # fmt: skip
+    return RoundSeen(round_lease(round_, holder, version, pulse, **wanted), source)
 
 
-def pulsed(me: s.Me, times: int, start: float = 0.0, version: int = 100) -> tuple[s.Me, list[Any]]:
+def pulsed(me: Me, times: int, start: float = 0.0, version: int = 100) -> tuple[Me, list[Any]]:
     """So many pulses of A go out and come back, T apart; all other actions."""
     others: list[Any] = []
     for i in range(1, times + 1):
         at = start + i * T
-        me, actions = steps(me, s.Tick(), now=at)
-        assert len(of(s.Pulse, actions)) == 1
-        others += [a for a in actions if not isinstance(a, (s.Pulse, s.WriteState))]
-        assert me.round is not None
-        lease_ = replace(me.round, version=str(version + i), renewed=f"p{i}")
-        me, more = steps(me, s.RoundSeen(lease_, PULSE), s.RoundSeen(lease_, WATCH), now=at)
-        others += [a for a in more if not isinstance(a, s.WriteState)]
+        me, actions = steps(me, Tick(), now=at)
+        assert len(of(Pulse, actions)) == 1
+        others += [a for a in actions if not isinstance(a, (Pulse, WriteState))]
+        assert me.lease is not None
+        lease_ = replace(me.lease, version=str(version + i), renew_time=f"p{i}")
+        me, more = steps(me, RoundSeen(lease_, PULSE), RoundSeen(lease_, WATCH), now=at)
+        others += [a for a in more if not isinstance(a, WriteState)]
     return me, others
 
 
@@ -71,26 +92,26 @@ def pulsed(me: s.Me, times: int, start: float = 0.0, version: int = 100) -> tupl
 
 def test_a_new_holder_opens_the_wide_stream() -> None:
     me, actions = steps(joined("A", ABC), seen(source=ANSWER))
-    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=True)]
+    assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
     assert not me.narrow
 
 
 def test_nothing_is_decided_before_the_initial_set_is_complete() -> None:
     """F3: it has seen the round with C, and not yet C's Lease."""
     me, _ = steps(joined("A", ABC), seen(source=ANSWER))
-    events = (s.LeaseSeen(lease("A", "done 1")), s.LeaseSeen(lease("B", "running 1 ended")))
+    events = (LeaseSeen(lease("A", "done 1")), LeaseSeen(lease("B", "running 1 ended")))
     me, actions = steps(me, seen(version=3, source=READ), *events)
-    assert not of(s.CasRound, actions)
+    assert not of(CasRound, actions)
     assert me.hold is not None
     assert not me.hold.view.seen
-    _, actions = steps(me, s.ViewComplete(tuple(leases("A", "B", "C"))))
-    assert not of(s.CasRound, actions)
+    _, actions = steps(me, ViewComplete(tuple(leases("A", "B", "C"))))
+    assert not of(CasRound, actions)
 
 
 def test_the_initial_set_leaves_out_other_jobs() -> None:
     me, _ = steps(joined("A", ABC), seen(source=ANSWER), seen(version=3, source=READ))
     other = replace(lease("B", "running 1"), job_uid="uid-2")
-    me, _ = steps(me, s.ViewComplete((lease("A", "running 1"), other)))
+    me, _ = steps(me, ViewComplete((lease("A", "running 1"), other)))
     assert me.hold is not None
     assert {letter(p): x.lease is not None for p, x in me.hold.view.seen.items()} == {
         "A": True, "B": False, "C": False,
@@ -100,22 +121,22 @@ def test_the_initial_set_leaves_out_other_jobs() -> None:
 def test_whoever_lost_the_holder_goes_back_to_the_narrow_stream() -> None:
     me, actions = steps(holder(), seen(holder="B"))
     assert me.hold is None
-    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=False)]
-    assert steps(me, s.Tick())[1] == []
+    assert of(ReopenStream, actions) == [ReopenStream(wide=False)]
+    assert steps(me, Tick())[1] == []
 
 
 def test_the_end_comes_with_the_last_report() -> None:
     """No pulse follows it, so nobody would hear of the last step."""
-    said = AgentState(Word.DONE, 1, progress=Progress(9, 9))
-    done = [s.LeaseSeen(replace(lease(x, "done 1", 2), state=said)) for x in "ABC"]
-    (write,) = of(s.CasRound, steps(holder(), *done)[1])
+    said = AgentState(AgentPhase.DONE, 1, progress=Progress(9, 9))
+    done = [LeaseSeen(replace(lease(x, "done 1", 2), state=said)) for x in "ABC"]
+    (write,) = of(CasRound, steps(holder(), *done)[1])
     assert write.round.phase is Phase.SUCCEEDED
     assert write.report.progress == Progress(9, 9)
 
 
 def test_a_round_that_goes_on_is_told_of_by_its_pulses() -> None:
-    ended = s.LeaseSeen(lease("C", "running 1 ended", 2))
-    (write,) = of(s.CasRound, steps(holder(), ended)[1])
+    ended = LeaseSeen(lease("C", "running 1 ended", 2))
+    (write,) = of(CasRound, steps(holder(), ended)[1])
     assert write.report is None
 
 
@@ -132,19 +153,19 @@ def test_a_pulse_every_t_while_the_last_one_came_back() -> None:
 @pytest.mark.parametrize("watch_first", [True, False])
 def test_a_pulse_may_come_back_before_its_answer(watch_first: bool) -> None:
     """Two connections, two threads."""
-    me, _ = steps(holder(), s.Tick(), now=T)
+    me, _ = steps(holder(), Tick(), now=T)
     answer, watched = seen(version=9, source=PULSE, pulse="p1"), seen(version=9, pulse="p1")
     me, _ = steps(me, *((watched, answer) if watch_first else (answer, watched)), now=T)
     assert me.hold is not None
     assert (me.hold.returned, me.hold.view.pulses) == (True, 1)
-    me, actions = steps(me, s.Tick(), now=2 * T)
-    assert of(s.Pulse, actions)
-    assert not of(s.ReopenStream, actions)
+    me, actions = steps(me, Tick(), now=2 * T)
+    assert of(Pulse, actions)
+    assert not of(ReopenStream, actions)
 
 
 def test_a_later_version_brings_the_pulse_back_too() -> None:
     """A watch may skip versions of an object that changed twice."""
-    me, _ = steps(holder(), s.Tick(), now=T)
+    me, _ = steps(holder(), Tick(), now=T)
     me, _ = steps(me, seen(version=9, source=PULSE, pulse="p1"))
     me, _ = steps(me, seen(active(2, "A B C"), version=12, pulse="p1"))
     assert me.hold is not None
@@ -153,60 +174,60 @@ def test_a_later_version_brings_the_pulse_back_too() -> None:
 
 def test_a_pulse_that_did_not_come_back_reopens_the_stream() -> None:
     """F10: my own stream is dead: what it does not say proves nothing."""
-    me, _ = steps(holder(), s.Tick(), now=T)
+    me, _ = steps(holder(), Tick(), now=T)
     me, _ = steps(me, seen(version=9, source=PULSE, pulse="p1"), now=T)
-    me, actions = steps(me, s.Tick(), now=2 * T)
-    assert of(s.ReopenStream, actions) == [s.ReopenStream(wide=True)]
-    assert not of(s.Pulse, actions)
-    me, actions = steps(me, s.Tick(), now=9 * T)
-    assert not of(s.Pulse, actions)  # others find me silent, and rightly so
-    assert not of(s.CasRound, actions)
-    me, actions = steps(me, seen(version=20, source=READ), s.ViewComplete(tuple(leases("A", "B"))))
+    me, actions = steps(me, Tick(), now=2 * T)
+    assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
+    assert not of(Pulse, actions)
+    me, actions = steps(me, Tick(), now=9 * T)
+    assert not of(Pulse, actions)  # others find me silent, and rightly so
+    assert not of(CasRound, actions)
+    me, actions = steps(me, seen(version=20, source=READ), ViewComplete(tuple(leases("A", "B"))))
     assert me.hold is not None
     assert (me.hold.complete, me.hold.returned) == (True, True)
 
 
 def test_a_pulse_that_failed_is_repeated_soon() -> None:
-    me, _ = steps(holder(heartbeat_s=0.2), s.Tick(), now=1.0)
-    me, actions = steps(me, s.PulseFailed(conflict=False), now=1.0)
-    assert not of(s.Pulse, actions)
-    assert of(s.Pulse, steps(me, s.Tick(), now=1.1)[1])
+    me, _ = steps(holder(heartbeat_s=0.2), Tick(), now=1.0)
+    me, actions = steps(me, PulseFailed(conflict=False), now=1.0)
+    assert not of(Pulse, actions)
+    assert of(Pulse, steps(me, Tick(), now=1.1)[1])
 
 
 def test_one_write_of_the_round_at_a_time() -> None:
     """Of two writes against one version, one is a conflict for sure."""
-    gone = s.LeaseSeen(lease("B", "running 1 ended", 9))
-    me, actions = steps(holder(), s.Tick(), gone, now=T)
-    assert len(of(s.Pulse, actions)) == 1
-    assert not of(s.CasRound, actions)
+    gone = LeaseSeen(lease("B", "running 1 ended", 9))
+    me, actions = steps(holder(), Tick(), gone, now=T)
+    assert len(of(Pulse, actions)) == 1
+    assert not of(CasRound, actions)
     me, actions = steps(me, seen(version=9, source=PULSE, pulse="p1"), now=T)
-    assert [cas.version for cas in of(s.CasRound, actions)] == ["9"]
-    assert not of(s.Pulse, steps(me, s.Tick(), now=2 * T)[1])
+    assert [cas.version for cas in of(CasRound, actions)] == ["9"]
+    assert not of(Pulse, steps(me, Tick(), now=2 * T)[1])
 
 
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 def test_no_pulse_after_the_end(phase: Phase) -> None:
     me, _ = steps(holder(), seen(ended(ABC, phase)))
-    assert not of(s.Pulse, steps(me, s.Tick(), now=9 * T)[1])
+    assert not of(Pulse, steps(me, Tick(), now=9 * T)[1])
 
 
 def test_the_holder_renews_its_own_lease_only_when_its_state_changes() -> None:
-    me, actions = steps(holder(), s.Tick(), now=T)
-    assert not of(s.WriteState, actions)
-    me, actions = steps(me, s.WorkerExited(1), now=T)
-    assert len(of(s.WriteState, actions)) == 1
+    me, actions = steps(holder(), Tick(), now=T)
+    assert not of(WriteState, actions)
+    me, actions = steps(me, WorkerExited(1), now=T)
+    assert len(of(WriteState, actions)) == 1
 
 
 # ---- leaving -------------------------------------------------------------------------------------
 
 
 def test_a_leaving_holder_clears_and_neither_pulses_nor_judges() -> None:
-    me, actions = steps(holder(), s.ToldToLeave())
-    assert of(s.CasRound, actions) == [s.CasRound("1", holder="")]
-    assert not of(s.Pulse, steps(me, s.Tick(), now=T)[1])
-    me, actions = steps(me, seen(holder="", source=ANSWER), s.LeaseSeen(lease("B", "done 1 ended")))
+    me, actions = steps(holder(), LeaveRequested())
+    assert of(CasRound, actions) == [CasRound("1", holder="")]
+    assert not of(Pulse, steps(me, Tick(), now=T)[1])
+    me, actions = steps(me, seen(holder="", source=ANSWER), LeaseSeen(lease("B", "done 1 ended")))
     assert me.hold is None
-    assert not of(s.CasRound, actions)
+    assert not of(CasRound, actions)
 
 
 # ---- asking before accusing ----------------------------------------------------------------------
@@ -217,69 +238,69 @@ def test_a_silent_member_is_asked_for_once_and_lost_when_confirmed() -> None:
     me = holder(members="A B C")
     me, others = pulsed(me, 2)
     assert others == []
-    me, _ = steps(me, s.LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
+    me, _ = steps(me, LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
     me, others = pulsed(me, 1, start=2 * T, version=200)
-    assert others == [s.GetLease(name("B"))]
-    assert not steps(me, s.Tick(), now=3 * T + 1)[1]  # under way
-    got = s.LeaseSeen(lease("B", "running 1", 1), by_get=True)
+    assert others == [GetLease(name("B"))]
+    assert not steps(me, Tick(), now=3 * T + 1)[1]  # under way
+    got = LeaseSeen(lease("B", "running 1", 1), by_get=True)
     me, actions = steps(me, got, now=3 * T + 1)
-    (cas,) = of(s.CasRound, actions)
+    (cas,) = of(CasRound, actions)
     assert cas.round.pods == {pod("A"), pod("C")}
     assert cas.round.charged.numbers == {2}
 
 
 def test_a_get_that_shows_a_sign_of_life_counts() -> None:
     me, _ = pulsed(holder(members="A B C"), 2)
-    me, _ = steps(me, s.LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
+    me, _ = steps(me, LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
     me, _ = pulsed(me, 1, start=2 * T, version=200)
-    me, actions = steps(me, s.LeaseSeen(lease("B", "running 1", 77), by_get=True), now=3 * T)
+    me, actions = steps(me, LeaseSeen(lease("B", "running 1", 77), by_get=True), now=3 * T)
     assert not actions
     assert me.hold is not None
     assert me.hold.view.seen[pod("B")].changed_at == 3 * T
 
 
 def test_a_lease_that_is_not_found_confirms_as_well() -> None:
-    me, _ = steps(holder(), s.LeaseGone(name("B")))
+    me, _ = steps(holder(), LeaseGone(name("B")))
     me, _ = pulsed(me, 2)
-    me, _ = steps(me, s.LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
+    me, _ = steps(me, LeaseSeen(lease("C", "running 1", 50)), now=2 * T)
     me, others = pulsed(me, 1, start=2 * T, version=200)
-    assert of(s.GetLease, others) == [s.GetLease(name("B"))]
-    _, actions = steps(me, s.LeaseGone(name("B"), by_get=True), now=3 * T)
-    assert of(s.CasRound, actions)[0].round.pods == {pod("A"), pod("C")}
+    assert of(GetLease, others) == [GetLease(name("B"))]
+    _, actions = steps(me, LeaseGone(name("B"), by_get=True), now=3 * T)
+    assert of(CasRound, actions)[0].round.pods == {pod("A"), pod("C")}
 
 
 def test_pods_that_went_together_cost_one_round() -> None:
     """All are asked for before anything is decided; else each answer would make a round."""
     me, _ = pulsed(holder(), 8)
     me, others = pulsed(me, 1, start=8 * T, version=200)  # nine: B and C sit on two nodes
-    assert others == [s.GetLease(name("B")), s.GetLease(name("C"))]
-    got_b = s.LeaseSeen(lease("B", "running 1", 1), by_get=True)
-    got_c = s.LeaseSeen(lease("C", "running 1", 1), by_get=True)
+    assert others == [GetLease(name("B")), GetLease(name("C"))]
+    got_b = LeaseSeen(lease("B", "running 1", 1), by_get=True)
+    got_c = LeaseSeen(lease("C", "running 1", 1), by_get=True)
     asked, actions = steps(me, got_b, now=9 * T)
     assert not actions
-    (cas,) = of(s.CasRound, steps(asked, got_c, now=9 * T)[1])
+    (cas,) = of(CasRound, steps(asked, got_c, now=9 * T)[1])
     assert (cas.round.pods, cas.round.charged.numbers) == ({pod("A")}, {2})
     hasty = replace(me, without=frozenset({"6-asks-first"}))
-    assert of(s.CasRound, steps(hasty, got_b, now=9 * T)[1])
+    assert of(CasRound, steps(hasty, got_b, now=9 * T)[1])
 
 
 def test_a_get_without_an_answer_does_not_hold_up_the_decision() -> None:
     me, _ = pulsed(holder(), 9)
-    got_b = s.LeaseSeen(lease("B", "running 1", 1), by_get=True)
-    _, actions = steps(me, got_b, s.GetFailed(name("C")), now=9 * T)
-    assert of(s.CasRound, actions)[0].round.pods == {pod("A"), pod("C")}
+    got_b = LeaseSeen(lease("B", "running 1", 1), by_get=True)
+    _, actions = steps(me, got_b, GetFailed(name("C")), now=9 * T)
+    assert of(CasRound, actions)[0].round.pods == {pod("A"), pod("C")}
 
 
 def test_a_get_that_failed_is_repeated_but_not_at_once() -> None:
     """It may have been refused, which takes no time at all."""
     me, _ = pulsed(holder(active(1, "A B"), members="A B"), 3)
-    me, actions = steps(me, s.GetFailed(name("B")), now=3 * T)
+    me, actions = steps(me, GetFailed(name("B")), now=3 * T)
     assert actions == []
-    assert not of(s.GetLease, steps(me, s.Tick(), now=3 * T + 0.4)[1])
-    assert of(s.GetLease, steps(me, s.Tick(), now=3 * T + 0.5)[1]) == [s.GetLease(name("B"))]
+    assert not of(GetLease, steps(me, Tick(), now=3 * T + 0.4)[1])
+    assert of(GetLease, steps(me, Tick(), now=3 * T + 0.5)[1]) == [GetLease(name("B"))]
 
 
-def lost_itself(**fields: Any) -> s.Me:
+def lost_itself(**fields: Any) -> Me:
     """A holds, has its Lease, and lacks it in its view: nothing should bring that about."""
     me = holder(active(1, "A B"), members="A B", **fields)
     assert me.hold is not None
@@ -289,32 +310,32 @@ def lost_itself(**fields: Any) -> s.Me:
 
 def test_a_holder_without_its_own_lease_in_its_view_asks_for_it() -> None:
     """Else it is no newcomer of any round, and renews its Lease only when its word changes."""
-    me, actions = steps(lost_itself(), s.Tick())
-    assert actions == [s.GetLease(name("A"))]
-    assert steps(me, s.Tick(), now=1.0)[1] == []  # under way
-    me, actions = steps(me, s.LeaseSeen(lease("A", "running 1"), by_get=True))
+    me, actions = steps(lost_itself(), Tick())
+    assert actions == [GetLease(name("A"))]
+    assert steps(me, Tick(), now=1.0)[1] == []  # under way
+    me, actions = steps(me, LeaseSeen(lease("A", "running 1"), by_get=True))
     assert actions == []
     assert me.hold is not None
     assert (me.hold.view.seen[pod("A")].lease, me.hold.getting) == (lease("A", "running 1"), set())
-    assert steps(me, s.LeaseSeen(lease("B", "ready 1", 9)))[1] == []
+    assert steps(me, LeaseSeen(lease("B", "ready 1", 9)))[1] == []
 
 
 def test_when_it_is_not_there_it_is_created_again() -> None:
-    me, _ = steps(lost_itself(), s.Tick())
-    me, actions = steps(me, s.LeaseGone(name("A"), by_get=True))
-    assert [type(action) for action in actions] == [s.CreateLease]
-    me, actions = steps(me, s.LeaseSeen(lease("A", "running 1", 9)))
+    me, _ = steps(lost_itself(), Tick())
+    me, actions = steps(me, LeaseGone(name("A"), by_get=True))
+    assert [type(action) for action in actions] == [CreateLease]
+    me, actions = steps(me, LeaseSeen(lease("A", "running 1", 9)))
     assert me.hold is not None
     assert me.hold.view.seen[pod("A")].lease == lease("A", "running 1", 9)
     assert actions == []
 
 
 def test_a_get_of_its_own_lease_without_an_answer_is_repeated_but_not_at_once() -> None:
-    me, _ = steps(lost_itself(), s.Tick())
-    me, actions = steps(me, s.GetFailed(name("A")))
+    me, _ = steps(lost_itself(), Tick())
+    me, actions = steps(me, GetFailed(name("A")))
     assert actions == []
-    assert not of(s.GetLease, steps(me, s.Tick(), now=0.4)[1])
-    assert of(s.GetLease, steps(me, s.Tick(), now=0.5)[1]) == [s.GetLease(name("A"))]
+    assert not of(GetLease, steps(me, Tick(), now=0.4)[1])
+    assert of(GetLease, steps(me, Tick(), now=0.5)[1]) == [GetLease(name("A"))]
 
 
 def test_a_lease_or_a_deletion_of_another_job_is_ignored_whatever_it_says() -> None:
@@ -322,21 +343,21 @@ def test_a_lease_or_a_deletion_of_another_job_is_ignored_whatever_it_says() -> N
     foreign = [replace(lease(x, "running 1 leaving", 9), name=f"evil-{i}-0") for i, x in
                enumerate("ABC")]  # fmt: skip
     me = holder()
-    events = [*(s.LeaseSeen(x, by_get=True) for x in foreign), *map(s.LeaseSeen, foreign)]
-    events += [s.LeaseGone(x.name) for x in foreign]
-    after, actions = steps(me, *events, s.ViewComplete((*leases("A", "B", "C"), *foreign)))
+    events = [*(LeaseSeen(x, by_get=True) for x in foreign), *map(LeaseSeen, foreign)]
+    events += [LeaseGone(x.name) for x in foreign]
+    after, actions = steps(me, *events, ViewComplete((*leases("A", "B", "C"), *foreign)))
     assert actions == []
     assert after.hold is not None
     assert {p: x.lease for p, x in after.hold.view.seen.items()} == {
         pod(x): lease(x, "running 1") for x in "ABC"
     }
     believes = replace(me, without=frozenset({"6-by-name"}))
-    assert of(s.CasRound, steps(believes, s.LeaseSeen(foreign[1]))[1])
+    assert of(CasRound, steps(believes, LeaseSeen(foreign[1]))[1])
 
 
 def test_a_get_of_a_name_that_is_no_pods_is_ignored() -> None:
     me = holder()
-    assert steps(me, s.LeaseGone("somebody"), s.GetFailed("somebody"))[1] == []
+    assert steps(me, LeaseGone("somebody"), GetFailed("somebody"))[1] == []
 
 
 def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> None:
@@ -344,28 +365,28 @@ def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> Non
     me = joined("B", ABC, holder="A", pulse="p1")
     me = replace(me, silent=True)
     me, _ = steps(me, seen(holder="B", source=ANSWER))
-    view = s.ViewComplete(tuple(leases("A", "B", "C")))
+    view = ViewComplete(tuple(leases("A", "B", "C")))
     me, actions = steps(me, seen(holder="B", version=3, source=READ), view)
-    assert of(s.GetLease, actions) == [s.GetLease(name("A"))]
-    moved = s.LeaseSeen(lease("A", "running 1", 9), by_get=True)
-    assert not of(s.CasRound, steps(me, moved)[1])
-    same = s.LeaseSeen(lease("A", "running 1", 1), by_get=True)
-    assert of(s.CasRound, steps(me, same)[1])[0].round.pods == {pod("B"), pod("C")}
+    assert of(GetLease, actions) == [GetLease(name("A"))]
+    moved = LeaseSeen(lease("A", "running 1", 9), by_get=True)
+    assert not of(CasRound, steps(me, moved)[1])
+    same = LeaseSeen(lease("A", "running 1", 1), by_get=True)
+    assert of(CasRound, steps(me, same)[1])[0].round.pods == {pod("B"), pod("C")}
 
 
 def test_without_that_it_takes_three_more_beats() -> None:
     me = joined("B", ABC, holder="A", pulse="p1", without="6-replaced-is-silent")
     me, _ = steps(replace(me, silent=True), seen(holder="B", source=ANSWER))
-    view = s.ViewComplete(tuple(leases("A", "B", "C")))
+    view = ViewComplete(tuple(leases("A", "B", "C")))
     _, actions = steps(me, seen(holder="B", version=3, source=READ), view)
-    assert not of(s.GetLease, actions)
+    assert not of(GetLease, actions)
 
 
 def test_a_renewal_that_says_nothing_new_is_no_reason_to_decide_again() -> None:
     me = holder()
     assert me.hold is not None
     assert not me.hold.dirty
-    me, _ = steps(me, s.LeaseSeen(lease("B", "running 1", 9)))
+    me, _ = steps(me, LeaseSeen(lease("B", "running 1", 9)))
     assert me.hold is not None
     assert not me.hold.dirty
 
@@ -374,10 +395,10 @@ def test_while_it_waits_for_the_members_word_every_renewal_counts() -> None:
     """F9, V5."""
     full = active(1, "A B C", charged=[1])
     me = holder(full, max_restarts=1)
-    me, actions = steps(me, s.LeaseSeen(lease("B", "failed 1", 9)))
-    assert not of(s.CasRound, actions)
-    me, actions = steps(me, s.LeaseSeen(lease("C", "running 1", 10)))
-    assert of(s.CasRound, actions)[0].round.phase is Phase.FAILED
+    me, actions = steps(me, LeaseSeen(lease("B", "failed 1", 9)))
+    assert not of(CasRound, actions)
+    me, actions = steps(me, LeaseSeen(lease("C", "running 1", 10)))
+    assert of(CasRound, actions)[0].round.phase is Phase.FAILED
 
 
 # ---- the decision --------------------------------------------------------------------------------
@@ -386,59 +407,57 @@ def test_while_it_waits_for_the_members_word_every_renewal_counts() -> None:
 def test_the_last_call_runs_from_the_first_moment_that_a_round_could_begin() -> None:
     round_ = forming(0)
     me = holding("A", round_, [lease("A", "ready 0")], startup_last_call_s=60.0)
-    me, actions = steps(me, s.Tick(), now=59.9)
-    assert not of(s.CasRound, actions)
-    me, actions = steps(me, s.Tick(), now=60.0)
-    assert not of(s.CasRound, actions)  # a pulse is under way
+    me, actions = steps(me, Tick(), now=59.9)
+    assert not of(CasRound, actions)
+    me, actions = steps(me, Tick(), now=60.0)
+    assert not of(CasRound, actions)  # a pulse is under way
     answer = seen(round_, 9, PULSE, "p1", startup_last_call_s=60.0)
     _, actions = steps(me, answer, now=60.0)
-    assert of(s.CasRound, actions)[0].round.pods == {pod("A")}
+    assert of(CasRound, actions)[0].round.pods == {pod("A")}
 
 
 def test_the_last_call_begins_anew_when_the_round_could_not_begin() -> None:
     me = holding("A", forming(0), [lease("A", "ready 0"), lease("B", "ready 0")], min_members=2)
     assert me.hold is not None
     assert me.hold.view.call_at == 0.0
-    me, _ = steps(me, s.LeaseSeen(lease("B", "ready 0 leaving", 9)), now=3.0)
+    me, _ = steps(me, LeaseSeen(lease("B", "ready 0 leaving", 9)), now=3.0)
     assert me.hold is not None
     assert me.hold.view.call_at is None
-    me, _ = steps(me, s.LeaseSeen(lease("C", "ready 0", 10)), now=4.0)
+    me, _ = steps(me, LeaseSeen(lease("C", "ready 0", 10)), now=4.0)
     assert me.hold is not None
     assert me.hold.view.call_at == 4.0
 
 
 def test_the_written_round_remembers_how_long_it_took() -> None:
-    me, actions = steps(holder(), s.LeaseSeen(lease("B", "running 1 ended", 9)), now=2.0)
-    assert me.written_n == of(s.CasRound, actions)[0].round.n == 2
+    me, actions = steps(holder(), LeaseSeen(lease("B", "running 1 ended", 9)), now=2.0)
+    assert me.written_n == of(CasRound, actions)[0].round.n == 2
     assert (me.detect_ms, me.rendezvous_ms) == (0, None)
     me = holding("A", forming(0), [lease("A", "ready 0")], wanted="A B")
-    me, actions = steps(me, s.LeaseSeen(lease("B", "ready 0", 9)), now=3.0)
+    me, actions = steps(me, LeaseSeen(lease("B", "ready 0", 9)), now=3.0)
     assert (me.detect_ms, me.rendezvous_ms) == (None, 3000)
 
 
 def test_a_decision_that_did_not_land_is_made_again() -> None:
-    me, actions = steps(holder(), s.LeaseSeen(lease("B", "running 1 ended", 9)))
-    assert of(s.CasRound, actions)
-    me, actions = steps(me, s.CasFailed(conflict=False))
+    me, actions = steps(holder(), LeaseSeen(lease("B", "running 1 ended", 9)))
+    assert of(CasRound, actions)
+    me, actions = steps(me, CasFailed(conflict=False))
     assert not actions
-    _, actions = steps(me, s.Tick(), now=0.5)
-    assert of(s.CasRound, actions)
+    _, actions = steps(me, Tick(), now=0.5)
+    assert of(CasRound, actions)
 
 
 def test_a_large_view_is_judged_a_few_times_a_second_and_not_at_every_change() -> None:
     wanted = Desired(tuple(Pod(i, 0) for i in range(200)), min_members=200, heartbeat_s=T)
 
     def outsider(index: int, version: int = 1) -> AgentLease:
-        state = AgentState(Word.READY, 0, address="10.0.0.9")
+        state = AgentState(AgentPhase.READY, 0, address="10.0.0.9")
         pod_, name_ = Pod(index, 0), f"job-{index}-0"
         return AgentLease(name_, pod_, str(version), "u", "uid-1", "n", "", state)
 
     view = [lease("A", "ready 0"), *(outsider(i) for i in range(1, 198))]
     me = holding("A", forming(0), view, desired=wanted)
-    me, actions = steps(
-        me, s.LeaseSeen(outsider(198, 9)), s.LeaseSeen(outsider(199, 10)), now=0.001
-    )
-    assert not of(s.CasRound, actions)
+    me, actions = steps(me, LeaseSeen(outsider(198, 9)), LeaseSeen(outsider(199, 10)), now=0.001)
+    assert not of(CasRound, actions)
     assert next_wake(me, 0.001) == pytest.approx(0.0099)
-    _, actions = steps(me, s.Tick(), now=0.011)
-    assert len(of(s.CasRound, actions)[0].round.members) == 200
+    _, actions = steps(me, Tick(), now=0.011)
+    assert len(of(CasRound, actions)[0].round.members) == 200

@@ -22,26 +22,39 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import Action, CasRound, Exit, Start, Stop, WriteState
+from elasticjob.rendezvous.events import (
+    Event,
+    LeaveRequested,
+    RenewalReturned,
+    RoundGone,
+    RoundSeen,
+    Source,
+    Tick,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
 from elasticjob.rendezvous.rules.leave import terminal_exit
+from elasticjob.rendezvous.state import Stage
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
-WATCH = s.Source.WATCH
+WATCH = Source.WATCH
 AB1 = active(1, "A B")
 
 
-def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> s.RoundSeen:
-    return s.RoundSeen(round_lease(round_, holder, version, **wanted), WATCH)
+def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> RoundSeen:
+    return RoundSeen(round_lease(round_, holder, version, **wanted), WATCH)
 
 
-def flagged(words: str = "running 1 leaving", version: int = 9) -> s.RenewalReturned:
-    return s.RenewalReturned(lease("A", words, version))
+def flagged(words: str = "running 1 leaving", version: int = 9) -> RenewalReturned:
+    return RenewalReturned(lease("A", words, version))
 
 
-def codes(actions: list[s.Action]) -> list[int]:
-    return [e.code for e in of(s.Exit, actions)]
+def codes(actions: list[Action]) -> list[int]:
+    return [e.code for e in of(Exit, actions)]
 
 
 # ---- told to leave -------------------------------------------------------------------------------
@@ -49,43 +62,43 @@ def codes(actions: list[s.Action]) -> list[int]:
 
 def test_a_member_tells_at_once_and_keeps_its_workers_until_it_sees_the_round_without_it() -> None:
     """So that all workers stop at the same point, and can save together."""
-    me, actions = steps(joined("A", AB1), s.ToldToLeave(), now=1.0)
-    (write,) = of(s.WriteState, actions)
+    me, actions = steps(joined("A", AB1), LeaveRequested(), now=1.0)
+    (write,) = of(WriteState, actions)
     assert AgentState.from_json(write.state).leaving
-    me, actions = steps(me, flagged(), s.Tick(), now=2.0)
+    me, actions = steps(me, flagged(), Tick(), now=2.0)
     assert not actions
     without_me = active(2, "B", cause=Cause(CauseKind.LEAVING))
     me, actions = steps(me, seen(without_me), now=3.0)
-    assert of(s.Stop, actions) == [s.Stop(1, 23.0)]  # what is left of its 25 s
-    _, actions = steps(me, s.WorkersReaped(1), now=4.0)
+    assert of(Stop, actions) == [Stop(1, 23.0)]  # what is left of its 25 s
+    _, actions = steps(me, WorkersReaped(1), now=4.0)
     assert codes(actions) == [143]
 
 
 def test_a_leaver_that_nobody_answers_stops_its_workers_with_half_of_its_grace() -> None:
-    me, _ = steps(joined("A", AB1, desired=desired(stop_grace_s=20.0)), s.ToldToLeave(), now=1.0)
-    me, actions = steps(me, flagged(), s.Tick(), now=10.9)
-    assert not of(s.Stop, actions)
-    me, actions = steps(me, s.Tick(), now=11.0)
-    assert of(s.Stop, actions) == [s.Stop(1, 10.0)]
-    _, actions = steps(me, s.WorkersReaped(1), now=21.0)
+    me, _ = steps(joined("A", AB1, desired=desired(stop_grace_s=20.0)), LeaveRequested(), now=1.0)
+    me, actions = steps(me, flagged(), Tick(), now=10.9)
+    assert not of(Stop, actions)
+    me, actions = steps(me, Tick(), now=11.0)
+    assert of(Stop, actions) == [Stop(1, 10.0)]
+    _, actions = steps(me, WorkersReaped(1), now=21.0)
     assert codes(actions) == [143]
 
 
 def test_a_leaver_waits_no_longer_than_three_beats() -> None:
-    me, _ = steps(joined("A", AB1, heartbeat_s=0.2), s.ToldToLeave(), now=1.0)
-    _, actions = steps(me, s.Tick(), now=1.61)
-    assert len(of(s.Stop, actions)) == 1
+    me, _ = steps(joined("A", AB1, heartbeat_s=0.2), LeaveRequested(), now=1.0)
+    _, actions = steps(me, Tick(), now=1.61)
+    assert len(of(Stop, actions)) == 1
 
 
 def test_a_leaver_ignores_a_newer_round_that_names_it() -> None:
     """A peer's crash step came first; the round without me follows, and I stop at that."""
-    me, _ = steps(joined("A", AB1), s.ToldToLeave(), flagged(), now=1.0)
+    me, _ = steps(joined("A", AB1), LeaveRequested(), flagged(), now=1.0)
     _, actions = steps(me, seen(active(2, "A B", charged=[2])), now=2.0)
     assert not actions
 
 
 def test_outside_it_leaves_as_soon_as_the_flag_is_out() -> None:
-    me, actions = steps(joined("A", forming(3)), s.ToldToLeave())
+    me, actions = steps(joined("A", forming(3)), LeaveRequested())
     assert not codes(actions)
     _, actions = steps(me, flagged("ready 3 leaving"))
     assert codes(actions) == [143]
@@ -93,29 +106,29 @@ def test_outside_it_leaves_as_soon_as_the_flag_is_out() -> None:
 
 def test_before_it_has_a_lease_it_leaves_at_once() -> None:
     """V14: its create may be under way; the operator marks the Lease."""
-    me, actions = steps(agent(), s.Tick(), s.ToldToLeave())
+    me, actions = steps(agent(), Tick(), LeaveRequested())
     assert codes(actions) == [143]
-    me, _ = steps(agent(), s.Tick(), s.RoundSeen(round_lease(forming(0), "Z"), s.Source.READ))
-    assert me.stage is s.Stage.CREATING
-    assert codes(steps(me, s.ToldToLeave())[1]) == [143]
+    me, _ = steps(agent(), Tick(), RoundSeen(round_lease(forming(0), "Z"), Source.READ))
+    assert me.stage is Stage.CREATING
+    assert codes(steps(me, LeaveRequested())[1]) == [143]
 
 
 def test_told_before_anything_was_asked_it_asks_nothing() -> None:
-    assert steps(agent(), s.ToldToLeave())[1] == [s.Exit(143, "told to leave")]
+    assert steps(agent(), LeaveRequested())[1] == [Exit(143, "told to leave")]
 
 
 def test_told_twice_is_told_once() -> None:
-    me, _ = steps(joined("A", AB1), s.ToldToLeave(), now=1.0)
-    again, _ = steps(me, s.ToldToLeave(), now=5.0)
+    me, _ = steps(joined("A", AB1), LeaveRequested(), now=1.0)
+    again, _ = steps(me, LeaveRequested(), now=5.0)
     assert again.leave_by == me.leave_by
 
 
 def test_a_holder_clears_before_it_goes() -> None:
     me = holding("A", AB1, [lease("A", "running 1"), lease("B", "running 1")])
-    me, actions = steps(me, s.ToldToLeave(), now=1.0)
-    assert of(s.CasRound, actions) == [s.CasRound("1", holder="")]
+    me, actions = steps(me, LeaveRequested(), now=1.0)
+    assert of(CasRound, actions) == [CasRound("1", holder="")]
     me, _ = steps(me, flagged(), now=1.0)
-    me, _ = steps(me, seen(active(2, "B"), 5, "A"), s.WorkersReaped(1), now=2.0)
+    me, _ = steps(me, seen(active(2, "B"), 5, "A"), WorkersReaped(1), now=2.0)
     assert me.exit is None
     _, actions = steps(me, seen(active(2, "B"), 6, ""), now=2.0)
     assert codes(actions) == [143]
@@ -123,21 +136,21 @@ def test_a_holder_clears_before_it_goes() -> None:
 
 def test_with_the_api_away_it_goes_before_the_pod_is_killed() -> None:
     """The flag cannot go out; the pod's own grace is 5 s longer than ours."""
-    me, _ = steps(joined("A", AB1, desired=desired(stop_grace_s=20.0)), s.ToldToLeave(), now=1.0)
-    me, actions = steps(me, s.Tick(), now=11.0)
-    assert of(s.Stop, actions)
-    me, actions = steps(me, s.WorkersReaped(1), s.Tick(), now=20.9)
+    me, _ = steps(joined("A", AB1, desired=desired(stop_grace_s=20.0)), LeaveRequested(), now=1.0)
+    me, actions = steps(me, Tick(), now=11.0)
+    assert of(Stop, actions)
+    me, actions = steps(me, WorkersReaped(1), Tick(), now=20.9)
     assert not codes(actions)
-    assert codes(steps(me, s.Tick(), now=21.0)[1]) == [143]
+    assert codes(steps(me, Tick(), now=21.0)[1]) == [143]
 
 
 def test_with_the_round_gone_there_is_nobody_to_wait_for() -> None:
     """The job is being deleted: the Round goes first."""
-    me, actions = steps(joined("A", AB1), s.RoundGone(), now=1.0)
+    me, actions = steps(joined("A", AB1), RoundGone(), now=1.0)
     assert not actions  # frozen: the workers are kept
-    me, actions = steps(me, s.ToldToLeave(), now=2.0)
-    assert of(s.Stop, actions) == [s.Stop(1, 25.0)]
-    assert codes(steps(me, s.WorkersReaped(1), now=3.0)[1]) == [143]
+    me, actions = steps(me, LeaveRequested(), now=2.0)
+    assert of(Stop, actions) == [Stop(1, 25.0)]
+    assert codes(steps(me, WorkersReaped(1), now=3.0)[1]) == [143]
 
 
 # ---- the job is over -----------------------------------------------------------------------------
@@ -164,89 +177,89 @@ SIGNAL = Cause(CauseKind.WORKER_SIGNALED, name("A"), signal=9)
 def test_exit_codes(letter: str, phase: Phase, cause: Cause | None, code: int, reason: str) -> None:
     """The blamed agent's is its worker's."""
     over = ended(AB1, phase, cause=cause)
-    assert terminal_exit(agent(letter), over) == s.Exit(code, reason)
+    assert terminal_exit(agent(letter), over) == Exit(code, reason)
 
 
 def test_after_success_it_reaps_and_goes() -> None:
-    me, _ = steps(joined("A", AB1), s.WorkerExited(1), s.WorkersReaped(1))
+    me, _ = steps(joined("A", AB1), WorkerExited(1), WorkersReaped(1))
     _, actions = steps(me, seen(ended(AB1, Phase.SUCCEEDED)))
     assert codes(actions) == [0]
 
 
 def test_after_failure_it_stops_its_workers_first() -> None:
     me, actions = steps(joined("B", AB1), seen(ended(AB1, Phase.FAILED, cause=FAILURE)))
-    assert of(s.Stop, actions) == [s.Stop(1, 3.0)]
+    assert of(Stop, actions) == [Stop(1, 3.0)]
     assert not codes(actions)
-    assert codes(steps(me, s.WorkersReaped(1))[1]) == [1]
+    assert codes(steps(me, WorkersReaped(1))[1]) == [1]
 
 
 def test_told_to_leave_after_the_end_it_ends_with_the_jobs_code() -> None:
     me, _ = steps(joined("B", AB1), seen(ended(AB1, Phase.SUCCEEDED)))
-    me, _ = steps(me, s.ToldToLeave())
-    assert codes(steps(me, s.WorkersReaped(1))[1]) == [0]
+    me, _ = steps(me, LeaveRequested())
+    assert codes(steps(me, WorkersReaped(1))[1]) == [0]
 
 
 def test_workers_that_cannot_be_killed_do_not_hold_it_for_ever() -> None:
     me, _ = steps(joined("B", AB1), seen(ended(AB1, Phase.FAILED)), now=1.0)
-    assert not codes(steps(me, s.Tick(), now=18.9)[1])
-    assert codes(steps(me, s.Tick(), now=19.0)[1]) == [1]
+    assert not codes(steps(me, Tick(), now=18.9)[1])
+    assert codes(steps(me, Tick(), now=19.0)[1]) == [1]
 
 
 def test_nothing_happens_after_exit() -> None:
     me, actions = steps(joined("C", AB1), seen(ended(AB1, Phase.SUCCEEDED)))
     assert codes(actions) == [0]
-    assert steps(me, s.Tick(), seen(active(9, "C"), 9), s.ToldToLeave(), now=99.0) == (me, [])
+    assert steps(me, Tick(), seen(active(9, "C"), 9), LeaveRequested(), now=99.0) == (me, [])
 
 
 # ---- its own deadlines ---------------------------------------------------------------------------
 
 NEXT = seen(active(2, "A B", charged=[2]))
-REAPED = s.WorkersReaped(1)
+REAPED = WorkersReaped(1)
 
 
 def test_who_misses_its_own_start_deadline_goes() -> None:
     """W11: else it is dropped and admitted and dropped, and charged each time."""
     me, actions = steps(joined("A", AB1), NEXT, REAPED)
-    assert of(s.Start, actions)
-    me, actions = steps(me, s.Tick(), now=27.9)
-    assert not of(s.Stop, actions)
-    me, actions = steps(me, s.Tick(), now=28.0)
-    assert of(s.Stop, actions) == [s.Stop(2, 3.0)]
-    _, actions = steps(me, s.WorkersReaped(2), now=29.0)
-    assert of(s.Exit, actions) == [s.Exit(75, "round 2 was not started in time")]
+    assert of(Start, actions)
+    me, actions = steps(me, Tick(), now=27.9)
+    assert not of(Stop, actions)
+    me, actions = steps(me, Tick(), now=28.0)
+    assert of(Stop, actions) == [Stop(2, 3.0)]
+    _, actions = steps(me, WorkersReaped(2), now=29.0)
+    assert of(Exit, actions) == [Exit(75, "round 2 was not started in time")]
 
 
 def test_who_cannot_end_its_workers_goes() -> None:
     """W11: the kernel does not let go of one of them. The pod's end does."""
     me, actions = steps(joined("A", AB1), NEXT)
-    assert of(s.Stop, actions) == [s.Stop(1, 3.0)]
-    me, actions = steps(me, s.Tick(), now=17.9)
+    assert of(Stop, actions) == [Stop(1, 3.0)]
+    me, actions = steps(me, Tick(), now=17.9)
     assert not codes(actions)
-    _, actions = steps(me, s.Tick(), now=18.0)
-    assert of(s.Exit, actions) == [s.Exit(75, "the workers could not be ended")]
+    _, actions = steps(me, Tick(), now=18.0)
+    assert of(Exit, actions) == [Exit(75, "the workers could not be ended")]
 
 
 @pytest.mark.parametrize(
     "events",
     [
-        (REAPED, s.WorkersStarted(2, 10)),
-        (REAPED, s.WorkerExited(2, FAILURE), s.WorkersReaped(2)),
-        (REAPED, s.ToldToLeave()),
-        (s.RoundGone(), REAPED),
+        (REAPED, WorkersStarted(2, 10)),
+        (REAPED, WorkerExited(2, FAILURE), WorkersReaped(2)),
+        (REAPED, LeaveRequested()),
+        (RoundGone(), REAPED),
     ],
     ids=["started", "failed", "leaving", "frozen"],
 )
 def test_who_started_or_leaves_or_is_frozen_has_no_start_deadline(
-    events: tuple[s.Event, ...],
+    events: tuple[Event, ...],
 ) -> None:
     me, _ = steps(joined("A", AB1), NEXT, *events)
-    _, actions = steps(me, s.Tick(), now=28.0)
+    _, actions = steps(me, Tick(), now=28.0)
     assert 75 not in codes(actions)
 
 
 def test_a_leaver_whose_workers_cannot_be_ended_was_told_to_leave() -> None:
-    me, _ = steps(joined("A", AB1), NEXT, s.ToldToLeave())
-    assert codes(steps(me, s.Tick(), now=18.0)[1]) == [143]
+    me, _ = steps(joined("A", AB1), NEXT, LeaveRequested())
+    assert codes(steps(me, Tick(), now=18.0)[1]) == [143]
 
 
 # ---- its own number of workers -------------------------------------------------------------------
@@ -256,31 +269,31 @@ def test_a_round_that_gives_it_another_number_of_workers_is_refused() -> None:
     """How many processes a pod runs is its spec's word: another pod's Lease can be forged (S1)."""
     more = seen(active(7, "A B", workers=30))
     me, actions = steps(joined("A", AB1), more)
-    assert of(s.Stop, actions) == [s.Stop(1, 3.0)]
-    _, actions = steps(me, s.WorkersReaped(1))
-    assert not of(s.Start, actions)
+    assert of(Stop, actions) == [Stop(1, 3.0)]
+    _, actions = steps(me, WorkersReaped(1))
+    assert not of(Start, actions)
     why = "round 7 gives this pod 30 workers; its spec has 1 (nprocPerNode)"
-    assert of(s.Exit, actions) == [s.Exit(75, why)]
+    assert of(Exit, actions) == [Exit(75, why)]
 
 
 def test_without_that_clause_it_would_start_them() -> None:
     me, _ = steps(joined("A", AB1, without="3-own-workers"), seen(active(7, "A B", workers=30)))
-    assert len(of(s.Start, steps(me, s.WorkersReaped(1))[1])) == 1
+    assert len(of(Start, steps(me, WorkersReaped(1))[1])) == 1
 
 
 def test_the_number_of_others_is_not_its_business() -> None:
     me, actions = steps(joined("C", AB1), seen(active(7, "A B", workers=30)))
     assert not codes(actions)
     _, actions = steps(me, seen(active(8, "A B C"), 3))
-    assert len(of(s.Start, actions)) == 1
+    assert len(of(Start, actions)) == 1
 
 
 def test_who_leaves_does_not_mind_it() -> None:
-    me, _ = steps(joined("A", AB1), s.ToldToLeave())
+    me, _ = steps(joined("A", AB1), LeaveRequested())
     me, actions = steps(me, seen(active(7, "A B", workers=30)))
     assert 75 not in codes(actions)
 
 
 def test_who_is_not_named_has_no_deadline() -> None:
     me = joined("C", AB1)
-    assert not codes(steps(me, s.Tick(), now=20 * T)[1])
+    assert not codes(steps(me, Tick(), now=20 * T)[1])

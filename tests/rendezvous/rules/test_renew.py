@@ -19,53 +19,68 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import Stop, WriteState
+from elasticjob.rendezvous.events import (
+    LeaseSeen,
+    Progressed,
+    RenewalReturned,
+    RoundGone,
+    RoundSeen,
+    Source,
+    Tick,
+    WorkerExited,
+    WorkersStarted,
+)
 from elasticjob.rendezvous.rules.renew import is_urgent
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Progress
 
 AB1 = active(1, "A B")
 
 
-def returned(version: int = 9) -> s.RenewalReturned:
-    return s.RenewalReturned(lease("A", "running 1", version))
+def returned(version: int = 9) -> RenewalReturned:
+    return RenewalReturned(lease("A", "running 1", version))
 
 
 def test_a_renewal_every_t_whether_anything_changed_or_not() -> None:
     me = joined("A", AB1)
-    assert not of(s.WriteState, steps(me, s.Tick(), now=T - 0.1)[1])
+    assert not of(WriteState, steps(me, Tick(), now=T - 0.1)[1])
     for i in range(1, 4):
-        me, actions = steps(me, s.Tick(), now=i * T)
-        assert len(of(s.WriteState, actions)) == 1
+        me, actions = steps(me, Tick(), now=i * T)
+        assert len(of(WriteState, actions)) == 1
         me, actions = steps(me, returned(10 + i), now=i * T)
-        assert not of(s.WriteState, actions)
+        assert not of(WriteState, actions)
 
 
 def test_a_renewal_is_against_the_version_that_was_seen_last() -> None:
-    me, actions = steps(joined("A", AB1), s.Tick(), now=T)
-    assert [write.version for write in of(s.WriteState, actions)] == ["1"]
+    me, actions = steps(joined("A", AB1), Tick(), now=T)
+    assert [write.version for write in of(WriteState, actions)] == ["1"]
     me, _ = steps(me, returned(42), now=T)
-    _, actions = steps(me, s.Tick(), now=2 * T)
-    assert [write.version for write in of(s.WriteState, actions)] == ["42"]
+    _, actions = steps(me, Tick(), now=2 * T)
+    assert [write.version for write in of(WriteState, actions)] == ["42"]
 
 
 def test_one_renewal_at_a_time() -> None:
-    me, _ = steps(joined("A", AB1), s.Tick(), now=T)
-    assert not of(s.WriteState, steps(me, s.Tick(), s.WorkerExited(1), now=9 * T)[1])
+    me, _ = steps(joined("A", AB1), Tick(), now=T)
+    assert not of(WriteState, steps(me, Tick(), WorkerExited(1), now=9 * T)[1])
 
 
 @pytest.mark.parametrize(
     ("old", "new", "urgent"),
     [
-        (AgentState(Word.READY, 1), AgentState(Word.RUNNING, 2), False),
-        (AgentState(Word.RUNNING, 1), AgentState(Word.READY, 2), False),
-        (AgentState(Word.RUNNING, 1), AgentState(Word.DONE, 1), True),
-        (AgentState(Word.RUNNING, 1), AgentState(Word.FAILED, 1), True),
-        (AgentState(Word.RUNNING, 1), AgentState(Word.RUNNING, 1, leaving=True), True),
-        (AgentState(Word.DONE, 1), AgentState(Word.DONE, 1, progress=Progress(3)), False),
-        (AgentState(Word.DONE, 1), AgentState(Word.DONE, 2), True),
-        (AgentState(Word.RUNNING, 1, True), AgentState(Word.RUNNING, 1, True), False),
+        (AgentState(AgentPhase.READY, 1), AgentState(AgentPhase.RUNNING, 2), False),
+        (AgentState(AgentPhase.RUNNING, 1), AgentState(AgentPhase.READY, 2), False),
+        (AgentState(AgentPhase.RUNNING, 1), AgentState(AgentPhase.DONE, 1), True),
+        (AgentState(AgentPhase.RUNNING, 1), AgentState(AgentPhase.FAILED, 1), True),
+        (AgentState(AgentPhase.RUNNING, 1), AgentState(AgentPhase.RUNNING, 1, leaving=True), True),
+        (
+            AgentState(AgentPhase.DONE, 1),
+            AgentState(AgentPhase.DONE, 1, progress=Progress(3)),
+            False,
+        ),
+        (AgentState(AgentPhase.DONE, 1), AgentState(AgentPhase.DONE, 2), True),
+        (AgentState(AgentPhase.RUNNING, 1, True), AgentState(AgentPhase.RUNNING, 1, True), False),
     ],
 )
 def test_failed_done_and_leaving_go_out_at_once(
@@ -76,55 +91,57 @@ def test_failed_done_and_leaving_go_out_at_once(
 
 
 def test_done_is_written_at_once() -> None:
-    me, actions = steps(joined("A", AB1), s.WorkerExited(1), now=0.1)
-    (write,) = of(s.WriteState, actions)
-    assert AgentState.from_json(write.state).word is Word.DONE
+    me, actions = steps(joined("A", AB1), WorkerExited(1), now=0.1)
+    (write,) = of(WriteState, actions)
+    assert AgentState.from_json(write.state).phase is AgentPhase.DONE
     assert me.beat_at == 0.1 + T
 
 
 def test_the_word_that_came_meanwhile_goes_out_after_the_renewal_under_way() -> None:
-    me, _ = steps(joined("A", AB1), s.Tick(), s.WorkerExited(1), now=T)
+    me, _ = steps(joined("A", AB1), Tick(), WorkerExited(1), now=T)
     _, actions = steps(me, returned(), now=T + 0.1)
-    assert [AgentState.from_json(w.state).word for w in of(s.WriteState, actions)] == [Word.DONE]
+    assert [AgentState.from_json(w.state).phase for w in of(WriteState, actions)] == [
+        AgentPhase.DONE
+    ]
 
 
 def test_a_renewal_that_failed_is_repeated_within_t_but_never_at_once() -> None:
     """Also of an urgent word: a refusal takes no time, and would be a loop."""
-    me, _ = steps(joined("A", AB1), s.WorkerExited(1), now=0.1)
-    me, actions = steps(me, s.RenewalReturned(None), now=0.2)
+    me, _ = steps(joined("A", AB1), WorkerExited(1), now=0.1)
+    me, actions = steps(me, RenewalReturned(None), now=0.2)
     assert not actions
-    assert not of(s.WriteState, steps(me, s.Tick(), now=0.6)[1])
-    assert of(s.WriteState, steps(me, s.Tick(), now=0.71)[1])
+    assert not of(WriteState, steps(me, Tick(), now=0.6)[1])
+    assert of(WriteState, steps(me, Tick(), now=0.71)[1])
 
 
 def test_after_a_conflict_the_version_that_was_met_is_used() -> None:
     """The operator's mark, or an answer that was lost."""
-    me, _ = steps(joined("A", AB1), s.Tick(), now=T)
-    met = s.LeaseSeen(lease("A", "running 1", 42), by_get=True)
-    me, _ = steps(me, met, s.RenewalReturned(None), now=T)
-    _, actions = steps(me, s.Tick(), now=T + 0.5)
-    assert [write.version for write in of(s.WriteState, actions)] == ["42"]
+    me, _ = steps(joined("A", AB1), Tick(), now=T)
+    met = LeaseSeen(lease("A", "running 1", 42), by_get=True)
+    me, _ = steps(me, met, RenewalReturned(None), now=T)
+    _, actions = steps(me, Tick(), now=T + 0.5)
+    assert [write.version for write in of(WriteState, actions)] == ["42"]
 
 
 def test_a_frozen_agent_renews_nothing() -> None:
-    me, _ = steps(joined("A", AB1), s.RoundGone())
-    assert not steps(me, s.Tick(), now=9 * T)[1]
+    me, _ = steps(joined("A", AB1), RoundGone())
+    assert not steps(me, Tick(), now=9 * T)[1]
 
 
 def test_a_round_that_comes_back_thaws_it() -> None:
-    me, _ = steps(joined("A", AB1), s.RoundGone())
-    again = s.RoundSeen(round_lease(replace(AB1, n=1001), "Z", 9), s.Source.READ)
+    me, _ = steps(joined("A", AB1), RoundGone())
+    again = RoundSeen(round_lease(replace(AB1, n=1001), "Z", 9), Source.READ)
     me, actions = steps(me, again, now=9 * T)
     assert not me.frozen
-    assert of(s.Stop, actions)
+    assert of(Stop, actions)
 
 
 def test_the_holders_own_lease_rests_while_nothing_changes() -> None:
     me = holding("A", AB1, [lease("A", "running 1"), lease("B", "running 1")])
-    me, actions = steps(me, s.Tick(), now=T)
-    assert not of(s.WriteState, actions)
-    me, actions = steps(me, s.Progressed(Progress(5)), now=2 * T)
-    (write,) = of(s.WriteState, actions)
+    me, actions = steps(me, Tick(), now=T)
+    assert not of(WriteState, actions)
+    me, actions = steps(me, Progressed(Progress(5)), now=2 * T)
+    (write,) = of(WriteState, actions)
     assert AgentState.from_json(write.state).progress == Progress(5)
 
 
@@ -134,16 +151,18 @@ def test_running_goes_out_with_the_beat_and_sooner_from_a_small_group(
 ) -> None:
     """People wait to read it, but 1,000 agents do not follow a restart by 1,000 writes."""
     me = agent("A", jitter=0.999)
-    me, _ = steps(me, s.RoundSeen(round_lease(forming(0), "Z"), s.Source.READ))
-    me, _ = steps(me, s.LeaseSeen(lease("A", "ready 0", 0)))
+    me, _ = steps(me, RoundSeen(round_lease(forming(0), "Z"), Source.READ))
+    me, _ = steps(me, LeaseSeen(lease("A", "ready 0", 0)))
     all_ = tuple(Member(Pod(i, 0)) for i in range(members))
     big = replace(AB1, members=all_)
-    me, _ = steps(me, s.RoundSeen(round_lease(big, "Z", 2), s.Source.WATCH))
-    me, actions = steps(me, s.WorkersStarted(1, 10))
-    assert not of(s.WriteState, actions)
-    assert not of(s.WriteState, steps(me, s.Tick(), now=waits - 0.01)[1])
-    _, actions = steps(me, s.Tick(), now=waits)
-    assert [AgentState.from_json(w.state).word for w in of(s.WriteState, actions)] == [Word.RUNNING]
+    me, _ = steps(me, RoundSeen(round_lease(big, "Z", 2), Source.WATCH))
+    me, actions = steps(me, WorkersStarted(1, 10))
+    assert not of(WriteState, actions)
+    assert not of(WriteState, steps(me, Tick(), now=waits - 0.01)[1])
+    _, actions = steps(me, Tick(), now=waits)
+    assert [AgentState.from_json(w.state).phase for w in of(WriteState, actions)] == [
+        AgentPhase.RUNNING
+    ]
 
 
 def test_the_name_of_the_lease_is_that_of_the_pod() -> None:

@@ -18,17 +18,33 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import states as s
-from elasticjob.wire.agent_state import Word
+from elasticjob.rendezvous.actions import CasRound, Exit, Start, Stop, WriteState
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    Event,
+    LeaseGone,
+    LeaseSeen,
+    LeaveRequested,
+    RenewalReturned,
+    RoundGone,
+    RoundSeen,
+    Source,
+    Tick,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
+from elasticjob.rendezvous.state import Stage
+from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
-READ, WATCH = s.Source.READ, s.Source.WATCH
+READ, WATCH = Source.READ, Source.WATCH
 CRASHED = Cause(CauseKind.WORKER_FAILED, "job-1-0", code=1, n=1)
 
 
-def seen(round_: Round, version: int = 2, source: s.Source = WATCH, holder: str = "Z") -> s.Event:
-    return s.RoundSeen(round_lease(round_, holder, version), source)
+def seen(round_: Round, version: int = 2, source: Source = WATCH, holder: str = "Z") -> Event:
+    return RoundSeen(round_lease(round_, holder, version), source)
 
 
 # ---- start ---------------------------------------------------------------------------------------
@@ -37,8 +53,8 @@ def seen(round_: Round, version: int = 2, source: s.Source = WATCH, holder: str 
 def test_the_newest_active_round_with_me_is_started_once() -> None:
     me = joined("A", forming(0))
     me, actions = steps(me, seen(active(1, "A B")))
-    assert actions == [s.Start(active(1, "A B"))]
-    assert steps(me, s.Tick(), seen(active(1, "A B"), 3))[1] == []
+    assert actions == [Start(active(1, "A B"))]
+    assert steps(me, Tick(), seen(active(1, "A B"), 3))[1] == []
 
 
 @pytest.mark.parametrize(
@@ -48,37 +64,37 @@ def test_the_newest_active_round_with_me_is_started_once() -> None:
 )
 def test_no_other_round_is_started(round_: Round) -> None:
     _, actions = steps(joined("A", forming(0)), seen(round_))
-    assert not of(s.Start, actions)
+    assert not of(Start, actions)
 
 
 def test_running_is_said_once_the_workers_are_there() -> None:
     me, _ = steps(joined("A", forming(0)), seen(active(1, "A B")))
-    assert me.word is Word.READY
-    me, _ = steps(me, s.WorkersStarted(1, start_ms=45, stop_ms=20))
-    assert (me.word, me.n, me.start_ms, me.stop_ms) == (Word.RUNNING, 1, 45, 20)
+    assert me.phase is AgentPhase.READY
+    me, _ = steps(me, WorkersStarted(1, start_ms=45, stop_ms=20))
+    assert (me.phase, me.n, me.start_ms, me.stop_ms) == (AgentPhase.RUNNING, 1, 45, 20)
 
 
 def test_it_is_not_started_before_its_delay() -> None:
     me, actions = steps(joined("A", forming(0)), seen(active(1, "A", delay_ms=4000)), now=10.0)
-    assert not of(s.Start, actions)
-    assert not of(s.Start, steps(me, s.Tick(), now=13.9)[1])
-    assert len(of(s.Start, steps(me, s.Tick(), now=14.0)[1])) == 1
+    assert not of(Start, actions)
+    assert not of(Start, steps(me, Tick(), now=13.9)[1])
+    assert len(of(Start, steps(me, Tick(), now=14.0)[1])) == 1
 
 
 def test_a_delayed_round_that_was_changed_is_not_started() -> None:
     """Later leavers change the round before anything starts."""
     me, _ = steps(joined("A", forming(0)), seen(active(1, "A B", delay_ms=500)), now=10.0)
     me, _ = steps(me, seen(active(2, "A", delay_ms=500), 3), now=10.2)
-    _, actions = steps(me, s.Tick(), now=10.7)
-    assert [start.round.n for start in of(s.Start, actions)] == [2]
+    _, actions = steps(me, Tick(), now=10.7)
+    assert [start.round.n for start in of(Start, actions)] == [2]
 
 
 def test_a_leaver_starts_nothing() -> None:
     """I3."""
-    me, _ = steps(joined("A", forming(0)), s.ToldToLeave())
-    assert not of(s.Start, steps(me, seen(active(1, "A B")))[1])
+    me, _ = steps(joined("A", forming(0)), LeaveRequested())
+    assert not of(Start, steps(me, seen(active(1, "A B")))[1])
     left_out = replace(me, without=frozenset({"3-not-leaving"}))
-    assert of(s.Start, steps(left_out, seen(active(1, "A B")))[1])
+    assert of(Start, steps(left_out, seen(active(1, "A B")))[1])
 
 
 def test_a_round_older_than_one_seen_is_not_started() -> None:
@@ -86,9 +102,9 @@ def test_a_round_older_than_one_seen_is_not_started() -> None:
     me = joined("A", forming(0))
     me, _ = steps(me, seen(active(1, "B"), 5), seen(active(2, "B"), 7))
     late = seen(active(1, "A B"), 6, READ)
-    assert not of(s.Start, steps(me, late)[1])
+    assert not of(Start, steps(me, late)[1])
     left_out = replace(me, without=frozenset({"3-newest"}))
-    assert of(s.Start, steps(left_out, late)[1])
+    assert of(Start, steps(left_out, late)[1])
 
 
 def test_a_version_that_comes_late_changes_nothing() -> None:
@@ -103,10 +119,10 @@ def test_a_newer_round_stops_the_old_workers_reaps_then_starts() -> None:
     me = joined("A", active(1, "A B"))
     newer = active(2, "A B", charged=[2], cause=CRASHED)
     me, actions = steps(me, seen(newer))
-    assert actions == [s.Stop(1, 3.0)]  # the grace after a crash
-    assert steps(me, s.Tick(), now=1.0)[1] == []
-    me, actions = steps(me, s.WorkersReaped(1), now=2.0)
-    assert actions == [s.Start(newer)]
+    assert actions == [Stop(1, 3.0)]  # the grace after a crash
+    assert steps(me, Tick(), now=1.0)[1] == []
+    me, actions = steps(me, WorkersReaped(1), now=2.0)
+    assert actions == [Start(newer)]
 
 
 @pytest.mark.parametrize(
@@ -120,21 +136,21 @@ def test_a_newer_round_stops_the_old_workers_reaps_then_starts() -> None:
 )
 def test_a_planned_stop_has_the_long_grace(cause: Cause | None, grace_s: float) -> None:
     _, actions = steps(joined("A", active(1, "A B")), seen(active(2, "A B C", cause=cause)))
-    assert actions == [s.Stop(1, grace_s)]
+    assert actions == [Stop(1, grace_s)]
 
 
 def test_a_round_that_was_skipped_is_never_run() -> None:
     me, _ = steps(joined("A", active(1, "A B")), seen(active(2, "A B")))
     me, _ = steps(me, seen(active(3, "A B"), 3))
-    _, actions = steps(me, s.WorkersReaped(1))
-    assert [start.round.n for start in of(s.Start, actions)] == [3]
+    _, actions = steps(me, WorkersReaped(1))
+    assert [start.round.n for start in of(Start, actions)] == [3]
 
 
 def test_a_member_that_is_done_runs_the_next_round_too() -> None:
-    me, _ = steps(joined("A", active(1, "A B")), s.WorkerExited(1), s.WorkersReaped(1))
-    assert (me.word, me.n) == (Word.DONE, 1)
+    me, _ = steps(joined("A", active(1, "A B")), WorkerExited(1), WorkersReaped(1))
+    assert (me.phase, me.n) == (AgentPhase.DONE, 1)
     _, actions = steps(me, seen(active(2, "A B")))
-    assert [start.round.n for start in of(s.Start, actions)] == [2]
+    assert [start.round.n for start in of(Start, actions)] == [2]
 
 
 # ---- outside -------------------------------------------------------------------------------------
@@ -143,34 +159,34 @@ def test_a_member_that_is_done_runs_the_next_round_too() -> None:
 @pytest.mark.parametrize("round_", [active(2, "B C"), forming(2)], ids=["active", "forming"])
 def test_outside_it_stops_reaps_and_then_says_ready_n(round_: Round) -> None:
     me, actions = steps(joined("A", active(1, "A B")), seen(round_))
-    assert len(of(s.Stop, actions)) == 1
-    assert me.word is Word.RUNNING
-    me, _ = steps(me, s.WorkersReaped(1))
-    assert (me.word, me.n) == (Word.READY, 2)
+    assert len(of(Stop, actions)) == 1
+    assert me.phase is AgentPhase.RUNNING
+    me, _ = steps(me, WorkersReaped(1))
+    assert (me.phase, me.n) == (AgentPhase.READY, 2)
 
 
 def test_ready_goes_out_spread_over_the_herd_and_not_only_with_the_beat() -> None:
     me, actions = steps(joined("A", forming(0)), seen(active(1, "B C")), now=1.0)
-    assert (me.word, me.n) == (Word.READY, 1)
-    assert len(of(s.WriteState, actions)) == 1  # jitter 0
+    assert (me.phase, me.n) == (AgentPhase.READY, 1)
+    assert len(of(WriteState, actions)) == 1  # jitter 0
 
 
 def test_a_member_says_nothing_before_it_runs() -> None:
     """V11, F4: `ready n` of a round that names it would be a newcomer's word."""
     me, _ = steps(joined("A", forming(0)), seen(active(1, "A B", delay_ms=4000)))
-    assert (me.word, me.n) == (Word.READY, 0)
+    assert (me.phase, me.n) == (AgentPhase.READY, 0)
 
 
 def test_a_leaver_keeps_its_last_word() -> None:
     """V15: what it said last is what its loss is measured by."""
-    me, _ = steps(joined("A", active(1, "A B")), s.ToldToLeave(), seen(active(2, "B")))
-    me, _ = steps(me, s.WorkersReaped(1))
-    assert (me.word, me.n) == (Word.RUNNING, 1)
+    me, _ = steps(joined("A", active(1, "A B")), LeaveRequested(), seen(active(2, "B")))
+    me, _ = steps(me, WorkersReaped(1))
+    assert (me.phase, me.n) == (AgentPhase.RUNNING, 1)
 
 
 def test_a_terminal_round_is_nobodys_to_be_ready_for() -> None:
     me, _ = steps(joined("C", active(1, "A B")), seen(ended(active(1, "A B"), Phase.SUCCEEDED)))
-    assert (me.word, me.n) == (Word.READY, 1)
+    assert (me.phase, me.n) == (AgentPhase.READY, 1)
 
 
 # ---- the API is dark -----------------------------------------------------------------------------
@@ -178,33 +194,33 @@ def test_a_terminal_round_is_nobodys_to_be_ready_for() -> None:
 
 def test_workers_outlive_a_dark_api_up_to_its_grace() -> None:
     me = joined("A", active(1, "A B"), desired=desired(api_grace_s=600.0))
-    me, actions = steps(me, s.Tick(), now=599.9)
-    assert not of(s.Stop, actions)
-    me, actions = steps(me, s.Tick(), now=600.0)
-    assert of(s.Stop, actions) == [s.Stop(1, 3.0)]
+    me, actions = steps(me, Tick(), now=599.9)
+    assert not of(Stop, actions)
+    me, actions = steps(me, Tick(), now=600.0)
+    assert of(Stop, actions) == [Stop(1, 3.0)]
     assert me.cause is not None
     assert (me.cause.kind, me.cause.n) == (CauseKind.API_DARK, 1)
 
 
 def test_any_answer_begins_the_grace_anew() -> None:
     me = joined("A", active(1, "A B"), desired=desired(api_grace_s=600.0))
-    me, _ = steps(me, s.RenewalReturned(lease("A", "running 1", 9)), now=500.0)
-    assert not of(s.Stop, steps(me, s.Tick(), now=900.0)[1])
+    me, _ = steps(me, RenewalReturned(lease("A", "running 1", 9)), now=500.0)
+    assert not of(Stop, steps(me, Tick(), now=900.0)[1])
 
 
 def test_on_return_the_round_is_stepped_like_a_crash() -> None:
     me = joined("A", active(1, "A B"), desired=desired(api_grace_s=600.0))
-    me, actions = steps(me, s.Tick(), now=600.0)
-    assert of(s.CasRound, actions)[0].round.charged.numbers == {2}
-    me, _ = steps(me, s.CasFailed(conflict=False), now=601.0)
-    assert of(s.CasRound, steps(me, s.Tick(), now=602.0)[1])
+    me, actions = steps(me, Tick(), now=600.0)
+    assert of(CasRound, actions)[0].round.charged.numbers == {2}
+    me, _ = steps(me, CasFailed(conflict=False), now=601.0)
+    assert of(CasRound, steps(me, Tick(), now=602.0)[1])
 
 
-@pytest.mark.parametrize("event", [s.WorkerExited(1), s.RoundGone()], ids=["done", "frozen"])
-def test_who_is_done_or_frozen_is_not_stopped_by_the_dark(event: s.Event) -> None:
+@pytest.mark.parametrize("event", [WorkerExited(1), RoundGone()], ids=["done", "frozen"])
+def test_who_is_done_or_frozen_is_not_stopped_by_the_dark(event: Event) -> None:
     """Frozen: the job is being deleted, and the workers are kept until they are told."""
     me, _ = steps(joined("A", active(1, "A B")), event)
-    assert not of(s.Stop, steps(me, s.Tick(), now=99_999.0)[1])
+    assert not of(Stop, steps(me, Tick(), now=99_999.0)[1])
 
 
 # ---- the Lease is not mine any more --------------------------------------------------------------
@@ -217,23 +233,23 @@ def test_an_ended_or_foreign_lease_stops_reaps_exits_and_writes_no_more(why: str
     found = lease("A", "running 1 ended" if why == "ended" else "running 1", 9)
     if why == "another":
         found = replace(found, nonce="nonce-of-another")
-    me, actions = steps(me, s.LeaseSeen(found, by_get=True))
-    assert actions == [s.Stop(1, 3.0)]
-    me, actions = steps(me, s.RenewalReturned(None), s.Tick(), now=2.9)
+    me, actions = steps(me, LeaseSeen(found, by_get=True))
+    assert actions == [Stop(1, 3.0)]
+    me, actions = steps(me, RenewalReturned(None), Tick(), now=2.9)
     assert actions == []  # not even a renewal: it would overwrite the other's word
-    _, actions = steps(me, s.WorkersReaped(1), now=3.0)
-    assert [e.code for e in of(s.Exit, actions)] == [75]
+    _, actions = steps(me, WorkersReaped(1), now=3.0)
+    assert [e.code for e in of(Exit, actions)] == [75]
 
 
 def test_a_zombie_claims_nothing() -> None:
     """V8: an ended agent would claim the empty holder, the operator clear it, for ever."""
     me = joined("C", active(1, "A B"))
-    me, _ = steps(me, s.LeaseSeen(lease("C", "ready 1 ended", 9)))
-    assert me.stage is s.Stage.EXITED
+    me, _ = steps(me, LeaseSeen(lease("C", "ready 1 ended", 9)))
+    assert me.stage is Stage.EXITED
     assert steps(me, seen(active(1, "A B"), 3, holder=""), now=99.0) == (me, [])
 
 
 def test_a_name_that_is_not_mine_is_not_me() -> None:
     me = joined("A", active(1, "A B"))
     other = replace(lease("B", "running 1 ended", 9), nonce="x")
-    assert steps(me, s.LeaseSeen(other), s.LeaseGone(name("B")))[1] == []
+    assert steps(me, LeaseSeen(other), LeaseGone(name("B")))[1] == []

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from typing import Union
 
-from elasticjob.rendezvous.states import Event
+from elasticjob.rendezvous.events import Event
 from elasticjob.wire.dataclasses import dataclass
 
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import Action, CasRound, Exit, Stop
+from elasticjob.rendezvous.events import (
+    Event,
+    LeaveRequested,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
 from elasticjob.rendezvous.members.ranks import ranks_of
+from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.round import Round
 
 Line = tuple[str, dict[str, Any]]
 
 
-def narrate(
-    before: s.Me, after: s.Me, event: s.Event, actions: Iterable[s.Action]
-) -> Iterator[Line]:
+def narrate(before: Me, after: Me, event: Event, actions: Iterable[Action]) -> Iterator[Line]:
     """Message and fields of every change that this step made."""
     yield from _event(event)
     yield from _round(before, after)
-    if after.stage is s.Stage.JOINED and before.stage is not s.Stage.JOINED:
-        yield "joined", {"lease": after.who.name, "state": f"{after.word.value} {after.n}"}
+    if after.stage is Stage.JOINED and before.stage is not Stage.JOINED:
+        yield "joined", {"lease": after.who.name, "state": f"{after.phase.value} {after.n}"}
     if (after.hold is None) != (before.hold is None):
         yield ("holds the round" if after.hold else "no longer holds the round"), {}
     if after.frozen and not before.frozen:
@@ -29,40 +35,40 @@ def narrate(
         yield from _action(after, action)
 
 
-def _round(before: s.Me, after: s.Me) -> Iterator[Line]:
+def _round(before: Me, after: Me) -> Iterator[Line]:
     """A round that is new to this agent."""
-    if after.round is None or (before.round and before.round.round.n == after.round.round.n):
+    if after.lease is None or (before.lease and before.lease.round.n == after.lease.round.n):
         return
-    round_ = after.round.round
+    round_ = after.lease.round
     fields: dict[str, Any] = {"n": round_.n, "phase": round_.phase.value}
     fields["members"] = len(round_.members) or None
     fields["rank"] = _rank(after, round_)
     yield "round", {**fields, **_cause(round_.cause)}
 
 
-def _rank(me: s.Me, round_: Round) -> int | None:
+def _rank(me: Me, round_: Round) -> int | None:
     return ranks_of(round_, me.who.pod).first_rank if round_.member(me.who.pod) else None
 
 
-def _event(event: s.Event) -> Iterator[Line]:
-    if isinstance(event, s.WorkersStarted):
+def _event(event: Event) -> Iterator[Line]:
+    if isinstance(event, WorkersStarted):
         yield "workers started", {"n": event.n, "ms": event.start_ms}
-    elif isinstance(event, s.WorkerExited) and event.failure:
+    elif isinstance(event, WorkerExited) and event.failure:
         yield "worker failed", {"n": event.n, **_cause(event.failure)}
-    elif isinstance(event, s.WorkerExited):
+    elif isinstance(event, WorkerExited):
         yield "workers done", {"n": event.n}
-    elif isinstance(event, s.WorkersReaped):
+    elif isinstance(event, WorkersReaped):
         yield "workers ended", {"n": event.n}
-    elif isinstance(event, s.ToldToLeave):
+    elif isinstance(event, LeaveRequested):
         yield "told to leave", {}
 
 
-def _action(me: s.Me, action: s.Action) -> Iterator[Line]:
-    if isinstance(action, s.Stop):
+def _action(me: Me, action: Action) -> Iterator[Line]:
+    if isinstance(action, Stop):
         yield "stopping workers", {"n": action.n, "grace_s": action.grace_s}
-    elif isinstance(action, s.CasRound) and action.round:
+    elif isinstance(action, CasRound) and action.round:
         yield "steps", {"n": action.round.n, "phase": action.round.phase.value}
-    elif isinstance(action, s.Exit):
+    elif isinstance(action, Exit):
         yield "exit", {"code": action.code, "reason": action.reason}
 
 

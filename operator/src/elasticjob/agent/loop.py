@@ -19,7 +19,16 @@ from elasticjob.agent.signals import LEAVE
 from elasticjob.agent.workers.shutdown import EXIT_S
 from elasticjob.agent.workers.torchelastic import RunResult, WorkerGroup
 from elasticjob.rendezvous import agent_step, next_wake
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import Action, Exit, ReadRound, ReopenStream, Start, Stop
+from elasticjob.rendezvous.events import (
+    Event,
+    LeaveRequested,
+    Progressed,
+    Tick,
+    WorkerExited,
+    WorkersReaped,
+)
+from elasticjob.rendezvous.state import EXIT_SETUP, Me
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.report import Progress
@@ -56,7 +65,7 @@ class Workers(Protocol):
     def forward(self, number: int) -> None:
         """A signal to each worker."""
 
-    def turn(self) -> Iterable[s.Event]:
+    def turn(self) -> Iterable[Event]:
         """What has happened."""
 
     def wake_at(self) -> float | None:
@@ -83,11 +92,11 @@ class ElasticAgent:
     """One pod's agent, in torchelastic's sense: run() to the end, get_worker_group() meanwhile."""
 
     def __init__(
-        self, me: s.Me, api: Api, workers: Workers, inbox: Inbox, doorbell: Doorbell, clock: Clock,
+        self, me: Me, api: Api, workers: Workers, inbox: Inbox, doorbell: Doorbell, clock: Clock,
         log: Log,
     ) -> None:  # fmt: skip
         self.me = me
-        self.exit: s.Exit | None = None
+        self.exit: Exit | None = None
         self._api = api
         self._workers = workers
         self._inbox = inbox
@@ -102,7 +111,7 @@ class ElasticAgent:
 
     def run(self, role: str = "default") -> RunResult:
         """Joins, runs rounds, and returns once the rendezvous says Exit; see `exit`."""
-        self._feed(s.Tick())
+        self._feed(Tick())
         while self.exit is None:
             self._doorbell.wait(self._timeout_s())
             self._turn()
@@ -123,7 +132,7 @@ class ElasticAgent:
     def _turn(self) -> None:
         """Workers first: their death is what a restart waits for."""
         for event in self._workers.turn():
-            if isinstance(event, s.WorkerExited):
+            if isinstance(event, WorkerExited):
                 self._note_progress()  # what was written last, with the word of the end
             self._feed(event)
         for number in self._doorbell.signals():
@@ -138,16 +147,16 @@ class ElasticAgent:
         """What the training has written goes out with the beat that may be due now."""
         self._note_progress()
         self._ticked_at = self._clock.now()
-        self._feed(s.Tick())
+        self._feed(Tick())
 
     def _note_progress(self) -> None:
         progress = self._workers.progress()
         if progress is not None:
-            self._feed(s.Progressed(progress))
+            self._feed(Progressed(progress))
 
     def _signal(self, number: int) -> None:
         if number in LEAVE:
-            self._feed(s.ToldToLeave())
+            self._feed(LeaveRequested())
         else:
             self._workers.forward(number)
 
@@ -163,19 +172,19 @@ class ElasticAgent:
     def _give_up(self, reason: str) -> None:
         """Workers that run have their grace; nothing else is heard any more."""
         self._log.say("gives up", reason=reason)
-        self.exit = s.Exit(s.EXIT_SETUP, reason)
-        if self.me.round is None or self.me.run is None or not self.me.run.alive:
+        self.exit = Exit(EXIT_SETUP, reason)
+        if self.me.lease is None or self.me.run is None or not self.me.run.alive:
             return
-        grace_s = self.me.round.desired.stop_grace_s
+        grace_s = self.me.lease.desired.stop_grace_s
         end = self._clock.now() + grace_s + EXIT_S
         self._workers.stop(self.me.run.n, grace_s)
         while not self._reaped() and self._clock.now() < end:
             self._doorbell.wait(max(0.0, (self._workers.wake_at() or end) - self._clock.now()))
 
     def _reaped(self) -> bool:
-        return any(isinstance(event, s.WorkersReaped) for event in self._workers.turn())
+        return any(isinstance(event, WorkersReaped) for event in self._workers.turn())
 
-    def _feed(self, event: s.Event) -> None:
+    def _feed(self, event: Event) -> None:
         """One step, and what follows from it."""
         before = self.me
         self.me, actions = agent_step(before, event, self._clock.now())
@@ -184,19 +193,19 @@ class ElasticAgent:
         for action in actions:
             self._perform(action)
 
-    def _perform(self, action: s.Action) -> None:
-        round_lease = self.me.round
-        if isinstance(action, s.Exit):
+    def _perform(self, action: Action) -> None:
+        round_lease = self.me.lease
+        if isinstance(action, Exit):
             self.exit = action
-        elif isinstance(action, s.ReadRound):
+        elif isinstance(action, ReadRound):
             self._api.reopen(wide=False)  # a watch begins with a consistent read: no GET is needed
-        elif isinstance(action, s.ReopenStream):
+        elif isinstance(action, ReopenStream):
             self._api.reopen(action.wide)
-        elif isinstance(action, s.Stop):
+        elif isinstance(action, Stop):
             self._workers.stop(action.n, action.grace_s)
         elif round_lease is None:
             raise AssertionError(f"{action} before the Round was read")
-        elif isinstance(action, s.Start):
+        elif isinstance(action, Start):
             self._workers.start(action.round, round_lease.desired, self.me.round_at)
         else:
             self._api.call(action, round_lease)

@@ -29,8 +29,9 @@ from elasticjob.agent.workers.output import Output
 from elasticjob.agent.workers.process_tree import Household, adopt_orphans
 from elasticjob.agent.workers.shutdown import kill_all
 from elasticjob.agent.workers.supervisor import Supervisor
-from elasticjob.rendezvous import born
-from elasticjob.rendezvous.states import EXIT_OK, EXIT_SETUP, Exit, Identity, Me
+from elasticjob.rendezvous import new_agent
+from elasticjob.rendezvous.actions import Exit
+from elasticjob.rendezvous.state import EXIT_OK, EXIT_SETUP, Identity, Me
 from elasticjob.wire.lease import Job
 from elasticjob.wire.member import Pod
 
@@ -92,7 +93,7 @@ def assemble(
     api = ApiThreads(context, client, inbox.put)
     supervisor = Supervisor(config, who.pod, household, output, clock)
     doorbell = Doorbell(inbox, signals)
-    me = born(who, clock.now())
+    me = new_agent(who, clock.now())
     return ElasticAgent(me, api, supervisor, inbox, doorbell, clock, log), supervisor
 
 

@@ -10,7 +10,8 @@ import json
 import os
 from typing import Any
 
-from elasticjob.rendezvous.states import EXIT_SETUP, EXIT_TOLD, Exit, Me
+from elasticjob.rendezvous.actions import Exit
+from elasticjob.rendezvous.state import EXIT_SETUP, EXIT_TERMINATED, Me
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase
 
@@ -48,10 +49,10 @@ def write_verdict(path: str, text: str) -> None:
 
 def _cause(exit_: Exit, me: Me | None) -> tuple[str, int]:
     """The kind of what ended this pod, and the rank that it began with, or -1."""
-    round_ = me.round.round if me and me.round else None
+    round_ = me.lease.round if me and me.lease else None
     if exit_.code == EXIT_SETUP:
         return SETUP_FAILED, -1
-    if exit_.code == EXIT_TOLD:
+    if exit_.code == EXIT_TERMINATED:
         return CauseKind.LEAVING.value, -1
     if round_ is not None and round_.phase is Phase.FAILED and round_.cause is not None:
         return round_.cause.kind.value, round_.cause.rank

@@ -61,7 +61,7 @@ class Sight:
     """
 
     job: Json
-    round: RoundLease | None
+    lease: RoundLease | None
     pods: tuple[PodSeen, ...]
     broken: str = ""
 
@@ -106,26 +106,26 @@ class Reconciler:
                 return None
             return await self._work(key, self._snapshot(key, sight, job))
 
-    async def _work(self, key: Key, s: Snapshot) -> float | None:
-        plan = plans.plan(s)
+    async def _work(self, key: Key, snapshot: Snapshot) -> float | None:
+        plan = plans.plan(snapshot)
         done: list[Action] = []
         refused: dict[Action, str] = {}
         for _ in range(PASSES if plan.actions else 0):
             looked = await self._look(key)
             if looked is None:
                 return SOON_S
-            s, plan = looked, plans.plan(looked)
+            snapshot, plan = looked, plans.plan(looked)
             if not plan.actions:
                 break
-            outcome = await self._executor.perform(s, plan.actions, self.memories[key])
+            outcome = await self._executor.perform(snapshot, plan.actions, self.memories[key])
             done += outcome.done
             refused |= outcome.refused
             if outcome.changes_nothing:  # only what is remembered has changed: the refusals
-                s = self._with_memory(key, s)
-                plan = plans.plan(s)
+                snapshot = self._with_memory(key, snapshot)
+                plan = plans.plan(snapshot)
                 break
         notes = (*events.of_actions(tuple(done)), *events.of_refusals(refused))
-        await self._tell(key, s.job, status.of(s), notes)
+        await self._tell(key, snapshot.job, status.of(snapshot), notes)
         self._count(done)
         return SOON_S if plan.actions else plan.again_s
 
@@ -139,7 +139,7 @@ class Reconciler:
         if entry is None or entry.job is None:
             return None
         broken = entry.broken.why if entry.broken else ""
-        return Sight(entry.job, entry.round, tuple(entry.pods.values()), broken)
+        return Sight(entry.job, entry.lease, tuple(entry.pods.values()), broken)
 
     async def _look(self, key: Key) -> Snapshot | None:
         """What the API server says now; None if the job is gone, or not what it was."""
@@ -171,33 +171,33 @@ class Reconciler:
 
     def _snapshot(self, key: Key, sight: Sight, job: Job) -> Snapshot:
         assert job.spec is not None
-        mine = sight.round is not None and sight.round.job_uid == job.uid
-        s = Snapshot(
+        mine = sight.lease is not None and sight.lease.job_uid == job.uid
+        snapshot = Snapshot(
             job=job,
             spec=job.spec,
             pods=tuple(p for p in sight.pods if p.job_uid == job.uid),
-            round=sight.round if mine else None,
+            lease=sight.lease if mine else None,
             now=self._clock.now(),
             at=self._clock.at(),
-            heartbeat_s=self._heartbeat_s(sight.round if mine else None),
+            heartbeat_s=self._heartbeat_s(sight.lease if mine else None),
             calm=self._settings.uncounted_restarts_per_hour,
             agent_hash=self._agent_hash,
             strangers=frozenset(p.name for p in sight.pods if p.job_uid != job.uid),
-            old_round=sight.round.uid if sight.round and not mine else "",
+            old_round=sight.lease.uid if sight.lease and not mine else "",
         )
-        return self._with_memory(key, s)
+        return self._with_memory(key, snapshot)
 
-    def _with_memory(self, key: Key, s: Snapshot) -> Snapshot:
+    def _with_memory(self, key: Key, snapshot: Snapshot) -> Snapshot:
         memory = self.memories.get(key)
-        if memory is None or memory.job_uid != s.job.uid:
-            memory = self.memories[key] = Memory(s.job.uid)
+        if memory is None or memory.job_uid != snapshot.job.uid:
+            memory = self.memories[key] = Memory(snapshot.job.uid)
         entry = self._mirror.entry(key)
-        rounds = entry.rounds_for(s.job.uid) if entry else ()
-        memory.note_pods(s.by_pod)
-        memory.note_rounds(rounds, s.now)
-        s = replace(s, recalled=memory.recalled(rounds))
-        memory.note_facts(plans.facts(s), s.now)
-        return replace(s, recalled=memory.recalled(rounds))
+        rounds = entry.rounds_for(snapshot.job.uid) if entry else ()
+        memory.note_pods(snapshot.by_pod)
+        memory.note_rounds(rounds, snapshot.now)
+        snapshot = replace(snapshot, recalled=memory.recalled(rounds))
+        memory.note_facts(plans.facts(snapshot), snapshot.now)
+        return replace(snapshot, recalled=memory.recalled(rounds))
 
     def _heartbeat_s(self, round_: RoundLease | None) -> float:
         if self._settings.heartbeat_s is not None:

@@ -65,8 +65,8 @@ async def delete_old_agents(
     bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifests.AGENT_SELECTOR)
     for body in bodies:
         meta = body["metadata"]
-        born = datetime.fromisoformat(meta["creationTimestamp"])
-        if meta["name"] in kept or at - born < OLD_AGENTS_AFTER:
+        new_agent = datetime.fromisoformat(meta["creationTimestamp"])
+        if meta["name"] in kept or at - new_agent < OLD_AGENTS_AFTER:
             continue
         try:
             await api.delete(kube.CONFIG_MAPS, meta["namespace"], meta["name"], meta["uid"])

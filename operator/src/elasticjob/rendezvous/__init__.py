@@ -4,8 +4,8 @@
 Input comes in as events, a batch of actions goes out; no I/O, clock, randomness or logging.
 """
 
-from elasticjob.rendezvous.states import Me
-from elasticjob.rendezvous.step import agent_step, born
+from elasticjob.rendezvous.state import Me
+from elasticjob.rendezvous.step import agent_step, new_agent
 from elasticjob.rendezvous.wake import next_wake
 
-__all__ = ["Me", "agent_step", "born", "next_wake"]
+__all__ = ["Me", "agent_step", "new_agent", "next_wake"]

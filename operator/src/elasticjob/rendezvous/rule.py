@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Callable
 
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.states import Action, Me, Stage
+from elasticjob.rendezvous.actions import Action
+from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase
 
@@ -23,7 +24,7 @@ def steppable(me: Me) -> RoundLease | None:
 
     Of two writes against one version the second is a conflict for sure; a pulse is a write too.
     """
-    lease = me.round
+    lease = me.lease
     if me.stage is not Stage.JOINED or me.frozen or me.exit or lease is None:
         return None
     if me.casing or (me.hold is not None and me.hold.pulsing):
@@ -35,7 +36,7 @@ def steppable(me: Me) -> RoundLease | None:
 
 def named(me: Me) -> bool:
     """Whether I am a member of the newest round, and it is Active."""
-    round_ = me.round.round if me.round else None
+    round_ = me.lease.round if me.lease else None
     if round_ is None or round_.phase is not Phase.ACTIVE:
         return False
     return round_.member(me.who.pod) is not None
@@ -43,6 +44,6 @@ def named(me: Me) -> bool:
 
 def sees_since(me: Me, now: float) -> float:
     """Rule 7: since when I hear the API server without a gap; now, if I am blind (F16)."""
-    if me.round is None or now - me.heard_at <= timing.blind_s(me.round.desired.heartbeat_s):
+    if me.lease is None or now - me.heard_at <= timing.blind_s(me.lease.desired.heartbeat_s):
         return me.sees_since
     return now

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from elasticjob.rendezvous.actions import Action
+from elasticjob.rendezvous.events import Event
 from elasticjob.rendezvous.learn import learn
 from elasticjob.rendezvous.rule import Rule
 from elasticjob.rendezvous.rules import claim, crash, hold, join, leave, renew, run
-from elasticjob.rendezvous.states import Action, Event, Identity, Me, Stage
+from elasticjob.rendezvous.state import Identity, Me, Stage
 from elasticjob.wire.dataclasses import replace
 
 RULES: tuple[tuple[str, Rule], ...] = (
@@ -27,7 +29,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
 )
 
 
-def born(who: Identity, now: float, without: frozenset[str] = frozenset()) -> Me:
+def new_agent(who: Identity, now: float, without: frozenset[str] = frozenset()) -> Me:
     """An agent that knows nothing yet. without: clauses to leave out, for the mutation check."""
     return Me(who, heard_at=now, without=without)
 

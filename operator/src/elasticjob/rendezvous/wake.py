@@ -5,7 +5,7 @@ from __future__ import annotations
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.rules.crash import crash_at
 from elasticjob.rendezvous.rules.run import start_at
-from elasticjob.rendezvous.states import Hold, Me, Run
+from elasticjob.rendezvous.state import Hold, Me, Run
 from elasticjob.wire.lease import RoundLease
 
 
@@ -16,10 +16,10 @@ def next_wake(me: Me, now: float) -> float | None:
         instants.append(me.claim_at)
     if me.leaving:
         instants += [me.leave_by, me.leave_until]
-    if me.round is not None:
-        instants += _of_round(me, me.round)
-        instants += _of_run(me.run, me, me.round) if me.run else []
-        instants += _of_holder(me.hold, me, me.round) if me.hold else []
+    if me.lease is not None:
+        instants += _of_round(me, me.lease)
+        instants += _of_run(me.run, me, me.lease) if me.run else []
+        instants += _of_holder(me.hold, me, me.lease) if me.hold else []
     return min((at for at in instants if at > now), default=None)
 
 

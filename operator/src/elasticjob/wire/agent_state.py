@@ -14,7 +14,7 @@ from elasticjob.wire.report import Progress
 from elasticjob.wire.round import DEFAULT_PORT_BASE
 
 
-class Word(Enum):
+class AgentPhase(Enum):
     """An agent's word on round n, the last that its pod ran or stood outside of."""
 
     READY = "ready"  # nothing of ours runs; stood outside of n, or has stopped it
@@ -27,7 +27,7 @@ class Word(Enum):
 class AgentState:
     """Word and number, the flag `leaving`, and the facts that others need of this pod."""
 
-    word: Word
+    phase: AgentPhase
     n: int
     leaving: bool = False
     pod_uid: str = ""
@@ -47,7 +47,7 @@ class AgentState:
         """The annotation's text."""
         return dump(
             {
-                "state": self.word.value,
+                "state": self.phase.value,
                 "n": self.n,
                 "leaving": self.leaving,
                 "podUid": self.pod_uid,
@@ -71,7 +71,7 @@ class AgentState:
         what = "agent"
         record = load(annotation, what)
         return cls(
-            word=_word(text(record, "state", what)),
+            phase=_word(text(record, "state", what)),
             n=number(record, "n", what),
             leaving=flag(record, "leaving", what),
             pod_uid=text(record, "podUid", what),
@@ -89,9 +89,9 @@ class AgentState:
         )
 
 
-def _word(value: str) -> Word:
+def _word(value: str) -> AgentPhase:
     try:
-        return Word(value)
+        return AgentPhase(value)
     except ValueError:
         raise WireError(
             f"agent.state is {shown(value)}, which this release does not know"

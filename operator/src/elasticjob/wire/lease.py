@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from elasticjob.wire import names
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.codec import WireError, dump, fields_of, flag, load, shown, text, whole
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.desired import Desired
@@ -34,7 +34,7 @@ class Job:
 
 @dataclass(frozen=True)
 class RoundLease:
-    """The Round Lease of a job. holder: pod name of the holder, or empty. renewed: its pulse."""
+    """The Round Lease of a job. holder: pod name of the holder, or empty. renew_time: its pulse."""
 
     version: str
     uid: str
@@ -42,7 +42,7 @@ class RoundLease:
     desired: Desired
     round: Round
     holder: str = ""
-    renewed: str = ""
+    renew_time: str = ""
     report: Report | None = None
 
 
@@ -59,7 +59,7 @@ class AgentLease:
     uid: str
     job_uid: str
     nonce: str
-    renewed: str
+    renew_time: str
     state: AgentState
     ended: bool = False
     excused: bool = False
@@ -183,7 +183,7 @@ def ended_patch(mark: EndedMark, version: str) -> Json:
 def ended_manifest(job: Job, round_lease_uid: str, pod: Pod, mark: EndedMark, n: int) -> Json:
     """A Lease made by the operator for a pod that is given up before it had one (rule 9)."""
     body = agent_manifest(
-        job, round_lease_uid, pod, "", AgentState(Word.READY, n), "", duration_s=1
+        job, round_lease_uid, pod, "", AgentState(AgentPhase.READY, n), "", duration_s=1
     )
     body["metadata"]["annotations"][names.ANNOTATION_ENDED] = mark.to_json()
     body["spec"] = {}
@@ -202,7 +202,7 @@ def parse_round(lease: Json) -> RoundLease:
         desired=Desired.from_json(_note(notes, names.ANNOTATION_DESIRED)),
         round=Round.from_json(_note(notes, names.ANNOTATION_ROUND)),
         holder=_text(spec, "holderIdentity"),
-        renewed=_text(spec, "renewTime"),
+        renew_time=_text(spec, "renewTime"),
         report=Report.from_json(report) if report else None,
     )
 
@@ -222,7 +222,7 @@ def parse_agent(lease: Json, job: Job) -> AgentLease:
         uid=_text(meta, "uid"),
         job_uid=_text(labels, names.LABEL_JOB_UID),
         nonce=_text(spec, "holderIdentity"),
-        renewed=_text(spec, "renewTime"),
+        renew_time=_text(spec, "renewTime"),
         state=AgentState.from_json(_note(notes, names.ANNOTATION_AGENT)),
         ended=names.ANNOTATION_ENDED in notes,
         excused=EndedMark.is_excused(notes.get(names.ANNOTATION_ENDED)),

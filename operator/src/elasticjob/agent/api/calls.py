@@ -17,7 +17,19 @@ from elasticjob.agent.api.http import Address, Request
 from elasticjob.agent.api.requests import LeaseRequests
 from elasticjob.agent.clock import Clock, format_time
 from elasticjob.agent.log import Log
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.actions import CasRound, CreateLease, GetLease, Pulse, WriteState
+from elasticjob.rendezvous.events import (
+    CasFailed,
+    Event,
+    GetFailed,
+    LeaseGone,
+    LeaseSeen,
+    PulseFailed,
+    RenewalReturned,
+    RoundSeen,
+    Source,
+)
+from elasticjob.rendezvous.state import Identity
 from elasticjob.rendezvous.timing import SILENT_PULSES, silence_s
 from elasticjob.wire import lease as wire
 from elasticjob.wire.agent_state import AgentState
@@ -31,8 +43,8 @@ REFUSED_S = 60.0  # authorizers' caches lag behind a fresh RoleBinding
 BUSY = (429, 500, 502, 503, 504)
 DENIED = (401, 403)
 
-Call = Union[s.CreateLease, s.WriteState, s.CasRound, s.Pulse, s.GetLease]
-CALLS = (s.CreateLease, s.WriteState, s.CasRound, s.Pulse, s.GetLease)
+Call = Union[CreateLease, WriteState, CasRound, Pulse, GetLease]
+CALLS = (CreateLease, WriteState, CasRound, Pulse, GetLease)
 
 
 class SetupError(Exception):
@@ -57,7 +69,7 @@ class Context:
     """
 
     job: wire.Job
-    who: s.Identity
+    who: Identity
     address: Address
     clock: Clock
     log: Log
@@ -115,43 +127,43 @@ class Talk:
 # ---- the conversations ---------------------------------------------------------------------------
 
 
-def write_state(talk: Talk, action: s.WriteState) -> Iterator[s.Event]:
+def write_state(talk: Talk, action: WriteState) -> Iterator[Event]:
     """Renew; a conflict shows what the Lease is now, before the renewal is said to have failed."""
     state = AgentState.from_json(action.state)
     change = wire.agent_patch(state, talk.context.now_text(), action.version)
     response = talk.ask(talk.requests.patch(talk.who.name, change))
     if response is not None and response.status == 200:
-        yield s.RenewalReturned(_own(talk, response))
+        yield RenewalReturned(_own(talk, response))
         return
     if response is not None and response.status == 409:
-        yield from get_lease(talk, s.GetLease(talk.who.name))
+        yield from get_lease(talk, GetLease(talk.who.name))
     elif response is not None and response.status == 404:
-        yield s.LeaseGone(talk.who.name)
-    yield s.RenewalReturned(None)
+        yield LeaseGone(talk.who.name)
+    yield RenewalReturned(None)
 
 
-def get_lease(talk: Talk, action: s.GetLease) -> Iterator[s.Event]:
+def get_lease(talk: Talk, action: GetLease) -> Iterator[Event]:
     """One Lease, as it is now."""
     response = talk.ask(talk.requests.get(action.name))
     if response is not None and response.status == 200:
         yield _lease(talk, action.name, response)
     elif response is not None and response.status == 404:
-        yield s.LeaseGone(action.name, by_get=True)
+        yield LeaseGone(action.name, by_get=True)
     else:
-        yield s.GetFailed(action.name)
+        yield GetFailed(action.name)
 
 
-def _lease(talk: Talk, name: str, response: Response) -> s.Event:
+def _lease(talk: Talk, name: str, response: Response) -> Event:
     """A stranger's broken record must not end this agent. Another job's Lease under this name is
     none of this job's, as if it were not there."""
     found = response.json()
     try:
         if wire.job_uid_of(found) != talk.who.job_uid:
-            return s.LeaseGone(name, by_get=True)
-        return s.LeaseSeen(wire.parse_agent(found, talk.context.job), by_get=True)
+            return LeaseGone(name, by_get=True)
+        return LeaseSeen(wire.parse_agent(found, talk.context.job), by_get=True)
     except WireError as error:
         ignored(talk.context, name, error)
-        return s.GetFailed(name)
+        return GetFailed(name)
 
 
 def ignored(context: Context, name: str, error: WireError) -> None:
@@ -164,7 +176,7 @@ def _own(talk: Talk, response: Response) -> wire.AgentLease:
     return wire.parse_agent(response.json(), talk.context.job)
 
 
-def cas_round(talk: Talk, action: s.CasRound) -> Iterator[s.Event]:
+def cas_round(talk: Talk, action: CasRound) -> Iterator[Event]:
     """The next round, or the holder; both at once are one patch."""
     change: wire.Json = {}
     if action.round is not None:
@@ -172,43 +184,43 @@ def cas_round(talk: Talk, action: s.CasRound) -> Iterator[s.Event]:
     if action.holder is not None:
         holder = wire.holder_patch(action.holder, talk.context.now_text(), action.version)
         change = {**holder, **change}
-    yield _round_answer(talk, change, s.Source.ANSWER, s.CasFailed)
+    yield _round_answer(talk, change, Source.ANSWER, CasFailed)
 
 
-def pulse(talk: Talk, action: s.Pulse) -> Iterator[s.Event]:
+def pulse(talk: Talk, action: Pulse) -> Iterator[Event]:
     """The holder's sign of life, with its report."""
     change = wire.pulse_patch(action.report, talk.context.now_text(), action.version)
-    yield _round_answer(talk, change, s.Source.PULSE, s.PulseFailed)
+    yield _round_answer(talk, change, Source.PULSE, PulseFailed)
 
 
 def _round_answer(
-    talk: Talk, change: wire.Json, source: s.Source, failed: Callable[[bool], s.Event]
-) -> s.Event:
+    talk: Talk, change: wire.Json, source: Source, failed: Callable[[bool], Event]
+) -> Event:
     response = talk.ask(talk.requests.patch(talk.round_name, change))
     if response is not None and response.status == 200:
-        return s.RoundSeen(wire.parse_round(response.json()), source)
+        return RoundSeen(wire.parse_round(response.json()), source)
     return failed(response is not None and response.status == 409)
 
 
-def create_lease(talk: Talk, action: s.CreateLease) -> Iterator[s.Event]:
+def create_lease(talk: Talk, action: CreateLease) -> Iterator[Event]:
     """Tried until it is there. Found is as good as created: its nonce says whose it is (V11)."""
     failures, refused_since = 0, None
     while True:
         response = talk.try_once(talk.requests.create(_manifest(talk, action)))
         if response is not None and response.status in (200, 201):
-            yield s.LeaseSeen(_own(talk, response))
+            yield LeaseSeen(_own(talk, response))
             return
         if response is not None and response.status == 409:
             found = _found(talk)
             if found is not None:
-                yield s.LeaseSeen(found, by_get=True)
+                yield LeaseSeen(found, by_get=True)
                 return
         refused_since = refusal(talk.context, "create", response, refused_since)
         failures += 1
         talk.context.clock.pause(talk.wait_s(failures, response))
 
 
-def _manifest(talk: Talk, action: s.CreateLease) -> wire.Json:
+def _manifest(talk: Talk, action: CreateLease) -> wire.Json:
     return wire.agent_manifest(
         talk.context.job,
         talk.round.uid,
@@ -260,16 +272,16 @@ def refused(context: Context, verb: str, response: Response) -> str:
 
 # ---- on threads ----------------------------------------------------------------------------------
 
-_CONVERSATIONS: dict[type, Callable[[Talk, Any], Iterator[s.Event]]] = {
-    s.CreateLease: create_lease,
-    s.WriteState: write_state,
-    s.CasRound: cas_round,
-    s.Pulse: pulse,
-    s.GetLease: get_lease,
+_CONVERSATIONS: dict[type, Callable[[Talk, Any], Iterator[Event]]] = {
+    CreateLease: create_lease,
+    WriteState: write_state,
+    CasRound: cas_round,
+    Pulse: pulse,
+    GetLease: get_lease,
 }
 
 
-def converse(talk: Talk, action: Call) -> Iterator[s.Event]:
+def converse(talk: Talk, action: Call) -> Iterator[Event]:
     """The results of one action. Raises SetupError, also for a record that cannot be read."""
     try:
         yield from _CONVERSATIONS[type(action)](talk, action)

@@ -24,7 +24,15 @@ from elasticjob.agent.api.connection import Response, UnreachableError
 from elasticjob.agent.api.http import Request, Stream
 from elasticjob.agent.api.requests import LeaseRequests, Selection, by_label, by_name
 from elasticjob.agent.inbox import GiveUp, Message, Streamed
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.events import (
+    Event,
+    LeaseGone,
+    LeaseSeen,
+    RoundGone,
+    RoundSeen,
+    Source,
+    ViewComplete,
+)
 from elasticjob.rendezvous.timing import herd_delay_s
 from elasticjob.wire import lease as wire
 from elasticjob.wire.codec import WireError
@@ -208,25 +216,25 @@ class Watch:
         self._version = version
         self._joining = False
         self._well()
-        self._say(s.RoundSeen(round_lease, s.Source.READ) if round_lease else s.RoundGone())
+        self._say(RoundSeen(round_lease, Source.READ) if round_lease else RoundGone())
         if self._kind.wide:
             initial.pop(self._kind.round_name, None)
             agents = map(self._agent, initial.values())
-            self._say(s.ViewComplete(tuple(lease for lease in agents if lease)))
+            self._say(ViewComplete(tuple(lease for lease in agents if lease)))
 
-    def _change(self, kind: str, found: wire.Json) -> s.Event | None:
+    def _change(self, kind: str, found: wire.Json) -> Event | None:
         name = found["metadata"]["name"]
         if name == self._kind.round_name:
             if kind == "DELETED":
-                return s.RoundGone()
+                return RoundGone()
             round_lease = self._round(found)
-            return s.RoundSeen(round_lease, s.Source.WATCH) if round_lease else None
+            return RoundSeen(round_lease, Source.WATCH) if round_lease else None
         if kind == "DELETED":
-            return s.LeaseGone(name) if pod_named(name, self._context.job.name) else None
+            return LeaseGone(name) if pod_named(name, self._context.job.name) else None
         lease = self._agent(found)
-        return s.LeaseSeen(lease) if lease else None
+        return LeaseSeen(lease) if lease else None
 
-    def _say(self, event: s.Event | None) -> None:
+    def _say(self, event: Event | None) -> None:
         if event is not None:
             self._post(Streamed(self.number, event))
 
@@ -279,7 +287,7 @@ class Watch:
             if self._joining:
                 raise SetupError(text)
             self._version = None
-            self._say(s.RoundGone())
+            self._say(RoundGone())
         self._wait(response.retry_after_s or 0.0)
 
     def _wait(self, at_least_s: float = 0.0) -> None:

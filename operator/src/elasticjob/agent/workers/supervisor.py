@@ -26,7 +26,7 @@ from elasticjob.agent.workers.torchelastic import (
     placed,
     with_pid,
 )
-from elasticjob.rendezvous import states as s
+from elasticjob.rendezvous.events import Event, WorkerExited, WorkersReaped, WorkersStarted
 from elasticjob.rendezvous.members.ranks import Ranks, ranks_of
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.dataclasses import replace
@@ -99,7 +99,7 @@ class Supervisor:
         """A signal to each worker; not to its children, which have no handler for it."""
         send(self._alive(), number)
 
-    def turn(self) -> Iterator[s.Event]:
+    def turn(self) -> Iterator[Event]:
         """What has happened since the last turn."""
         for pid, code in reap():
             self._note_exit(pid, code)
@@ -146,7 +146,7 @@ class Supervisor:
 
     # ---- a running group -------------------------------------------------------------------------
 
-    def _run(self, running: _Running) -> Iterator[s.Event]:
+    def _run(self, running: _Running) -> Iterator[Event]:
         if any(end.code for end in running.ended.values()):
             yield self._failed(running, exits.first_failure(self._standing(running)))
         elif len(running.launched) < running.ranks.workers:
@@ -154,9 +154,9 @@ class Supervisor:
         elif len(running.ended) == running.ranks.workers:
             running.is_over = True
             self.group = replace(self.group, state=WorkerState.SUCCEEDED)
-            yield s.WorkerExited(running.n)
+            yield WorkerExited(running.n)
 
-    def _launch(self, running: _Running) -> Iterator[s.Event]:
+    def _launch(self, running: _Running) -> Iterator[Event]:
         """The next worker; with the last one, the round is started."""
         local_rank = len(running.launched)
         try:
@@ -172,7 +172,7 @@ class Supervisor:
             self.group = replace(self.group, state=WorkerState.HEALTHY)
             since = running.delivered_at
             stop_ms = _ms(self._reaped_at - since)
-            yield s.WorkersStarted(running.n, _ms(self._clock.now() - since), stop_ms)
+            yield WorkersStarted(running.n, _ms(self._clock.now() - since), stop_ms)
 
     def _exec(self, running: _Running, local_rank: int) -> subprocess.Popen[bytes]:
         """One worker, in a session of its own. Raises OSError."""
@@ -200,7 +200,7 @@ class Supervisor:
             return None, None
         return self._output.pipes(f"[{ranks.role}{local_rank}]:")
 
-    def _failed(self, running: _Running, failure: exits.Failure, is_fatal: bool = False) -> s.Event:
+    def _failed(self, running: _Running, failure: exits.Failure, is_fatal: bool = False) -> Event:
         running.is_over = True
         self.group = replace(self.group, state=WorkerState.FAILED)
         cause = Cause(
@@ -214,7 +214,7 @@ class Supervisor:
             n=running.n,
             after_ms=_ms(self._clock.now() - running.delivered_at),
         )
-        return s.WorkerExited(running.n, cause, is_fatal)
+        return WorkerExited(running.n, cause, is_fatal)
 
     def _standing(self, running: _Running) -> list[exits.Ended]:
         """Every worker that was launched, with what it has reported so far."""
@@ -241,12 +241,12 @@ class Supervisor:
 
     # ---- ends ------------------------------------------------------------------------------------
 
-    def _end(self) -> Iterator[s.Event]:
+    def _end(self) -> Iterator[Event]:
         ending = self._ending
         if ending is not None and ending.is_over(self._clock.now()):
             self._ending = None
             self._reaped_at = self._clock.now()
-            yield s.WorkersReaped(ending.n)
+            yield WorkersReaped(ending.n)
 
     def _note_exit(self, pid: int, code: int) -> None:
         """Of a worker; an adopted orphan's end says nothing."""

@@ -70,72 +70,80 @@ class Executor:
         self._bundle = bundle
         self._clock = clock
 
-    async def perform(self, s: Snapshot, actions: Iterable[Action], memory: Memory) -> Outcome:
+    async def perform(
+        self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory
+    ) -> Outcome:
         """All actions in order, pods last. One that the API server refuses is remembered, and holds
         up only what builds on it."""
         outcome = Outcome()
         try:
-            await self._perform_all(s, actions, memory, outcome)
+            await self._perform_all(snapshot, actions, memory, outcome)
         finally:
-            memory.note_outcome(s, outcome, self._clock())
+            memory.note_outcome(snapshot, outcome, self._clock())
             for action, why in outcome.refused.items():
                 if action not in outcome.put_off:
                     what = described(action)
-                    log.info("%s/%s: cannot %s: %s", s.job.namespace, s.job.name, what, why)
+                    log.info(
+                        "%s/%s: cannot %s: %s", snapshot.job.namespace, snapshot.job.name, what, why
+                    )
         return outcome
 
     async def _perform_all(
-        self, s: Snapshot, actions: Iterable[Action], memory: Memory, outcome: Outcome
+        self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory, outcome: Outcome
     ) -> None:
         makes = [action for action in actions if isinstance(action, MakePod)]
         for action in actions:
             if isinstance(action, MakePod) or _is_held_up(action, outcome):
                 continue
             try:
-                await self._perform(s, action, memory)
+                await self._perform(snapshot, action, memory)
                 outcome.done.append(action)
             except REFUSED as error:
                 outcome.refused[action] = error.said
         makes = [make for make in makes if not _is_held_up(make, outcome)]
         if makes:
-            await self._make_pods(s, makes, memory, outcome)
+            await self._make_pods(snapshot, makes, memory, outcome)
 
-    async def _perform(self, s: Snapshot, action: Step, memory: Memory) -> None:
+    async def _perform(self, snapshot: Snapshot, action: Step, memory: Memory) -> None:
         match action:
             case Deploy():
-                await self._deploy(s, memory)
+                await self._deploy(snapshot, memory)
             case MakeRound():
-                await self._make_round(s.job, action)
+                await self._make_round(snapshot.job, action)
             case DeleteRound():
-                name = names.round_lease_name(s.job.name)
-                await self._delete(kube.LEASES, s.job, name, action.uid)
+                name = names.round_lease_name(snapshot.job.name)
+                await self._delete(kube.LEASES, snapshot.job, name, action.uid)
             case Mark():
-                await self._mark(s, action, memory)
+                await self._mark(snapshot, action, memory)
             case WriteRound():
-                await self._write_round(s.job, action)
+                await self._write_round(snapshot.job, action)
             case DeletePod():
                 log.info(
-                    "%s/%s: delete %s: %s", s.job.namespace, s.job.name, action.name, action.why
+                    "%s/%s: delete %s: %s",
+                    snapshot.job.namespace,
+                    snapshot.job.name,
+                    action.name,
+                    action.why,
                 )
-                await self._delete(kube.PODS, s.job, action.name, action.uid)
+                await self._delete(kube.PODS, snapshot.job, action.name, action.uid)
             case DeleteLease():
-                await self._delete(kube.LEASES, s.job, action.name, action.uid)
+                await self._delete(kube.LEASES, snapshot.job, action.name, action.uid)
                 memory.orphans = {p: o for p, o in memory.orphans.items() if o.uid != action.uid}
             case Listen():
-                await self._listen(s, memory)
+                await self._listen(snapshot, memory)
             case _:
                 assert_never(action)
 
     # ---- what pods need ----------------------------------------------------------------------
 
-    async def _deploy(self, s: Snapshot, memory: Memory) -> None:
+    async def _deploy(self, snapshot: Snapshot, memory: Memory) -> None:
         if memory.deployed_at is not None and self._clock() - memory.deployed_at < DEPLOYED_FOR_S:
             return
-        job = s.job
+        job = snapshot.job
         kinds = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
         for body in manifests.rights(job.body):
             await self._ensure(job, kinds[body["kind"]], body)
-        await self._deploy_agent(job, status.agent_hash(s))
+        await self._deploy_agent(job, status.agent_hash(snapshot))
         memory.note_deployed(self._clock())
 
     async def _deploy_agent(self, job: Job, agent_hash: str) -> None:
@@ -201,20 +209,20 @@ class Executor:
         name = names.round_lease_name(job.name)
         await self._api.patch(kube.LEASES, job.namespace, name, body)
 
-    async def _mark(self, s: Snapshot, action: Mark, memory: Memory) -> None:
+    async def _mark(self, snapshot: Snapshot, action: Mark, memory: Memory) -> None:
         """Mark, or make as marked; an agent may renew or create the Lease at the same time.
 
         A Lease of this name that is an older job's, or that cannot be read, is deleted, and a
         marked one is created. One that is not ElasticJob's is left alone: this pod never had one.
         """
-        job, name = s.job, s.job.pod_name(action.pod)
+        job, name = snapshot.job, snapshot.job.pod_name(action.pod)
         for _ in range(TRIES):
             try:
                 if (body := await self._get(kube.LEASES, job, name)) is None:
                     if not action.create:
                         memory.unborn.add(action.pod)
                         return
-                    made = self._ended_manifest(s, action)
+                    made = self._ended_manifest(snapshot, action)
                     body = await self._api.create(kube.LEASES, job.namespace, made)
                 if not leases.job_uid_of(body):
                     log.info("%s/%s: the name %s is taken", job.namespace, job.name, name)
@@ -234,48 +242,50 @@ class Executor:
                 continue
         raise ConflictError(f"the Lease {name} changes all the time")
 
-    def _ended_manifest(self, s: Snapshot, action: Mark) -> Json:
-        assert s.round is not None
-        uid, n = s.round.uid, s.round.round.n
-        return leases.ended_manifest(s.job.record, uid, action.pod, _ended_mark(action), n)
+    def _ended_manifest(self, snapshot: Snapshot, action: Mark) -> Json:
+        assert snapshot.lease is not None
+        uid, n = snapshot.lease.uid, snapshot.lease.round.n
+        return leases.ended_manifest(snapshot.job.record, uid, action.pod, _ended_mark(action), n)
 
-    async def _listen(self, s: Snapshot, memory: Memory) -> None:
-        selector = f"{names.LABEL_JOB_UID}={s.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
+    async def _listen(self, snapshot: Snapshot, memory: Memory) -> None:
+        selector = (
+            f"{names.LABEL_JOB_UID}={snapshot.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
+        )
         found: list[AgentLease] = []
-        async for page in self._api.list(kube.LEASES, s.job.namespace, selector):
-            of_page, ignored = agent_leases.of_job(page.items, s.job.record)
+        async for page in self._api.list(kube.LEASES, snapshot.job.namespace, selector):
+            of_page, ignored = agent_leases.of_job(page.items, snapshot.job.record)
             found += of_page
             if ignored:
                 log.warning("%s", ignored)
-        judged = (pod.pod for pod in lost.judged_here(s))
-        memory.note_leases(found, s.living, judged, self._clock())
+        judged = (pod.pod for pod in lost.judged_here(snapshot))
+        memory.note_leases(found, snapshot.living, judged, self._clock())
 
     # ---- pods --------------------------------------------------------------------------------
 
     async def _make_pods(
-        self, s: Snapshot, makes: list[MakePod], memory: Memory, outcome: Outcome
+        self, snapshot: Snapshot, makes: list[MakePod], memory: Memory, outcome: Outcome
     ) -> None:
         """Create pods in batches that double while all are created. After one that is refused the
         rest is put off: what refused it would most likely refuse them all."""
-        outcome.reserved = await self._reserve(s, makes)
-        again = any(refused.of(s, make) for make in makes)
+        outcome.reserved = await self._reserve(snapshot, makes)
+        again = any(refused.of(snapshot, make) for make in makes)
         size, waiting = 1 if again else FIRST_BATCH, makes
         while waiting and not outcome.put_off:
             batch, waiting = waiting[:size], waiting[size:]
             size *= 2
-            why = await self._make_batch(s, batch, memory, outcome)
+            why = await self._make_batch(snapshot, batch, memory, outcome)
             if why:
                 outcome.put_off = frozenset(waiting)
                 outcome.refused |= dict.fromkeys(waiting, why)
 
     async def _make_batch(
-        self, s: Snapshot, batch: list[MakePod], memory: Memory, outcome: Outcome
+        self, snapshot: Snapshot, batch: list[MakePod], memory: Memory, outcome: Outcome
     ) -> str:
         """Create these pods together; why the last of those that were refused was. Raises what is
         no refusal, when all are answered."""
         why = ""
         failed: list[BaseException] = []
-        tries = (self._make_pod(s, make, memory) for make in batch)
+        tries = (self._make_pod(snapshot, make, memory) for make in batch)
         answers = await asyncio.gather(*tries, return_exceptions=True)
         for make, answer in zip(batch, answers, strict=True):
             if isinstance(answer, NOT_MADE):
@@ -288,18 +298,22 @@ class Executor:
             raise failed[0]
         return why
 
-    async def _reserve(self, s: Snapshot, makes: list[MakePod]) -> bool:
+    async def _reserve(self, snapshot: Snapshot, makes: list[MakePod]) -> bool:
         """One status write first, so that no name is ever used twice (I2); whether it is needed."""
-        wanted = status.reserved(s, tuple(action.pod for action in makes))
-        if fields := status.patch(s.job.status, wanted):
-            body = {"metadata": {"resourceVersion": s.job.version}, "status": fields}
-            await self._api.patch(kube.ELASTIC_JOBS, s.job.namespace, s.job.name, body, "status")
+        wanted = status.reserved(snapshot, tuple(action.pod for action in makes))
+        if fields := status.patch(snapshot.job.status, wanted):
+            body = {"metadata": {"resourceVersion": snapshot.job.version}, "status": fields}
+            await self._api.patch(
+                kube.ELASTIC_JOBS, snapshot.job.namespace, snapshot.job.name, body, "status"
+            )
         return bool(fields)
 
-    async def _make_pod(self, s: Snapshot, make: MakePod, memory: Memory) -> bool:
+    async def _make_pod(self, snapshot: Snapshot, make: MakePod, memory: Memory) -> bool:
         """Whether the pod was created; False: its name is taken."""
-        job = s.job
-        body = manifests.pod(job.body, make.pod.index, make.pod.generation, status.agent_hash(s))
+        job = snapshot.job
+        body = manifests.pod(
+            job.body, make.pod.index, make.pod.generation, status.agent_hash(snapshot)
+        )
         name = body["metadata"]["name"]
         try:
             await self._api.create(kube.PODS, job.namespace, body)

@@ -61,10 +61,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Record:
-    """What the Lease says. renewed is text, for comparing: it is another machine's time."""
+    """What the Lease says. renew_time is text, for comparing: it is another machine's time."""
 
     holder: str
-    renewed: str
+    renew_time: str
     term_s: float
     transitions: int
     version: str
@@ -166,7 +166,7 @@ def parse(lease: Json) -> Record:
     spec: Json = lease.get("spec") or {}
     return Record(
         holder=str(spec.get("holderIdentity") or ""),
-        renewed=str(spec.get("renewTime") or ""),
+        renew_time=str(spec.get("renewTime") or ""),
         term_s=float(spec.get("leaseDurationSeconds") or 0),
         transitions=int(spec.get("leaseTransitions") or 0),
         version=str(lease["metadata"]["resourceVersion"]),

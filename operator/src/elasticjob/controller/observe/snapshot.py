@@ -33,7 +33,7 @@ class Heard:
     makes every Lease old, but not looked at.
     """
 
-    renewed: str
+    renew_time: str
     at: float
     looks: int = 1
 
@@ -114,7 +114,7 @@ class Snapshot:
     job: Job
     spec: ElasticJobSpec
     pods: tuple[PodSeen, ...]
-    round: RoundLease | None
+    lease: RoundLease | None
     now: float
     at: datetime
     heartbeat_s: float
@@ -161,7 +161,7 @@ class Snapshot:
         """For each index that ever had a pod, the lowest generation that is surely unused."""
         reserved = load_pods(self.job.status.generations or "", "status.generations")
         used = [*self.by_pod, *(orphan.pod for orphan in self.recalled.orphans)]
-        used += self.round.round.pods if self.round else ()
+        used += self.lease.round.pods if self.lease else ()
         found = {p.index: p.generation for p in reserved}
         for seen in used:
             found[seen.index] = max(found.get(seen.index, 0), seen.generation + 1)
@@ -187,11 +187,11 @@ class Snapshot:
 
     def is_member(self, pod_: Pod) -> bool:
         """Whether the Round names this pod."""
-        return self.round is not None and pod_ in self.round.round.pods
+        return self.lease is not None and pod_ in self.lease.round.pods
 
     def holds(self, pod_: Pod) -> bool:
         """Whether this pod's agent is the holder."""
-        return self.round is not None and self.round.holder == self.job.pod_name(pod_)
+        return self.lease is not None and self.lease.holder == self.job.pod_name(pod_)
 
     def lasted_s(self, fact: str) -> float:
         """For how long this fact has been seen; 0 if it is new."""

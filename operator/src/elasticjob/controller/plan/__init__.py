@@ -44,38 +44,49 @@ class Plan:
     again_s: float | None = None
 
 
-def plan(s: Snapshot) -> Plan:
+def plan(snapshot: Snapshot) -> Plan:
     """What shall happen to this job now."""
-    if s.job.deleting:
+    if snapshot.job.deleting:
         return Plan()  # the Round goes first, and the agents freeze until they are told to leave
-    if s.old_round:
-        return _plan(s, [DeleteRound(s.old_round)])
-    if job_over.is_over(s):
-        return _plan(s, job_over.clean_pods(s), leftovers.leases_of_the_gone(s))
-    if s.round is None:
-        return _plan(s, first_round.make_round(s))
-    marks = [*ended.mark(s), *lost.mark(s)]
+    if snapshot.old_round:
+        return _plan(snapshot, [DeleteRound(snapshot.old_round)])
+    if job_over.is_over(snapshot):
+        return _plan(
+            snapshot, job_over.clean_pods(snapshot), leftovers.leases_of_the_gone(snapshot)
+        )
+    if snapshot.lease is None:
+        return _plan(snapshot, first_round.make_round(snapshot))
+    marks = [*ended.mark(snapshot), *lost.mark(snapshot)]
     return _plan(
-        s,
+        snapshot,
         marks,
-        _after_marks(s, marks, desired.write(s)),
-        unwanted.delete_unwanted(s),
-        lost.delete(s),
-        repair.again(s),
-        replace.make(s),
-        leftovers.replaced_pods(s),
-        leftovers.leases_of_the_gone(s),
+        _after_marks(snapshot, marks, desired.write(snapshot)),
+        unwanted.delete_unwanted(snapshot),
+        lost.delete(snapshot),
+        repair.again(snapshot),
+        replace.make(snapshot),
+        leftovers.replaced_pods(snapshot),
+        leftovers.leases_of_the_gone(snapshot),
     )
 
 
-def facts(s: Snapshot) -> frozenset[str]:
+def facts(snapshot: Snapshot) -> frozenset[str]:
     """What policies want to know the age of."""
-    return frozenset({*unwanted.facts(s), *lost.facts(s), *repair.facts(s), *leftovers.facts(s)})
+    return frozenset(
+        {
+            *unwanted.facts(snapshot),
+            *lost.facts(snapshot),
+            *repair.facts(snapshot),
+            *leftovers.facts(snapshot),
+        }
+    )
 
 
-def _after_marks(s: Snapshot, marks: list[Action | Later], writes: Actions) -> Actions:
+def _after_marks(snapshot: Snapshot, marks: list[Action | Later], writes: Actions) -> Actions:
     """The holder is cleared after its Lease is marked: while a mark is refused, that waits."""
-    is_held_up = any(isinstance(mark, Mark) and refused.wait_s(s, mark) > 0 for mark in marks)
+    is_held_up = any(
+        isinstance(mark, Mark) and refused.wait_s(snapshot, mark) > 0 for mark in marks
+    )
     for write in writes:
         if not is_held_up or not isinstance(write, WriteRound):
             yield write
@@ -83,9 +94,9 @@ def _after_marks(s: Snapshot, marks: list[Action | Later], writes: Actions) -> A
             yield dataclasses.replace(write, clear_holder=False)
 
 
-def _plan(s: Snapshot, *policies: Iterable[Action | Later]) -> Plan:
+def _plan(snapshot: Snapshot, *policies: Iterable[Action | Later]) -> Plan:
     """What was refused is left out until its time has come."""
-    asked = (refused.delayed(s, action) for policy in policies for action in policy)
+    asked = (refused.delayed(snapshot, action) for policy in policies for action in policy)
     wanted = dict.fromkeys(asked)
     waits = [action.after_s for action in wanted if isinstance(action, Later)]
     actions = tuple(action for action in wanted if not isinstance(action, Later))

@@ -10,24 +10,27 @@ from elasticjob.wire.round import Round
 _OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WORKER_HUNG)
 
 
-def counts(s: Snapshot) -> dict[int, int]:
+def counts(snapshot: Snapshot) -> dict[int, int]:
     """By index: how many charged failures of workers are blamed on the present pod.
 
     The status has the count up to status.round; the rounds after it are added here.
     """
-    found = dict(s.blamed)
-    counted_to = s.job.status.round if s.job.status.round is not None else -1
-    rounds = {r.n: r for r in (*s.recalled.rounds, *([s.round.round] if s.round else []))}
+    found = dict(snapshot.blamed)
+    counted_to = snapshot.job.status.round if snapshot.job.status.round is not None else -1
+    rounds = {
+        r.n: r
+        for r in (*snapshot.recalled.rounds, *([snapshot.lease.round] if snapshot.lease else []))
+    }
     for round_ in rounds.values():
-        pod = _to_blame(s, round_)
+        pod = _to_blame(snapshot, round_)
         if pod is not None and round_.n > counted_to:
             found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
     return found
 
 
-def _to_blame(s: Snapshot, round_: Round) -> PodSeen | None:
+def _to_blame(snapshot: Snapshot, round_: Round) -> PodSeen | None:
     if round_.cause is None or round_.cause.kind not in _OF_WORKERS:
         return None
-    pod = s.names.get(round_.cause.pod)
-    is_present = pod is not None and pod.pod == s.current(pod.pod.index)
+    pod = snapshot.names.get(round_.cause.pod)
+    is_present = pod is not None and pod.pod == snapshot.current(pod.pod.index)
     return pod if is_present and round_.n in round_.charged.numbers else None

@@ -14,18 +14,18 @@ from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Round
 
 
-def charged(s: Snapshot) -> frozenset[int]:
+def charged(snapshot: Snapshot) -> frozenset[int]:
     """Rounds that the operator charges: those before, and what is now known of recent leavings."""
-    held = s.round.desired.charged if s.round else frozenset()
-    since = _last_reset(s)
-    found = {number(r) for r in _recent(s) if _is_guilty(s, r)}
+    held = snapshot.lease.desired.charged if snapshot.lease else frozenset()
+    since = _last_reset(snapshot)
+    found = {number(r) for r in _recent(snapshot) if _is_guilty(snapshot, r)}
     return frozenset(n for n in held | found if n >= since)
 
 
-def _is_guilty(s: Snapshot, round_: Round) -> bool:
+def _is_guilty(snapshot: Snapshot, round_: Round) -> bool:
     if round_.cause is None or round_.cause.kind is not CauseKind.LEAVING:
         return False
-    pod = s.names.get(round_.cause.pod)
+    pod = snapshot.names.get(round_.cause.pod)
     return pod is not None and not pod.living and not pod.excused
 
 
@@ -39,15 +39,15 @@ def number(round_: Round) -> int:
     return round_.n if cause is None or cause.n is None else cause.n + 1
 
 
-def _last_reset(s: Snapshot) -> int:
+def _last_reset(snapshot: Snapshot) -> int:
     """From which round on charges count: a healthy time made the agents forget older ones."""
-    recent = _recent(s)
+    recent = _recent(snapshot)
     resets = [r.n for before, r in itertools.pairwise(recent) if r.resets > before.resets]
     return max(resets, default=0)
 
 
-def _recent(s: Snapshot) -> list[Round]:
-    rounds = {r.n: r for r in s.recalled.rounds}
-    if s.round:
-        rounds[s.round.round.n] = s.round.round
+def _recent(snapshot: Snapshot) -> list[Round]:
+    rounds = {r.n: r for r in snapshot.recalled.rounds}
+    if snapshot.lease:
+        rounds[snapshot.lease.round.n] = snapshot.lease.round
     return [rounds[n] for n in sorted(rounds)]

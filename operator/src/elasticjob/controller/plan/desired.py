@@ -11,68 +11,74 @@ from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 
 
-def write(s: Snapshot) -> Actions:
+def write(snapshot: Snapshot) -> Actions:
     """One write where something has changed; the holder is cleared where its pod is gone."""
-    assert s.round is not None
-    wanted = desired(s)
-    changed = wanted != s.round.desired
-    cleared = bool(s.round.holder) and not _may_hold(s, s.round.holder)
+    assert snapshot.lease is not None
+    wanted = desired(snapshot)
+    changed = wanted != snapshot.lease.desired
+    cleared = bool(snapshot.lease.holder) and not _may_hold(snapshot, snapshot.lease.holder)
     if changed or cleared:
-        yield WriteRound(s.round.version, wanted if changed else None, cleared)
+        yield WriteRound(snapshot.lease.version, wanted if changed else None, cleared)
 
 
-def desired(s: Snapshot) -> Desired:
+def desired(snapshot: Snapshot) -> Desired:
     """All that agents are told. What no field of the spec sets stays as it is."""
-    held = s.round.desired if s.round else Desired(())
+    held = snapshot.lease.desired if snapshot.lease else Desired(())
     return dataclasses.replace(
         held,
-        wanted=wanted_pods(s),
-        min_members=s.spec.min_replicas or s.spec.replicas,
-        max_restarts=s.spec.max_restarts,
-        heartbeat_s=s.heartbeat_s,
-        stop_grace_s=float(s.spec.stop_grace_seconds),
-        crash_grace_s=float(s.spec.crash_grace_seconds),
-        charged=charges.charged(s),
+        wanted=wanted_pods(snapshot),
+        min_members=snapshot.spec.min_replicas or snapshot.spec.replicas,
+        max_restarts=snapshot.spec.max_restarts,
+        heartbeat_s=snapshot.heartbeat_s,
+        stop_grace_s=float(snapshot.spec.stop_grace_seconds),
+        crash_grace_s=float(snapshot.spec.crash_grace_seconds),
+        charged=charges.charged(snapshot),
     )
 
 
-def wanted_pods(s: Snapshot) -> tuple[Pod, ...]:
+def wanted_pods(snapshot: Snapshot) -> tuple[Pod, ...]:
     """Each wanted index with the lowest generation that is wanted of it.
 
     A lost pod's index keeps its number: its Lease is marked, which says more. It is raised when the
     index was not wanted before, which replaces everything by plan, without a charge.
     """
-    if nobody(s):
+    if nobody(snapshot):
         return ()
-    held = {p.index: p for p in s.round.desired.wanted} if s.round else {}
-    return tuple(held.get(index) or _lowest(s, index) for index in s.indexes)
+    held = {p.index: p for p in snapshot.lease.desired.wanted} if snapshot.lease else {}
+    return tuple(held.get(index) or _lowest(snapshot, index) for index in snapshot.indexes)
 
 
-def nobody(s: Snapshot) -> bool:
+def nobody(snapshot: Snapshot) -> bool:
     """Whether no pod is wanted: the job is suspended, or pods of another template still live.
 
     The second is how all pods are replaced by plan: one round without members, in which everybody
     saves, then new pods; as a Deployment's Recreate does it. A pod on a node that is gone, whose
     deletion is never done, does not hold that up.
     """
-    if s.spec.suspend:
+    if snapshot.spec.suspend:
         return True
-    newest = (pod for pod in s.living.values() if pod.pod == s.current(pod.pod.index))
-    return any(is_outdated(s, pod.pod) and not lost.is_stuck(s, pod) for pod in newest)
+    newest = (pod for pod in snapshot.living.values() if pod.pod == snapshot.current(pod.pod.index))
+    return any(
+        is_outdated(snapshot, pod.pod) and not lost.is_stuck(snapshot, pod) for pod in newest
+    )
 
 
-def is_outdated(s: Snapshot, pod: Pod) -> bool:
+def is_outdated(snapshot: Snapshot, pod: Pod) -> bool:
     """Whether this pod was made from another template."""
-    return s.by_pod[pod].template_hash != s.job.template_hash
+    return snapshot.by_pod[pod].template_hash != snapshot.job.template_hash
 
 
-def _lowest(s: Snapshot, index: int) -> Pod:
-    current = s.current(index)
-    living = s.living.get(current) if current else None
-    lives = living is not None and not lost.is_stuck(s, living)
-    return current if current and (lives or current in s.recalled.unborn) else s.fresh(index)
+def _lowest(snapshot: Snapshot, index: int) -> Pod:
+    current = snapshot.current(index)
+    living = snapshot.living.get(current) if current else None
+    lives = living is not None and not lost.is_stuck(snapshot, living)
+    return (
+        current
+        if current and (lives or current in snapshot.recalled.unborn)
+        else snapshot.fresh(index)
+    )
 
 
-def _may_hold(s: Snapshot, holder: str) -> bool:
-    pod = s.names.get(holder)
-    return pod is not None and pod.living and pod.pod not in s.recalled.marked
+def _may_hold(snapshot: Snapshot, holder: str) -> bool:
+    pod = snapshot.names.get(holder)
+    return pod is not None and pod.living and pod.pod not in snapshot.recalled.marked

@@ -10,49 +10,59 @@ from elasticjob.controller.plan.actions import Actions, Mark
 from elasticjob.wire.member import Pod
 
 
-def mark(s: Snapshot) -> Actions:
+def mark(snapshot: Snapshot) -> Actions:
     """Mark the Lease of every pod that has ended and may still be taken for a live one."""
-    gone = {*_ended(s), *_vanished(s)} - s.recalled.marked - s.recalled.unborn
-    for pod in sorted({*gone, *_unmarked_again(s)}):
-        seen = s.by_pod.get(pod)
-        born = seen is not None or s.is_member(pod)
-        yield Mark(pod, _reason(seen), create=born, excused=_is_excused(seen))
+    gone = (
+        {*_ended(snapshot), *_vanished(snapshot)}
+        - snapshot.recalled.marked
+        - snapshot.recalled.unborn
+    )
+    for pod in sorted({*gone, *_unmarked_again(snapshot)}):
+        seen = snapshot.by_pod.get(pod)
+        new_agent = seen is not None or snapshot.is_member(pod)
+        yield Mark(pod, _reason(seen), create=new_agent, excused=_is_excused(seen))
 
 
-def is_buried(s: Snapshot, pod: Pod) -> bool:
+def is_buried(snapshot: Snapshot, pod: Pod) -> bool:
     """Whether nobody takes this pod for a live one any more, so that another may come."""
-    return pod in s.recalled.marked or (pod not in s.living and not matters(s, pod))
+    return pod in snapshot.recalled.marked or (
+        pod not in snapshot.living and not matters(snapshot, pod)
+    )
 
 
-def matters(s: Snapshot, pod: Pod) -> bool:
+def matters(snapshot: Snapshot, pod: Pod) -> bool:
     """Whether the round or its holder may count on this pod.
 
     One that is not the newest of its index was marked before the newer one was reserved.
     """
-    assert s.round is not None
-    newest = pod == s.current(pod.index)
-    return s.is_member(pod) or s.holds(pod) or (newest and s.round.desired.wants(pod))
+    assert snapshot.lease is not None
+    newest = pod == snapshot.current(pod.index)
+    return (
+        snapshot.is_member(pod)
+        or snapshot.holds(pod)
+        or (newest and snapshot.lease.desired.wants(pod))
+    )
 
 
-def _ended(s: Snapshot) -> Iterator[Pod]:
-    return (p.pod for p in s.pods if not p.living and matters(s, p.pod))
+def _ended(snapshot: Snapshot) -> Iterator[Pod]:
+    return (p.pod for p in snapshot.pods if not p.living and matters(snapshot, p.pod))
 
 
-def _vanished(s: Snapshot) -> Iterator[Pod]:
+def _vanished(snapshot: Snapshot) -> Iterator[Pod]:
     """Pods that were members, or are the newest of their index, and do not exist."""
-    assert s.round is not None
-    newest = (pod for index in s.indexes if (pod := s.current(index)))
-    named = {*newest, *s.round.round.pods}
-    return (pod for pod in named if pod not in s.by_pod and matters(s, pod))
+    assert snapshot.lease is not None
+    newest = (pod for index in snapshot.indexes if (pod := snapshot.current(index)))
+    named = {*newest, *snapshot.lease.round.pods}
+    return (pod for pod in named if pod not in snapshot.by_pod and matters(snapshot, pod))
 
 
-def _unmarked_again(s: Snapshot) -> Iterator[Pod]:
+def _unmarked_again(snapshot: Snapshot) -> Iterator[Pod]:
     """Members whose pods are gone, and whose marked Leases as well: agents that live on and joined
     again. Their pods were deleted by force, and their kubelets are away."""
-    assert s.round is not None
-    leases = {orphan.pod for orphan in s.recalled.orphans}
-    gone = s.round.round.pods & s.recalled.marked - leases
-    return (pod for pod in gone if pod not in s.by_pod)
+    assert snapshot.lease is not None
+    leases = {orphan.pod for orphan in snapshot.recalled.orphans}
+    gone = snapshot.lease.round.pods & snapshot.recalled.marked - leases
+    return (pod for pod in gone if pod not in snapshot.by_pod)
 
 
 def _is_excused(seen: PodSeen | None) -> bool:

@@ -15,20 +15,20 @@ from elasticjob.wire.round import Round
 RETURN_N = 1000
 
 
-def make_round(s: Snapshot) -> Actions:
+def make_round(snapshot: Snapshot) -> Actions:
     """A job that is new starts at round 0; one that lost its Round goes on far above it.
 
     Agents may have seen rounds that nobody else knows of: n must be above those too (I1).
     """
-    wanted = desired.desired(s)
-    make = MakeRound(wanted, _first(s, wanted))
-    if refused.wait_s(s, make) <= 0:
+    wanted = desired.desired(snapshot)
+    make = MakeRound(wanted, _first(snapshot, wanted))
+    if refused.wait_s(snapshot, make) <= 0:
         yield Deploy()
     yield make
 
 
-def _first(s: Snapshot, wanted: Desired) -> Round:
-    status, rounds = s.job.status, s.recalled.rounds
+def _first(snapshot: Snapshot, wanted: Desired) -> Round:
+    status, rounds = snapshot.job.status, snapshot.recalled.rounds
     if status.round is None and not rounds:
         return Round()
     last = rounds[-1] if rounds else Round()

@@ -12,27 +12,27 @@ from elasticjob.wire.round import Phase
 GOODBYE_S = 15.0
 
 
-def is_over(s: Snapshot) -> bool:
+def is_over(snapshot: Snapshot) -> bool:
     """Whether the job has ended: the Round first, for pods may have ended before it was read."""
-    if s.round and s.round.round.phase.is_terminal:
+    if snapshot.lease and snapshot.lease.round.phase.is_terminal:
         return True
-    return is_final(s)
+    return is_final(snapshot)
 
 
-def is_final(s: Snapshot) -> bool:
+def is_final(snapshot: Snapshot) -> bool:
     """Whether its status says so, which is for ever."""
-    final = (c for c in s.job.status.conditions or [] if c.type in ("Complete", "Failed"))
+    final = (c for c in snapshot.job.status.conditions or [] if c.type in ("Complete", "Failed"))
     return any(c.status == "True" for c in final)
 
 
-def clean_pods(s: Snapshot) -> Actions:
+def clean_pods(snapshot: Snapshot) -> Actions:
     """Delete what the policy says, each when it has ended, or has had its time."""
-    policy = s.spec.clean_pod_policy
+    policy = snapshot.spec.clean_pod_policy
     if policy == "None":
         return
-    keep = failed_last(s) if policy == "KeepFailed" else None
-    left_s = _left_s(s)
-    for pod in s.pods:
+    keep = failed_last(snapshot) if policy == "KeepFailed" else None
+    left_s = _left_s(snapshot)
+    for pod in snapshot.pods:
         if pod == keep or pod.deleting or (policy == "Running" and pod.over):
             continue
         if pod.living and left_s > 0:
@@ -41,16 +41,21 @@ def clean_pods(s: Snapshot) -> Actions:
             yield DeletePod(pod.name, pod.uid, "the job has ended")
 
 
-def failed_last(s: Snapshot) -> PodSeen | None:
+def failed_last(snapshot: Snapshot) -> PodSeen | None:
     """The pod to look at: the one that the round blames, else the last that ended badly."""
-    round_ = s.round.round if s.round else None
-    if round_ and round_.phase is Phase.FAILED and round_.cause and round_.cause.pod in s.names:
-        return s.names[round_.cause.pod]
-    failed = [p for p in s.pods if not p.living and p.worker.exit_code != 0]
+    round_ = snapshot.lease.round if snapshot.lease else None
+    if (
+        round_
+        and round_.phase is Phase.FAILED
+        and round_.cause
+        and round_.cause.pod in snapshot.names
+    ):
+        return snapshot.names[round_.cause.pod]
+    failed = [p for p in snapshot.pods if not p.living and p.worker.exit_code != 0]
     return max(failed, key=lambda p: (p.worker.finished_at, p.pod), default=None)
 
 
-def _left_s(s: Snapshot) -> float:
-    ended_at = s.job.status.completion_time or s.at
-    grace_s = max(s.spec.stop_grace_seconds, s.spec.crash_grace_seconds)
-    return grace_s + GOODBYE_S - (s.at - ended_at).total_seconds()
+def _left_s(snapshot: Snapshot) -> float:
+    ended_at = snapshot.job.status.completion_time or snapshot.at
+    grace_s = max(snapshot.spec.stop_grace_seconds, snapshot.spec.crash_grace_seconds)
+    return grace_s + GOODBYE_S - (snapshot.at - ended_at).total_seconds()

@@ -13,23 +13,23 @@ from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 
 
-def replaced_pods(s: Snapshot) -> Actions:
+def replaced_pods(snapshot: Snapshot) -> Actions:
     """Delete pods that have ended and were replaced; the one that failed last as policy says.
 
     Not even `Running` keeps all of them: a job that goes on for weeks would gather any number.
     And none is kept while pods of the job are refused: a quota of `count/pods` counts it, too.
     """
-    policy = s.spec.clean_pod_policy
+    policy = snapshot.spec.clean_pod_policy
     if policy == "None":
         return
-    is_refused = any(refused.of(s, make) for make in replace.missing(s))
-    keep = None if policy == "All" or is_refused else job_over.failed_last(s)
-    for pod in _replaced(s):
+    is_refused = any(refused.of(snapshot, make) for make in replace.missing(snapshot))
+    keep = None if policy == "All" or is_refused else job_over.failed_last(snapshot)
+    for pod in _replaced(snapshot):
         if pod != keep and not pod.deleting:
             yield DeletePod(pod.name, pod.uid, "it has ended and was replaced")
 
 
-def leases_of_the_gone(s: Snapshot) -> Actions:
+def leases_of_the_gone(snapshot: Snapshot) -> Actions:
     """Delete Leases of which the round can take no notice any more (rule 9, V2).
 
     That is: of no living pod, not of a member or the holder, and either not wanted, or with a word
@@ -40,39 +40,41 @@ def leases_of_the_gone(s: Snapshot) -> Actions:
     finds there that it has ended. That of an index's newest pod stays until the next is reserved:
     it says that the name was used.
     """
-    for orphan in s.recalled.orphans:
-        if orphan.pod in s.living:
+    for orphan in snapshot.recalled.orphans:
+        if orphan.pod in snapshot.living:
             continue
-        if s.round is None or job_over.is_over(s):
+        if snapshot.lease is None or job_over.is_over(snapshot):
             yield DeleteLease(orphan.name, orphan.uid)
-        elif _is_forgotten(s, orphan.pod, orphan.state.n):
-            left_s = _kept_s(s) - s.lasted_s(_fact(orphan))
+        elif _is_forgotten(snapshot, orphan.pod, orphan.state.n):
+            left_s = _kept_s(snapshot) - snapshot.lasted_s(_fact(orphan))
             yield Later(left_s) if left_s > 0 else DeleteLease(orphan.name, orphan.uid)
 
 
-def facts(s: Snapshot) -> Iterator[str]:
+def facts(snapshot: Snapshot) -> Iterator[str]:
     """Since when each Lease is that of no living pod."""
-    return (_fact(orphan) for orphan in s.recalled.orphans if orphan.pod not in s.living)
+    return (
+        _fact(orphan) for orphan in snapshot.recalled.orphans if orphan.pod not in snapshot.living
+    )
 
 
-def _is_forgotten(s: Snapshot, pod: Pod, n: int) -> bool:
-    assert s.round is not None
-    is_newest = pod == s.current(pod.index) and pod.index in s.indexes
-    if s.is_member(pod) or s.holds(pod) or is_newest:
+def _is_forgotten(snapshot: Snapshot, pod: Pod, n: int) -> bool:
+    assert snapshot.lease is not None
+    is_newest = pod == snapshot.current(pod.index) and pod.index in snapshot.indexes
+    if snapshot.is_member(pod) or snapshot.holds(pod) or is_newest:
         return False
-    return n < s.round.round.n or not s.round.desired.wants(pod)
+    return n < snapshot.lease.round.n or not snapshot.lease.desired.wants(pod)
 
 
-def _kept_s(s: Snapshot) -> float:
-    return timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES)
+def _kept_s(snapshot: Snapshot) -> float:
+    return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES)
 
 
 def _fact(orphan: AgentLease) -> str:
     return f"orphan {orphan.uid}"
 
 
-def _replaced(s: Snapshot) -> Iterator[PodSeen]:
-    newest = {s.current(index) for index in s.indexes}
-    for pod in s.pods:
-        if not pod.living and pod.pod not in newest and ended.is_buried(s, pod.pod):
+def _replaced(snapshot: Snapshot) -> Iterator[PodSeen]:
+    newest = {snapshot.current(index) for index in snapshot.indexes}
+    for pod in snapshot.pods:
+        if not pod.living and pod.pod not in newest and ended.is_buried(snapshot, pod.pod):
             yield pod

@@ -59,9 +59,9 @@ class Memory:
             since=dict(self.since),
         )
 
-    def note_outcome(self, s: Snapshot, outcome: Outcome, now: float) -> None:
+    def note_outcome(self, snapshot: Snapshot, outcome: Outcome, now: float) -> None:
         """What the API server did and what it refused, of what was planned for this snapshot."""
-        known = dict(s.refusals)
+        known = dict(snapshot.refusals)
         for action in outcome.done:
             known.pop(described(action), None)
         for action, why in outcome.refused.items():
@@ -69,10 +69,10 @@ class Memory:
             known[what] = refused.recorded(known.get(what), why, now, asked)
             if isinstance(action, MakePod):
                 self.unborn.add(action.pod)
-            if action == Deploy() or names.service_account_name(s.job.name) in why:
+            if action == Deploy() or names.service_account_name(snapshot.job.name) in why:
                 self.deployed_at = None  # something that pods need is not there
         made = {action.pod for action in outcome.done if isinstance(action, MakePod)}
-        self.refusals = Refusals(known, s.job.generation, s.existing | made)
+        self.refusals = Refusals(known, snapshot.job.generation, snapshot.existing | made)
 
     def note_pods(self, pods: Iterable[Pod]) -> None:
         """These pods exist: also one that was made by a request that seemed to fail."""
@@ -142,7 +142,7 @@ class Memory:
 
 
 def _heard(before: Heard | None, lease: AgentLease | None, now: float) -> Heard:
-    renewed = lease.renewed if lease else ""
-    if before is None or before.renewed != renewed:
+    renewed = lease.renew_time if lease else ""
+    if before is None or before.renew_time != renewed:
         return Heard(renewed, now)
     return Heard(renewed, before.at, before.looks + 1)

@@ -17,24 +17,24 @@ LONGER_EACH_S = 3.0
 LONGEST_WAIT_S = 120.0
 
 
-def of(s: Snapshot, action: Action) -> Refusal | None:
+def of(snapshot: Snapshot, action: Action) -> Refusal | None:
     """The refusal of this action; None if there was none, or the next try may well succeed."""
-    return s.refusals.get(described(action))
+    return snapshot.refusals.get(described(action))
 
 
-def wait_s(s: Snapshot, action: Action) -> float:
+def wait_s(snapshot: Snapshot, action: Action) -> float:
     """How long this action still has to wait because it was refused; 0: it may be done now."""
-    found = of(s, action)
+    found = of(snapshot, action)
     if found is None:
         return 0.0
     longest_s = min(max(LONGEST_FIRST_S, LONGER_EACH_S * found.count), LONGEST_WAIT_S)
     asked_s = min(FIRST_WAIT_S * 2.0 ** min(found.count - 1, 16), longest_s)
-    return max(0.0, found.at + asked_s - s.now)
+    return max(0.0, found.at + asked_s - snapshot.now)
 
 
-def delayed(s: Snapshot, action: Action | Later) -> Action | Later:
+def delayed(snapshot: Snapshot, action: Action | Later) -> Action | Later:
     """The action, or the time after which it may be tried again."""
-    left_s = 0.0 if isinstance(action, Later) else wait_s(s, action)
+    left_s = 0.0 if isinstance(action, Later) else wait_s(snapshot, action)
     return Later(left_s) if left_s > 0 else action
 
 

@@ -17,26 +17,26 @@ AGAIN_AFTER_S = 60.0
 _MOUNTING = ("", "ContainerCreating")  # how the kubelet words a volume that is not there
 
 
-def again(s: Snapshot) -> Actions:
+def again(snapshot: Snapshot) -> Actions:
     """See to it again that all is there, once a minute while pods hang."""
-    waits = [AGAIN_AFTER_S - s.lasted_s(fact) for fact in facts(s)]
+    waits = [AGAIN_AFTER_S - snapshot.lasted_s(fact) for fact in facts(snapshot)]
     if not waits:
         return
-    wait_s = max(min(waits), _left_s(s))
+    wait_s = max(min(waits), _left_s(snapshot))
     if wait_s <= 0:
         yield Deploy()
     else:
         yield Later(wait_s)
 
 
-def facts(s: Snapshot) -> Iterator[str]:
+def facts(snapshot: Snapshot) -> Iterator[str]:
     """Since when each of them has hung."""
-    return (f"hangs {pod.uid}" for pod in s.living.values() if _hangs(pod))
+    return (f"hangs {pod.uid}" for pod in snapshot.living.values() if _hangs(pod))
 
 
-def _left_s(s: Snapshot) -> float:
-    deployed_at = s.recalled.deployed_at
-    return 0.0 if deployed_at is None else deployed_at + AGAIN_AFTER_S - s.now
+def _left_s(snapshot: Snapshot) -> float:
+    deployed_at = snapshot.recalled.deployed_at
+    return 0.0 if deployed_at is None else deployed_at + AGAIN_AFTER_S - snapshot.now
 
 
 def _hangs(pod: PodSeen) -> bool:

@@ -18,39 +18,39 @@ LONGEST_WAIT_S = 600.0
 FORGIVEN_AFTER_S = 1800.0
 
 
-def make(s: Snapshot) -> Actions:
+def make(snapshot: Snapshot) -> Actions:
     """Make what is missing and need not wait. Of pods that were refused or put off, first those
     that were not asked for the longest: one that is always refused keeps no other from being made.
     """
     makes: list[MakePod] = []
-    for pod in missing(s):
-        wait_s = max(_wait_s(s, pod), refused.wait_s(s, pod))
+    for pod in missing(snapshot):
+        wait_s = max(_wait_s(snapshot, pod), refused.wait_s(snapshot, pod))
         if wait_s > 0:
             yield Later(wait_s)
         else:
             makes.append(pod)
     if not makes:
         return
-    if _may_lack(s, makes):
-        yield refused.delayed(s, Deploy())
-    if refused.wait_s(s, Deploy()) <= 0:
-        yield from sorted(makes, key=lambda pod: _asked_at(s, pod))
+    if _may_lack(snapshot, makes):
+        yield refused.delayed(snapshot, Deploy())
+    if refused.wait_s(snapshot, Deploy()) <= 0:
+        yield from sorted(makes, key=lambda pod: _asked_at(snapshot, pod))
 
 
-def missing(s: Snapshot) -> Iterator[MakePod]:
+def missing(snapshot: Snapshot) -> Iterator[MakePod]:
     """What is missing of the wanted indexes, once `desired` names them."""
-    told, there = _told(s), {pod.index for pod in in_place(s)}
-    for pod in desired.wanted_pods(s):
-        if pod in told and pod.index not in there and (found := _missing(s, pod)):
+    told, there = _told(snapshot), {pod.index for pod in in_place(snapshot)}
+    for pod in desired.wanted_pods(snapshot):
+        if pod in told and pod.index not in there and (found := _missing(snapshot, pod)):
             yield found
 
 
-def in_place(s: Snapshot) -> list[Pod]:
+def in_place(snapshot: Snapshot) -> list[Pod]:
     """Pods that fill their index: the newest of it. One that is being deleted does until it has
     ended, is lost, or is stuck; an older one, which a dead node keeps, does not."""
-    living = (pod for pod in s.living.values() if pod.pod not in s.recalled.marked)
-    newest = (pod for pod in living if pod.pod == s.current(pod.pod.index))
-    return [pod.pod for pod in newest if not lost.is_stuck(s, pod)]
+    living = (pod for pod in snapshot.living.values() if pod.pod not in snapshot.recalled.marked)
+    newest = (pod for pod in living if pod.pod == snapshot.current(pod.pod.index))
+    return [pod.pod for pod in newest if not lost.is_stuck(snapshot, pod)]
 
 
 def recorded(before: Replacement | None, now: float) -> Replacement:
@@ -68,36 +68,38 @@ def wait_s(before: Replacement | None, now: float) -> float:
     return max(0.0, before.at + asked_s - now)
 
 
-def _wait_s(s: Snapshot, make: MakePod) -> float:
-    before = s.recalled.replacements.get(make.pod.index) if make.replaces else None
-    return wait_s(before, s.now)
+def _wait_s(snapshot: Snapshot, make: MakePod) -> float:
+    before = snapshot.recalled.replacements.get(make.pod.index) if make.replaces else None
+    return wait_s(before, snapshot.now)
 
 
-def _may_lack(s: Snapshot, makes: list[MakePod]) -> bool:
+def _may_lack(snapshot: Snapshot, makes: list[MakePod]) -> bool:
     """Whether something that these pods need may not be there. When they are only tried again, it
     is: a refusal that says otherwise clears `deployed_at`."""
-    return s.recalled.deployed_at is None or not all(refused.of(s, make) for make in makes)
+    return snapshot.recalled.deployed_at is None or not all(
+        refused.of(snapshot, make) for make in makes
+    )
 
 
-def _asked_at(s: Snapshot, make: MakePod) -> float:
-    found = refused.of(s, make)
+def _asked_at(snapshot: Snapshot, make: MakePod) -> float:
+    found = refused.of(snapshot, make)
     return found.asked_at if found else 0.0
 
 
-def _missing(s: Snapshot, lowest: Pod) -> MakePod | None:
+def _missing(snapshot: Snapshot, lowest: Pod) -> MakePod | None:
     """The pod to make for this index, or None if it must not be made yet."""
-    current = s.current(lowest.index)
+    current = snapshot.current(lowest.index)
     if current is None:
-        return MakePod(s.fresh(lowest.index))
-    if current in s.recalled.unborn:
+        return MakePod(snapshot.fresh(lowest.index))
+    if current in snapshot.recalled.unborn:
         return MakePod(current, replaces=current.generation > lowest.generation)
     if current.generation < lowest.generation:
-        return MakePod(s.fresh(lowest.index))
-    if ended.is_buried(s, current):
-        return MakePod(s.fresh(lowest.index), replaces=True)
+        return MakePod(snapshot.fresh(lowest.index))
+    if ended.is_buried(snapshot, current):
+        return MakePod(snapshot.fresh(lowest.index), replaces=True)
     return None
 
 
-def _told(s: Snapshot) -> frozenset[Pod]:
-    assert s.round is not None
-    return frozenset(s.round.desired.wanted)
+def _told(snapshot: Snapshot) -> frozenset[Pod]:
+    assert snapshot.lease is not None
+    return frozenset(snapshot.lease.desired.wanted)

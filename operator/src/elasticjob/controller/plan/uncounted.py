@@ -32,16 +32,16 @@ def recent(restarts: Iterable[Restart], now: float) -> Iterator[Restart]:
     return (r for r in restarts if now - r.at < WINDOW_S)
 
 
-def uncounted(s: Snapshot) -> list[Restart]:
+def uncounted(snapshot: Snapshot) -> list[Restart]:
     """Those of the last hour, without what the operator has charged since."""
-    charged = s.round.desired.charged if s.round else frozenset()
-    return [r for r in recent(s.recalled.restarts, s.now) if r.number not in charged]
+    charged = snapshot.lease.desired.charged if snapshot.lease else frozenset()
+    return [r for r in recent(snapshot.recalled.restarts, snapshot.now) if r.number not in charged]
 
 
-def has_watched(s: Snapshot) -> bool:
+def has_watched(snapshot: Snapshot) -> bool:
     """Whether the last hour is known: an operator that was restarted has seen less of it."""
-    since = s.recalled.watched_at
-    return since is not None and s.now - since >= WINDOW_S
+    since = snapshot.recalled.watched_at
+    return since is not None and snapshot.now - since >= WINDOW_S
 
 
 def told(restarts: list[Restart]) -> str:

@@ -16,54 +16,54 @@ from elasticjob.rendezvous import timing
 from elasticjob.wire.round import Phase
 
 
-def delete_unwanted(s: Snapshot) -> Actions:
+def delete_unwanted(snapshot: Snapshot) -> Actions:
     """Delete those that the round does not name; the others too if no round comes in time.
 
     A round that does not come is one that nobody holds any more. Told to leave, its members end by
     themselves.
     """
-    for pod in _unwanted(s):
-        left_s = _patience_s(s) - s.lasted_s(_fact(pod))
-        waits = s.is_member(pod.pod) or _ends_delay(s)
+    for pod in _unwanted(snapshot):
+        left_s = _patience_s(snapshot) - snapshot.lasted_s(_fact(pod))
+        waits = snapshot.is_member(pod.pod) or _ends_delay(snapshot)
         if not waits or left_s <= 0:
-            yield DeletePod(pod.name, pod.uid, _why(s, pod))
+            yield DeletePod(pod.name, pod.uid, _why(snapshot, pod))
         else:
             yield Later(left_s)
 
 
-def facts(s: Snapshot) -> Iterator[str]:
+def facts(snapshot: Snapshot) -> Iterator[str]:
     """Since when each of them is not wanted."""
-    return map(_fact, _unwanted(s))
+    return map(_fact, _unwanted(snapshot))
 
 
-def _unwanted(s: Snapshot) -> Iterator[PodSeen]:
-    if s.round is None:
+def _unwanted(snapshot: Snapshot) -> Iterator[PodSeen]:
+    if snapshot.lease is None:
         return
-    wanted = {p.index: p for p in desired.wanted_pods(s)}
-    for pod in s.living.values():
+    wanted = {p.index: p for p in desired.wanted_pods(snapshot)}
+    for pod in snapshot.living.values():
         lowest = wanted.get(pod.pod.index)
         comes_back = lowest is not None and lowest.generation <= pod.pod.generation
-        if not s.round.desired.wants(pod.pod) and not comes_back and not pod.deleting:
+        if not snapshot.lease.desired.wants(pod.pod) and not comes_back and not pod.deleting:
             yield pod
 
 
-def _ends_delay(s: Snapshot) -> bool:
+def _ends_delay(snapshot: Snapshot) -> bool:
     """Whether the holder is about to end the start delay of a Forming round, as no pod is wanted
     any more. Without it the pods that come later would wait for the rest of the delay."""
-    if s.round is None or s.round.desired.wanted or not s.round.holder:
+    if snapshot.lease is None or snapshot.lease.desired.wanted or not snapshot.lease.holder:
         return False
-    return s.round.round.phase is Phase.FORMING and s.round.round.delay_ms > 0
+    return snapshot.lease.round.phase is Phase.FORMING and snapshot.lease.round.delay_ms > 0
 
 
-def _patience_s(s: Snapshot) -> float:
-    silence_s = timing.silence_s(s.heartbeat_s, timing.SILENT_PULSES_NODES)
-    return s.spec.stop_grace_seconds + silence_s
+def _patience_s(snapshot: Snapshot) -> float:
+    silence_s = timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
+    return snapshot.spec.stop_grace_seconds + silence_s
 
 
-def _why(s: Snapshot, pod: PodSeen) -> str:
-    if s.spec.suspend:
+def _why(snapshot: Snapshot, pod: PodSeen) -> str:
+    if snapshot.spec.suspend:
         return "the job is suspended"
-    if desired.is_outdated(s, pod.pod):
+    if desired.is_outdated(snapshot, pod.pod):
         return "the template has changed"
     return "the job was scaled down"
 

@@ -29,15 +29,20 @@ Said = tuple[str, Truth, str, str]  # type, status, reason, message
 LONGEST_MESSAGE = 1024
 
 
-def of(s: Snapshot) -> list[Condition]:
+def of(snapshot: Snapshot) -> list[Condition]:
     """All conditions; each keeps its time while its status stays the same."""
     said: list[Said] = [("Accepted", "True", "Valid", "")]
-    if job_over.is_over(s):
+    if job_over.is_over(snapshot):
         over: list[Said] = [(t, "False", "Ended", "") for t in ("PodsReady", "Running", "Unstable")]
-        said += [*over, *_end(s)]
+        said += [*over, *_end(snapshot)]
     else:
-        said += [_pods_ready(s), _running(s), *_unstable(s), _suspended(s)]
-    return _merged(s.job, said, s.at)
+        said += [
+            _pods_ready(snapshot),
+            _running(snapshot),
+            *_unstable(snapshot),
+            _suspended(snapshot),
+        ]
+    return _merged(snapshot.job, said, snapshot.at)
 
 
 def of_refused(job: Job, at: datetime) -> list[Condition]:
@@ -51,62 +56,72 @@ def of_broken(job: Job, message: str, at: datetime) -> list[Condition]:
     return _merged(job, [("Running", "Unknown", "RoundUnreadable", message)], at)
 
 
-def _pods_ready(s: Snapshot) -> Said:
-    if desired.nobody(s):
+def _pods_ready(snapshot: Snapshot) -> Said:
+    if desired.nobody(snapshot):
         return "PodsReady", "False", "NotWanted", ""
-    there = trouble.running(s)
-    count = f"{there}/{s.spec.replicas} pods run"
-    if there >= s.spec.replicas:
+    there = trouble.running(snapshot)
+    count = f"{there}/{snapshot.spec.replicas} pods run"
+    if there >= snapshot.spec.replicas:
         return "PodsReady", "True", "AllRun", count
-    if found := trouble.trouble(s):
+    if found := trouble.trouble(snapshot):
         return "PodsReady", "False", found.reason, f"{count}; {found.full or found.text}"
     return "PodsReady", "False", "PodsStart", count
 
 
-def _running(s: Snapshot) -> Said:
-    if phase.is_running(s) and s.round:
-        members = len(s.round.round.members)
-        return "Running", "True", "AllMembersRun", f"{members} members run round {s.round.round.n}"
-    if s.round and s.round.round.phase is Phase.ACTIVE:
-        return "Running", "False", "MembersStart", f"round {s.round.round.n} starts"
+def _running(snapshot: Snapshot) -> Said:
+    if phase.is_running(snapshot) and snapshot.lease:
+        members = len(snapshot.lease.round.members)
+        return (
+            "Running",
+            "True",
+            "AllMembersRun",
+            f"{members} members run round {snapshot.lease.round.n}",
+        )
+    if snapshot.lease and snapshot.lease.round.phase is Phase.ACTIVE:
+        return "Running", "False", "MembersStart", f"round {snapshot.lease.round.n} starts"
     return "Running", "False", "RoundForms", "no round is active"
 
 
-def _unstable(s: Snapshot) -> list[Said]:
+def _unstable(snapshot: Snapshot) -> list[Said]:
     """True stays until a whole hour was seen in which it is not so."""
-    found = uncounted.uncounted(s)
-    if len(found) > s.calm:
+    found = uncounted.uncounted(snapshot)
+    if len(found) > snapshot.calm:
         return [("Unstable", "True", "UncountedRestarts", uncounted.told(found))]
-    was = any(c.type == "Unstable" and c.status == "True" for c in s.job.status.conditions or [])
-    if was and not uncounted.has_watched(s):
+    was = any(
+        c.type == "Unstable" and c.status == "True" for c in snapshot.job.status.conditions or []
+    )
+    if was and not uncounted.has_watched(snapshot):
         return []
     return [("Unstable", "False", "FewUncountedRestarts", "")]
 
 
-def _suspended(s: Snapshot) -> Said:
-    if not s.spec.suspend:
+def _suspended(snapshot: Snapshot) -> Said:
+    if not snapshot.spec.suspend:
         return "Suspended", "False", "NotAsked", ""
-    if s.living:
-        return "Suspended", "False", "PodsEnd", f"{len(s.living)} pods have not ended"
+    if snapshot.living:
+        return "Suspended", "False", "PodsEnd", f"{len(snapshot.living)} pods have not ended"
     return "Suspended", "True", "Asked", "no pods are left; counters are kept"
 
 
-def _end(s: Snapshot) -> list[Said]:
+def _end(snapshot: Snapshot) -> list[Said]:
     """Complete or Failed, once; what was said before stays as it is."""
-    if job_over.is_final(s) or s.round is None:
+    if job_over.is_final(snapshot) or snapshot.lease is None:
         return []
-    if s.round.round.phase is Phase.SUCCEEDED:
+    if snapshot.lease.round.phase is Phase.SUCCEEDED:
         return [("Complete", "True", "AllMembersDone", "every member ended its workers with 0")]
-    return [("Failed", "True", phase.end_reason(s), _why_failed(s))]
+    return [("Failed", "True", phase.end_reason(snapshot), _why_failed(snapshot))]
 
 
-def _why_failed(s: Snapshot) -> str:
+def _why_failed(snapshot: Snapshot) -> str:
     """The first cause, and the budget where that was what ended the job."""
-    assert s.round is not None
-    found = failure.last(s)
+    assert snapshot.lease is not None
+    found = failure.last(snapshot)
     parts = [_who(found), *_what(found)] if found else []
-    spent, budget = charges.spent(s.round.round, s.round.desired), s.spec.max_restarts
-    if spent >= budget and phase.end_reason(s) != CauseKind.START_FAILED.value:
+    spent, budget = (
+        charges.spent(snapshot.lease.round, snapshot.lease.desired),
+        snapshot.spec.max_restarts,
+    )
+    if spent >= budget and phase.end_reason(snapshot) != CauseKind.START_FAILED.value:
         parts.append(f"one more than maxRestarts, which is {budget}")
     return "; ".join(part for part in parts if part)
 

@@ -26,37 +26,37 @@ _NOT_COUNTED = (
 _OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 
-def last(s: Snapshot) -> LastFailure | None:
+def last(snapshot: Snapshot) -> LastFailure | None:
     """The failure that the Round tells of, else the one that is known already."""
-    known = s.job.status.last_failure
-    round_ = s.round.round if s.round else None
-    if round_ is None or round_.cause is None or not _is_failure(s, round_):
+    known = snapshot.job.status.last_failure
+    round_ = snapshot.lease.round if snapshot.lease else None
+    if round_ is None or round_.cause is None or not _is_failure(snapshot, round_):
         return known
-    found = _failure(s, round_.cause, round_)
+    found = _failure(snapshot, round_.cause, round_)
     if known and (known.round, known.pod) == (found.round, found.pod):
         # The pod's own end may be known later than the round's: OOMKilled, for example.
         found = found.model_copy(update={"time": known.time})
         return known if found.reason == round_.cause.kind.value else found
-    return found.model_copy(update={"time": s.at})
+    return found.model_copy(update={"time": snapshot.at})
 
 
-def _is_failure(s: Snapshot, round_: Round) -> bool:
+def _is_failure(snapshot: Snapshot, round_: Round) -> bool:
     if round_.phase is Phase.FAILED:
         return True
     assert round_.cause is not None
     if round_.cause.kind is CauseKind.LEAVING:
-        return charges.number(round_) in charges.charged(s)
+        return charges.number(round_) in charges.charged(snapshot)
     return round_.cause.kind not in _NOT_COUNTED
 
 
-def _failure(s: Snapshot, cause: Cause, round_: Round) -> LastFailure:
-    pod = s.names.get(cause.pod)
+def _failure(snapshot: Snapshot, cause: Cause, round_: Round) -> LastFailure:
+    pod = snapshot.names.get(cause.pod)
     ended = pod.worker if pod and not pod.living and cause.kind in _OF_PODS else None
     reason = ended.reason if ended and ended.reason not in ("", "Error", "Completed") else ""
     code = cause.code if cause.code is not None or ended is None else ended.exit_code
     message = (ended.message if ended else "") or cause.message
     if cause.code == CALLED_WRONGLY:
-        message = f"{message} of {_command(s)}; see its log"
+        message = f"{message} of {_command(snapshot)}; see its log"
     return LastFailure(
         pod=cause.pod or None,
         node=cause.node or (pod.node if pod else "") or None,
@@ -69,10 +69,10 @@ def _failure(s: Snapshot, cause: Cause, round_: Round) -> LastFailure:
     )
 
 
-def _command(s: Snapshot) -> str:
+def _command(snapshot: Snapshot) -> str:
     """What each worker runs, as it would be typed."""
-    name = worker_container(s.job.body["spec"])
-    containers = s.job.body["spec"]["template"]["spec"]["containers"]
+    name = worker_container(snapshot.job.body["spec"])
+    containers = snapshot.job.body["spec"]["template"]["spec"]["containers"]
     worker = next(c for c in containers if c["name"] == name)
     text = shlex.join([*worker["command"], *(worker.get("args") or [])])
     return text if len(text) <= LONGEST_COMMAND else text[: LONGEST_COMMAND - 3] + "..."

@@ -23,26 +23,27 @@ from elasticjob.wire.round import Phase
 Json = dict[str, Any]
 
 
-def of(s: Snapshot) -> ElasticJobStatus:
+def of(snapshot: Snapshot) -> ElasticJobStatus:
     """The status of a job that is worked on."""
-    old = s.job.status
-    running = len(running_pods(s))
+    old = snapshot.job.status
+    running = len(running_pods(snapshot))
     changed: Json = {
-        "observed_generation": s.job.generation,
-        "phase": phase.of(s),
-        "ready": f"{running}/{s.spec.replicas}",
-        "replicas": len(s.living),
+        "observed_generation": snapshot.job.generation,
+        "phase": phase.of(snapshot),
+        "ready": f"{running}/{snapshot.spec.replicas}",
+        "replicas": len(snapshot.living),
         "ready_replicas": running,
-        "selector": f"{names.LABEL_JOB_UID}={s.job.uid}",
-        "min_replicas": s.spec.min_replicas or s.spec.replicas,
-        "max_replicas": s.spec.max_replicas or s.spec.replicas,
-        "conditions": conditions.of(s),
-        "last_failure": failure.last(s),
-        "start_time": old.start_time or s.at,
-        "completion_time": old.completion_time or (s.at if job_over.is_over(s) else None),
-        **_of_round(s),
+        "selector": f"{names.LABEL_JOB_UID}={snapshot.job.uid}",
+        "min_replicas": snapshot.spec.min_replicas or snapshot.spec.replicas,
+        "max_replicas": snapshot.spec.max_replicas or snapshot.spec.replicas,
+        "conditions": conditions.of(snapshot),
+        "last_failure": failure.last(snapshot),
+        "start_time": old.start_time or snapshot.at,
+        "completion_time": old.completion_time
+        or (snapshot.at if job_over.is_over(snapshot) else None),
+        **_of_round(snapshot),
     }
-    if s.spec.suspend and not s.living:
+    if snapshot.spec.suspend and not snapshot.living:
         changed["agent_hash"] = None  # the next pods run the agent of this operator
     return old.model_copy(update=changed)
 
@@ -71,34 +72,38 @@ def of_broken(job: Job, why: str, at: datetime) -> ElasticJobStatus:
     return job.status.model_copy(update=changed)
 
 
-def reserved(s: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
+def reserved(snapshot: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
     """The status that must be written before these pods are made: no name is ever used twice."""
-    following = dict(s.next_generations)
+    following = dict(snapshot.next_generations)
     for pod in pods:
         following[pod.index] = max(following.get(pod.index, 0), pod.generation + 1)
-    blamed = {i: n for i, n in s.blamed.items() if i not in {pod.index for pod in pods}}
+    blamed = {i: n for i, n in snapshot.blamed.items() if i not in {pod.index for pod in pods}}
     changed = {
         "generations": dump_pods(Pod(*pair) for pair in following.items()),
         "blamed": _dump_blamed(blamed),
-        "agent_hash": agent_hash(s),
-        "template_hash": s.job.template_hash,
+        "agent_hash": agent_hash(snapshot),
+        "template_hash": snapshot.job.template_hash,
     }
-    return s.job.status.model_copy(update=changed)
+    return snapshot.job.status.model_copy(update=changed)
 
 
-def agent_hash(s: Snapshot) -> str:
+def agent_hash(snapshot: Snapshot) -> str:
     """Which agent the next pods run: that of the pods that live, so that an upgrade of the operator
     does not mix agents in a running job; where none lives, this operator's own."""
-    return (s.job.status.agent_hash if s.living else None) or s.agent_hash
+    return (snapshot.job.status.agent_hash if snapshot.living else None) or snapshot.agent_hash
 
 
-def running_pods(s: Snapshot) -> frozenset[Pod]:
+def running_pods(snapshot: Snapshot) -> frozenset[Pod]:
     """Members whose workers run in the present round, as the holder says."""
-    if s.round is None or s.round.report is None or s.round.round.phase is not Phase.ACTIVE:
+    if (
+        snapshot.lease is None
+        or snapshot.lease.report is None
+        or snapshot.lease.round.phase is not Phase.ACTIVE
+    ):
         return frozenset()
-    report = s.round.report
-    current = report.n == s.round.round.n
-    return frozenset(report.running) & s.round.round.pods if current else frozenset()
+    report = snapshot.lease.report
+    current = report.n == snapshot.lease.round.n
+    return frozenset(report.running) & snapshot.lease.round.pods if current else frozenset()
 
 
 def patch(old: ElasticJobStatus, new: ElasticJobStatus) -> Json:
@@ -124,17 +129,17 @@ def merge_patch(old: Json, new: Json) -> Json:
     return found
 
 
-def _of_round(s: Snapshot) -> Json:
-    if s.round is None:
+def _of_round(snapshot: Snapshot) -> Json:
+    if snapshot.lease is None:
         return {}
-    round_, report = s.round.round, s.round.report
+    round_, report = snapshot.lease.round, snapshot.lease.report
     return {
         "round": round_.n,
         "restarts": max(round_.starts - 1, 0),
-        "counted": charges.spent(round_, s.round.desired),
-        "blamed": _dump_blamed(blame.counts(s)),
-        "last_recovery": _recovery(report) or s.job.status.last_recovery,
-        "progress": _progress(report) or s.job.status.progress,
+        "counted": charges.spent(round_, snapshot.lease.desired),
+        "blamed": _dump_blamed(blame.counts(snapshot)),
+        "last_recovery": _recovery(report) or snapshot.job.status.last_recovery,
+        "progress": _progress(report) or snapshot.job.status.progress,
     }
 
 

@@ -11,7 +11,7 @@ from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
 from elasticjob.controller.observe.snapshot import Refusal, Snapshot
 from elasticjob.controller.plan import first_round, refused, replace
 from elasticjob.controller.plan.actions import Action, Deploy, Later
-from elasticjob.rendezvous.states import EXIT_SETUP
+from elasticjob.rendezvous.state import EXIT_SETUP
 
 LONGEST_PHRASE = 120
 LONGEST_REFUSAL = 160
@@ -55,25 +55,25 @@ class Trouble:
     full: str = ""
 
 
-def trouble(s: Snapshot) -> Trouble | None:
+def trouble(snapshot: Snapshot) -> Trouble | None:
     """What most of the pods that do not run suffer from; None if nothing is known to be wrong."""
-    if not_made := refusal(s):
+    if not_made := refusal(snapshot):
         return not_made
-    found = Counter(kind for index in s.indexes for kind in _of_index(s, index))
+    found = Counter(kind for index in snapshot.indexes for kind in _of_index(snapshot, index))
     if not found:
         return None
     (reason, text), count = found.most_common(1)[0]
-    return Trouble(reason, f"{count}/{s.spec.replicas} {text}")
+    return Trouble(reason, f"{count}/{snapshot.spec.replicas} {text}")
 
 
-def refusal(s: Snapshot) -> Trouble | None:
+def refusal(snapshot: Snapshot) -> Trouble | None:
     """Why pods that are missing cannot be made, in the words of the API server."""
-    if running(s) >= s.spec.replicas:
+    if running(snapshot) >= snapshot.spec.replicas:
         return None
-    if needed := _refusals(s, _needed(s)):
+    if needed := _refusals(snapshot, _needed(snapshot)):
         return _refused("no pods can be made", needed)
-    if pods := _refusals(s, replace.missing(s) if s.round else ()):
-        return _refused(f"{len(pods)}/{s.spec.replicas} pods cannot be made", pods)
+    if pods := _refusals(snapshot, replace.missing(snapshot) if snapshot.lease else ()):
+        return _refused(f"{len(pods)}/{snapshot.spec.replicas} pods cannot be made", pods)
     return None
 
 
@@ -84,14 +84,14 @@ def _refused(what: str, refusals: list[Refusal]) -> Trouble:
     return Trouble("PodsRefused", f"{what}: {short}", f"{what}: {full}{cure}")
 
 
-def _refusals(s: Snapshot, actions: Iterable[Action | Later]) -> list[Refusal]:
+def _refusals(snapshot: Snapshot, actions: Iterable[Action | Later]) -> list[Refusal]:
     asked = (action for action in actions if not isinstance(action, Later))
-    return [found for action in asked if (found := refused.of(s, action))]
+    return [found for action in asked if (found := refused.of(snapshot, action))]
 
 
-def _needed(s: Snapshot) -> Iterable[Action | Later]:
+def _needed(snapshot: Snapshot) -> Iterable[Action | Later]:
     """What creates all that every pod needs."""
-    return [Deploy()] if s.round else first_round.make_round(s)
+    return [Deploy()] if snapshot.lease else first_round.make_round(snapshot)
 
 
 def _plain(why: str) -> tuple[str, str]:
@@ -100,10 +100,14 @@ def _plain(why: str) -> tuple[str, str]:
     return _REFUSED.sub("", " ".join(why.split())), cure
 
 
-def running(s: Snapshot) -> int:
+def running(snapshot: Snapshot) -> int:
     """How many of the wanted indexes have a pod whose agent runs, and is not given up."""
-    found = (pod for pod in replace.in_place(s) if s.living[pod].worker.stage is Stage.RUNNING)
-    return len({pod.index for pod in found} & {*s.indexes})
+    found = (
+        pod
+        for pod in replace.in_place(snapshot)
+        if snapshot.living[pod].worker.stage is Stage.RUNNING
+    )
+    return len({pod.index for pod in found} & {*snapshot.indexes})
 
 
 def clipped(text: str, longest: int) -> str:
@@ -115,9 +119,13 @@ def clipped(text: str, longest: int) -> str:
     return (cut[:word_end] if word_end > 0 else cut).rstrip(" ,;:") + "..."
 
 
-def _of_index(s: Snapshot, index: int) -> Iterator[tuple[str, str]]:
+def _of_index(snapshot: Snapshot, index: int) -> Iterator[tuple[str, str]]:
     """Of the newest pod of an index: (reason, text)."""
-    pod = s.by_pod[current] if (current := s.current(index)) in s.by_pod else None
+    pod = (
+        snapshot.by_pod[current]
+        if (current := snapshot.current(index)) in snapshot.by_pod
+        else None
+    )
     if pod is None:
         return
     if pod.refused:

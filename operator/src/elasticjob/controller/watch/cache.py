@@ -56,7 +56,7 @@ class Entry:
     """
 
     job: Json | None = None
-    round: RoundLease | None = None
+    lease: RoundLease | None = None
     broken: Broken | None = None
     pods: dict[str, PodSeen] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Entry:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left that exists."""
-        return not (self.job or self.round or self.broken or self.pods)
+        return not (self.job or self.lease or self.broken or self.pods)
 
     def rounds_for(self, job_uid: str) -> tuple[Round, ...]:
         """The last rounds of this job, and of no older one of its name."""
@@ -158,7 +158,7 @@ class Mirror:
         for key, entry in self._entries.items():
             if resource == ELASTIC_JOBS and (job := entry.job) is not None:
                 yield _Held(key, key.name, job["metadata"]["uid"], _version(job))
-            elif resource == LEASES and (seen := entry.broken or entry.round) is not None:
+            elif resource == LEASES and (seen := entry.broken or entry.lease) is not None:
                 name = names.round_lease_name(key.name)
                 yield _Held(key, name, seen.uid, int(seen.version))
             elif resource == PODS:
@@ -212,14 +212,14 @@ def _take_pod(entry: Entry, body: Json, gone: bool) -> float | None:
 
 
 def _take_round(entry: Entry, body: Json, gone: bool) -> float | None:
-    before, broken = entry.round, entry.broken
+    before, broken = entry.lease, entry.broken
     if gone:
-        entry.round = entry.broken = None
+        entry.lease = entry.broken = None
         return AT_ONCE if before is not None or broken is not None else None
     if _is_outdated(entry, body):
         return None
     seen = leases.parse_round(body)
-    entry.round, entry.broken = seen, None
+    entry.lease, entry.broken = seen, None
     if entry.rounds_of != seen.job_uid:
         entry.rounds_of = seen.job_uid
         entry.rounds.clear()
@@ -232,7 +232,7 @@ def _take_round(entry: Entry, body: Json, gone: bool) -> float | None:
 
 def _is_outdated(entry: Entry, body: Json) -> bool:
     """Whether a newer version of this Round Lease is known."""
-    known = entry.broken or entry.round
+    known = entry.broken or entry.lease
     same = known is not None and known.uid == body["metadata"]["uid"]
     return known is not None and same and _version(body) < int(known.version)
 
@@ -253,7 +253,7 @@ def _leave_aside(resource: Resource, entry: Entry, body: Json, error: Exception)
 def _without_pulse(seen: RoundLease) -> RoundLease:
     """A pulse alone changes no plan; each job has one every few seconds."""
     report = replace(seen.report, progress=None, delay_ms=None) if seen.report else None
-    return replace(seen, version="", renewed="", report=report)
+    return replace(seen, version="", renew_time="", report=report)
 
 
 def _progress_after_s(seen: RoundLease) -> float:

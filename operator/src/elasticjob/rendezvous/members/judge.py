@@ -12,7 +12,7 @@ from typing import Callable
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.view import View
-from elasticjob.wire.agent_state import Word
+from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
@@ -20,7 +20,7 @@ from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
-HAS_RUN = (Word.RUNNING, Word.DONE, Word.FAILED)
+HAS_RUN = (AgentPhase.RUNNING, AgentPhase.DONE, AgentPhase.FAILED)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
         done=done,
         leaving=leaving,
         lost=lost,
-        failed=frozenset(p for p in rest if says(case, p, Word.FAILED)),
+        failed=frozenset(p for p in rest if says(case, p, AgentPhase.FAILED)),
         superfluous=superfluous,
         newcomers=newcomers(case, wanted, stays - superfluous),
         suspects=frozenset(p for p in rest if p not in lost and is_suspect(case, p, pulses)),
@@ -127,18 +127,18 @@ def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
 # ---- members -------------------------------------------------------------------------------------
 
 
-def says(case: Case, pod: Pod, *words: Word) -> bool:
+def says(case: Case, pod: Pod, *words: AgentPhase) -> bool:
     """Whether the pod's Lease says one of these words of the present n."""
     lease = case.lease(pod)
-    return lease is not None and lease.state.word in words and lease.state.n == case.round.n
+    return lease is not None and lease.state.phase in words and lease.state.n == case.round.n
 
 
 def is_done(case: Case, pod: Pod) -> bool:
     """Rule 7: it says `done n`, of this n only (F1)."""
     if case.on("7-done-tagged"):
-        return says(case, pod, Word.DONE)
+        return says(case, pod, AgentPhase.DONE)
     lease = case.lease(pod)
-    return lease is not None and lease.state.word is Word.DONE
+    return lease is not None and lease.state.phase is AgentPhase.DONE
 
 
 def is_leaving(case: Case, pod: Pod) -> bool:
@@ -272,7 +272,7 @@ def _is_wanted(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool
 
 def _says_ready(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
     """Rule 7: it says `ready n` of this n: a stale Lease is nobody (F4, V10)."""
-    return lease.state.word is Word.READY and lease.state.n == case.round.n
+    return lease.state.phase is AgentPhase.READY and lease.state.n == case.round.n
 
 
 def _is_staying(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:

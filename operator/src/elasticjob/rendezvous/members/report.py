@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from elasticjob.rendezvous.view import View
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Recovery, Report
@@ -21,8 +21,8 @@ def words(view: View, round_: Round) -> dict[Pod, AgentState]:
 
 def is_complete(view: View, round_: Round) -> bool:
     """Whether every member says that it runs the present round: people wait to read that."""
-    said = [state.word for state in words(view, round_).values()]
-    return 0 < said.count(Word.RUNNING) == len(round_.members)
+    said = [state.phase for state in words(view, round_).values()]
+    return 0 < said.count(AgentPhase.RUNNING) == len(round_.members)
 
 
 def is_reported(lease: RoundLease) -> bool:
@@ -42,7 +42,7 @@ def report(
     start delay, if it has one.
     """
     said = words(view, round_)
-    running = tuple(pod for pod, state in said.items() if state.word is not Word.READY)
+    running = tuple(pod for pod, state in said.items() if state.phase is not AgentPhase.READY)
     first = said.get(round_.members[0].pod) if round_.members else None
     complete = bool(running) and len(running) == len(round_.members)
     return Report(

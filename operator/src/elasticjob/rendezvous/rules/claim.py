@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.actions import CasRound, ReopenStream
 from elasticjob.rendezvous.rule import Step, nothing, steppable
-from elasticjob.rendezvous.states import CasRound, Me, ReopenStream
+from elasticjob.rendezvous.state import Me
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 

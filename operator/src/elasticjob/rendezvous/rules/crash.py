@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.actions import CasRound
 from elasticjob.rendezvous.charges import after_healthy, counted, over_budget
 from elasticjob.rendezvous.rule import Step, nothing, steppable
-from elasticjob.rendezvous.states import CasRound, Me, Run
-from elasticjob.wire.agent_state import Word
+from elasticjob.rendezvous.state import Me, Run
+from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
@@ -25,7 +26,7 @@ def crash(me: Me, now: float) -> Step:
     if is_answered(me, lease, run) or lease.round.phase is not Phase.ACTIVE:
         return nothing(me)
     if over_budget(after_run(lease, run), lease.desired) and "4-over-budget" not in me.without:
-        return replace(me, word=Word.FAILED, n=run.n), ()
+        return replace(me, phase=AgentPhase.FAILED, n=run.n), ()
     if now < crash_at(me, lease, run):
         return nothing(me)
     next_ = crashed(lease, run, run.failure, max(me.top, run.n), me.who.jitter)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.actions import Action, CasRound, GetLease, Pulse, ReopenStream
 from elasticjob.rendezvous.members.decide import Wait, calls, decide
 from elasticjob.rendezvous.members.judge import Case, Judgement, judge
 from elasticjob.rendezvous.members.report import is_complete, is_reported, report
 from elasticjob.rendezvous.rule import Step, nothing, sees_since, steppable
-from elasticjob.rendezvous.states import (
-    Action,
-    CasRound,
-    GetLease,
-    Hold,
-    Me,
-    Pulse,
-    ReopenStream,
-)
+from elasticjob.rendezvous.state import Hold, Me
 from elasticjob.wire import names
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
@@ -123,9 +116,9 @@ def decided(me: Me, hold: Hold, case: Case, judged: Judgement) -> Step:
     """
     outcome = decide(case, judged)
     me = replace(me, hold=replace(me.hold or hold, waiting=outcome is Wait.WAIT))
-    if me.round is None or outcome is None or isinstance(outcome, Wait):
+    if me.lease is None or outcome is None or isinstance(outcome, Wait):
         return nothing(me)
-    version, is_forming = me.round.version, case.round.phase is Phase.FORMING
+    version, is_forming = me.lease.version, case.round.phase is Phase.FORMING
     formed_ms = round((case.now - me.round_at) * 1000) if is_forming else None
     detect_ms = _detect_ms(case, judged)
     me = replace(me, written_n=outcome.n, detect_ms=detect_ms, rendezvous_ms=formed_ms)
@@ -176,4 +169,4 @@ def _detect_ms(case: Case, judged: Judgement) -> int | None:
 
 
 def _heartbeat_s(me: Me) -> float:
-    return me.round.desired.heartbeat_s if me.round else 0.0
+    return me.lease.desired.heartbeat_s if me.lease else 0.0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.actions import CreateLease, GetLease, ReadRound
 from elasticjob.rendezvous.rule import Step, nothing
-from elasticjob.rendezvous.states import CreateLease, GetLease, Me, ReadRound, Stage
+from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.dataclasses import replace
 
@@ -24,7 +25,7 @@ def join(me: Me, now: float) -> Step:
 
 def _create(me: Me, now: float) -> Step:
     """Creations of a whole job are spread over N/400 s."""
-    wanted = len(me.round.desired.wanted) if me.round else 0
+    wanted = len(me.lease.desired.wanted) if me.lease else 0
     at = me.round_at + timing.herd_delay_s(wanted, me.who.jitter)
     if not me.version and me.last_run < 0 and now < at:
         return replace(me, ask_at=at), ()
@@ -35,7 +36,7 @@ def content(me: Me) -> AgentState:
     """My present state, as my Lease shall say it."""
     who = me.who
     return AgentState(
-        word=me.word,
+        phase=me.phase,
         n=me.n,
         leaving=me.leaving,
         pod_uid=who.pod_uid,

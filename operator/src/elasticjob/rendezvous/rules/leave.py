@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.actions import Exit
 from elasticjob.rendezvous.rule import Step, named, nothing
 from elasticjob.rendezvous.rules.run import is_alive
-from elasticjob.rendezvous.states import (
-    EXIT_FAILED,
-    EXIT_OK,
-    EXIT_SETUP,
-    EXIT_TOLD,
-    Exit,
-    Me,
-    Stage,
-)
+from elasticjob.rendezvous.state import EXIT_FAILED, EXIT_OK, EXIT_SETUP, EXIT_TERMINATED, Me, Stage
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.round import Phase, Round
@@ -24,10 +17,10 @@ def settle(me: Me, now: float) -> Step:
     neither reap nor start (W11)."""
     if me.exit or me.stage is Stage.EXITED:
         return nothing(me)
-    if me.round is not None and me.round.round.phase.is_terminal:
-        return replace(me, exit=terminal_exit(me, me.round.round)), ()
+    if me.lease is not None and me.lease.round.phase.is_terminal:
+        return replace(me, exit=terminal_exit(me, me.lease.round)), ()
     if me.leaving and (has_left(me) or out_of_time(me, now)):
-        return replace(me, exit=Exit(EXIT_TOLD, "told to leave")), ()
+        return replace(me, exit=Exit(EXIT_TERMINATED, "told to leave")), ()
     missed_ = missed(me, now) if "3-own-deadline" not in me.without else ""
     why = refused(me) or missed_
     return (replace(me, exit=Exit(EXIT_SETUP, why)), ()) if why else nothing(me)
@@ -58,9 +51,9 @@ def terminal_exit(me: Me, round_: Round) -> Exit:
 def refused(me: Me) -> str:
     """Rule 3: why I must not run the newest round, or empty. The spec of my pod says how many
     workers it has: what a round says came from a Lease, and a Lease can be forged (S1)."""
-    if me.round is None or me.leaving or "3-own-workers" in me.without:
+    if me.lease is None or me.leaving or "3-own-workers" in me.without:
         return ""
-    round_, own = me.round.round, me.who.workers
+    round_, own = me.lease.round, me.who.workers
     member = round_.member(me.who.pod) if named(me) else None
     if member is None or member.workers == own:
         return ""
@@ -77,11 +70,11 @@ def missed(me: Me, now: float) -> str:
 
 def missed_start(me: Me, now: float) -> bool:
     """Rule 3: a member that could neither reap nor start by its own deadline (W11)."""
-    if me.round is None or not named(me) or me.leaving or me.stage is not Stage.JOINED:
+    if me.lease is None or not named(me) or me.leaving or me.stage is not Stage.JOINED:
         return False
-    if me.run is not None and me.run.n == me.round.round.n and (me.run.started or me.run.failure):
+    if me.run is not None and me.run.n == me.lease.round.n and (me.run.started or me.run.failure):
         return False
-    deadline_s = timing.start_deadline_s(me.round.desired, me.round.round)
+    deadline_s = timing.start_deadline_s(me.lease.desired, me.lease.round)
     return now - me.round_at >= deadline_s and not me.frozen
 
 

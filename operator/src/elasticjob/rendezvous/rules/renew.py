@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from elasticjob.rendezvous.actions import WriteState
 from elasticjob.rendezvous.rule import Step, nothing
 from elasticjob.rendezvous.rules.join import content
-from elasticjob.rendezvous.states import Me, Stage, WriteState
-from elasticjob.wire.agent_state import AgentState, Word
+from elasticjob.rendezvous.state import Me, Stage
+from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.dataclasses import replace
 
 
@@ -16,9 +17,9 @@ def beat(me: Me, now: float) -> Step:
     """
     if me.stage is not Stage.JOINED or me.writing or me.frozen or not me.version:
         return nothing(me)
-    if me.round is None or now < me.write_at:
+    if me.lease is None or now < me.write_at:
         return nothing(me)
-    heartbeat_s = me.round.desired.heartbeat_s
+    heartbeat_s = me.lease.desired.heartbeat_s
     me = replace(me, beat_at=min(me.beat_at, now + heartbeat_s))
     state = content(me)
     text = state.to_json()
@@ -36,5 +37,5 @@ def is_urgent(state: AgentState, written: str) -> bool:
     if not written:
         return True
     old = AgentState.from_json(written)
-    said = (old.word, old.n, old.leaving) == (state.word, state.n, state.leaving)
-    return not said and (state.word in (Word.FAILED, Word.DONE) or state.leaving)
+    said = (old.phase, old.n, old.leaving) == (state.phase, state.n, state.leaving)
+    return not said and (state.phase in (AgentPhase.FAILED, AgentPhase.DONE) or state.leaving)

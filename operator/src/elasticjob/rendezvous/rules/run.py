@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.actions import Start, Stop
 from elasticjob.rendezvous.rule import Step, named, nothing
-from elasticjob.rendezvous.states import Me, Run, Stage, Start, Stop
-from elasticjob.wire.agent_state import Word
+from elasticjob.rendezvous.state import Me, Run, Stage
+from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.dataclasses import replace
 
@@ -13,7 +14,7 @@ from elasticjob.wire.dataclasses import replace
 def stop(me: Me, now: float) -> Step:
     """Rule 3: end my workers when there is a reason to."""
     run = me.run
-    if run is None or not run.alive or run.stop_by is not None or me.round is None:
+    if run is None or not run.alive or run.stop_by is not None or me.lease is None:
         return nothing(me)
     grace_s = stop_reason(me, run, now)
     if grace_s is None:
@@ -28,8 +29,8 @@ def stop_reason(me: Me, run: Run, now: float) -> float | None:
     A failure of one of them, or the dark; an exit that waits; my time to leave; a newer round. A
     leaver waits for the round without it, for as long as somebody can make one.
     """
-    assert me.round is not None
-    desired, round_ = me.round.desired, me.round.round
+    assert me.lease is not None
+    desired, round_ = me.lease.desired, me.lease.round
     if run.failure is not None or me.exit is not None:
         return desired.crash_grace_s
     if me.leaving:
@@ -40,9 +41,9 @@ def stop_reason(me: Me, run: Run, now: float) -> float | None:
 
 def start(me: Me, now: float) -> Step:
     """Rule 3: run round n once: the newest, Active, with me, not leaving, the older reaped."""
-    if not may_start(me) or me.round is None or now < start_at(me):
+    if not may_start(me) or me.lease is None or now < start_at(me):
         return nothing(me)
-    round_ = me.round.round
+    round_ = me.lease.round
     run = Run(round_.n, me.round_at)
     return replace(me, run=run, last_run=round_.n, progress=None), (Start(round_),)
 
@@ -53,9 +54,9 @@ def may_start(me: Me) -> bool:
         return False
     if me.leaving and "3-not-leaving" not in me.without:
         return False
-    if me.round is None or not named(me):
+    if me.lease is None or not named(me):
         return False
-    n = me.round.round.n
+    n = me.lease.round.n
     return me.last_run < n and (n >= me.top or "3-newest" in me.without)
 
 
@@ -66,31 +67,31 @@ def is_alive(me: Me) -> bool:
 
 def start_at(me: Me) -> float:
     """When the newest round may start: after its delay."""
-    return me.delay_since + (me.round.round.delay_ms / 1000 if me.round else 0.0)
+    return me.delay_since + (me.lease.round.delay_ms / 1000 if me.lease else 0.0)
 
 
 def stand_outside(me: Me, now: float) -> Step:
     """Rule 3: outside and reaped I say `ready n`; a leaver keeps its last word (V15)."""
-    if me.stage is not Stage.JOINED or is_alive(me) or me.round is None:
+    if me.stage is not Stage.JOINED or is_alive(me) or me.lease is None:
         return nothing(me)
-    if me.round.round.phase.is_terminal or (named(me) and not me.leaving):
+    if me.lease.round.phase.is_terminal or (named(me) and not me.leaving):
         return nothing(me)
     if me.leaving and "3-leaver-keeps-word" not in me.without:
         return nothing(me)
-    n = me.round.round.n
-    if (me.word, me.n) == (Word.READY, n):
+    n = me.lease.round.n
+    if (me.phase, me.n) == (AgentPhase.READY, n):
         return nothing(me)
-    spread_s = timing.herd_delay_s(len(me.round.desired.wanted), me.who.jitter)
-    return replace(me, word=Word.READY, n=n, beat_at=min(me.beat_at, now + spread_s)), ()
+    spread_s = timing.herd_delay_s(len(me.lease.desired.wanted), me.who.jitter)
+    return replace(me, phase=AgentPhase.READY, n=n, beat_at=min(me.beat_at, now + spread_s)), ()
 
 
 def dark(me: Me, now: float) -> Step:
     """Rule 3: the API was away for longer than its grace: my workers end, like after a crash."""
     run = me.run
-    if run is None or me.round is None or run.done or run.failure or not run.alive or me.frozen:
+    if run is None or me.lease is None or run.done or run.failure or not run.alive or me.frozen:
         return nothing(me)
-    if now - me.heard_at < me.round.desired.api_grace_s:
+    if now - me.heard_at < me.lease.desired.api_grace_s:
         return nothing(me)
-    away = f"the API server could not be reached for {me.round.desired.api_grace_s:g} s"
+    away = f"the API server could not be reached for {me.lease.desired.api_grace_s:g} s"
     cause = Cause(CauseKind.API_DARK, me.who.name, me.who.node, message=away, n=run.n)
     return replace(me, run=replace(run, failure=cause, failed_at=now), cause=cause), ()

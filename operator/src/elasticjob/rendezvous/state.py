@@ -1,28 +1,24 @@
-"""What an agent knows, what happens to it, and what it does: the vocabulary of agent_step.
-
-Input comes in as events, a batch of actions goes out; the agent's shell performs them and feeds
-the results back as events. Nothing here does I/O, reads a clock or draws a random number.
-"""
+"""What an agent knows: the state that agent_step takes and returns."""
 
 from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import Union
 
+from elasticjob.rendezvous.actions import Exit
 from elasticjob.rendezvous.view import View
-from elasticjob.wire.agent_state import Word
+from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.dataclasses import dataclass
-from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import DEFAULT_ROLE, Pod
-from elasticjob.wire.report import Progress, Report
-from elasticjob.wire.round import DEFAULT_PORT_BASE, Round
+from elasticjob.wire.report import Progress
+from elasticjob.wire.round import DEFAULT_PORT_BASE
 
 EXIT_OK = 0
 EXIT_FAILED = 1  # of a failed job, and not the one that is blamed
 EXIT_SETUP = 75  # our own set-up failed, or this incarnation must not run (EX_TEMPFAIL)
-EXIT_TOLD = 143  # told to leave
+EXIT_TERMINATED = 143  # told to leave
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,7 @@ class Me:
     exit: Exit | None = None  # to be said as soon as nothing of ours is alive
     without: frozenset[str] = frozenset()  # clauses left out: the mutation check; empty otherwise
     # The Round.
-    round: RoundLease | None = None  # the newest that was seen
+    lease: RoundLease | None = None  # the newest that was seen
     round_at: float = 0.0  # when its n was first seen
     delay_since: float = 0.0  # since when its start delay runs: before that, if a report said so
     top: int = 0  # the highest n ever seen
@@ -134,7 +130,7 @@ class Me:
     heard_at: float = 0.0  # when the API server last said anything
     sees_since: float = -math.inf  # when it did so again after I had been blind
     # My word, as my Lease shall say it, and what goes with it.
-    word: Word = Word.READY
+    phase: AgentPhase = AgentPhase.READY
     n: int = 0
     cause: Cause | None = None
     start_ms: int | None = None
@@ -162,217 +158,3 @@ class Me:
     claim_at: float | None = None
     narrow: bool = True  # my stream is the Round alone
     hold: Hold | None = None
-
-
-# ---- events --------------------------------------------------------------------------------------
-
-
-class Source(Enum):
-    """How a version of the Round came."""
-
-    READ = "read"  # a consistent read, or the initial set of a new watch
-    WATCH = "watch"
-    ANSWER = "answer"  # to my CasRound
-    PULSE = "pulse"  # to my Pulse
-
-
-@dataclass(frozen=True)
-class RoundSeen:
-    """A version of the Round."""
-
-    lease: RoundLease
-    source: Source
-
-
-@dataclass(frozen=True)
-class RoundGone:
-    """The Round Lease was deleted, or every right is."""
-
-
-@dataclass(frozen=True)
-class LeaseSeen:
-    """A version of an agent's Lease: in the holder's stream, by a GET, or created."""
-
-    lease: AgentLease
-    by_get: bool = False
-
-
-@dataclass(frozen=True)
-class LeaseGone:
-    """An agent's Lease was deleted, or a GET did not find it."""
-
-    name: str
-    by_get: bool = False
-
-
-@dataclass(frozen=True)
-class GetFailed:
-    """A GET got no answer."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class ViewComplete:
-    """The initial set of the holder's stream is there: it replaces the view."""
-
-    leases: tuple[AgentLease, ...]
-
-
-@dataclass(frozen=True)
-class RenewalReturned:
-    """The answer to WriteState; lease None: it failed (a conflict is followed by LeaseSeen)."""
-
-    lease: AgentLease | None
-
-
-@dataclass(frozen=True)
-class CasFailed:
-    """CasRound did not land. conflict: another version was there."""
-
-    conflict: bool
-
-
-@dataclass(frozen=True)
-class PulseFailed:
-    """Pulse did not land. conflict: another version was there."""
-
-    conflict: bool
-
-
-@dataclass(frozen=True)
-class WorkersStarted:
-    """All workers of round n were exec'd; durations in ms since the round was delivered."""
-
-    n: int
-    start_ms: int
-    stop_ms: int = 0
-
-
-@dataclass(frozen=True)
-class WorkerExited:
-    """failure None: the last worker of n ended, all with 0. fatal: no restart can help."""
-
-    n: int
-    failure: Cause | None = None
-    fatal: bool = False
-
-
-@dataclass(frozen=True)
-class WorkersReaped:
-    """Nothing of round n or an older one is alive."""
-
-    n: int
-
-
-@dataclass(frozen=True)
-class ToldToLeave:
-    """SIGTERM."""
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """A worker says how far it is."""
-
-    progress: Progress
-
-
-@dataclass(frozen=True)
-class Tick:
-    """Time has passed."""
-
-
-Event = Union[
-    RoundSeen, RoundGone, LeaseSeen, LeaseGone, GetFailed, ViewComplete, RenewalReturned, CasFailed,
-    PulseFailed, WorkersStarted, WorkerExited, WorkersReaped, ToldToLeave, Progressed, Tick,
-]  # fmt: skip
-
-
-# ---- actions -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ReadRound:
-    """Read the Round consistently: ends in RoundSeen(READ)."""
-
-
-@dataclass(frozen=True)
-class CreateLease:
-    """Create my Lease: ends in LeaseSeen of it, created or found."""
-
-    state: str
-
-
-@dataclass(frozen=True)
-class WriteState:
-    """Renew my Lease with this state, against this version: ends in RenewalReturned."""
-
-    state: str
-    version: str
-
-
-@dataclass(frozen=True)
-class CasRound:
-    """Write the next round, or the holder, against this version: RoundSeen(ANSWER) or CasFailed.
-
-    round None: unchanged. holder None: unchanged; empty: cleared. report: the last one, with the
-    job's end; None: unchanged.
-    """
-
-    version: str
-    round: Round | None = None
-    holder: str | None = None
-    report: Report | None = None
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """Write my pulse with the report against this version: RoundSeen(PULSE) or PulseFailed."""
-
-    version: str
-    report: Report
-
-
-@dataclass(frozen=True)
-class GetLease:
-    """Read one agent's Lease: ends in LeaseSeen, LeaseGone (both by_get) or GetFailed."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class ReopenStream:
-    """Open a new watch, then close the old one: ends in RoundSeen(READ), and ViewComplete if wide.
-
-    wide: all Leases of the job, the Round included; else the Round alone.
-    """
-
-    wide: bool
-
-
-@dataclass(frozen=True)
-class Start:
-    """Start the workers of this round: ends in WorkersStarted or WorkerExited."""
-
-    round: Round
-
-
-@dataclass(frozen=True)
-class Stop:
-    """End all workers: SIGTERM, SIGKILL after grace_s; ends in WorkersReaped."""
-
-    n: int
-    grace_s: float
-
-
-@dataclass(frozen=True)
-class Exit:
-    """End the agent, which ends the pod."""
-
-    code: int
-    reason: str
-
-
-Action = Union[
-    ReadRound, CreateLease, WriteState, CasRound, Pulse, GetLease, ReopenStream, Start, Stop, Exit
-]
