@@ -71,7 +71,7 @@ def test_it_is_ready_measures_itself_and_ends_when_it_is_told_to(tmp_path: Path)
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--workers", "none"], "--workers is 'none': give a whole number from 1 to 64"),
+        (["--workers", "none"], "--workers is 'none': input should be a valid integer"),
         ([], "the definition of ElasticJob is not installed: apply crds/ first"),
     ],
 )

@@ -1038,13 +1038,13 @@ def test_an_account_that_belongs_to_no_job_is_not_used() -> None:
 
 
 def test_an_account_in_the_template_is_refused_where_that_is_not_allowed() -> None:
-    world = World(Settings(heartbeat_s=T, template_accounts=False))
+    world = World(Settings(heartbeat_s=T, template_accounts="refuse"))
     world.apply(pod={"containers": [worker()], "serviceAccountName": "trainer"})
     assert world.settled_writes() == ["patch elasticjobs demo/status"]
     assert world.status()["phase"].startswith("Invalid: spec.template.spec.serviceAccountName")
     trainer = {"metadata": {"name": "trainer"}}
     world.store.create(world.api.stored(kube.SERVICE_ACCOUNTS), TEAM, trainer)
-    world.restart(Settings(heartbeat_s=T, template_accounts=True))
+    world.restart(Settings(heartbeat_s=T, template_accounts="allow"))
     world.settle()
     assert world.condition("Accepted")[0] == "True"
 

@@ -5,64 +5,95 @@ from pathlib import Path
 import pytest
 
 from elasticjob.controller import settings
+from elasticjob.controller.lead.candidate import Place
 from elasticjob.controller.settings import Settings, SettingsError
 
 
+def refused(*arguments: str) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as error:
+        settings.parse(arguments)
+    return error.value.lines
+
+
 def test_defaults() -> None:
-    assert settings.parse([], {}) == Settings()
+    assert settings.parse([]) == Settings()
 
 
-def test_a_flag_goes_before_its_variable(tmp_path: Path) -> None:
+def test_a_flag_has_precedence_over_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kubeconfig = tmp_path / "config"
     kubeconfig.touch()
-    found = settings.parse(
-        ["--heartbeat-seconds", "0.2", "--namespace", "a, b", "--health-port", "0"],
-        {
-            "KUBECONFIG": str(kubeconfig),
-            "ELASTICJOB_CONTROLLER_HEARTBEAT_SECONDS": "7",
-            "ELASTICJOB_CONTROLLER_WORKERS": "2",
-            "ELASTICJOB_CONTROLLER_NAMESPACE": "",
-        },
-    )
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setenv("ELASTICJOB_CONTROLLER_HEARTBEAT_SECONDS", "7")
+    monkeypatch.setenv("ELASTICJOB_CONTROLLER_WORKERS", "2")
+    monkeypatch.setenv("ELASTICJOB_CONTROLLER_NAMESPACE", "")
+    monkeypatch.setenv("ELASTICJOB_CONTROLLER_ELECT", "ops/operator")
+    found = settings.parse(["--heartbeat-seconds", "0.2", "--health-port", "0"])
     assert found == Settings(
-        kubeconfig=kubeconfig, heartbeat_s=0.2, namespaces=("a", "b"), health_port=0, workers=2
+        kubeconfig=kubeconfig,
+        heartbeat_s=0.2,
+        health_port=0,
+        workers=2,
+        elect=Place("ops", "operator"),
     )
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
-    with pytest.raises(SettingsError) as refused:
-        settings.parse(
-            ["--heartbeat-seconds", "soon", "--health-port", "70000", "--kubeconfig", "/none"],
-            {"ELASTICJOB_CONTROLLER_LOG_LEVEL": "loud", "ELASTICJOB_CONTROLLER_NAMESPACE": "a,,b"},
-        )
-    assert refused.value.lines == (
-        "--kubeconfig is '/none': there is no such file; leave it out to use the pod's own account",
+def test_all_that_is_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELASTICJOB_CONTROLLER_LOG_LEVEL", "loud")
+    monkeypatch.setenv("ELASTICJOB_CONTROLLER_NAMESPACE", "a,,b")
+    assert refused(
+        "--heartbeat-seconds", "soon", "--health-port", "70000", "--kubeconfig", "/none"
+    ) == (
+        "--kubeconfig is '/none': there is no such file;"
+        " leave it out to use the pod's service account",
         "ELASTICJOB_CONTROLLER_NAMESPACE is 'a,,b': give names with a comma between them,"
-        " or leave it out for all",
-        "--heartbeat-seconds is 'soon': give a number",
-        "--health-port is '70000': give a whole number from 0 to 65535",
-        "ELASTICJOB_CONTROLLER_LOG_LEVEL is 'loud': give one of debug, info, warning, error",
-    )
+        " or leave it out for all namespaces",
+        "--heartbeat-seconds is 'soon': input should be a valid number,"
+        " unable to parse string as a number",
+        "--health-port is '70000': input should be less than or equal to 65535",
+        "ELASTICJOB_CONTROLLER_LOG_LEVEL is 'loud':"
+        " input should be 'debug', 'info', 'warning' or 'error'",
+    )  # fmt: skip
 
 
 def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        settings.parse(["--help"], {})
+        settings.parse(["--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
-    for name in ("--kubeconfig", "[KUBECONFIG]", "--resync-seconds", "--lease-writes-per-second"):
-        assert name in shown
+    for flag, variable in (
+        ("--kubeconfig FILE", "KUBECONFIG"),
+        ("--namespace NAME,NAME", "ELASTICJOB_CONTROLLER_NAMESPACE"),
+        ("--heartbeat-seconds S", "ELASTICJOB_CONTROLLER_HEARTBEAT_SECONDS"),
+        ("--lease-writes-per-second N", "ELASTICJOB_CONTROLLER_LEASE_WRITES_PER_SECOND"),
+        ("--uncounted-restarts-per-hour N", "ELASTICJOB_CONTROLLER_UNCOUNTED_RESTARTS_PER_HOUR"),
+        ("--workers N", "ELASTICJOB_CONTROLLER_WORKERS"),
+        ("--resync-seconds S", "ELASTICJOB_CONTROLLER_RESYNC_SECONDS"),
+        ("--elect NAMESPACE/NAME", "ELASTICJOB_CONTROLLER_ELECT"),
+        ("--elect-seconds S", "ELASTICJOB_CONTROLLER_ELECT_SECONDS"),
+        ("--template-service-accounts allow|refuse",
+         "ELASTICJOB_CONTROLLER_TEMPLATE_SERVICE_ACCOUNTS"),
+        ("--health-host ADDRESS", "ELASTICJOB_CONTROLLER_HEALTH_HOST"),
+        ("--health-port PORT", "ELASTICJOB_CONTROLLER_HEALTH_PORT"),
+        ("--log-level LEVEL", "ELASTICJOB_CONTROLLER_LOG_LEVEL"),
+    ):  # fmt: skip
+        assert f"[{variable}]" in shown
+        assert f" {flag} " in shown.partition("options:")[2]
 
 
-def test_the_lease_of_the_election() -> None:
-    found = settings.parse(["--elect", "ops/operator", "--elect-seconds", "3"], {})
-    assert (str(found.elect), found.elect_s) == ("ops/operator", 3.0)
-    for wrong in ("operator", "/operator", "ops/", "a/b/c"):
-        with pytest.raises(SettingsError, match="give NAMESPACE/NAME"):
-            settings.parse(["--elect", wrong], {})
-
-
-def test_accounts_of_templates() -> None:
-    assert not settings.parse(["--template-service-accounts", "refuse"], {}).template_accounts
-    with pytest.raises(SettingsError, match="give allow or refuse"):
-        settings.parse(["--template-service-accounts", "no"], {})
+@pytest.mark.parametrize(
+    ("argument", "cure"),
+    [
+        *((f"--elect={wrong}", "give NAMESPACE/NAME") for wrong in ("o", "/o", "o/", "a/b/c")),
+        ("--template-service-accounts=no", "input should be 'allow' or 'refuse'"),
+        ("--resync-seconds=0", "input should be greater than 0"),
+        ("--lease-writes-per-second=0.5", "input should be greater than or equal to 1"),
+        ("--workers=65", "input should be less than or equal to 64"),
+        ("--namespace=", "give names with a comma between them"),
+    ],
+)
+def test_a_line_names_the_flag_and_the_cure(argument: str, cure: str) -> None:
+    flag, _, value = argument.partition("=")
+    (line,) = refused(argument)
+    assert line.startswith(f"{flag} is {value!r}: {cure}")

@@ -82,8 +82,8 @@ def test_namespaced_has_no_right_outside_of_its_namespaces() -> None:
 
 
 def test_the_operator_takes_its_arguments() -> None:
-    assert settings.parse(operator()["args"], {}) == Settings(
-        elect=Place(NAMESPACE, OPERATOR), template_accounts=False
+    assert settings.parse(operator()["args"]) == Settings(
+        elect=Place(NAMESPACE, OPERATOR), template_accounts="refuse"
     )
     found = settings.parse(
         operator(
@@ -96,8 +96,7 @@ def test_the_operator_takes_its_arguments() -> None:
             "operator.resyncSeconds=60",
             "operator.electionSeconds=6",
             "operator.logLevel=debug",
-        )["args"],
-        {},
+        )["args"]
     )
     assert found == Settings(
         namespaces=("red", "blue"),
@@ -108,7 +107,7 @@ def test_the_operator_takes_its_arguments() -> None:
         resync_s=60.0,
         elect=Place(NAMESPACE, OPERATOR),
         elect_s=6.0,
-        template_accounts=True,
+        template_accounts="allow",
         log_level="debug",
     )
 

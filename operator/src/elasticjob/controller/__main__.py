@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 
 from elasticjob.controller import settings as settings_
@@ -18,7 +17,7 @@ EXIT_FAILED = 1
 def main() -> int:
     """Exit 0 when told to end, 2 for wrong settings, 1 when a part failed: start it again."""
     try:
-        settings = settings_.parse(sys.argv[1:], os.environ)
+        settings = settings_.parse(sys.argv[1:])
     except SettingsError as error:
         print("\n".join(f"elasticjob.controller: {line}" for line in error.lines), file=sys.stderr)
         return EXIT_USAGE

@@ -132,7 +132,8 @@ class Reconciler:
     # ---- seeing ------------------------------------------------------------------------------
 
     def _observed(self, body: Json) -> Job:
-        return parse.job(body, template_accounts=self._settings.template_accounts)
+        allowed = self._settings.template_accounts == "allow"
+        return parse.job(body, template_accounts=allowed)
 
     def _glance(self, key: Key) -> Sight | None:
         entry = self._mirror.entry(key)
