@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.deadline import eventually
 from tests.support.local_server import local_server
+from tests.support.operator_log import health_port
 
 ROOT = Path(__file__).parent.parent
 INSTALL = ROOT / "dev" / "install-operator.sh"
@@ -76,7 +77,7 @@ def test_starts_from_the_image_alone_and_writes_nothing(app: Path) -> None:
     help_ = entrypoint(app, "--help")
     assert help_.returncode == 0
     assert "--health-port" in help_.stdout
-    started = entrypoint(app)  # goes on to import everything, and finds no cluster
+    started = entrypoint(app)  # imports everything, and finds no cluster
     assert "no API server to go to" in started.stderr
     assert files(app) == before
 
@@ -90,8 +91,9 @@ def test_runs_as_a_user_without_a_name(app: Path, tmp_path: Path) -> None:
         arguments = ("--kubeconfig", config, "--health-host=127.0.0.1", "--health-port=0")
         with started(app, *arguments) as operator:
             try:
-                port = next(line for line in operator.stderr if "health: port" in line).split()[-1]
-                eventually(lambda: ready(int(port)) == 200)
+                assert operator.stderr is not None
+                port = next(port for line in operator.stderr if (port := health_port(line)))
+                eventually(lambda: ready(port) == 200)
             finally:
                 operator.terminate()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
 import aiohttp
 import pytest
 from tests.support.jobs import elastic_job
+from tests.support.operator_log import health_port
 
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.local.api.call import Call
@@ -43,9 +45,9 @@ async def start(*flags: str) -> asyncio.subprocess.Process:
 async def port_of(process: asyncio.subprocess.Process) -> int:
     assert process.stderr is not None
     async for line in process.stderr:
-        if b"health: port " in line:
-            return int(line.rsplit(b" ", 1)[1])
-    raise AssertionError("it did not start")
+        if port := health_port(line):
+            return port
+    raise AssertionError("the operator ended before it served its health")
 
 
 def test_it_is_ready_measures_itself_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_it_is_ready_measures_itself_and_ends_when_it_is_told_to(tmp_path: Path)
     ("flags", "said"),
     [
         (["--workers", "none"], "--workers is 'none': input should be a valid integer"),
-        ([], "the definition of ElasticJob is not installed: apply crds/ first"),
+        ([], 'the definition of ElasticJob is not installed: apply crds/ first"}'),
     ],
 )
 def test_it_says_in_a_line_why_it_cannot_start(tmp_path: Path, flags: list[str], said: str) -> None:
@@ -119,9 +121,9 @@ def test_it_ends_with_the_definition_and_works_when_it_is_back(
             running.store.delete(CRDS, "", f"{names.PLURAL}.{names.GROUP}")
             _, errors = await drain
             assert process.returncode == 2
-            last = errors.decode().splitlines()[-1]
-            assert last.startswith("elasticjob.controller: watch /apis/")
-            assert last.endswith("is not installed: apply crds/ first")
+            last = json.loads(errors.splitlines()[-1])
+            assert last["event"].startswith("watch /apis/")
+            assert last["event"].endswith("is not installed: apply crds/ first")
             assert "Traceback" not in errors.decode()
             running.store.create(CRDS, "", custom_resource_definition())
             process = await start(*flags)

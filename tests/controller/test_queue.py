@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.operator_log import logged
 
+from elasticjob.controller import queue
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.queue import Backlog, Backoff, Queue
 
@@ -164,8 +165,7 @@ class AwaitedError(Exception):
     """An error that is a part of life."""
 
 
-def test_a_poisoned_key_does_not_hold_up_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "elasticjob.controller.queue")
+def test_a_poisoned_key_does_not_hold_up_the_others() -> None:
     seen: list[Key] = []
 
     async def main() -> None:
@@ -182,20 +182,21 @@ def test_a_poisoned_key_does_not_hold_up_the_others(caplog: pytest.LogCaptureFix
                 return None
             return 0.0
 
-        queue = Queue(reconcile, backlog(), workers=1, expected=(AwaitedError,))
+        work = Queue(reconcile, backlog(), workers=1, expected=(AwaitedError,))
         for key in (A, B, C):
-            queue.mark(key)
-        running = asyncio.create_task(queue.run())
+            work.mark(key)
+        running = asyncio.create_task(work.run())
         async with asyncio.timeout(5):
             await done.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    asyncio.run(main())
+    with logged(queue.log) as lines:
+        asyncio.run(main())
     assert seen == [C, C, C]
-    messages = [(r.levelname, r.getMessage(), bool(r.exc_info)) for r in caplog.records]
-    assert ("ERROR", "default/a: reconcile failed, again in 1.0 s", True) in messages
-    assert ("INFO", "default/b: again in 1.0 s: not yet", False) in messages
+    found = [(x["level"], x["job"], x["event"], "exception" in x) for x in lines]
+    assert ("error", "default/a", "reconcile failed, again in 1.0 s", True) in found
+    assert ("info", "default/b", "again in 1.0 s: not yet", False) in found
 
 
 def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> None:

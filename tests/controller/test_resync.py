@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-import pytest
+from tests.support.operator_log import logged
 from tests.support.world import KEY, START, TEAM, P, World, running_world
 
 from elasticjob.controller import kube, resync
@@ -53,9 +53,7 @@ def test_leases_of_the_gone_are_found_and_deleted_when_the_job_has_ended() -> No
     assert [world.agent(pod) for pod in P[:4]] == [None] * 4
 
 
-def test_neither_another_jobs_lease_nor_a_broken_one_is_an_orphan(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_neither_another_jobs_lease_nor_a_broken_one_is_an_orphan() -> None:
     """S1: however it is labelled; and it keeps no other from being found."""
     world = running_world(cleanPodPolicy="All")
     world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
@@ -65,10 +63,12 @@ def test_neither_another_jobs_lease_nor_a_broken_one_is_an_orphan(
     world.spoil(P[1])
     for pod in P[:3]:
         world.intrude(pod)
-    assert orphans(world) == {KEY}
+    with logged(resync.log) as lines:
+        assert orphans(world) == {KEY}
     assert set(world.reconciler.memories[KEY].orphans) == {P[0], P[2], P[3]}
-    (line,) = caplog.messages
-    assert line.startswith("team/demo: 4 Leases are ignored; the first: ")
+    (line,) = lines
+    assert line["job"] == "team/demo"
+    assert line["event"].startswith("4 Leases are ignored; the first: ")
     world.settle()
     assert [world.lease(name)["metadata"]["name"] for name in ("evil-0-0", "evil-2-0")] == [
         "evil-0-0", "evil-2-0",

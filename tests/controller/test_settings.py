@@ -77,6 +77,7 @@ def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) 
         ("--health-host ADDRESS", "ELASTICJOB_CONTROLLER_HEALTH_HOST"),
         ("--health-port PORT", "ELASTICJOB_CONTROLLER_HEALTH_PORT"),
         ("--log-level LEVEL", "ELASTICJOB_CONTROLLER_LOG_LEVEL"),
+        ("--log-format FORMAT", "ELASTICJOB_CONTROLLER_LOG_FORMAT"),
     ):  # fmt: skip
         assert f"[{variable}]" in shown
         assert f" {flag} " in shown.partition("options:")[2]

@@ -173,7 +173,7 @@ def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[i
 def _operator(options: argparse.Namespace) -> list[str]:
     """The operator's command; it is this installation's own, whatever --python is."""
     command = [sys.executable, "-m", "elasticjob.controller"]
-    command += ["--health-host", "127.0.0.1", "--health-port", "0"]
+    command += ["--health-host", "127.0.0.1", "--health-port", "0", "--log-format", "text"]
     if options.heartbeat_seconds is not None:
         command += ["--heartbeat-seconds", str(options.heartbeat_seconds)]
     return command

@@ -14,6 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from structlog.contextvars import bind_contextvars
+
 from elasticjob.controller.observe.key import Key
 
 log = logging.getLogger(__name__)
@@ -201,15 +203,16 @@ class Queue:
             pass
 
     async def _work(self, key: Key) -> None:
+        bind_contextvars(job=str(key))  # a field of all records that this task logs
         try:
             async with asyncio.timeout(self._deadline_s):
                 again_s = await self._reconcile(key)
         except self._expected as error:
             delay_s = self._backlog.failed(key, _now())
-            log.info("%s: again in %.1f s: %s", key, delay_s, error)
+            log.info("again in %.1f s: %s", delay_s, error)
         except Exception:
             delay_s = self._backlog.failed(key, _now())
-            log.exception("%s: reconcile failed, again in %.1f s", key, delay_s)
+            log.exception("reconcile failed, again in %.1f s", delay_s)
         else:
             self._backlog.finished(key, _now(), again_s)
 

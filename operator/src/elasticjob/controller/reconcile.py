@@ -223,7 +223,7 @@ class Reconciler:
             answer = await self._api.patch(kube.ELASTIC_JOBS, *name, body, "status")
             self._mirror.take(kube.ELASTIC_JOBS, answer)
             if new.phase != job.status.phase:
-                log.info("%s: %s", key, new.phase)
+                log.info("phase: %s", new.phase)
         self._metrics.note_status(key, job.status, new)
         for note in (*events.of_spec(job), *notes, *events.of_status(job.status, new)):
             await self._post(job, note)
@@ -236,7 +236,7 @@ class Reconciler:
         except AlreadyExistsError:
             await self._repeat(job, note, at)
         except KubeError as error:
-            log.warning("%s/%s: event %s: %s", job.namespace, job.name, note.reason, error)
+            log.warning("event %s: %s", note.reason, error)
 
     async def _repeat(self, job: Job, note: Note, at: datetime) -> None:
         name = events.event_name(job, note)
@@ -245,7 +245,7 @@ class Reconciler:
             patch = events.repeat(found, note, at)
             await self._api.patch(kube.EVENTS, job.namespace, name, patch)
         except KubeError as error:
-            log.warning("%s/%s: event %s: %s", job.namespace, job.name, note.reason, error)
+            log.warning("event %s: %s", note.reason, error)
 
     def _count(self, done: Iterable[Action]) -> None:
         for action in done:

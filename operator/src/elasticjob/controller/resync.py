@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from structlog.contextvars import bound_contextvars
+
 from elasticjob.controller import kube
 from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import Api, ConflictError, Json, NotFoundError, Resource
@@ -51,7 +53,8 @@ async def find_orphans(
         job = leases.Job(key.namespace, key.name, memory.job_uid)
         mine, ignored = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
         if ignored:
-            log.warning("%s", ignored)
+            with bound_contextvars(job=str(key)):
+                log.warning("%s", ignored)
         memory.note_listed(mine, (x.pod for x in mine if _lives(mirror, key, x)))
     return {key for key, memory in memories.items() if memory.orphans}
 

@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", title="LEVEL")
     """debug, info, warning or error"""
 
+    log_format: Literal["auto", "json", "text"] = Field("auto", title="FORMAT")
+    """json, text, or auto: text on a terminal, json elsewhere"""
+
 
 def parse(arguments: Sequence[str]) -> Settings:
     """Read flags, variables and defaults; raises SettingsError with a line for each error."""

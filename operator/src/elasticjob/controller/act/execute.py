@@ -82,10 +82,7 @@ class Executor:
             memory.note_outcome(snapshot, outcome, self._clock())
             for action, why in outcome.refused.items():
                 if action not in outcome.put_off:
-                    what = described(action)
-                    log.info(
-                        "%s/%s: cannot %s: %s", snapshot.job.namespace, snapshot.job.name, what, why
-                    )
+                    log.info("cannot %s: %s", described(action), why)
         return outcome
 
     async def _perform_all(
@@ -118,13 +115,7 @@ class Executor:
             case WriteRound():
                 await self._write_round(snapshot.job, action)
             case DeletePod():
-                log.info(
-                    "%s/%s: delete %s: %s",
-                    snapshot.job.namespace,
-                    snapshot.job.name,
-                    action.name,
-                    action.why,
-                )
+                log.info("delete %s: %s", action.name, action.why)
                 await self._delete(kube.PODS, snapshot.job, action.name, action.uid)
             case DeleteLease():
                 await self._delete(kube.LEASES, snapshot.job, action.name, action.uid)
@@ -225,7 +216,7 @@ class Executor:
                     made = self._ended_manifest(snapshot, action)
                     body = await self._api.create(kube.LEASES, job.namespace, made)
                 if not leases.job_uid_of(body):
-                    log.info("%s/%s: the name %s is taken", job.namespace, job.name, name)
+                    log.info("the name %s is taken", name)
                     _skip(memory, action.pod)
                     return
                 lease = _readable(body, job)
@@ -317,10 +308,10 @@ class Executor:
         name = body["metadata"]["name"]
         try:
             await self._api.create(kube.PODS, job.namespace, body)
-            log.info("%s/%s: created pod %s", job.namespace, job.name, name)
+            log.info("created pod %s", name)
         except AlreadyExistsError:
             if await self._is_taken(job, name):
-                log.info("%s/%s: the name %s is taken", job.namespace, job.name, name)
+                log.info("the name %s is taken", name)
                 _skip(memory, make.pod)
                 return False
         memory.note_made(make.pod, make.replaces, self._clock())

@@ -27,5 +27,4 @@ def of_job(bodies: Iterable[Json], job: leases.Job) -> tuple[list[AgentLease], s
             faults.append(error)
     if not faults:
         return found, ""
-    where = f"{job.namespace}/{job.name}"
-    return found, f"{where}: {len(faults)} Leases are ignored; the first: {faults[0]}"
+    return found, f"{len(faults)} Leases are ignored; the first: {faults[0]}"

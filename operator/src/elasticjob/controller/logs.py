@@ -1,0 +1,57 @@
+"""The format of the operator's log: JSON lines in a cluster, text on a terminal.
+
+All loggers, kopf's too, are the standard library's; structlog formats their records.
+`bind_contextvars(job=...)` adds a field to all records that the current task logs.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from structlog import contextvars, dev, processors, stdlib
+from structlog.typing import Processor
+
+from elasticjob.controller.settings import Settings
+
+QUIET = {
+    "kopf": logging.WARNING,
+    # The watches raise what these two log.
+    "kopf._core.reactor.orchestration": logging.CRITICAL,
+    "kopf._core.reactor.running": logging.CRITICAL,
+    "urllib3": logging.ERROR,
+}
+FIELDS: tuple[Processor, ...] = (
+    processors.TimeStamper(fmt="iso", utc=True),
+    stdlib.add_log_level,
+    stdlib.add_logger_name,
+    contextvars.merge_contextvars,
+    processors.EventRenamer("event"),  # moves the text behind the fields
+)
+
+
+def configure(settings: Settings) -> None:
+    """Write all logs to stderr, in the format and from the level of the settings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(settings.log_format, sys.stderr.isatty()))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def formatter(log_format: str, terminal: bool) -> logging.Formatter:
+    """Return the formatter for json, text or auto; a terminal gets colors, and text for auto."""
+    text = log_format == "text" or (log_format == "auto" and terminal)
+    last = _text(colors=terminal) if text else _json()
+    return stdlib.ProcessorFormatter(
+        foreign_pre_chain=FIELDS,
+        processors=[stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+
+
+def _text(colors: bool) -> tuple[Processor, ...]:
+    return (dev.ConsoleRenderer(colors=colors, exception_formatter=dev.plain_traceback),)
+
+
+def _json() -> tuple[Processor, ...]:
+    return processors.format_exc_info, processors.JSONRenderer(ensure_ascii=False)
