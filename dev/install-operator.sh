@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts the operator and its locked dependencies into a directory: PYTHONPATH of the container image.
+# Puts the operator and its locked dependencies (the extra `operator`) into a directory: PYTHONPATH of
+# the container image. The packages `local` and `cli` stay out.
 #
 #   dev/install-operator.sh DIRECTORY [PYTHON]
 #
@@ -14,11 +15,15 @@ export UV_PYTHON_DOWNLOADS=never
 locked=$(mktemp)
 trap 'rm -f "$locked"' EXIT
 
-"$uv" export --frozen --quiet --no-dev --no-emit-project --output-file "$locked"
+"$uv" export --frozen --quiet --no-dev --extra operator --no-emit-project \
+    --output-file "$locked"
 "$uv" pip install --quiet --no-deps --require-hashes --only-binary :all: --link-mode copy \
     --python "$python" --target "$target" --requirements "$locked"
 rm -rf "$target/elasticjob" "$target/bin"
-cp -R operator/src/elasticjob "$target/elasticjob"
+mkdir "$target/elasticjob"
+for part in __init__.py py.typed wire rendezvous agent api controller; do
+    cp -R "operator/src/elasticjob/$part" "$target/elasticjob/$part"
+done
 # Compiled here, because the image's root is read-only; by hash, because files lose their times on the way.
 find "$target" -name __pycache__ -prune -exec rm -rf {} +
 "$python" -m compileall -q --invalidation-mode unchecked-hash "$target"

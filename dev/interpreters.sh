@@ -3,6 +3,9 @@
 # each minor version one, on PATH, of pyenv or of uv; of the project's own environment at least.
 # They need pytest and nothing else. Three interpreters at a time, as many tests wait; one line for each.
 # The tests with real processes run on the oldest: `make test` runs them on the project's own.
+#
+#   dev/interpreters.sh          run the tests
+#   dev/interpreters.sh oldest   print the path of the oldest interpreter
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,6 +26,12 @@ found() {
     done | sort -s -n -k 1,1 | sort -s -u -n -k 1,1
 }
 
+oldest=$(found | head -1 | cut -d ' ' -f 2-)
+if [ "${1:-}" = oldest ]; then
+    echo "$oldest"
+    exit
+fi
+
 run_one() {
     local path=$1 out
     name=$("$path" -c 'import sys; print("%s %d.%d.%d" % ((sys.implementation.name,) + sys.version_info[:3]))')
@@ -39,7 +48,6 @@ export uv
 
 existing=()
 for directory in "${tests[@]}"; do [ -d "$directory" ] && existing+=("$directory"); done
-oldest=$(found | head -1 | cut -d ' ' -f 2-)
 {
     printf '%s\n' "$oldest"
     found | tail -n +2 | cut -d ' ' -f 2-

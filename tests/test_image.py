@@ -6,6 +6,7 @@ import http.client
 import os
 import subprocess
 import sys
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,10 @@ def ready(port: int) -> int:
         connection.close()
 
 
+def requires(package: Distribution, name: str) -> bool:
+    return name in (package.requires or ())
+
+
 def files(app: Path) -> set[Path]:
     return {path for path in app.rglob("*") if path.is_file()}
 
@@ -96,6 +101,18 @@ def test_runs_as_a_user_without_a_name(app: Path, tmp_path: Path) -> None:
                 eventually(lambda: ready(port) == 200)
             finally:
                 operator.terminate()
+
+
+@pytest.mark.process
+def test_holds_the_operator_and_what_it_needs(app: Path) -> None:
+    """The agent is in it because the operator puts it into the pods."""
+    packages = {path.name for path in (app / "elasticjob").iterdir() if path.is_dir()}
+    assert packages - {"__pycache__"} == {"wire", "rendezvous", "agent", "api", "controller"}
+    installed = {path.name.partition("-")[0] for path in app.glob("*.dist-info")}
+    assert {"kopf", "kubernetes", "structlog"} <= installed
+    assert not {"rich", "trustme", "cryptography", "pytest"} & installed
+    jsonpatch = [p for p in distributions(path=[str(app)]) if requires(p, "jsonpatch")]
+    assert [p.name for p in jsonpatch] == ["kopf"]  # the only reason to have it
 
 
 @pytest.mark.process

@@ -1,30 +1,31 @@
-"""`elasticjob`: what a person types."""
+"""`elasticjob`: the command. This file also runs on Python 3.9, to name the cure there."""
 
 from __future__ import annotations
 
-import argparse
+import platform
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
-from elasticjob.cli import local
+EXIT_USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
-    options = _parser().parse_args(arguments)
-    command: local.Command = options.command
-    return command(options)
+    """Run one command and return its exit code."""
+    if sys.version_info < (3, 11):
+        return _refuse(f"needs Python 3.11 or later; this is Python {platform.python_version()}")
+    try:
+        from elasticjob.cli.commands import run
+
+        return run(arguments)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] == "elasticjob":
+            raise
+        return _refuse(f"{missing.name} is not installed: pip install 'elasticjob[local]'")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="elasticjob", description="PyTorch's elastic agent, native to Kubernetes."
-    )
-    parser.add_argument("--version", action="version", version=version("elasticjob"))
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    local.add_to(commands)
-    return parser
+def _refuse(why: str) -> int:
+    print(f"elasticjob: {why}", file=sys.stderr)
+    return EXIT_USAGE
 
 
 if __name__ == "__main__":
