@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from elasticjob.controller.observe.template import HASH_LENGTH
-
 FILE_NAME = "agent.pyz"
+HASH_LENGTH = 10
 
 _PACKAGE = Path(__file__).parents[2]
 _PARTS = ("wire", "rendezvous", "agent")
