@@ -1,146 +1,182 @@
-"""The figures that README and docs quote, on the local mode of this machine.
+"""`make bench`: measure the figures of the README on the local mode of this machine.
 
-Everything shares the machine's cores: server, kubelet, operator, agents, workers. Each figure is
-median [min-max] with its N; torchrun does the same in the same run, with the same stub workers.
+API server, kubelet, operator, agents and workers share the machine's cores. Each figure is
+median [min-max] with its N; torchrun restarts the same stub workers in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import platform
 import random
 import signal
 import statistics
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import torchrun
-from bench.lab import Lab, age_s, agent_of, cpu_s, lab, rss_mib
+from bench.api_server import agent_leases_of, lease_creations
+from bench.baselines import torchrun_job
+from bench.operator_process import job_manifest
+from bench.results import spread
+from bench.stub_workers import StartLog
+from dev import proc
+from dev.kube_client import Client, Json
+from dev.local_mode import local_mode
+from dev.wait import wait_until
 
-from elasticjob.local.api.objects import builtins
+from elasticjob.wire.lease import LEASE_API
+from elasticjob.wire.names import API_VERSION, LABEL_JOB, PLURAL
+
+WITHIN_S = 90.0
+JOBS = f"/apis/{API_VERSION}/namespaces/default/{PLURAL}"
+PODS = "/api/v1/namespaces/default/pods"
+LEASES = f"/apis/{LEASE_API}/namespaces/default/leases"
 
 
-def spread(values: list[float], digits: int = 3) -> str:
-    """Median [min-max], N."""
-    low, mid, high = min(values), statistics.median(values), max(values)
-    return f"{mid:.{digits}f} [{low:.{digits}f}-{high:.{digits}f}] N={len(values)}"
+class LocalMode:
+    """The running local mode."""
+
+    def __init__(self, kubeconfig: Path, root: Path) -> None:
+        self.client, self.root = Client.from_kubeconfig(kubeconfig), root
+
+    @contextmanager
+    def job(self, name: str, replicas: int, **spec: object) -> Iterator[tuple[StartLog, float]]:
+        """A job of stub workers: their starts, and the wall time just before it was created."""
+        starts = StartLog(self.root / name)
+        manifest = job_manifest(name, replicas, starts.file, **spec)
+        at = time.time()
+        self.client.post(JOBS, manifest).accepted()
+        starts.wait(replicas, at)
+        yield starts, at
+        self.client.delete(f"{JOBS}/{name}").accepted()
+        wait_until(lambda: not self.pods(name), what=f"the end of {name}", within_s=WITHIN_S)
+
+    def pods(self, job: str) -> list[Json]:
+        """The job's pods."""
+        items: list[Json] = self.client.get(PODS, labelSelector=f"{LABEL_JOB}={job}").body["items"]
+        return items
+
+    def agent_pid(self, job: str) -> int:
+        """The agent of the job's only pod."""
+        (pod,) = self.pods(job)
+        found = proc.with_environment(ELASTICJOB_POD_UID=pod["metadata"]["uid"])
+        return next(pid for pid in found if "-S" in proc.command_line(pid)[:4])
+
+    def operator_pid(self) -> int:
+        """The operator's pid: it runs as a pod of the local mode."""
+        kubeconfig = f"{self.root}/"
+        return next(
+            pid
+            for pid in proc.pids()
+            if "elasticjob.controller" in (words := proc.command_line(pid))
+            and any(word.startswith(kubeconfig) for word in words)
+        )
 
 
-def say(label: str, text: str) -> None:
-    """One row."""
+def report(label: str, text: str) -> None:
+    """Print one row."""
     print(f"{label:<62} {text}", flush=True)
 
 
-async def restart(lab_: Lab, agents: int, samples: int) -> list[float]:
+def restart_s(local: LocalMode, agents: int, samples: int) -> tuple[float, ...]:
     """kill -9 of one worker -> all workers of the next round exec'd.
 
-    A fresh job per sample, because a job's later failures are delayed by design.
+    Each sample has a new job, because later failures of a job are delayed by design.
     """
     found = []
     for sample in range(samples):
-        name = f"restart-{agents}-{sample}"
-        began = lab_.apply(name, agents, crashGraceSeconds=1)
-        lines = await lab_.workers_of(name, agents, began)
-        await asyncio.sleep(0.5)
-        at = time.time()
-        os.kill(random.choice(lines).pid, signal.SIGKILL)
-        again = await lab_.workers_of(name, agents, at)
-        found.append(max(line.at for line in again) - at)
-        lab_.delete(name)
-        await lab_.gone(name)
-    return found
+        with local.job(f"restart-{agents}-{sample}", agents, crashGraceSeconds=1) as (starts, _):
+            time.sleep(0.5)
+            pid = random.choice(starts.newest(0)).pid
+            at = time.time()
+            os.kill(pid, signal.SIGKILL)
+            found.append(starts.last(agents, at))
+    return tuple(found)
 
 
-async def start(lab_: Lab, agents: int, samples: int) -> list[float]:
-    """apply -> all workers exec'd, of a job of so many pods."""
+def start_s(local: LocalMode, agents: int, samples: int) -> tuple[float, ...]:
+    """Creation of a job -> all its workers exec'd."""
     found = []
     for sample in range(samples):
-        name = f"start-{agents}-{sample}"
-        began = lab_.apply(name, agents)
-        lines = await lab_.workers_of(name, agents, began)
-        found.append(max(line.at for line in lines) - began)
-        lab_.delete(name)
-        await lab_.gone(name)
-    return found
+        with local.job(f"start-{agents}-{sample}", agents) as (starts, at):
+            found.append(starts.last(agents, at))
+    return tuple(found)
 
 
-async def join(lab_: Lab, samples: int) -> tuple[list[float], list[float]]:
-    """Agent forked -> its Lease exists, one agent at a time; and its RSS a second later."""
-    joined: list[float] = []
-    memory: list[float] = []
-
-    def heard(resource: object, event: object) -> None:
-        if resource is builtins.LEASES and getattr(event, "type", "") == "ADDED":
-            meta = event.object["metadata"]  # type: ignore[attr-defined]
-            pods = [p["metadata"] for p in lab_.pods(meta["name"].rsplit("-", 2)[0])]
-            joined.extend(age_s(agent_of(p["uid"])) for p in pods if p["name"] == meta["name"])
-
-    lab_.server.store.listeners.append(heard)
+def join(local: LocalMode, samples: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Seconds from an agent's fork until its Lease exists; its RSS in MiB a second later."""
+    joined, memory = [], []
     for sample in range(samples):
         name = f"join{sample}"
-        began = lab_.apply(name, 1)
-        await lab_.workers_of(name, 1, began)
-        await asyncio.sleep(1)
-        memory.append(rss_mib(agent_of(lab_.pods(name)[0]["metadata"]["uid"])))
-        lab_.delete(name)
-        await lab_.gone(name)
-    lab_.server.store.listeners.remove(heard)
-    return joined, memory
+        with (
+            lease_creations(local.client, LEASES, agent_leases_of(name)) as leases,
+            local.job(name, 1),
+        ):
+            (created_at,) = leases.wait(1).values()
+            pid = local.agent_pid(name)
+            joined.append(created_at - (time.time() - proc.age_s(pid)))
+            time.sleep(1)
+            memory.append(proc.rss_mib(pid))
+    return tuple(joined), tuple(memory)
 
 
-async def operator_idle(lab_: Lab, jobs: int, seconds: float) -> tuple[float, float]:
-    """CPU share of a core and RSS in MiB of the operator with running jobs of one pod."""
-    for i in range(jobs):
-        began = lab_.apply(f"idle-{i}", 1)
-        await lab_.workers_of(f"idle-{i}", 1, began)
-    await asyncio.sleep(5)
-    before, at = cpu_s(lab_.operator_pid), time.monotonic()
-    await asyncio.sleep(seconds)
-    share = (cpu_s(lab_.operator_pid) - before) / (time.monotonic() - at)
-    memory = rss_mib(lab_.operator_pid)
-    for i in range(jobs):
-        lab_.delete(f"idle-{i}")
-        await lab_.gone(f"idle-{i}")
-    return share, memory
+def idle_operator(local: LocalMode, jobs: int, seconds: float) -> tuple[float, float]:
+    """The operator's share of a core, and its RSS in MiB, with running jobs of one pod."""
+    pid = local.operator_pid()
+    with ExitStack() as stack:
+        for number in range(jobs):
+            stack.enter_context(local.job(f"idle-{number}", 1))
+        time.sleep(5)
+        before, at = proc.cpu_s(pid), time.monotonic()
+        time.sleep(seconds)
+        return (proc.cpu_s(pid) - before) / (time.monotonic() - at), proc.rss_mib(pid)
 
 
-async def figures(samples: int, sizes: list[int], python: str | None) -> None:
-    """All of them, printed as they are found."""
-    async with lab() as lab_:
-        say("apply -> all workers started, 4 pods, s", spread(await start(lab_, 4, samples)))
-        joined, memory = await join(lab_, samples)
-        say("agent forked -> its Lease exists, s", spread(joined))
-        say("agent RSS, MiB", spread(memory, 1))
+def figures(samples: int, sizes: list[int], python: str | None, root: Path) -> None:
+    """Measure all figures and print each at once."""
+    with local_mode(root) as kubeconfig:
+        local = LocalMode(kubeconfig, root)
+        with local.job("first", 1):  # until then the operator may still be starting
+            pass
+        report("apply -> all workers started, 4 pods, s", spread(start_s(local, 4, samples)))
+        joined, memory = join(local, samples)
+        report("agent forked -> its Lease exists, s", spread(joined))
+        report("agent RSS, MiB", spread(memory))
         ours = {}
         for n in sizes:
-            ours[n] = await restart(lab_, n, samples)
-            say(f"kill -9 worker -> all {n} workers of the next round, s", spread(ours[n]))
-        share, rss = await operator_idle(lab_, 10, 20)
-        say("operator, 10 running jobs: idle CPU, share of a core", f"{share:.3f} N=1")
-        say("operator, 10 running jobs: RSS, MiB", f"{rss:.0f} N=1")
+            ours[n] = restart_s(local, n, samples)
+            report(f"kill -9 worker -> all {n} workers of the next round, s", spread(ours[n]))
+        share, rss = idle_operator(local, 10, 20)
+        report("operator, 10 running jobs: idle CPU, share of a core", f"{share:.3f} N=1")
+        report("operator, 10 running jobs: RSS, MiB", f"{rss:.0f} N=1")
     if python is None:
-        say("torchrun", "left out: TORCH_PYTHON is not set")
+        report("torchrun", "left out: TORCH_PYTHON is not set")
         return
     for n in [size for size in sizes if size <= 8]:
-        theirs = await torchrun.restarts(python, n, min(samples, 5))
+        with torchrun_job(python, n, root) as job:
+            job.starts.wait(n, job.began)
+            theirs = tuple(job.kill_worker() for _ in range(min(samples, 5)))
         ratio = statistics.median(theirs) / statistics.median(ours[n])
-        say(f"torchrun, {n} agents: the same, s", f"{spread(theirs)}   {ratio:.0f} x ours")
+        report(f"torchrun, {n} agents: the same, s", f"{spread(theirs)}   {ratio:.0f} x ours")
 
 
 def main() -> None:
-    """Prints where it ran, then the figures."""
+    """Print where this runs, then the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10, help="per figure (default 10)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[4, 8, 32], help="agents")
     args = parser.parse_args()
     cores, load = os.cpu_count(), os.getloadavg()[0]
     print(f"local mode, Python {platform.python_version()}, {cores} cores, load {load:.1f}")
-    asyncio.run(figures(args.samples, args.sizes, os.environ.get("TORCH_PYTHON")))
+    with tempfile.TemporaryDirectory(prefix="elasticjob-bench-") as root:
+        figures(args.samples, args.sizes, os.environ.get("TORCH_PYTHON"), Path(root))
 
 
 if __name__ == "__main__":

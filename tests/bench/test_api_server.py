@@ -4,65 +4,84 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bench.api_server import NAME, ApiServer
+from bench.api_server import API_SERVER, frozen, parse_requests, stopped
+from dev import proc
 from dev.cluster.errors import ClusterError
 from dev.cluster.processes import Identity, Processes
-from tests.support.deadline import eventually
+from dev.wait import wait_until
 
-pytestmark = pytest.mark.process
+METRICS = """\
+# TYPE apiserver_request_total counter
+apiserver_request_total{code="200",group="coordination.k8s.io",resource="leases",verb="PATCH"} 12
+apiserver_request_total{code="409",group="coordination.k8s.io",resource="leases",verb="PATCH"} 1
+apiserver_request_total{code="200",dry_run="x",resource="leases",verb="PATCH"} 3
+apiserver_request_total{code="200",resource="pods",verb="GET"} 7
+apiserver_request_total_other{code="200",resource="leases",verb="GET"} 7
+"""
+
+
+def test_requests_of_one_resource_are_added_up_by_verb_and_code() -> None:
+    assert parse_requests(METRICS) == {("PATCH", "200"): 15, ("PATCH", "409"): 1}
 
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
-    """Its API server sleeps."""
+    """The API server is a process that sleeps."""
     found = Processes(tmp_path)
-    found.start(NAME, ["sleep", "60"])
+    found.start(API_SERVER, ["sleep", "60"])
     yield found
-    found.stop(NAME)
+    found.stop(API_SERVER)
 
 
-def present(processes: Processes) -> Identity:
-    """Who is the API server now."""
-    who = processes.find(NAME)
-    assert who is not None
-    return who
+def current(processes: Processes) -> Identity:
+    found = processes.find(API_SERVER)
+    assert found is not None
+    return found
 
 
-def state(who: Identity) -> str:
+def wait_for_state(processes: Processes, state: str) -> None:
     """T is stopped, S sleeps."""
-    return Path(f"/proc/{who.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def reached() -> bool:
+        stat = proc.stat(current(processes).pid)
+        return stat is not None and stat.state == state
+
+    wait_until(reached, what=f"state {state}")
 
 
-def words(who: Identity) -> bytes:
-    """Its command line."""
-    return Path(f"/proc/{who.pid}/cmdline").read_bytes()
+def wait_for_command(processes: Processes) -> None:
+    def reached() -> bool:
+        return proc.command_line(current(processes).pid) == ["sleep", "60"]
+
+    wait_until(reached, what="the command line")
 
 
-def test_frozen_it_is_the_same_process_and_goes_on(processes: Processes) -> None:
-    who = present(processes)
-    with ApiServer(processes).frozen():
-        eventually(lambda: state(who) == "T")
-    eventually(lambda: state(who) == "S")
-    assert present(processes) == who
+@pytest.mark.process
+def test_after_a_freeze_the_same_process_continues(processes: Processes) -> None:
+    before = current(processes)
+    with frozen(processes):
+        wait_for_state(processes, "T")
+    wait_for_state(processes, "S")
+    assert current(processes) == before
 
 
-def test_from_frozen_to_dead_to_another_process_of_the_same_command(processes: Processes) -> None:
-    who, server = present(processes), ApiServer(processes)
-    eventually(lambda: words(who) == b"sleep\x0060\x00")
-    with server.frozen(), server.dead():
-        assert processes.find(NAME) is None
-    eventually(lambda: words(present(processes)) == b"sleep\x0060\x00")
-    assert present(processes) != who
+@pytest.mark.process
+def test_after_a_stop_another_process_runs_the_same_command(processes: Processes) -> None:
+    before = current(processes)
+    wait_for_command(processes)
+    with frozen(processes), stopped(processes):
+        assert processes.find(API_SERVER) is None
+    wait_for_command(processes)
+    assert current(processes) != before
 
 
-def test_it_comes_back_when_the_measurement_fails(processes: Processes) -> None:
-    server = ApiServer(processes)
-    with pytest.raises(ZeroDivisionError), server.frozen(), server.dead():
+@pytest.mark.process
+def test_the_api_server_comes_back_when_the_measurement_fails(processes: Processes) -> None:
+    with pytest.raises(ZeroDivisionError), frozen(processes), stopped(processes):
         raise ZeroDivisionError
-    eventually(lambda: state(present(processes)) == "S")
+    wait_for_state(processes, "S")
 
 
-def test_nothing_that_does_not_run_can_go_away(tmp_path: Path) -> None:
-    server = ApiServer(Processes(tmp_path))
-    with pytest.raises(ClusterError, match="does not run"), server.dead():
+def test_an_api_server_that_does_not_run_cannot_be_stopped(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="does not run"), stopped(Processes(tmp_path)):
         raise AssertionError
