@@ -52,10 +52,10 @@ NAMED := $(KUBE_CONTEXT)$(if $(filter command line,$(origin KUBECONFIG)),$(KUBEC
 .PHONY: demo
 demo: setup ## four pods train a model, lose a worker and a pod, and finish; KUBE_CONTEXT=… there
 ifneq ($(NAMED),)
-	@$(RUN) python dev/demo.py --cluster $(if $(KUBE_CONTEXT),--context=$(KUBE_CONTEXT))
+	@$(RUN) python -m dev.demo --cluster $(if $(KUBE_CONTEXT),--context=$(KUBE_CONTEXT))
 else
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
-	  $(RUN) python dev/demo.py
+	  $(RUN) python -m dev.demo
 endif
 
 .PHONY: bench

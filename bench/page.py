@@ -134,7 +134,7 @@ def picture(results: Results) -> str:
     return plot(title, {name: found for name, found in series.items() if found})
 
 
-# ---- the picture: medians and spreads as SVG, both axes logarithmic -----------------------------
+# ---- the picture: medians and spreads as SVG, both axes logarithmic ------------------------------
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,35 @@
 """`make demo`: four pods train a model, lose a worker and then a pod, and finish.
 
-The real operator and the real agents, on the local mode or on a cluster of yours. The demo looks
-at the job as any user would, through the API; it kills one worker process, later deletes one pod,
-tells how long each recovery took, and checks the outcome by itself: it exits with 1 if anything is
-not as promised.
+The demo runs the real operator and the real agents, on the local mode or on your cluster. It reads
+the job as any user does, through the API; it kills one worker process, later deletes one pod,
+prints how long each recovery took, and checks the outcome: it exits with 1 if a check fails.
 
     make demo                           about three minutes
     make demo KEEP=1                    leaves everything up at the end, to look around; Ctrl-C
                                         ends it
-    make demo KUBE_CONTEXT=kind-kind    on a cluster in which the chart is installed, in a
-                                        namespace of its own. IMAGE=... is what the pods run, with
-                                        torch; IMAGE_REGISTRY=... a mirror of the example's image
+    make demo KUBE_CONTEXT=kind-kind    on a cluster in which the chart is installed, in a new
+                                        namespace. IMAGE=... is the pods' image, which needs torch;
+                                        IMAGE_REGISTRY=... a mirror of the example's image
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
+from dev import proc
+from dev.kube_client import Client, Json, RefusedError
+from dev.local_mode import local_mode
+from dev.wait import wait_until
 from kubernetes import client, config
 from kubernetes.stream import stream
 from rich.console import Console, Group
@@ -43,128 +42,59 @@ from elasticjob.wire import names
 ROOT = Path(__file__).parent.parent
 JOB = ROOT / "examples" / "charlm.yaml"
 NAMESPACE = "default"
-OWN_NAMESPACE = "elasticjob-demo"  # on a cluster, where other things live
+OWN_NAMESPACE = "elasticjob-demo"  # on a cluster, next to other workloads
 PODS = 4
 STEP_LINE = re.compile(r"step (\d+)/(\d+) loss ([\d.]+)")
-GO_ON_LINE = re.compile(r"go on after step \d+")
-PATIENCE_S = 150.0  # for any one thing to happen, on a slow machine
-
-Json = dict[str, Any]
+RESUME_LINE = re.compile(r"after step (\d+), from the checkpoint")
+WITHIN_S = 150.0  # for any one condition, on a slow machine
 
 
 class DemoError(Exception):
-    """Something is not as promised."""
+    """The demo cannot continue."""
 
 
 # ---- the cluster ---------------------------------------------------------------------------------
 
 
-@contextmanager
-def local_mode(python: str, root: Path) -> Iterator[Path]:
-    """`elasticjob local up` in the background; yields its kubeconfig and ends it afterwards."""
-    log = (root / "local.log").open("wb")
-    command = [sys.executable, "-m", "elasticjob.cli", "local", "up"]
-    server = subprocess.Popen(
-        [*command, "--root", str(root / "state"), "--python", python],
-        stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    kubeconfig = root / "state" / "kubeconfig"
-    try:
-        wait_for("the local API server", lambda: server.poll() is not None or kubeconfig.exists())
-        if server.poll() is not None:
-            raise DemoError(f"the local mode did not start:\n{Path(log.name).read_text()}")
-        yield kubeconfig
-    finally:
-        server.send_signal(signal.SIGINT)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-
-
-def wait_for(what: str, happened: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    """Looks ten times a second; raises DemoError when patience is over."""
-    until = time.monotonic() + patience_s
-    while not happened():
-        if time.monotonic() > until:
-            raise DemoError(f"waited {patience_s:.0f} s in vain for {what}")
-        time.sleep(0.1)
-
-
-@dataclass
 class Cluster:
     """What a user does with kubectl: apply, get, logs, delete."""
 
-    kubeconfig: Path | None
-    """None: as kubectl finds it."""
-    namespace: str = NAMESPACE
-    context: str | None = None
-    api: client.ApiClient = field(init=False)
+    def __init__(
+        self, kubeconfig: Path | None, namespace: str = NAMESPACE, context: str | None = None
+    ) -> None:
+        """`kubeconfig`: None for the one that kubectl uses."""
+        self.client = Client.from_kubeconfig(kubeconfig, context)
+        self.kubeconfig, self.context, self.namespace = kubeconfig, context, namespace
+        self.jobs = f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.PLURAL}"
+        self._pods = f"/api/v1/namespaces/{namespace}/pods"
 
-    def __post_init__(self) -> None:
-        file = str(self.kubeconfig) if self.kubeconfig else None
-        self.api = config.new_client_from_config(file, context=self.context)
-
-    def call(self, method: str, path: str, body: Json | None = None, **query: Any) -> bytes:
-        """One request; raises kubernetes.client.ApiException."""
-        request = self.api.param_serialize(
-            method, path, query_params=list(query.items()), body=body,
-            header_params={"Accept": "application/json", "Content-Type": "application/json"},
-            auth_settings=["BearerToken"],
-        )  # fmt: skip
-        response = self.api.call_api(*request)
-        data: bytes = response.read()
-        if not 200 <= response.status < 300:
-            raise client.ApiException(status=response.status, reason=data.decode())
-        return data
-
-    def get(self, path: str, **query: Any) -> Json:
-        """One object or list."""
-        found: Json = json.loads(self.call("GET", path, **query))
+    def job(self, name: str) -> Json:
+        """A job; raises RefusedError."""
+        found: Json = self.client.get(f"{self.jobs}/{name}").accepted()
         return found
-
-    def apply(self, job: Json) -> None:
-        """Creates the job."""
-        self.call("POST", f"{self.jobs()}", body=job)
-
-    def jobs(self) -> str:
-        """Path of the jobs of the namespace."""
-        return f"/apis/{names.API_VERSION}/namespaces/{self.namespace}/{names.PLURAL}"
 
     def pods(self, job: str) -> list[Json]:
         """The pods of a job."""
-        selector = f"{names.LABEL_JOB}={job}"
-        path = f"/api/v1/namespaces/{self.namespace}/pods"
-        items: list[Json] = self.get(path, labelSelector=selector)["items"]
-        return sorted(items, key=lambda pod: str(pod["metadata"]["name"]))
+        reply = self.client.get(self._pods, labelSelector=f"{names.LABEL_JOB}={job}")
+        return sorted(reply.accepted()["items"], key=lambda pod: str(pod["metadata"]["name"]))
 
     def log(self, pod: str) -> str:
-        """The last lines of a pod's log; empty where there is none yet."""
-        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-        try:
-            return self.call("GET", path, tailLines=200).decode("utf-8", "replace")
-        except client.ApiException:
-            return ""
+        """The last lines of a pod's log; empty if it has none yet."""
+        reply = self.client.get(f"{self._pods}/{pod}/log", tailLines=200)
+        return reply.body.decode("utf-8", "replace") if reply.code == 200 else ""
 
     def delete_pod(self, pod: str) -> None:
         """`kubectl delete pod`."""
-        self.call("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{pod}")
+        self.client.delete(f"{self._pods}/{pod}").accepted()
 
 
 def kill_here(cluster: Cluster, pod: Json) -> str:
-    """kill -9 of the training process of a pod of the local mode. Says what it did."""
+    """kill -9 of the training process of a pod of the local mode; returns a description."""
     uid = pod["metadata"]["uid"]
-    marker = f"ELASTICJOB_POD_UID={uid}".encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            environ = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if marker in environ and any(e.startswith(b"LOCAL_RANK=") for e in environ):
-            os.kill(int(entry.name), signal.SIGKILL)
-            return f"kill -9 {entry.name}"
+    for pid in proc.with_environment(ELASTICJOB_POD_UID=uid):
+        if any(variable.startswith("LOCAL_RANK=") for variable in proc.environment(pid)):
+            os.kill(pid, signal.SIGKILL)
+            return f"kill -9 {pid}"
     raise DemoError(f"pod {uid} has no worker process")
 
 
@@ -184,10 +114,12 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 
 
 def kill_by_exec(cluster: Cluster, pod: Json) -> str:
-    """`kubectl exec`, and kill -9 in there. Says what it did."""
+    """kill -9 of the training process by `kubectl exec`; returns a description."""
     name = pod["metadata"]["name"]
-    found = stream(
-        client.CoreV1Api(cluster.api).connect_get_namespaced_pod_exec,
+    file = str(cluster.kubeconfig) if cluster.kubeconfig else None
+    api = config.new_client_from_config(file, context=cluster.context)
+    found = stream(  # a websocket: dev.kube_client has none
+        client.CoreV1Api(api).connect_get_namespaced_pod_exec,
         name, cluster.namespace, container="worker", command=["python3", "-c", KILL],
         stdout=True, stderr=True, stdin=False, tty=False,
     )  # fmt: skip
@@ -196,33 +128,35 @@ def kill_by_exec(cluster: Cluster, pod: Json) -> str:
     return f"kubectl exec {name}: kill -9 {found.strip()}"
 
 
-# ---- what is seen --------------------------------------------------------------------------------
+# ---- the job's state -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observed:
     """The job at one moment."""
 
     job: Json
     pods: list[Json]
     step: int
+    """The last step in the log; 0 before the first."""
     loss: str
     log: str
+    """The last lines of the log of index 0."""
 
     @property
     def status(self) -> Json:
-        """Its status, or an empty one."""
+        """The job's status; empty if it has none yet."""
         found: Json = self.job.get("status") or {}
         return found
 
     @property
     def round(self) -> int:
-        """Number of the present round."""
+        """The number of the current round."""
         return int(self.status.get("round") or 0)
 
     @property
     def phase(self) -> str:
-        """STATUS."""
+        """The STATUS column."""
         return str(self.status.get("phase") or "")
 
     def pod(self, index: int) -> Json | None:
@@ -242,31 +176,31 @@ class Sight:
 
 
 def generation(pod: Json) -> int:
-    """Generation of a pod."""
+    """The generation of a pod."""
     return int(pod["metadata"]["labels"][names.LABEL_GENERATION])
 
 
 def identities(pods: list[Json]) -> set[tuple[str, str]]:
-    """Names and UIDs."""
+    """The names and UIDs of pods."""
     return {(p["metadata"]["name"], p["metadata"]["uid"]) for p in pods}
 
 
-def look(cluster: Cluster, job: str) -> Sight:
-    """One look at job, pods and the log of rank 0."""
-    found = cluster.get(f"{cluster.jobs()}/{job}")
+def observe(cluster: Cluster, job: str) -> Observed:
+    """Read the job, its pods and the log of index 0."""
+    found = cluster.job(job)
     pods = cluster.pods(job)
-    first = Sight(found, pods, 0, "", "").pod(0)
+    first = Observed(found, pods, 0, "", "").pod(0)
     log = cluster.log(first["metadata"]["name"]) if first else ""
     steps = STEP_LINE.findall(log)
     step, _, loss = steps[-1] if steps else ("0", "", "")
-    return Sight(found, pods, int(step), loss, log)
+    return Observed(found, pods, int(step), loss, log)
 
 
-# ---- what is shown -------------------------------------------------------------------------------
+# ---- the screen ----------------------------------------------------------------------------------
 
 
 class Screen:
-    """A live view on a terminal; on anything else, a line when something has changed."""
+    """A live view on a terminal; elsewhere a line for each change."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -285,38 +219,38 @@ class Screen:
             self.live.stop()
 
     def note(self, text: str, style: str = "") -> None:
-        """One line that stays."""
+        """Print a line above the live view."""
         at = time.monotonic() - self.began
         target = self.live.console if self.live else self.console
         target.print(f"[dim]{at:6.1f} s[/dim]  {text}", style=style, highlight=False)
 
-    def show(self, sight: Sight) -> None:
-        """The present state."""
+    def show(self, now: Observed) -> None:
+        """Show the current state."""
         if self.live:
-            self.live.update(self._view(sight))
+            self.live.update(self._view(now))
             return
-        if not sight.phase:
+        if not now.phase:
             return
-        line = f"{sight.phase}  round {sight.round}  ready {sight.status.get('ready', '')}"
+        line = f"{now.phase}  round {now.round}  ready {now.status.get('ready', '')}"
         if line != self.last:
             self.last = line
             self.note(line)
 
-    def _view(self, sight: Sight) -> Group:
+    def _view(self, now: Observed) -> Group:
         pods = Table(box=None, pad_edge=False, header_style="dim")
         for column in ("pod", "phase", "address"):
             pods.add_column(column)
-        for pod in sight.pods:
+        for pod in now.pods:
             leaving = " (ending)" if "deletionTimestamp" in pod["metadata"] else ""
             status = pod.get("status") or {}
             pods.add_row(
                 pod["metadata"]["name"], status.get("phase", "") + leaving, status.get("podIP", "")
             )
-        status = sight.status
+        status = now.status
         head = Text.assemble(
-            ("charlm  ", "bold"), f"{sight.phase}   ready {status.get('ready', '-')}   ",
-            f"round {sight.round}   restarts {status.get('restarts', 0)}   ",
-            f"step {sight.step}   loss {sight.loss or '-'}",
+            ("charlm  ", "bold"), f"{now.phase}   ready {status.get('ready', '-')}   ",
+            f"round {now.round}   restarts {status.get('restarts', 0)}   ",
+            f"step {now.step}   loss {now.loss or '-'}",
         )  # fmt: skip
         return Group(head, pods)
 
@@ -328,7 +262,7 @@ Kill = Callable[[Cluster, Json], str]
 
 
 class Demo:
-    """The story, and its checks."""
+    """The steps of the demo, and its checks."""
 
     def __init__(self, cluster: Cluster, screen: Screen, kill: Kill, image: str = "") -> None:
         self.cluster, self.screen, self.kill = cluster, screen, kill
@@ -339,9 +273,9 @@ class Demo:
         self.failed: list[str] = []
 
     def run(self) -> None:
-        """All of it; raises DemoError when something does not happen in time."""
+        """Run all steps; raises DemoError or TimeoutError."""
         self.screen.note(f"kubectl apply -f {JOB.relative_to(ROOT)}   ({PODS} pods)")
-        self.cluster.apply(self.job)
+        self.cluster.client.post(self.cluster.jobs, self.job).accepted()
         began = self.until("all workers to run", lambda s: s.step > 0)
         self.screen.note(f"training: step {began.step}, loss {began.loss}", "green")
         self.until("some steps", lambda s: s.step >= 60)
@@ -350,24 +284,21 @@ class Demo:
         self.lose_pod()
         self.finish()
 
-    def until(self, what: str, happened: Callable[[Sight], bool]) -> Sight:
-        """Looks until it has happened; the job must not fail meanwhile."""
-        seen: list[Sight] = []
+    def until(self, what: str, condition: Callable[[Observed], bool]) -> Observed:
+        """Observe the job until the condition holds; raises DemoError if the job fails."""
 
-        def looked() -> bool:
-            sight = look(self.cluster, self.name)
-            self.screen.show(sight)
-            seen.append(sight)
-            if sight.is_condition("Failed"):
-                raise DemoError(f"the job failed: {sight.status.get('lastFailure')}")
-            return happened(sight)
+        def observed() -> Observed | None:
+            now = observe(self.cluster, self.name)
+            self.screen.show(now)
+            if now.is_condition("Failed"):
+                raise DemoError(f"the job failed: {now.status.get('lastFailure')}")
+            return now if condition(now) else None
 
-        wait_for(what, looked)
-        return seen[-1]
+        return wait_until(observed, what=what, within_s=WITHIN_S, every_s=0.1)
 
     def lose_worker(self) -> None:
-        """kill -9 of one worker process: every pod stays."""
-        before = look(self.cluster, self.name)
+        """Kill one worker process; every pod must stay."""
+        before = observe(self.cluster, self.name)
         victim = before.pod(2)
         assert victim is not None
         did = self.kill(self.cluster, victim)
@@ -381,30 +312,30 @@ class Demo:
         self.check_steps(before, after)
 
     def lose_pod(self) -> None:
-        """`kubectl delete pod`: the same index comes back, with the next generation."""
-        before = look(self.cluster, self.name)
+        """Delete a pod; a pod of the same index and the next generation must replace it."""
+        before = observe(self.cluster, self.name)
         victim = before.pod(1)
         assert victim is not None
         self.cluster.delete_pod(victim["metadata"]["name"])
         at = time.monotonic()
         self.screen.note(f"kubectl delete pod {victim['metadata']['name']}", "red")
         after = self.recovered(before, at)
-        heir = after.pod(1)
+        replacement = after.pod(1)
         self.check(
             "the same index, next generation, after a pod was deleted",
-            heir is not None and generation(heir) == generation(victim) + 1,
+            replacement is not None and generation(replacement) == generation(victim) + 1,
         )
         self.check_steps(before, after)
 
-    def recovered(self, before: Sight, at: float) -> Sight:
-        """When the group trains again in a later round, with all pods."""
+    def recovered(self, before: Observed, at: float) -> Observed:
+        """Wait until all pods train again in a later round."""
         full = f"{PODS}/{PODS}"
 
-        def again(sight: Sight) -> bool:
-            recovery = sight.status.get("lastRecovery") or {}
-            running = sight.status.get("ready") == full and sight.is_condition("Running")
-            told = int(recovery.get("round") or 0) > before.round
-            return running and told and trains_again(before.log, sight.log)
+        def again(job: Observed) -> bool:
+            recovery = job.status.get("lastRecovery") or {}
+            running = job.status.get("ready") == full and job.is_condition("Running")
+            is_later = int(recovery.get("round") or 0) > before.round
+            return running and is_later and trains_again(before.log, job.log)
 
         after = self.until("the group to train again", again)
         recovery = after.status["lastRecovery"]
@@ -419,20 +350,20 @@ class Demo:
         self.screen.note(f"training again {time.monotonic() - at:.1f} s after it", "green")
         return after
 
-    def check_steps(self, before: Sight, after: Sight) -> None:
-        """Steps go on from the checkpoint: nothing began anew."""
+    def check_steps(self, before: Observed, after: Observed) -> None:
+        """Check that the steps continue from the checkpoint."""
         step = last_checkpoint(after.log)
         self.check(
-            f"went on after step {step}; the last one seen before was {before.step}",
+            f"continued after step {step}; the last step seen before was {before.step}",
             step is not None and step > before.step - 20,
         )
 
     def finish(self) -> None:
-        """The job completes; one incident was charged."""
+        """Wait until the job completes; one failure must be counted."""
         end = self.until("the job to complete", lambda s: s.is_condition("Complete"))
         self.check("the job is Complete", True)
         counted = end.status.get("counted", 0)
-        self.check(f"one failure counted (the deleted pod is none): {counted}", counted == 1)
+        self.check(f"one failure counted; a deleted pod does not count: {counted}", counted == 1)
         last = STEP_LINE.findall(end.log)
         if last:
             self.screen.note(f"last: step {last[-1][0]}/{last[-1][1]}, loss {last[-1][2]}")
@@ -443,32 +374,32 @@ class Demo:
             self.screen.console.print(text, highlight=False, markup=False)
 
     def check(self, claim: str, holds: bool) -> None:
-        """Says whether a claim holds, and remembers if not."""
+        """Print whether a claim holds, and record it if not."""
         if not holds:
             self.failed.append(claim)
         self.screen.note(("ok    " if holds else "WRONG ") + claim, "" if holds else "bold red")
 
 
 def trains_again(before: str, log: str) -> bool:
-    """Whether rank 0 has gone on from a checkpoint once more, and made a step since."""
-    restarts = GO_ON_LINE.findall(log)
-    more = len(restarts) > len(GO_ON_LINE.findall(before))
-    return more and bool(STEP_LINE.findall(log.rsplit(restarts[-1], 1)[-1]))
+    """Whether rank 0 has loaded a checkpoint since, and made a step after it."""
+    resumes = list(RESUME_LINE.finditer(log))
+    more = len(resumes) > len(RESUME_LINE.findall(before))
+    return more and bool(STEP_LINE.search(log, resumes[-1].end()))
 
 
 def last_checkpoint(log: str) -> int | None:
-    """The step of the checkpoint that the last restart went on from, or None."""
-    found = GO_ON_LINE.findall(log)
-    return int(found[-1].split()[-1]) if found else None
+    """The step of the checkpoint that rank 0 has loaded last, or None."""
+    found = RESUME_LINE.findall(log)
+    return int(found[-1]) if found else None
 
 
 def main() -> int:
-    """Exit code 0: everything happened as promised."""
+    """Run the demo; returns 0 if every check passed."""
     words = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     words.add_argument("--cluster", action="store_true", help="on the cluster that kubectl uses")
-    words.add_argument("--context", help="on that of this context of the kubeconfig")
+    words.add_argument("--context", help="on the cluster of this context of the kubeconfig")
     options = words.parse_args()
     console = Console()
     if options.cluster or options.context:
@@ -480,12 +411,12 @@ def main() -> int:
 
 
 def on_local(console: Console) -> bool:
-    """The demo on the local mode; whether it failed."""
+    """Run the demo on the local mode; returns whether it failed."""
     python = os.environ.get("TORCH_PYTHON") or sys.executable
     with tempfile.TemporaryDirectory(prefix="elasticjob-demo-") as home:
-        with local_mode(python, Path(home)) as kubeconfig, Screen(console) as screen:
+        with local_mode(Path(home), python) as kubeconfig, Screen(console) as screen:
             demo = Demo(Cluster(kubeconfig), screen, kill_here)
-            played(demo)
+            play(demo)
             if demo.failed:
                 console.print(tail(Path(home) / "local.log"), markup=False, highlight=False)
             if os.environ.get("KEEP") == "1":
@@ -494,27 +425,27 @@ def on_local(console: Console) -> bool:
 
 
 def on_cluster(console: Console, context: str | None) -> bool:
-    """The demo on a cluster, in a namespace that it makes and removes; whether it failed."""
+    """Run the demo on a cluster, in a namespace that it makes and removes."""
     cluster = Cluster(None, OWN_NAMESPACE, context)
     place = "/api/v1/namespaces"
     try:
-        if not serves_jobs(cluster):
+        if cluster.client.get(cluster.jobs).code == 404:
             console.print(NOT_INSTALLED, markup=False, highlight=False)
             return True
-        cluster.call("POST", place, body={"metadata": {"name": OWN_NAMESPACE}})
-    except client.ApiException as error:
-        said = json.loads(error.body or "{}").get("message") or error.reason
-        console.print(f"the cluster: {said}", markup=False, highlight=False)
+        cluster.client.get(cluster.jobs).accepted()
+        cluster.client.post(place, {"metadata": {"name": OWN_NAMESPACE}}).accepted()
+    except (RefusedError, OSError) as error:
+        console.print(f"the cluster: {error}", markup=False, highlight=False)
         return True
     try:
         with Screen(console) as screen:
             demo = Demo(cluster, screen, kill_by_exec, image_of(os.environ))
-            played(demo)
+            play(demo)
     finally:
         if os.environ.get("KEEP") == "1":
             console.print(f"left there; remove it: kubectl delete namespace {OWN_NAMESPACE}")
         else:
-            cluster.call("DELETE", f"{place}/{OWN_NAMESPACE}")
+            cluster.client.delete(f"{place}/{OWN_NAMESPACE}").accepted()
     return bool(demo.failed)
 
 
@@ -523,42 +454,31 @@ NOT_INSTALLED = """the cluster does not know ElasticJobs. Cure: install the char
     --set image.repository=REGISTRY/elasticjob-operator"""
 
 
-def serves_jobs(cluster: Cluster) -> bool:
-    """Whether the definition of ElasticJob is there."""
-    try:
-        cluster.get(cluster.jobs())
-    except client.ApiException as error:
-        if error.status == 404:
-            return False
-        raise
-    return True
-
-
 def image_of(environ: Mapping[str, str]) -> str:
-    """IMAGE, or the example's image in the registry IMAGE_REGISTRY; empty: as the example says."""
+    """IMAGE, or the example's image in IMAGE_REGISTRY; empty: the example's image."""
     job = yaml.safe_load(JOB.read_text())
     image = job["spec"]["template"]["spec"]["containers"][0]["image"]
     registry = environ.get("IMAGE_REGISTRY", "").rstrip("/")
     return environ.get("IMAGE") or (f"{registry}/{image}" if registry else "")
 
 
-def played(demo: Demo) -> None:
-    """Run it, and remember what did not happen."""
+def play(demo: Demo) -> None:
+    """Run the demo and record the error that ends it early."""
     try:
         demo.run()
-    except DemoError as error:
+    except (DemoError, TimeoutError) as error:
         demo.failed.append(str(error))
         demo.screen.note(str(error), "bold red")
 
 
 def tail(path: Path) -> str:
-    """The last lines of what operator and local mode said."""
+    """The last lines of a log."""
     return "\n".join(path.read_text(errors="replace").splitlines()[-40:])
 
 
 def look_around(console: Console, kubeconfig: Path) -> None:
-    """Leaves everything up until Ctrl-C."""
-    console.print(f"left up; look around:  export KUBECONFIG={kubeconfig}", markup=False)
+    """Wait for Ctrl-C."""
+    console.print(f"still running; look around:  export KUBECONFIG={kubeconfig}", markup=False)
     console.print("  kubectl get elasticjobs,pods,leases;  Ctrl-C ends everything", markup=False)
     try:
         signal.pause()

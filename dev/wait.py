@@ -12,7 +12,7 @@ _PAUSE = threading.Event()
 
 
 def wait_until(
-    condition: Callable[[], Result],
+    condition: Callable[[], Result | None],
     *,
     what: str,
     within_s: float = 20.0,
