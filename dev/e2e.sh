@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# `make e2e`: the end-to-end tests on a real Kubernetes; words are pytest's, such as -k killed.
+# `make e2e`: the end-to-end tests on a real Kubernetes; its arguments are pytest's, such as -k killed.
 #
-# On the cluster of `make cluster`, which it brings up (as root) and leaves up unless DOWN=1. With
-# KUBE_CONTEXT=... or KUBECONFIG=... (NAMED: on make's command line) on that cluster, where no node
-# is touched; then
+# Runs on the cluster of `make cluster`, which it starts (as root) and leaves running unless DOWN=1.
+# With KUBE_CONTEXT=... or KUBECONFIG=... (NAMED: on make's command line) it runs on that cluster,
+# without the tests that change nodes; then
 #   IMAGE_REGISTRY   has elasticjob-operator:dev, as the Dockerfile makes it (or OPERATOR_IMAGE)
 #   IMAGE            any image with Python, 3.9 or later; python:3.12-slim
 #   TORCH_IMAGE      one with torch; that of examples/charlm.yaml
-# OLD_PYTHON is where a Python 3.8 is installed, for the test of an image with one; by default
-# what pyenv has.
-# API_AWAY_S is how long the API server stays away in the test of that.
+# OLD_PYTHON is the prefix of a Python 3.8, for the test of an image with one; default: pyenv's.
+# API_AWAY_S is the length of the API server's outage in its test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run=(${UV:-uv} run --frozen --quiet)
@@ -35,7 +34,7 @@ if [ -z "${NAMED:-}" ] || [ "$NAMED" = "$ours" ]; then
     E2E_OLD_PYTHON_IMAGE=${OLD_PYTHON:+localhost/elasticjob/python38:dev}
 else
     if [ -z "${OPERATOR_IMAGE:-}" ] && [ -z "${IMAGE_REGISTRY:-}" ]; then
-        echo "make e2e: the operator's image is not known. Cure: build it (Dockerfile), push it, and set IMAGE_REGISTRY or OPERATOR_IMAGE" >&2
+        echo "make e2e: no operator image. Cure: build it (Dockerfile), push it, and set IMAGE_REGISTRY or OPERATOR_IMAGE" >&2
         exit 1
     fi
     for program in kubectl helm; do
@@ -54,7 +53,7 @@ fi
 E2E_API_AWAY_S=${API_AWAY_S:-120}
 
 code=0
-# The chart first: without a helm, `make test` had to leave it out.
+# The chart first: without helm, `make test` leaves it out.
 "${run[@]}" pytest -q --durations=10 tests/helm tests/cluster "$@" || code=$?
 [ "${DOWN:-}" != 1 ] || [ "$E2E_KUBECONFIG" != "$ours" ] || "${cluster[@]}" down
 exit $code

@@ -25,7 +25,7 @@ def embedded(script: str, manifest: str) -> str:
 
 
 def _is_outside(line: str, margin: int) -> bool:
-    """Whether this line is no longer of the block: text that is indented no more than its dash."""
+    """Whether a line is after the block: its indentation is at most that of the dash."""
     return bool(line.strip()) and len(line) - len(line.lstrip(" ")) <= margin
 
 

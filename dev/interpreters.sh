@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the tests of what lives in user images on every Python from 3.9 up that this machine has: of
-# each minor version one, on PATH, of pyenv or of uv; of the project's own environment at least.
-# They need pytest and nothing else. Three interpreters at a time, as many tests wait; one line for each.
-# The tests with real processes run on the oldest: `make test` runs them on the project's own.
+# Runs the tests of the code in user images on every Python from 3.9 up that this machine has: one of
+# each minor version, from PATH, pyenv, uv, or at least the project's environment. They need pytest
+# only. Three interpreters run at a time, because many tests wait; one line for each. The tests with
+# real processes run on the oldest: `make test` runs them on the project's interpreter.
 #
 #   dev/interpreters.sh          run the tests
 #   dev/interpreters.sh oldest   print the path of the oldest interpreter

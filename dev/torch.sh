@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the path of a Python interpreter with torch; says on stderr what it does to get one.
+# Prints the path of a Python interpreter with torch; prints its steps to stderr.
 #
 #   TORCH_PYTHON=/path/python   use this one
 #   TORCH_WHEEL=/path/torch.whl install this wheel (CPU build) into the cache
@@ -23,7 +23,7 @@ found() {
     exit 0
 }
 
-# into_cache NAME ARGS...: a virtual environment of that name in the cache, with what pip is asked for.
+# into_cache NAME ARGS...: a virtual environment of that name in the cache, with these packages of pip.
 into_cache() {
     local home=$cache/$1
     shift
@@ -56,7 +56,7 @@ import sys, urllib.request
 urllib.request.urlopen(urllib.request.Request(sys.argv[1], method="HEAD"), timeout=5)
 PROBE
     say "installing the CPU build from $index into $cache (about 200 MB, once)"
-    into_cache torch-cpu --index-url "$index" torch numpy || say "that did not work"
+    into_cache torch-cpu --index-url "$index" torch numpy || say "the index of CPU builds did not work"
 fi
 
 # OpenBLAS: with the reference BLAS, which apt takes otherwise, a matrix product takes 25 times longer.

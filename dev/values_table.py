@@ -53,7 +53,7 @@ def filled(readme: str, values: str) -> str:
 
 
 def main(values: str, readme: str) -> None:
-    """Write the README anew."""
+    """Replace the table in the README."""
     page = Path(readme)
     page.write_text(filled(page.read_text(), Path(values).read_text()))
 

@@ -2,5 +2,5 @@
 
     python -m dev.cluster up | down | status | images | kubectl ARGS...
 
-docs/cluster.md says what it is, what it needs and how long things take.
+docs/cluster.md describes its parts, its requirements and its durations.
 """

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable
 
 from dev.cluster.bare import run_bare
-from dev.cluster.build import built
 from dev.cluster.cache import Cache
 from dev.cluster.cluster import Cluster, locked
 from dev.cluster.errors import ClusterError
-from dev.cluster.images import images, wanted
-from dev.cluster.machine import prepare
+from dev.cluster.images.recipes import images, wanted
 from dev.cluster.options import Options
-from dev.cluster.program import HELM, HYPERKUBE, PROGRAMS
+from dev.cluster.prerequisites import prepare
+from dev.cluster.programs.go_build import built
+from dev.cluster.programs.go_program import HELM, HYPERKUBE, PROGRAMS
 from dev.cluster.progress import Progress
 from dev.cluster.teardown import down
 
@@ -28,7 +28,7 @@ def up(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
     cluster = Cluster(cache, options(words), progress)
     with locked(cache):
         cluster.up()
-    progress.say(f"export KUBECONFIG={cache.kubeconfig}")
+    progress.print(f"export KUBECONFIG={cache.kubeconfig}")
     return 0
 
 
@@ -76,7 +76,7 @@ def change(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
 def execute(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
     node = next((n for n in Cluster.recorded(cache, progress).nodes if n.name == words.name), None)
     if node is None:
-        raise ClusterError(f"{words.name} is no node")
+        raise ClusterError(f"{words.name} is not a node")
     return subprocess.run([*node.enter(), *words.words]).returncode
 
 
@@ -109,7 +109,7 @@ def run_helm(words: argparse.Namespace, cache: Cache, progress: Progress) -> int
 
 
 def options(words: argparse.Namespace) -> Options:
-    """What the command line says of the cluster."""
+    """The cluster's options from the command line."""
     return Options(
         nodes=words.nodes,
         lan=words.lan,
@@ -120,11 +120,11 @@ def options(words: argparse.Namespace) -> Options:
 
 
 PASSED_ON = {"kubectl": 0, "helm": 0, "exec": 1}
-"""Commands whose words are another program's, but for so many of the first."""
+"""Commands whose words belong to another program, after this number of our own words."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every command with its words."""
+    """The parser of all commands."""
     top = argparse.ArgumentParser(prog="python -m dev.cluster", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
 
@@ -134,21 +134,21 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     for name, run, text in (
-        ("up", up, "bring the cluster up, or what of it is not up"),
-        ("bare", bare, "run a command beside an API server without nodes; needs no root"),
+        ("up", up, "start the cluster, or the parts that do not run"),
+        ("bare", bare, "run a command with an API server without nodes; needs no root"),
     ):
         _add_options(add(name, run, text))
     commands.choices["bare"].usage = "python -m dev.cluster bare [OPTION...] -- COMMAND..."
     add("down", take_down, "remove everything that `up` made")
-    add("status", status, "what runs, and whether it is ready")
-    add("images", make_images, "make the images and give them to the nodes")
+    add("status", status, "show what runs, and whether it is ready")
+    add("images", make_images, "make the images and load them into the nodes")
     for name, text in (
         ("start", "start nodes or programs of the control plane"),
         ("kill", "kill -9; a node with everything on it"),
-        ("freeze", "stop in the middle of everything"),
-        ("thaw", "let go on what was frozen"),
-        ("cut", "take a node's network cable out"),
-        ("heal", "put it back"),
+        ("freeze", "freeze nodes or programs"),
+        ("thaw", "let frozen nodes or programs continue"),
+        ("cut", "disconnect a node's network"),
+        ("heal", "reconnect a node's network"),
     ):
         add(name, change, text).add_argument("names", nargs="+", metavar="NAME")
     node = add("exec", execute, "run a command on a node: exec NODE COMMAND...")
@@ -159,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         add(name, run, text)
     names = [program.name for program in PROGRAMS]
-    add("build", build, "build programs, and print where they are").add_argument(
+    add("build", build, "build programs, and print their paths").add_argument(
         "names", nargs="*", choices=[*names, []], metavar="PROGRAM"
     )
     return top
@@ -168,14 +168,14 @@ def parser() -> argparse.ArgumentParser:
 def _add_options(command: argparse.ArgumentParser) -> None:
     default = Options()
     command.add_argument("--nodes", type=int, default=default.nodes)
-    command.add_argument("--lan", default=default.lan, help="a /24 that is free here")
+    command.add_argument("--lan", default=default.lan, help="a /24 that this machine does not use")
     command.add_argument("--feature-gates", default="", help="of kube-apiserver")
     command.add_argument("--no-key-identifiers", action="store_true", help="in the CA")
     command.add_argument("--audit", action="store_true", help="requests of ServiceAccounts")
 
 
 def split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Our words, and those of the command that we pass on as they are."""
+    """Our words, and those that are passed to another program unchanged."""
     if argv[:1] and argv[0] in PASSED_ON:
         ours = 1 + PASSED_ON[argv[0]]
         theirs = argv[ours:]
@@ -196,11 +196,11 @@ def main() -> int:
     try:
         code: int = words.run(words, Cache.of(os.environ), progress)
         return code
-    except ClusterError as error:
-        progress.say(str(error))
+    except (ClusterError, TimeoutError) as error:
+        progress.print(str(error))
         return 1
     except KeyboardInterrupt:
-        progress.say("interrupted; make cluster-down removes what is there")
+        progress.print("interrupted; make cluster-down removes what was created")
         return 130
 
 

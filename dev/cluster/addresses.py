@@ -1,4 +1,4 @@
-"""Who has which address. All are fixed, so nothing needs to be asked or stored."""
+"""The addresses of the cluster. All are fixed, so none needs to be stored."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """An API server with etcd and kube-controller-manager on the loopback interface, for one command.
 
-No root, no nodes, no scheduler: what the contract tests need, up in seconds. Everything ends with
-this program, however it ends.
+No root, no nodes, no scheduler: what the contract tests need, ready in seconds. All processes end
+with this program, also when it is killed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from dev.cluster.command_lines import Site
-from dev.cluster.control_plane import ControlPlane
+from dev.cluster.control_plane.flags import Placement
+from dev.cluster.control_plane.servers import ControlPlane
 from dev.cluster.options import Options
 from dev.cluster.processes import Processes, end, marked
 from dev.cluster.progress import Progress
@@ -43,22 +43,22 @@ def free_ports() -> tuple[int, int]:
 
 @contextmanager
 def bare(hyperkube: Path, options: Options, progress: Progress) -> Iterator[Path]:
-    """Gives the administrator's kubeconfig of an API server that runs inside the block."""
+    """Run an API server inside the block; gives the administrator's kubeconfig."""
     with tempfile.TemporaryDirectory(prefix="elasticjob-bare-") as directory:
         run = Path(directory)
         api_port, etcd_port = free_ports()
-        site = Site(run, hyperkube, (ADDRESS,), api_port, etcd_port, nodes_follow=False)
-        plane = ControlPlane(site, options, Processes(run), run / "kubeconfig", WITH_US)
+        placement = Placement(run, hyperkube, (ADDRESS,), api_port, etcd_port, has_nodes=False)
+        plane = ControlPlane(placement, options, Processes(run), run / "kubeconfig", WITH_US)
         try:
             plane.up()
-            progress.done(f"kube-apiserver ready at {site.url}")
+            progress.done(f"kube-apiserver ready at {placement.url}")
             yield plane.admin
         finally:
             end(list(marked(run)))
 
 
 def run_bare(hyperkube: Path, options: Options, command: Sequence[str], progress: Progress) -> int:
-    """Run a command with CONTRACT_KUBECONFIG and KUBECONFIG set; its exit code."""
+    """Run a command with CONTRACT_KUBECONFIG and KUBECONFIG set; returns its exit code."""
     with bare(hyperkube, options, progress) as kubeconfig:
         environ = {**os.environ, "CONTRACT_KUBECONFIG": str(kubeconfig)}
         environ["KUBECONFIG"] = str(kubeconfig)

@@ -1,4 +1,4 @@
-"""Where everything lives that is not source: never in the checkout."""
+"""The directory of everything that is built or running, outside the checkout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from dev.cluster.errors import ClusterError
 
 HIDDEN = ("/run", "/var/lib", "/var/log")
-"""A node mounts its own over these, so it could not see a cache below them."""
+"""A node mounts its own directories over these, so a cache below them would be hidden."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Cache:
         for hidden in HIDDEN:
             if home.is_relative_to(hidden):
                 raise ClusterError(
-                    f"the cache {home} is below {hidden}, over which the nodes mount their own."
+                    f"the cache {home} is below {hidden}, over which nodes mount directories."
                     " Cure: XDG_CACHE_HOME=/some/other/place"
                 )
         return cls(home)
@@ -38,7 +38,7 @@ class Cache:
 
     @property
     def binaries(self) -> Path:
-        """What was built, a directory for each version."""
+        """The built programs, a directory for each version."""
         return self.home / "cluster" / "bin"
 
     @property
@@ -53,20 +53,20 @@ class Cache:
 
     @property
     def run(self) -> Path:
-        """The cluster that runs: state, credentials, logs, nodes. Gone when it is down."""
+        """The running cluster: state, credentials, logs, nodes. `down` removes it."""
         return self.home / "cluster" / "run"
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's, for kubectl and tests on this machine."""
+        """The administrator's kubeconfig, for kubectl and tests on this machine."""
         return self.run / "kubeconfig"
 
     @property
     def record(self) -> Path:
-        """The file that says that a cluster is up, or half up, and with which options."""
+        """The options of a cluster that is up, or partly up."""
         return self.run / "cluster.json"
 
     @property
     def netns_was_no_mount(self) -> Path:
-        """The file that says what /run/netns was before `up`."""
+        """Exists if /run/netns was no mount before `up`."""
         return self.run / "netns-was-no-mount"

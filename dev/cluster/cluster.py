@@ -1,42 +1,44 @@
-"""The cluster as a whole: up, down, and what a test does to its parts."""
+"""The cluster as a whole: start it, and change its parts as tests need."""
 
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from dev.cluster import dns, machine
+from dev.cluster import prerequisites
 from dev.cluster.addresses import API_PORT, Lan
 from dev.cluster.api import Api
-from dev.cluster.build import built
 from dev.cluster.cache import Cache
-from dev.cluster.cgroups import Cgroups, cgroup_name
-from dev.cluster.command_lines import API_SERVERS, Site
-from dev.cluster.control_plane import ControlPlane
+from dev.cluster.control_plane import dns
+from dev.cluster.control_plane.flags import API_SERVERS, Placement
+from dev.cluster.control_plane.servers import ControlPlane
 from dev.cluster.disk import need_disk
 from dev.cluster.errors import ClusterError
-from dev.cluster.images import SMALL, images
-from dev.cluster.network import CONTROL, NAMESPACES, Network, inside
-from dev.cluster.node import Node
+from dev.cluster.images.containerd_root import IMPORT, Store, feed, missing
+from dev.cluster.images.recipes import SMALL, images
+from dev.cluster.nodes.cgroups import Cgroups, cgroup_name
+from dev.cluster.nodes.network import CONTROL, NAMESPACES, Network, inside
+from dev.cluster.nodes.node import Node
 from dev.cluster.options import Options
 from dev.cluster.processes import Processes
-from dev.cluster.program import COREDNS, HYPERKUBE
+from dev.cluster.programs.go_build import built
+from dev.cluster.programs.go_program import COREDNS, HYPERKUBE
 from dev.cluster.progress import Progress
-from dev.cluster.store import IMPORT, Store, feed, missing
+from dev.kube_client import RefusedError
+from dev.wait import wait_until
 
 READY_S = 90.0
 ROOM_GB = 2.0
-"""What a cluster that runs may write: logs, etcd, the pods' own files."""
+"""What a running cluster may write: logs, etcd, the files of pods."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The one cluster of a cache."""
+    """The only cluster of a cache."""
 
     cache: Cache
     options: Options
@@ -44,7 +46,7 @@ class Cluster:
 
     @classmethod
     def recorded(cls, cache: Cache, progress: Progress) -> Cluster:
-        """The one that is up, with the options that it came up with."""
+        """The cluster that is up, with its recorded options."""
         try:
             text = cache.record.read_text()
         except FileNotFoundError:
@@ -74,19 +76,21 @@ class Cluster:
         return Cgroups(cgroup_name(self.run))
 
     @cached_property
-    def site(self) -> Site:
+    def placement(self) -> Placement:
         addresses = (self.lan.api(1), self.lan.api(2))
         hyperkube = built(self.cache, HYPERKUBE, self.progress)
-        return Site(self.run, hyperkube, addresses, API_PORT, etcd_port=2379)
+        return Placement(self.run, hyperkube, addresses, API_PORT, etcd_port=2379)
 
     @property
     def control_plane(self) -> ControlPlane:
         return ControlPlane(
-            self.site, self.options, self.processes, self.cache.kubeconfig, inside(CONTROL)
+            self.placement, self.options, self.processes, self.cache.kubeconfig, inside(CONTROL)
         )
 
     def node(self, number: int) -> Node:
-        return Node(number, self.site, self.lan, self.cgroups, self.processes, self.cache.store)
+        return Node(
+            number, self.placement, self.lan, self.cgroups, self.processes, self.cache.store
+        )
 
     @property
     def nodes(self) -> list[Node]:
@@ -95,8 +99,8 @@ class Cluster:
     # -- up
 
     def up(self) -> None:
-        """Bring up what is not up; come back when every node is Ready."""
-        machine.prepare(self.progress)
+        """Start what does not run; return when every node is Ready."""
+        prerequisites.prepare(self.progress)
         for program in (HYPERKUBE, COREDNS):
             built(self.cache, program, self.progress)
         made = images(self.cache, self.progress)
@@ -107,17 +111,17 @@ class Cluster:
         Store(self.cache.store).load(made.layout)
         self.network.up()
         self.control_plane.up()
-        self.progress.done(f"kube-apiserver ready at {self.site.url}")
+        self.progress.done(f"kube-apiserver ready at {self.placement.url}")
         for node in self.nodes:
             node.start()
         self._start_dns()
         self._wait_for_nodes()
         self.load_images()
         took = self.progress.elapsed_s() - began
-        self.progress.say(f"{self.options.nodes} nodes Ready after {took:.1f} s")
+        self.progress.print(f"{self.options.nodes} nodes Ready after {took:.1f} s")
 
     def _record(self) -> None:
-        """Write down what will be made, once it is clear that the names are free."""
+        """Record the options before anything is created, after a check that the names are free."""
         file = self.cache.record
         if file.exists():
             differ = Options.from_json(file.read_text()).differences(self.options)
@@ -136,35 +140,37 @@ class Cluster:
     def _start_dns(self) -> None:
         if self.processes.find(dns.NAME):
             return
-        dns.prepare(self.site, self.lan, self.cache.kubeconfig)
-        command = dns.command(built(self.cache, COREDNS, self.progress), self.site)
+        dns.prepare(self.placement, self.lan, self.cache.kubeconfig)
+        command = dns.command(built(self.cache, COREDNS, self.progress), self.placement)
         self.processes.start(dns.NAME, [*inside(CONTROL), *command])
 
     def _wait_for_nodes(self) -> None:
-        """Until all are Ready; says which is not, and what it said last."""
+        """Wait until all nodes are Ready; the error names one that is not and quotes its log."""
         api = Api(self.cache.kubeconfig)
         wanted = {node.name for node in self.nodes}
-        deadline = time.monotonic() + READY_S
-        while late := wanted - api.ready_nodes():
-            if time.monotonic() > deadline:
-                name = min(late)
-                raise ClusterError(
-                    f"{name} is not Ready after {READY_S:.0f} s: {self.processes.last_words(name)}"
-                )
-            time.sleep(0.1)
+        try:
+            wait_until(
+                lambda: wanted <= api.ready_nodes(),
+                what="Ready nodes", within_s=READY_S, every_s=0.1,
+            )  # fmt: skip
+        except TimeoutError:
+            name = min(wanted - api.ready_nodes(), default="the last node")
+            raise ClusterError(
+                f"{name} is not Ready after {READY_S:.0f} s: {self.processes.last_line_of(name)}"
+            ) from None
 
     def load_images(self) -> None:
-        """Give the nodes that run the images that they lack, or have in an older version."""
+        """Load into running nodes the images that they lack or have in an older version."""
         layout = images(self.cache, self.progress).layout
         Store(self.cache.store).load(layout)
         for node in self.nodes:
             root = node.directory / "containerd"
             names = missing(layout, root)
             if node.running() and names:
-                self.progress.say(f"{node.name} gets {', '.join(names)}")
+                self.progress.print(f"{node.name} gets {', '.join(names)}")
                 feed(layout, names, [*node.enter(), *IMPORT], root)
 
-    # -- what a test does to it; names are those of nodes and of programs of the control plane
+    # -- changes by tests; `name` is a node or a program of the control plane
 
     def start(self, name: str) -> None:
         """Start a node or a program."""
@@ -177,7 +183,7 @@ class Cluster:
             self.control_plane.start(self._program(name))
 
     def kill(self, name: str) -> None:
-        """kill -9, on a node everything at once."""
+        """Kill a program, or all processes of a node at once."""
         node = self._node(name)
         if node:
             node.kill()
@@ -185,7 +191,7 @@ class Cluster:
             self.processes.stop(self._program(name))
 
     def freeze(self, name: str, frozen: bool = True) -> None:
-        """Stop in the middle of everything, or let go on."""
+        """Freeze a node or a program, or let it continue."""
         node = self._node(name)
         if node:
             node.freeze(frozen)
@@ -195,17 +201,17 @@ class Cluster:
             self.processes.resume(self._program(name))
 
     def cut(self, name: str, cut: bool = True) -> None:
-        """Take a node's network cable out, or put it back."""
+        """Disconnect a node's network, or reconnect it."""
         if not self._node(name):
-            raise ClusterError(f"{name} is no node; it must be one of {', '.join(self.names())}")
+            raise ClusterError(f"{name} is not a node; it must be one of {', '.join(self.names())}")
         self.network.cut(name, cut)
 
     def names(self) -> list[str]:
-        """The nodes."""
+        """The names of the nodes."""
         return [node.name for node in self.nodes]
 
     def programs(self) -> list[str]:
-        """The programs beside the nodes that can be started and stopped."""
+        """The programs of the control plane, which can be started and stopped."""
         return sorted({*self.control_plane.names, *API_SERVERS, dns.NAME})
 
     def _node(self, name: str) -> Node | None:
@@ -220,13 +226,15 @@ class Cluster:
     # -- status and down
 
     def status(self) -> list[str]:
-        """A line for each process, node and way to it."""
+        """A line for each process and cut network, and the API server's address."""
         lines = [
             f"{n}: {'runs' if self.processes.find(n) else 'does not run'}" for n in self._all()
         ]
         lines += [f"{n}: network cut" for n in self.names() if self.network.is_cut(n)]
         api = Api(self.cache.kubeconfig)
-        lines.append(f"API server: {'ready' if api.ready() else 'not ready'} at {self.site.url}")
+        lines.append(
+            f"API server: {'ready' if api.ready() else 'not ready'} at {self.placement.url}"
+        )
         lines.append(f"export KUBECONFIG={self.cache.kubeconfig}")
         return lines
 
@@ -239,18 +247,18 @@ class Cluster:
         """Whether the API server and every node are ready."""
         try:
             return Api(self.cache.kubeconfig).ready_nodes() >= set(self.names())
-        except OSError:
+        except (OSError, RefusedError):
             return False
 
 
 @contextmanager
 def locked(cache: Cache) -> Iterator[None]:
-    """One command changes the cluster at a time."""
+    """Let only one command at a time change the cluster."""
     directory = cache.home / "cluster"
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / "lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ClusterError("another command changes the cluster now. Cure: wait") from None
+            raise ClusterError("another command is changing the cluster. Cure: wait") from None
         yield

@@ -1,4 +1,4 @@
-"""Room on the disk, looked at before something large begins."""
+"""A check of free disk space before a large operation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dev.cluster.errors import ClusterError
 
 
 def need_disk(path: Path, gigabytes: float, what: str) -> None:
-    """Refuse to begin what would fill the disk."""
+    """Raise ClusterError if an operation would fill the disk."""
     there = next(p for p in (path, *path.parents) if p.exists())
     free = shutil.disk_usage(there).free / 1e9
     if free < gigabytes:

@@ -1,7 +1,7 @@
-"""What goes wrong and is said in one line."""
+"""The error that is printed as one line."""
 
 from __future__ import annotations
 
 
 class ClusterError(Exception):
-    """The cluster cannot do what was asked; the message names the cause and the cure."""
+    """A command has failed; the message names the cause and the cure."""

@@ -1,4 +1,4 @@
-"""What a cluster can be told; kept beside it, so that a second `up` cannot silently differ."""
+"""The options of a cluster, recorded so that a second `up` with others is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Options:
 
     nodes: int = 3
     lan: str = "10.90.0.0/24"
-    """The network of bridge, nodes and this machine's end of it."""
+    """The network of the bridge, the nodes and this machine."""
     feature_gates: str = ""
     """For kube-apiserver, as --feature-gates takes them."""
     key_identifiers: bool = True
@@ -33,7 +33,7 @@ class Options:
         try:
             network = ipaddress.IPv4Network(self.lan)
         except ValueError as error:
-            raise ClusterError(f"lan: {error}. Cure: something like 10.90.0.0/24") from None
+            raise ClusterError(f"lan: {error}. Cure: a network such as 10.90.0.0/24") from None
         if network.prefixlen != 24:
             raise ClusterError(f"lan is {self.lan}; it must be a /24, such as 10.90.0.0/24")
 
@@ -45,7 +45,7 @@ class Options:
         return cls(**json.loads(text))
 
     def differences(self, other: Options) -> list[str]:
-        """'nodes is 3, not 2' for each choice that is not the other's."""
+        """'nodes is 3, not 2' for each option that differs."""
         mine: dict[str, Any] = dataclasses.asdict(self)
         return [
             f"{name} is {mine[name]!r}, not {value!r}"

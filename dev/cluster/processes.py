@@ -1,25 +1,26 @@
-"""Long-lived processes: started in the background, found again by later commands, ended."""
+"""Background processes that later commands find and end."""
 
 from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev import proc
 from dev.cluster.errors import ClusterError
+from dev.wait import wait_until
 
 MARK = "ELASTICJOB_CLUSTER"
-"""In the environment of everything that is started here: the directory of its cluster. So a process
-whose number was never written down, because its starter was killed, is still found."""
+"""Set in the environment of every process started here, to the directory of its cluster:
+so a process is found even if its starter was killed before it wrote the pid."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A process number is used again; with the time of its start (clock ticks) it is not."""
+    """A pid with the process's start time in clock ticks, because pids are reused."""
 
     pid: int
     started: int
@@ -29,55 +30,41 @@ class Identity:
 
 
 def identity(pid: int) -> Identity | None:
-    """Who has this number now; None if nobody has, or a process that has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else Identity(pid, int(fields[19]))
+    """The process that has this pid now; None if there is none or it is a zombie."""
+    found = proc.stat(pid)
+    return None if found is None or found.state in "ZX" else Identity(pid, found.started)
 
 
 def marked(run: Path) -> Iterator[Identity]:
-    """Every process that carries the mark of this cluster."""
-    mark = f"{MARK}={run}".encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        try:
-            environ = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:  # it has ended, or is somebody else's
-            continue
-        who = identity(int(entry.name))
-        if who and mark in environ:
-            yield who
+    """Every process that has the mark of this cluster."""
+    return filter(None, map(identity, proc.with_environment(**{MARK: str(run)})))
 
 
 def end(processes: Sequence[Identity], within_s: float = 10.0) -> None:
-    """Kill, and wait until none is left."""
-    deadline = time.monotonic() + within_s
-    left = list(processes)
-    while left := [who for who in left if identity(who.pid) == who]:
-        for who in left:
-            signal_process(who, signal.SIGKILL)
-            _reap(who)
-        if time.monotonic() > deadline:
-            raise ClusterError(f"process {left[0].pid} cannot be killed: it hangs in the kernel")
-        time.sleep(0.01)
+    """Kill processes and wait until they have ended."""
+
+    def ended() -> bool:
+        left = [process for process in processes if identity(process.pid) == process]
+        for process in left:
+            signal_process(process, signal.SIGKILL)
+            _reap(process)
+        return not left
+
+    wait_until(ended, what="the end of killed processes", within_s=within_s, every_s=0.01)
 
 
-def _reap(who: Identity) -> None:
+def _reap(process: Identity) -> None:
     try:
-        os.waitpid(who.pid, os.WNOHANG)
+        os.waitpid(process.pid, os.WNOHANG)
     except ChildProcessError:  # started by an earlier command: not our child
         pass
 
 
-def signal_process(who: Identity, number: signal.Signals) -> None:
+def signal_process(process: Identity, number: signal.Signals) -> None:
     """Send a signal, unless the process has ended."""
-    if identity(who.pid) == who:
+    if identity(process.pid) == process:
         try:
-            os.kill(who.pid, number)
+            os.kill(process.pid, number)
         except ProcessLookupError:  # it has ended since
             pass
 
@@ -92,24 +79,24 @@ class Processes:
         return self.run / "pids" / name
 
     def log(self, name: str) -> Path:
-        """Where a process writes what it has to say."""
+        """The file of a process's output."""
         return self.run / "logs" / f"{name}.log"
 
     def names(self) -> list[str]:
-        """All that were started and not stopped, whether they run or not."""
+        """The processes that were started and not stopped, whether they run or not."""
         return sorted(p.name for p in (self.run / "pids").glob("*"))
 
     def find(self, name: str) -> Identity | None:
-        """The process of that name, if it runs."""
+        """The process of this name, if it runs."""
         try:
             pid, started = map(int, self._file(name).read_text().split())
         except (FileNotFoundError, ValueError):
             return None
-        who = Identity(pid, started)
-        return who if identity(pid) == who else None
+        process = Identity(pid, started)
+        return process if identity(pid) == process else None
 
     def start(self, name: str, argv: Sequence[str]) -> None:
-        """Start it in a session of its own; it outlives this program."""
+        """Start a process in a new session; it outlives this program."""
         log = self.log(name)
         for directory in (log.parent, self._file(name).parent):
             directory.mkdir(parents=True, exist_ok=True)
@@ -125,37 +112,37 @@ class Processes:
             ],
             setsid=True,
         )
-        who = identity(pid)
-        if who is None:
-            raise ClusterError(f"{name} ended at once: {self.last_words(name)}")
-        self._file(name).write_text(str(who))
+        process = identity(pid)
+        if process is None:
+            raise ClusterError(f"{name} ended at once: {self.last_line_of(name)}")
+        self._file(name).write_text(str(process))
 
     def stop(self, name: str) -> None:
-        """Kill it, if it runs, and forget it."""
-        who = self.find(name)
-        if who:
+        """Kill a process, if it runs, and remove its record."""
+        process = self.find(name)
+        if process:
             self.resume(name)
-            end([who])
+            end([process])
         self._file(name).unlink(missing_ok=True)
 
     def pause(self, name: str) -> None:
-        """Freeze it: it keeps its connections and says nothing."""
+        """Freeze a process: it keeps its connections and sends nothing."""
         self._signal(name, signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let it go on."""
+        """Let a frozen process continue."""
         self._signal(name, signal.SIGCONT)
 
     def _signal(self, name: str, number: signal.Signals) -> None:
-        who = self.find(name)
-        if who is None:
+        process = self.find(name)
+        if process is None:
             raise ClusterError(f"{name} does not run. Cure: python -m dev.cluster start {name}")
-        signal_process(who, number)
+        signal_process(process, number)
 
-    def last_words(self, name: str) -> str:
-        """The last line of its log."""
+    def last_line_of(self, name: str) -> str:
+        """The last line of a process's log."""
         try:
             lines = self.log(name).read_text(errors="replace").strip().splitlines()
         except FileNotFoundError:
             lines = []
-        return f"{lines[-1] if lines else 'it said nothing'} ({self.log(name)})"
+        return f"{lines[-1] if lines else 'its log is empty'} ({self.log(name)})"

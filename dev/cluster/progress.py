@@ -1,4 +1,4 @@
-"""Lines that say what is going on, with the time since the beginning."""
+"""Progress lines with the time since the start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class Progress:
-    """Tells a person on standard error what is being done and what is done."""
+    """Prints to standard error what a command does."""
 
     clock: Callable[[], float] = time.monotonic
     began: float = field(init=False)
@@ -28,10 +28,10 @@ class Progress:
     def elapsed_s(self) -> float:
         return self.clock() - self.began
 
-    def say(self, text: str) -> None:
-        """One line."""
+    def print(self, text: str) -> None:
+        """Print a line."""
         print(f"cluster: {text}", file=sys.stderr, flush=True)
 
     def done(self, text: str) -> None:
-        """One line with the time since this began."""
-        self.say(f"{text} ({duration(self.elapsed_s())})")
+        """Print a line with the time since the start."""
+        self.print(f"{text} ({duration(self.elapsed_s())})")

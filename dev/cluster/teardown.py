@@ -1,48 +1,48 @@
-"""Taking a cluster away: everything that `up` made, and that its nodes made since.
+"""Remove a cluster: everything that `up` made, and that its nodes made since.
 
-Each kind of thing is found by a mark of its own, so it does not matter what was killed, or when,
-or whether the state was lost: processes by their environment and their cgroups, cgroups by their
-name, namespaces and interfaces by their alias.
+Each kind of object has its mark, so all are found whatever was killed before, and if the state was
+lost: processes by their environment and their cgroups, cgroups by their name, namespaces and
+interfaces by their alias.
 """
 
 from __future__ import annotations
 
 import shutil
 
-from dev.cluster import machine
+from dev.cluster import prerequisites
 from dev.cluster.cache import Cache
-from dev.cluster.cgroups import Cgroups, cgroup_name
 from dev.cluster.errors import ClusterError
-from dev.cluster.network import Network
+from dev.cluster.nodes.cgroups import Cgroups, cgroup_name
+from dev.cluster.nodes.network import Network
 from dev.cluster.options import Options
 from dev.cluster.processes import end, marked
 from dev.cluster.progress import Progress
 
 
 def down(cache: Cache, progress: Progress) -> None:
-    """Remove all of it, and look whether it is gone."""
-    machine.check_root()
+    """Remove everything, and check that nothing is left."""
+    prerequisites.check_root()
     cgroups = Cgroups(cgroup_name(cache.run))
     network = Network(str(cache.run), Options())
     recorded, unmount = cache.record.exists(), cache.netns_was_no_mount.exists()
-    # first: without our network its address is another's, and nobody is to be sent there
+    # first: without our network its address may be another server's
     cache.kubeconfig.unlink(missing_ok=True)
     for name in cgroups.nodes():
-        cgroups.freeze(name, False)  # a frozen process does not even die
+        cgroups.freeze(name, False)  # a frozen process does not end
     processes = [*marked(cache.run), *cgroups.processes()]
     end(processes)
-    end(cgroups.processes())  # what the first were just starting
+    end(cgroups.processes())  # started by the first ones meanwhile
     cgroups.remove()
     network.down(recorded, unmount)
     shutil.rmtree(cache.run, ignore_errors=True)
     found = left(cache, cgroups, network)
     if found:
-        raise ClusterError(f"still there: {', '.join(found)}. Cure: make cluster-down again")
+        raise ClusterError(f"not removed: {', '.join(found)}. Cure: make cluster-down again")
     progress.done("down" if recorded or processes else "no cluster was up")
 
 
 def left(cache: Cache, cgroups: Cgroups, network: Network) -> list[str]:
-    """What bears this cluster's marks."""
+    """A description of everything that still has this cluster's marks."""
     return [
         *(f"process {who.pid}" for who in (*marked(cache.run), *cgroups.processes())),
         *(f"cgroup {path}" for path in cgroups.left()),

@@ -77,6 +77,7 @@ def test_after_a_stop_another_process_runs_the_same_command(processes: Processes
 
 @pytest.mark.process
 def test_the_api_server_comes_back_when_the_measurement_fails(processes: Processes) -> None:
+    wait_for_command(processes)
     with pytest.raises(ZeroDivisionError), frozen(processes), stopped(processes):
         raise ZeroDivisionError
     wait_for_state(processes, "S")

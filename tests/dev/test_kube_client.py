@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dev.cluster.certificates import Authority
-from dev.cluster.kubeconfig import write_kubeconfig
+from dev.cluster.control_plane.certificates import Authority
+from dev.cluster.control_plane.kubeconfig import write_kubeconfig
 from dev.kube_client import Client, RefusedError, Reply
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dev.cluster.addresses import Lan, pods_of
 
 
-def test_everybody_has_a_place_in_the_lan() -> None:
+def test_servers_nodes_and_machine_have_fixed_addresses() -> None:
     lan = Lan("10.91.2.0/24")
     assert (lan.api(), lan.api(2)) == ("10.91.2.1", "10.91.2.2")
     assert (lan.node(1), lan.node(9)) == ("10.91.2.11", "10.91.2.19")

@@ -1,4 +1,4 @@
-"""The command line: whose words are whose."""
+"""The command line: our words and those of other programs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dev.cluster.options import Options
         ([], [], []),
     ],
 )
-def test_what_is_passed_on_is_passed_on_as_it_is(
+def test_words_of_other_programs_are_passed_unchanged(
     argv: list[str], ours: list[str], theirs: list[str]
 ) -> None:
     assert split(argv) == (ours, theirs)
 
 
-def test_options_are_what_was_said() -> None:
+def test_options_come_from_the_command_line() -> None:
     words = parser().parse_args(["up", "--nodes=2", "--no-key-identifiers", "--audit"])
     assert options(words) == Options(nodes=2, key_identifiers=False, audit=True)
     assert options(parser().parse_args(["up"])) == Options()

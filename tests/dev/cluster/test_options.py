@@ -1,4 +1,4 @@
-"""Options: what is refused, and what a second `up` is told."""
+"""Options: which are refused, and which error a second `up` with others gets."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from dev.cluster.options import Options
         ({"nodes": 10}, "nodes is 10; it must be 1 to 9"),
         ({"lan": "10.90.0.0/16"}, "lan is 10.90.0.0/16; it must be a /24"),
         ({"lan": "10.90.0.1/24"}, "lan: 10.90.0.1/24 has host bits set"),
-        ({"lan": "here"}, "Cure: something like 10.90.0.0/24"),
+        ({"lan": "here"}, "Cure: a network such as 10.90.0.0/24"),
     ],
 )
-def test_what_cannot_be_is_refused(given: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ClusterError, match=message.replace("+", r"\+")):
         Options(**given)
 
 
-def test_they_are_kept_as_a_file() -> None:
+def test_options_survive_a_file() -> None:
     options = Options(nodes=5, feature_gates="WatchList=false", key_identifiers=False)
     assert Options.from_json(options.to_json()) == options
 

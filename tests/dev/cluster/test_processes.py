@@ -1,4 +1,4 @@
-"""Processes: found again by number and by mark, and ended."""
+"""Processes: found by pid and by mark, and ended."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dev.cluster.processes import Identity, Processes, end, identity, marked
 from tests.support.deadline import eventually
 
 
-def test_a_number_with_another_start_is_somebody_else() -> None:
+def test_a_pid_with_another_start_time_is_another_process() -> None:
     me = identity(os.getpid())
     assert me is not None
     end([Identity(me.pid, me.started + 1)])  # we would not come back
 
 
-def test_nobody_has_a_number_that_is_too_high() -> None:
+def test_no_process_has_a_pid_that_is_too_high() -> None:
     assert identity(2**30) is None
 
 
-def test_what_was_never_started_cannot_be_paused(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="nobody does not run"):
-        Processes(tmp_path).pause("nobody")
+def test_a_process_that_was_never_started_cannot_be_paused(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="etcd does not run"):
+        Processes(tmp_path).pause("etcd")
 
 
 @pytest.mark.process
@@ -35,7 +35,7 @@ def test_a_process_is_started_found_and_stopped(tmp_path: Path) -> None:
     assert who is not None
     eventually(lambda: who in list(marked(tmp_path)))  # the kernel shows it a moment after exec
     assert processes.names() == ["sleeper"]
-    eventually(lambda: processes.last_words("sleeper").startswith("ready"))
+    eventually(lambda: processes.last_line_of("sleeper").startswith("ready"))
     processes.pause("sleeper")
     processes.stop("sleeper")
     assert processes.find("sleeper") is None
@@ -45,7 +45,7 @@ def test_a_process_is_started_found_and_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_what_ended_by_itself_is_not_found(tmp_path: Path) -> None:
+def test_a_process_that_has_ended_is_not_found(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     processes.start("sleeper", ["sleep", "60"])
     who = processes.find("sleeper")

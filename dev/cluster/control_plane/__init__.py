@@ -1,0 +1,1 @@
+"""etcd and the programs of the control plane: flags, credentials, start."""

@@ -1,0 +1,1 @@
+"""Container images: how they are made, and how nodes get them."""

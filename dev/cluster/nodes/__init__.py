@@ -1,0 +1,1 @@
+"""Nodes: their processes, cgroups, network and configuration files."""
