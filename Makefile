@@ -59,12 +59,12 @@ else
 endif
 
 .PHONY: bench
-bench: setup ## the figures of the README, on the local mode, torchrun beside them
+bench: setup ## measure the figures of the README on the local mode, and torchrun
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
 	  $(RUN) python bench/run.py
 
 .PHONY: bench-cluster
-bench-cluster: setup ## the figures of docs/performance.md, on a kube-apiserver built here, torchrun beside it
+bench-cluster: setup ## measure the figures of docs/performance.md on a kube-apiserver, and torchrun
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
 	  $(CLUSTER) bare -- $(RUN) python -m bench.cluster $(BENCH)
 

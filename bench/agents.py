@@ -38,7 +38,7 @@ class Agents:
     """All agents of a job."""
 
     def __init__(self, server: ApiServer, job: str, uid: str, archive: Path, home: Path) -> None:
-        """`archive`: the agent's zip. `home`: a directory for this job alone."""
+        """Take the agent's zip, `archive`, and create the job's directory, `home`."""
         home.mkdir()
         self.server, self.job, self.uid, self.archive, self.home = server, job, uid, archive, home
         self.tokens = server.write_token(job, home / "tokens")
@@ -177,7 +177,7 @@ def holder_index(lease: leases.RoundLease) -> int:
 
 
 def desired(agents: int) -> Desired:
-    """A job of `agents` pods in which a crash after half a healthy second counts as the first.
+    """Return a job in which a crash after half a healthy second counts as the first.
 
     So a job can be crashed repeatedly without the delay that later crashes have by design.
     """
@@ -191,7 +191,7 @@ def desired(agents: int) -> Desired:
 def job_without_operator(
     server: ApiServer, name: str, count: int, archive: Path, root: Path
 ) -> Iterator[JobWithoutOperator]:
-    """A job whose agents the block starts; all are ended after it."""
+    """Create a job whose agents the block starts; kill them after the block."""
     job = JobWithoutOperator(server, name, count, archive, root)
     try:
         yield job

@@ -47,7 +47,7 @@ class Workers:
 def api_outage(
     server: ApiServer, samples: int, away_s: float, archive: Path, root: Path
 ) -> Iterator[Figure]:
-    """One job, several outages."""
+    """Measure several outages with one job."""
     with job_without_operator(server, "outage", AGENTS, archive, root) as job:
         job.start()
         yield restart_time(job, samples, "before the API server was away")
@@ -58,7 +58,7 @@ def api_outage(
 
 
 def restart_time(job: JobWithoutOperator, samples: int, when: str) -> Figure:
-    """Row 1 at this moment."""
+    """Measure row 1 at this moment."""
     return Figure(
         "10", f"worker killed -> all {AGENTS} of the next round started, {when}", "ms",
         ms(restart(job) for _ in range(samples)), target=RESTART_S[AGENTS] * 1000,
@@ -120,7 +120,7 @@ def with_crashes(job: JobWithoutOperator, outage: Outage, how: str) -> Iterator[
 
 
 def crash(job: JobWithoutOperator, outage: Outage) -> tuple[float, int]:
-    """Seconds from the outage's end until all have started again, and the rounds written."""
+    """Return the seconds from the outage's end until all run again, and the rounds written."""
     n, pid = job.lease.round.n, job.agents.worker_pid(random.randrange(AGENTS))
     job.server.client.close()
     with outage(job.server.processes):

@@ -60,7 +60,7 @@ class Cpu:
 
     @property
     def total(self) -> float:
-        """Both together."""
+        """The sum of both."""
         return self.api + self.etcd
 
 
@@ -68,7 +68,7 @@ class ApiServer:
     """The API server that `python -m dev.cluster bare` has started."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        """`kubeconfig`: the administrator's."""
+        """Connect with the administrator's kubeconfig."""
         self.kubeconfig = kubeconfig
         self.client = Client.from_kubeconfig(kubeconfig)
         address = urlsplit(self.client.url)
@@ -156,7 +156,7 @@ class CreationTimes:
             self._changed.notify_all()
 
     def wait(self, count: int) -> dict[str, float]:
-        """All times by the Lease's name, once `count` Leases exist."""
+        """Wait until `count` Leases exist; returns all times by the Lease's name."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._at) >= count, WITHIN_S):
                 raise TimeoutError(f"{len(self._at)} of {count} agents have joined")

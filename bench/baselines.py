@@ -35,7 +35,7 @@ NAME = "minimal-restart"
 def minimal_restart(
     server: ApiServer, watchers: int, samples: int, root: Path
 ) -> tuple[float, ...]:
-    """Seconds from just before the PATCH until every watcher's next worker was exec'd."""
+    """Return the seconds from just before the PATCH until each watcher's next worker was exec'd."""
     starts = StartLog(root / f"minimal-restart-{watchers}")
     version = server.create(LEASES, {"metadata": {"name": NAME}})["metadata"]["resourceVersion"]
     try:
@@ -68,7 +68,7 @@ def watching(server: ApiServer, watchers: int, version: str, file: Path) -> Iter
 
 
 def watch(client: Client, rank: int, version: str, file: str) -> None:
-    """Restart a worker at each event; never returns."""
+    """Start a worker again at each event; never returns."""
     query = {"fieldSelector": f"metadata.name={NAME}", "resourceVersion": version}
     with client.watch(LEASES, **query) as events:
         worker = spawn(0, rank, file)
@@ -117,7 +117,7 @@ class TorchrunJob:
 
 
 def torchrun(python: str, agents: int, kills: int, root: Path) -> Iterator[Figure]:
-    """One job, from its first exec to some restarts."""
+    """Measure one job, from its first exec to some restarts."""
     with torchrun_job(python, agents, root) as job:
         yield Figure(
             "3", f"torchrun, {agents} agents: first exec -> last worker exec'd", "s",
@@ -134,7 +134,7 @@ def torchrun(python: str, agents: int, kills: int, root: Path) -> Iterator[Figur
 
 @contextmanager
 def torchrun_job(python: str, agents: int, root: Path) -> Iterator[TorchrunJob]:
-    """All agents are started, not awaited; they are terminated after the block."""
+    """Start all agents without waiting; terminate them after the block."""
     home = root / f"torchrun-{agents}"
     home.mkdir()
     script = home / "worker.sh"
@@ -162,7 +162,7 @@ def torchrun_job(python: str, agents: int, root: Path) -> Iterator[TorchrunJob]:
 
 
 def free_port() -> int:
-    """A port that is free now."""
+    """Return a port that is free now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

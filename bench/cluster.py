@@ -39,7 +39,7 @@ Measure = Callable[[], Iterator[Figure]]
 
 
 def parts(server: ApiServer, words: argparse.Namespace, root: Path) -> dict[str, Measure]:
-    """All parts by name; first those that other load on the machine disturbs least."""
+    """Return all parts by name; first those that other load on the machine disturbs least."""
     agent = root / "agent.pyz"
     agent.write_bytes(build().data)
     found: dict[str, Measure] = {

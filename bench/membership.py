@@ -47,7 +47,7 @@ SIGNALLED_WORKER = (
 
 
 def joining(server: ApiServer, samples: int, archive: Path, root: Path) -> Iterator[Figure]:
-    """Just before the fork -> the agent's Lease has reached a watch; one agent at a time."""
+    """Measure the time from just before the fork until the agent's Lease has reached a watch."""
     found = []
     with (
         job_without_operator(server, "joining", samples, archive, root) as job,
@@ -77,7 +77,7 @@ def killed_agents(server: ApiServer, samples: int, archive: Path, root: Path) ->
 
 
 def kill_agent(job: JobWithoutOperator, alive: set[int], holder: bool) -> float:
-    """Seconds until all other agents run without it."""
+    """Return the seconds until all other agents run without it."""
     # every agent has reported `running`; the kill falls into a random moment of a beat
     time.sleep((2 + random.random()) * HEARTBEAT_S)
     holds = holder_index(job.lease)
@@ -103,7 +103,7 @@ def leaving(server: ApiServer, samples: int, archive: Path, root: Path) -> Itera
 
 
 def leave(job: JobWithoutOperator, signalled: StartLog, alive: set[int]) -> float:
-    """Seconds until every worker has its SIGTERM, that of the leaving agent too."""
+    """Return the seconds until every worker, also the leaving agent's, has its SIGTERM."""
     time.sleep(4)
     index, count = random.choice(sorted(alive)), len(alive)
     alive.remove(index)
@@ -116,7 +116,7 @@ def leave(job: JobWithoutOperator, signalled: StartLog, alive: set[int]) -> floa
 
 
 def with_operator(server: ApiServer, samples: int, archive: Path, root: Path) -> Iterator[Figure]:
-    """A new job per sample, because later failures of a job are delayed by design."""
+    """Measure a new job per sample, because later failures of a job are delayed by design."""
     with operator(server, root / "operator.log"):
         crashed, lost = [], []
         for sample in range(samples):
@@ -137,7 +137,7 @@ def with_operator(server: ApiServer, samples: int, archive: Path, root: Path) ->
 
 @contextmanager
 def job_with_operator(server: ApiServer, name: str, archive: Path, root: Path) -> Iterator[Agents]:
-    """An ElasticJob whose pods are processes of this machine; all workers run."""
+    """Create an ElasticJob whose pods are processes of this machine; all workers run."""
     uid = server.create(JOBS, job_manifest(name, AGENTS, minReplicas=1))["metadata"]["uid"]
     selector = f"{LABEL_JOB}={name}"
 

@@ -78,7 +78,7 @@ class Operator:
 
 @contextmanager
 def operator(server: ApiServer, log: Path) -> Iterator[Operator]:
-    """Ready when the block begins, stopped when it ends."""
+    """Run an operator that is ready when the block begins; stop it after the block."""
     found = Operator(server, log)
     try:
         yield found
@@ -87,7 +87,7 @@ def operator(server: ApiServer, log: Path) -> Iterator[Operator]:
 
 
 def job_manifest(name: str, replicas: int, file: Path | None = None, **spec: Any) -> Json:
-    """An ElasticJob of stub workers. `file`: where they write, unless their environment says so."""
+    """Return an ElasticJob of stub workers. `file`: BENCH_FILE, unless the agent sets it."""
     environment = [{"name": "BENCH_FILE", "value": str(file)}] if file else []
     container = {
         "name": "worker", "image": "none", "command": ["bash", "-c", STUB], "env": environment,

@@ -67,7 +67,7 @@ def generated(results: Results, planned: Sequence[str]) -> str:
 
 
 def origin(results: Results) -> Iterator[str]:
-    """Where and when: each run that a row comes from, the newest first."""
+    """Return a line for each run that a row comes from, the newest first."""
     for run in results.runs:
         names = [name for name, part in results.parts.items() if part.run == run]
         parts = "every row" if len(names) == len(results.parts) else ", ".join(names)
@@ -77,7 +77,7 @@ def origin(results: Results) -> Iterator[str]:
 
 
 def missed(results: Results) -> Iterator[str]:
-    """Each figure that did not reach its target."""
+    """Return a line for each figure that missed its target."""
     for part in results.parts.values():
         earlier = f" ({results.earlier(part)})" if results.earlier(part) else ""
         for figure in part.figures:
@@ -87,7 +87,7 @@ def missed(results: Results) -> Iterator[str]:
 
 
 def when(results: Results, planned: Sequence[str]) -> Iterator[str]:
-    """A line for each measured part, and for each planned one that was not measured."""
+    """Return a line for each measured part, and for each planned one that was not measured."""
     for name, part in results.parts.items():
         words = "; ".join(filter(None, (part.failed, results.earlier(part))))
         yield f"| {name} | {part.at} | {part.load} | {words} |"
@@ -95,7 +95,7 @@ def when(results: Results, planned: Sequence[str]) -> Iterator[str]:
 
 
 def tables(figures: Sequence[Figure]) -> list[str]:
-    """A table for each row of the targets."""
+    """Return a table for each row of the targets."""
     lines = []
     for row, title in ROWS.items():
         of_row = [figure for figure in figures if figure.row == row]
@@ -109,7 +109,7 @@ def tables(figures: Sequence[Figure]) -> list[str]:
 
 
 def cells(figure: Figure) -> str:
-    """One line of a table."""
+    """Return one line of a table."""
     parts = (figure.label, figure.unit, figure.spread, figure.verdict, figure.ratio, figure.note)
     return "| " + " | ".join(parts) + " |"
 
@@ -120,7 +120,7 @@ def drawn(results: Results) -> list[Part]:
 
 
 def picture(results: Results) -> str:
-    """Row 1, each series by its name."""
+    """Draw row 1, each series by its name."""
     figures = sorted(results.figures, key=lambda figure: figure.size)
     series = {
         name: [figure for figure in figures if figure.series == name]
@@ -147,18 +147,18 @@ class Axis:
     end: float
 
     def at(self, value: float) -> float:
-        """Where a value is."""
+        """The pixel of a value."""
         part = math.log(value / self.low) / math.log(self.high / self.low)
         return round(self.start + part * (self.end - self.start), 1)
 
     def decades(self) -> list[float]:
-        """1, 10, 100 ... that are on it."""
+        """The values 1, 10, 100 ... on the axis."""
         first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
         return [10.0**power for power in range(first, last + 1)]
 
 
 def plot(title: str, series: dict[str, Sequence[Figure]]) -> str:
-    """Each series by its name, which is also its colour's; figures in ms, with their sizes."""
+    """Draw each series by its name, which selects its colour; figures are in ms."""
     figures = [figure for found in series.values() for figure in found]
     sizes = sorted({figure.size for figure in figures})
     x = Axis(sizes[0] / 1.3, sizes[-1] * 1.3, LEFT, WIDTH - RIGHT)
@@ -175,7 +175,7 @@ def plot(title: str, series: dict[str, Sequence[Figure]]) -> str:
 
 
 def grid(x: Axis, y: Axis, sizes: list[int]) -> Iterator[str]:
-    """Lines at the decades, and the sizes below."""
+    """Draw lines at the decades, and the sizes below."""
     for value in y.decades():
         at = y.at(value)
         yield f'<path d="M{x.start} {at}H{x.end}" stroke="#dddddd"/>'
@@ -186,7 +186,7 @@ def grid(x: Axis, y: Axis, sizes: list[int]) -> Iterator[str]:
 
 
 def curve(name: str, figures: Sequence[Figure], x: Axis, y: Axis) -> Iterator[str]:
-    """Medians as a line with dots, the spread as a bar at each, the name at its end."""
+    """Draw medians as a line with dots, each spread as a bar, and the name at the end."""
     ink = INK[name]
     points = [(x.at(figure.size), y.at(figure.median)) for figure in figures]
     line = "L".join(f"{px} {py}" for px, py in points)
@@ -201,5 +201,5 @@ def curve(name: str, figures: Sequence[Figure], x: Axis, y: Axis) -> Iterator[st
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", ink: str = "#333333") -> str:
-    """A line of text."""
+    """Draw a line of text."""
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{ink}">{words}</text>'

@@ -34,7 +34,7 @@ class Plan:
 def one_size(
     server: ApiServer, count: int, plan: Plan, archive: Path, root: Path
 ) -> Iterator[Figure]:
-    """All rows of a job of `count` agents."""
+    """Measure all rows of a job of `count` agents."""
     least = minimal_restart(server, count, plan.samples, root)
     yield Figure(
         "1", f"floor, {count}: one PATCH, delivery to all, kill, spawn", "ms", ms(least),
@@ -52,7 +52,7 @@ def one_size(
 
 
 def cold_start(job: JobWithoutOperator) -> Iterator[Figure]:
-    """Row 3: start all agents as fast as this machine can."""
+    """Measure row 3: start all agents as fast as possible."""
     count, selector = job.count, agent_leases_of(job.name)
     with lease_creations(job.server.client, LEASES, selector) as joined:
         began = job.agents.start_all(count)
@@ -70,7 +70,7 @@ def cold_start(job: JobWithoutOperator) -> Iterator[Figure]:
 
 
 def steady(job: JobWithoutOperator, seconds: float) -> Iterator[Figure]:
-    """Rows 4, 6, 8: only heartbeats."""
+    """Measure rows 4, 6 and 8 while the agents only send heartbeats."""
     count, server = job.count, job.server
     pids = [job.agents.pid(index) for index in range(count)]
     requests, cpu, own = server.requests(), server.cpu(), sum(map(cpu_s, pids))
@@ -94,7 +94,7 @@ def steady(job: JobWithoutOperator, seconds: float) -> Iterator[Figure]:
 
 
 def restarts(job: JobWithoutOperator, samples: int, least_s: float) -> Iterator[Figure]:
-    """Row 1: kill -9 of one worker -> every worker of the next round exec'd. Row 6: its CPU."""
+    """Measure row 1, from kill -9 of a worker to the next round, and its CPU time for row 6."""
     count, before = job.count, job.server.cpu()
     time.sleep(BEATS_S)
     pids = [job.agents.pid(index) for index in range(count)]
@@ -117,13 +117,13 @@ def restarts(job: JobWithoutOperator, samples: int, least_s: float) -> Iterator[
 
 
 def restart(job: JobWithoutOperator) -> float:
-    """Kill a worker after a random pause; seconds until all workers have started again."""
+    """Kill a worker after a random pause; returns the seconds until all run again."""
     time.sleep(SETTLE_S + random() * SETTLE_S)
     return job.agents.kill_worker(job.count)
 
 
 def writes(job: JobWithoutOperator, samples: int = 2) -> Iterator[Figure]:
-    """Row 5: the API server's counters, compared with the same time without a crash."""
+    """Measure row 5: the API server's counters with a crash and without one."""
     extra, refused, rounds, server = [], [], [], job.server
     time.sleep(BEATS_S)
     for _ in range(samples):
@@ -149,7 +149,7 @@ def writes(job: JobWithoutOperator, samples: int = 2) -> Iterator[Figure]:
 
 
 def resume(job: JobWithoutOperator, samples: int) -> Iterator[Figure]:
-    """Row 3 without interpreters: all agents have joined and run no workers; all become wanted."""
+    """Measure row 3 without interpreters: all agents have joined; then all become wanted."""
     found = []
     for _ in range(samples):
         job.write_desired(replace(job.desired, wanted=()))
@@ -165,10 +165,10 @@ def resume(job: JobWithoutOperator, samples: int) -> Iterator[Figure]:
 
 
 def total(counts: Counts, verb: str) -> int:
-    """All requests with this verb."""
+    """The number of requests with this verb."""
     return sum(count for (found, _), count in counts.items() if found == verb)
 
 
 def ms(seconds: Iterable[float]) -> tuple[float, ...]:
-    """In milliseconds."""
+    """The values in milliseconds."""
     return tuple(value * 1000 for value in seconds)

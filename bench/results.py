@@ -42,12 +42,12 @@ class Figure:
 
     @property
     def spread(self) -> str:
-        """'median [min-max] N=samples'."""
+        """The values as 'median [min-max] N=samples'."""
         return spread(self.values)
 
     @property
     def ratio(self) -> str:
-        """How many times the floor the median is."""
+        """The median divided by the floor."""
         return f"{self.median / self.floor:.1f}" if self.floor else ""
 
     @property
@@ -71,13 +71,13 @@ class Figure:
 
 
 def spread(values: tuple[float, ...]) -> str:
-    """'median [min-max] N=samples'."""
+    """The values as 'median [min-max] N=samples'."""
     median, low, high = map(number, (statistics.median(values), min(values), max(values)))
     return f"{median} [{low}-{high}] N={len(values)}" if len(values) > 1 else f"{median} N=1"
 
 
 def number(value: float) -> str:
-    """Three significant digits; no decimals from 100 on."""
+    """Format with three significant digits; without decimals from 100 on."""
     if value == 0 or abs(value) >= 100:
         return f"{value:.0f}"
     digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3

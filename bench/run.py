@@ -48,7 +48,7 @@ class LocalMode:
 
     @contextmanager
     def job(self, name: str, replicas: int, **spec: object) -> Iterator[tuple[StartLog, float]]:
-        """A job of stub workers: their starts, and the wall time just before it was created."""
+        """Run a job of stub workers; gives their starts and the wall time before its creation."""
         starts = StartLog(self.root / name)
         manifest = job_manifest(name, replicas, starts.file, **spec)
         at = time.time()
@@ -86,7 +86,7 @@ def report(label: str, text: str) -> None:
 
 
 def restart_s(local: LocalMode, agents: int, samples: int) -> tuple[float, ...]:
-    """kill -9 of one worker -> all workers of the next round exec'd.
+    """Return the times from kill -9 of one worker until all of the next round were exec'd.
 
     Each sample has a new job, because later failures of a job are delayed by design.
     """
@@ -102,7 +102,7 @@ def restart_s(local: LocalMode, agents: int, samples: int) -> tuple[float, ...]:
 
 
 def start_s(local: LocalMode, agents: int, samples: int) -> tuple[float, ...]:
-    """Creation of a job -> all its workers exec'd."""
+    """Return the times from a job's creation until all its workers were exec'd."""
     found = []
     for sample in range(samples):
         with local.job(f"start-{agents}-{sample}", agents) as (starts, at):
@@ -111,7 +111,7 @@ def start_s(local: LocalMode, agents: int, samples: int) -> tuple[float, ...]:
 
 
 def join(local: LocalMode, samples: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds from an agent's fork until its Lease exists; its RSS in MiB a second later."""
+    """Return the times from an agent's fork to its Lease, and its RSS in MiB a second later."""
     joined, memory = [], []
     for sample in range(samples):
         name = f"join{sample}"
@@ -128,7 +128,7 @@ def join(local: LocalMode, samples: int) -> tuple[tuple[float, ...], tuple[float
 
 
 def idle_operator(local: LocalMode, jobs: int, seconds: float) -> tuple[float, float]:
-    """The operator's share of a core, and its RSS in MiB, with running jobs of one pod."""
+    """Return the operator's share of a core, and its RSS in MiB, with running jobs of one pod."""
     pid = local.operator_pid()
     with ExitStack() as stack:
         for number in range(jobs):

@@ -56,7 +56,7 @@ class Cost:
 
 
 def api_load(server: ApiServer, jobs: int, seconds: float) -> Iterator[Figure]:
-    """The cost of 1,000 agents in `jobs` jobs."""
+    """Measure 1,000 agents in `jobs` jobs."""
     size = AGENTS // jobs
     names = [f"load-{jobs}-{number}" for number in range(jobs)]
     simulated = [SimulatedJob(leases.Job(NAMESPACE, name, name), size) for name in names]
@@ -106,7 +106,7 @@ async def restart(api: Requests, job: SimulatedJob, number: int) -> None:
 
 
 def operator_load(server: ApiServer, jobs: int, seconds: float, root: Path) -> Iterator[Figure]:
-    """The operator with `jobs` jobs: first start, idle, restart."""
+    """Measure the operator with `jobs` jobs: first start, idle, restart."""
     yield from asyncio.run(operator_figures(server, jobs, seconds, root))
 
 
@@ -167,7 +167,7 @@ async def idle(found: Operator, server: ApiServer, jobs: int, seconds: float) ->
 
 
 def restarted(server: ApiServer, jobs: int, root: Path) -> list[Figure]:
-    """A new operator for the same jobs; it spreads its first reconciles on purpose."""
+    """Measure a new operator for the same jobs; it spreads its first reconciles on purpose."""
     label = f"operator restarted, {jobs} jobs"
     with operator(server, root / "second-operator.log") as found:
         time.sleep(SPREAD_S + 5)
@@ -186,7 +186,7 @@ def restarted(server: ApiServer, jobs: int, root: Path) -> list[Figure]:
 
 
 def listed(server: ApiServer, path: str) -> list[Json]:
-    """All objects at a path."""
+    """Return all objects at a path."""
     items: list[Json] = server.client.get(path).accepted()["items"]
     return items
 

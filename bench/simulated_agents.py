@@ -56,7 +56,7 @@ class SimulatedJob:
 
     @property
     def round(self) -> Round:
-        """Round 1, with all agents."""
+        """The first round, with all agents."""
         members = tuple(Member(pod, 1) for pod in self.pods)
         return Round(1, Phase.ACTIVE, members, Endpoint(address(0), 29500), starts=1)
 
@@ -72,7 +72,7 @@ class SimulatedJob:
             yield {"fieldSelector": f"metadata.name={round_lease_name(self.job.name)}"}
 
     def heartbeats(self) -> Iterator[tuple[str, Json]]:
-        """Path and patch of each write every T: the holder's pulse, the others' renewals."""
+        """Return path and patch of each write every T: the holder's pulse, the others' renewals."""
         yield self.round_lease, unversioned(leases.pulse_patch(self.report, now(), ""))
         for pod in self.pods[1:]:
             body = leases.agent_patch(self.state(pod), now(), "")
@@ -94,7 +94,7 @@ class SimulatedJob:
             )
 
     def state(self, pod: Pod) -> AgentState:
-        """A state with as many bytes as a real one."""
+        """Return a state with as many bytes as a real one."""
         node, host = f"node-{pod.index}", address(pod.index)
         return AgentState(AgentPhase.RUNNING, 1, pod_uid="0" * 36, node=node, address=host)
 
@@ -156,7 +156,7 @@ class Requests:
 
 @asynccontextmanager
 async def requests(server: ApiServer) -> AsyncIterator[Requests]:
-    """Requests over as many connections as they need."""
+    """Open a session without a limit of connections."""
     tls = ssl.create_default_context(cadata=server.client.ca.decode())
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
     headers = {"Authorization": f"Bearer {server.client.token}"}
@@ -169,7 +169,7 @@ async def requests(server: ApiServer) -> AsyncIterator[Requests]:
 
 
 async def for_each(items: Iterable[Item], act: Callable[[Item], Awaitable[object]]) -> None:
-    """Act on all items, a few at a time."""
+    """Run an action for all items, a few at a time."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def gated(item: Item) -> None:
@@ -180,7 +180,7 @@ async def for_each(items: Iterable[Item], act: Callable[[Item], Awaitable[object
 
 
 class Lateness:
-    """How late the latest heartbeat was: an overload is visible."""
+    """The delay of the latest heartbeat, which shows an overload."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

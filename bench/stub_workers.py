@@ -34,7 +34,7 @@ class StartLog:
         self._offset = 0
 
     def read(self) -> list[Start]:
-        """All starts so far. An incomplete last line is left for the next call."""
+        """Return all starts so far; an incomplete last line is left for the next call."""
         with self.file.open() as file:
             file.seek(self._offset)
             text, newline, _ = file.read().rpartition("\n")
@@ -60,5 +60,5 @@ class StartLog:
         return wait_until(complete, what=what, within_s=WITHIN_S, every_s=0.01)
 
     def last(self, count: int, after: float) -> float:
-        """Seconds from a wall time to the last start of the `count` workers that follow it."""
+        """Return the seconds from a wall time to the last of the `count` starts after it."""
         return max(start.at for start in self.wait(count, after)) - after

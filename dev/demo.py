@@ -62,14 +62,14 @@ class Cluster:
     def __init__(
         self, kubeconfig: Path | None, namespace: str = NAMESPACE, context: str | None = None
     ) -> None:
-        """`kubeconfig`: None for the one that kubectl uses."""
+        """Connect with a kubeconfig; None: with the one that kubectl uses."""
         self.client = Client.from_kubeconfig(kubeconfig, context)
         self.kubeconfig, self.context, self.namespace = kubeconfig, context, namespace
         self.jobs = f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.PLURAL}"
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
 
     def job(self, name: str) -> Json:
-        """A job; raises RefusedError."""
+        """Read a job; raises RefusedError."""
         found: Json = self.client.get(f"{self.jobs}/{name}").accepted()
         return found
 
@@ -84,12 +84,12 @@ class Cluster:
         return reply.body.decode("utf-8", "replace") if reply.code == 200 else ""
 
     def delete_pod(self, pod: str) -> None:
-        """`kubectl delete pod`."""
+        """Delete a pod."""
         self.client.delete(f"{self._pods}/{pod}").accepted()
 
 
 def kill_here(cluster: Cluster, pod: Json) -> str:
-    """kill -9 of the training process of a pod of the local mode; returns a description."""
+    """Kill the training process of a pod of the local mode; returns a description."""
     uid = pod["metadata"]["uid"]
     for pid in proc.with_environment(ELASTICJOB_POD_UID=uid):
         if any(variable.startswith("LOCAL_RANK=") for variable in proc.environment(pid)):
@@ -114,7 +114,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 
 
 def kill_by_exec(cluster: Cluster, pod: Json) -> str:
-    """kill -9 of the training process by `kubectl exec`; returns a description."""
+    """Kill the training process by `kubectl exec`; returns a description."""
     name = pod["metadata"]["name"]
     file = str(cluster.kubeconfig) if cluster.kubeconfig else None
     api = config.new_client_from_config(file, context=cluster.context)
@@ -455,7 +455,7 @@ NOT_INSTALLED = """the cluster does not know ElasticJobs. Cure: install the char
 
 
 def image_of(environ: Mapping[str, str]) -> str:
-    """IMAGE, or the example's image in IMAGE_REGISTRY; empty: the example's image."""
+    """Return IMAGE, or the example's image in IMAGE_REGISTRY, or '' for the example's."""
     job = yaml.safe_load(JOB.read_text())
     image = job["spec"]["template"]["spec"]["containers"][0]["image"]
     registry = environ.get("IMAGE_REGISTRY", "").rstrip("/")

@@ -88,7 +88,7 @@ class Client:
         is_verified: bool = True,
         timeout_s: float = 20.0,
     ) -> None:
-        """`ca`: in PEM form, empty for the system's. `certificate`: the files of it and its key."""
+        """Take the CA as PEM, b"" for the system's, and the files of certificate and key."""
         self.url, self.ca, self.token, self.timeout_s = url, ca, token, timeout_s
         self._tls = ssl.create_default_context(cadata=ca.decode() or None)
         # as the agent does: a cluster's CA may have no key identifiers, which Python 3.13 demands
@@ -103,7 +103,7 @@ class Client:
     def from_kubeconfig(
         cls, path: Path | None = None, context: str | None = None, *, timeout_s: float = 20.0
     ) -> Client:
-        """The cluster and user of a context; None: the file and the context that kubectl uses."""
+        """Connect to the cluster of a context; None: the file and the context that kubectl uses."""
         found = client.Configuration()
         config.load_kube_config(str(path) if path else None, context, found)
         token = found.get_api_key_with_prefix("BearerToken") or ""
@@ -117,7 +117,7 @@ class Client:
         )
 
     def as_user(self, token: str) -> Client:
-        """A client of the same server with another user's token."""
+        """Return a client of the same server with another user's token."""
         return Client(self.url, self.ca, token, timeout_s=self.timeout_s)
 
     def close(self) -> None:
@@ -158,23 +158,23 @@ class Client:
         )
 
     def get(self, path: str, **query: Any) -> Reply:
-        """GET."""
+        """Send a GET."""
         return self.request("GET", path, **query)
 
     def post(self, path: str, body: Any, **query: Any) -> Reply:
-        """POST."""
+        """Send a POST."""
         return self.request("POST", path, body, **query)
 
     def put(self, path: str, body: Any, **query: Any) -> Reply:
-        """PUT."""
+        """Send a PUT."""
         return self.request("PUT", path, body, **query)
 
     def patch(self, path: str, body: Any, kind: str = MERGE, **query: Any) -> Reply:
-        """PATCH, by default with a merge patch."""
+        """Send a PATCH, by default a merge patch."""
         return self.request("PATCH", path, body, content_type=kind, **query)
 
     def delete(self, path: str, body: Any = None, **query: Any) -> Reply:
-        """DELETE."""
+        """Send a DELETE."""
         return self.request("DELETE", path, body, **query)
 
     @contextmanager
@@ -192,7 +192,7 @@ class Client:
             connection.close()
 
     def connect(self) -> http.client.HTTPSConnection:
-        """A new connection."""
+        """Open a new connection."""
         parts = urlsplit(self.url)
         assert parts.hostname is not None
         return http.client.HTTPSConnection(

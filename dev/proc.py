@@ -23,7 +23,7 @@ class Stat:
 
 
 def pids() -> Iterator[int]:
-    """Every process of this PID namespace, zombies included."""
+    """Return the pid of every process of this PID namespace, zombies included."""
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 

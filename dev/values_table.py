@@ -22,7 +22,7 @@ HEAD = "| value | default | |\n|---|---|---|\n"
 
 
 def described(lines: Iterable[str]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Path of each value that has a comment, and the comment in one line."""
+    """Return the path of each value that has a comment, and the comment in one line."""
     path: list[str] = []
     comment: list[str] = []
     for line in lines:
@@ -39,7 +39,7 @@ def described(lines: Iterable[str]) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def row(path: tuple[str, ...], comment: str, values: Any) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     for step in path:
         values = values[step]
     return f"| `{'.'.join(path)}` | `{json.dumps(values)}` | {comment} |\n"

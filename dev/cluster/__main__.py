@@ -57,7 +57,7 @@ def make_images(words: argparse.Namespace, cache: Cache, progress: Progress) -> 
 
 
 def change(words: argparse.Namespace, cache: Cache, progress: Progress) -> int:
-    """start, kill, freeze, thaw, cut, heal."""
+    """Run start, kill, freeze, thaw, cut or heal for each name."""
     cluster = Cluster.recorded(cache, progress)
     changes: dict[str, Callable[[str], None]] = {
         "start": cluster.start,
@@ -175,7 +175,7 @@ def _add_options(command: argparse.ArgumentParser) -> None:
 
 
 def split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Our words, and those that are passed to another program unchanged."""
+    """Return our words, and those that are passed to another program unchanged."""
     if argv[:1] and argv[0] in PASSED_ON:
         ours = 1 + PASSED_ON[argv[0]]
         theirs = argv[ours:]

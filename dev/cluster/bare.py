@@ -26,7 +26,7 @@ WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def free_ports() -> tuple[int, int]:
-    """A port for the API server, and the first of two in a row for etcd."""
+    """Return a port for the API server, and the first of two in a row for etcd."""
     while True:
         with ExitStack() as stack:
             api = stack.enter_context(socket.socket())

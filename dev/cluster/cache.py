@@ -33,7 +33,7 @@ class Cache:
 
     @property
     def go(self) -> Path:
-        """Go's module and build caches, and the toolchain where the machine has none."""
+        """The directory of Go's caches, and of a toolchain if the machine has none."""
         return self.home / "go"
 
     @property
@@ -43,12 +43,12 @@ class Cache:
 
     @property
     def images(self) -> Path:
-        """Root file systems, layers and the OCI layout."""
+        """The directory of root file systems, layers and the OCI layout."""
         return self.home / "cluster" / "images"
 
     @property
     def store(self) -> Path:
-        """containerd's root with every image unpacked, which nodes hard-link."""
+        """The containerd root with every image unpacked, which nodes hard-link."""
         return self.home / "cluster" / "store"
 
     @property
@@ -68,5 +68,5 @@ class Cache:
 
     @property
     def netns_was_no_mount(self) -> Path:
-        """Exists if /run/netns was no mount before `up`."""
+        """The file that exists if /run/netns was no mount before `up`."""
         return self.run / "netns-was-no-mount"

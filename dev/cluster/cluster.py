@@ -226,7 +226,7 @@ class Cluster:
     # -- status and down
 
     def status(self) -> list[str]:
-        """A line for each process and cut network, and the API server's address."""
+        """Return a line for each process and cut network, and the API server's address."""
         lines = [
             f"{n}: {'runs' if self.processes.find(n) else 'does not run'}" for n in self._all()
         ]

@@ -45,7 +45,7 @@ class Options:
         return cls(**json.loads(text))
 
     def differences(self, other: Options) -> list[str]:
-        """'nodes is 3, not 2' for each option that differs."""
+        """Return 'nodes is 3, not 2' for each option that differs."""
         mine: dict[str, Any] = dataclasses.asdict(self)
         return [
             f"{name} is {mine[name]!r}, not {value!r}"

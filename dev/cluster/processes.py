@@ -36,7 +36,7 @@ def identity(pid: int) -> Identity | None:
 
 
 def marked(run: Path) -> Iterator[Identity]:
-    """Every process that has the mark of this cluster."""
+    """Return every process that has the mark of this cluster."""
     return filter(None, map(identity, proc.with_environment(**{MARK: str(run)})))
 
 

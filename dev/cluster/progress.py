@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 def duration(seconds: float) -> str:
-    """'4.2 s' or '3 min 05 s'."""
+    """Format as '4.2 s' or '3 min 05 s'."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"

@@ -1,8 +1,8 @@
 """Remove a cluster: everything that `up` made, and that its nodes made since.
 
-Each kind of object has its mark, so all are found whatever was killed before, and if the state was
-lost: processes by their environment and their cgroups, cgroups by their name, namespaces and
-interfaces by their alias.
+Each kind of object has its mark, so `down` finds all of them, also after a kill and
+without the recorded state: processes by their environment and their cgroups, cgroups by their name,
+namespaces and interfaces by their alias.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def down(cache: Cache, progress: Progress) -> None:
 
 
 def left(cache: Cache, cgroups: Cgroups, network: Network) -> list[str]:
-    """A description of everything that still has this cluster's marks."""
+    """Describe everything that still has this cluster's marks."""
     return [
         *(f"process {who.pid}" for who in (*marked(cache.run), *cgroups.processes())),
         *(f"cgroup {path}" for path in cgroups.left()),

@@ -23,7 +23,7 @@ class Pair:
 
 
 def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A private key as every Kubernetes program reads it."""
+    """Return a private key as PEM that every Kubernetes program reads."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -32,7 +32,7 @@ def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def signing_pair() -> tuple[bytes, bytes]:
-    """Private and public key with which ServiceAccount tokens are signed and checked."""
+    """Return private and public key with which ServiceAccount tokens are signed and checked."""
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -60,7 +60,7 @@ class Authority:
         self.certificate = _signed(builder, self._key)
 
     def issue(self, name: str, organization: str = "", hosts: tuple[str, ...] = ()) -> Pair:
-        """A certificate for a server at these hosts, or for a client of that organization."""
+        """Issue a certificate for a server at these hosts, or for a client of an organization."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(name, organization), self._name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)

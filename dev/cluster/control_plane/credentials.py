@@ -35,7 +35,7 @@ def node_name(number: int) -> str:
 
 
 def users(nodes: int) -> dict[str, tuple[str, str]]:
-    """Names of kubeconfigs, each with its user name and group in the cluster."""
+    """Return the names of kubeconfigs, each with its user name and group in the cluster."""
     known = {ADMIN: ("admin", "system:masters")}
     known |= {name: (user, "") for name, user in PROGRAMS.items()}
     for number in range(1, nodes + 1):
@@ -45,7 +45,7 @@ def users(nodes: int) -> dict[str, tuple[str, str]]:
 
 
 def api_hosts(placement: Placement) -> tuple[str, ...]:
-    """Every name and address under which clients reach an API server."""
+    """Return every name and address under which clients reach an API server."""
     service = "kubernetes.default.svc"
     return (
         *placement.api_addresses,
@@ -84,7 +84,7 @@ def write_credentials(placement: Placement, options: Options, admin: Path) -> No
 
 
 def token_file(tokens: dict[str, str], nodes: int) -> str:
-    """kube-apiserver's static token file: token, user, uid, groups."""
+    """Return kube-apiserver's static token file: token, user, uid, groups."""
     return "".join(
         f'{tokens[name]},{user},{user},"{group}"\n' for name, (user, group) in users(nodes).items()
     )

@@ -19,7 +19,7 @@ RULES = (
 
 
 def corefile(lan: Lan, kubeconfig: Path) -> str:
-    """Names of Services and of their pods only: the cluster has no route to other servers."""
+    """Return a Corefile for Services and their pods only: the cluster has no route out."""
     return f"""\
 .:53 {{
     bind {lan.dns}

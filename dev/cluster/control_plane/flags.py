@@ -43,7 +43,7 @@ class Placement:
 
 
 def hyperkube(placement: Placement, program: str, **flags: object) -> list[str]:
-    """A command line of the hyperkube binary; flags with an empty value are left out."""
+    """Return a command line of the hyperkube binary; flags with an empty value are left out."""
     words = [
         f"--{name.replace('_', '-')}={str(value).lower() if isinstance(value, bool) else value}"
         for name, value in flags.items()
@@ -53,7 +53,7 @@ def hyperkube(placement: Placement, program: str, **flags: object) -> list[str]:
 
 
 def etcd(placement: Placement) -> list[str]:
-    """One member that does not sync to disk: a crash of the machine loses test data only."""
+    """Return the command line of one member that does not sync to disk."""
     peer = f"http://127.0.0.1:{placement.etcd_port + 1}"
     return hyperkube(
         placement,
@@ -71,7 +71,7 @@ def etcd(placement: Placement) -> list[str]:
 
 
 def api_server(placement: Placement, options: Options, number: int = 1) -> list[str]:
-    """An API server: Node and RBAC authorization, real ServiceAccount tokens."""
+    """Return the command line of an API server with Node and RBAC authorization."""
     address = placement.api_addresses[number - 1]
     return hyperkube(
         placement,
@@ -103,7 +103,7 @@ def api_server(placement: Placement, options: Options, number: int = 1) -> list[
 
 
 def controller_manager(placement: Placement) -> list[str]:
-    """Detects a lost node after 8 s instead of 40, so that tests need not wait."""
+    """Return a command line that detects a lost node after 8 s instead of 40, for tests."""
     return hyperkube(
         placement,
         "kube-controller-manager",

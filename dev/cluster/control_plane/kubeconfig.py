@@ -10,7 +10,7 @@ from typing import Any
 
 
 def kubeconfig(server: str, ca: bytes, token: str) -> dict[str, Any]:
-    """A kubeconfig of one cluster and one user."""
+    """Return a kubeconfig of one cluster and one user."""
     authority = base64.b64encode(ca).decode()
     return {
         "apiVersion": "v1",

@@ -31,7 +31,7 @@ class Blob:
 
 
 def config(layers: Iterable[Blob], arch: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """An image's configuration. The layers are not compressed, so digest and diff id are equal."""
+    """Return an image's configuration; a diff id is the digest of an uncompressed layer."""
     return {
         "architecture": arch,
         "os": "linux",
@@ -50,7 +50,7 @@ def manifest(configuration: Blob, layers: Iterable[Blob]) -> dict[str, Any]:
 
 
 def encode(value: dict[str, Any]) -> bytes:
-    """Canonical JSON: equal values give equal bytes."""
+    """Return canonical JSON: equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 

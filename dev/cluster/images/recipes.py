@@ -53,7 +53,7 @@ ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def digest(*parts: str | bytes) -> str:
-    """A short digest of sources."""
+    """Return a short digest of sources."""
     whole = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -138,7 +138,7 @@ class Images:
         self._tag(OPERATOR_IMAGE, [self._base(), self._app()], settings)
 
     def _old_python(self) -> None:
-        """Python 3.8 as built on this machine; Debian has none."""
+        """Make an image with this machine's Python 3.8; Debian has none."""
         prefix = Path(self.environ["OLD_PYTHON"])
         if not (prefix / "bin" / "python3.8").is_file():
             raise ClusterError(f"OLD_PYTHON={prefix} is not the prefix of a Python 3.8")
@@ -234,7 +234,7 @@ class Images:
         return self.layers.get(kind, f"{self._base_key} {source}", DISK_GB[image], make)
 
     def _tools(self) -> dict[str, str]:
-        """uv and its cache, mounted inside; they leave nothing in the layer."""
+        """The mounts of uv and its cache, which leave nothing in the layer."""
         uv = Path(uv_command())
         cache = Path(run([str(uv), "cache", "dir"]).strip())
         cache.mkdir(parents=True, exist_ok=True)

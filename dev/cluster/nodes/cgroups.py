@@ -110,7 +110,7 @@ class Cgroups:
 
 
 def _delegate(directory: Path) -> None:
-    """Version 2: enable the available controllers for children."""
+    """Enable the available controllers for children (version 2)."""
     control = directory / "cgroup.subtree_control"
     if not control.exists():
         return
@@ -122,7 +122,7 @@ def _delegate(directory: Path) -> None:
 
 
 def _inherit_cpuset(directory: Path) -> None:
-    """Version 1: copy the parent's cpuset; a new one is empty and admits no process."""
+    """Copy the parent's cpuset: in version 1 a new one is empty and admits no process."""
     for name in CPUSET:
         file = directory / name
         if file.exists() and not file.read_text().strip() and not _is_v2(directory):

@@ -31,7 +31,7 @@ def namespace_of(node: str) -> str:
 
 
 def inside(namespace: str) -> tuple[str, ...]:
-    """A command's prefix. Not `ip netns exec`, which remounts /sys and so loses the cgroups."""
+    """Return a command's prefix; `ip netns exec` would remount /sys and lose the cgroups."""
     return ("nsenter", f"--net={NAMESPACES / namespace}", "--")
 
 

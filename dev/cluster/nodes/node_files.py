@@ -19,7 +19,7 @@ DISABLED = (
 
 
 def cni(number: int) -> dict[str, Any]:
-    """The pod network of a node: a bridge, the node's address range, host ports."""
+    """Configure the pod network of a node: a bridge, the node's address range, host ports."""
     addresses = {
         "type": "host-local",
         "dataDir": "/run/cni-addresses",
@@ -38,7 +38,7 @@ def cni(number: int) -> dict[str, Any]:
 
 
 def containerd(runc: str, plugins: str) -> str:
-    """containerd with overlayfs and runc.
+    """Configure containerd with overlayfs and runc.
 
     restrict_oom_score_adj: root in a container or a sandbox may lack CAP_SYS_RESOURCE, and without
     it no pod starts ("can't get final child's PID from pipe: EOF").
@@ -65,7 +65,7 @@ disabled_plugins = {json.dumps(list(DISABLED))}
 
 
 def kubelet(cgroup: str, lan: Lan) -> dict[str, Any]:
-    """A kubelet that lets the API server authorize its clients, and keeps every image.
+    """Configure a kubelet that lets the API server authorize its clients, and keeps every image.
 
     Eviction by disk is off: a kubelet in a mount namespace does not find its file system's device.
     """
@@ -104,7 +104,7 @@ def kubelet(cgroup: str, lan: Lan) -> dict[str, Any]:
 
 
 def kube_proxy(node: str) -> dict[str, Any]:
-    """Services by iptables; it leaves the machine's connection tracking limits alone."""
+    """Configure Services by iptables, without changing the machine's connection tracking."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

@@ -45,7 +45,7 @@ def built(cache: Cache, program: Program, progress: Progress) -> Path:
 
 
 def go_environ(cache: Cache, environ: Mapping[str, str]) -> dict[str, str]:
-    """Separate caches, static binaries, and only the Go toolchain that was found."""
+    """Return an environment with separate caches, static binaries and the found toolchain."""
     return {
         **environ,
         # else its directories are read-only, and `rm -r` of the cache fails
