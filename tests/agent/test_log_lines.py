@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.leases import active, round_lease, who
+from tests.support.protocol import active, identity, parsed_round
 
 from elasticjob.agent.log_lines import narrate
 from elasticjob.rendezvous import new_agent
@@ -21,14 +21,14 @@ from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
-ME = new_agent(who(1), 0.0)
+ME = new_agent(identity("B"), 0.0)
 CAUSE = Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=3, message="loss is nan")
 TICK = Tick()
 NOTHING: dict[str, Any] = {}
 
 
 def seen(round_: Round) -> Me:
-    return replace(ME, lease=round_lease(round_=round_), stage=Stage.JOINED)
+    return replace(ME, lease=parsed_round(round_=round_), stage=Stage.JOINED)
 
 
 CAUSED = {"cause": "WorkerFailed", "pod": "demo-0-0", "cause_rank": 0, "message": "loss is nan"}

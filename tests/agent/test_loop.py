@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from tests.support.clocks import VirtualClock
-from tests.support.leases import DESIRED, active, agent_lease, round_lease, who
+from tests.support.protocol import DESIRED, active, identity, parsed_agent, parsed_round
 
 from elasticjob.agent.api.calls import Call
 from elasticjob.agent.inbox import GiveUp, Inbox, Message, Streamed
@@ -132,8 +132,8 @@ class Scene:
         self.lines: list[str] = []
         self.script = Script(self.clock, [])
         self.agent = ElasticAgent(
-            new_agent(who(), self.clock.now()), self.api, self.workers, self.inbox, self.script,
-            self.clock, Log(self.lines.append),
+            new_agent(identity(), self.clock.now()), self.api, self.workers, self.inbox,
+            self.script, self.clock, Log(self.lines.append),
         )  # fmt: skip
 
     def play(self, *steps: Callable[[], object]) -> RunResult:
@@ -150,11 +150,11 @@ class Scene:
 
     def joined(self, round_: Round = Round()) -> None:  # noqa: B008
         """The Round was read, and the Lease is there."""
-        lease = round_lease(3, round_=round_, holder="demo-1-0")
-        self.put(Streamed(1, RoundSeen(lease, Source.READ)), LeaseSeen(agent_lease(4)))
+        lease = parsed_round(3, round_=round_, holder="B")
+        self.put(Streamed(1, RoundSeen(lease, Source.READ)), LeaseSeen(parsed_agent(4)))
 
     def see(self, round_: Round, version: int = 5) -> None:
-        lease = round_lease(version, round_=round_, holder="demo-1-0")
+        lease = parsed_round(version, round_=round_, holder="B")
         self.put(Streamed(1, RoundSeen(lease, Source.WATCH)))
 
     def happen(self, *events: Event) -> None:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.leases import active
 from tests.support.one_pod import OnePod, one_pod
+from tests.support.protocol import active
 from tests.support.supervised import stub
 from tests.support.survivors import alive, children, is_dead
 

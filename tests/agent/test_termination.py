@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.leases import round_lease, who
+from tests.support.protocol import identity, parsed_round
 
 from elasticjob.agent.termination import LONGEST, verdict, write_verdict
 from elasticjob.rendezvous import new_agent
@@ -15,9 +15,8 @@ from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
 CAUSE = Cause(CauseKind.WORKER_FAILED, "demo-1-0", rank=5, code=3, message="loss is nan")
-FAILED = replace(
-    new_agent(who(), 0.0), lease=round_lease(round_=Round(4, Phase.FAILED, cause=CAUSE))
-)
+ROUND = parsed_round(round_=Round(4, Phase.FAILED, cause=CAUSE))
+FAILED = replace(new_agent(identity(), 0.0), lease=ROUND)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.support.api_client import Client as Api
-from tests.support.leases import DESIRED, FORMING, active, who
+from tests.support.protocol import DESIRED, active, forming, identity
 
 from elasticjob.agent.api.calls import Context
 from elasticjob.agent.api.credentials import Credentials
@@ -43,7 +43,7 @@ def client(api: Api, tmp_path: Path) -> Client:
 def job(api: Api, namespace: str, leases: str) -> wire.Job:
     """A job of which there is the Round."""
     job = wire.Job(namespace, "demo", "job-uid")
-    manifest = wire.round_manifest(job, DESIRED, FORMING)
+    manifest = wire.round_manifest(job, DESIRED, forming())
     del manifest["metadata"]["ownerReferences"]  # the collector would look for the owner
     assert api.post(leases, manifest).code == 201
     return job
@@ -62,7 +62,7 @@ def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[Ev
             events.put(message.event)
 
         log = Log(lambda line: None)
-        context = Context(job, who(), client.address, SystemClock(), log, jitter=lambda: 0.0)
+        context = Context(job, identity(), client.address, SystemClock(), log, jitter=lambda: 0.0)
         kind = Kind(wide, f"{job.name}-round", job.uid)
         watch = Watch(context, client, kind, 1, True, post)
         thread = threading.Thread(target=watch.run)
@@ -83,7 +83,7 @@ def test_a_watch_reads_what_there_is_and_then_follows(
     events = watched(wide)
     first = events.get(timeout=WITHIN_S)
     assert isinstance(first, RoundSeen)
-    assert (first.lease.round, first.source) == (FORMING, Source.READ)
+    assert (first.lease.round, first.source) == (forming(), Source.READ)
     if wide:
         assert isinstance(events.get(timeout=WITHIN_S), ViewComplete)
     session = client.session()

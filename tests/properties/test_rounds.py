@@ -126,7 +126,7 @@ EVENTS = st.sampled_from([
     WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1)), WorkersReaped(1),
     WorkersReaped(2), CasFailed(True), CasFailed(False), PulseFailed(True),
     RenewalReturned(None), RenewalReturned(lease("A", "running 1", 90)),
-    LeaseGone("job-0-0"), LeaseGone("job-1-0", by_get=True), GetFailed("job-1-0"),
+    LeaseGone("demo-0-0"), LeaseGone("demo-1-0", by_get=True), GetFailed("demo-1-0"),
     LeaseSeen(lease("A", "running 1", 91)), LeaseSeen(lease("B", "running 1", 92), True),
     *(
         RoundSeen(round_lease(round_, holder, version, pulse=str(version)), source)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from tests.support.protocol import (
-    active,
+    AB1,
+    FAILED,
     agent,
     forming,
     holding,
     joined,
     lease,
     of,
-    round_lease,
+    round_seen,
     steps,
 )
 
@@ -30,8 +30,6 @@ from elasticjob.rendezvous.events import (
     PulseFailed,
     RenewalReturned,
     RoundGone,
-    RoundSeen,
-    Source,
     Tick,
     ViewComplete,
     WorkerExited,
@@ -40,15 +38,6 @@ from elasticjob.rendezvous.events import (
 )
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.rendezvous.step import RULES, left_out
-from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.round import Round
-
-AB1 = active(1, "A B")
-FAILED = WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
-
-
-def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> RoundSeen:
-    return RoundSeen(round_lease(round_, holder, version, **wanted), Source.WATCH)
 
 
 def test_a_step_changes_nothing_that_it_was_given() -> None:
@@ -64,7 +53,7 @@ def test_the_same_event_twice_gives_the_same_step() -> None:
 
 
 @pytest.mark.parametrize("event", [
-    RoundGone(), LeaseGone("job-0-0"), GetFailed("job-1-0"), ViewComplete(()),
+    RoundGone(), LeaseGone("demo-0-0"), GetFailed("demo-1-0"), ViewComplete(()),
     RenewalReturned(None), CasFailed(True), CasFailed(False), PulseFailed(True),
     WorkersStarted(1, 1), WorkerExited(1), WorkersReaped(9), LeaveRequested(), Tick(),
     LeaseSeen(lease("B", "running 1")), FAILED,
@@ -103,10 +92,10 @@ def test_a_crash_stops_and_writes_in_one_step() -> None:
 def test_every_rule_can_be_left_out(name: str) -> None:
     me = left_out(new_agent(agent().who, 0.0), name)
     assert me.without == {name}
-    steps(me, Tick(), seen(AB1))
+    steps(me, Tick(), round_seen(AB1))
 
 
 def test_the_steps_of_one_agent_write_one_round_each() -> None:
     me = joined("A", AB1)
-    _, actions = steps(me, FAILED, Tick(), seen(AB1, 2, ""), now=1.0)
+    _, actions = steps(me, FAILED, Tick(), round_seen(AB1, holder=""), now=1.0)
     assert len(of(CasRound, actions)) == 1

@@ -16,7 +16,7 @@ from elasticjob.rendezvous.view import (
     without_lease,
 )
 
-EMPTY = View("job", pod("A"), pulses=7)
+EMPTY = View("demo", pod("A"), pulses=7)
 
 
 def test_a_change_begins_silence_anew() -> None:

@@ -28,7 +28,7 @@ def at_rest(on_one_node: str = "") -> Meeting:
     for letter in "ABC":
         world.start(letter, node="shared" if letter in on_one_node else "")
     until(world, 10.0)
-    assert world.server.round().holder == "job-0-0"
+    assert world.server.round().holder == "demo-0-0"
     return world
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from tests.support.protocol import (
+    AB1,
+    FAILED,
     T,
     active,
     agent,
@@ -15,30 +16,13 @@ from tests.support.protocol import (
     holding,
     joined,
     lease,
-    round_lease,
+    round_seen,
     steps,
 )
 
 from elasticjob.rendezvous import next_wake
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    LeaveRequested,
-    RenewalReturned,
-    RoundSeen,
-    Source,
-    Tick,
-    WorkerExited,
-)
+from elasticjob.rendezvous.events import CasFailed, LeaveRequested, RenewalReturned, Tick
 from elasticjob.rendezvous.state import Me
-from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.round import Round
-
-AB1 = active(1, "A B")
-FAILED = WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
-
-
-def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> RoundSeen:
-    return RoundSeen(round_lease(round_, holder, version, **wanted), Source.WATCH)
 
 
 def test_an_agent_that_only_waits_for_answers_need_not_wake() -> None:
@@ -50,8 +34,8 @@ def test_an_agent_that_only_waits_for_answers_need_not_wake() -> None:
     ("me", "now", "wake_at"),
     [
         (joined("A", AB1), 0.0, T),  # the next renewal
-        (steps(joined("A", forming(0)), seen(active(1, "A", delay_ms=1500)))[0], 0.0, 1.5),
-        (steps(joined("B", AB1), seen(AB1, holder=""))[0], 0.0, 0.05),  # its claim
+        (steps(joined("A", forming(0)), round_seen(active(1, "A", delay_ms=1500)))[0], 0.0, 1.5),
+        (steps(joined("B", AB1), round_seen(AB1, holder=""))[0], 0.0, 0.05),  # its claim
         (steps(joined("A", AB1), FAILED, CasFailed(False))[0], 0.0, 0.5),
         (steps(joined("A", AB1, heartbeat_s=1.0), LeaveRequested(),
                RenewalReturned(lease("A", "running 1 leaving", 9)))[0], 2.5, 3.0),
@@ -67,7 +51,7 @@ def test_it_wakes_for_what_is_due_next(me: Me, now: float, wake_at: float) -> No
 
 def test_a_round_that_may_start_at_once_needs_no_tick() -> None:
     """It was started in the step that learnt of it; a Tick would be one more for every agent."""
-    me, _ = steps(joined("A", forming(0)), seen(active(1, "A")), now=1.0)
+    me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A")), now=1.0)
     assert me.run is not None
     assert next_wake(me, 0.5) == T
 

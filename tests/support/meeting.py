@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Callable, Union
 
-from tests.support.protocol import JOB, UID, identity, letter, name, pod
+from tests.support.merge_patch import merge
+from tests.support.protocol import JOB, identity, letter, name, pod
 
 from elasticjob.rendezvous import agent_step, new_agent, next_wake
 from elasticjob.rendezvous.actions import (
@@ -50,12 +51,11 @@ from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import Job, Json
+from elasticjob.wire.lease import Json
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
-JOB_KEY = Job("team", JOB, UID)
-ROUND = names.round_lease_name(JOB)
+ROUND = names.round_lease_name(JOB.name)
 STRANGER = "stranger"  # another job of the namespace
 NEVER_ENDS = 200  # turns of all agents
 
@@ -83,7 +83,7 @@ class Server:
         self.objects: dict[str, Json] = {}
         self.strays: dict[Pod, wire.AgentLease] = {}
         self.listeners: list[Callable[[Change], None]] = []
-        self.create(wire.round_manifest(JOB_KEY, desired, Round()))
+        self.create(wire.round_manifest(JOB, desired, Round()))
 
     def create(self, manifest: Json) -> Json:
         """A new Lease; raises ConflictError."""
@@ -101,7 +101,7 @@ class Server:
         present = self.objects[name_]
         if change["metadata"]["resourceVersion"] != present["metadata"]["resourceVersion"]:
             raise ConflictError(name_)
-        return self._store(_merged(copy.deepcopy(present), change))
+        return self._store(merge(present, change))
 
     def delete(self, name_: str) -> None:
         """Nothing happens if it is not there."""
@@ -128,7 +128,7 @@ class Server:
     def lease(self, name_: str) -> wire.AgentLease | None:
         """An agent's Lease as it is."""
         found = self.objects.get(name_)
-        return wire.parse_agent(found, JOB_KEY) if found else None
+        return wire.parse_agent(found, JOB) if found else None
 
     def leases(self) -> tuple[wire.AgentLease, ...]:
         """All agents' Leases."""
@@ -140,7 +140,7 @@ class Server:
         if wire.is_round(made):
             change: Change = RoundSeen(wire.parse_round(made), Source.WATCH)
         else:
-            change = LeaseSeen(wire.parse_agent(made, JOB_KEY))
+            change = LeaseSeen(wire.parse_agent(made, JOB))
         self.version += 1
         self.objects[made["metadata"]["name"]] = made
         self._tell(change)
@@ -149,18 +149,6 @@ class Server:
     def _tell(self, change: Change) -> None:
         for listener in self.listeners:
             listener(change)
-
-
-def _merged(target: Json, patch: Json) -> Json:
-    """RFC 7386."""
-    for key, value in patch.items():
-        if value is None:
-            target.pop(key, None)
-        elif isinstance(value, dict):
-            target[key] = _merged(target.get(key) or {}, value)
-        else:
-            target[key] = value
-    return target
 
 
 @dataclass
@@ -373,10 +361,8 @@ def _open(meeting: Meeting, player: Player, action: Action) -> Iterator[Event | 
 def _create(meeting: Meeting, player: Player, action: CreateLease) -> Iterator[Event]:
     who, round_uid = player.me.who, meeting.server.round().uid
     state = AgentState.from_json(action.state)
-    made = wire.agent_manifest(
-        JOB_KEY, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0
-    )
-    yield LeaseSeen(wire.parse_agent(meeting.server.create(made), JOB_KEY))
+    made = wire.agent_manifest(JOB, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0)
+    yield LeaseSeen(wire.parse_agent(meeting.server.create(made), JOB))
 
 
 def _write(meeting: Meeting, player: Player, action: WriteState) -> Iterator[Event]:
@@ -384,7 +370,7 @@ def _write(meeting: Meeting, player: Player, action: WriteState) -> Iterator[Eve
         AgentState.from_json(action.state), meeting.now_text(), action.version
     )
     made = meeting.server.patch(player.me.who.name, change)
-    yield RenewalReturned(wire.parse_agent(made, JOB_KEY))
+    yield RenewalReturned(wire.parse_agent(made, JOB))
 
 
 def _cas(meeting: Meeting, player: Player, action: CasRound) -> Iterator[Event]:
@@ -430,7 +416,7 @@ def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
     found = meeting.server.lease(name(letter_))
     present = meeting.server.round()
     if found is None:
-        made = wire.ended_manifest(JOB_KEY, present.uid, pod(letter_), ended, present.round.n)
+        made = wire.ended_manifest(JOB, present.uid, pod(letter_), ended, present.round.n)
         meeting.server.create(made)
     else:
         meeting.server.patch(found.name, wire.ended_patch(ended, found.version))

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.leases import JOB, round_object
+from tests.support.merge_patch import merge
+from tests.support.protocol import JOB, round_object
 from tests.support.scripted_api import (
     Answer,
     Asked,
@@ -27,7 +28,7 @@ from tests.support.scripted_api import (
 from tests.support.survivors import sweep
 
 from elasticjob.controller.act.bundle import build
-from elasticjob.wire.lease import RoundLease, parse_round
+from elasticjob.wire.lease import RoundLease, is_round, parse_round, round_patch
 from elasticjob.wire.round import Round
 
 PATIENCE_S = 20.0
@@ -40,7 +41,7 @@ class OneJob:
     def __init__(self, api: ScriptedApi) -> None:
         self.api = api
         self._versions = itertools.count(10)
-        self._round = round_object(3, holder="demo-1-0")
+        self._round = round_object(3, holder="B")
         self._lease: dict[str, Any] = {}
         self._watch = Stream()
         api.otherwise = self._answer
@@ -56,10 +57,8 @@ class OneJob:
         return json.loads(next(iter(notes.values()))) if notes else {}
 
     def set_round(self, round_: Round) -> None:
-        """As another agent would."""
-        holder = self._round["spec"].get("holderIdentity", "")
-        self._round = round_object(next(self._versions), round_=round_, holder=holder)
-        self._watch.say({"type": "MODIFIED", "object": self._round})
+        """Write a round as another agent does."""
+        self._store(merge(self._round, round_patch(round_, self.round.version)))
 
     def close(self) -> None:
         self._watch.end()
@@ -74,11 +73,16 @@ class OneJob:
         kept = self._round if asked.path.endswith("/demo-round") else self._lease
         if asked.json["metadata"]["resourceVersion"] != kept["metadata"]["resourceVersion"]:
             return reply(409)
-        _merge(kept, asked.json)
-        kept["metadata"]["resourceVersion"] = str(next(self._versions))
-        if kept is self._round:
-            self._watch.say({"type": "MODIFIED", "object": kept})
-        return reply(200, kept)
+        return reply(200, self._store(merge(kept, asked.json)))
+
+    def _store(self, made: dict[str, Any]) -> dict[str, Any]:
+        made["metadata"]["resourceVersion"] = str(next(self._versions))
+        if is_round(made):
+            self._round = made
+            self._watch.say({"type": "MODIFIED", "object": made})
+        else:
+            self._lease = made
+        return made
 
     def _open_watch(self) -> Stream:
         self._watch = Stream()
@@ -168,14 +172,3 @@ def one_pod(
             process.wait()
             sweep(ELASTICJOB_POD_UID=uid)
             job.close()
-
-
-def _merge(kept: dict[str, Any], change: dict[str, Any]) -> None:
-    """A JSON merge patch."""
-    for name, value in change.items():
-        if value is None:
-            kept.pop(name, None)
-        elif isinstance(value, dict) and isinstance(kept.get(name), dict):
-            _merge(kept[name], value)
-        else:
-            kept[name] = value

@@ -1,7 +1,8 @@
-"""Rounds, Leases, views and agents for tests, in the letters of the protocol's traces.
+"""Rounds, Leases, views and agents of one job, `demo`, for tests of the protocol and of the agent.
 
-`A` is the pod of index 0 and generation 0, `B'` that of index 1 and generation 1. What a Lease says
-is written as people say it: `running 2 leaving`. Standard library only, Python 3.9.
+Pods are written as letters: `A` is the pod of index 0 and generation 0, `B'` that of index 1 and
+generation 1. The state in an agent's Lease is written in words: `running 2 leaving`.
+The module uses the standard library only and runs on Python 3.9.
 """
 
 from __future__ import annotations
@@ -18,23 +19,25 @@ from elasticjob.rendezvous.events import (
     RoundSeen,
     Source,
     ViewComplete,
+    WorkerExited,
     WorkersStarted,
 )
 from elasticjob.rendezvous.members.judge import Case
 from elasticjob.rendezvous.rules.join import content
 from elasticjob.rendezvous.state import Identity, Me
 from elasticjob.rendezvous.view import Seen, View
+from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
+from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.lease import AgentLease, Job, Json, RoundLease
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Endpoint, Phase, Round
 
-JOB = "job"
-UID = "uid-1"
+JOB = Job("team", "demo", "uid-of-demo")
 T = 5.0
 
 
@@ -52,14 +55,14 @@ def letter(pod_: Pod) -> str:
     return chr(ord("A") + pod_.index) + "'" * pod_.generation
 
 
-def pods(letters: str) -> frozenset[Pod]:
-    """`A B'` -> both pods."""
-    return frozenset(pod(part) for part in letters.split())
+def pods(found: str | Iterable[Pod]) -> frozenset[Pod]:
+    """`A B'` -> both pods; pods are returned as they are."""
+    return frozenset(map(pod, found.split()) if isinstance(found, str) else found)
 
 
 def name(letter_: str) -> str:
     """The name of the pod and of its Lease."""
-    return names.pod_name(JOB, *_numbers(pod(letter_)))
+    return names.pod_name(JOB.name, pod(letter_).index, pod(letter_).generation)
 
 
 def address(pod_: Pod) -> str:
@@ -72,10 +75,6 @@ def node(pod_: Pod) -> str:
     return f"node-{pod_.index}"
 
 
-def _numbers(pod_: Pod) -> tuple[int, int]:
-    return pod_.index, pod_.generation
-
-
 # ---- records -------------------------------------------------------------------------------------
 
 
@@ -85,12 +84,13 @@ def desired(wanted: str = "A B C", **fields: Any) -> Desired:
 
 
 def active(
-    n: int, members: str, charged: Iterable[int] = (), workers: int = 1, **fields: Any
-) -> Round:
-    """Round n with these members."""
+    n: int = 1, members: str | Iterable[Pod] = "A B", charged: Iterable[int] = (),
+    workers: int = 1, **fields: Any,
+) -> Round:  # fmt: skip
+    """Round n with these members is Active."""
     all_ = tuple(Member(p, workers) for p in sorted(pods(members)))
     master = Endpoint(address(all_[0].pod))
-    fields = {"starts": 1, "charged": Charges(frozenset(charged)), **fields}
+    fields = {"starts": n, "charged": Charges(frozenset(charged)), **fields}
     return Round(n, Phase.ACTIVE, all_, master, **fields)
 
 
@@ -124,7 +124,7 @@ def lease(letter_: str, words: str, version: int = 1, **fields: Any) -> AgentLea
         pod=pod_,
         version=str(version),
         uid=f"uid-of-{letter_}",
-        job_uid=UID,
+        job_uid=JOB.uid,
         nonce=f"nonce-{letter_}",
         renew_time="",
         state=state(words, letter_, **fields),
@@ -141,13 +141,47 @@ def round_lease(
     return RoundLease(
         version=str(version),
         uid="uid-of-round",
-        job_uid=UID,
+        job_uid=JOB.uid,
         desired=wanted.pop("desired", None) or desired(**wanted),
         round=round_,
         holder=name(holder) if holder else "",
         renew_time=pulse,
         report=Report(round_.n, tuple(sorted(round_.pods))) if told else None,
     )
+
+
+# ---- Leases as the API server stores them --------------------------------------------------------
+
+FORMING = Round()
+DESIRED = desired("A B", heartbeat_s=0.5)
+
+
+def round_object(
+    version: int = 1, round_: Round = FORMING, holder: str = "", job: Job = JOB
+) -> Json:
+    """The Round Lease, with DESIRED."""
+    found = leases.round_manifest(job, DESIRED, round_)
+    found["metadata"].update(resourceVersion=str(version), uid="uid-of-round")
+    found["spec"] = {"holderIdentity": name(holder)} if holder else {}
+    return found
+
+
+def agent_object(version: int = 1, letter_: str = "A", job: Job = JOB) -> Json:
+    """An agent's Lease, with the state `ready 0`."""
+    nonce, stored = f"nonce-{letter_}", state("ready 0", letter_)
+    found = leases.agent_manifest(job, "uid-of-round", pod(letter_), nonce, stored, "now", 2)
+    found["metadata"].update(resourceVersion=str(version), uid=f"uid-of-{letter_}")
+    return found
+
+
+def parsed_round(version: int = 1, round_: Round = FORMING, holder: str = "") -> RoundLease:
+    """The record of a round_object."""
+    return leases.parse_round(round_object(version, round_, holder))
+
+
+def parsed_agent(version: int = 1, letter_: str = "A") -> AgentLease:
+    """The record of an agent_object."""
+    return leases.parse_agent(agent_object(version, letter_), JOB)
 
 
 # ---- what the holder sees ------------------------------------------------------------------------
@@ -171,7 +205,7 @@ def view(own: str, entries: Mapping[str, Any], now: float = 1000.0, **fields: An
         pod(x): entry if isinstance(entry, Seen) else seen(x, entry, now=now)
         for x, entry in entries.items()
     }
-    return View(JOB, pod(own), found, pulses=1000, order=1, **fields)
+    return View(JOB.name, pod(own), found, pulses=1000, order=1, **fields)
 
 
 def case(
@@ -190,6 +224,20 @@ def case(
     )
 
 
+# ---- events of an agent --------------------------------------------------------------------------
+
+AB1 = active(1, "A B")
+FAILED = WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
+
+
+def round_seen(
+    round_: Round, version: int = 2, source: Source = Source.WATCH, holder: str = "Z",
+    **wanted: Any,
+) -> RoundSeen:  # fmt: skip
+    """A version of the Round Lease arrives; another agent holds it unless `holder` is given."""
+    return RoundSeen(round_lease(round_, holder, version, **wanted), source)
+
+
 # ---- agents --------------------------------------------------------------------------------------
 
 
@@ -197,7 +245,7 @@ def identity(letter_: str = "A", **fields: Any) -> Identity:
     """Who an agent is."""
     pod_ = pod(letter_)
     fields = {"nonce": f"nonce-{letter_}", "node": node(pod_), "address": address(pod_), **fields}
-    return Identity(pod_, name(letter_), job_uid=UID, **fields)
+    return Identity(pod_, name(letter_), job_uid=JOB.uid, **fields)
 
 
 def agent(letter_: str = "A", without: str = "", **fields: Any) -> Me:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.merge_patch import merge
 
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
@@ -111,9 +112,9 @@ def test_a_lease_lasts_whole_seconds_from_1(given: float, written: int) -> None:
 
 def test_ended_is_an_annotation_of_its_own() -> None:
     """The operator's mark and the agent's renewals never overwrite each other."""
-    lease = merged(stored(agent_lease()), ended_patch(EndedMark("Evicted"), "7"))
+    lease = merge(stored(agent_lease()), ended_patch(EndedMark("Evicted"), "7"))
     assert parse_agent(lease, JOB).ended
-    again = merged(lease, agent_patch(AgentState(AgentPhase.DONE, 2), TIME, "8"))
+    again = merge(lease, agent_patch(AgentState(AgentPhase.DONE, 2), TIME, "8"))
     assert parse_agent(again, JOB).ended
     assert parse_agent(again, JOB).state == AgentState(AgentPhase.DONE, 2)
 
@@ -173,7 +174,7 @@ def test_a_patch_changes_nothing_but_its_own() -> None:
     old = parse_round(before)
 
     def after(name: str) -> RoundLease:
-        return parse_round(merged(before, PATCHES[name]("7")))
+        return parse_round(merge(before, PATCHES[name]("7")))
 
     assert after("desired") == old
     assert after("round") == old
@@ -182,19 +183,6 @@ def test_a_patch_changes_nothing_but_its_own() -> None:
     pulsed = after("pulse")
     assert (pulsed.holder, pulsed.renew_time, pulsed.report) == ("my-job-1-0", TIME, Report(2))
     assert pulsed.round == old.round
-
-
-def merged(target: Json, patch: Json) -> Json:
-    """RFC 7386, as the API server does it."""
-    target = dict(target)
-    for key, value in patch.items():
-        if value is None:
-            target.pop(key, None)
-        elif isinstance(value, dict):
-            target[key] = merged(target.get(key) or {}, value)
-        else:
-            target[key] = value
-    return target
 
 
 # ---- hostile -------------------------------------------------------------------------------------

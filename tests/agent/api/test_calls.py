@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 from tests.support.clocks import VirtualClock
-from tests.support.leases import (
+from tests.support.protocol import (
     DESIRED,
     JOB,
     active,
-    agent_lease,
     agent_object,
-    round_lease,
+    identity,
+    parsed_agent,
+    parsed_round,
     round_object,
-    who,
 )
 from tests.support.senders import DARK, Script, ScriptedSender, answer
 
@@ -46,10 +46,10 @@ PULSE = Pulse("7", Report(1))
 CAS = CasRound("7", round=active(2))
 
 MINE = agent_object(8)
-OTHER = agent_object(8, index=1)
-BROKEN = agent_object(8, index=1)
+OTHER = agent_object(8, "B")
+BROKEN = agent_object(8, "B")
 BROKEN["metadata"]["annotations"] = {}
-FOREIGN = agent_object(8, index=1, job=Job("team", "demo", "an-older-uid"))
+FOREIGN = agent_object(8, "B", job=Job("team", "demo", "an-older-uid"))
 FOREIGN_OWN = agent_object(8, job=Job("team", "demo", "an-older-uid"))
 BUSY = answer(429, {"message": "too many requests"})
 
@@ -63,10 +63,10 @@ class Scene:
         self.sender = ScriptedSender(*script)
         log = Log(self.lines.append)
         address = Address("10.96.0.1", 443)
-        self.context = Context(JOB, who(), address, self.clock, log, jitter=lambda: 0.0)
+        self.context = Context(JOB, identity(), address, self.clock, log, jitter=lambda: 0.0)
 
     def run(self, action: Call) -> list[Event]:
-        return list(converse(Talk(self.context, self.sender, round_lease()), action))
+        return list(converse(Talk(self.context, self.sender, parsed_round()), action))
 
     def body(self, index: int = 0) -> Any:
         return json.loads(self.sender.asked[index].body)
@@ -78,11 +78,11 @@ class Scene:
 @pytest.mark.parametrize(
     ("action", "script", "events"),
     [
-        (WRITE, [answer(200, MINE)], [RenewalReturned(agent_lease(8))]),
+        (WRITE, [answer(200, MINE)], [RenewalReturned(parsed_agent(8))]),
         (
             WRITE,
             [answer(409), answer(200, MINE)],
-            [LeaseSeen(agent_lease(8), by_get=True), RenewalReturned(None)],
+            [LeaseSeen(parsed_agent(8), by_get=True), RenewalReturned(None)],
         ),
         (
             WRITE,
@@ -97,19 +97,19 @@ class Scene:
         (WRITE, [answer(404)], [LeaseGone("demo-0-0"), RenewalReturned(None)]),
         (WRITE, [DARK], [RenewalReturned(None)]),
         (WRITE, [answer(403)], [RenewalReturned(None)]),
-        (GET_OTHER, [answer(200, OTHER)], [LeaseSeen(agent_lease(8, index=1), by_get=True)]),
+        (GET_OTHER, [answer(200, OTHER)], [LeaseSeen(parsed_agent(8, "B"), by_get=True)]),
         (GET_OTHER, [answer(404)], [LeaseGone("demo-1-0", by_get=True)]),
         (GET_OTHER, [DARK], [GetFailed("demo-1-0")]),
         (GET_OTHER, [answer(200, BROKEN)], [GetFailed("demo-1-0")]),
         (GET_OTHER, [answer(200, FOREIGN)], [LeaseGone("demo-1-0", by_get=True)]),
-        (CAS, [answer(200, round_object(8))], [RoundSeen(round_lease(8), Source.ANSWER)]),
+        (CAS, [answer(200, round_object(8))], [RoundSeen(parsed_round(8), Source.ANSWER)]),
         (CAS, [answer(409)], [CasFailed(conflict=True)]),
         (CAS, [DARK], [CasFailed(conflict=False)]),
         (CAS, [answer(403)], [CasFailed(conflict=False)]),
-        (PULSE, [answer(200, round_object(8))], [RoundSeen(round_lease(8), Source.PULSE)]),
+        (PULSE, [answer(200, round_object(8))], [RoundSeen(parsed_round(8), Source.PULSE)]),
         (PULSE, [answer(409)], [PulseFailed(conflict=True)]),
         (PULSE, [DARK], [PulseFailed(conflict=False)]),
-        (CREATE, [answer(201, MINE)], [LeaseSeen(agent_lease(8))]),
+        (CREATE, [answer(201, MINE)], [LeaseSeen(parsed_agent(8))]),
     ],
 )
 def test_each_action_ends_in_its_result(
@@ -158,8 +158,8 @@ def test_a_new_lease_is_owned_by_the_round() -> None:
     scene = Scene(answer(201, MINE))
     scene.run(CREATE)
     body = scene.body()
-    assert body["metadata"]["ownerReferences"][0]["uid"] == "round-uid"
-    assert body["spec"]["holderIdentity"] == "nonce"
+    assert body["metadata"]["ownerReferences"][0]["uid"] == "uid-of-round"
+    assert body["spec"]["holderIdentity"] == "nonce-A"
     assert body["spec"]["leaseDurationSeconds"] == 2  # three beats of half a second
 
 
@@ -169,7 +169,7 @@ def test_a_new_lease_is_owned_by_the_round() -> None:
 @pytest.mark.parametrize("first", [DARK, BUSY, answer(500), answer(503), answer(504)])
 def test_two_tries_within_a_beat(first: Script) -> None:
     scene = Scene(first, answer(200, MINE))
-    assert scene.run(WRITE) == [RenewalReturned(agent_lease(8))]
+    assert scene.run(WRITE) == [RenewalReturned(parsed_agent(8))]
     assert scene.sender.verbs == ["PATCH", "PATCH"]
 
 
@@ -205,21 +205,21 @@ def test_no_request_hangs_for_longer_than_a_beat() -> None:
 
 def test_a_create_is_tried_until_it_is_there() -> None:
     scene = Scene(DARK, DARK, BUSY, answer(500), answer(201, MINE))
-    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8))]
+    assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
     assert scene.sender.verbs == ["POST"] * 5
 
 
 def test_a_create_that_was_applied_unseen_is_found_by_its_nonce() -> None:
     scene = Scene(DARK, answer(409), answer(200, MINE))
-    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8), by_get=True)]
+    assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8), by_get=True)]
 
 
 def test_an_older_jobs_lease_goes_by_its_uid() -> None:
     old = agent_object(5, job=Job("team", "demo", "an-older-uid"))
     scene = Scene(answer(409), answer(200, old), answer(200), answer(201, MINE))
-    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8))]
+    assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
     assert scene.sender.verbs == ["POST", "GET", "DELETE", "POST"]
-    assert scene.body(2)["preconditions"] == {"uid": "lease-uid-0"}
+    assert scene.body(2)["preconditions"] == {"uid": "uid-of-A"}
 
 
 def test_a_strangers_lease_is_left_alone() -> None:
@@ -232,7 +232,7 @@ def test_a_strangers_lease_is_left_alone() -> None:
 
 def test_a_late_rolebinding_is_waited_for() -> None:
     scene = Scene(*[answer(403)] * 5, answer(201, MINE))
-    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8))]
+    assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])
@@ -251,7 +251,7 @@ def test_no_answer_is_no_refusal() -> None:
     """Ten minutes without an API server are waited out."""
     refusals: list[Script] = [DARK] * 200
     scene = Scene(answer(403), *refusals, answer(403), answer(201, MINE))
-    assert scene.run(CREATE) == [LeaseSeen(agent_lease(8))]
+    assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
     assert scene.clock.now() - 1000.0 > REFUSED_S
 
 

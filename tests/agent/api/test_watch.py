@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from tests.support.clocks import VirtualClock
-from tests.support.leases import (
+from tests.support.protocol import (
     JOB,
     active,
-    agent_lease,
     agent_object,
-    round_lease,
+    identity,
+    parsed_agent,
+    parsed_round,
     round_object,
-    who,
 )
 from tests.support.senders import DARK, ScriptedOpener, ScriptedStream, ScriptedStreamOrError
 
@@ -81,7 +81,7 @@ class Scene:
         self.opener = ScriptedOpener(*script)
         address = Address("10.96.0.1", 443)
         log = Log(self.lines.append)
-        context = Context(JOB, who(), address, self.clock, log, jitter=lambda: 0.5)
+        context = Context(JOB, identity(), address, self.clock, log, jitter=lambda: 0.5)
         self.watch = Watch(context, self.opener, kind, 1, is_first, self.messages.append)
         self.opener.over = self.watch.close
 
@@ -106,8 +106,8 @@ class Scene:
 def test_a_narrow_watch_reads_the_round_and_follows_it() -> None:
     scene = Scene(ScriptedStream(*begins(), modified(round_object(6, round_=active(1)))))
     assert scene.run() == [
-        RoundSeen(round_lease(3), Source.READ),
-        RoundSeen(round_lease(6, round_=active(1)), Source.WATCH),
+        RoundSeen(parsed_round(3), Source.READ),
+        RoundSeen(parsed_round(6, round_=active(1)), Source.WATCH),
     ]
     assert scene.paths == [BY_NAME + WATCH + INITIAL]
 
@@ -116,15 +116,15 @@ def test_a_wide_watch_has_a_view_once_its_initial_set_is_complete() -> None:
     stream = ScriptedStream(
         added(agent_object(1)),
         added(round_object(3)),
-        added(agent_object(2, index=1)),
+        added(agent_object(2, "B")),
         bookmark(5, ends=True),
         modified(agent_object(6)),
-        deleted(agent_object(7, index=1)),
+        deleted(agent_object(7, "B")),
     )
     assert Scene(stream, kind=WIDE).run() == [
-        RoundSeen(round_lease(3), Source.READ),
-        ViewComplete((agent_lease(1), agent_lease(2, index=1))),
-        LeaseSeen(agent_lease(6)),
+        RoundSeen(parsed_round(3), Source.READ),
+        ViewComplete((parsed_agent(1), parsed_agent(2, "B"))),
+        LeaseSeen(parsed_agent(6)),
         LeaseGone("demo-1-0"),
     ]
 
@@ -132,7 +132,7 @@ def test_a_wide_watch_has_a_view_once_its_initial_set_is_complete() -> None:
 def test_nothing_is_said_before_the_initial_set_is_complete() -> None:
     stream = ScriptedStream(added(round_object(3)), bookmark(4), cut=True)
     assert Scene(stream, ScriptedStream(*begins())).run() == [
-        RoundSeen(round_lease(3), Source.READ)
+        RoundSeen(parsed_round(3), Source.READ)
     ]
 
 
@@ -150,11 +150,11 @@ def test_where_there_are_no_initial_events_it_lists_then_watches(is_wide: bool) 
         ScriptedStream(modified(round_object(10))),
         kind=WIDE if is_wide else NARROW,
     )
-    view = [ViewComplete((agent_lease(4),))] if is_wide else []
+    view = [ViewComplete((parsed_agent(4),))] if is_wide else []
     assert scene.run() == [
-        RoundSeen(round_lease(3), Source.READ),
+        RoundSeen(parsed_round(3), Source.READ),
         *view,
-        RoundSeen(round_lease(10), Source.WATCH),
+        RoundSeen(parsed_round(10), Source.WATCH),
     ]
     assert scene.paths[1].startswith(PATH)
     assert "watch" not in scene.paths[1]
@@ -182,7 +182,7 @@ def test_it_resumes_after_the_last_version_bookmarks_included() -> None:
 )
 def test_a_forgotten_version_means_to_begin_afresh(gone: ScriptedStream) -> None:
     scene = Scene(ScriptedStream(*begins(), cut=True), gone, ScriptedStream(*begins(20)))
-    assert scene.run() == [RoundSeen(round_lease(3), Source.READ)] * 2
+    assert scene.run() == [RoundSeen(parsed_round(3), Source.READ)] * 2
     assert scene.paths[2] == BY_NAME + WATCH + INITIAL
 
 
@@ -224,7 +224,7 @@ def test_a_deleted_round_is_gone_and_may_come_back() -> None:
     stream = ScriptedStream(*begins(), deleted(round_object(6)), added(round_object(7)))
     assert Scene(stream).run()[1:] == [
         RoundGone(),
-        RoundSeen(round_lease(7), Source.WATCH),
+        RoundSeen(parsed_round(7), Source.WATCH),
     ]
 
 
@@ -237,7 +237,7 @@ def test_a_round_that_went_unseen_is_gone() -> None:
 def test_another_jobs_round_of_this_name_is_none() -> None:
     other = round_object(3, job=Job("team", "demo", "an-older-uid"))
     late = ScriptedStream(added(other), bookmark(4, ends=True))
-    assert Scene(late, ScriptedStream(*begins())).run() == [RoundSeen(round_lease(3), Source.READ)]
+    assert Scene(late, ScriptedStream(*begins())).run() == [RoundSeen(parsed_round(3), Source.READ)]
 
 
 def test_a_round_that_cannot_be_read_ends_the_agent() -> None:
@@ -252,13 +252,13 @@ def test_a_round_that_cannot_be_read_ends_the_agent() -> None:
 
 
 def test_an_agents_lease_that_cannot_be_read_is_logged_and_left_out() -> None:
-    broken = agent_object(2, index=1)
+    broken = agent_object(2, "B")
     broken["metadata"]["annotations"] = {}
     stream = ScriptedStream(
         added(broken), added(round_object(3)), bookmark(4, ends=True), modified(broken)
     )
     scene = Scene(stream, kind=WIDE)
-    assert scene.run() == [RoundSeen(round_lease(3), Source.READ), ViewComplete(())]
+    assert scene.run() == [RoundSeen(parsed_round(3), Source.READ), ViewComplete(())]
     assert sum("Lease demo-1-0 is ignored" in line for line in scene.lines) == 1
 
 
@@ -273,9 +273,9 @@ def test_a_lease_with_our_labels_and_another_name_is_ignored(name: str) -> None:
     )  # fmt: skip
     scene = Scene(stream, kind=WIDE)
     assert scene.run() == [
-        RoundSeen(round_lease(3), Source.READ),
-        ViewComplete((agent_lease(1),)),
-        LeaseSeen(agent_lease(6)),
+        RoundSeen(parsed_round(3), Source.READ),
+        ViewComplete((parsed_agent(1),)),
+        LeaseSeen(parsed_agent(6)),
     ]
     assert scene.lines == [
         f"[elasticjob] Lease {name} is ignored: the Lease '{name}' is not named like a pod of demo"
@@ -283,13 +283,13 @@ def test_a_lease_with_our_labels_and_another_name_is_ignored(name: str) -> None:
 
 
 def test_an_agents_lease_that_is_labelled_as_the_round_is_ignored() -> None:
-    broken = agent_object(2, index=1)
+    broken = agent_object(2, "B")
     broken["metadata"]["labels"][names.LABEL_LEASE] = names.LEASE_ROUND
     stream = ScriptedStream(
         added(broken), added(round_object(3)), bookmark(4, ends=True), modified(broken)
     )
     assert Scene(stream, kind=WIDE).run() == [
-        RoundSeen(round_lease(3), Source.READ),
+        RoundSeen(parsed_round(3), Source.READ),
         ViewComplete(()),
     ]
 
@@ -314,7 +314,7 @@ def test_joining_ends_after_a_minute_of_refusals(status: int) -> None:
 
 def test_a_late_rolebinding_is_waited_for() -> None:
     scene = Scene(*[refused(403)() for _ in range(5)], ScriptedStream(*begins()))
-    assert scene.run() == [RoundSeen(round_lease(3), Source.READ)]
+    assert scene.run() == [RoundSeen(parsed_round(3), Source.READ)]
 
 
 def test_joining_ends_after_a_minute_without_a_round() -> None:
@@ -344,7 +344,7 @@ def test_once_joined_a_minute_of_refusals_freezes_and_a_fresh_read_thaws() -> No
     scene = Scene(ScriptedStream(*begins(), cut=True), *refusals, ScriptedStream(*begins(9)))
     events = scene.run()
     assert events[1] == RoundGone()
-    assert events[-1] == RoundSeen(round_lease(3), Source.READ)
+    assert events[-1] == RoundSeen(parsed_round(3), Source.READ)
     assert scene.paths[-1] == BY_NAME + WATCH + INITIAL
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.leases import JOB, agent_object, round_lease, round_object, who
+from tests.support.protocol import JOB, agent_object, identity, parsed_round, round_object
 from tests.support.scripted_api import ScriptedApi, Stream, reply, scripted_api, token_directory
 
 from elasticjob.agent.api.calls import Context
@@ -44,7 +44,7 @@ class Scene:
         address = Address(api.host, api.port)
         clock = SystemClock()
         log = Log(lambda line: None)
-        context = Context(JOB, who(), address, clock, log, jitter=lambda: 0.0)
+        context = Context(JOB, identity(), address, clock, log, jitter=lambda: 0.0)
         client = Client(address, Credentials(directory), clock)
         self.threads = ApiThreads(context, client, self.messages.put)
         self.streams: list[Stream] = []
@@ -88,7 +88,7 @@ def test_make_before_break(scene: Scene) -> None:
     new.say(*BEGINS)
     read, view = scene.next_streamed(), scene.next_streamed()
     assert (read.event, view.event) == (
-        RoundSeen(round_lease(3), Source.READ),
+        RoundSeen(parsed_round(3), Source.READ),
         ViewComplete(()),
     )
     assert scene.threads.accepts(read)
@@ -107,10 +107,10 @@ def test_a_watch_that_is_still_opening_gives_way_to_the_next(scene: Scene) -> No
 
 
 def test_calls_end_in_the_inbox(scene: Scene) -> None:
-    scene.api.answer(reply(200, agent_object(8, index=1)), reply(404))
-    scene.threads.call(GetLease("demo-1-0"), round_lease())
+    scene.api.answer(reply(200, agent_object(8, "B")), reply(404))
+    scene.threads.call(GetLease("demo-1-0"), parsed_round())
     assert isinstance(scene.next(), LeaseSeen)
-    scene.threads.call(GetLease("demo-1-0"), round_lease())
+    scene.threads.call(GetLease("demo-1-0"), parsed_round())
     assert scene.next() == LeaseGone("demo-1-0", by_get=True)
 
 
@@ -118,14 +118,14 @@ def test_what_cannot_go_on_ends_the_agent(scene: Scene) -> None:
     stranger = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
     scene.api.answer(reply(409), reply(200, stranger))
     state = agent_object()["metadata"]["annotations"].popitem()[1]
-    scene.threads.call(CreateLease(state), round_lease())
+    scene.threads.call(CreateLease(state), parsed_round())
     message = scene.next()
     assert isinstance(message, GiveUp)
     assert "not ElasticJob's" in message.reason
 
 
 def test_a_bug_in_a_thread_is_not_silent(scene: Scene) -> None:
-    scene.threads.call(CreateLease("no JSON"), round_lease())
+    scene.threads.call(CreateLease("no JSON"), parsed_round())
     message = scene.next()
     assert isinstance(message, GiveUp)
     assert "not JSON" in message.reason

@@ -239,7 +239,7 @@ def test_no_round_shortens_the_delay_of_the_one_before(
 )  # fmt: skip
 def test_the_cause_names_the_loss(entries: dict[str, Any], kind: CauseKind, message: str) -> None:
     found = decided(case(ABC, {**ALL, **entries})).cause
-    assert found == Cause(kind, "job-2-0", "node-2", message=message, n=2)
+    assert found == Cause(kind, "demo-2-0", "node-2", message=message, n=2)
 
 
 def test_late_is_a_cause_of_its_own() -> None:
@@ -433,7 +433,7 @@ def test_nobody_joins_a_job_that_is_finishing(done: str) -> None:
 
 
 def test_a_forming_round_keeps_why_the_last_one_ended() -> None:
-    lost = Cause(CauseKind.POD_ENDED, "job-2-0")
+    lost = Cause(CauseKind.POD_ENDED, "demo-2-0")
     found = decided(case(forming(3, cause=lost), {"A": "ready 3", "B": "ready 3"}, wanted="A B"))
     assert found.cause == lost
 

@@ -58,7 +58,7 @@ def test_without_a_member_the_later_ones_move_up() -> None:
 
 
 def test_10_comes_after_9() -> None:
-    """Numbers, not names: as names, job-10-0 sorts before job-9-0."""
+    """Numbers, not names: as names, demo-10-0 sorts before demo-9-0."""
     round_ = of(*(Member(Pod(i, 0)) for i in (9, 10, 2)))
     assert [ranks_of(round_, Pod(i, 0)).group_rank for i in (2, 9, 10)] == [0, 1, 2]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from tests.support.protocol import (
+    AB1,
     active,
     ended,
     forming,
@@ -14,6 +14,7 @@ from tests.support.protocol import (
     joined,
     of,
     round_lease,
+    round_seen,
     steps,
 )
 
@@ -36,16 +37,11 @@ from elasticjob.wire.charges import Charges
 from elasticjob.wire.round import Phase, Round
 
 WATCH = Source.WATCH
-AB1 = active(1, "A B")
 
 
 def failed(n: int = 1, fatal: bool = False) -> WorkerExited:
     kind = CauseKind.START_FAILED if fatal else CauseKind.WORKER_FAILED
-    return WorkerExited(n, Cause(kind, "job-0-0", "node-0", 0, code=1, n=n), fatal)
-
-
-def seen(round_: Round, version: int = 2, **wanted: Any) -> RoundSeen:
-    return RoundSeen(round_lease(round_, "Z", version, **wanted), WATCH)
+    return WorkerExited(n, Cause(kind, "demo-0-0", "node-0", 0, code=1, n=n), fatal)
 
 
 def cas(actions: list[Action]) -> CasRound:
@@ -103,14 +99,14 @@ def test_when_all_fail_at_once_few_of_them_write() -> None:
 )
 def test_a_newer_round_covers_the_crash(newer: Round) -> None:
     """V1: whatever made it, nothing is charged for this crash."""
-    me, _ = steps(joined("A", AB1), seen(newer))
+    me, _ = steps(joined("A", AB1), round_seen(newer))
     assert not of(CasRound, steps(me, failed())[1])
 
 
 def test_a_conflict_with_a_newer_n_covers_the_crash() -> None:
     me, actions = steps(joined("A", AB1), failed())
     assert cas(actions).version == "1"
-    me, actions = steps(me, seen(active(2, "A B", charged=[2])), CasFailed(conflict=True))
+    me, actions = steps(me, round_seen(active(2, "A B", charged=[2])), CasFailed(conflict=True))
     assert not of(CasRound, actions)
     assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
 
@@ -119,7 +115,7 @@ def test_a_conflict_with_a_newer_n_covers_the_crash() -> None:
 def test_a_conflict_with_the_same_n_is_tried_again_at_once(watch_first: bool) -> None:
     """A pulse, a claim or `desired` came between: on the new version, as soon as it is there."""
     me, _ = steps(joined("A", AB1), failed())
-    pulse, conflict = seen(AB1, 2), CasFailed(conflict=True)
+    pulse, conflict = round_seen(AB1, 2), CasFailed(conflict=True)
     events = (pulse, conflict) if watch_first else (conflict, pulse)
     _, actions = steps(me, *events)
     assert cas(actions).version == "2"
@@ -142,7 +138,7 @@ def test_a_write_without_an_answer_is_tried_again_soon() -> None:
 
 def test_one_write_at_a_time() -> None:
     me, _ = steps(joined("A", AB1), failed())
-    assert not of(CasRound, steps(me, Tick(), seen(AB1, 2), now=99.0)[1])
+    assert not of(CasRound, steps(me, Tick(), round_seen(AB1, 2), now=99.0)[1])
 
 
 # ---- over budget ---------------------------------------------------------------------------------
@@ -162,7 +158,7 @@ def test_over_budget_it_says_failed_at_once_and_waits() -> None:
 def test_a_pardon_lets_it_step_after_all() -> None:
     full = active(1, "A B", charged=[1])
     me, _ = steps(joined("A", full, max_restarts=1), failed())
-    _, actions = steps(me, seen(full, 2, max_restarts=1, pardoned=frozenset({1})))
+    _, actions = steps(me, round_seen(full, 2, max_restarts=1, pardoned=frozenset({1})))
     assert cas(actions).round is not None
 
 
@@ -192,7 +188,7 @@ def test_a_leaver_neither_steps_nor_says_failed() -> None:
 
 
 def test_the_failure_of_workers_that_are_being_stopped_is_none() -> None:
-    me, _ = steps(joined("A", AB1), seen(active(2, "A B")))
+    me, _ = steps(joined("A", AB1), round_seen(active(2, "A B")))
     me, _ = steps(me, failed())
     assert me.run is not None
     assert me.run.failure is None
@@ -214,7 +210,7 @@ def test_an_exit_of_another_round_is_old_news() -> None:
 def test_nothing_is_stepped_after_the_end(phase: Phase) -> None:
     """Rule 1, I6."""
     me, _ = steps(joined("A", AB1), failed(), CasFailed(conflict=True))
-    _, actions = steps(me, seen(ended(AB1, phase)))
+    _, actions = steps(me, round_seen(ended(AB1, phase)))
     assert not of(CasRound, actions)
 
 
@@ -240,13 +236,13 @@ def test_a_fatal_code_is_tried_on_every_new_version_until_the_end() -> None:
     """F11: the verdict must not be lost to another step."""
     me, _ = steps(joined("A", AB1), failed(fatal=True))
     conflict = CasFailed(conflict=True)
-    me, actions = steps(me, seen(active(2, "A B", charged=[2]), 2), conflict)
+    me, actions = steps(me, round_seen(active(2, "A B", charged=[2]), 2), conflict)
     found = cas(actions)
     assert found.round is not None
     assert (found.version, found.round.n, found.round.phase) == ("2", 3, Phase.FAILED)
-    me, actions = steps(me, seen(active(3, "B"), 3), conflict)
+    me, actions = steps(me, round_seen(active(3, "B"), 3), conflict)
     assert cas(actions).version == "3"
-    _, actions = steps(me, seen(ended(active(3, "B")), 4), conflict)
+    _, actions = steps(me, round_seen(ended(active(3, "B")), 4), conflict)
     assert not of(CasRound, actions)
 
 
@@ -260,7 +256,7 @@ def test_the_blamed_agent_ends_with_its_workers_code() -> None:
 
 def test_who_lost_the_race_tells_its_cause_with_the_next_renewal() -> None:
     """It may have failed first."""
-    me, _ = steps(joined("A", AB1), failed(), seen(active(2, "A B", charged=[2])))
+    me, _ = steps(joined("A", AB1), failed(), round_seen(active(2, "A B", charged=[2])))
     me = replace(me, beat_at=0.0)
     _, actions = beat(me, 1.0)
     (told,) = of(WriteState, actions)
@@ -269,6 +265,6 @@ def test_who_lost_the_race_tells_its_cause_with_the_next_renewal() -> None:
 
 def test_a_cause_stays_in_the_lease_over_the_next_run() -> None:
     """It is the last failure of this pod, and says of which round."""
-    me, _ = steps(joined("A", AB1), failed(), seen(active(2, "A B", charged=[2])))
+    me, _ = steps(joined("A", AB1), failed(), round_seen(active(2, "A B", charged=[2])))
     me, _ = steps(me, WorkersReaped(1), WorkersStarted(2, 10))
     assert me.cause == failed().failure

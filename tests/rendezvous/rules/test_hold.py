@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.protocol import (
+    JOB,
     T,
     active,
     ended,
@@ -451,8 +452,8 @@ def test_a_large_view_is_judged_a_few_times_a_second_and_not_at_every_change() -
 
     def outsider(index: int, version: int = 1) -> AgentLease:
         state = AgentState(AgentPhase.READY, 0, address="10.0.0.9")
-        pod_, name_ = Pod(index, 0), f"job-{index}-0"
-        return AgentLease(name_, pod_, str(version), "u", "uid-1", "n", "", state)
+        pod_, name_ = Pod(index, 0), f"demo-{index}-0"
+        return AgentLease(name_, pod_, str(version), "u", JOB.uid, "n", "", state)
 
     view = [lease("A", "ready 0"), *(outsider(i) for i in range(1, 198))]
     me = holding("A", forming(0), view, desired=wanted)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from tests.support.protocol import (
+    AB1,
     T,
     active,
     agent,
@@ -19,6 +19,7 @@ from tests.support.protocol import (
     name,
     of,
     round_lease,
+    round_seen,
     steps,
 )
 
@@ -39,14 +40,9 @@ from elasticjob.rendezvous.rules.leave import terminal_exit
 from elasticjob.rendezvous.state import Stage
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.round import Phase, Round
+from elasticjob.wire.round import Phase
 
 WATCH = Source.WATCH
-AB1 = active(1, "A B")
-
-
-def seen(round_: Round, version: int = 2, holder: str = "Z", **wanted: Any) -> RoundSeen:
-    return RoundSeen(round_lease(round_, holder, version, **wanted), WATCH)
 
 
 def flagged(words: str = "running 1 leaving", version: int = 9) -> RenewalReturned:
@@ -68,7 +64,7 @@ def test_a_member_tells_at_once_and_keeps_its_workers_until_it_sees_the_round_wi
     me, actions = steps(me, flagged(), Tick(), now=2.0)
     assert not actions
     without_me = active(2, "B", cause=Cause(CauseKind.LEAVING))
-    me, actions = steps(me, seen(without_me), now=3.0)
+    me, actions = steps(me, round_seen(without_me), now=3.0)
     assert of(Stop, actions) == [Stop(1, 23.0)]  # what is left of its 25 s
     _, actions = steps(me, WorkersReaped(1), now=4.0)
     assert codes(actions) == [143]
@@ -93,7 +89,7 @@ def test_a_leaver_waits_no_longer_than_three_beats() -> None:
 def test_a_leaver_ignores_a_newer_round_that_names_it() -> None:
     """A peer's crash step came first; the round without me follows, and I stop at that."""
     me, _ = steps(joined("A", AB1), LeaveRequested(), flagged(), now=1.0)
-    _, actions = steps(me, seen(active(2, "A B", charged=[2])), now=2.0)
+    _, actions = steps(me, round_seen(active(2, "A B", charged=[2])), now=2.0)
     assert not actions
 
 
@@ -128,9 +124,9 @@ def test_a_holder_clears_before_it_goes() -> None:
     me, actions = steps(me, LeaveRequested(), now=1.0)
     assert of(CasRound, actions) == [CasRound("1", holder="")]
     me, _ = steps(me, flagged(), now=1.0)
-    me, _ = steps(me, seen(active(2, "B"), 5, "A"), WorkersReaped(1), now=2.0)
+    me, _ = steps(me, round_seen(active(2, "B"), 5, holder="A"), WorkersReaped(1), now=2.0)
     assert me.exit is None
-    _, actions = steps(me, seen(active(2, "B"), 6, ""), now=2.0)
+    _, actions = steps(me, round_seen(active(2, "B"), 6, holder=""), now=2.0)
     assert codes(actions) == [143]
 
 
@@ -182,38 +178,38 @@ def test_exit_codes(letter: str, phase: Phase, cause: Cause | None, code: int, r
 
 def test_after_success_it_reaps_and_goes() -> None:
     me, _ = steps(joined("A", AB1), WorkerExited(1), WorkersReaped(1))
-    _, actions = steps(me, seen(ended(AB1, Phase.SUCCEEDED)))
+    _, actions = steps(me, round_seen(ended(AB1, Phase.SUCCEEDED)))
     assert codes(actions) == [0]
 
 
 def test_after_failure_it_stops_its_workers_first() -> None:
-    me, actions = steps(joined("B", AB1), seen(ended(AB1, Phase.FAILED, cause=FAILURE)))
+    me, actions = steps(joined("B", AB1), round_seen(ended(AB1, Phase.FAILED, cause=FAILURE)))
     assert of(Stop, actions) == [Stop(1, 3.0)]
     assert not codes(actions)
     assert codes(steps(me, WorkersReaped(1))[1]) == [1]
 
 
 def test_told_to_leave_after_the_end_it_ends_with_the_jobs_code() -> None:
-    me, _ = steps(joined("B", AB1), seen(ended(AB1, Phase.SUCCEEDED)))
+    me, _ = steps(joined("B", AB1), round_seen(ended(AB1, Phase.SUCCEEDED)))
     me, _ = steps(me, LeaveRequested())
     assert codes(steps(me, WorkersReaped(1))[1]) == [0]
 
 
 def test_workers_that_cannot_be_killed_do_not_hold_it_for_ever() -> None:
-    me, _ = steps(joined("B", AB1), seen(ended(AB1, Phase.FAILED)), now=1.0)
+    me, _ = steps(joined("B", AB1), round_seen(ended(AB1, Phase.FAILED)), now=1.0)
     assert not codes(steps(me, Tick(), now=18.9)[1])
     assert codes(steps(me, Tick(), now=19.0)[1]) == [1]
 
 
 def test_nothing_happens_after_exit() -> None:
-    me, actions = steps(joined("C", AB1), seen(ended(AB1, Phase.SUCCEEDED)))
+    me, actions = steps(joined("C", AB1), round_seen(ended(AB1, Phase.SUCCEEDED)))
     assert codes(actions) == [0]
-    assert steps(me, Tick(), seen(active(9, "C"), 9), LeaveRequested(), now=99.0) == (me, [])
+    assert steps(me, Tick(), round_seen(active(9, "C"), 9), LeaveRequested(), now=99.0) == (me, [])
 
 
 # ---- its own deadlines ---------------------------------------------------------------------------
 
-NEXT = seen(active(2, "A B", charged=[2]))
+NEXT = round_seen(active(2, "A B", charged=[2]))
 REAPED = WorkersReaped(1)
 
 
@@ -267,7 +263,7 @@ def test_a_leaver_whose_workers_cannot_be_ended_was_told_to_leave() -> None:
 
 def test_a_round_that_gives_it_another_number_of_workers_is_refused() -> None:
     """How many processes a pod runs is its spec's word: another pod's Lease can be forged (S1)."""
-    more = seen(active(7, "A B", workers=30))
+    more = round_seen(active(7, "A B", workers=30))
     me, actions = steps(joined("A", AB1), more)
     assert of(Stop, actions) == [Stop(1, 3.0)]
     _, actions = steps(me, WorkersReaped(1))
@@ -277,20 +273,22 @@ def test_a_round_that_gives_it_another_number_of_workers_is_refused() -> None:
 
 
 def test_without_that_clause_it_would_start_them() -> None:
-    me, _ = steps(joined("A", AB1, without="3-own-workers"), seen(active(7, "A B", workers=30)))
+    me, _ = steps(
+        joined("A", AB1, without="3-own-workers"), round_seen(active(7, "A B", workers=30))
+    )
     assert len(of(Start, steps(me, WorkersReaped(1))[1])) == 1
 
 
 def test_the_number_of_others_is_not_its_business() -> None:
-    me, actions = steps(joined("C", AB1), seen(active(7, "A B", workers=30)))
+    me, actions = steps(joined("C", AB1), round_seen(active(7, "A B", workers=30)))
     assert not codes(actions)
-    _, actions = steps(me, seen(active(8, "A B C"), 3))
+    _, actions = steps(me, round_seen(active(8, "A B C"), 3))
     assert len(of(Start, actions)) == 1
 
 
 def test_who_leaves_does_not_mind_it() -> None:
     me, _ = steps(joined("A", AB1), LeaveRequested())
-    me, actions = steps(me, seen(active(7, "A B", workers=30)))
+    me, actions = steps(me, round_seen(active(7, "A B", workers=30)))
     assert 75 not in codes(actions)
 
 

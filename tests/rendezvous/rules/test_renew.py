@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from tests.support.protocol import (
+    AB1,
     T,
-    active,
     agent,
     forming,
     holding,
@@ -35,8 +35,6 @@ from elasticjob.rendezvous.rules.renew import is_urgent
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Progress
-
-AB1 = active(1, "A B")
 
 
 def returned(version: int = 9) -> RenewalReturned:
@@ -166,4 +164,4 @@ def test_running_goes_out_with_the_beat_and_sooner_from_a_small_group(
 
 
 def test_the_name_of_the_lease_is_that_of_the_pod() -> None:
-    assert joined("B'", AB1).who.name == name("B'") == "job-1-1"
+    assert joined("B'", AB1).who.name == name("B'") == "demo-1-1"

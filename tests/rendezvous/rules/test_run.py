@@ -14,7 +14,7 @@ from tests.support.protocol import (
     lease,
     name,
     of,
-    round_lease,
+    round_seen,
     steps,
 )
 
@@ -27,7 +27,6 @@ from elasticjob.rendezvous.events import (
     LeaveRequested,
     RenewalReturned,
     RoundGone,
-    RoundSeen,
     Source,
     Tick,
     WorkerExited,
@@ -40,21 +39,16 @@ from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
 READ, WATCH = Source.READ, Source.WATCH
-CRASHED = Cause(CauseKind.WORKER_FAILED, "job-1-0", code=1, n=1)
-
-
-def seen(round_: Round, version: int = 2, source: Source = WATCH, holder: str = "Z") -> Event:
-    return RoundSeen(round_lease(round_, holder, version), source)
-
+CRASHED = Cause(CauseKind.WORKER_FAILED, "demo-1-0", code=1, n=1)
 
 # ---- start ---------------------------------------------------------------------------------------
 
 
 def test_the_newest_active_round_with_me_is_started_once() -> None:
     me = joined("A", forming(0))
-    me, actions = steps(me, seen(active(1, "A B")))
+    me, actions = steps(me, round_seen(active(1, "A B")))
     assert actions == [Start(active(1, "A B"))]
-    assert steps(me, Tick(), seen(active(1, "A B"), 3))[1] == []
+    assert steps(me, Tick(), round_seen(active(1, "A B"), 3))[1] == []
 
 
 @pytest.mark.parametrize(
@@ -63,19 +57,21 @@ def test_the_newest_active_round_with_me_is_started_once() -> None:
     ids=["not-me", "not-this-me", "forming", "failed"],
 )
 def test_no_other_round_is_started(round_: Round) -> None:
-    _, actions = steps(joined("A", forming(0)), seen(round_))
+    _, actions = steps(joined("A", forming(0)), round_seen(round_))
     assert not of(Start, actions)
 
 
 def test_running_is_said_once_the_workers_are_there() -> None:
-    me, _ = steps(joined("A", forming(0)), seen(active(1, "A B")))
+    me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A B")))
     assert me.phase is AgentPhase.READY
     me, _ = steps(me, WorkersStarted(1, start_ms=45, stop_ms=20))
     assert (me.phase, me.n, me.start_ms, me.stop_ms) == (AgentPhase.RUNNING, 1, 45, 20)
 
 
 def test_it_is_not_started_before_its_delay() -> None:
-    me, actions = steps(joined("A", forming(0)), seen(active(1, "A", delay_ms=4000)), now=10.0)
+    me, actions = steps(
+        joined("A", forming(0)), round_seen(active(1, "A", delay_ms=4000)), now=10.0
+    )
     assert not of(Start, actions)
     assert not of(Start, steps(me, Tick(), now=13.9)[1])
     assert len(of(Start, steps(me, Tick(), now=14.0)[1])) == 1
@@ -83,8 +79,8 @@ def test_it_is_not_started_before_its_delay() -> None:
 
 def test_a_delayed_round_that_was_changed_is_not_started() -> None:
     """Later leavers change the round before anything starts."""
-    me, _ = steps(joined("A", forming(0)), seen(active(1, "A B", delay_ms=500)), now=10.0)
-    me, _ = steps(me, seen(active(2, "A", delay_ms=500), 3), now=10.2)
+    me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A B", delay_ms=500)), now=10.0)
+    me, _ = steps(me, round_seen(active(2, "A", delay_ms=500), 3), now=10.2)
     _, actions = steps(me, Tick(), now=10.7)
     assert [start.round.n for start in of(Start, actions)] == [2]
 
@@ -92,24 +88,24 @@ def test_a_delayed_round_that_was_changed_is_not_started() -> None:
 def test_a_leaver_starts_nothing() -> None:
     """I3."""
     me, _ = steps(joined("A", forming(0)), LeaveRequested())
-    assert not of(Start, steps(me, seen(active(1, "A B")))[1])
+    assert not of(Start, steps(me, round_seen(active(1, "A B")))[1])
     left_out = replace(me, without=frozenset({"3-not-leaving"}))
-    assert of(Start, steps(left_out, seen(active(1, "A B")))[1])
+    assert of(Start, steps(left_out, round_seen(active(1, "A B")))[1])
 
 
 def test_a_round_older_than_one_seen_is_not_started() -> None:
     """I3: a consistent read was under way while the watch brought newer rounds."""
     me = joined("A", forming(0))
-    me, _ = steps(me, seen(active(1, "B"), 5), seen(active(2, "B"), 7))
-    late = seen(active(1, "A B"), 6, READ)
+    me, _ = steps(me, round_seen(active(1, "B"), 5), round_seen(active(2, "B"), 7))
+    late = round_seen(active(1, "A B"), 6, READ)
     assert not of(Start, steps(me, late)[1])
     left_out = replace(me, without=frozenset({"3-newest"}))
     assert of(Start, steps(left_out, late)[1])
 
 
 def test_a_version_that_comes_late_changes_nothing() -> None:
-    me, _ = steps(joined("A", forming(0)), seen(active(2, "A"), 7))
-    assert steps(me, seen(active(1, "B"), 6))[1] == []
+    me, _ = steps(joined("A", forming(0)), round_seen(active(2, "A"), 7))
+    assert steps(me, round_seen(active(1, "B"), 6))[1] == []
 
 
 # ---- stop, reap, start the next ------------------------------------------------------------------
@@ -118,7 +114,7 @@ def test_a_version_that_comes_late_changes_nothing() -> None:
 def test_a_newer_round_stops_the_old_workers_reaps_then_starts() -> None:
     me = joined("A", active(1, "A B"))
     newer = active(2, "A B", charged=[2], cause=CRASHED)
-    me, actions = steps(me, seen(newer))
+    me, actions = steps(me, round_seen(newer))
     assert actions == [Stop(1, 3.0)]  # the grace after a crash
     assert steps(me, Tick(), now=1.0)[1] == []
     me, actions = steps(me, WorkersReaped(1), now=2.0)
@@ -135,13 +131,13 @@ def test_a_newer_round_stops_the_old_workers_reaps_then_starts() -> None:
     ],
 )
 def test_a_planned_stop_has_the_long_grace(cause: Cause | None, grace_s: float) -> None:
-    _, actions = steps(joined("A", active(1, "A B")), seen(active(2, "A B C", cause=cause)))
+    _, actions = steps(joined("A", active(1, "A B")), round_seen(active(2, "A B C", cause=cause)))
     assert actions == [Stop(1, grace_s)]
 
 
 def test_a_round_that_was_skipped_is_never_run() -> None:
-    me, _ = steps(joined("A", active(1, "A B")), seen(active(2, "A B")))
-    me, _ = steps(me, seen(active(3, "A B"), 3))
+    me, _ = steps(joined("A", active(1, "A B")), round_seen(active(2, "A B")))
+    me, _ = steps(me, round_seen(active(3, "A B"), 3))
     _, actions = steps(me, WorkersReaped(1))
     assert [start.round.n for start in of(Start, actions)] == [3]
 
@@ -149,7 +145,7 @@ def test_a_round_that_was_skipped_is_never_run() -> None:
 def test_a_member_that_is_done_runs_the_next_round_too() -> None:
     me, _ = steps(joined("A", active(1, "A B")), WorkerExited(1), WorkersReaped(1))
     assert (me.phase, me.n) == (AgentPhase.DONE, 1)
-    _, actions = steps(me, seen(active(2, "A B")))
+    _, actions = steps(me, round_seen(active(2, "A B")))
     assert [start.round.n for start in of(Start, actions)] == [2]
 
 
@@ -158,7 +154,7 @@ def test_a_member_that_is_done_runs_the_next_round_too() -> None:
 
 @pytest.mark.parametrize("round_", [active(2, "B C"), forming(2)], ids=["active", "forming"])
 def test_outside_it_stops_reaps_and_then_says_ready_n(round_: Round) -> None:
-    me, actions = steps(joined("A", active(1, "A B")), seen(round_))
+    me, actions = steps(joined("A", active(1, "A B")), round_seen(round_))
     assert len(of(Stop, actions)) == 1
     assert me.phase is AgentPhase.RUNNING
     me, _ = steps(me, WorkersReaped(1))
@@ -166,26 +162,28 @@ def test_outside_it_stops_reaps_and_then_says_ready_n(round_: Round) -> None:
 
 
 def test_ready_goes_out_spread_over_the_herd_and_not_only_with_the_beat() -> None:
-    me, actions = steps(joined("A", forming(0)), seen(active(1, "B C")), now=1.0)
+    me, actions = steps(joined("A", forming(0)), round_seen(active(1, "B C")), now=1.0)
     assert (me.phase, me.n) == (AgentPhase.READY, 1)
     assert len(of(WriteState, actions)) == 1  # jitter 0
 
 
 def test_a_member_says_nothing_before_it_runs() -> None:
     """V11, F4: `ready n` of a round that names it would be a newcomer's word."""
-    me, _ = steps(joined("A", forming(0)), seen(active(1, "A B", delay_ms=4000)))
+    me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A B", delay_ms=4000)))
     assert (me.phase, me.n) == (AgentPhase.READY, 0)
 
 
 def test_a_leaver_keeps_its_last_word() -> None:
     """V15: what it said last is what its loss is measured by."""
-    me, _ = steps(joined("A", active(1, "A B")), LeaveRequested(), seen(active(2, "B")))
+    me, _ = steps(joined("A", active(1, "A B")), LeaveRequested(), round_seen(active(2, "B")))
     me, _ = steps(me, WorkersReaped(1))
     assert (me.phase, me.n) == (AgentPhase.RUNNING, 1)
 
 
 def test_a_terminal_round_is_nobodys_to_be_ready_for() -> None:
-    me, _ = steps(joined("C", active(1, "A B")), seen(ended(active(1, "A B"), Phase.SUCCEEDED)))
+    me, _ = steps(
+        joined("C", active(1, "A B")), round_seen(ended(active(1, "A B"), Phase.SUCCEEDED))
+    )
     assert (me.phase, me.n) == (AgentPhase.READY, 1)
 
 
@@ -246,7 +244,7 @@ def test_a_zombie_claims_nothing() -> None:
     me = joined("C", active(1, "A B"))
     me, _ = steps(me, LeaseSeen(lease("C", "ready 1 ended", 9)))
     assert me.stage is Stage.EXITED
-    assert steps(me, seen(active(1, "A B"), 3, holder=""), now=99.0) == (me, [])
+    assert steps(me, round_seen(active(1, "A B"), 3, holder=""), now=99.0) == (me, [])
 
 
 def test_a_name_that_is_not_mine_is_not_me() -> None:
