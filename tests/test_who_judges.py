@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.support.builders import NOW, pod_seen, snapshot
+from tests.support.snapshots import NOW, pod_seen, snapshot
 
 from elasticjob.controller.observe.snapshot import Heard, Recalled, Snapshot
 from elasticjob.controller.plan import lost

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 from tests.support.jobs import elastic_job, worker
-from tests.support.world import KEY, TEAM, P, T, World, running_world
+from tests.support.protocol import T
+from tests.support.world import KEY, TEAM, P, World, running_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import RefusedError
@@ -351,7 +352,7 @@ def test_a_lease_that_is_no_jobs_is_left_alone_and_the_next_generation_is_made()
 def test_a_pod_dropped_as_silent_is_deleted_and_replaced_at_once() -> None:
     world = running_world(minReplicas=3)
     cause = Cause(CauseKind.POD_SILENT, pod="demo-3-0", n=1)
-    world.run(*P[:3], n=2, cause=cause, charged=Charges(frozenset({2})))
+    world.run(*P[:3], n=2, cause=cause, charged=[2])
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-0", "demo-3-1"]
     assert world.deleted_names() == ["demo-3-0"]
@@ -579,8 +580,7 @@ def test_a_blamed_pod_is_deleted_within_the_delay_of_the_restart() -> None:
     for n in (2, 3, 4):
         charged.add(n)
         cause = Cause(CauseKind.WORKER_FAILED, pod="demo-2-0", code=1, n=n - 1)
-        counted = Charges(frozenset(charged))
-        world.run(*P[:4], n=n, cause=cause, charged=counted, delay_ms=60_000 if n == 4 else 0)
+        world.run(*P[:4], n=n, cause=cause, charged=charged, delay_ms=60_000 if n == 4 else 0)
         assert world.deleted_names() == []
         world.settle()
     assert world.deleted_names() == ["demo-2-0"]
@@ -663,8 +663,7 @@ def test_a_pod_blamed_for_three_failures_is_replaced() -> None:
     cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=1, message="no")
     for n in (2, 3, 4):
         assert world.deleted_names() == []
-        charged = Charges(frozenset(range(2, n + 1)))
-        world.run(*P[:4], n=n, cause=replace(cause, n=n - 1), charged=charged)
+        world.run(*P[:4], n=n, cause=replace(cause, n=n - 1), charged=range(2, n + 1))
         world.settle()
     assert world.deleted_names() == ["demo-1-0"]
     assert world.status()["counted"] == 3
@@ -682,7 +681,7 @@ def test_the_last_failure_comes_from_the_cause() -> None:
     cause = Cause(
         CauseKind.WORKER_FAILED, pod="demo-1-0", node="node-1", rank=1, code=3, message="E: x", n=1
     )
-    world.run(*P[:4], n=2, cause=cause, charged=Charges(frozenset({2})))
+    world.run(*P[:4], n=2, cause=cause, charged=[2])
     world.settle()
     assert world.status()["lastFailure"] == {
         "pod": "demo-1-0",
@@ -991,7 +990,7 @@ def test_a_job_made_again_under_its_name_replaces_the_old_round() -> None:
 
 def test_a_deleted_round_comes_back_far_above_all_that_was_seen() -> None:
     world = running_world()
-    world.run(*P[:4], n=7, starts=3, charged=Charges(frozenset({5, 6})))
+    world.run(*P[:4], n=7, starts=3, charged=[5, 6])
     world.settle()
     world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-round")
     world.settle()

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.support.chart import NAMESPACE, Json, of_kind, one, rendered
 from tests.support.jobs import elastic_job, worker
+from tests.support.protocol import T
 from tests.support.store_api import Call
-from tests.support.world import TEAM, P, T, World
+from tests.support.world import TEAM, P, World
 
 from elasticjob.controller import kube, resync
 from elasticjob.controller.act import manifests

@@ -84,19 +84,23 @@ def desired(wanted: str = "A B C", **fields: Any) -> Desired:
 
 
 def active(
-    n: int = 1, members: str | Iterable[Pod] = "A B", charged: Iterable[int] = (),
+    n: int = 1, members: str | Iterable[Pod] = "A B", charged: Charges | Iterable[int] = (),
     workers: int = 1, **fields: Any,
 ) -> Round:  # fmt: skip
     """Round n with these members is Active."""
     all_ = tuple(Member(p, workers) for p in sorted(pods(members)))
-    master = Endpoint(address(all_[0].pod))
-    fields = {"starts": n, "charged": Charges(frozenset(charged)), **fields}
+    master = Endpoint(address(all_[0].pod)) if all_ else None
+    fields = {"starts": n, "charged": _charges(charged), **fields}
     return Round(n, Phase.ACTIVE, all_, master, **fields)
 
 
-def forming(n: int = 0, charged: Iterable[int] = (), **fields: Any) -> Round:
+def forming(n: int = 0, charged: Charges | Iterable[int] = (), **fields: Any) -> Round:
     """Round n without members."""
-    return Round(n, Phase.FORMING, charged=Charges(frozenset(charged)), **fields)
+    return Round(n, Phase.FORMING, charged=_charges(charged), **fields)
+
+
+def _charges(numbers: Charges | Iterable[int]) -> Charges:
+    return numbers if isinstance(numbers, Charges) else Charges(frozenset(numbers))
 
 
 def ended(round_: Round, phase: Phase = Phase.FAILED, **fields: Any) -> Round:

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.support.jobs import elastic_job
+from tests.support.protocol import JOB, T, active
 from tests.support.store_api import StoreApi, store
 
 from elasticjob.controller import kube
 from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.act.execute import Executor
-from elasticjob.controller.kube import Json, Resource
-from elasticjob.controller.observe.key import Key
+from elasticjob.controller.kube import Json, KubeError, Resource
+from elasticjob.controller.queue import Backlog, Backoff, Key
 from elasticjob.controller.reconcile import Clock, Reconciler
 from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.resync import find_orphans
@@ -31,13 +32,12 @@ from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
-from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
-from elasticjob.wire.round import Phase, Round
+from elasticjob.wire.round import Round
 
-TEAM, DEMO = "team", "demo"
+TEAM, DEMO = JOB.namespace, JOB.name
 KEY = Key(TEAM, DEMO)
-T = 5.0
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOW_TEXT = "2026-01-01T00:00:00.000000Z"
 
@@ -61,6 +61,8 @@ class World:
         self.store = self.api.store
         self.mirror = Mirror()
         self.now = 1000.0
+        self.backlog = Backlog(Backoff(), random=lambda: 0.0)
+        self.backlog.mark(KEY, self.now)
         self.metrics = Metrics()
         self.restart(settings or Settings(heartbeat_s=T))
         self.store.listeners.append(self._deliver)
@@ -111,6 +113,30 @@ class World:
         self.api.calls.clear()
         self.settle(key)
         return self.api.writes
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass; the operator reconciles the job whenever its queue gives it out."""
+        end = self.now + seconds
+        while (at := self._next_at()) is not None and at <= end:
+            self.now = max(self.now, at)
+            self._reconcile_from_queue()
+        self.now = end
+
+    def _next_at(self) -> float | None:
+        if KEY in self.marked:
+            self.marked.discard(KEY)
+            self.backlog.mark(KEY, self.now)
+        return self.backlog.next_at()
+
+    def _reconcile_from_queue(self) -> None:
+        key = self.backlog.take(self.now)
+        assert key is not None
+        try:
+            again_s = asyncio.run(self.reconciler.reconcile(key))
+        except KubeError:
+            self.backlog.failed(key, self.now)
+        else:
+            self.backlog.finished(key, self.now, again_s)
 
     # ---- people --------------------------------------------------------------------------------
 
@@ -254,8 +280,7 @@ class World:
 
     def run(self, *pods: Pod, n: int = 1, **fields: Any) -> Round:
         """A round of these pods is Active, and all run their workers."""
-        starts = fields.pop("starts", n)
-        round_ = Round(n, Phase.ACTIVE, tuple(map(Member, sorted(pods))), starts=starts, **fields)
+        round_ = active(n, pods, **fields)
         self.write_round(round_, holder=self.pod_name(min(pods)))
         self.report(Report(n, tuple(sorted(pods)), outside=True))
         return round_

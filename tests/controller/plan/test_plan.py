@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.builders import NOW, T, active, ended, pod_seen, snapshot
+from tests.support.protocol import T, active
+from tests.support.snapshots import NOW, ended, pod_seen, snapshot
 
 from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
 from elasticjob.controller.observe.snapshot import Heard, Recalled, Replacement
@@ -41,7 +42,7 @@ def test_a_job_that_runs_needs_nothing() -> None:
 
 
 def test_marks_go_before_the_holder_is_cleared_and_nothing_is_made_yet() -> None:
-    s = snapshot(pod_seen(0, worker=ended()), pod_seen(1), holder="demo-0-0", round_=active(P0, P1))
+    s = snapshot(pod_seen(0, worker=ended()), pod_seen(1), holder="demo-0-0", round_=active())
     assert plan(s).actions == (
         Mark(P0, "ended 1"),
         WriteRound("7", None, clear_holder=True),
@@ -50,7 +51,7 @@ def test_marks_go_before_the_holder_is_cleared_and_nothing_is_made_yet() -> None
 
 def test_what_is_marked_is_replaced() -> None:
     s = snapshot(
-        pod_seen(0, worker=ended()), pod_seen(1), round_=active(P0, P1),
+        pod_seen(0, worker=ended()), pod_seen(1), round_=active(),
         recalled=Recalled(marked=frozenset({P0})),
     )  # fmt: skip
     assert plan(s).actions == (Deploy(), MakePod(Pod(0, 1), replaces=True))
@@ -156,13 +157,13 @@ def given_up(s: Any) -> list[Pod]:
 
 def test_who_is_named_as_silent_is_given_up_even_while_it_is_being_deleted() -> None:
     pods = [pod_seen(0), pod_seen(1), pod_seen(2, deleting=True)]
-    assert given_up(snapshot(*pods, round_=active(P0, P1, n=2, cause=SILENT))) == [P2]
+    assert given_up(snapshot(*pods, round_=active(2, [P0, P1], cause=SILENT))) == [P2]
 
 
 def test_who_left_in_the_same_step_is_not() -> None:
     pods = [pod_seen(0), pod_seen(1, deleting=True), pod_seen(2)]
-    before = Recalled(rounds=(active(P0, P1, P2),))
-    s = snapshot(*pods, round_=active(P0, n=2, cause=SILENT), recalled=before)
+    before = Recalled(rounds=(active(1, [P0, P1, P2]),))
+    s = snapshot(*pods, round_=active(2, [P0], cause=SILENT), recalled=before)
     assert given_up(s) == [P2]
 
 
@@ -187,7 +188,7 @@ def test_agents_that_only_the_operator_can_judge_are_given_up(
 ) -> None:
     since = {"unjudged uid-demo-1-0": NOW - 900, **since}
     recalled = Recalled(heard={P1: heard} if heard else {}, since=since)
-    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0), recalled=recalled)
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(1, [P0]), recalled=recalled)
     assert given_up(s) == ([P1] if expected else [])
 
 
@@ -200,7 +201,7 @@ def test_when_it_listens(outside_s: float, listened_s: float | None, expected: b
         since={"unjudged uid-demo-1-0": NOW - outside_s},
         listened_at=None if listened_s is None else NOW - listened_s,
     )
-    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0), recalled=recalled)
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(1, [P0]), recalled=recalled)
     assert (Listen() in list(lost.mark(s))) == expected
 
 
@@ -227,7 +228,7 @@ def test_a_pod_that_no_kubelet_accepts_is_given_up(
     """The heir of a pod whose node has died is bound to that node, which still counts as Ready."""
     waits = {"worker": Worker(Stage.WAITING), **fields}
     recalled = Recalled(since={"unaccepted uid-demo-1-0": NOW - waited_s})
-    s = snapshot(pod_seen(0), pod_seen(1, **waits), round_=active(P0), recalled=recalled)
+    s = snapshot(pod_seen(0), pod_seen(1, **waits), round_=active(1, [P0]), recalled=recalled)
     assert given_up(s) == expected
 
 
@@ -235,7 +236,7 @@ def test_a_pod_that_no_kubelet_accepts_is_given_up(
 
 
 def leaving(n: int, left: int, pod: str = "demo-1-0") -> Round:
-    return active(P0, n=n, cause=Cause(CauseKind.LEAVING, pod=pod, n=left))
+    return active(n, [P0], cause=Cause(CauseKind.LEAVING, pod=pod, n=left))
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_a_leaving_is_charged_when_nothing_excuses_it(pod: PodSeen, expected: se
 def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
     s = snapshot(
         pod_seen(0), pod_seen(1, worker=ended(143)), round_=leaving(3, 1),
-        recalled=Recalled(rounds=(active(P0, P1), replace(leaving(2, 1), phase=Phase.FORMING))),
+        recalled=Recalled(rounds=(active(), replace(leaving(2, 1), phase=Phase.FORMING))),
     )  # fmt: skip
     assert charges.charged(s) == {2}
 
@@ -263,8 +264,8 @@ def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
 def test_a_reset_of_the_charges_forgets_rulings_too() -> None:
     told = Desired((P0,), charged=frozenset({2, 9}))
     s = snapshot(
-        pod_seen(0), desired=told, round_=active(P0, n=8, resets=1),
-        recalled=Recalled(rounds=(active(P0, n=7),)),
+        pod_seen(0), desired=told, round_=active(8, [P0], resets=1),
+        recalled=Recalled(rounds=(active(7, [P0]),)),
     )  # fmt: skip
     assert charges.charged(s) == {9}
 
@@ -290,7 +291,7 @@ def orphan(pod: Pod, n: int) -> AgentLease:
 )
 def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: bool) -> None:
     s = snapshot(
-        *([] if pod == Pod(1, 1) else [pod_seen(1, 1)]), round_=active(P0, n=2), replicas=2,
+        *([] if pod == Pod(1, 1) else [pod_seen(1, 1)]), round_=active(2, [P0]), replicas=2,
         recalled=Recalled(orphans=(orphan(pod, n),), since={"orphan u": NOW - lasted_s}),
         desired=Desired((P0, P1)),
     )  # fmt: skip

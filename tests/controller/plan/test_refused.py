@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import Counter
 
@@ -11,8 +10,7 @@ from tests.support.jobs import worker
 from tests.support.world import KEY, TEAM, P, World, refusal, running_world
 
 from elasticjob.controller import kube
-from elasticjob.controller.kube import AwayError, KubeError
-from elasticjob.controller.queue import Backlog, Backoff
+from elasticjob.controller.kube import AwayError
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
@@ -20,42 +18,6 @@ from elasticjob.wire.round import Phase, Round
 QUOTA = "exceeded quota: team-quota, requested: pods=1, used: pods=3, limited: pods=3"
 CURE = "raise the quota, lower replicas, or wait until it has room"
 INVALID = 'Pod "demo-0-0" is invalid: spec.containers[0].volumeMounts[0].name: Not found: "data"'
-
-
-class Turns:
-    """The operator's queue in front of a world, on the world's clock."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.backlog = Backlog(Backoff(), random=lambda: 0.0)
-        world.marked.add(KEY)
-
-    def sleep(self, seconds: float) -> None:
-        """All that the operator does within so long."""
-        end = self.world.now + seconds
-        while True:
-            self._mark()
-            at = self.backlog.next_at()
-            if at is None or at > end:
-                break
-            self.world.now = max(self.world.now, at)
-            self._run()
-        self.world.now = end
-
-    def _mark(self) -> None:
-        if KEY in self.world.marked:
-            self.world.marked.discard(KEY)
-            self.backlog.mark(KEY, self.world.now)
-
-    def _run(self) -> None:
-        key = self.backlog.take(self.world.now)
-        assert key is not None
-        try:
-            again_s = asyncio.run(self.world.reconciler.reconcile(key))
-        except KubeError:
-            self.backlog.failed(key, self.world.now)
-        else:
-            self.backlog.finished(key, self.world.now, again_s)
 
 
 def creates(world: World) -> list[str]:
@@ -108,34 +70,32 @@ def test_one_more_pod_that_is_refused_in_the_same_words_is_no_event() -> None:
 def test_a_job_that_waits_for_a_quota_is_suspended_at_once() -> None:
     world = running_world(3)
     world.limit_pods(3)
-    turns = Turns(world)
     world.edit(replicas=4)
-    turns.sleep(20)
+    world.sleep(20)
     world.edit(suspend=True)
-    turns.sleep(0)
+    world.sleep(0)
     assert world.desired().wanted == ()
     assert world.status()["phase"] == "Suspending"
     world.write_round(Round(2, Phase.FORMING, starts=1), holder="")
-    turns.sleep(0)
+    world.sleep(0)
     assert world.deleted_names() == ["demo-0-0", "demo-1-0", "demo-2-0"]
     world.end_deleted()
-    turns.sleep(0.5)
+    world.sleep(0.5)
     assert world.status()["phase"] == "Suspended"
     assert creates(world)[-1] == "demo-3-0"
-    turns.sleep(100)
+    world.sleep(100)
     assert creates(world) == []
 
 
 def test_a_successor_that_was_refused_is_made_soon_after_there_is_room() -> None:
     world = running_world(4)
     world.limit_pods(3)
-    turns = Turns(world)
     creates(world)
     world.end_pod("demo-2-0")
-    turns.sleep(2)
+    world.sleep(2)
     assert creates(world) == ["demo-2-1"] * 2
     world.limit_pods(4)
-    turns.sleep(4)
+    world.sleep(4)
     assert "demo-2-1" in world.pod_names()
     assert world.events()["PodsReplaced"][1] == "created 2-1 in place of lost"
 
@@ -154,12 +114,11 @@ def test_a_refusal_does_not_shorten_the_waits_of_an_index_that_is_lost_again(
         return refusal(QUOTA) if is_first and refused_first else None
 
     world.api.refuse["create", "pods"] = refuse
-    turns = Turns(world)
     for generation in range(6):
         while f"demo-1-{generation}" not in world.pod_names():
-            turns.sleep(1)
+            world.sleep(1)
         world.end_pod(f"demo-1-{generation}")
-        turns.sleep(2)
+        world.sleep(2)
     found = world.reconciler.memories[KEY].replacements[1]
     assert found.count == 5
     assert 60 + 120 + 240 + 480 <= world.now - 1000 < 1000
@@ -176,7 +135,7 @@ def test_the_waits_double_up_to_half_a_minute_and_grow_slowly_then() -> None:
 
     world.api.refuse["create", "pods"] = refuse
     world.apply(replicas=1)
-    Turns(world).sleep(3600)
+    world.sleep(3600)
     waits = [after - before for before, after in itertools.pairwise(asked)]
     assert waits[:10] == [1, 2, 4, 8, 16, 30, 30, 30, 30, 30]
     assert waits[10:12] == [33, 36]
@@ -189,11 +148,10 @@ def test_a_corrected_template_is_tried_at_once() -> None:
     world = World()
     world.api.refuse["create", "pods"] = refusal(INVALID, 422, "Invalid")
     world.apply(replicas=1)
-    turns = Turns(world)
-    turns.sleep(50)
+    world.sleep(50)
     world.api.refuse.clear()
     world.edit(template={"spec": {"containers": [worker(name="corrected")]}})
-    turns.sleep(0)
+    world.sleep(0)
     assert world.pod_names() == ["demo-0-0"]
     assert world.condition("PodsReady") == ("False", "PodsStart", "0/1 pods run")
 
@@ -216,12 +174,11 @@ def test_the_place_of_a_pod_that_is_gone_is_used_at_once() -> None:
     world = World()
     world.limit_pods(2)
     world.apply(replicas=3)
-    turns = Turns(world)
-    turns.sleep(20)
+    world.sleep(20)
     world.start_all()
     creates(world)
     world.remove_pod("demo-1-0")
-    turns.sleep(0)
+    world.sleep(0)
     assert creates(world) == ["demo-2-0", "demo-1-0"]
     assert world.pod_names() == ["demo-0-0", "demo-2-0"]
 
@@ -237,9 +194,8 @@ def test_a_pod_that_has_ended_does_not_take_the_place_of_its_successor(
     world = running_world(4, cleanPodPolicy=policy)
     full = refusal("exceeded quota: objects, requested: count/pods=1, limited: count/pods=4")
     world.api.refuse["create", "pods"] = lambda name: full if len(world.pods()) >= 4 else None
-    turns = Turns(world)
     world.end_pod("demo-1-0")
-    turns.sleep(2)
+    world.sleep(2)
     made = [] if kept else ["demo-1-1"]
     assert world.pod_names() == ["demo-0-0", *kept, *made, "demo-2-0", "demo-3-0"]
 
@@ -247,9 +203,8 @@ def test_a_pod_that_has_ended_does_not_take_the_place_of_its_successor(
 def test_the_pod_that_failed_last_is_kept_where_its_successor_is_made() -> None:
     world = running_world(4)
     world.limit_pods(4)
-    turns = Turns(world)
     world.end_pod("demo-1-0")
-    turns.sleep(2)
+    world.sleep(2)
     assert {"demo-1-0", "demo-1-1"} <= set(world.pod_names())
 
 
@@ -257,11 +212,10 @@ def test_a_refused_index_holds_up_neither_the_status_nor_another_index() -> None
     world = running_world(4)
     no = refusal('admission webhook "names.example.com" denied the request: no 2-1 here')
     world.api.refuse["create", "pods"] = lambda name: no if name == "demo-2-1" else None
-    turns = Turns(world)
     world.end_pod("demo-2-0")
-    turns.sleep(50)
+    world.sleep(50)
     world.end_pod("demo-3-0")
-    turns.sleep(0)
+    world.sleep(0)
     assert "demo-3-1" in world.pod_names()
     assert world.condition("PodsReady") == (
         "False",
@@ -277,7 +231,7 @@ def test_pods_that_are_always_refused_keep_no_other_from_being_made() -> None:
     bad = ("demo-0-0", "demo-1-0", "demo-9-0")
     world.api.refuse["create", "pods"] = lambda name: no if name in bad else None
     world.apply(replicas=30)
-    Turns(world).sleep(20)
+    world.sleep(20)
     assert len(world.pod_names()) == 27
 
 
@@ -285,12 +239,11 @@ def test_a_pod_that_cannot_be_deleted_holds_up_nothing() -> None:
     world = running_world(4)
     no = refusal('admission webhook "keep.example.com" denied the request: keep it')
     world.api.refuse["delete", "pods"] = lambda name: no if name == "demo-3-0" else None
-    turns = Turns(world)
     world.edit(replicas=2)
-    turns.sleep(0)
+    world.sleep(0)
     world.run(P[0], P[1], n=2)
     world.end_pod("demo-1-0")
-    turns.sleep(0.5)
+    world.sleep(0.5)
     assert world.deleted_names() == ["demo-2-0"]
     assert "demo-1-1" in world.pod_names()
     assert world.events()["RequestRefused"][1] == (
@@ -298,7 +251,7 @@ def test_a_pod_that_cannot_be_deleted_holds_up_nothing() -> None:
         " keep it"
     )
     world.api.refuse.clear()
-    turns.sleep(2)
+    world.sleep(2)
     assert world.deleted_names() == ["demo-2-0", "demo-3-0"]
 
 
@@ -307,13 +260,12 @@ def test_a_webhook_that_denies_a_deletion_holds_up_nothing(code: int) -> None:
     world = running_world(3)
     said = 'admission webhook "keep.example.com" denied the request: keep it'
     world.api.refuse["delete", "pods"] = refusal(said, code, "")
-    turns = Turns(world)
     world.edit(replicas=2)
-    turns.sleep(0)
+    world.sleep(0)
     world.run(P[0], P[1], n=2)
-    turns.sleep(50)
+    world.sleep(50)
     world.edit(suspend=True)
-    turns.sleep(0)
+    world.sleep(0)
     assert world.desired().wanted == ()
     assert world.events()["RequestRefused"][1] == f"cannot delete pod demo-2-0: {said}"
 
@@ -322,18 +274,17 @@ def test_a_pod_that_was_made_by_a_request_that_failed_is_replaced_when_it_ends()
     """The API server can answer 500 after it has stored the pod."""
     world = running_world(3)
     world.api.refuse["create", "pods"] = refusal("etcdserver: timed out", 500, "InternalError")
-    turns = Turns(world)
     made = world.store.get(world.api.stored(kube.PODS), TEAM, "demo-2-0")
     world.end_pod("demo-2-0")
-    turns.sleep(10)
+    world.sleep(10)
     world.api.refuse.clear()
     labels = {**made["metadata"]["labels"], names.LABEL_GENERATION: "1"}
     meta = {"name": "demo-2-1", "labels": labels, "annotations": made["metadata"]["annotations"]}
     world.store.create(world.api.stored(kube.PODS), TEAM, {"metadata": meta, "spec": made["spec"]})
-    turns.sleep(0)
+    world.sleep(0)
     world.join(Pod(2, 1))
     world.remove_pod("demo-2-1")
-    turns.sleep(120)
+    world.sleep(120)
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-2"]
 
 
@@ -341,17 +292,16 @@ def test_a_mark_that_is_refused_holds_up_the_successor_and_the_holder_alone() ->
     world = running_world(3)
     no = refusal("no")
     world.api.refuse["patch", "leases"] = lambda name: no if name == "demo-0-0" else None
-    turns = Turns(world)
     world.end_pod("demo-0-0")
-    turns.sleep(10)
+    world.sleep(10)
     assert world.round().holder == "demo-0-0"
     assert "demo-0-1" not in world.pod_names()
     world.edit(suspend=True)
-    turns.sleep(0)
+    world.sleep(0)
     assert world.desired().wanted == ()
     assert world.round().holder == "demo-0-0"
     world.api.refuse.clear()
-    turns.sleep(30)
+    world.sleep(30)
     assert world.round().holder == ""
 
 
@@ -362,13 +312,12 @@ def test_a_full_quota_is_not_asked_once_for_each_pod() -> None:
     world = World()
     world.limit_pods(0)
     world.apply(replicas=500)
-    turns = Turns(world)
-    turns.sleep(0)
+    world.sleep(0)
     assert creates(world) == [f"demo-{index}-0" for index in range(8)]
-    turns.sleep(3)
+    world.sleep(3)
     assert creates(world) == ["demo-8-0", "demo-9-0"]
     world.limit_pods(100)
-    turns.sleep(4)
+    world.sleep(4)
     assert len(creates(world)) == 127  # 1, 2, 4, ... 64: of the last 27 are refused
     assert len(world.pod_names()) == 100
 
@@ -384,11 +333,10 @@ def test_a_job_that_waits_costs_no_request_between_the_tries() -> None:
     world = World()
     world.limit_pods(0)
     world.apply(replicas=2)
-    turns = Turns(world)
-    turns.sleep(35)
+    world.sleep(35)
     world.api.calls.clear()
     world.marked.add(KEY)
-    turns.sleep(1)
+    world.sleep(1)
     assert world.api.calls == []
 
 
@@ -396,10 +344,9 @@ def test_a_job_that_waits_costs_four_requests_for_each_try() -> None:
     world = World()
     world.limit_pods(0)
     world.apply(replicas=4)
-    turns = Turns(world)
-    turns.sleep(100)
+    world.sleep(100)
     world.api.calls.clear()
-    turns.sleep(600)
+    world.sleep(600)
     calls = Counter((call.verb, call.plural) for call in world.api.calls)
     looks = (("get", "elasticjobs"), ("get", "leases"), ("list", "pods"))
     assert calls == dict.fromkeys([*looks, ("create", "pods")], 13)
@@ -409,9 +356,8 @@ def test_a_job_that_waits_costs_four_requests_for_each_try() -> None:
 def test_an_account_that_is_gone_while_a_job_waits_is_made_again_when_it_is_missed() -> None:
     world = running_world(3)
     world.limit_pods(3)
-    turns = Turns(world)
     world.edit(replicas=4)
-    turns.sleep(300)
+    world.sleep(300)
     accounts = world.api.stored(kube.SERVICE_ACCOUNTS)
     world.store.delete(accounts, TEAM, "elasticjob-demo")
 
@@ -423,10 +369,10 @@ def test_an_account_that_is_gone_while_a_job_waits_is_made_again_when_it_is_miss
             ' serviceaccount "elasticjob-demo" not found'
         )
 
-    turns.sleep(60)
+    world.sleep(60)
     assert world.store.find(accounts, TEAM, "elasticjob-demo") is None
     world.api.refuse["create", "pods"] = refuse
-    turns.sleep(120)
+    world.sleep(120)
     assert world.store.find(accounts, TEAM, "elasticjob-demo") is not None
     assert "demo-3-0" in world.pod_names()
 
@@ -491,13 +437,12 @@ def test_without_their_account_no_pods_are_asked_for() -> None:
         " limited: count/serviceaccounts=9"
     )
     world.apply(replicas=2)
-    turns = Turns(world)
-    turns.sleep(10)
+    world.sleep(10)
     assert creates(world) == []
     assert "exceeded quota: objects" in world.status()["phase"]
     assert world.round().round.n == 0
     world.api.refuse.clear()
-    turns.sleep(10)
+    world.sleep(10)
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
 
 
@@ -507,8 +452,7 @@ def test_a_lease_of_the_rounds_name_that_belongs_to_no_job(labels: dict[str, str
     meta = {"name": "demo-round", "labels": labels}
     world.store.create(world.api.stored(kube.LEASES), TEAM, {"metadata": meta, "spec": {}})
     world.apply(replicas=2)
-    turns = Turns(world)
-    turns.sleep(100)
+    world.sleep(100)
     said = (
         "no pods can be made: there is a Lease demo-round that belongs to no job: delete it, or"
         " give the job another name"
@@ -518,12 +462,12 @@ def test_a_lease_of_the_rounds_name_that_belongs_to_no_job(labels: dict[str, str
     assert world.events()["PodsRefused"][0] == 1
     assert world.lease("demo-round")["metadata"]["labels"] == labels
     world.edit(suspend=True)
-    turns.sleep(0)
+    world.sleep(0)
     assert world.status()["phase"] == "Suspended"
     world.edit(suspend=False)
-    turns.sleep(0)
+    world.sleep(0)
     world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-round")
-    turns.sleep(1)
+    world.sleep(1)
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
 
 
@@ -535,12 +479,11 @@ def test_what_an_older_job_left_and_nobody_collects_delays_pods_only() -> None:
     old["roleRef"] = {"kind": "ClusterRole", "name": "elasticjob-agent"}  # type: ignore[assignment]
     world.store.create(bindings, TEAM, old)
     world.apply(replicas=1)
-    turns = Turns(world)
-    turns.sleep(5)
+    world.sleep(5)
     assert world.status()["phase"] == (
         "Pending: no pods can be made: the RoleBinding elasticjob-demo of an older job of this name"
         " is still being deleted: remove its finalizers if it stays"
     )
     world.edit(suspend=True)
-    turns.sleep(0)
+    world.sleep(0)
     assert world.status()["phase"] == "Suspended"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.builders import NOW, pod_seen, snapshot
-from tests.support.world import TEAM, T, World, running_world
+from tests.support.protocol import T
+from tests.support.snapshots import NOW, pod_seen, snapshot
+from tests.support.world import TEAM, World, running_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.observe.parse import Stage, Worker

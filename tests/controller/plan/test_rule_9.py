@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.support.builders import active, pod_seen, snapshot
-from tests.support.world import P, T, World, running_world
+from tests.support.protocol import T, active
+from tests.support.snapshots import pod_seen, snapshot
+from tests.support.world import P, World, running_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.observe.snapshot import Recalled
@@ -306,9 +307,9 @@ def returned(status: dict[str, object], *rounds: Round) -> tuple[Round, Desired]
     [
         ({}, (), 0),  # a new job
         ({"round": 7}, (), 1007),
-        ({"round": 7}, (active(P[0], n=9),), 1009),
-        ({"round": 9}, (active(P[0], n=7),), 1009),  # the watch is behind
-        ({}, (active(P[0], n=3),), 1003),
+        ({"round": 7}, (active(9, [P[0]]),), 1009),
+        ({"round": 9}, (active(7, [P[0]]),), 1009),  # the watch is behind
+        ({}, (active(3, [P[0]]),), 1003),
     ],
 )
 def test_a_deleted_round_comes_back_above_all_that_was_seen(
@@ -332,7 +333,7 @@ def test_a_deleted_round_comes_back_above_all_that_was_seen(
 def test_charges_survive_the_round(
     status: dict[str, object], charged: Charges | None, spent: int
 ) -> None:
-    rounds = (active(P[0], n=9, charged=charged),) if charged else ()
+    rounds = (active(9, [P[0]], charged=charged),) if charged else ()
     found, desired = returned(status, *rounds)
     assert charges.spent(found, desired) == spent
 
@@ -341,8 +342,8 @@ def test_charges_survive_the_round(
     ("status", "rounds", "starts"),
     [
         ({"round": 7, "restarts": 4}, (), 5),
-        ({"round": 7, "restarts": 4}, (active(P[0], n=8, starts=6),), 6),
-        ({"round": 7, "restarts": 4}, (active(P[0], n=3, starts=2),), 5),
+        ({"round": 7, "restarts": 4}, (active(8, [P[0]], starts=6),), 6),
+        ({"round": 7, "restarts": 4}, (active(3, [P[0]], starts=2),), 5),
     ],
 )
 def test_starts_survive_the_round(

@@ -5,32 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.builders import NOW, active, pod_seen, snapshot
-from tests.support.world import P, T, World, running_world
+from tests.support.protocol import T, active
+from tests.support.snapshots import NOW, pod_seen, snapshot
+from tests.support.world import P, World, running_world
 
 from elasticjob.controller.observe.snapshot import Recalled, Restart, Snapshot
 from elasticjob.controller.plan import uncounted
 from elasticjob.controller.report import conditions
 from elasticjob.controller.settings import Settings
 from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Phase, Round
 
 LEFT = Cause(CauseKind.LEAVING, pod="demo-1-0", n=1)
 ENDED = Cause(CauseKind.POD_ENDED, pod="demo-1-0", n=1)
-CHARGED_2 = Charges(frozenset({2}))
 
 
 @pytest.mark.parametrize(
     ("round_", "expected"),
     [
-        (active(P[0], n=1), []),  # the first start
-        (active(P[0], n=2, cause=LEFT), [2]),
-        (active(P[0], n=2, cause=ENDED, charged=CHARGED_2), []),
-        (active(P[0], n=3, cause=ENDED, charged=CHARGED_2), []),  # after a Forming that was charged
-        (active(P[0], n=3, cause=LEFT), [2]),
-        (active(P[0], n=4, cause=Cause(CauseKind.SCALED, n=3), charged=CHARGED_2), [4]),
+        (active(1, [P[0]]), []),  # the first start
+        (active(2, [P[0]], cause=LEFT), [2]),
+        (active(2, [P[0]], cause=ENDED, charged=[2]), []),
+        (active(3, [P[0]], cause=ENDED, charged=[2]), []),  # after a Forming that was charged
+        (active(3, [P[0]], cause=LEFT), [2]),
+        (active(4, [P[0]], cause=Cause(CauseKind.SCALED, n=3), charged=[2]), [4]),
         (Round(2, Phase.FORMING, cause=LEFT, starts=2), []),  # nobody started
     ],
 )

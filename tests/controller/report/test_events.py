@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import AT
 from tests.support.jobs import elastic_job, worker
+from tests.support.snapshots import AT
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import NOW, active, ended, pod_seen, snapshot
+from tests.support.protocol import active
+from tests.support.snapshots import NOW, ended, pod_seen, snapshot
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe.parse import Stage, Worker
@@ -12,7 +13,6 @@ from elasticjob.controller.plan import blame
 from elasticjob.controller.plan.actions import Deploy, described
 from elasticjob.controller.report import failure, phase, status, trouble
 from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.charges import Charges
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase, Round
@@ -52,7 +52,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
     [
         (snapshot(pod_seen(0), report=Report(1, (P0,))), "Running"),
         (snapshot(pod_seen(0), report=Report(0)), "Starting"),
-        (snapshot(pod_seen(0), round_=active(P0, n=2)), "Restarting"),
+        (snapshot(pod_seen(0), round_=active(2, [P0])), "Restarting"),
         (snapshot(pod_seen(0), pod_seen(1), round_=Round(0)), "Starting"),
         (snapshot(pod_seen(0), pod_seen(1, worker=WAITS), round_=Round()), "Pending: 1/2 pods run"),
         (
@@ -186,7 +186,7 @@ def test_a_status_does_not_differ_from_itself() -> None:
 def test_ready_counts_members_that_run_the_present_round() -> None:
     s = snapshot(pod_seen(0), pod_seen(1), pod_seen(2), report=Report(1, (P0, P2)))
     assert (status.of(s).ready, status.of(s).ready_replicas) == ("2/3", 2)
-    old = snapshot(pod_seen(0), round_=active(P0, n=2), report=Report(1, (P0,)))
+    old = snapshot(pod_seen(0), round_=active(2, [P0]), report=Report(1, (P0,)))
     assert status.of(old).ready == "0/1"
 
 
@@ -239,7 +239,7 @@ def test_what_refused_pods_is_told_with_its_cure(why: str, full: str) -> None:
 def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
     """Its node is dead, and the API server has it Running for minutes."""
     s = snapshot(
-        pod_seen(0), pod_seen(1), round_=active(P0),
+        pod_seen(0), pod_seen(1), round_=active(1, [P0]),
         status={"generations": "0@1,1@2"},
         recalled=refused(
             "create pod 1-1", EXCEEDED, marked=frozenset({P1}), unborn=frozenset({Pod(1, 1)})
@@ -255,7 +255,7 @@ def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
 
 def crashed(n: int, pod: str = "demo-1-0") -> Round:
     cause = Cause(CauseKind.WORKER_FAILED, pod=pod, rank=1, code=1, n=n - 1)
-    return active(P0, P1, n=n, cause=cause, charged=Charges(frozenset({n})))
+    return active(n, [P0, P1], cause=cause, charged=[n])
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def crashed(n: int, pod: str = "demo-1-0") -> Round:
     ],
 )
 def test_which_causes_are_failures(kind: CauseKind, expected: str | None) -> None:
-    s = snapshot(pod_seen(0), pod_seen(1), round_=active(P0, n=2, cause=Cause(kind, "demo-1-0")))
+    s = snapshot(pod_seen(0), pod_seen(1), round_=active(2, [P0], cause=Cause(kind, "demo-1-0")))
     found = failure.last(s)
     assert (found.reason if found else None) == expected
 

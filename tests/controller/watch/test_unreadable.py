@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from tests.support.jobs import elastic_job, worker
-from tests.support.world import KEY, TEAM, P, T, World, running_world
+from tests.support.protocol import T
+from tests.support.world import KEY, TEAM, P, World, running_world
 
 from elasticjob.controller import kube, resync
 from elasticjob.controller.observe.key import Key

@@ -1,4 +1,4 @@
-"""Snapshots for tests of plans and of the status: what is not given is a job that runs well."""
+"""Snapshots of the job `demo`, which runs without fault by default, for tests of the operator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.jobs import elastic_job
+from tests.support.protocol import JOB, T, active
 
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
@@ -15,41 +16,30 @@ from elasticjob.controller.observe.template import template_hash
 from elasticjob.controller.plan import desired as desire
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
-from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
-from elasticjob.wire.round import Phase, Round
+from elasticjob.wire.round import Round
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = 1000.0
-T = 5.0
-UID = "uid-of-demo"
 
 
 def pod_seen(index: int, generation: int = 0, **fields: Any) -> PodSeen:
     """A pod of the job `demo` whose agent runs."""
     pod = Pod(index, generation)
     name = f"demo-{index}-{generation}"
-    hash_ = template_hash(elastic_job())
     defaults: dict[str, Any] = {
-        "job_uid": UID, "template_hash": hash_, "worker": Worker(Stage.RUNNING), "node": "node-1"
-    }  # fmt: skip
+        "job_uid": JOB.uid,
+        "template_hash": template_hash(elastic_job()),
+        "worker": Worker(Stage.RUNNING),
+        "node": "node-1",
+    }
     return PodSeen(name, f"uid-{name}", pod, **{**defaults, **fields})
 
 
 def ended(code: int | None = 1, **fields: Any) -> Worker:
     """A worker container that has ended."""
     return Worker(Stage.ENDED, exit_code=code, **fields)
-
-
-def active(*pods: Pod, n: int = 1, **fields: Any) -> Round:
-    """An Active round of these pods."""
-    members = tuple(Member(pod) for pod in sorted(pods))
-    return Round(n, Phase.ACTIVE, members, **{"starts": n, **fields})
-
-
-def round_lease(round_: Round, desired: Desired, **fields: Any) -> RoundLease:
-    """A Round Lease of the job `demo`."""
-    return RoundLease("7", "uid-of-round", UID, desired, round_, **fields)
 
 
 def snapshot(
@@ -71,22 +61,17 @@ def snapshot(
     """
     spec.setdefault("replicas", max(1, len({p.pod.index for p in pods})))
     body = elastic_job(**spec)
-    body["metadata"] |= {"uid": UID, "resourceVersion": "5", "generation": 1}
+    body["metadata"] |= {"uid": JOB.uid, "resourceVersion": "5", "generation": 1}
     body["status"] = status or {}
     job = parse.job(body)
     assert job.spec is not None, job.faults
     if round_ is None:
-        round_ = active(*(p.pod for p in pods if p.living))
-    s = Snapshot(
+        round_ = active(1, [p.pod for p in pods if p.living])
+    made = Snapshot(
         job=job, spec=job.spec, pods=pods, lease=None, now=now, at=AT, heartbeat_s=heartbeat_s,
         calm=calm, agent_hash="0123456789", recalled=recalled or Recalled(),
     )  # fmt: skip
-    first = () if desire.nobody(s) else tuple(Pod(index, 0) for index in s.indexes)
-    told = desired or replace(desire.desired(s), wanted=first)
-    lease = round_lease(round_, told, holder=holder, report=report)
-    return Snapshot(**{**_fields(s), "lease": lease})
-
-
-def _fields(s: Snapshot) -> dict[str, Any]:
-    names = ("job", "spec", "pods", "now", "at", "heartbeat_s", "calm", "agent_hash", "recalled")
-    return {name: getattr(s, name) for name in names}
+    first = () if desire.nobody(made) else tuple(Pod(index, 0) for index in made.indexes)
+    desired = desired or replace(desire.desired(made), wanted=first)
+    lease = RoundLease("7", "uid-of-round", JOB.uid, desired, round_, holder=holder, report=report)
+    return replace(made, lease=lease)
