@@ -10,7 +10,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import pytest
-from tests.support.deadline import eventually
+from dev.wait import wait_until
 from tests.support.local_server import local_server
 from tests.support.operator_log import health_port
 
@@ -98,7 +98,7 @@ def test_runs_as_a_user_without_a_name(app: Path, tmp_path: Path) -> None:
             try:
                 assert operator.stderr is not None
                 port = next(port for line in operator.stderr if (port := health_port(line)))
-                eventually(lambda: ready(port) == 200)
+                wait_until(lambda: ready(port) == 200)
             finally:
                 operator.terminate()
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client
-from tests.support.deadline import eventually
 from tests.support.local_server import LocalServer, local_server
 from tests.support.widgets import WIDGET, jobs_path, widget_object
 
@@ -48,7 +48,7 @@ def api(kubeconfig: Path) -> Iterator[Client]:
         client.post(CRDS, definition)
     client.post(CLUSTER_ROLES, AGENT_ROLE)
     for path in ("/apis/contract.example/v1/widgets", jobs_path()):
-        eventually(lambda path=path: client.get(path).code == 200)
+        wait_until(lambda path=path: client.get(path).code == 200)
     yield client
     client.close()
 
@@ -82,7 +82,7 @@ def namespace(api: Client) -> Iterator[str]:
     path = f"/api/v1/namespaces/{name}"
     assert api.post("/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
     for made in ("serviceaccounts/default", f"configmaps/{CA_CONFIGMAP}"):
-        eventually(lambda made=made: api.get(f"{path}/{made}").code == 200)
+        wait_until(lambda made=made: api.get(f"{path}/{made}").code == 200)
     yield name
     api.delete(path)
 

@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client
-from tests.support.deadline import eventually
 from tests.support.local_server import LocalServer
 
 from elasticjob.wire.names import AGENT_CLUSTER_ROLE
@@ -83,7 +83,7 @@ def test_the_agents_role_is_for_leases_of_its_namespace_only(
     api: Client, agent: Client, leases: str, pods: str, namespace: str
 ) -> None:
     bind(api, namespace, "ClusterRole", AGENT_CLUSTER_ROLE)
-    eventually(lambda: agent.get(leases).code == 200)
+    wait_until(lambda: agent.get(leases).code == 200)
     assert agent.post(leases, {"metadata": {"name": "a"}}).code == 201
     assert agent.patch(f"{leases}/a", {"spec": {"holderIdentity": "me"}}).code == 200
     assert agent.put(f"{leases}/a", agent.get(f"{leases}/a").body).code == 200
@@ -102,7 +102,7 @@ def test_names_hold_for_objects_and_for_watches_that_pin_them(
     api.post(leases, {"metadata": {"name": "mine"}})
     verbs = ["get", "watch", "list", "patch", "create"]
     allow(api, namespace, verbs, resources=["leases"], resourceNames=["mine"])
-    eventually(lambda: agent.get(f"{leases}/mine").code == 200)
+    wait_until(lambda: agent.get(f"{leases}/mine").code == 200)
     assert agent.patch(f"{leases}/mine", {}).code == 200
     assert agent.get(f"{leases}/other").code == 403
     assert agent.get(leases).code == 403
@@ -121,7 +121,7 @@ def test_a_subresource_is_a_right_of_its_own(
     rule = {"apiGroups": ["contract.example"], "resources": ["widgets/status"]}
     allow(api, namespace, ["patch"], **rule)
     status = {"status": {"phase": "X"}}
-    eventually(lambda: agent.patch(f"{widgets}/w/status", status).code == 200)
+    wait_until(lambda: agent.patch(f"{widgets}/w/status", status).code == 200)
     reply = agent.patch(f"{widgets}/w", {})
     assert reply.code == 403
     assert (
@@ -133,9 +133,9 @@ def test_a_right_ends_with_its_binding(
     api: Client, agent: Client, leases: str, namespace: str
 ) -> None:
     allow(api, namespace, ["list"], resources=["leases"])
-    eventually(lambda: agent.get(leases).code == 200)
+    wait_until(lambda: agent.get(leases).code == 200)
     api.delete(f"{RBAC}/{namespace}/rolebindings/agent-some")
-    eventually(lambda: agent.get(leases).code == 403)
+    wait_until(lambda: agent.get(leases).code == 403)
 
 
 def test_a_token_ends_with_its_pod(

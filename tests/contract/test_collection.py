@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client
-from tests.support.deadline import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def owner(api: Client, widgets: str, leases: str, widget: Any) -> dict[str, Any]
     api.post(leases, owned_by(first, "first-child"))
     seen_by_the_collector(api, leases, first)
     api.delete(f"{widgets}/first", {"propagationPolicy": "Foreground"})  # the collector's to end
-    eventually(lambda: not present(api, f"{widgets}/first"), within_s=60)
+    wait_until(lambda: not present(api, f"{widgets}/first"), within_s=60)
     made: dict[str, Any] = widget("owner")
     return made
 
@@ -39,7 +39,7 @@ def seen_by_the_collector(api: Client, leases: str, owner: dict[str, Any]) -> No
     """Wait until the collector knows the Leases that are there: it goes through them in order."""
     ghost = {**owner["metadata"], "uid": "00000000-dead-beef-0000-000000000000"}
     api.post(leases, owned_by({**owner, "metadata": ghost}, "probe"))
-    eventually(lambda: not present(api, f"{leases}/probe"), within_s=60)
+    wait_until(lambda: not present(api, f"{leases}/probe"), within_s=60)
 
 
 def present(api: Client, path: str) -> bool:
@@ -54,7 +54,7 @@ def test_in_the_background_dependents_follow_down_the_tree(
     api.post(configmaps, {"metadata": {"name": "stranger"}})
     assert api.delete(f"{widgets}/owner", {"propagationPolicy": "Background"}).code == 200
     assert not present(api, f"{widgets}/owner")
-    eventually(lambda: not present(api, f"{configmaps}/grandchild"))
+    wait_until(lambda: not present(api, f"{configmaps}/grandchild"))
     assert not present(api, f"{leases}/child")
     assert present(api, f"{configmaps}/stranger")
 
@@ -67,10 +67,10 @@ def test_in_the_foreground_an_owner_waits_for_dependents_that_block_it(
     api.post(leases, body)
     seen_by_the_collector(api, leases, owner)
     assert api.delete(f"{widgets}/owner", {"propagationPolicy": "Foreground"}).code == 200
-    eventually(lambda: "deletionTimestamp" in api.get(f"{leases}/child").body["metadata"])
+    wait_until(lambda: "deletionTimestamp" in api.get(f"{leases}/child").body["metadata"])
     assert "foregroundDeletion" in api.get(f"{widgets}/owner").body["metadata"]["finalizers"]
     api.patch(f"{leases}/child", {"metadata": {"finalizers": None}})
-    eventually(lambda: not present(api, f"{widgets}/owner"))
+    wait_until(lambda: not present(api, f"{widgets}/owner"))
     assert not present(api, f"{leases}/child")
 
 
@@ -82,10 +82,10 @@ def test_in_the_foreground_an_owner_does_not_wait_for_dependents_that_do_not_blo
     api.post(leases, body)
     seen_by_the_collector(api, leases, owner)
     api.delete(f"{widgets}/owner", {"propagationPolicy": "Foreground"})
-    eventually(lambda: not present(api, f"{widgets}/owner"))
-    eventually(lambda: "deletionTimestamp" in api.get(f"{leases}/child").body["metadata"])
+    wait_until(lambda: not present(api, f"{widgets}/owner"))
+    wait_until(lambda: "deletionTimestamp" in api.get(f"{leases}/child").body["metadata"])
     api.patch(f"{leases}/child", {"metadata": {"finalizers": None}})
-    eventually(lambda: not present(api, f"{leases}/child"))
+    wait_until(lambda: not present(api, f"{leases}/child"))
 
 
 def test_orphans_stay_and_lose_their_reference(
@@ -94,7 +94,7 @@ def test_orphans_stay_and_lose_their_reference(
     api.post(leases, owned_by(owner, "child"))
     seen_by_the_collector(api, leases, owner)
     api.delete(f"{widgets}/owner", {"propagationPolicy": "Orphan"})
-    eventually(lambda: not present(api, f"{widgets}/owner"))
+    wait_until(lambda: not present(api, f"{widgets}/owner"))
     assert "ownerReferences" not in api.get(f"{leases}/child").body["metadata"]
 
 
@@ -106,7 +106,7 @@ def test_a_dependent_of_somebody_who_is_not_there_goes(
         "metadata": {**owner["metadata"], "uid": "00000000-dead-beef-0000-000000000000"},
     }
     api.post(leases, owned_by(ghost, "child"))
-    eventually(lambda: not present(api, f"{leases}/child"))
+    wait_until(lambda: not present(api, f"{leases}/child"))
 
 
 def test_a_dependent_stays_while_one_owner_does(
@@ -118,10 +118,10 @@ def test_a_dependent_stays_while_one_owner_does(
     api.post(leases, body)
     seen_by_the_collector(api, leases, owner)
     api.delete(f"{widgets}/owner")
-    eventually(lambda: len(_owners(api, f"{leases}/child")) == 1)
+    wait_until(lambda: len(_owners(api, f"{leases}/child")) == 1)
     assert _owners(api, f"{leases}/child")[0]["name"] == "second"
     api.delete(f"{widgets}/second")
-    eventually(lambda: not present(api, f"{leases}/child"))
+    wait_until(lambda: not present(api, f"{leases}/child"))
 
 
 def test_a_namespace_goes_with_its_contents_and_takes_nothing_new(
@@ -133,10 +133,10 @@ def test_a_namespace_goes_with_its_contents_and_takes_nothing_new(
     reply = api.delete(f"/api/v1/namespaces/{namespace}")
     assert reply.body["status"]["phase"] == "Terminating"
     assert api.post(configmaps, {"metadata": {"name": "late"}}).code == 403
-    eventually(lambda: not present(api, f"{configmaps}/free"))
+    wait_until(lambda: not present(api, f"{configmaps}/free"))
     assert present(api, f"/api/v1/namespaces/{namespace}")
     api.patch(f"{leases}/held", {"metadata": {"finalizers": None}})
-    eventually(lambda: not present(api, f"/api/v1/namespaces/{namespace}"), within_s=60)
+    wait_until(lambda: not present(api, f"/api/v1/namespaces/{namespace}"), within_s=60)
 
 
 def _owners(api: Client, path: str) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client
 from tests.support.commands import LAUNCHERS, OTHERS
-from tests.support.deadline import eventually
 from tests.support.jobs import elastic_job, worker
 from tests.support.local_server import LocalServer
 from tests.support.widgets import WIDGET, jobs_path, widget_object
@@ -185,7 +185,7 @@ class TestDefinitions:
         definition["spec"]["names"]["kind"] = namespace.title().replace("-", "")
         assert api.post(CRDS, definition).code == 201
         path = f"/apis/contract.example/v1/namespaces/{namespace}/{plural}"
-        eventually(lambda: api.get(path).code == 200)
+        wait_until(lambda: api.get(path).code == 200)
         body = {**widget_object(), "kind": definition["spec"]["names"]["kind"]}
         assert api.post(path, body).code == 201
         found = api.get(f"{CRDS}/{definition['metadata']['name']}").body
@@ -194,8 +194,8 @@ class TestDefinitions:
         with api.watch(path, resourceVersion=api.get(path).version) as watch:
             assert api.delete(f"{CRDS}/{definition['metadata']['name']}").code == 200
             assert [(seen.type, seen.name) for seen in watch][-1] == ("DELETED", "w")  # it ends
-        eventually(lambda: api.get(f"{CRDS}/{definition['metadata']['name']}").code == 404)
-        eventually(lambda: api.get(path).code == 404)
+        wait_until(lambda: api.get(f"{CRDS}/{definition['metadata']['name']}").code == 404)
+        wait_until(lambda: api.get(path).code == 404)
 
     def test_a_wrong_name_is_refused(self, api: Client) -> None:
         wrong = {**WIDGET, "metadata": {"name": "gadgets.contract.example"}}
@@ -214,11 +214,11 @@ def stored_with_a_launcher(
     del body["metadata"]["namespace"]
     before()
     try:
-        eventually(lambda: api.post(path, body).code == 201)
+        wait_until(lambda: api.post(path, body).code == 201)
     finally:
         after()
     another = {**body, "metadata": {"name": "new"}}
-    eventually(lambda: api.post(path, another, dryRun="All").code == 422)
+    wait_until(lambda: api.post(path, another, dryRun="All").code == 422)
     found: dict[str, Any] = api.get(f"{path}/old").body
     return found
 

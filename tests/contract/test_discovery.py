@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client, Reply
-from tests.support.deadline import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,7 @@ def test_openapi_tells_that_the_server_validates(api: Client) -> None:
         return api.get(entry.get("serverRelativeURL", "/nowhere"))
 
     assert "api/v1" in api.get("/openapi/v3").body["paths"]
-    eventually(lambda: document().code == 200)
+    wait_until(lambda: document().code == 200)
     item = document().body["paths"][
         "/apis/contract.example/v1/namespaces/{namespace}/widgets/{name}"
     ]

@@ -10,9 +10,9 @@ from typing import Any
 
 import kopf
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client
 from tests.support.connections import forget_connections
-from tests.support.deadline import eventually
 from tests.support.following import DEADLINE_S, following
 from tests.support.jobs import elastic_job
 from tests.support.widgets import jobs_path
@@ -90,21 +90,21 @@ def test_a_resource_is_handled_from_birth_to_death(
     api: Client, operator: None, seen: Seen, widgets: str, leases: str, namespace: str, widget: Any
 ) -> None:
     widget()
-    eventually(lambda: ("created", "w") in seen)
-    eventually(lambda: api.get(f"{widgets}/w").body.get("status", {}).get("phase") == "Created")
+    wait_until(lambda: ("created", "w") in seen)
+    wait_until(lambda: api.get(f"{widgets}/w").body.get("status", {}).get("phase") == "Created")
     api.patch(f"{widgets}/w", {"spec": {"replicas": 7}})
-    eventually(lambda: ("scaled", "7") in seen)
+    wait_until(lambda: ("scaled", "7") in seen)
     api.post(leases, {"metadata": {"name": "first"}})
-    eventually(lambda: "first" in {name for _, name in seen})  # Leases are watched from here on
+    wait_until(lambda: "first" in {name for _, name in seen})  # Leases are watched from here on
     api.post(leases, {"metadata": {"name": "l"}})
     api.patch(f"{leases}/l", {"spec": {"holderIdentity": "x"}})
-    eventually(lambda: {("lease ADDED", "l"), ("lease MODIFIED", "l")} <= set(seen))
+    wait_until(lambda: {("lease ADDED", "l"), ("lease MODIFIED", "l")} <= set(seen))
     events = f"/api/v1/namespaces/{namespace}/events"
-    eventually(lambda: "Made" in {item["reason"] for item in api.get(events).body["items"]})
+    wait_until(lambda: "Made" in {item["reason"] for item in api.get(events).body["items"]})
     assert api.get(f"{widgets}/w").body["metadata"]["finalizers"]
     api.delete(f"{widgets}/w")
-    eventually(lambda: ("deleted", "w") in seen)
-    eventually(lambda: api.get(f"{widgets}/w").code == 404)
+    wait_until(lambda: ("deleted", "w") in seen)
+    wait_until(lambda: api.get(f"{widgets}/w").code == 404)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def definition(api: Client) -> Iterator[None]:
     """The definition of ElasticJob, which the test may delete."""
     yield
     api.post(CRDS, custom_resource_definition())
-    eventually(lambda: api.get(jobs_path()).code == 200)
+    wait_until(lambda: api.get(jobs_path()).code == 200)
 
 
 @pytest.mark.process
@@ -126,7 +126,7 @@ def test_our_watches_end_with_the_reason_when_the_definition_is_deleted(
         assert found.ready.wait(DEADLINE_S)
         made = api.post(jobs_path(namespace), {**elastic_job(), "metadata": {"name": "j"}})
         assert made.code == 201, made.body
-        eventually(lambda: ("elasticjobs", "j", False) in found.seen)
+        wait_until(lambda: ("elasticjobs", "j", False) in found.seen)
         api.delete(DEFINITION)
         why = found.why_ended()
     assert isinstance(why, RefusedError)
@@ -141,7 +141,7 @@ def test_our_watches_do_not_begin_without_the_definition(
 ) -> None:
     """kopf alone would log a warning, and watch the rest."""
     api.delete(DEFINITION)
-    eventually(lambda: api.get(jobs_path()).code == 404)
+    wait_until(lambda: api.get(jobs_path()).code == 404)
     with following(kubeconfig) as found:
         why = found.why_ended()
         assert not found.ready.is_set()

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from dev.wait import wait_until
 from tests.support.api_client import Client
-from tests.support.deadline import eventually
 from tests.support.widgets import widget_object
 
 KUBECTL = shutil.which("kubectl")
@@ -168,7 +168,7 @@ def test_delete_by_label_and_cascade(kubectl: Callable[..., str], api: Client, l
     for name in "ab":
         api.post(leases, {"metadata": {"name": name, "labels": {"x": "y"}}})
     kubectl("delete", "lease", "-l", "x=y", "--cascade=foreground")
-    eventually(lambda: api.get(leases).names == [])
+    wait_until(lambda: api.get(leases).names == [])
 
 
 def test_what_the_local_server_refuses_is_said_in_one_line(

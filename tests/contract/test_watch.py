@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client
-from tests.support.deadline import eventually
 from tests.support.local_server import LocalServer
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def test_without_a_version_it_begins_with_what_is_there(
 ) -> None:
     for name in "ab":
         api.post(leases, lease(name))
-    eventually(lambda: api.get(leases, resourceVersion="0").names == ["a", "b"])
+    wait_until(lambda: api.get(leases, resourceVersion="0").names == ["a", "b"])
     with api.watch(leases, **query) as watch:
         assert [(e.type, e.name) for e in watch.take(2)] == [("ADDED", "a"), ("ADDED", "b")]
         hold(api, leases, "b", "1")
@@ -179,7 +179,7 @@ def test_a_watcher_that_goes_away_is_forgotten(
     with api.watch(leases, **initial) as watch:
         watch.take(1)
         assert local.call(lambda running: len(running.watches)) == before + 1
-    eventually(lambda: local.call(lambda running: len(running.watches)) == before)
+    wait_until(lambda: local.call(lambda running: len(running.watches)) == before)
 
 
 def test_a_list_has_no_initial_events(api: Client, leases: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from dev.wait import wait_until_async
 from tests.support.jobs import elastic_job
 
 from elasticjob.controller.settings import Settings
@@ -65,16 +66,6 @@ async def operator(kubeconfig: Path) -> AsyncIterator[asyncio.subprocess.Process
             await process.wait()
 
 
-async def until(running: Running, holds: Callable[[], bool]) -> None:
-    """Looks again after each write."""
-    changed = asyncio.Event()
-    running.store.listeners.append(lambda resource, event: changed.set())
-    async with asyncio.timeout(DEADLINE_S):
-        while not holds():
-            await changed.wait()
-            changed.clear()
-
-
 def holder(running: Running) -> str:
     lease = running.store.find(LEASES, "default", LEASE) or {}
     return str(lease.get("spec", {}).get("holderIdentity") or "")
@@ -104,7 +95,7 @@ async def _frozen_leader_does_no_harm(root: Path) -> None:
     async with serve(root) as running:
         running.faults.refuse(500, journal, times=None)
         async with operator(running.kubeconfig) as first:
-            await until(running, lambda: bool(holder(running)))
+            await wait_until_async(lambda: bool(holder(running)), within_s=DEADLINE_S)
             led_first, frozen = holder(running), asyncio.Event()
 
             def freeze(token: str, path: str) -> None:
@@ -118,8 +109,12 @@ async def _frozen_leader_does_no_harm(root: Path) -> None:
             async with operator(running.operator_kubeconfig):
                 create_jobs(running)
                 await asyncio.wait_for(frozen.wait(), DEADLINE_S)
-                await until(running, lambda: holder(running) not in ("", led_first))
-                await until(running, lambda: len(pods(running)) == len(wanted))
+                await wait_until_async(
+                    lambda: holder(running) not in ("", led_first), within_s=DEADLINE_S
+                )
+                await wait_until_async(
+                    lambda: len(pods(running)) == len(wanted), within_s=DEADLINE_S
+                )
                 made, written = pods(running), len(journal.writes(running.token))
                 first.send_signal(signal.SIGCONT)
                 async with asyncio.timeout(DEADLINE_S):
@@ -137,11 +132,13 @@ def test_a_leader_that_is_told_to_end_hands_over_at_once(tmp_path: Path) -> None
 
 async def _leader_that_is_told_to_end_hands_over_at_once(root: Path) -> None:
     async with serve(root) as running, operator(running.kubeconfig) as first:
-        await until(running, lambda: bool(holder(running)))
+        await wait_until_async(lambda: bool(holder(running)), within_s=DEADLINE_S)
         led_first = holder(running)
         async with operator(running.operator_kubeconfig):
             first.terminate()
             async with asyncio.timeout(DEADLINE_S):
                 assert await first.wait() == 0
             assert holder(running) != led_first
-            await until(running, lambda: holder(running) not in ("", led_first))
+            await wait_until_async(
+                lambda: holder(running) not in ("", led_first), within_s=DEADLINE_S
+            )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from dev.wait import wait_until_async
 from tests.support.jobs import elastic_job
 from tests.support.operator_log import health_port
 
@@ -31,9 +32,15 @@ def apply(running: Running, name: str) -> None:
 
 
 async def has_pod(running: Running, name: str) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while running.store.find(PODS, "default", name) is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    has = lambda: running.store.find(PODS, "default", name) is not None  # noqa: E731
+    await wait_until_async(has, what=f"pod {name}", within_s=DEADLINE_S)
+
+
+async def is_ready(session: aiohttp.ClientSession, readyz: str) -> None:
+    async def holds() -> bool:
+        return (await session.get(readyz)).status == 200
+
+    await wait_until_async(holds, what="readiness", within_s=DEADLINE_S)
 
 
 async def start(*flags: str) -> asyncio.subprocess.Process:
@@ -57,8 +64,7 @@ def test_it_is_ready_measures_itself_and_ends_when_it_is_told_to(tmp_path: Path)
             base = f"http://127.0.0.1:{await port_of(process)}"
             drain = asyncio.create_task(process.communicate())
             async with aiohttp.ClientSession() as session, asyncio.timeout(DEADLINE_S):
-                while (await session.get(f"{base}/readyz")).status != 200:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+                await is_ready(session, f"{base}/readyz")
                 assert (await session.get(f"{base}/livez")).status == 200
                 text = await (await session.get(f"{base}/metrics")).text()
             assert 'elasticjob_api_requests_total{code="200",method="GET"' in text
@@ -176,8 +182,7 @@ def test_it_is_ready_when_the_api_server_has_answered_and_stays_so(
             async with aiohttp.ClientSession() as session:
                 assert (await session.get(readyz)).status == 503
                 running.faults.thaw()
-                while (await session.get(readyz)).status != 200:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
+                await is_ready(session, readyz)
                 running.faults.freeze()
                 running.faults.cut_streams()
                 assert (await session.get(readyz)).status == 200

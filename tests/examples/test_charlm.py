@@ -9,10 +9,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from dev.wait import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "charlm.py"
 PYTHON = os.environ.get("TORCH_PYTHON", "")
@@ -53,11 +53,11 @@ class Group:
             )
 
     def wait_for(self, word: str) -> None:
-        end = time.monotonic() + DEADLINE_S
-        while word not in self.log(0):
-            assert time.monotonic() < end, self.log(0)
+        def holds() -> bool:
             assert self.processes[0].poll() is None, self.log(0)
-            time.sleep(0.05)
+            return word in self.log(0)
+
+        wait_until(holds, what=repr(word), within_s=DEADLINE_S, every_s=0.05)
 
     def codes(self) -> list[int]:
         return [process.wait(DEADLINE_S) for process in self.processes]

@@ -9,8 +9,8 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from dev.wait import wait_until
 from tests.support.chart import NAMESPACE, Json, of_kind, one, rendered
-from tests.support.deadline import eventually
 from tests.support.jobs import elastic_job
 from tests.support.local_server import LocalServer, local_server
 
@@ -75,9 +75,9 @@ def test_it_asks_for_nothing_that_it_may_not(
     args = [*pod["containers"][0]["args"], "--health-port=0", "--kubeconfig", str(config)]
     with Popen([sys.executable, "-m", "elasticjob.controller", *args]) as process:
         try:
-            eventually(lambda: server.call(pods_of_job) == ["demo-0-0", "demo-1-0"])
-            eventually(lambda: Target("create", "", "v1", "events", TEAM) in recorder.asked)
-            eventually(lambda: recorder.watched == {watched.plural for watched in WATCHED})
+            wait_until(lambda: server.call(pods_of_job) == ["demo-0-0", "demo-1-0"])
+            wait_until(lambda: Target("create", "", "v1", "events", TEAM) in recorder.asked)
+            wait_until(lambda: recorder.watched == {watched.plural for watched in WATCHED})
         finally:
             process.terminate()
             assert process.wait(20) == 0

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client, Reply
 from tests.support.chart import CHART, IMAGE, NAMESPACE, RELEASE, Json, helm, one, rendered
-from tests.support.deadline import eventually
 from tests.support.jobs import elastic_job
 from tests.support.lease_requests import (
     ALLOWED,
@@ -101,7 +101,7 @@ def policy(admin: Client, notes: str) -> None:
         agent.close()
         return reply.code == 403 and "may only write" in reply.body["message"]
 
-    eventually(is_refused, every_s=0.2)
+    wait_until(is_refused, every_s=0.2)
 
 
 # ---- the installation ----------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def test_the_notes_tell_what_to_do_next(notes: str) -> None:
 
 def test_pods_of_the_operator_are_admitted_as_restricted(admin: Client, notes: str) -> None:
     pods = f"{NAMESPACES}/{NAMESPACE}/pods"
-    eventually(lambda: len(admin.get(pods).body["items"]) == 2)
+    wait_until(lambda: len(admin.get(pods).body["items"]) == 2)
 
 
 def test_the_policy_has_no_type_errors(admin: Client, notes: str) -> None:
@@ -122,7 +122,7 @@ def test_the_policy_has_no_type_errors(admin: Client, notes: str) -> None:
         body = admin.get(POLICY).body
         return bool(body.get("status", {}).get("observedGeneration"))
 
-    eventually(is_checked)
+    wait_until(is_checked)
     assert admin.get(POLICY).body["status"].get("typeChecking", {}) == {}
 
 
@@ -142,9 +142,9 @@ def test_the_operator_needs_no_more_than_its_account(
         try:
             pods = f"{NAMESPACES}/{TEAM}/pods"
             selector = f"{names.LABEL_JOB}=real"
-            eventually(lambda: len(admin.get(pods, labelSelector=selector).body["items"]) == 2)
+            wait_until(lambda: len(admin.get(pods, labelSelector=selector).body["items"]) == 2)
             status = f"{JOBS}/real"
-            eventually(lambda: admin.get(status).body.get("status", {}).get("ready") == "0/2")
+            wait_until(lambda: admin.get(status).body.get("status", {}).get("ready") == "0/2")
             bound = admin.get(f"{RBAC}/rolebindings/{names.service_account_name('real')}")
             assert bound.body["roleRef"]["name"] == names.AGENT_CLUSTER_ROLE
             assert process.poll() is None
@@ -230,7 +230,7 @@ def user(admin: Client, account: str, pod: str | None) -> Client:
         uid = made.body["metadata"]["uid"]
     bound = None if pod is None else {"name": pod, "uid": uid}
     client = admin.as_user(token_of(admin, TEAM, account, bound))
-    eventually(lambda: client.get(LEASES).code == 200)  # the authorizer learns of the binding
+    wait_until(lambda: client.get(LEASES).code == 200)  # the authorizer learns of the binding
     return client
 
 

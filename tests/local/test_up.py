@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dev.wait import wait_until_async
 
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import PODS
@@ -28,13 +27,6 @@ try:
 except urllib.error.HTTPError as error:
     print(json.load(error)["message"])
 """
-
-
-async def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 async def log_of(local: Local, namespace: str, name: str) -> str:
@@ -75,7 +67,7 @@ def test_a_pod_reaches_the_api_as_in_a_cluster(tmp_path: Path) -> None:
     async def scenario() -> str:
         async with up(tmp_path) as local:
             local.server.store.create(PODS, "default", {"metadata": {"name": "p"}, "spec": spec})
-            await until(lambda: phase(local, "default", "p") in ("Succeeded", "Failed"))
+            await wait_until_async(lambda: phase(local, "default", "p") in ("Succeeded", "Failed"))
             return await log_of(local, "default", "p")
 
     account = "system:serviceaccount:default:default"
@@ -89,14 +81,15 @@ def test_the_operator_is_a_pod_that_is_started_again(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with up(tmp_path, operator=command) as local:
+
+            async def has_started() -> bool:
+                return await log_of(local, *place) == "--kubeconfig\n"
+
             place = (SYSTEM_NAMESPACE, OPERATOR)
-            await until(lambda: phase(local, *place) == "Running")
+            await wait_until_async(lambda: phase(local, *place) == "Running")
             local.kubelet.kill(*place)
-            await until(lambda: state(local, *place) == (1, "running"))
-            deadline = time.monotonic() + 10
-            while await log_of(local, *place) != "--kubeconfig\n":
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.02)
+            await wait_until_async(lambda: state(local, *place) == (1, "running"))
+            await wait_until_async(has_started)
 
     asyncio.run(scenario())
     assert carriers(MARKER, f"{tmp_path}/") == set()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from dev.wait import wait_until_async
 from tests.support import sign_ins
 from tests.support.jobs import elastic_job, worker
 from tests.support.sign_ins import SignIn
@@ -134,12 +133,12 @@ class Agents:
     # ---- waiting ---------------------------------------------------------------------------------
 
     async def until(self, holds: Callable[[], Any], what: str = "it") -> Any:
-        """What the function answers, once that is true."""
-        end = time.monotonic() + PATIENCE_S
-        while not (found := holds()):
-            assert time.monotonic() < end, f"{what} did not come true: {self.round}"
-            await asyncio.sleep(0.003)
-        return found
+        """Wait for the first true result of the function, and return it."""
+        try:
+            return await wait_until_async(holds, what=what, within_s=PATIENCE_S, every_s=0.003)
+        except TimeoutError as error:
+            error.add_note(f"round: {self.round}")
+            raise
 
     async def run(self, n: int, count: int) -> list[SignIn]:
         """The workers of round n, once so many of them run."""

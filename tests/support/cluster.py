@@ -6,15 +6,14 @@ One `Cluster` is one namespace of it, in which one test works.
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from dev.wait import wait_until_async
 from tests.support.jobs import worker
 from tests.support.one_job import Job
 from tests.support.supervised import stub
@@ -124,19 +123,17 @@ class Cluster:
     # ---- waiting ---------------------------------------------------------------------------------
 
     async def until(self, holds: Callable[[], Any], what: str) -> Any:
-        """What the function answers, once that is true."""
-        end = time.monotonic() + PATIENCE_S
-        while not (found := holds()):
-            assert time.monotonic() < end, f"waited {PATIENCE_S:g} s in vain for: {what}"
-            await asyncio.sleep(LOOK_EVERY_S)
-        return found
+        """Wait for the first true result of the function, and return it."""
+        limits = {"within_s": PATIENCE_S, "every_s": LOOK_EVERY_S}
+        return await wait_until_async(holds, what=what, **limits)
 
     async def prints(self, pod: Object, text: str) -> None:
-        """Once this is in a pod's log."""
-        end = time.monotonic() + PATIENCE_S
-        while text not in await self.log(pod, ALL_LINES):
-            assert time.monotonic() < end, f"{pod['metadata']['name']} never printed {text!r}"
-            await asyncio.sleep(LOOK_EVERY_S)
+        """Wait until this text is in a pod's log."""
+
+        async def holds() -> bool:
+            return text in await self.log(pod, ALL_LINES)
+
+        await self.until(holds, f"{text!r} in the log of {pod['metadata']['name']}")
 
     async def clear(self) -> None:
         """Delete all jobs, and see that nothing of them is left, objects and processes."""
@@ -144,7 +141,7 @@ class Cluster:
             Job(self, body["metadata"]["name"]).delete()
         try:
             await self.until(lambda: not self.left(), "nothing to be left")
-        except AssertionError as error:
+        except TimeoutError as error:
             error.add_note("\n".join(self.left()))
             raise
         self.store.listeners.remove(self._heard)

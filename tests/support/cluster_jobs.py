@@ -254,8 +254,8 @@ class Job:
 
         try:
             return until(f"STATUS with {words}", look, within_s)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; it was {phases[-1] if phases else ''!r}") from None
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; it was {phases[-1] if phases else ''!r}") from None
 
     # ---- disturbances
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import urllib3
+from dev.wait import wait_until
 from kubernetes import client, config
 
 Json = dict[str, Any]
@@ -121,21 +122,9 @@ class Kube:
 
 
 def until(what: str, look: Callable[[], T], within_s: float = PATIENCE_S) -> T:
-    """The first true thing that `look` returns; no answer of the API server is not yet one."""
-    end = time.monotonic() + within_s
-    last: object = None
-    while True:
-        try:
-            found = look()
-        except ConnectionError as error:
-            last = error
-        else:
-            if found:
-                return found
-        if time.monotonic() > end:
-            said = f" (last: {last})" if last else ""
-            raise AssertionError(f"waited {within_s:.0f} s in vain for {what}{said}")
-        PAUSE.wait(LOOK_EVERY_S)
+    """Wait for the first true result of `look`; a look without an answer counts as a false one."""
+    limits: dict[str, Any] = {"within_s": within_s, "every_s": LOOK_EVERY_S}
+    return wait_until(look, what=what, not_yet=(ConnectionError,), **limits)
 
 
 def throughout(what: str, holds: Callable[[], bool], for_s: float) -> None:

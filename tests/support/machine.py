@@ -6,12 +6,14 @@ Whatever a test did is undone behind it: everything runs again, thawed and with 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev import proc
 from dev.cluster.api import Api
 from dev.cluster.cache import Cache
 from dev.cluster.cluster import Cluster
@@ -110,29 +112,17 @@ def container_pids(pod_uid: str) -> list[int]:
 
 def agent_pid(pod_uid: str) -> int:
     """The agent of a pod: the first process of its container."""
-    marker = f"ELASTICJOB_POD_UID={pod_uid}".encode()
-    for pid in container_pids(pod_uid):
-        process = Path(f"/proc/{pid}")
-        try:
-            words = (process / "environ").read_bytes().split(b"\0")
-            status = (process / "status").read_text()
-        except OSError:
-            continue
-        numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
-        if marker in words and numbers[-1] == "1":
-            return pid
+    for pid in proc.with_environment(ELASTICJOB_POD_UID=pod_uid):
+        with suppress(OSError):  # it has ended meanwhile
+            if re.search(r"^NSpid:.*\t1$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE):
+                return pid
     raise AssertionError(f"pod {pod_uid} has no agent")
 
 
 def worker_pid(pod_uid: str) -> int | None:
-    """The worker of a pod, as this machine sees it, without asking the API server or a node."""
-    marker = f"ELASTICJOB_POD_UID={pod_uid}".encode()
-    found = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and _is_worker(entry, marker)
-    ]
-    return min(found, default=None)
+    """The worker of a pod as /proc of this machine shows it, even when the API server is away."""
+    found = proc.with_environment(ELASTICJOB_POD_UID=pod_uid)
+    return min(filter(_is_worker, found), default=None)
 
 
 def kill_worker(pod_uid: str) -> None:
@@ -142,9 +132,5 @@ def kill_worker(pod_uid: str) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def _is_worker(process: Path, marker: bytes) -> bool:
-    try:
-        words = (process / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return marker in words and any(word.startswith(b"LOCAL_RANK=") for word in words)
+def _is_worker(pid: int) -> bool:
+    return any(variable.startswith("LOCAL_RANK=") for variable in proc.environment(pid))

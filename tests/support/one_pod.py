@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.wait import wait_until
 from tests.support.merge_patch import merge
 from tests.support.protocol import JOB, round_object
 from tests.support.scripted_api import (
@@ -110,12 +110,11 @@ class OnePod:
         return path.read_text()
 
     def until(self, seen: Any) -> Any:
-        """What the function returns, once that is true."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not (found := seen()):
-            assert time.monotonic() < deadline, (self.root / "log").read_text()
-            time.sleep(0.005)
-        return found
+        """Wait for the first true result of the function, and return it."""
+        try:
+            return wait_until(seen, every_s=0.005)
+        except TimeoutError:
+            raise AssertionError((self.root / "log").read_text()) from None
 
     def wait(self) -> int:
         return self.process.wait(PATIENCE_S)

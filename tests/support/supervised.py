@@ -13,13 +13,13 @@ import selectors
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dev.wait import wait_until
 from tests.support.survivors import sweep
 
 ROOT = Path(__file__).parents[2]
@@ -59,12 +59,10 @@ class Supervised:
         return event
 
     def lines(self, count: int) -> list[list[str]]:
-        """The first lines that workers wrote to stdout, in words, once there are so many."""
-        until = time.monotonic() + PATIENCE_S
-        while len(text := self.stdout.read_text().splitlines()) < count:
-            assert time.monotonic() < until, text
-            time.sleep(0.005)
-        return [line.split() for line in text[:count]]
+        """Wait for the first `count` lines that workers write to stdout; return their words."""
+        read = lambda: self.stdout.read_text().splitlines()[:count]  # noqa: E731
+        wait_until(lambda: len(read()) == count, what=f"{count} lines", every_s=0.005)
+        return [line.split() for line in read()]
 
     def pids(self, words: int = 1) -> set[int]:
         """Every pid in the first lines."""

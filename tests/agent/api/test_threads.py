@@ -4,6 +4,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+from dev.wait import wait_until
+
 from elasticjob.agent.api.threads import CallThreads
 
 PATIENCE_S = 5.0
@@ -40,9 +42,7 @@ class Scene:
 
     def at_most_busy(self, count: int) -> None:
         """A thread goes to rest just after its call."""
-        pause = threading.Event()
-        while self.threads.busy > count:
-            pause.wait(0.001)
+        wait_until(lambda: self.threads.busy <= count, every_s=0.001)
 
 
 def waits(event: threading.Event) -> Callable[[Session], None]:

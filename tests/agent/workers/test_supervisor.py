@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from dev.wait import wait_until
 from tests.support.supervised import Supervised, stub, supervised
 from tests.support.survivors import alive, is_dead
 
@@ -16,11 +17,10 @@ pytestmark = pytest.mark.process
 
 
 def of_round(one: Supervised, n: int = 1, count: int = 0) -> set[int]:
-    """What is alive of a round; waits for so many: within its exec a process has no environment."""
-    until = time.monotonic() + 5
-    while len(found := alive(ELASTICJOB_POD_UID=one.pod_uid, ELASTICJOB_ROUND=str(n))) < count:
-        assert time.monotonic() < until, found
-    return found
+    """The live processes of a round, at least `count`: during exec a process has no environment."""
+    found = lambda: alive(ELASTICJOB_POD_UID=one.pod_uid, ELASTICJOB_ROUND=str(n))  # noqa: E731
+    wait_until(lambda: len(found()) >= count, what=f"{count} processes", every_s=0)
+    return found()
 
 
 # ---- starting ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.wait import wait_until_async
 
 from elasticjob.controller.kube import LEASES, Json, Kube
 from elasticjob.controller.lead.candidate import Candidate, Place, Terms
@@ -65,12 +66,6 @@ async def server(root: Path) -> AsyncIterator[tuple[Running, Callable[[str], Par
 
 async def happens(event: threading.Event) -> None:
     assert await asyncio.to_thread(event.wait, DEADLINE_S)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 def spec(running: Running) -> Json:
@@ -190,11 +185,13 @@ def test_a_candidate_is_ready_from_its_first_answer_on_and_not_after_a_long_sile
             election = Election(only.kube, PLACE, Candidate("me", TERMS), clock=lambda: now)
             assert election.complaint() == "no answer about the Lease default/operator yet"
             election.start(only.won.set)
-            await until(lambda: election.complaint().endswith("503: fault: ServiceUnavailable"))
+            await wait_until_async(
+                lambda: election.complaint().endswith("503: fault: ServiceUnavailable")
+            )
             assert election.complaint().startswith("no answer about the Lease default/operator yet")
             running.faults.withdraw(refused)
             await happens(only.won)
-            await until(lambda: election.complaint() == "")
+            await wait_until_async(lambda: election.complaint() == "")
             await asyncio.to_thread(election.stop)
             now = 102.0
             assert election.complaint() == ""

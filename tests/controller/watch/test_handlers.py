@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import kopf
 import pytest
-from tests.support.deadline import PAUSE, eventually
+from dev.wait import wait_until
 from tests.support.following import DEADLINE_S, following
 from tests.support.jobs import elastic_job, worker
 from tests.support.local_server import LocalServer, local_server
@@ -58,15 +59,15 @@ def test_pulses_are_heard_and_only_news_is_told(server: LocalServer) -> None:
             return [(body["spec"].get("holderIdentity", ""), gone) for body, (*_, gone) in said]
 
         create_round(server)
-        eventually(lambda: len(found.seen) == 1)
+        wait_until(lambda: len(found.seen) == 1)
         change(server, holderIdentity="demo-0-0")
         for second in range(4):
             change(server, renewTime=f"2026-01-01T00:00:0{second}.000000Z")
         change(server, holderIdentity="demo-1-0", renewTime="2026-01-01T00:00:09.000000Z")
-        eventually(lambda: len(found.seen) == 3)
+        wait_until(lambda: len(found.seen) == 3)
         last = server.call(lambda running: running.store.get(LEASES, "default", NAME))
         server.call(lambda running: running.store.delete(LEASES, "default", NAME))
-        eventually(lambda: len(found.seen) == 4)
+        wait_until(lambda: len(found.seen) == 4)
     assert found.heard == 8
     assert holders() == [
         ("", False),
@@ -92,7 +93,7 @@ def test_each_watch_that_is_refused_for_good_ends_them_all(
     with following(server.running.operator_kubeconfig, **options) as found:
         assert found.ready.wait(DEADLINE_S)
         create_round(server)
-        eventually(lambda: ("leases", NAME, False) in found.seen)
+        wait_until(lambda: ("leases", NAME, False) in found.seen)
         server.call(lambda running: running.faults.refuse(code, is_of_it, times=None))
         server.call(lambda running: running.faults.cut_streams(is_of_it))
         why = found.why_ended()
@@ -114,13 +115,13 @@ def test_watches_start_again_after_a_refusal_and_the_earlier_ones_deliver_no_mor
 
     with following(server.running.operator_kubeconfig, pauses_s=(0.01,)) as found:
         create_round(server)
-        eventually(lambda: ("leases", NAME, False) in found.seen)
+        wait_until(lambda: ("leases", NAME, False) in found.seen)
         server.call(lambda running: running.faults.refuse(code, is_of_it))
         server.call(lambda running: running.faults.cut_streams(is_of_it))
-        eventually(lambda: found.starts == 2 and len(found.seen) == 2)
+        wait_until(lambda: found.starts == 2 and len(found.seen) == 2)
         for name in ("demo-0-0", "demo-1-0", "demo-2-0"):
             change(server, holderIdentity=name)
-            eventually(lambda name=name: name in renewals())
+            wait_until(lambda name=name: name in renewals())
     assert renewals() == ["", "", "demo-0-0", "demo-1-0", "demo-2-0"]
 
 
@@ -141,7 +142,7 @@ def test_an_object_that_no_json_reader_of_python_can_read_ends_no_watch(tmp_path
         raw_api({"elasticjobs": listed}, events) as server,
         following(server.kubeconfig(tmp_path)) as found,
     ):
-        eventually(lambda: len(found.seen) == 3)
+        wait_until(lambda: len(found.seen) == 3)
         assert not found.ended.done()
     assert {name for _, name, _ in found.seen} == {"listed", "watched", "last"}
 
@@ -169,8 +170,8 @@ def test_watches_that_lasted_may_end_as_often_again(tmp_path: Path) -> None:
         raw_api({}, {"pods": ERROR}, times=3) as server,
         following(server.kubeconfig(tmp_path), pauses_s=(0.01,), lasting_s=0) as found,
     ):
-        eventually(lambda: found.starts == 4)
-        eventually(lambda: found.watchers() == len(WATCHED))  # none is left of earlier starts
+        wait_until(lambda: found.starts == 4)
+        wait_until(lambda: found.watchers() == len(WATCHED))  # none is left of earlier starts
         assert not found.ended.done()
 
 
@@ -193,10 +194,10 @@ def test_a_watch_whose_connection_is_forgotten_is_opened_again(
         following(between.kubeconfig(tmp_path), silence_s=0.5) as found,
     ):
         create_pod(server, "before")
-        eventually(lambda: ("pods", "before", False) in found.seen)
+        wait_until(lambda: ("pods", "before", False) in found.seen)
         between.forget()
         create_pod(server, "after")
-        eventually(lambda: ("pods", "after", False) in found.seen)
+        wait_until(lambda: ("pods", "after", False) in found.seen)
     assert found.starts == 1
 
 
@@ -208,8 +209,8 @@ def test_a_delivery_at_the_end_of_the_silence_ends_no_watch(server: LocalServer)
         assert found.ready.wait(DEADLINE_S)
         for name in made:
             create_pod(server, name)
-            PAUSE.wait(random.uniform(0.026, 0.032))
-        eventually(lambda: {name for _, name, _ in found.seen} == set(made))
+            time.sleep(random.uniform(0.026, 0.032))
+        wait_until(lambda: {name for _, name, _ in found.seen} == set(made))
     assert found.starts == 1
 
 
@@ -224,9 +225,9 @@ def test_the_finalizer_of_another_operator_on_kopf_stays(server: LocalServer) ->
     with following(server.running.operator_kubeconfig) as found:
         server.call(lambda running: running.faults.refuse(403, is_patch, times=None))
         create_pod(server, "other", finalizers=finalizers)
-        eventually(lambda: len(found.seen) == 1)
+        wait_until(lambda: len(found.seen) == 1)
         server.call(lambda running: running.store.delete(PODS, "default", "other"))
-        eventually(lambda: len(found.seen) == 2)
+        wait_until(lambda: len(found.seen) == 2)
     assert patched == []
     assert "deletionTimestamp" in found.bodies[-1]["metadata"]
     assert found.bodies[-1]["metadata"]["finalizers"] == finalizers

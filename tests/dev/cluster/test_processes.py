@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dev.cluster.errors import ClusterError
 from dev.cluster.processes import Identity, Processes, end, identity, marked
-from tests.support.deadline import eventually
+from dev.wait import wait_until
 
 
 def test_a_pid_with_another_start_time_is_another_process() -> None:
@@ -33,9 +33,9 @@ def test_a_process_is_started_found_and_stopped(tmp_path: Path) -> None:
     processes.start("sleeper", ["sh", "-c", "echo ready; sleep 60; true"])
     who = processes.find("sleeper")
     assert who is not None
-    eventually(lambda: who in list(marked(tmp_path)))  # the kernel shows it a moment after exec
+    wait_until(lambda: who in list(marked(tmp_path)))  # the kernel shows it a moment after exec
     assert processes.names() == ["sleeper"]
-    eventually(lambda: processes.last_line_of("sleeper").startswith("ready"))
+    wait_until(lambda: processes.last_line_of("sleeper").startswith("ready"))
     processes.pause("sleeper")
     processes.stop("sleeper")
     assert processes.find("sleeper") is None
@@ -51,5 +51,5 @@ def test_a_process_that_has_ended_is_not_found(tmp_path: Path) -> None:
     who = processes.find("sleeper")
     assert who is not None
     os.kill(who.pid, signal.SIGKILL)
-    eventually(lambda: processes.find("sleeper") is None)
+    wait_until(lambda: processes.find("sleeper") is None)
     processes.stop("sleeper")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.wait import wait_until
 from tests.support.api_client import Client
-from tests.support.deadline import eventually
 from tests.support.local_server import LocalServer, local_server
 
 from elasticjob.local.api.call import Call
@@ -179,9 +179,9 @@ class TestFaults:
 
     def test_open_watches_can_be_cut(self, server: LocalServer, api: Client) -> None:
         with api.watch(CONFIGMAPS, resourceVersion=api.get(CONFIGMAPS).version) as watch:
-            eventually(lambda: server.call(lambda running: running.faults.cut_streams()) == 1)
+            wait_until(lambda: server.call(lambda running: running.faults.cut_streams()) == 1)
             assert list(watch) == []
-        eventually(lambda: server.call(lambda running: len(running.watches)) == 0)
+        wait_until(lambda: server.call(lambda running: len(running.watches)) == 0)
 
     def test_an_order_can_be_withdrawn(self, server: LocalServer, api: Client) -> None:
         order = server.call(

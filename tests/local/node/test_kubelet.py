@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.wait import wait_until_async
 
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.kinds import pods
@@ -93,11 +94,11 @@ class Machine:
         ]
 
     async def until(self, true: Callable[[], Any], within_s: float = 10.0) -> None:
-        """Asked again after every write, and every 20 ms for what happens outside the store."""
-        deadline = time.monotonic() + within_s
-        while not true():
-            assert time.monotonic() < deadline, self.store.list(PODS)
-            await asyncio.sleep(0.02)
+        try:
+            await wait_until_async(true, within_s=within_s)
+        except TimeoutError as error:
+            error.add_note(str(self.store.list(PODS)))
+            raise
 
     async def until_phase(self, phase: str, name: str = "p") -> None:
         await self.until(lambda: self.phase(name) == phase)
@@ -110,10 +111,14 @@ class Machine:
     async def until_logged(self, text: str, name: str = "p") -> None:
         """Logs begin when the container has."""
         await self.until_phase("Running", name)
-        deadline = time.monotonic() + 10
-        while text not in (found := await self.log(name)):
-            assert time.monotonic() < deadline, found
-            await asyncio.sleep(0.02)
+        logged = ""
+
+        async def holds() -> bool:
+            nonlocal logged
+            logged = await self.log(name)
+            return text in logged
+
+        await self.until(holds)
 
 
 @asynccontextmanager
@@ -670,10 +675,11 @@ def test_a_pod_is_frozen_and_thawed(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         assert await one.log() == before
         one.kubelet.thaw("ns", "p")
-        deadline = time.monotonic() + 5
-        while await one.log() == before:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)
+
+        async def writes_again() -> bool:
+            return await one.log() != before
+
+        await one.until(writes_again, within_s=5)
 
     play(tmp_path, scenario)
 

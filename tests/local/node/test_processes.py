@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from dev.wait import wait_until_async
 
 from elasticjob.local.node.process_table import carriers, parents
 from elasticjob.local.node.processes import (
@@ -50,15 +50,8 @@ def log_of(root: Path) -> str:
     return (root / "log").read_text()
 
 
-async def until(true: Callable[[], bool], within_s: float = 10.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "did not become true"
-        await asyncio.sleep(0.01)
-
-
 async def logged(root: Path, text: str) -> None:
-    await until(lambda: (root / "log").exists() and text in log_of(root))
+    await wait_until_async(lambda: (root / "log").exists() and text in log_of(root))
 
 
 def sleepers(process: Process) -> int:
@@ -155,7 +148,7 @@ def test_orphans_in_sessions_of_their_own_are_found_and_ended(tmp_path: Path) ->
     async def scenario() -> tuple[int, set[int]]:
         async with running(tmp_path) as processes:
             process = await processes.start(order(tmp_path, f"({ESCAPE}); echo up; sleep 1000"))
-            await until(lambda: sleepers(process) >= 4)
+            await wait_until_async(lambda: sleepers(process) >= 4)
             family = process.living()
             process.end()
             assert await process.wait() == Exit(137)
@@ -190,7 +183,7 @@ def test_a_frozen_tree_stands_still_and_goes_on(tmp_path: Path) -> None:
             await asyncio.sleep(0.1)
             assert (tmp_path / "log").stat().st_size == before
             process.thaw()
-            await until(lambda: (tmp_path / "log").stat().st_size > before)
+            await wait_until_async(lambda: (tmp_path / "log").stat().st_size > before)
             process.freeze()
             process.end()
             assert await process.wait() == Exit(137)
@@ -203,7 +196,7 @@ def test_an_init_that_is_killed_takes_its_container_with_it(tmp_path: Path) -> N
         async with running(tmp_path) as processes:
             script = "(setsid sleep 1000 &); echo up; sleep 1000"
             process = await processes.start(order(tmp_path, script))
-            await until(lambda: sleepers(process) >= 3)
+            await wait_until_async(lambda: sleepers(process) >= 3)
             os.kill(process.init_pid, signal.SIGKILL)
             assert await process.wait() == Exit(137, known=False)
 
@@ -253,7 +246,7 @@ def test_everything_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
         family = set(carriers(MARKER, f"{tmp_path}/"))
         server.kill()
     assert len(family) >= 3  # nursery, init, main process
-    asyncio.run(until(lambda: not carriers(MARKER, f"{tmp_path}/")))
+    asyncio.run(wait_until_async(lambda: not carriers(MARKER, f"{tmp_path}/")))
     commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in set(parents()) - before}
     left = [path.read_bytes() for path in commands.values() if path.exists()]
     assert not [line for line in left if b"sleep\x001000" in line]
