@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from dev.cluster.cache import Cache
+from dev.kube_client import Json
 from tests.support.cluster_jobs import Namespace
-from tests.support.kube import Json, Kube, until
+from tests.support.kube import Kube, until
 from tests.support.machine import Machine
 from tests.support.release import Release
 

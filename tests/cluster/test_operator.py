@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from dev.kube_client import Json
 from tests.support.cluster_jobs import Namespace, identities
-from tests.support.kube import Json, Kube, until
+from tests.support.kube import Kube, until
 from tests.support.machine import Machine, container_pids
 from tests.support.release import PODS, Release
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.kube_client import Client
 from dev.wait import wait_until
-from tests.support.api_client import Client
 from tests.support.local_server import LocalServer, local_server
 from tests.support.widgets import WIDGET, jobs_path, widget_object
 

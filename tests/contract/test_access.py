@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from dev.kube_client import Client
 from dev.wait import wait_until
-from tests.support.api_client import Client
 from tests.support.local_server import LocalServer
 
 from elasticjob.wire.names import AGENT_CLUSTER_ROLE

@@ -9,7 +9,7 @@ from queue import Queue
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.api_client import Client as Api
+from dev.kube_client import Client as Api
 from tests.support.protocol import DESIRED, active, forming, identity
 
 from elasticjob.agent.api.calls import Context

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dev.kube_client import Client
 from dev.wait import wait_until
-from tests.support.api_client import Client
 from tests.support.commands import LAUNCHERS, OTHERS
 from tests.support.jobs import elastic_job, worker
 from tests.support.local_server import LocalServer

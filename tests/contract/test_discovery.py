@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dev.kube_client import Client, Reply
 from dev.wait import wait_until
-from tests.support.api_client import Client, Reply
 
 pytestmark = pytest.mark.slow
 

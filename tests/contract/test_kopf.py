@@ -10,8 +10,8 @@ from typing import Any
 
 import kopf
 import pytest
+from dev.kube_client import Client
 from dev.wait import wait_until
-from tests.support.api_client import Client
 from tests.support.connections import forget_connections
 from tests.support.following import DEADLINE_S, following
 from tests.support.jobs import elastic_job

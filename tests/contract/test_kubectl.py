@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from dev.kube_client import Client
 from dev.wait import wait_until
-from tests.support.api_client import Client
 from tests.support.widgets import widget_object
 
 KUBECTL = shutil.which("kubectl")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.api_client import Client
+from dev.kube_client import Client
 
 from elasticjob.local.api.kinds.accounts import CA_CONFIGMAP
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.api_client import JSON_PATCH, MERGE, STRATEGIC, Client
+from dev.kube_client import JSON_PATCH, MERGE, STRATEGIC, Client
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.kube_client import Client
 from kubernetes import client, config, dynamic, watch
 from kubernetes.client.rest import ApiException
-from tests.support.api_client import Client
 from tests.support.widgets import widget_object
 
 pytestmark = [

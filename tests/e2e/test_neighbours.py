@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.api_client import Client, Reply
+from dev.kube_client import Client, Reply
 from tests.support.cluster import Cluster
 from tests.support.one_job import Job
 from tests.support.survivors import is_dead

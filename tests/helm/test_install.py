@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.kube_client import Client, Reply
 from dev.wait import wait_until
-from tests.support.api_client import Client, Reply
 from tests.support.chart import CHART, IMAGE, NAMESPACE, RELEASE, Json, helm, one, rendered
 from tests.support.jobs import elastic_job
 from tests.support.lease_requests import (

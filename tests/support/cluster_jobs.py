@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.kube import Json, Kube, RefusedError, until
+from dev.kube_client import Json, RefusedError
+from tests.support.kube import Kube, until
 
 from elasticjob.wire import names
 from elasticjob.wire.lease import RoundLease, parse_round

@@ -8,8 +8,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dev.kube_client import Json, RefusedError
 from tests.support.chart import CHART, NAMESPACE, RELEASE, helm
-from tests.support.kube import Json, Kube, RefusedError, until
+from tests.support.kube import Kube, until
 
 HEARTBEAT_S = 1.0
 """T of the agents: a silent one is found after 3 T."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dev.kube_client import Client
 from dev.wait import wait_until
-from tests.support.api_client import Client
 from tests.support.local_server import LocalServer, local_server
 
 from elasticjob.local.api.call import Call
