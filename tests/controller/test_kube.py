@@ -1,95 +1,32 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
-import yaml
 from tests.support.raw_api import raw_api
+from tests.support.scripted_api import ScriptedApi, kubeconfig, reply, scripted_api
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import Kube
 
 Json = dict[str, Any]
-Asked = tuple[str, str, str, Json | None]  # method, path, content type, body
-
-
-class _Server(ThreadingHTTPServer):
-    """Answers with what it was told to, and keeps what it was asked."""
-
-    def __init__(self, answers: list[tuple[int, Json]]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers = list(answers)
-        self.asked: list[Asked] = []
-        self.tokens: set[str | None] = set()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-
-    def _answer(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append(
-            (
-                self.command,
-                self.path,
-                self.headers.get("Content-Type") or "",
-                json.loads(raw) if raw else None,
-            )
-        )
-        self.server.tokens.add(self.headers.get("Authorization"))
-        status, body = self.server.answers.pop(0)
-        raw = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - the base class's names
-
-    def log_message(self, *args: Any) -> None:
-        """Not to stderr."""
 
 
 @contextmanager
-def api(tmp_path: Path, *answers: tuple[int, Json]) -> Iterator[tuple[Kube, _Server]]:
-    server = _Server(list(answers))
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    client = Kube(kubeconfig(tmp_path, f"http://127.0.0.1:{server.server_port}"), threads=2)
-    try:
-        yield client, server
-    finally:
-        client.close()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def kubeconfig(tmp_path: Path, server: str) -> Path:
-    path = tmp_path / "kubeconfig"
-    context = {"name": "c", "context": {"cluster": "k", "user": "u"}}
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "current-context": "c",
-                "contexts": [context],
-                "clusters": [{"name": "k", "cluster": {"server": server}}],
-                "users": [{"name": "u", "user": {"token": "secret"}}],
-            }
-        )
-    )
-    return path
+def scripted(tmp_path: Path, *answers: tuple[int, Json]) -> Iterator[tuple[Kube, ScriptedApi]]:
+    """The operator's client and the server that gives it these answers."""
+    with scripted_api(scheme="http") as api:
+        api.answer(*(reply(status, body) for status, body in answers))
+        with closing(Kube(kubeconfig(tmp_path, api.url), threads=2)) as client:
+            yield client, api
 
 
 def test_the_requests(tmp_path: Path) -> None:
-    with api(tmp_path, *[(200, {"kind": "Pod"})] * 4) as (client, server):
+    with scripted(tmp_path, *[(200, {"kind": "Pod"})] * 4) as (client, server):
 
         async def main() -> None:
             await client.get(kube.PODS, "ns", "p")
@@ -100,8 +37,9 @@ def test_the_requests(tmp_path: Path) -> None:
         asyncio.run(main())
         jobs = kube.ELASTIC_JOBS.path("ns", "j", "status")
         assert jobs.endswith("/v1alpha1/namespaces/ns/elasticjobs/j/status")
-        assert server.asked == [
-            ("GET", "/api/v1/namespaces/ns/pods/p", "", None),
+        asked = [(a.method, a.path, a.headers.get("content-type"), a.json) for a in server.asked]
+        assert asked == [
+            ("GET", "/api/v1/namespaces/ns/pods/p", None, None),
             (
                 "POST",
                 "/apis/coordination.k8s.io/v1/namespaces/ns/leases",
@@ -116,20 +54,20 @@ def test_the_requests(tmp_path: Path) -> None:
                 {"propagationPolicy": "Background", "preconditions": {"uid": "u1"}},
             ),
         ]
-        assert server.tokens == {"Bearer secret"}
+        assert {a.headers["authorization"] for a in server.asked} == {"Bearer secret"}
 
 
 def test_a_list_comes_in_pages(tmp_path: Path) -> None:
     first = {"items": [{"a": 1}], "metadata": {"resourceVersion": "7", "continue": "x/y"}}
     second = {"items": [{"b": 2}], "metadata": {"resourceVersion": "7"}}
-    with api(tmp_path, (200, first), (200, second)) as (client, server):
+    with scripted(tmp_path, (200, first), (200, second)) as (client, server):
 
         async def main() -> list[kube.Page]:
             return [page async for page in client.list(kube.PODS, "", "a=b")]
 
         pages = asyncio.run(main())
         assert pages == [kube.Page([{"a": 1}], "7"), kube.Page([{"b": 2}], "7")]
-        assert [asked[1] for asked in server.asked] == [
+        assert [asked.path for asked in server.asked] == [
             "/api/v1/pods?limit=500&labelSelector=a%3Db",
             "/api/v1/pods?limit=500&labelSelector=a%3Db&continue=x%2Fy",
         ]
@@ -151,7 +89,7 @@ def test_a_list_comes_in_pages(tmp_path: Path) -> None:
 )
 def test_errors(tmp_path: Path, status: int, reason: str, kind: type[Exception]) -> None:
     said = {"kind": "Status", "reason": reason, "message": "no"}
-    with api(tmp_path, (status, said)) as (client, _):
+    with scripted(tmp_path, (status, said)) as (client, _):
         with pytest.raises(kube.KubeError) as raised:
             asyncio.run(client.get(kube.PODS, "ns", "p"))
         assert type(raised.value) is kind
@@ -160,13 +98,13 @@ def test_errors(tmp_path: Path, status: int, reason: str, kind: type[Exception])
 
 
 def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
-    with api(tmp_path) as (_, server):
-        port = server.server_port
+    with scripted(tmp_path) as (_, server):
+        url = server.url
     seen: list[int] = []
     observe: Callable[[str, kube.Resource, int], None] = lambda method, resource, status: (  # noqa: E731
         seen.append(status)
     )
-    client = Kube(kubeconfig(tmp_path, f"http://127.0.0.1:{port}"), threads=1, observe=observe)
+    client = Kube(kubeconfig(tmp_path, url), threads=1, observe=observe)
     with pytest.raises(kube.AwayError, match=r"no answer: .*refused"):
         asyncio.run(client.get(kube.PODS, "ns", "p"))
     client.close()
@@ -196,6 +134,6 @@ def test_an_object_that_is_nested_too_deep_is_read(tmp_path: Path) -> None:
         return [item["metadata"]["name"] for item in page.items]
 
     with raw_api({"pods": listed}, {}) as server:
-        client = Kube(server.kubeconfig(tmp_path), threads=1)
+        client = Kube(kubeconfig(tmp_path, server.url), threads=1)
         assert asyncio.run(names(client)) == ["deep", "b"]
         client.close()

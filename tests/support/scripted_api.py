@@ -1,7 +1,6 @@
-"""An HTTPS server that answers what a test tells it to, with the standard library alone.
+"""An HTTP or HTTPS server that answers each request with the next reply that a test has queued.
 
-It knows nothing of Kubernetes: a test queues replies, the server gives them out in order, one per
-request, and remembers what it was asked.
+It knows nothing of Kubernetes and records every request. Standard library only, Python 3.9.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any, Union
 
 TLS = Path(__file__).parent / "tls"
 PATIENCE_S = 10.0
+STREAM_S = 60.0  # for the next piece of an open watch
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Asked:
 
     @property
     def json(self) -> Any:
-        return json.loads(self.body)
+        """The parsed body; None if there is none."""
+        return json.loads(self.body) if self.body else None
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,11 @@ class ScriptedApi:
     Without one, `otherwise` answers if it is set; if not, the request waits for one.
     """
 
-    def __init__(self, server: ThreadingHTTPServer) -> None:
+    def __init__(self, server: _Server) -> None:
         self.asked: list[Asked] = []
         self.otherwise: Callable[[Asked], Answer] | None = None
         self.host, self.port = server.server_address[:2]
+        self.url = f"{server.scheme}://{self.host}:{self.port}"
         self._replies: queue.Queue[Answer] = queue.Queue()
         self._arrived = threading.Condition()
 
@@ -120,13 +122,12 @@ class ScriptedApi:
 
 
 @contextmanager
-def scripted_api(host: str = "127.0.0.1") -> Iterator[ScriptedApi]:
-    """A server on loopback until the context ends."""
+def scripted_api(host: str = "127.0.0.1", scheme: str = "https") -> Iterator[ScriptedApi]:
+    """A server on loopback until the context ends. scheme: `https`, or `http` without TLS."""
     server = _Server((host, 0), _Handler)
+    server.scheme = scheme
+    server.context.load_cert_chain(TLS / "server.crt", TLS / "server.key")
     server.api = api = ScriptedApi(server)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(TLS / "server.crt", TLS / "server.key")
-    server.context = context
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
@@ -145,9 +146,22 @@ def token_directory(root: Path, token: str = "a-token") -> Path:
     return root
 
 
+def kubeconfig(directory: Path, url: str) -> Path:
+    """Write a kubeconfig for the server at this address, with the token `secret`."""
+    path = directory / "kubeconfig"
+    found = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "secret"}}],
+    }
+    path.write_text(json.dumps(found))
+    return path
+
+
 class _Server(ThreadingHTTPServer):
     api: ScriptedApi
-    context: ssl.SSLContext
+    scheme: str
     daemon_threads = True
     block_on_close = False
 
@@ -158,6 +172,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: Callable[..., Any]) -> None:
         self._host = address[0]
         self._connections = 0
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         super().__init__(address, handler)
 
     def next_connection(self) -> int:
@@ -173,7 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def setup(self) -> None:
-        self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        if self.server.scheme == "https":
+            self.request = self.server.context.wrap_socket(self.request, server_side=True)
         self.number = self.server.next_connection()
         super().setup()
 
@@ -219,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        while (piece := answer.pieces.get(timeout=PATIENCE_S)) is not None:
+        while (piece := answer.pieces.get(timeout=STREAM_S)) is not None:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")

@@ -17,6 +17,7 @@ from tests.support.jobs import elastic_job, worker
 from tests.support.local_server import LocalServer, local_server
 from tests.support.raw_api import raw_api
 from tests.support.relay import relay
+from tests.support.scripted_api import kubeconfig
 
 from elasticjob.controller.kube import FailedError, Json, KubeError, RefusedError
 from elasticjob.controller.watch.cache import WATCHED
@@ -140,7 +141,7 @@ def test_an_object_that_no_json_reader_of_python_can_read_ends_no_watch(tmp_path
     events = {"elasticjobs": event + last.encode() + b"\n"}
     with (
         raw_api({"elasticjobs": listed}, events) as server,
-        following(server.kubeconfig(tmp_path)) as found,
+        following(kubeconfig(tmp_path, server.url)) as found,
     ):
         wait_until(lambda: len(found.seen) == 3)
         assert not found.ended.done()
@@ -155,7 +156,7 @@ ERROR = (
 def test_watches_that_end_again_and_again_end_for_good_in_one_line(tmp_path: Path) -> None:
     with (
         raw_api({}, {"pods": ERROR}, times=3) as server,
-        following(server.kubeconfig(tmp_path), pauses_s=(0.01, 0.01)) as found,
+        following(kubeconfig(tmp_path, server.url), pauses_s=(0.01, 0.01)) as found,
     ):
         why = found.why_ended()
     assert isinstance(why, EndedError)
@@ -168,7 +169,7 @@ def test_watches_that_end_again_and_again_end_for_good_in_one_line(tmp_path: Pat
 def test_watches_that_lasted_may_end_as_often_again(tmp_path: Path) -> None:
     with (
         raw_api({}, {"pods": ERROR}, times=3) as server,
-        following(server.kubeconfig(tmp_path), pauses_s=(0.01,), lasting_s=0) as found,
+        following(kubeconfig(tmp_path, server.url), pauses_s=(0.01,), lasting_s=0) as found,
     ):
         wait_until(lambda: found.starts == 4)
         wait_until(lambda: found.watchers() == len(WATCHED))  # none is left of earlier starts
