@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.cluster import Cluster, local_mode
+from tests.support.local_cluster import LocalCluster, local_mode
 
 from elasticjob.local.node.process_table import carriers
 from elasticjob.local.node.processes import MARKER
@@ -48,10 +48,10 @@ def local(
 @pytest.fixture
 def cluster(
     runner: asyncio.Runner, local: Local, request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Cluster]:
+) -> Iterator[LocalCluster]:
     """After the test its jobs are deleted, and neither an object nor a process of them is left."""
     name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
-    found = Cluster(local, name, tmp_path)
+    found = LocalCluster(local, name, tmp_path)
     restarts = found.operator_restarts
     yield found
     play(runner, found, found.clear())
@@ -67,12 +67,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: given[name] for name in inspect.signature(test).parameters}
     runner, cluster = given["runner"], given["cluster"]
     assert isinstance(runner, asyncio.Runner)
-    assert isinstance(cluster, Cluster)
+    assert isinstance(cluster, LocalCluster)
     play(runner, cluster, test(**arguments))
     return True
 
 
-def play(runner: asyncio.Runner, cluster: Cluster, part: Coroutine[Any, Any, None]) -> None:
+def play(runner: asyncio.Runner, cluster: LocalCluster, part: Coroutine[Any, Any, None]) -> None:
     """Run a part of a test; if it fails, everything that there was to see is told with it."""
     try:
         runner.run(part)

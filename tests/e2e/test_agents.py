@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agents_on_local import Agents, active, agents_on_local
+from tests.support.local_agents import Agents, active, agents_on_local
 from tests.support.supervised import stub
 from tests.support.survivors import alive, is_dead, kill_together
 
@@ -68,7 +68,7 @@ def test_a_killed_worker_costs_one_write_and_no_pod(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         before = agents.sign_ins(1)
-        rounds = len(agents.rounds)
+        rounds = len(agents.job.rounds)
         began = time.monotonic()
         os.kill(before[2].pid, signal.SIGKILL)
         after = await agents.run(2, 4)
@@ -81,7 +81,7 @@ def test_a_killed_worker_costs_one_write_and_no_pod(tmp_path: Path) -> None:
         assert (cause.kind, cause.pod) == (CauseKind.WORKER_SIGNALED, "demo-2-0")
         assert (cause.rank, cause.signal, cause.n) == (2, 9, 1)
         await agents.settled(2, 0, 1, 2, 3)
-        assert len(agents.rounds) == rounds + 1
+        assert len(agents.job.rounds) == rounds + 1
 
     play(tmp_path, scenario)
 
@@ -214,8 +214,8 @@ def test_an_api_server_that_is_away_costs_no_restart(tmp_path: Path) -> None:
         await asyncio.sleep(8 * T)
         server.faults.thaw()
         server.faults.cut_streams()
-        pulse = agents.lease.renew_time
-        await agents.until(lambda: agents.lease.renew_time != pulse, "a pulse")
+        pulse = agents.job.lease.renew_time
+        await agents.until(lambda: agents.job.lease.renew_time != pulse, "a pulse")
         await asyncio.sleep(4 * T)
         assert agents.round.n == 1
         assert not any(is_dead(each.pid) for each in agents.sign_ins(1))

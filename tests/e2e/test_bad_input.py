@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.support.cluster import QUICK, Cluster
 from tests.support.jobs import worker
+from tests.support.local_cluster import QUICK, LocalCluster
 from tests.support.survivors import is_dead
 
 from elasticjob.local.manifests import ManifestError
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 
 @asynccontextmanager
-async def beside(cluster: Cluster) -> AsyncIterator[None]:
+async def beside(cluster: LocalCluster) -> AsyncIterator[None]:
     """A good job, of which nothing changes meanwhile."""
     good = cluster.apply("good", replicas=2)
     await good.runs(1, pods=2)
@@ -54,7 +54,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_what_breaks_a_rule_is_refused_with_its_field_and_the_cure(cluster: Cluster) -> None:
+async def test_what_breaks_a_rule_is_refused_with_its_field_and_the_cure(
+    cluster: LocalCluster,
+) -> None:
     async with beside(cluster):
         for spec, field, cure in REFUSED:
             with pytest.raises(ManifestError) as refused:
@@ -75,7 +77,7 @@ async def test_what_breaks_a_rule_is_refused_with_its_field_and_the_cure(cluster
     ids=["script", "command", "not executable"],
 )
 async def test_it_has_failed_and_the_cause_names_what_is_missing(
-    cluster: Cluster, command: list[str], phase: str, said: str
+    cluster: LocalCluster, command: list[str], phase: str, said: str
 ) -> None:
     async with beside(cluster):
         bad = cluster.apply("bad", command, replicas=2, maxRestarts=1)
@@ -87,14 +89,16 @@ async def test_it_has_failed_and_the_cause_names_what_is_missing(
         assert bad.failure["pod"] in bad.pods
 
 
-async def test_a_launcher_without_the_flags_of_the_group_is_warned_of(cluster: Cluster) -> None:
+async def test_a_launcher_without_the_flags_of_the_group_is_warned_of(
+    cluster: LocalCluster,
+) -> None:
     script = "torchrun --nproc-per-node 2 train.py; exec sleep 1000"
     job = cluster.apply("job", ["sh", "-c", script], replicas=2)
     await job.tells("LauncherInCommand", "--nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK")
     await job.runs(1, pods=2)
 
 
-async def test_pods_that_cannot_run_here_are_told_of_in_the_status(cluster: Cluster) -> None:
+async def test_pods_that_cannot_run_here_are_told_of_in_the_status(cluster: LocalCluster) -> None:
     claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
     spec = {"containers": [worker()], "volumes": [claim]}
     async with beside(cluster):
@@ -103,7 +107,7 @@ async def test_pods_that_cannot_run_here_are_told_of_in_the_status(cluster: Clus
         assert bad.round.phase is Phase.FORMING
 
 
-async def test_an_image_without_python_is_told_of_in_the_status(cluster: Cluster) -> None:
+async def test_an_image_without_python_is_told_of_in_the_status(cluster: LocalCluster) -> None:
     container = worker(env=[{"name": "PATH", "value": "/none"}])
     async with beside(cluster):
         bad = cluster.apply("bad", **containers(container))
@@ -112,7 +116,7 @@ async def test_an_image_without_python_is_told_of_in_the_status(cluster: Cluster
         assert bad.status["counted"] == 0
 
 
-async def test_brackets_in_a_termination_message_stop_no_other_job(cluster: Cluster) -> None:
+async def test_brackets_in_a_termination_message_stop_no_other_job(cluster: LocalCluster) -> None:
     """No JSON reader of Python can read them; any process of a pod can write there."""
     write = "python3 -c 'print(\"[\" * 2000)' > $ELASTICJOB_TERMINATION_LOG"
     async with beside(cluster):

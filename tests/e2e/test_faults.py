@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from tests.support.cluster import Cluster
+from tests.support.local_cluster import LocalCluster
 from tests.support.survivors import is_dead
 
 from elasticjob.local.api.call import Call
@@ -36,7 +36,7 @@ def is_step(name: str, call: Call) -> bool:
     return call.path.endswith(path) and names.ANNOTATION_ROUND.encode() in call.body
 
 
-async def test_the_write_of_a_crash_goes_wrong_and_counts_once(cluster: Cluster) -> None:
+async def test_the_write_of_a_crash_goes_wrong_and_counts_once(cluster: LocalCluster) -> None:
     jobs = [cluster.apply(name, replicas=2) for name in FAULTS]
     for job in jobs:
         await job.runs(1, pods=2)
@@ -52,7 +52,9 @@ async def test_the_write_of_a_crash_goes_wrong_and_counts_once(cluster: Cluster)
         assert (job.status["counted"], job.status["restarts"]) == (1, 1), job.name
 
 
-async def test_the_operators_writes_go_wrong_and_a_pod_is_replaced_once(cluster: Cluster) -> None:
+async def test_the_operators_writes_go_wrong_and_a_pod_is_replaced_once(
+    cluster: LocalCluster,
+) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     base = f"/namespaces/{cluster.namespace}"
@@ -71,7 +73,7 @@ async def test_the_operators_writes_go_wrong_and_a_pod_is_replaced_once(cluster:
     assert job.status["counted"] == 0
 
 
-async def test_all_watches_are_lost_and_versions_forgotten(cluster: Cluster) -> None:
+async def test_all_watches_are_lost_and_versions_forgotten(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     cluster.store.compact()
@@ -83,7 +85,7 @@ async def test_all_watches_are_lost_and_versions_forgotten(cluster: Cluster) -> 
     assert job.status["counted"] == 1
 
 
-async def test_a_server_that_does_not_answer_costs_no_restart(cluster: Cluster) -> None:
+async def test_a_server_that_does_not_answer_costs_no_restart(cluster: LocalCluster) -> None:
     """Frozen until everybody has asked in vain three times: longer than agents may be silent."""
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
@@ -113,7 +115,7 @@ async def test_a_server_that_does_not_answer_costs_no_restart(cluster: Cluster) 
 
 
 async def test_a_server_away_for_longer_than_workers_are_kept_costs_one_failure(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     """apiGraceSeconds: half an hour, unless the operator's `desired` says otherwise."""
     job = cluster.apply("job", replicas=2)

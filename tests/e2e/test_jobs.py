@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.support.cluster import Cluster
+from tests.support.local_cluster import LocalCluster
 from tests.support.survivors import is_dead
 
 pytestmark = pytest.mark.e2e
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
 
 
-async def test_the_quickstart(cluster: Cluster) -> None:
+async def test_the_quickstart(cluster: LocalCluster) -> None:
     job = cluster.apply_body("quickstart", yaml.safe_load(QUICKSTART.read_text()))
     await job.is_("Running")
     assert job.status["ready"] == "4/4"
@@ -34,7 +34,7 @@ async def test_the_quickstart(cluster: Cluster) -> None:
         await job.tells(reason)
 
 
-async def test_two_jobs_do_not_disturb_each_other(cluster: Cluster) -> None:
+async def test_two_jobs_do_not_disturb_each_other(cluster: LocalCluster) -> None:
     calm = cluster.apply("calm", replicas=2)
     wild = cluster.apply("wild", replicas=2, maxRestarts=1)
     await calm.runs(1, pods=2)
@@ -54,7 +54,7 @@ async def test_two_jobs_do_not_disturb_each_other(cluster: Cluster) -> None:
     assert calm.failure == {}
 
 
-async def test_a_job_with_a_sidecar_ends_when_its_workers_do(cluster: Cluster) -> None:
+async def test_a_job_with_a_sidecar_ends_when_its_workers_do(cluster: LocalCluster) -> None:
     """Judged by its worker container: the other one would run for ever."""
     sidecar = {"name": "mesh", "image": "none", "command": ["sleep", "1000"]}
     container = {"name": "worker", "image": "none", "command": ["true"]}
@@ -64,14 +64,14 @@ async def test_a_job_with_a_sidecar_ends_when_its_workers_do(cluster: Cluster) -
     await job.until(lambda: job.pods == {}, "the pods cleaned up")
 
 
-async def test_workers_tell_of_their_progress(cluster: Cluster) -> None:
+async def test_workers_tell_of_their_progress(cluster: LocalCluster) -> None:
     text = '{"step": 7, "total": 9}'
     script = f"echo '{text}' > \"$ELASTICJOB_PROGRESS_FILE\"; exec sleep 1000"
     job = cluster.apply("job", ["sh", "-c", script], replicas=2)
     await job.until(lambda: job.status.get("progress") == {"step": 7, "total": 9}, "progress")
 
 
-async def test_the_last_step_is_told_even_if_the_worker_ends_at_once(cluster: Cluster) -> None:
+async def test_the_last_step_is_told_even_if_the_worker_ends_at_once(cluster: LocalCluster) -> None:
     text = '{"step": 9, "total": 9}'
     script = f"echo '{text}' > \"$ELASTICJOB_PROGRESS_FILE\""
     job = cluster.apply("job", ["sh", "-c", script], replicas=2)

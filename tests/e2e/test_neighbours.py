@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from dev.kube_client import Client, Reply
-from tests.support.cluster import Cluster
-from tests.support.one_job import Job
+from tests.support.local_cluster import LocalCluster
+from tests.support.local_job import LocalJob
 from tests.support.survivors import is_dead
 
 from elasticjob.wire import names
@@ -72,7 +72,7 @@ def hostile(n: int) -> list[str]:
 
 
 async def test_a_lease_with_the_labels_of_another_job_changes_nothing_there(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     victim, evil = cluster.apply("victim", replicas=2), cluster.apply("evil", replicas=1)
     await victim.runs(1, pods=2)
@@ -104,7 +104,7 @@ async def test_a_lease_with_the_labels_of_another_job_changes_nothing_there(
 
 
 async def test_a_round_that_gives_a_pod_other_workers_costs_that_pod_and_starts_none(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     """Only code in the job itself may write its Round; it shall not choose what its pods run."""
     job = cluster.apply("job", replicas=3, minReplicas=2)
@@ -123,7 +123,7 @@ async def test_a_round_that_gives_a_pod_other_workers_costs_that_pod_and_starts_
     assert "gives this pod 30 workers" in job.failure["message"]
 
 
-async def undisturbed(job: Job) -> None:
+async def undisturbed(job: LocalJob) -> None:
     """Once its holder has pulsed twice: it pulses only after its stream has brought the pulse
     before, and with that every change of a Lease before that pulse."""
     await job.heard(2)

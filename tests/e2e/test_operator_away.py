@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from tests.support.cluster import Cluster
+from tests.support.local_cluster import LocalCluster
 from tests.support.survivors import is_dead
 
 from elasticjob.wire.round import Phase
@@ -14,7 +14,7 @@ from elasticjob.wire.round import Phase
 pytestmark = pytest.mark.e2e
 
 
-async def test_a_worker_crashes_meanwhile_and_the_group_restarts(cluster: Cluster) -> None:
+async def test_a_worker_crashes_meanwhile_and_the_group_restarts(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
     pods = job.pods
@@ -30,7 +30,7 @@ async def test_a_worker_crashes_meanwhile_and_the_group_restarts(cluster: Cluste
     await job.tells("WorkersFailed", "round 1 ended by job-1-0, rank 1")
 
 
-async def test_a_pod_is_lost_meanwhile_and_replaced_when_it_is_back(cluster: Cluster) -> None:
+async def test_a_pod_is_lost_meanwhile_and_replaced_when_it_is_back(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.hurry()
     await job.runs(1, pods=3)
@@ -45,7 +45,7 @@ async def test_a_pod_is_lost_meanwhile_and_replaced_when_it_is_back(cluster: Clu
     assert (job.failure["pod"], job.failure["exitCode"]) == ("job-0-0", 137)
 
 
-async def test_a_job_ends_meanwhile_and_is_told_of(cluster: Cluster) -> None:
+async def test_a_job_ends_meanwhile_and_is_told_of(cluster: LocalCluster) -> None:
     go = cluster.root / "go"
     command = ["sh", "-c", f'until [ -e "{go}" ]; do sleep 0.05; done']
     job = cluster.apply("job", command, replicas=2, cleanPodPolicy="All")
@@ -59,7 +59,7 @@ async def test_a_job_ends_meanwhile_and_is_told_of(cluster: Cluster) -> None:
     await job.until(lambda: job.pods == {}, "the pods cleaned up")
 
 
-async def test_a_job_is_changed_and_another_deleted_meanwhile(cluster: Cluster) -> None:
+async def test_a_job_is_changed_and_another_deleted_meanwhile(cluster: LocalCluster) -> None:
     job, other = cluster.apply("job", replicas=3), cluster.apply("other", replicas=2)
     await job.runs(1, pods=3)
     await other.runs(1, pods=2)
@@ -74,7 +74,7 @@ async def test_a_job_is_changed_and_another_deleted_meanwhile(cluster: Cluster) 
     assert job.status["counted"] == 0
 
 
-async def test_killed_again_and_again_while_workers_crash(cluster: Cluster) -> None:
+async def test_killed_again_and_again_while_workers_crash(cluster: LocalCluster) -> None:
     """Each time at another moment of its work; what it does is done once."""
     job = cluster.apply("job", replicas=2, minReplicas=1)
     await job.hurry()
@@ -92,7 +92,7 @@ async def test_killed_again_and_again_while_workers_crash(cluster: Cluster) -> N
     assert job.status["counted"] == 2
 
 
-async def test_the_definition_is_deleted_and_made_again(cluster: Cluster) -> None:
+async def test_the_definition_is_deleted_and_made_again(cluster: LocalCluster) -> None:
     """All jobs are gone with it. The operator ends, and serves new ones when it is back."""
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)

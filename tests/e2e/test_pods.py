@@ -7,8 +7,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from tests.support.cluster import Cluster
-from tests.support.one_job import Job
+from tests.support.local_cluster import LocalCluster
+from tests.support.local_job import LocalJob
 from tests.support.survivors import is_dead
 
 from elasticjob.local.api.objects.builtins import LEASES
@@ -17,29 +17,29 @@ from elasticjob.wire.round import Phase
 
 pytestmark = pytest.mark.e2e
 
-Who = Callable[[Job], str]
+Who = Callable[[LocalJob], str]
 
 
-def a_member(job: Job) -> str:
+def a_member(job: LocalJob) -> str:
     """Index and generation of a member that does not hold the round."""
     return next(f"{p.index}-{p.generation}" for p in sorted(job.round.pods) if not holds(job, p))
 
 
-def the_holder(job: Job) -> str:
+def the_holder(job: LocalJob) -> str:
     return next(f"{p.index}-{p.generation}" for p in job.round.pods if holds(job, p))
 
 
-def holds(job: Job, pod: Pod) -> bool:
+def holds(job: LocalJob, pod: Pod) -> bool:
     return job.lease.holder == f"{job.name}-{pod.index}-{pod.generation}"
 
 
-def members(job: Job) -> list[list[tuple[int, int]]]:
+def members(job: LocalJob) -> list[list[tuple[int, int]]]:
     """Of each Active round, as (index, generation)."""
     active = [r for r in job.rounds if r.phase is Phase.ACTIVE]
     return [sorted((p.index, p.generation) for p in r.pods) for r in active]
 
 
-async def test_a_deleted_pod_comes_back_after_one_round_without_it(cluster: Cluster) -> None:
+async def test_a_deleted_pod_comes_back_after_one_round_without_it(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.hurry()
     await job.runs(1, pods=3)
@@ -61,7 +61,7 @@ async def test_a_deleted_pod_comes_back_after_one_round_without_it(cluster: Clus
 
 
 async def test_when_all_are_needed_nobody_runs_until_the_deleted_pod_is_replaced(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
@@ -74,7 +74,7 @@ async def test_when_all_are_needed_nobody_runs_until_the_deleted_pod_is_replaced
 
 @pytest.mark.parametrize("who", [a_member, the_holder])
 async def test_a_killed_agent_is_counted_once_and_its_pod_replaced(
-    cluster: Cluster, who: Who
+    cluster: LocalCluster, who: Who
 ) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.hurry()
@@ -91,7 +91,7 @@ async def test_a_killed_agent_is_counted_once_and_its_pod_replaced(
     assert failure["reason"] in ("PodEnded", "PodSilent")
 
 
-async def test_two_pods_killed_at_once_are_one_failure(cluster: Cluster) -> None:
+async def test_two_pods_killed_at_once_are_one_failure(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=4, minReplicas=2)
     await job.hurry()
     await job.runs(1, pods=4)
@@ -102,7 +102,7 @@ async def test_two_pods_killed_at_once_are_one_failure(cluster: Cluster) -> None
     assert job.status["counted"] == 1
 
 
-async def test_a_pod_told_to_end_by_nobody_known_is_counted(cluster: Cluster) -> None:
+async def test_a_pod_told_to_end_by_nobody_known_is_counted(cluster: LocalCluster) -> None:
     """`kill 1` in the container, or a failing liveness probe: nothing excuses it."""
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
@@ -116,7 +116,7 @@ async def test_a_pod_told_to_end_by_nobody_known_is_counted(cluster: Cluster) ->
 
 
 @pytest.mark.parametrize("who", [a_member, the_holder])
-async def test_a_silent_pod_is_found_and_replaced(cluster: Cluster, who: Who) -> None:
+async def test_a_silent_pod_is_found_and_replaced(cluster: LocalCluster, who: Who) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.hurry()
     await job.runs(1, pods=3)
@@ -132,7 +132,9 @@ async def test_a_silent_pod_is_found_and_replaced(cluster: Cluster, who: Who) ->
     assert job.round.n == n
 
 
-async def test_a_pod_that_nobody_can_end_does_not_hold_up_its_replacement(cluster: Cluster) -> None:
+async def test_a_pod_that_nobody_can_end_does_not_hold_up_its_replacement(
+    cluster: LocalCluster,
+) -> None:
     """A node that is gone: its kubelet is not heard, so the deletion of its pod is never done."""
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
@@ -150,7 +152,7 @@ async def test_a_pod_that_nobody_can_end_does_not_hold_up_its_replacement(cluste
     assert job.status["counted"] == 1
 
 
-async def test_a_pod_that_is_slow_to_start_is_waited_for(cluster: Cluster) -> None:
+async def test_a_pod_that_is_slow_to_start_is_waited_for(cluster: LocalCluster) -> None:
     cluster.kubelet.hold(cluster.namespace, "job-1-0")
     job = cluster.apply("job", replicas=2)
     await job.is_("Pending: 1/2 pods run")
@@ -160,7 +162,7 @@ async def test_a_pod_that_is_slow_to_start_is_waited_for(cluster: Cluster) -> No
 
 
 async def test_a_silent_pod_outside_of_the_round_is_replaced_and_no_other(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     """All are needed and one pod does not start: the round is Forming, and the holder judges."""
     cluster.kubelet.hold(cluster.namespace, "job-2-0")
@@ -182,7 +184,7 @@ async def test_a_silent_pod_outside_of_the_round_is_replaced_and_no_other(
     assert job.status["counted"] == 0
 
 
-async def test_a_deleted_pod_refunds_no_crash_and_shortens_no_delay(cluster: Cluster) -> None:
+async def test_a_deleted_pod_refunds_no_crash_and_shortens_no_delay(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.hurry()
     for n in (1, 2):
@@ -201,7 +203,7 @@ async def test_a_deleted_pod_refunds_no_crash_and_shortens_no_delay(cluster: Clu
     assert job.status["counted"] == 2
 
 
-async def test_a_pod_that_fails_three_times_is_replaced(cluster: Cluster) -> None:
+async def test_a_pod_that_fails_three_times_is_replaced(cluster: LocalCluster) -> None:
     """Its worker, not the agent: maybe the node is bad. No round begins with it again."""
     job = cluster.apply("job", replicas=2, minReplicas=1)
     await job.hurry()
@@ -216,7 +218,7 @@ async def test_a_pod_that_fails_three_times_is_replaced(cluster: Cluster) -> Non
     await job.tells("PodsDeleted", "blamed for 3 failures")
 
 
-async def test_a_lost_round_lease_is_made_again(cluster: Cluster) -> None:
+async def test_a_lost_round_lease_is_made_again(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     workers = job.workers(1)
@@ -225,7 +227,7 @@ async def test_a_lost_round_lease_is_made_again(cluster: Cluster) -> None:
     assert all(is_dead(each.pid) for each in workers)
 
 
-async def test_all_pods_deleted_at_once_come_back_uncounted(cluster: Cluster) -> None:
+async def test_all_pods_deleted_at_once_come_back_uncounted(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.runs(1, pods=3)
     for index in range(3):
@@ -235,7 +237,7 @@ async def test_all_pods_deleted_at_once_come_back_uncounted(cluster: Cluster) ->
     assert job.status["counted"] == 0
 
 
-async def test_all_agents_killed_at_once_are_one_failure(cluster: Cluster) -> None:
+async def test_all_agents_killed_at_once_are_one_failure(cluster: LocalCluster) -> None:
     """A reboot of the node that they were all on."""
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
@@ -247,7 +249,9 @@ async def test_all_agents_killed_at_once_are_one_failure(cluster: Cluster) -> No
 
 
 @pytest.mark.parametrize("who", [a_member, the_holder])
-async def test_a_pod_that_is_deleted_by_force_is_not_counted(cluster: Cluster, who: Who) -> None:
+async def test_a_pod_that_is_deleted_by_force_is_not_counted(
+    cluster: LocalCluster, who: Who
+) -> None:
     """Its agent could write nothing. The operator knows that it did not end by itself."""
     job = cluster.apply("job", replicas=2, maxRestarts=0)
     await job.runs(1, pods=2)
@@ -260,7 +264,7 @@ async def test_a_pod_that_is_deleted_by_force_is_not_counted(cluster: Cluster, w
     assert (job.status["counted"], job.failure) == (0, {})
 
 
-async def test_a_deleted_agent_lease_is_made_again_without_a_restart(cluster: Cluster) -> None:
+async def test_a_deleted_agent_lease_is_made_again_without_a_restart(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     before = job.agents[f"job-{a_member(job)}"]
@@ -272,7 +276,7 @@ async def test_a_deleted_agent_lease_is_made_again_without_a_restart(cluster: Cl
 
 
 async def test_a_node_that_is_not_heard_while_its_agents_are_costs_nothing(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)

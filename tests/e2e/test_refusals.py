@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.support.cluster import Cluster
 from tests.support.jobs import worker
+from tests.support.local_cluster import LocalCluster
 from tests.support.supervised import stub
 
 from elasticjob.local.api.call import Call
@@ -26,7 +26,7 @@ DENIED = 'admission webhook "names.example.com" denied the request: not this one
 
 @contextmanager
 def refused(
-    cluster: Cluster, code: int, message: str, when: Callable[[dict[str, Any]], bool]
+    cluster: LocalCluster, code: int, message: str, when: Callable[[dict[str, Any]], bool]
 ) -> Iterator[list[str]]:
     """Pods of which this is true are refused; the names of those that were asked for."""
     asked: list[str] = []
@@ -45,14 +45,14 @@ def refused(
         cluster.faults.withdraw(order)
 
 
-def living(cluster: Cluster) -> int:
+def living(cluster: LocalCluster) -> int:
     """Pods that a quota counts."""
     pods = cluster.store.list(PODS, cluster.namespace)
     phases = [pod.get("status", {}).get("phase") for pod in pods]
     return sum(1 for phase in phases if phase not in ("Succeeded", "Failed"))
 
 
-async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Cluster) -> None:
+async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: LocalCluster) -> None:
     message = f'pods "job-2-0" is forbidden: {FULL}'
     with refused(cluster, 403, message, lambda pod: living(cluster) >= 2) as asked:
         job = cluster.apply("job", replicas=2)
@@ -74,7 +74,9 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Cl
     assert job.status["counted"] == 0
 
 
-async def test_a_successor_that_is_refused_is_made_when_there_is_room(cluster: Cluster) -> None:
+async def test_a_successor_that_is_refused_is_made_when_there_is_room(
+    cluster: LocalCluster,
+) -> None:
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
     with refused(cluster, 403, f'pods "job-1-1" is forbidden: {FULL}', lambda pod: True) as asked:
@@ -87,7 +89,7 @@ async def test_a_successor_that_is_refused_is_made_when_there_is_room(cluster: C
     assert job.status["counted"] == 0
 
 
-async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: Cluster) -> None:
+async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: LocalCluster) -> None:
     bad = worker(command=["sleep", "1000"], ports=[{"containerPort": 70000}])
     message = f'Pod "job-0-0" is invalid: {PORT}'
     with refused(cluster, 422, message, lambda pod: "70000" in json.dumps(pod)) as asked:
@@ -101,7 +103,7 @@ async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: Cl
     assert sorted(job.pods) == ["job-0-0"]
 
 
-async def test_a_refused_pod_holds_up_no_other(cluster: Cluster) -> None:
+async def test_a_refused_pod_holds_up_no_other(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=1)
     await job.hurry()
     await job.runs(1, pods=3)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.cluster import ALL_LINES, Cluster
 from tests.support.jobs import worker
-from tests.support.one_job import Job
+from tests.support.local_cluster import ALL_LINES, LocalCluster
+from tests.support.local_job import LocalJob
 from tests.support.supervised import stub
 from tests.support.survivors import is_dead
 
@@ -35,7 +35,7 @@ while True: time.sleep(1000)
 """
 
 
-async def test_scaled_up_and_down(cluster: Cluster) -> None:
+async def test_scaled_up_and_down(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.hurry()
     await job.runs(1, pods=2)
@@ -53,7 +53,7 @@ async def test_scaled_up_and_down(cluster: Cluster) -> None:
     assert (job.status["counted"], job.failure) == (0, {})
 
 
-async def test_suspended_all_save_and_resumed_with_new_pods(cluster: Cluster) -> None:
+async def test_suspended_all_save_and_resumed_with_new_pods(cluster: LocalCluster) -> None:
     saved, started = cluster.root / "saved", cluster.root / "started"
     command = ["python3", "-S", "-c", SAVES, str(saved), str(started)]
     job = cluster.apply("job", command, replicas=2)
@@ -73,7 +73,7 @@ async def test_suspended_all_save_and_resumed_with_new_pods(cluster: Cluster) ->
     await job.tells("Resumed")
 
 
-async def test_a_job_that_begins_suspended_has_no_pods(cluster: Cluster) -> None:
+async def test_a_job_that_begins_suspended_has_no_pods(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2, suspend=True)
     await job.is_("Suspended")
     assert job.pods == {}
@@ -81,7 +81,7 @@ async def test_a_job_that_begins_suspended_has_no_pods(cluster: Cluster) -> None
     await job.runs(1, pods=2)
 
 
-async def test_a_new_template_makes_all_pods_anew_once(cluster: Cluster) -> None:
+async def test_a_new_template_makes_all_pods_anew_once(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     command = stub("signs_in", str(job.register), "new")
@@ -94,7 +94,9 @@ async def test_a_new_template_makes_all_pods_anew_once(cluster: Cluster) -> None
     assert (job.status["restarts"], job.status["counted"]) == (1, 0)
 
 
-async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(cluster: Cluster) -> None:
+async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(
+    cluster: LocalCluster,
+) -> None:
     job = cluster.apply("job", replicas=3, stopGraceSeconds=30)
     await job.runs(1, pods=3)
     os.kill(job.workers(1)[0].pid, signal.SIGKILL)
@@ -107,7 +109,7 @@ async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(cluster: C
         assert not any("job" in name for name in names)
 
 
-async def test_a_job_made_again_under_its_name_is_another_job(cluster: Cluster) -> None:
+async def test_a_job_made_again_under_its_name_is_another_job(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     before = job.pods
@@ -119,7 +121,7 @@ async def test_a_job_made_again_under_its_name_is_another_job(cluster: Cluster) 
 
 
 async def test_when_it_has_failed_those_pods_are_left_that_the_policy_says(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     expected = {
         "All": [],
@@ -137,7 +139,7 @@ async def test_when_it_has_failed_those_pods_are_left_that_the_policy_says(
         await job.until(lambda job=job: all(map(job.ended, indexes(job))), "their ends")
 
 
-async def test_when_it_is_complete_its_pods_stay_with_their_logs(cluster: Cluster) -> None:
+async def test_when_it_is_complete_its_pods_stay_with_their_logs(cluster: LocalCluster) -> None:
     job = cluster.apply("job", ["sh", "-c", 'echo "rank $RANK says goodbye"'], replicas=3)
     await job.is_("Complete")
     await job.until(lambda: job.status["replicas"] == 0, "no pod that has not ended")
@@ -149,7 +151,7 @@ async def test_when_it_is_complete_its_pods_stay_with_their_logs(cluster: Cluste
 
 
 async def test_pods_that_have_ended_do_not_hold_up_the_next_job_of_that_name(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     job = cluster.apply("job", ["true"], replicas=2)
     await job.is_("Complete")
@@ -162,7 +164,7 @@ async def test_pods_that_have_ended_do_not_hold_up_the_next_job_of_that_name(
 
 
 async def test_all_pods_of_a_complete_job_go_if_asked_and_none_has_failed_to_be_kept(
-    cluster: Cluster,
+    cluster: LocalCluster,
 ) -> None:
     for policy in ("All", "KeepFailed"):
         job = cluster.apply(policy.lower(), ["true"], replicas=3, cleanPodPolicy=policy)
@@ -174,6 +176,6 @@ def lines(path: Path) -> list[str]:
     return sorted(path.read_text().split()) if path.exists() else []
 
 
-def indexes(job: Job) -> list[str]:
+def indexes(job: LocalJob) -> list[str]:
     """Of its pods: index and generation."""
     return [name.removeprefix(f"{job.name}-") for name in job.pods]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.support.cluster import ALL_LINES, Cluster
 from tests.support.jobs import worker
+from tests.support.local_cluster import ALL_LINES, LocalCluster
 from tests.support.survivors import alive
 
 from elasticjob.api.launchers import GROUP_FLAGS
@@ -72,7 +72,7 @@ def python() -> Path:
     return Path(PYTHON)
 
 
-async def test_a_model_goes_on_from_its_checkpoint(cluster: Cluster) -> None:
+async def test_a_model_goes_on_from_its_checkpoint(cluster: LocalCluster) -> None:
     body = yaml.safe_load(CHARLM.read_text())
     (container,) = body["spec"]["template"]["spec"]["containers"]
     container.setdefault("env", []).append({"name": "STEPS", "value": str(STEPS)})
@@ -97,7 +97,7 @@ async def test_a_model_goes_on_from_its_checkpoint(cluster: Cluster) -> None:
     assert (job.status["counted"], job.failure["pod"], job.failure["rank"]) == (1, "charlm-1-0", 1)
 
 
-async def test_a_lost_rank_0_takes_nobody_with_it(cluster: Cluster) -> None:
+async def test_a_lost_rank_0_takes_nobody_with_it(cluster: LocalCluster) -> None:
     register, go = cluster.root / f"{cluster.namespace}-job", cluster.root / "go"
     container = worker(command=["python3", "-c", REDUCES, str(register), str(go)])
     template = {"spec": {"containers": [container]}}
@@ -118,7 +118,7 @@ async def test_a_lost_rank_0_takes_nobody_with_it(cluster: Cluster) -> None:
     assert (job.status["counted"], job.failure["pod"]) == (1, "job-0-0")
 
 
-async def test_torchrun_with_the_flags_of_the_group_starts_one_group(cluster: Cluster) -> None:
+async def test_torchrun_with_the_flags_of_the_group_starts_one_group(cluster: LocalCluster) -> None:
     """And starts it again when a worker fails, whose exception is then the first cause."""
     script = cluster.root / "meets.py"
     script.write_text(MEETS)

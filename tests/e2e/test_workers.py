@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from tests.support.cluster import Cluster
+from tests.support.local_cluster import LocalCluster
 from tests.support.survivors import is_dead, kill_together
 
 from elasticjob.wire.round import Phase
@@ -25,7 +25,7 @@ sys.exit(3)
 PLAIN = '[ "$RANK" = 0 ] && exec sleep 1000; exit 5'
 
 
-async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: Cluster) -> None:
+async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
     pods, workers = job.pods, job.workers(1)
@@ -48,7 +48,9 @@ async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: Cluster) -> N
     await job.tells("WorkersFailed", "round 1 ended by job-2-0, rank 2: WorkerSignaled")
 
 
-async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(cluster: Cluster) -> None:
+async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(
+    cluster: LocalCluster,
+) -> None:
     job = cluster.apply("job", replicas=2, nprocPerNode=2)
     await job.runs(1, pods=2, workers=4)
     assert [each.rank for each in job.workers(1)] == [0, 1, 2, 3]
@@ -66,7 +68,7 @@ async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(cluster: C
     ids=["torch's error file", "exit code"],
 )
 async def test_who_always_fails_is_named_when_the_budget_is_spent(
-    cluster: Cluster, command: list[str], code: int, said: str
+    cluster: LocalCluster, command: list[str], code: int, said: str
 ) -> None:
     job = cluster.apply("job", command, replicas=2, maxRestarts=1)
     await job.is_("Failed: WorkerFailed")
@@ -85,7 +87,7 @@ async def test_who_always_fails_is_named_when_the_budget_is_spent(
     assert job.ended("1-0")["exitCode"] == code
 
 
-async def test_without_a_budget_the_first_failure_is_the_end(cluster: Cluster) -> None:
+async def test_without_a_budget_the_first_failure_is_the_end(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2, maxRestarts=0)
     await job.runs(1, pods=2)
     os.kill(job.workers(1)[0].pid, signal.SIGSEGV)

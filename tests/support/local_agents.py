@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from dev.wait import wait_until_async
-from tests.support import sign_ins
 from tests.support.jobs import elastic_job, worker
+from tests.support.local_job import LocalJob, LocalNamespace
 from tests.support.sign_ins import SignIn
 from tests.support.supervised import stub
 
@@ -19,67 +18,55 @@ from elasticjob.controller.act.bundle import Bundle, build
 from elasticjob.local.api.objects.builtins import (
     CONFIGMAPS,
     LEASES,
-    NAMESPACES,
     PODS,
     ROLEBINDINGS,
     SERVICEACCOUNTS,
 )
-from elasticjob.local.api.objects.store import Event
 from elasticjob.local.node.process_table import carriers
 from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import Local, up
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import (
-    Job,
-    RoundLease,
-    is_round,
-    parse_agent,
-    parse_round,
-    round_manifest,
-)
+from elasticjob.wire.lease import Job, round_manifest
 from elasticjob.wire.member import Pod
-from elasticjob.wire.names import GROUP, PLURAL, round_lease_name
 from elasticjob.wire.round import Phase, Round
 
 NAMESPACE = "team"
-PATIENCE_S = 30.0
 KINDS = {"ServiceAccount": SERVICEACCOUNTS, "RoleBinding": ROLEBINDINGS}
 
 
-class Agents:
-    """A job of some pods. heartbeat_s: T."""
+class Agents(LocalNamespace):
+    """The namespace of a job `demo`, whose objects the test creates in place of an operator."""
+
+    patience_s = 30.0
+    look_every_s = 0.003
 
     def __init__(self, local: Local, root: Path, bundle: Bundle, desired: Desired) -> None:
-        self.local = local
-        self.store = local.server.store
+        super().__init__(local, NAMESPACE, root)
         self.desired = desired
-        self.rounds: list[Round] = []
-        self._root = root
+        self.job = LocalJob(self, "demo", signs_in=True)
         self._hash = bundle.hash
-        self._job: dict[str, Any] = {}
-        self.store.listeners.append(self._heard)
+        self._body: dict[str, Any] = {}
 
     # ---- what an operator would do ---------------------------------------------------------------
 
     def create(self, count: int, bundle: Bundle, command: tuple[str, ...], workers: int) -> None:
         """The job, the rights, the agent, the Round, then the pods."""
-        resource = self.store.resources[GROUP, PLURAL]
-        self.store.create(NAMESPACES, "", {"metadata": {"name": NAMESPACE}})
         pod = {"containers": [worker(command=list(command))]}
         job = elastic_job(pod=pod, replicas=count, nprocPerNode=workers)
         del job["metadata"]["uid"]
-        self._job = self.store.create(resource, NAMESPACE, job)
-        for found in manifests.rights(self._job):
+        self._body = self.store.create(self.jobs, NAMESPACE, job)
+        for found in manifests.rights(self._body):
             self.store.create(KINDS[found["kind"]], NAMESPACE, found)
         self.store.create(CONFIGMAPS, NAMESPACE, manifests.agent_config_map(NAMESPACE, bundle))
-        self.store.create(LEASES, NAMESPACE, round_manifest(self._record, self.desired, Round()))
+        record = Job(NAMESPACE, "demo", self._body["metadata"]["uid"])
+        self.store.create(LEASES, NAMESPACE, round_manifest(record, self.desired, Round()))
         for index in range(count):
             self.add(index)
 
     def add(self, index: int, generation: int = 0) -> None:
         """One more pod."""
-        pod = manifests.pod(self._job, index, generation, self._hash)
+        pod = manifests.pod(self._body, index, generation, self._hash)
         self.store.create(PODS, NAMESPACE, pod)
 
     def delete(self, index: int, generation: int = 0) -> None:
@@ -94,51 +81,33 @@ class Agents:
     # ---- what there is to see --------------------------------------------------------------------
 
     @property
-    def _record(self) -> Job:
-        return Job(NAMESPACE, "demo", self._job["metadata"]["uid"])
-
-    @property
-    def lease(self) -> RoundLease:
-        return parse_round(self.store.get(LEASES, NAMESPACE, round_lease_name("demo")))
-
-    @property
     def round(self) -> Round:
-        return self.lease.round
+        """The current round."""
+        return self.job.round
 
     @property
     def holder(self) -> int:
         """The holder's index; -1: there is none."""
-        name = self.lease.holder
+        name = self.job.lease.holder
         return int(name.split("-")[1]) if name else -1
 
     def state(self, index: int, generation: int = 0) -> AgentState:
-        found = self.store.get(LEASES, NAMESPACE, f"demo-{index}-{generation}")
-        return parse_agent(found, self._record).state
+        """The state in the agent's Lease."""
+        return self.job.agents[f"demo-{index}-{generation}"].state
 
     def pod(self, index: int, generation: int = 0) -> dict[str, Any]:
         """The pod's status and what its worker container ended with; {}: it is gone."""
         return self.store.find(PODS, NAMESPACE, f"demo-{index}-{generation}") or {}
 
     def ended(self, index: int, generation: int = 0) -> dict[str, Any]:
-        """How the container ended; {}: it has not."""
-        statuses = self.pod(index, generation).get("status", {}).get("containerStatuses", [])
-        state = statuses[0]["state"] if statuses else {}
-        found: dict[str, Any] = state.get("terminated", {})
-        return found
+        """How the worker container ended; {} if it has not ended."""
+        return self.job.ended(f"{index}-{generation}")
 
     def sign_ins(self, n: int) -> list[SignIn]:
         """The workers of round n that were started, in the order of their ranks."""
-        return [each for each in sign_ins.read(self._root / "sign-ins") if each.n == n]
+        return self.job.workers(n)
 
     # ---- waiting ---------------------------------------------------------------------------------
-
-    async def until(self, holds: Callable[[], Any], what: str = "it") -> Any:
-        """Wait for the first true result of the function, and return it."""
-        try:
-            return await wait_until_async(holds, what=what, within_s=PATIENCE_S, every_s=0.003)
-        except TimeoutError as error:
-            error.add_note(f"round: {self.round}")
-            raise
 
     async def run(self, n: int, count: int) -> list[SignIn]:
         """The workers of round n, once so many of them run."""
@@ -159,12 +128,6 @@ class Agents:
         await self.until(lambda: self.round.n > after, f"a round after {after}")
         return self.round
 
-    def _heard(self, resource: Any, event: Event) -> None:
-        if resource == LEASES and event.type != "DELETED" and is_round(event.object):
-            round_ = parse_round(event.object).round
-            if not self.rounds or self.rounds[-1] != round_:
-                self.rounds.append(round_)
-
 
 @asynccontextmanager
 async def agents_on_local(
@@ -182,7 +145,7 @@ async def agents_on_local(
     local_root = root / "local"
     async with up(local_root, python=Path(sys.executable)) as local:
         agents = Agents(local, root, bundle, wanted)
-        agents.create(count, bundle, command or stub("signs_in", str(root / "sign-ins")), workers)
+        agents.create(count, bundle, command or stub("signs_in", str(agents.job.register)), workers)
         try:
             yield agents
         finally:

@@ -1,40 +1,35 @@
 """The whole system on the local mode, as a person works with it: apply, look, kill, wait.
 
 API server and kubelet are in this process; the operator, the agents and the workers are processes.
-One `Cluster` is one namespace of it, in which one test works.
+One `LocalCluster` is one namespace of it, in which one test works.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from dev.wait import wait_until_async
 from tests.support.jobs import worker
-from tests.support.one_job import Job
+from tests.support.local_job import LocalJob, LocalNamespace
 from tests.support.supervised import stub
 from tests.support.survivors import is_dead
 
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.local.api.call import Call
-from elasticjob.local.api.objects.builtins import CRDS, EVENTS, LEASES, NAMESPACES, PODS
+from elasticjob.local.api.objects.builtins import CRDS, EVENTS, PODS
 from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import ApiError, Event
 from elasticjob.local.manifests import create, parse
 from elasticjob.local.node.process_table import carriers
 from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, operator_pod, up
-from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.round import Round
 
 T = 0.5
-PATIENCE_S = 60.0
-LOOK_EVERY_S = 0.01
 LAST_LINES = "20"
 ALL_LINES = "10000"
 QUICK = {"stopGraceSeconds": 2, "crashGraceSeconds": 1}
@@ -49,40 +44,32 @@ async def local_mode(root: Path, python: Path = Path(sys.executable)) -> AsyncIt
         yield local
 
 
-class Cluster:
-    """One namespace, and what there is to see and to break. root: for files of the workers."""
+class LocalCluster(LocalNamespace):
+    """One namespace of the whole system, with the operator and every process of its pods."""
 
     def __init__(self, local: Local, namespace: str, root: Path) -> None:
-        self.namespace = namespace
-        self.root = root
-        self.store = local.server.store
-        self.faults = local.server.faults
-        self.kubelet = local.kubelet
-        self.jobs = self.store.resources[names.GROUP, names.PLURAL]
-        self.rounds: dict[str, list[Round]] = {}
         self._verbs = local.server.verbs
         self._pods: dict[str, str] = {}
         self._pods_root = local.server.kubeconfig.parent.resolve() / "pods"
+        super().__init__(local, namespace, root)
         self._operator = self.operator["spec"]["containers"][0]["command"]
-        self.store.listeners.append(self._heard)
-        self.store.create(NAMESPACES, "", {"metadata": {"name": namespace}})
 
     # ---- jobs ------------------------------------------------------------------------------------
 
-    def apply(self, name: str, command: Sequence[str] | None = None, **spec: Any) -> Job:
+    def apply(self, name: str, command: Sequence[str] | None = None, **spec: Any) -> LocalJob:
         """A job whose workers run this command; without one they sign in, and run until told."""
-        job = Job(self, name, signs_in=command is None)
+        job = LocalJob(self, name, signs_in=command is None)
         container = worker(command=list(command or stub("signs_in", str(job.register))))
         template = {"spec": {"containers": [container]}}
         self.apply_body(name, {"spec": {**QUICK, "template": template, **spec}})
         return job
 
-    def apply_body(self, name: str, body: Object) -> Job:
+    def apply_body(self, name: str, body: Object) -> LocalJob:
         """As `kubectl apply`, with defaults, schema and rules. Raises ManifestError."""
         meta = {"name": name, "namespace": self.namespace}
         whole = {"apiVersion": names.API_VERSION, "kind": names.KIND, **body, "metadata": meta}
         create(self._verbs, parse(yaml.safe_dump(whole), "job.yaml"), "job.yaml")
-        return Job(self, name)
+        return LocalJob(self, name)
 
     # ---- the operator ----------------------------------------------------------------------------
 
@@ -122,11 +109,6 @@ class Cluster:
 
     # ---- waiting ---------------------------------------------------------------------------------
 
-    async def until(self, holds: Callable[[], Any], what: str) -> Any:
-        """Wait for the first true result of the function, and return it."""
-        limits = {"within_s": PATIENCE_S, "every_s": LOOK_EVERY_S}
-        return await wait_until_async(holds, what=what, **limits)
-
     async def prints(self, pod: Object, text: str) -> None:
         """Wait until this text is in a pod's log."""
 
@@ -138,13 +120,13 @@ class Cluster:
     async def clear(self) -> None:
         """Delete all jobs, and see that nothing of them is left, objects and processes."""
         for body in self.store.list(self.jobs, self.namespace):
-            Job(self, body["metadata"]["name"]).delete()
+            LocalJob(self, body["metadata"]["name"]).delete()
         try:
             await self.until(lambda: not self.left(), "nothing to be left")
         except TimeoutError as error:
             error.add_note("\n".join(self.left()))
             raise
-        self.store.listeners.remove(self._heard)
+        self.store.listeners.remove(self._record)
 
     def left(self) -> list[str]:
         """Objects with a job's label, and processes of any pod that this namespace ever had."""
@@ -188,14 +170,8 @@ class Cluster:
 
     # ---- inside ----------------------------------------------------------------------------------
 
-    def _heard(self, resource: Resource, event: Event) -> None:
+    def _record(self, resource: Resource, event: Event) -> None:
+        super()._record(resource, event)
         meta = event.object["metadata"]
-        if meta.get("namespace") != self.namespace:
-            return
-        if resource == PODS:
+        if resource == PODS and meta["namespace"] == self.namespace:
             self._pods[meta["uid"]] = meta["name"]
-        if resource == LEASES and event.type != "DELETED" and leases.is_round(event.object):
-            rounds = self.rounds.setdefault(meta["labels"][names.LABEL_JOB], [])
-            round_ = leases.parse_round(event.object).round
-            if not rounds or rounds[-1] != round_:
-                rounds.append(round_)

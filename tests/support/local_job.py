@@ -1,35 +1,74 @@
-"""One ElasticJob of a test's cluster: what there is to see of it, and what a person does to it."""
+"""Jobs on the local mode: what a test reads of a job, changes in it, and waits for.
+
+The local mode runs its API server and kubelet in the process of the test.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dev.wait import wait_until_async
 from tests.support import sign_ins
 from tests.support.sign_ins import SignIn
 
-from elasticjob.local.api.objects.builtins import EVENTS, LEASES, PODS
-from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.api.objects.builtins import EVENTS, LEASES, NAMESPACES, PODS
+from elasticjob.local.api.objects.resource import Object, Resource
+from elasticjob.local.api.objects.store import Event
+from elasticjob.local.up import Local
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.round import Round
 
-if TYPE_CHECKING:
-    from tests.support.cluster import Cluster
+
+class LocalNamespace:
+    """One namespace of the local mode, and every round of its jobs."""
+
+    patience_s = 60.0
+    look_every_s = 0.01
+
+    def __init__(self, local: Local, namespace: str, root: Path) -> None:
+        """Create the namespace. root: the directory for files of the workers."""
+        self.local = local
+        self.namespace = namespace
+        self.root = root
+        self.store = local.server.store
+        self.faults = local.server.faults
+        self.kubelet = local.kubelet
+        self.jobs = self.store.resources[names.GROUP, names.PLURAL]
+        self.rounds: dict[str, list[Round]] = {}
+        self.store.listeners.append(self._record)
+        self.store.create(NAMESPACES, "", {"metadata": {"name": namespace}})
+
+    async def until(self, holds: Callable[[], Any], what: str = "the condition") -> Any:
+        """Wait for the first true result of the function, and return it."""
+        limits = {"within_s": self.patience_s, "every_s": self.look_every_s}
+        return await wait_until_async(holds, what=what, **limits)
+
+    def _record(self, resource: Resource, event: Event) -> None:
+        meta = event.object["metadata"]
+        if resource != LEASES or meta["namespace"] != self.namespace:
+            return
+        if event.type != "DELETED" and leases.is_round(event.object):
+            rounds = self.rounds.setdefault(meta["labels"][names.LABEL_JOB], [])
+            round_ = leases.parse_round(event.object).round
+            if not rounds or rounds[-1] != round_:
+                rounds.append(round_)
 
 
-class Job:
-    """By name; it may not exist yet, or no more. signs_in: whether its workers sign in."""
+class LocalJob:
+    """A job by its name; it may be absent. signs_in: whether its workers sign in."""
 
-    def __init__(self, cluster: Cluster, name: str, signs_in: bool = False) -> None:
+    def __init__(self, namespace: LocalNamespace, name: str, signs_in: bool = False) -> None:
         self.name = name
         self.signs_in = signs_in
-        self.register: Path = cluster.root / f"{cluster.namespace}-{name}"
-        self._cluster = cluster
-        self._store = cluster.store
-        self._namespace = cluster.namespace
+        self.register: Path = namespace.root / f"{namespace.namespace}-{name}"
+        self._cluster = namespace
+        self._store = namespace.store
+        self._namespace = namespace.namespace
 
     # ---- what there is to see --------------------------------------------------------------------
 
@@ -91,8 +130,9 @@ class Job:
         return self._store.get(PODS, self._namespace, f"{self.name}-{name}")
 
     def ended(self, name: str) -> Object:
-        """How the worker container of a pod ended; {}: it has not, or was never started."""
-        statuses = self.pod(name).get("status", {}).get("containerStatuses", [])
+        """How the worker container of a pod ended; {} if it has not ended or the pod is gone."""
+        pod = self._store.find(PODS, self._namespace, f"{self.name}-{name}") or {}
+        statuses = pod.get("status", {}).get("containerStatuses", [])
         found: Object = statuses[0]["state"].get("terminated", {}) if statuses else {}
         return found
 
