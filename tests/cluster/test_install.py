@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.chart import RELEASE
-from tests.support.cluster_jobs import Job, Namespace, restricted
+from tests.support.cluster_jobs import ClusterJob, Namespace, restricted
 from tests.support.kube import until
 from tests.support.release import Release
 
@@ -24,17 +24,19 @@ def test_helm_test_passes(release: Release) -> None:
 
 
 @pytest.fixture
-def quickstart(team: Namespace) -> Job:
+def quickstart(team: Namespace) -> ClusterJob:
     """As shipped, but for its image, and as the `restricted` level demands it."""
     body = yaml.safe_load(QUICKSTART.read_text())
     pod = body["spec"]["template"]["spec"]
     pod["containers"][0]["image"] = team.image
     body["spec"]["template"]["spec"] = restricted(pod)
     team.kube.post(team.jobs, body)
-    return Job(team, "quickstart")
+    return ClusterJob(team, "quickstart")
 
 
-def test_the_quickstart_completes_with_restricted_pods(team: Namespace, quickstart: Job) -> None:
+def test_the_quickstart_completes_with_restricted_pods(
+    team: Namespace, quickstart: ClusterJob
+) -> None:
     quickstart.ends("Complete")
     for rank in range(4):
         log = quickstart.log(f"quickstart-{rank}-0")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.support.cluster_jobs import RUNS, Job, Namespace, generation, python
+from tests.support.cluster_jobs import RUNS, ClusterJob, Namespace, generation, python
 from tests.support.kube import until
 from tests.support.machine import Machine, worker_pid
 from tests.support.release import HEARTBEAT_S, Release
@@ -21,7 +21,7 @@ FOUND_WITHIN_S = 4 * HEARTBEAT_S + 3
 
 
 @pytest.fixture
-def spread(team: Namespace, machine: Machine, release: Release) -> Job:
+def spread(team: Namespace, machine: Machine, release: Release) -> ClusterJob:
     """Three members on three nodes, of which one would do."""
     pod = python(team.image, RUNS)
     term = {
@@ -41,7 +41,7 @@ def spread(team: Namespace, machine: Machine, release: Release) -> Job:
 
 
 @pytest.fixture
-def waiting(team: Namespace, machine: Machine, release: Release) -> Job:
+def waiting(team: Namespace, machine: Machine, release: Release) -> ClusterJob:
     """A job of four pods that are all needed, two of them on one node."""
     pod = python(team.image, RUNS)
     spreads = {
@@ -55,7 +55,9 @@ def waiting(team: Namespace, machine: Machine, release: Release) -> Job:
     return team.start("waiting", pod=pod, labels={"waiting": "yes"}, replicas=4)
 
 
-def test_two_pods_of_a_node_that_dies_are_replaced_together(waiting: Job, machine: Machine) -> None:
+def test_two_pods_of_a_node_that_dies_are_replaced_together(
+    waiting: ClusterJob, machine: Machine
+) -> None:
     """When the first is found no round is active any more: the holder judges the second, too."""
     first = waiting.runs(4)
     nodes = [node_of(waiting, of) for of in range(4)]
@@ -75,17 +77,17 @@ def test_two_pods_of_a_node_that_dies_are_replaced_together(waiting: Job, machin
     assert len(waiting.charged) == 1
 
 
-def replaced(job: Job, lost: list[int]) -> bool:
+def replaced(job: ClusterJob, lost: list[int]) -> bool:
     """Whether each of these indexes has a pod of a later generation."""
     pods = job.pods
     return all(of in pods and generation(pods[of]) >= 1 for of in lost)
 
 
-def node_of(job: Job, of: int) -> str:
+def node_of(job: ClusterJob, of: int) -> str:
     return str(job.pods[of]["spec"]["nodeName"])
 
 
-def holder(job: Job) -> int:
+def holder(job: ClusterJob) -> int:
     """The index of the member that holds the round."""
 
     def look() -> str:
@@ -95,11 +97,11 @@ def holder(job: Job) -> int:
     return int(until("a holder", look).rsplit("-", 2)[1])
 
 
-def other_than(job: Job, *others: int) -> int:
+def other_than(job: ClusterJob, *others: int) -> int:
     return next(of for of in (1, 2, 0) if of not in (holder(job), *others))
 
 
-def goes_on_without(job: Job, *lost: int, within_s: float = FOUND_WITHIN_S) -> Round:
+def goes_on_without(job: ClusterJob, *lost: int, within_s: float = FOUND_WITHIN_S) -> Round:
     """A round without these members, found in time."""
     began = time.monotonic()
     gone = {Pod(of, 0) for of in lost}
@@ -114,7 +116,7 @@ def goes_on_without(job: Job, *lost: int, within_s: float = FOUND_WITHIN_S) -> R
     return round_
 
 
-def test_a_node_that_dies(spread: Job, machine: Machine) -> None:
+def test_a_node_that_dies(spread: ClusterJob, machine: Machine) -> None:
     lost = other_than(spread, 0)
     dead = node_of(spread, lost)
     with machine.killed(dead):
@@ -129,7 +131,7 @@ def test_a_node_that_dies(spread: Job, machine: Machine) -> None:
     assert spread.round.charged == whole.charged
 
 
-def test_the_node_of_rank_0_dies(spread: Job, machine: Machine) -> None:
+def test_the_node_of_rank_0_dies(spread: ClusterJob, machine: Machine) -> None:
     with machine.killed(node_of(spread, 0)):
         without = goes_on_without(spread, 0, within_s=FOUND_WITHIN_S + 2 * HEARTBEAT_S)
         assert without.master is not None
@@ -138,7 +140,7 @@ def test_the_node_of_rank_0_dies(spread: Job, machine: Machine) -> None:
         spread.recovered("rank 0's node killed: two go on", 2, without.n - 1)
 
 
-def test_a_node_that_freezes_and_thaws(spread: Job, machine: Machine) -> None:
+def test_a_node_that_freezes_and_thaws(spread: ClusterJob, machine: Machine) -> None:
     lost = other_than(spread, 0)
     old = spread.pods[lost]["metadata"]["uid"]
     with machine.frozen(node_of(spread, lost)):
@@ -149,7 +151,7 @@ def test_a_node_that_freezes_and_thaws(spread: Job, machine: Machine) -> None:
     assert len(spread.charged) == 1
 
 
-def test_a_node_that_is_cut_off_and_comes_back(spread: Job, machine: Machine) -> None:
+def test_a_node_that_is_cut_off_and_comes_back(spread: ClusterJob, machine: Machine) -> None:
     lost = other_than(spread, 0)
     old = spread.pods[lost]["metadata"]["uid"]
     with machine.cut(node_of(spread, lost)):
@@ -161,7 +163,9 @@ def test_a_node_that_is_cut_off_and_comes_back(spread: Job, machine: Machine) ->
     assert len(spread.charged) == 1
 
 
-def test_the_holder_is_lost_together_with_another_member(spread: Job, machine: Machine) -> None:
+def test_the_holder_is_lost_together_with_another_member(
+    spread: ClusterJob, machine: Machine
+) -> None:
     """Most are silent, on two nodes: only after nine beats, for it may be the judge who is cut."""
     lost = (holder(spread), other_than(spread))
     nodes = [node_of(spread, of) for of in lost]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import yaml
-from tests.support.cluster_jobs import Job, Namespace, restricted
+from tests.support.cluster_jobs import ClusterJob, Namespace, restricted
 from tests.support.kube import until
 
 CHARLM = Path(__file__).parents[2] / "examples" / "charlm.yaml"
@@ -26,7 +26,7 @@ def test_charlm_completes_and_survives_a_killed_worker(team: Namespace) -> None:
     worker["resources"]["requests"] = {"cpu": "50m", "memory": "256Mi"}
     body["spec"]["template"]["spec"] = restricted(pod)
     team.kube.post(team.jobs, body)
-    job = Job(team, "charlm")
+    job = ClusterJob(team, "charlm")
 
     def step() -> int:
         return int((job.status.get("progress") or {}).get("step") or 0)

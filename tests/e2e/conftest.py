@@ -77,5 +77,5 @@ def play(runner: asyncio.Runner, cluster: LocalCluster, part: Coroutine[Any, Any
     try:
         runner.run(part)
     except Exception as error:
-        error.add_note(runner.run(cluster.tell()))
+        error.add_note(runner.run(cluster.describe()))
         raise

@@ -24,7 +24,7 @@ async def beside(cluster: LocalCluster) -> AsyncIterator[None]:
     await good.runs(1, pods=2)
     pods, workers = good.pods, good.workers(1)
     yield
-    await good.heard(2)
+    await good.renews(2)
     assert good.round.n == 1
     assert good.pods == pods
     assert not any(is_dead(each.pid) for each in workers)
@@ -84,7 +84,7 @@ async def test_it_has_failed_and_the_cause_names_what_is_missing(
         await bad.is_(phase)
         assert said in bad.condition("Failed")["message"]
         assert said in bad.failure["message"]
-        await bad.tells("Failed", said)
+        await bad.reports("Failed", said)
         await bad.until(lambda: bad.status["replicas"] == 0, "no pod that has not ended")
         assert bad.failure["pod"] in bad.pods
 
@@ -94,7 +94,7 @@ async def test_a_launcher_without_the_flags_of_the_group_is_warned_of(
 ) -> None:
     script = "torchrun --nproc-per-node 2 train.py; exec sleep 1000"
     job = cluster.apply("job", ["sh", "-c", script], replicas=2)
-    await job.tells("LauncherInCommand", "--nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK")
+    await job.reports("LauncherInCommand", "--nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK")
     await job.runs(1, pods=2)
 
 

@@ -45,7 +45,7 @@ async def test_the_write_of_a_crash_goes_wrong_and_counts_once(cluster: LocalClu
         os.kill(job.workers(1)[1].pid, signal.SIGKILL)
     for job in jobs:
         await job.runs(2, pods=2)
-        await job.heard(2)
+        await job.renews(2)
     for job, order in zip(jobs, orders, strict=True):
         assert order.times == 0, f"{job.name}: the fault met nothing"
         assert job.round.n == 2, job.name
@@ -105,7 +105,7 @@ async def test_a_server_that_does_not_answer_costs_no_restart(cluster: LocalClus
         cluster.faults.thaw()
         cluster.faults.cut_streams()
         cluster.faults.withdraw(order)
-    await job.heard(4)
+    await job.renews(4)
     assert [r.phase for r in job.rounds] == [Phase.FORMING, Phase.ACTIVE]
     assert job.pods == pods
     assert not any(is_dead(each.pid) for each in workers)

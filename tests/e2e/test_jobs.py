@@ -31,7 +31,7 @@ async def test_the_quickstart(cluster: LocalCluster) -> None:
     assert (status["round"], status["restarts"], status["counted"]) == (2, 0, 0)
     assert "completionTime" in status
     for reason in ("PodsCreated", "Running", "Complete"):
-        await job.tells(reason)
+        await job.reports(reason)
 
 
 async def test_two_jobs_do_not_disturb_each_other(cluster: LocalCluster) -> None:
@@ -47,7 +47,7 @@ async def test_two_jobs_do_not_disturb_each_other(cluster: LocalCluster) -> None
     await wild.starts(n, 2)
     os.kill(wild.workers(n)[0].pid, signal.SIGKILL)
     await wild.is_("Failed: WorkerSignaled")
-    await calm.heard(2)
+    await calm.renews(2)
     assert calm.round.n == 1
     assert calm.pods == pods
     assert not any(is_dead(each.pid) for each in workers)

@@ -126,5 +126,5 @@ async def test_a_round_that_gives_a_pod_other_workers_costs_that_pod_and_starts_
 async def undisturbed(job: LocalJob) -> None:
     """Once its holder has pulsed twice: it pulses only after its stream has brought the pulse
     before, and with that every change of a Lease before that pulse."""
-    await job.heard(2)
+    await job.renews(2)
     assert [round_.n for round_ in job.rounds] == [0, 1]

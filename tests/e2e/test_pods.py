@@ -57,7 +57,7 @@ async def test_a_deleted_pod_comes_back_after_one_round_without_it(cluster: Loca
     assert (job.status["restarts"], job.status["counted"]) == (2, 0)
     assert job.failure == {}
     await job.until(lambda: "job-1-0" not in job.pods, "the old pod gone")
-    await job.tells("PodsReplaced", "1-1 in place of lost")
+    await job.reports("PodsReplaced", "1-1 in place of lost")
 
 
 async def test_when_all_are_needed_nobody_runs_until_the_deleted_pod_is_replaced(
@@ -128,7 +128,7 @@ async def test_a_silent_pod_is_found_and_replaced(cluster: LocalCluster, who: Wh
     assert (job.failure["pod"], job.failure["reason"]) == (f"job-{lost}", "PodSilent")
     cluster.kubelet.thaw(cluster.namespace, f"job-{lost}")
     await job.until(lambda: f"job-{lost}" not in job.pods, "the silent pod gone")
-    await job.heard(2)
+    await job.renews(2)
     assert job.round.n == n
 
 
@@ -215,7 +215,7 @@ async def test_a_pod_that_fails_three_times_is_replaced(cluster: LocalCluster) -
     assert members(job)[-1] == [(0, 0), (1, 1)]
     assert job.workers(4) == []
     assert job.status["counted"] == 3
-    await job.tells("PodsDeleted", "blamed for 3 failures")
+    await job.reports("PodsDeleted", "blamed for 3 failures")
 
 
 async def test_a_lost_round_lease_is_made_again(cluster: LocalCluster) -> None:
@@ -270,7 +270,7 @@ async def test_a_deleted_agent_lease_is_made_again_without_a_restart(cluster: Lo
     before = job.agents[f"job-{a_member(job)}"]
     cluster.store.delete(LEASES, cluster.namespace, before.name)
     await job.until(lambda: before.name in job.agents, "the Lease again")
-    await job.heard(3)
+    await job.renews(3)
     assert job.agents[before.name].uid != before.uid
     assert job.round.n == 1
 
@@ -284,7 +284,7 @@ async def test_a_node_that_is_not_heard_while_its_agents_are_costs_nothing(
     try:
         os.kill(job.workers(1)[0].pid, signal.SIGKILL)
         await job.runs(2, pods=2)
-        await job.heard(3)
+        await job.renews(3)
         assert job.round.n == 2
     finally:
         cluster.kubelet.find_node()

@@ -59,7 +59,7 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Lo
         await job.runs(1, pods=2)
         job.edit(replicas=3)
         await job.is_(f"Running: 1/3 pods cannot be made: {FULL}")
-        await job.tells(
+        await job.reports(
             "PodsRefused", f"2/3 pods run; 1/3 pods cannot be made: {FULL}; raise the quota"
         )
         ready = job.condition("PodsReady")
@@ -95,7 +95,7 @@ async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: Lo
     with refused(cluster, 422, message, lambda pod: "70000" in json.dumps(pod)) as asked:
         job = cluster.apply_body("job", {"spec": {"template": {"spec": {"containers": [bad]}}}})
         await job.is_(f"Pending: 1/1 pods cannot be made: {PORT}")
-        await job.tells("PodsRefused", f"{PORT}; correct spec.template")
+        await job.reports("PodsRefused", f"{PORT}; correct spec.template")
         await job.until(lambda: len(asked) >= 4, "four tries")
         good = worker(command=list(stub("signs_in", str(job.register))))
         job.edit(template={"spec": {"containers": [good]}})

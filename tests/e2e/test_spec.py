@@ -69,8 +69,8 @@ async def test_suspended_all_save_and_resumed_with_new_pods(cluster: LocalCluste
     await job.runs_again(pods=2)
     assert sorted(job.pods) == ["job-0-1", "job-1-1"]
     assert (job.status["counted"], job.failure) == (0, {})
-    await job.tells("Suspended")
-    await job.tells("Resumed")
+    await job.reports("Suspended")
+    await job.reports("Resumed")
 
 
 async def test_a_job_that_begins_suspended_has_no_pods(cluster: LocalCluster) -> None:

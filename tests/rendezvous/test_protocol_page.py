@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.meeting import Step
-from tests.support.script import Stage, read
+from tests.support.script import ScenarioRunner, read
 
 from elasticjob.rendezvous import state, timing
 from elasticjob.rendezvous.members.decide import GUARDS
@@ -50,7 +50,7 @@ def test_the_agents_diagram_has_the_stages_and_the_words() -> None:
     assert states(arrows(INSIDE)) == {word.value for word in AgentPhase}
 
 
-class Watched(Stage):
+class Watched(ScenarioRunner):
     """Also remembers every transition of an agent, and of the Round."""
 
     def __init__(self) -> None:

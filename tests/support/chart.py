@@ -1,4 +1,4 @@
-"""The chart as Helm renders it: by `$HELM`, the one that dev/cluster built, or that in PATH."""
+"""Render the Helm chart with the Helm of `$HELM`, else of dev/cluster, else of PATH."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BUILT = "elasticjob/cluster/bin/helm-*/helm"
 
 @cache
 def helm() -> str:
-    """The program; skips the test that asks where there is none."""
+    """The path of Helm; skips the test if there is none."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     built = sorted(map(str, home.glob(BUILT)))
     found = os.environ.get("HELM") or (built[-1] if built else shutil.which("helm"))
@@ -35,7 +35,7 @@ def helm() -> str:
 
 
 def run_helm(*words: str) -> subprocess.CompletedProcess[str]:
-    """Helm, whatever becomes of it."""
+    """Run Helm; return its output and exit code."""
     return subprocess.run([helm(), *words], capture_output=True, text=True, check=False)
 
 
@@ -55,7 +55,7 @@ def rendered(
 
 
 class ChartError(Exception):
-    """What Helm says when it refuses the values."""
+    """Helm refused the values; the message is Helm's."""
 
 
 def of_kind(objects: Iterable[Json], kind: str) -> list[Json]:

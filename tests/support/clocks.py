@@ -1,10 +1,10 @@
-"""A clock that moves only when it is told to, or when somebody waits."""
+"""A clock for tests: its time moves only when the test sets it or the tested code pauses."""
 
 from __future__ import annotations
 
 
 class VirtualClock:
-    """Pausing costs no time but the clock's own; every pause is remembered."""
+    """A pause moves the clock and returns at once; `pauses` records it."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.time = now

@@ -1,7 +1,7 @@
-"""ElasticJobs on a real cluster: made, looked at, disturbed, and waited for.
+"""Jobs on a real cluster: create them, read their state, kill their parts and wait for changes.
 
-Every pod keeps the `restricted` level: not root, a root file system that cannot be written, no
-capabilities. Workers are of Python's standard library and idle, so that two cores are enough.
+Every pod meets the `restricted` pod security level. Workers use Python's standard library and idle,
+so two cores are enough.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RESOURCES = {"requests": {"cpu": "10m", "memory": "24Mi"}}
 
 SAY = "import os, signal, sys; print('rank', os.environ['RANK'], 'of', os.environ['WORLD_SIZE'])"
 RUNS = f"{SAY}; signal.pause()"
-"""Runs until it is told to stop."""
+"""Runs until SIGTERM."""
 FAILS = f"{SAY}; sys.exit(3)"
 ENDS = SAY
 
@@ -92,14 +92,14 @@ def identities(pods: dict[int, Json]) -> set[tuple[str, str]]:
 
 @dataclass
 class Namespace:
-    """A namespace of a test's own."""
+    """The namespace of one test."""
 
     kube: Kube
     name: str
     image: str
     """Has Python and nothing else."""
     tell: Callable[[str, Json], None]
-    """What happened, and the lastRecovery of a job."""
+    """Records what happened with the lastRecovery of a job."""
 
     def path(self, kind: str, group: str = "/api/v1") -> str:
         """Of a kind's collection: `pods`."""
@@ -121,8 +121,8 @@ class Namespace:
         pod: Json | None = None,
         labels: Mapping[str, str] | None = None,
         **spec: Any,
-    ) -> Job:
-        """Create a job; its workers run a script, or what the pod says. labels: of the pods."""
+    ) -> ClusterJob:
+        """Create a job; its workers run a script, or the given pod. labels: of the pods."""
         template = {
             "metadata": {"labels": dict(labels or {})},
             "spec": restricted(pod or python(self.image, script)),
@@ -134,12 +134,12 @@ class Namespace:
             "spec": {"crashGraceSeconds": 1, "stopGraceSeconds": 2, "template": template, **spec},
         }
         self.kube.post(self.jobs, body)
-        return Job(self, name)
+        return ClusterJob(self, name)
 
 
 @dataclass
-class Job:
-    """A job in the cluster; every property is a look at it now."""
+class ClusterJob:
+    """A job in the cluster; every property reads its current state."""
 
     namespace: Namespace
     name: str
@@ -211,7 +211,7 @@ class Job:
     # ---- waits
 
     def runs(self, members: int, after: int = 0, within_s: float = 90) -> Round:
-        """A round later than `after` with so many members, all of which run; the holder says so."""
+        """Wait until the holder reports a later round with this number of running members."""
 
         def look() -> Round | None:
             lease = self.lease
@@ -225,7 +225,7 @@ class Job:
         return until(f"{members} members in a round after {after}", look, within_s)
 
     def recovered(self, what: str, members: int, after: int, within_s: float = 90) -> Round:
-        """As `runs`, and the status tells how long it took."""
+        """Wait as `runs` does, and until status.lastRecovery reports the round; record it."""
         round_ = self.runs(members, after, within_s)
 
         def told() -> Json | None:
@@ -236,7 +236,7 @@ class Job:
         return round_
 
     def ends(self, kind: str, within_s: float = 90) -> Json:
-        """Complete or Failed; the other one must not come first."""
+        """Wait for the condition Complete or Failed; the other one must not come first."""
         other = {"Complete": "Failed", "Failed": "Complete"}[kind]
 
         def look() -> Json | None:
@@ -246,7 +246,7 @@ class Job:
         return until(f"{self.name} to be {kind}", look, within_s)
 
     def says(self, *words: str, within_s: float = 90) -> str:
-        """STATUS, once it contains all of these words."""
+        """Wait until STATUS contains all of these words; return it."""
         phases: list[str] = []
 
         def look() -> str:

@@ -1,4 +1,4 @@
-"""Connections that kopf leaves behind."""
+"""Close the connections that kopf leaves open, so that no later test reports them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 
 
 def forget_connections() -> None:
-    """kopf leaves those of its watches open when it ends; else a later test would be blamed."""
+    """Collect the garbage of kopf's watches now, without their ResourceWarnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

@@ -1,4 +1,4 @@
-"""The operator's watches, on a thread and a loop of their own as in the operator."""
+"""Run the operator's watches on a thread with its own event loop, as the operator does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEADLINE_S = 30.0
 
 @dataclass
 class Following:
-    """What the watches deliver. seen: resource, name, whether it is gone. ended: why they ended."""
+    """What the watches delivered. seen: resource, name, is it gone. ended: why they ended."""
 
     heard: int = 0
     seen: list[tuple[str, str, bool]] = field(default_factory=list)

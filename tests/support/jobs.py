@@ -1,4 +1,4 @@
-"""ElasticJobs for tests: a small valid one, as the API server stores it, and ways to change it."""
+"""A small valid ElasticJob as the API server stores it, whose fields a test can replace."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Requests for Leases, and what the chart's admission policy says of each.
+"""Requests for Leases, each with the decision of the chart's admission policy.
 
-Asked of its CEL (test_policy) and of a real API server (test_install).
+test_policy evaluates them with the policy's CEL; test_install sends them to a real API server.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def delete(old: Json, **who: Any) -> Json:
 
 
 ROUND_LEASE = lease("demo-round", desired='{"max":1}')
-STRANGERS = lease("their-leader", job=None)
+ELECTION = lease("their-leader", job=None)
 ALLOWED = {
     "an agent joins": create(lease()),
     "an agent renews": update(lease()),
@@ -83,11 +83,11 @@ REFUSED = {
         update(lease("demo-1-round", "demo-1")), LABEL),
     "a job whose name mine begins with": (
         update(lease("a-round", "a"), pod="a-1-0-0"), LABEL),
-    "a stranger's election": (update(STRANGERS), LABEL),
-    "a stranger's election, taken over": (
-        update(STRANGERS, lease("their-leader")), LABEL),
-    "a stranger's election, ended": (delete(STRANGERS), LABEL),
-    "a stranger's that is named like the Round": (
+    "another controller's election": (update(ELECTION), LABEL),
+    "another controller's election, taken over": (
+        update(ELECTION, lease("their-leader")), LABEL),
+    "another controller's election, ended": (delete(ELECTION), LABEL),
+    "another controller's that is named like the Round": (
         update(lease("demo-round", None), lease("demo-round")), LABEL),
     "a new one without label": (create(lease(job=None)), LABEL),
     "its own, given away": (update(lease(), lease(job="other")), LABEL),
@@ -101,21 +101,21 @@ REFUSED = {
         update(lease("demo-2-0"), user=f"system:serviceaccount:{TEAM}:ci", pod="ci-runner"), LABEL),
     "a pattern as label": (create(lease(job="d.mo")), LABEL),
 }  # fmt: skip
-STRANGERS_USER = f"system:serviceaccount:{TEAM}:their-controller"
+CONTROLLER_USER = f"system:serviceaccount:{TEAM}:their-controller"
 UNMATCHED = {
-    "a stranger's election in the job's namespace": update(
-        STRANGERS, user=STRANGERS_USER, pod="their-controller-7f9c-x"),
-    "a stranger's election, made": create(
-        STRANGERS, user=STRANGERS_USER, pod="their-controller-7f9c-x"),
-    "a stranger without labels or annotations": delete(
-        {"metadata": {"name": "x"}}, user=STRANGERS_USER, pod=None),
-    "a node": update(STRANGERS, user="system:node:n1", pod=None, namespace="kube-node-lease"),
+    "another controller's election in the job's namespace": update(
+        ELECTION, user=CONTROLLER_USER, pod="their-controller-7f9c-x"),
+    "another controller's election, made": create(
+        ELECTION, user=CONTROLLER_USER, pod="their-controller-7f9c-x"),
+    "another controller's Lease without labels or annotations": delete(
+        {"metadata": {"name": "x"}}, user=CONTROLLER_USER, pod=None),
+    "a node": update(ELECTION, user="system:node:n1", pod=None, namespace="kube-node-lease"),
     "the controller manager": update(
-        STRANGERS, user="system:kube-controller-manager", pod=None, namespace="kube-system"),
+        ELECTION, user="system:kube-controller-manager", pod=None, namespace="kube-system"),
     "the garbage collector": delete(
         lease(), user="system:serviceaccount:kube-system:generic-garbage-collector", pod=None),
     "the namespace controller, in its own": delete(
-        STRANGERS, user="system:serviceaccount:kube-system:namespace-controller", pod=None,
+        ELECTION, user="system:serviceaccount:kube-system:namespace-controller", pod=None,
         namespace="kube-system"),
     "a person": delete(lease(), user="jane", pod=None),
     "the operator": update(ROUND_LEASE, lease("demo-round"), user=OPERATOR, pod="operator-5d-x"),

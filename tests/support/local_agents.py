@@ -1,4 +1,4 @@
-"""One job's agents on the local mode, without an operator: the test makes what it would make."""
+"""Run one job's agents on the local mode without an operator: the test creates the objects."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ class Agents(LocalNamespace):
     # ---- waiting ---------------------------------------------------------------------------------
 
     async def run(self, n: int, count: int) -> list[SignIn]:
-        """The workers of round n, once so many of them run."""
+        """Wait until this number of workers of round n runs; return them."""
         await self.until(lambda: len(self.sign_ins(n)) >= count, f"round {n} with {count} workers")
         return self.sign_ins(n)
 
     async def settled(self, n: int, *indexes: int) -> None:
-        """Once these members say that they run round n."""
+        """Wait until the Leases of these members report that they run round n."""
         await self.until(
             lambda: all(
                 (s := self.state(i)).n == n and s.phase.value == "running" for i in indexes
@@ -124,7 +124,7 @@ class Agents(LocalNamespace):
         )
 
     async def next_round(self, after: int) -> Round:
-        """The newest round, once it is newer."""
+        """Wait for a round after this one; return it."""
         await self.until(lambda: self.round.n > after, f"a round after {after}")
         return self.round
 
@@ -134,7 +134,7 @@ async def agents_on_local(
     root: Path, count: int = 4, *, min_members: int = 3, heartbeat_s: float = 0.5,
     command: tuple[str, ...] | None = None, workers: int = 1, **desired: Any,
 ) -> AsyncIterator[Agents]:  # fmt: skip
-    """So many pods whose agents have met nobody yet; after it no process of them is left."""
+    """Start this number of pods; check at the end that no process of them is left."""
     bundle = build()
     wanted = Desired(
         wanted=tuple(Pod(index, 0) for index in range(count)),
@@ -155,7 +155,7 @@ async def agents_on_local(
 
 
 async def active(agents: Agents, n: int = 1, count: int = 4) -> None:
-    """The first round runs, and everybody has said so."""
+    """Wait until the first round runs and every member has reported it."""
     await agents.run(n, count)
     await agents.settled(n, *range(4))
     assert agents.round.phase is Phase.ACTIVE

@@ -1,6 +1,6 @@
-"""The whole system on the local mode, as a person works with it: apply, look, kill, wait.
+"""Run the whole system on the local mode, and use it as a user does: apply, read, kill, wait.
 
-API server and kubelet are in this process; the operator, the agents and the workers are processes.
+API server and kubelet run in this process; the operator, the agents and the workers are processes.
 One `LocalCluster` is one namespace of it, in which one test works.
 """
 
@@ -57,7 +57,7 @@ class LocalCluster(LocalNamespace):
     # ---- jobs ------------------------------------------------------------------------------------
 
     def apply(self, name: str, command: Sequence[str] | None = None, **spec: Any) -> LocalJob:
-        """A job whose workers run this command; without one they sign in, and run until told."""
+        """A job whose workers run this command; by default they sign in and run until SIGTERM."""
         job = LocalJob(self, name, signs_in=command is None)
         container = worker(command=list(command or stub("signs_in", str(job.register))))
         template = {"spec": {"containers": [container]}}
@@ -145,8 +145,8 @@ class LocalCluster(LocalNamespace):
 
     # ---- telling ---------------------------------------------------------------------------------
 
-    async def tell(self) -> str:
-        """Everything that helps to understand why a test has failed."""
+    async def describe(self) -> str:
+        """Statuses, rounds, events, pods and logs, to explain why a test failed."""
         parts: list[str] = []
         for body in self.store.list(self.jobs, self.namespace):
             parts.append(f"== {body['metadata']['name']}\n{yaml.safe_dump(body.get('status'))}")

@@ -91,7 +91,7 @@ class LocalJob:
         return {field: value for field, value in found.items() if field != "time"}
 
     def condition(self, kind: str) -> Object:
-        """One of its conditions; {}: it is not said."""
+        """The condition of this type; {} if there is none."""
         return next((c for c in self.status.get("conditions", []) if c["type"] == kind), {})
 
     @property
@@ -154,7 +154,7 @@ class LocalJob:
         self._store.update(self._cluster.jobs, self._namespace, self.name, change)
 
     def write_round(self, round_: Round) -> None:
-        """As whoever may write the Round Lease, whatever the rules of the protocol are."""
+        """Write the round without the rules of the protocol, as any client with the right can."""
 
         def change(old: Object) -> Object:
             notes = {**old["metadata"]["annotations"], names.ANNOTATION_ROUND: round_.to_json()}
@@ -197,16 +197,16 @@ class LocalJob:
         await self.until(lambda: self.phase.startswith(phase), phase)
 
     async def runs(self, n: int, pods: int, workers: int = 0) -> None:
-        """Once the status says that this round runs with all of so many pods.
+        """Wait until the status reports that this round runs with all of this number of pods.
 
-        An agent says so after exec: so long the workers, one a pod, may take to sign in.
+        An agent reports after exec, so wait also until the workers, one a pod, have signed in.
         """
         await self.until(lambda: self._running() == (n, pods), f"round {n} runs in {pods} pods")
         if self.signs_in:
             await self.starts(n, workers or pods)
 
     async def runs_again(self, pods: int, after: int = 1) -> int:
-        """Once a later round runs with so many pods, and is the last so far: its number."""
+        """Wait until the newest round is a later one and runs in these pods; return its number."""
 
         def holds() -> bool:
             n = self.rounds[-1].n
@@ -223,17 +223,17 @@ class LocalJob:
         return (status["round"], int(ready)) if is_full else None
 
     async def starts(self, n: int, workers: int) -> list[SignIn]:
-        """The workers of round n, once so many have signed in, whatever the status says."""
+        """Wait until this number of workers of round n has signed in; return them."""
         await self.until(lambda: len(self.workers(n)) == workers, f"{workers} workers of round {n}")
         return self.workers(n)
 
-    async def tells(self, reason: str, text: str = "") -> None:
-        """Once there is an event of this reason with this text."""
+    async def reports(self, reason: str, text: str = "") -> None:
+        """Wait for an event of this reason that contains this text."""
         said = f"event {reason} {text!r}"
         await self.until(lambda: any(text in m for m in self.events(reason)), said)
 
-    async def heard(self, times: int = 1) -> None:
-        """Once each agent has renewed its Lease so often, and the holder has given its pulse."""
+    async def renews(self, times: int = 1) -> None:
+        """Wait until each agent has renewed its Lease and the holder has pulsed, `times` times."""
         for _ in range(times):
             before = self._renewals()
             await self.until(

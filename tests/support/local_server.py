@@ -1,4 +1,4 @@
-"""The local API server on a thread of its own, for tests whose clients block."""
+"""Run the local API server on a separate thread, for tests whose clients block."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DEADLINE_S = 10
 
 @dataclass(frozen=True)
 class LocalServer:
-    """A running server. Its parts belong to its loop: touch them by `call` only."""
+    """A running server; tests reach its parts through `call`, on the server's event loop."""
 
     running: Running
     loop: asyncio.AbstractEventLoop
 
     def call(self, function: Callable[[Running], T]) -> T:
-        """Run a function on the server's loop and answer what it answers."""
+        """Run a function on the server's event loop; return its result."""
 
         async def run() -> T:
             return function(self.running)

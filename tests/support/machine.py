@@ -1,6 +1,6 @@
-"""What only the cluster of `make cluster` can suffer: nodes and programs that are killed or frozen.
+"""Kill, freeze and cut off nodes and programs of the cluster that `make cluster` runs here.
 
-Whatever a test did is undone behind it: everything runs again, thawed and with its cable in.
+Each context restores what it changed.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ class Machine:
 
     @contextmanager
     def killed(self, *names: str) -> Iterator[None]:
-        """Killed, nodes with everything on them; started again at the end."""
+        """Kill nodes, with all their processes, or programs; start them again at the end."""
         for name in names:
             self.cluster.kill(name)
         yield from self._undone(names, self._start)
 
     @contextmanager
     def frozen(self, *names: str) -> Iterator[None]:
-        """Stopped in the middle of everything; thawed at the end."""
+        """Freeze nodes or programs; thaw them at the end."""
         for name in names:
             self.cluster.freeze(name)
         yield from self._undone(names, lambda name: self.cluster.freeze(name, False))
 
     @contextmanager
     def cut(self, *names: str) -> Iterator[None]:
-        """Without their network; with it at the end."""
+        """Cut nodes off from the network; connect them at the end."""
         for name in names:
             self.cluster.cut(name)
         yield from self._undone(names, lambda name: self.cluster.cut(name, False))
 
     @contextmanager
     def paused(self, pids: list[int]) -> Iterator[None]:
-        """Processes that stop in the middle of everything, and go on at the end."""
+        """Stop these processes with SIGSTOP; continue them at the end."""
         assert pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -126,7 +126,7 @@ def worker_pid(pod_uid: str) -> int | None:
 
 
 def kill_worker(pod_uid: str) -> None:
-    """kill -9 of the worker of a pod, whatever has become of the API server."""
+    """Kill the worker of a pod with SIGKILL, without the API server."""
     pid = worker_pid(pod_uid)
     assert pid is not None, f"pod {pod_uid} has no worker"
     os.kill(pid, signal.SIGKILL)

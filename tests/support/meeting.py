@@ -1,8 +1,7 @@
-"""A small cluster for scenarios: whole Leases at an API server, and agents that meet through it.
+"""A simulated API server with Leases, and agents that exchange them, for scenarios of the protocol.
 
-Nothing happens by itself and nothing is random: requests wait until they are performed, what a
-watch brings waits until it is delivered, and time stands still until it is moved. So a race is
-written down as it happened. Standard library only, Python 3.9.
+The scenario decides when a request is performed, when a watch event is delivered and when time
+passes, so it can write down any race step by step. Standard library only, Python 3.9.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
 ROUND = names.round_lease_name(JOB.name)
-STRANGER = "stranger"  # another job of the namespace
+OTHER_JOB = "other"  # another job of the namespace
 NEVER_ENDS = 200  # turns of all agents
 
 Answers = tuple[Event, ...]
@@ -110,9 +109,9 @@ class Server:
             self._tell(LeaseGone(name_))
 
     def stray(self, lease: wire.AgentLease) -> None:
-        """Another job's Lease gets the labels of a pod of ours, and so comes into our streams."""
+        """A Lease of another job gets the labels of a pod of this job, so its agents receive it."""
         self.version += 1
-        name_ = names.pod_name(STRANGER, lease.pod.index, lease.pod.generation)
+        name_ = names.pod_name(OTHER_JOB, lease.pod.index, lease.pod.generation)
         self.strays[lease.pod] = replace(lease, name=name_, version=str(self.version))
         self._tell(LeaseSeen(self.strays[lease.pod]))
 
@@ -180,7 +179,7 @@ Step = tuple[Player, Event, tuple[Action, ...]]
 
 
 class Meeting:
-    """The server, the agents, the time. told: gets every step, and every change at the server."""
+    """The server, the agents, the time. told: is called with every step."""
 
     def __init__(self, desired: Desired, without: frozenset[str] = frozenset()) -> None:
         self.now = 0.0
@@ -301,7 +300,7 @@ class Meeting:
             return tuple(_DO[type(action)](self, player, action))
         except ConflictError:
             return tuple(self._conflict(player, action))
-        except WireError:  # two pods of one index: a Round that nobody could read
+        except WireError:  # two pods of one index: a Round that no agent can read
             return (_failed(action),)
         except GoneError:
             return (LeaseGone(player.me.who.name), RenewalReturned(None))
@@ -334,7 +333,7 @@ _PATIENT = (ReadRound, ReopenStream, CreateLease)  # tried again until there is 
 
 
 def _failed(action: Action) -> Event | None:
-    """What an agent hears of a request without an answer."""
+    """The event of a request that gets no answer."""
     if isinstance(action, WriteState):
         return RenewalReturned(None)
     if isinstance(action, CasRound):

@@ -1,4 +1,4 @@
-"""One whole agent as a pod runs it, against a scripted API server that keeps just its Leases."""
+"""Run one agent as a pod does, against a scripted API server that stores its Leases."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ PATIENCE_S = 20.0
 INITIAL_END = {"k8s.io/initial-events-end": "true"}
 
 
-class OneJob:
-    """The API server's side: the Round, this agent's Lease, one watch at a time."""
+class LeaseStore:
+    """The API server's side: the Round Lease, this agent's Lease and one watch at a time."""
 
     def __init__(self, api: ScriptedApi) -> None:
         self.api = api
@@ -52,7 +52,7 @@ class OneJob:
 
     @property
     def state(self) -> Any:
-        """What the agent's Lease says."""
+        """The state in the agent's Lease."""
         notes = self._lease.get("metadata", {}).get("annotations", {})
         return json.loads(next(iter(notes.values()))) if notes else {}
 
@@ -99,12 +99,12 @@ class OnePod:
     """The agent's process."""
 
     process: subprocess.Popen[bytes]
-    job: OneJob
+    job: LeaseStore
     root: Path
     uid: str
 
     def log(self, words: str) -> str:
-        """Everything that was written, once these words are in it."""
+        """Wait until the log contains these words; return the log."""
         path = self.root / "log"
         self.until(lambda: words in path.read_text())
         return path.read_text()
@@ -133,7 +133,7 @@ def one_pod(
     environment: over what the operator gives.
     """
     with scripted_api() as api:
-        job = OneJob(api)
+        job = LeaseStore(api)
         uid = f"pod-{os.getpid()}-{root.name}"
         (root / "agent.pyz").write_bytes(build().data)
         (root / "work").mkdir()

@@ -109,7 +109,7 @@ def ended(round_: Round, phase: Phase = Phase.FAILED, **fields: Any) -> Round:
 
 
 def state(words: str, letter_: str = "A", **fields: Any) -> AgentState:
-    """`running 2 leaving` -> what such an agent's Lease says."""
+    """`running 2 leaving` -> the state of such an agent."""
     word, n, *flags = words.split()
     pod_ = pod(letter_)
     return AgentState(
@@ -140,7 +140,7 @@ def lease(letter_: str, words: str, version: int = 1, **fields: Any) -> AgentLea
 def round_lease(
     round_: Round, holder: str = "", version: int = 1, pulse: str = "", **wanted: Any
 ) -> RoundLease:
-    """A version of the Round Lease. wanted: fields of desired; told=False: nobody has reported."""
+    """A version of the Round Lease. wanted: fields of desired; told=False: without a report."""
     told = wanted.pop("told", True)
     return RoundLease(
         version=str(version),
@@ -195,7 +195,7 @@ def seen(
     letter_: str, words: str = "", pulses: int = 0, order: int = 1, confirmed: bool = False,
     version: int = 1, node_: str = "", now: float = 1000.0, quiet_s: float = -1.0, **fields: Any,
 ) -> Seen:  # fmt: skip
-    """A Lease that has not changed for so many pulses and as many T; no words: absent."""
+    """A Lease unchanged for this number of pulses, each T apart; no words: absent."""
     quiet_s = pulses * T if quiet_s < 0 else quiet_s
     found = lease(letter_, words, version, **fields) if words else None
     place = node_ or node(pod(letter_))
@@ -270,9 +270,9 @@ def joined(
     letter_: str, round_: Round, holder: str = "Z", without: str = "", now: float = 0.0,
     version: int = 1, pulse: str = "", words: str = "", **wanted: Any,
 ) -> Me:  # fmt: skip
-    """An agent with a Lease that has seen this round; as a member it runs it and has said so.
+    """An agent with a Lease that has seen this round; a member runs it and has written that.
 
-    holder: somebody else. words: what its Lease says instead.
+    holder: another agent, by default `Z`. words: the state in its Lease instead.
     """
     me = agent(letter_, without)
     first = round_lease(forming(0), "Z", 0, **wanted)
@@ -286,7 +286,7 @@ def joined(
 
 
 def _said(me: Me, words: str) -> Me:
-    """Its Lease says it; the next renewal is a whole T away."""
+    """The agent with this state in its Lease; its next renewal is due after T."""
     if words:
         told = state(words)
         me = replace(me, phase=told.phase, n=told.n, leaving=told.leaving)

@@ -1,4 +1,4 @@
-"""A TCP relay before an API server, which can forget its connections, as a NAT does."""
+"""A TCP relay in front of an API server that can drop its connections silently, as a NAT does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chart as it is shipped, installed in a cluster with Helm."""
+"""Install the chart in a cluster with Helm, and read and change the operators there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Release:
         return cls(kube, (repository, tag))
 
     def install(self, heartbeat_s: float = HEARTBEAT_S) -> str:
-        """Install or upgrade, with new pods, for the image's tag stays; what Helm says."""
+        """Install or upgrade, always with new pods; return the output of Helm."""
         repository, tag = self.image
         values = {
             "image": {"repository": repository, "tag": tag},
@@ -93,12 +93,12 @@ class Release:
         return next((pod for pod in self.pods if holder.startswith(pod["metadata"]["name"])), None)
 
     def scale(self, replicas: int) -> None:
-        """So many operators; comes back when they are ready, or gone."""
+        """Scale the operator and wait until the replicas are ready or gone."""
         self.kube.patch(SELF, {"spec": {"replicas": replicas}})
         self.is_ready(replicas)
 
     def is_ready(self, replicas: int = 2) -> None:
-        """Wait until so many operators are there, and ready."""
+        """Wait until this number of operators exists and all are ready."""
 
         def look() -> bool:
             status = self.kube.get(SELF).get("status", {})

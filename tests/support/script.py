@@ -1,4 +1,4 @@
-"""Scenarios: what happened, in a small language, and what the agents did, as a transcript.
+"""Read scenario files, run their commands and write the transcript of what the agents do.
 
 A file has a header, then steps. A step is one command a line, `----`, and what came of it:
 
@@ -11,8 +11,8 @@ A file has a header, then steps. A step is one command a line, `----`, and what 
     ...
 
 Lines that begin with a letter are an agent's: what it learned, and what it did then. `=` is the
-Round as it is now, `t` the time in seconds. What repeats without an end (renewals that say nothing
-new, pulses) is not shown. Names of pods are letters: `B'` replaces `B`. README.md has the commands.
+Round as it is now, `t` the time in seconds. Renewals without a change and pulses are
+not shown. Names of pods are letters: `B'` replaces `B`. README.md has the commands.
 """
 
 from __future__ import annotations
@@ -90,19 +90,19 @@ def _block(step: str) -> Block:
 
 def replay(scenario: Scenario, without: str = "") -> list[list[str]]:
     """The transcript of each step, with some clauses left out."""
-    stage = Stage(frozenset(without.split()))
+    runner = ScenarioRunner(frozenset(without.split()))
     transcripts = []
     for block in scenario.blocks:
         for command in block.commands:
-            stage.run(command)
-        transcripts.append(stage.take())
+            runner.run(command)
+        transcripts.append(runner.take())
     return transcripts
 
 
 # ---- commands ------------------------------------------------------------------------------------
 
 
-class Stage:
+class ScenarioRunner:
     """Runs commands and writes down what is worth reading."""
 
     def __init__(self, without: frozenset[str]) -> None:
@@ -150,7 +150,7 @@ class Stage:
     # ---- the job ---------------------------------------------------------------------------------
 
     def job(self, *words: str) -> None:
-        """`job A B C min 2 budget 1`: a new job; nobody has started."""
+        """`job A B C min 2 budget 1`: a new job; no agent has started."""
         calls = {"cooldown_s": 0.0, "last_call_s": 30.0}
         self.wanted = _wanted(words, calls)
         self.meeting = Meeting(desired(**self.wanted), self.without)
@@ -190,7 +190,7 @@ class Stage:
         self.go()
 
     def show(self) -> None:
-        """The Round, and what each Lease says."""
+        """The Round, and the state in each Lease."""
         self.told_round = ""
         self.tell_round()
         for found in self.meeting.server.leases():
@@ -217,7 +217,7 @@ class Stage:
         self.meeting.feed(letter_, LeaveRequested())
 
     def die(self, letter_: str) -> None:
-        """The agent and its workers are gone; nobody is told."""
+        """The agent and its workers are gone; no other agent is informed."""
         self.meeting.end(letter_)
 
     def restart(self, letter_: str) -> None:
@@ -238,7 +238,7 @@ class Stage:
         player.held.clear()
 
     def mute(self, letter_: str) -> None:
-        """Requests get no answer; the stream goes on."""
+        """Requests get no answer; the stream continues."""
         self.meeting.players[letter_].fails = True
 
     def dark(self, letter_: str) -> None:
@@ -292,11 +292,11 @@ class Stage:
         self.tell_round()
 
     def unmake(self, letter_: str) -> None:
-        """Somebody deletes the Lease."""
+        """A user deletes the Lease."""
         self.meeting.server.delete(name(letter_))
 
     def stray(self, letter_: str, *said: str) -> None:
-        """Code in another job gives its own Lease the labels of this pod, and lets it say this."""
+        """Another job's code labels its Lease as this pod's, with this state."""
         self.meeting.server.stray(lease(letter_, " ".join(said)))
 
     def unstray(self, letter_: str) -> None:
@@ -332,7 +332,7 @@ class Stage:
             self.say(line)
 
     def is_news(self, letter_: str, text: str) -> bool:
-        """A word that is said again, because no answer came, is shown once."""
+        """Whether the text is new: a write repeated for want of an answer is shown once."""
         before = self.said.get(letter_)
         if text.startswith("say "):
             self.said[letter_] = text

@@ -107,7 +107,7 @@ class ScriptedApi:
             self._replies.put(each)
 
     def wait_for(self, count: int) -> list[Asked]:
-        """Once so many requests have come."""
+        """Wait until this number of requests has arrived."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.asked) >= count, PATIENCE_S), self.asked
         return self.asked

@@ -1,4 +1,4 @@
-"""Transports without a network: they answer requests by script."""
+"""Transports of the agent's API client without a network: a script gives the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stub worker `signs_in` writes: which workers of which round were started, and when."""
+"""Read the file in which stub workers (`signs_in`) record their round, rank, pid and start time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The API server in this process: the local store behind the operator's own interface, no sockets.
+"""The operator's API interface on the store of the local mode, without sockets.
 
-Conflicts, the status subresource, the CRD's schema and deletion by grace are the store's own, so a
-reconcile can be tested to the last write without a server.
+The store detects conflicts and applies the status subresource, the CRD's schema and grace periods,
+so tests of a reconcile need no server.
 """
 
 from __future__ import annotations

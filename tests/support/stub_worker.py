@@ -1,4 +1,4 @@
-"""A worker for tests, and its ways to misbehave: `stub_worker.py WAY [ARGUMENT]`.
+"""A worker program for tests with several ways to misbehave: `stub_worker.py WAY [ARGUMENT]`.
 
 Each way writes one line when it is ready: its name, its pid, and what it has started.
 """
@@ -31,7 +31,7 @@ def wait_for(path: str) -> None:
 
 
 def runs() -> None:
-    """Runs until it is told to stop."""
+    """Runs until SIGTERM."""
     say("runs", os.getpid())
     wait()
 
@@ -52,7 +52,7 @@ def stubborn() -> None:
 
 
 def family() -> None:
-    """Has a child, a stubborn one in a session of its own, and one that forked twice."""
+    """Has a child, a stubborn one in its own session, and one that forked twice."""
     plain = spawn("runs")
     away = spawn("stubborn", start_new_session=True)
     say("family", os.getpid(), plain, away, orphan({}))
@@ -60,7 +60,7 @@ def family() -> None:
 
 
 def forks() -> None:
-    """Leaves a stubborn orphan in a session of its own."""
+    """Leaves a stubborn orphan in its own session."""
     process = subprocess.Popen(
         me("stubborn"),
         start_new_session=True,
@@ -140,7 +140,7 @@ def closes() -> None:
 
 
 def counts() -> None:
-    """Tells of SIGUSR1, SIGUSR2 and SIGTERM, and ends at the last."""
+    """Reports SIGUSR1, SIGUSR2 and SIGTERM, and ends at SIGTERM."""
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda number, _: say("got", number))
     signal.signal(signal.SIGTERM, lambda number, _: (say("got", number), os._exit(0)))

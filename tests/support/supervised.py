@@ -1,4 +1,4 @@
-"""A supervisor in a process of its own, driven by a test: it reaps, adopts and kills for real.
+"""Run the agent's supervisor of workers in a separate process that a test controls.
 
 As a program it reads orders from stdin and writes events to stdout, one JSON object a line; the
 workers write where `streams` says. `Supervised` is the test's end.
@@ -39,7 +39,7 @@ class Supervised:
     events: queue.Queue[dict[str, Any]]
 
     def order(self, **order: Any) -> None:
-        """Tells it to do something."""
+        """Send it an order."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()

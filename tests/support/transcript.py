@@ -1,4 +1,4 @@
-"""Rounds, events and actions in the words of a scenario's transcript. Empty: not worth reading."""
+"""Write rounds, events and actions as a scenario's transcript shows them; empty text is omitted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _state(state: AgentState) -> str:
 
 
 def said(lease: AgentLease) -> str:
-    """What a Lease says, and what was written on it."""
+    """The state in a Lease, and the operator's mark."""
     return f"{_state(lease.state)}{' ended' if lease.ended else ''}"
 
 

@@ -1,4 +1,4 @@
-"""A small custom resource that shows what a definition can say."""
+"""A CustomResourceDefinition that uses every feature the contract tests cover."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A job's world for tests of the operator: the store, the operator's pass, and hands for the rest.
+"""Reconcile a job in the process of the test, with the store of the local mode as API server.
 
-The test plays everybody else: the kubelet (start_pod, end_pod), the agents (write_round, join), and
-people (edit, delete_pod). Time is a number that the test moves.
+The test acts as the kubelet (start_pod, end_pod), the agents (write_round, join) and the user
+(edit, delete_pod), and sets the time.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class World:
         self.store.update(self._stored(kube.ELASTIC_JOBS), TEAM, name, change)
 
     def limit_pods(self, most: int) -> None:
-        """A ResourceQuota: so many pods of the namespace may exist that have not ended."""
+        """Add a ResourceQuota: at most this number of pods that have not ended."""
 
         def full(name: str) -> Exception | None:
             ended = ("Succeeded", "Failed")
@@ -363,7 +363,7 @@ P = [Pod(index, 0) for index in range(8)]
 
 
 def running_world(replicas: int = 4, settings: Settings | None = None, **spec: Any) -> World:
-    """A job of so many pods that runs round 1."""
+    """A job with this number of pods that runs round 1."""
     world = World(settings)
     world.apply(replicas=replicas, **spec)
     world.settle()
