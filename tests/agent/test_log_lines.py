@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.support.protocol import active, identity, parsed_round
 
-from elasticjob.agent.log_lines import narrate
+from elasticjob.agent.log_lines import step_lines
 from elasticjob.rendezvous import new_agent
 from elasticjob.rendezvous.actions import Action, CasRound, Exit, Stop
 from elasticjob.rendezvous.events import (
@@ -87,4 +87,4 @@ CAUSED = {"cause": "WorkerFailed", "pod": "demo-0-0", "cause_rank": 0, "message"
 def test_one_line_for_each_change(
     before: Me, after: Me, event: Event, actions: tuple[Action, ...], lines: list[Any]
 ) -> None:
-    assert list(narrate(before, after, event, actions)) == lines
+    assert list(step_lines(before, after, event, actions)) == lines

@@ -9,8 +9,8 @@ import pytest
 from tests.support.clocks import VirtualClock
 from tests.support.protocol import DESIRED, active, identity, parsed_agent, parsed_round
 
-from elasticjob.agent.api.calls import Call
-from elasticjob.agent.inbox import GiveUp, Inbox, Message, Streamed
+from elasticjob.agent.api.calls import RequestAction
+from elasticjob.agent.inbox import Inbox, Message, SetupFailed, WatchEvent
 from elasticjob.agent.log import Log
 from elasticjob.agent.loop import ElasticAgent
 from elasticjob.agent.workers.torchelastic import (
@@ -46,17 +46,17 @@ class FakeApi:
     """Remembers what it was asked."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[RequestAction] = []
         self.opened: list[bool] = []
         self.is_closed = False
 
-    def call(self, action: Call, round_lease: RoundLease) -> None:
+    def call(self, action: RequestAction, round_lease: RoundLease) -> None:
         self.calls.append(action)
 
     def reopen(self, wide: bool) -> None:
         self.opened.append(wide)
 
-    def accepts(self, message: Streamed) -> bool:
+    def is_current(self, message: WatchEvent) -> bool:
         return message.number == len(self.opened)
 
     def close(self) -> None:
@@ -83,14 +83,14 @@ class FakeWorkers:
     def forward(self, number: int) -> None:
         self.told.append(("forward", number))
 
-    def turn(self) -> list[Event]:
+    def poll(self) -> list[Event]:
         events, self.events = self.events, []
         return events
 
     def wake_at(self) -> float | None:
         return self.due
 
-    def progress(self) -> Progress | None:
+    def new_progress(self) -> Progress | None:
         says, self.says = self.says, None
         return says
 
@@ -138,7 +138,7 @@ class Scene:
 
     def play(self, *steps: Callable[[], object]) -> RunResult:
         """Ends with a give-up, so that every test sees an end."""
-        self.script._steps += [*steps, lambda: self.put(GiveUp("the script is over"))]
+        self.script._steps += [*steps, lambda: self.put(SetupFailed("the script is over"))]
         try:
             return self.agent.run()
         finally:
@@ -151,11 +151,11 @@ class Scene:
     def joined(self, round_: Round = Round()) -> None:  # noqa: B008
         """The Round was read, and the Lease is there."""
         lease = parsed_round(3, round_=round_, holder="B")
-        self.put(Streamed(1, RoundSeen(lease, Source.READ)), LeaseSeen(parsed_agent(4)))
+        self.put(WatchEvent(1, RoundSeen(lease, Source.READ)), LeaseSeen(parsed_agent(4)))
 
     def see(self, round_: Round, version: int = 5) -> None:
         lease = parsed_round(version, round_=round_, holder="B")
-        self.put(Streamed(1, RoundSeen(lease, Source.WATCH)))
+        self.put(WatchEvent(1, RoundSeen(lease, Source.WATCH)))
 
     def happen(self, *events: Event) -> None:
         self.workers.events += events
@@ -209,7 +209,7 @@ def test_a_signal_for_the_workers(scene: Scene, number: int) -> None:
 
 
 def test_messages_of_a_closed_watch_are_dropped(scene: Scene) -> None:
-    old = Streamed(7, RoundGone())
+    old = WatchEvent(7, RoundGone())
     scene.play(scene.joined, lambda: scene.put(old))
     assert not scene.agent.me.frozen
 

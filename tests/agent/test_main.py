@@ -68,7 +68,11 @@ def test_told_to_leave_it_stops_and_ends_with_143(tmp_path: Path) -> None:
         assert pod.wait() == 143
         assert "got 15" in pod.log("told to leave")
         assert is_dead(pid)
-        assert pod.verdict == {"cause": "Leaving", "code": 143, "message": "told to leave"}
+        assert pod.termination_message == {
+            "cause": "Leaving",
+            "code": 143,
+            "message": "told to leave",
+        }
 
 
 @process
@@ -79,8 +83,11 @@ def test_a_command_that_does_not_exist_fails_the_job_and_is_named(tmp_path: Path
         assert pod.wait() == 127
         round_ = pod.job.round.round
         assert round_.phase is Phase.FAILED
-        assert "cannot execute 'python4': No such file" in pod.verdict["message"]
-        assert (pod.verdict["cause"], pod.verdict["code"]) == ("StartFailed", 127)
+        assert "cannot execute 'python4': No such file" in pod.termination_message["message"]
+        assert (pod.termination_message["cause"], pod.termination_message["code"]) == (
+            "StartFailed",
+            127,
+        )
 
 
 @process
@@ -167,9 +174,9 @@ def test_what_runs_goes_with_pid_1(tmp_path: Path) -> None:
 def test_a_pod_that_is_not_ours_is_refused_with_every_fault(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("runs"), ELASTICJOB_INDEX="x", ELASTICJOB_NPROC="0") as pod:
         assert pod.wait() == 75
-        assert "ELASTICJOB_INDEX is 'x'" in pod.verdict["message"]
-        assert "ELASTICJOB_NPROC is '0'" in pod.verdict["message"]
-        assert pod.verdict["cause"] == "SetupFailed"
+        assert "ELASTICJOB_INDEX is 'x'" in pod.termination_message["message"]
+        assert "ELASTICJOB_NPROC is '0'" in pod.termination_message["message"]
+        assert pod.termination_message["cause"] == "SetupFailed"
 
 
 @process

@@ -9,7 +9,7 @@ import pytest
 
 from elasticjob.agent.inbox import Inbox
 from elasticjob.agent.signals import Signals
-from elasticjob.agent.wait import Doorbell
+from elasticjob.agent.wait import Waiter
 from elasticjob.rendezvous.events import Tick
 
 
@@ -48,7 +48,7 @@ def test_handlers_go_back_to_what_they_were() -> None:
 
 def test_the_doorbell_rings_for_both(signals: Signals) -> None:
     inbox = Inbox()
-    bell = Doorbell(inbox, signals)
+    bell = Waiter(inbox, signals)
     bell.wait(0.0)  # nothing: time is up
     inbox.put(Tick())
     bell.wait(None)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.protocol import identity, parsed_round
 
-from elasticjob.agent.termination import LONGEST, verdict, write_verdict
+from elasticjob.agent.termination import LONGEST, termination_message, write_termination_message
 from elasticjob.rendezvous import new_agent
 from elasticjob.rendezvous.actions import Exit
 from elasticjob.rendezvous.state import EXIT_FAILED, EXIT_SETUP, EXIT_TERMINATED
@@ -30,13 +30,13 @@ FAILED = replace(new_agent(identity(), 0.0), lease=ROUND)
     ],
 )
 def test_what_ended_this_pod(exit_: Exit, me: object, fields: dict[str, object]) -> None:
-    found = json.loads(verdict(exit_, me))  # type: ignore[arg-type]
+    found = json.loads(termination_message(exit_, me))  # type: ignore[arg-type]
     assert found == {**fields, "message": exit_.reason}
 
 
 @pytest.mark.parametrize("letter", ["x", "ä", "\n", "\x00"])
 def test_it_never_exceeds_what_the_kubelet_keeps(letter: str) -> None:
-    text = verdict(Exit(1, letter * 10_000 + "the end"), FAILED)
+    text = termination_message(Exit(1, letter * 10_000 + "the end"), FAILED)
     assert len(text.encode()) <= LONGEST
     assert json.loads(text)["message"].endswith("the end")
 
@@ -44,7 +44,7 @@ def test_it_never_exceeds_what_the_kubelet_keeps(letter: str) -> None:
 def test_it_is_written_where_that_is_possible(tmp_path: Path) -> None:
     log = tmp_path / "termination-log"
     log.write_text("something longer than the verdict, from an earlier life")
-    write_verdict(str(log), "{}")
+    write_termination_message(str(log), "{}")
     assert log.read_text() == "{}"
-    write_verdict(str(tmp_path / "missing" / "log"), "{}")
-    write_verdict(str(tmp_path), "{}")
+    write_termination_message(str(tmp_path / "missing" / "log"), "{}")
+    write_termination_message(str(tmp_path), "{}")

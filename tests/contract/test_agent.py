@@ -16,9 +16,9 @@ from elasticjob.agent.api.calls import Context
 from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.api.http import Address, Client
 from elasticjob.agent.api.requests import LeaseRequests
-from elasticjob.agent.api.watch import Kind, Watch
+from elasticjob.agent.api.watch import Watch, WatchScope
 from elasticjob.agent.clock import SystemClock
-from elasticjob.agent.inbox import Message, Streamed
+from elasticjob.agent.inbox import Message, WatchEvent
 from elasticjob.agent.log import Log
 from elasticjob.rendezvous.events import Event, RoundSeen, Source, ViewComplete
 from elasticjob.wire import lease as wire
@@ -58,12 +58,12 @@ def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[Ev
         events: Queue[Event] = Queue()
 
         def post(message: Message) -> None:
-            assert isinstance(message, Streamed), message
+            assert isinstance(message, WatchEvent), message
             events.put(message.event)
 
         log = Log(lambda line: None)
         context = Context(job, identity(), client.address, SystemClock(), log, jitter=lambda: 0.0)
-        kind = Kind(wide, f"{job.name}-round", job.uid)
+        kind = WatchScope(wide, f"{job.name}-round", job.uid)
         watch = Watch(context, client, kind, 1, True, post)
         thread = threading.Thread(target=watch.run)
         thread.start()

@@ -120,7 +120,7 @@ class OnePod:
         return self.process.wait(PATIENCE_S)
 
     @property
-    def verdict(self) -> Any:
+    def termination_message(self) -> Any:
         return json.loads((self.root / "verdict").read_text())
 
 

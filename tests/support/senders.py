@@ -18,7 +18,7 @@ def answer(status: int, found: Any = None, retry_after_s: float | None = None) -
     return Response(status, json.dumps({} if found is None else found).encode(), retry_after_s)
 
 
-class ScriptedSender:
+class ScriptedTransport:
     """Gives out answers in order; the last one again and again."""
 
     def __init__(self, *script: Script) -> None:
@@ -70,7 +70,7 @@ class ScriptedStream:
 ScriptedStreamOrError = Union[ScriptedStream, UnreachableError]
 
 
-class ScriptedOpener:
+class ScriptedStreamTransport:
     """Opens watches in order. `over` is called once there are no more."""
 
     def __init__(self, *script: ScriptedStreamOrError) -> None:

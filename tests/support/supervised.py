@@ -122,7 +122,7 @@ def main(settings: dict[str, Any]) -> None:
     from elasticjob.agent.clock import SystemClock
     from elasticjob.agent.signals import Signals
     from elasticjob.agent.workers.output import Output
-    from elasticjob.agent.workers.process_tree import Household, adopt_orphans
+    from elasticjob.agent.workers.process_tree import ProcessTree, adopt_orphans
     from elasticjob.agent.workers.supervisor import Supervisor
     from elasticjob.wire.member import Pod
 
@@ -131,8 +131,8 @@ def main(settings: dict[str, Any]) -> None:
     _redirect(settings["stderr"], 2)
     signals, clock = Signals(), SystemClock()
     adopts = settings["adopts"] and adopt_orphans()
-    household = Household(settings["pod_uid"], adopts)
-    supervisor = Supervisor(_config(settings), Pod(0, 0), household, Output(), clock)
+    tree = ProcessTree(settings["pod_uid"], adopts)
+    supervisor = Supervisor(_config(settings), Pod(0, 0), tree, Output(), clock)
     selector = selectors.DefaultSelector()
     selector.register(signals.fd, selectors.EVENT_READ)
     selector.register(0, selectors.EVENT_READ)
@@ -144,7 +144,7 @@ def main(settings: dict[str, Any]) -> None:
                 os.read(key.fd, 4096)
             elif not _obey(supervisor, clock.now()):
                 return
-        for event in supervisor.turn():
+        for event in supervisor.poll():
             line = {"event": type(event).__name__, **asdict(event)}
             os.write(events, json.dumps(line, default=str).encode() + b"\n")
 

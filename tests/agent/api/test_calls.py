@@ -15,9 +15,9 @@ from tests.support.protocol import (
     parsed_round,
     round_object,
 )
-from tests.support.senders import DARK, Script, ScriptedSender, answer
+from tests.support.senders import DARK, Script, ScriptedTransport, answer
 
-from elasticjob.agent.api.calls import REFUSED_S, Call, Context, SetupError, Talk, converse
+from elasticjob.agent.api.calls import REFUSED_S, Call, Context, RequestAction, SetupError, perform
 from elasticjob.agent.api.connection import Response
 from elasticjob.agent.api.http import Address
 from elasticjob.agent.log import Log
@@ -60,16 +60,16 @@ class Scene:
     def __init__(self, *script: Script) -> None:
         self.clock = VirtualClock()
         self.lines: list[str] = []
-        self.sender = ScriptedSender(*script)
+        self.transport = ScriptedTransport(*script)
         log = Log(self.lines.append)
         address = Address("10.96.0.1", 443)
         self.context = Context(JOB, identity(), address, self.clock, log, jitter=lambda: 0.0)
 
-    def run(self, action: Call) -> list[Event]:
-        return list(converse(Talk(self.context, self.sender, parsed_round()), action))
+    def run(self, action: RequestAction) -> list[Event]:
+        return list(perform(Call(self.context, self.transport, parsed_round()), action))
 
     def body(self, index: int = 0) -> Any:
-        return json.loads(self.sender.asked[index].body)
+        return json.loads(self.transport.asked[index].body)
 
 
 # ---- one action, one result ----------------------------------------------------------------------
@@ -113,7 +113,7 @@ class Scene:
     ],
 )
 def test_each_action_ends_in_its_result(
-    action: Call, script: list[Script], events: list[Event]
+    action: RequestAction, script: list[Script], events: list[Event]
 ) -> None:
     assert Scene(*script).run(action) == events
 
@@ -124,7 +124,7 @@ def test_each_action_ends_in_its_result(
 def test_a_renewal_is_a_merge_patch_against_a_version() -> None:
     scene = Scene(answer(200, MINE))
     scene.run(WRITE)
-    asked = scene.sender.asked[0]
+    asked = scene.transport.asked[0]
     assert (asked.method, asked.content_type) == ("PATCH", "application/merge-patch+json")
     assert asked.path == "/apis/coordination.k8s.io/v1/namespaces/team/leases/demo-0-0"
     assert scene.body()["metadata"]["resourceVersion"] == "7"
@@ -170,19 +170,19 @@ def test_a_new_lease_is_owned_by_the_round() -> None:
 def test_two_tries_within_a_beat(first: Script) -> None:
     scene = Scene(first, answer(200, MINE))
     assert scene.run(WRITE) == [RenewalReturned(parsed_agent(8))]
-    assert scene.sender.verbs == ["PATCH", "PATCH"]
+    assert scene.transport.verbs == ["PATCH", "PATCH"]
 
 
 def test_no_third_try_before_the_rendezvous_has_its_say() -> None:
     scene = Scene(BUSY)
     assert scene.run(CAS) == [CasFailed(conflict=False)]
-    assert scene.sender.verbs == ["PATCH", "PATCH"]
+    assert scene.transport.verbs == ["PATCH", "PATCH"]
 
 
 def test_a_refusal_is_not_tried_again() -> None:
     scene = Scene(answer(403))
     scene.run(CAS)
-    assert scene.sender.verbs == ["PATCH"]
+    assert scene.transport.verbs == ["PATCH"]
 
 
 @pytest.mark.parametrize(("asked_s", "waited_s"), [(0.3, 0.3), (60.0, DESIRED.heartbeat_s)])
@@ -197,7 +197,7 @@ def test_what_a_busy_server_asks_for_is_honoured_up_to_a_beat(
 def test_no_request_hangs_for_longer_than_a_beat() -> None:
     scene = Scene(DARK)
     scene.run(CAS)
-    assert {request.within_s for request in scene.sender.asked} == {DESIRED.heartbeat_s}
+    assert {request.timeout_s for request in scene.transport.asked} == {DESIRED.heartbeat_s}
 
 
 # ---- joining -------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def test_no_request_hangs_for_longer_than_a_beat() -> None:
 def test_a_create_is_tried_until_it_is_there() -> None:
     scene = Scene(DARK, DARK, BUSY, answer(500), answer(201, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
-    assert scene.sender.verbs == ["POST"] * 5
+    assert scene.transport.verbs == ["POST"] * 5
 
 
 def test_a_create_that_was_applied_unseen_is_found_by_its_nonce() -> None:
@@ -218,7 +218,7 @@ def test_an_older_jobs_lease_goes_by_its_uid() -> None:
     old = agent_object(5, job=Job("team", "demo", "an-older-uid"))
     scene = Scene(answer(409), answer(200, old), answer(200), answer(201, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
-    assert scene.sender.verbs == ["POST", "GET", "DELETE", "POST"]
+    assert scene.transport.verbs == ["POST", "GET", "DELETE", "POST"]
     assert scene.body(2)["preconditions"] == {"uid": "uid-of-A"}
 
 
@@ -227,7 +227,7 @@ def test_a_strangers_lease_is_left_alone() -> None:
     scene = Scene(answer(409), answer(200, stranger))
     with pytest.raises(SetupError, match="demo-0-0 is not ElasticJob's"):
         scene.run(CREATE)
-    assert scene.sender.verbs == ["POST", "GET"]
+    assert scene.transport.verbs == ["POST", "GET"]
 
 
 def test_a_late_rolebinding_is_waited_for() -> None:

@@ -154,7 +154,7 @@ def test_a_request_may_have_less_time_than_that(api: ScriptedApi, session: Sessi
     over = threading.Event()
     api.answer(Silence(over))
     with pytest.raises(UnreachableError, match="timed out"):
-        session.send(replace(GET, within_s=0.2))
+        session.send(replace(GET, timeout_s=0.2))
     over.set()
 
 

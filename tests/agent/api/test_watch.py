@@ -15,12 +15,17 @@ from tests.support.protocol import (
     parsed_round,
     round_object,
 )
-from tests.support.senders import DARK, ScriptedOpener, ScriptedStream, ScriptedStreamOrError
+from tests.support.senders import (
+    DARK,
+    ScriptedStream,
+    ScriptedStreamOrError,
+    ScriptedStreamTransport,
+)
 
 from elasticjob.agent.api.calls import REFUSED_S, Context
 from elasticjob.agent.api.http import Address
-from elasticjob.agent.api.watch import UNREACHABLE_S, Kind, Watch
-from elasticjob.agent.inbox import GiveUp, Message, Streamed
+from elasticjob.agent.api.watch import UNREACHABLE_S, Watch, WatchScope
+from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.agent.log import Log
 from elasticjob.rendezvous.events import (
     Event,
@@ -34,8 +39,8 @@ from elasticjob.rendezvous.events import (
 from elasticjob.wire import names
 from elasticjob.wire.lease import Job
 
-NARROW = Kind(False, "demo-round", JOB.uid)
-WIDE = Kind(True, "demo-round", JOB.uid)
+NARROW = WatchScope(False, "demo-round", JOB.uid)
+WIDE = WatchScope(True, "demo-round", JOB.uid)
 PATH = "/apis/coordination.k8s.io/v1/namespaces/team/leases"
 BY_NAME = f"{PATH}?fieldSelector=metadata.name%3Ddemo-round"
 INITIAL = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
@@ -73,30 +78,30 @@ class Scene:
     """A watch against a scripted server, until the script ends."""
 
     def __init__(
-        self, *script: ScriptedStreamOrError, kind: Kind = NARROW, is_first: bool = True
+        self, *script: ScriptedStreamOrError, kind: WatchScope = NARROW, is_first: bool = True
     ) -> None:
         self.clock = VirtualClock()
         self.messages: list[Message] = []
         self.lines: list[str] = []
-        self.opener = ScriptedOpener(*script)
+        self.transport = ScriptedStreamTransport(*script)
         address = Address("10.96.0.1", 443)
         log = Log(self.lines.append)
         context = Context(JOB, identity(), address, self.clock, log, jitter=lambda: 0.5)
-        self.watch = Watch(context, self.opener, kind, 1, is_first, self.messages.append)
-        self.opener.over = self.watch.close
+        self.watch = Watch(context, self.transport, kind, 1, is_first, self.messages.append)
+        self.transport.over = self.watch.close
 
     def run(self) -> list[Event]:
         """The events that came."""
         self.watch.run()
-        return [message.event for message in self.messages if isinstance(message, Streamed)]
+        return [message.event for message in self.messages if isinstance(message, WatchEvent)]
 
     @property
     def paths(self) -> list[str]:
-        return [request.path for request in self.opener.asked]
+        return [request.path for request in self.transport.asked]
 
     def given_up(self) -> str:
         """Why the agent must end."""
-        (message,) = [message for message in self.messages if isinstance(message, GiveUp)]
+        (message,) = [message for message in self.messages if isinstance(message, SetupFailed)]
         return message.reason
 
 
@@ -335,7 +340,7 @@ def test_joining_ends_after_five_minutes_without_an_answer() -> None:
 def test_once_joined_the_dark_is_waited_out_for_ever() -> None:
     scene = Scene(ScriptedStream(*begins(), cut=True), *[DARK] * 500)
     scene.run()
-    assert not any(isinstance(message, GiveUp) for message in scene.messages)
+    assert not any(isinstance(message, SetupFailed) for message in scene.messages)
     assert scene.clock.now() - 1000.0 > 5 * UNREACHABLE_S
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from elasticjob.agent.workers.exits import (
-    Ended,
     ErrorFile,
     Failure,
+    Outcome,
+    exit_text,
     first_failure,
     last_lines,
     read_error_file,
     start_failure,
-    words,
 )
 from elasticjob.wire.cause import MESSAGE_BYTES, CauseKind
 
@@ -28,27 +28,30 @@ STACK = 'Traceback:\n  File "t.py", line 7\nValueError: nan'
 @pytest.mark.parametrize(
     ("workers", "failure"),
     [
-        ([Ended(0, 3, 9.0)], Failure(FAILED, 0, 3, None, "exit code 3")),
-        ([Ended(0, -9, 9.0)], Failure(SIGNALED, 0, None, 9, "ended by SIGKILL")),
-        ([Ended(0, 0, 1.0), Ended(1, 1, 9.0)], Failure(FAILED, 1, 1, None, "exit code 1")),
-        ([Ended(0, None, 9.0), Ended(1, 1, 9.0)], Failure(FAILED, 1, 1, None, "exit code 1")),
+        ([Outcome(0, 3, 9.0)], Failure(FAILED, 0, 3, None, "exit code 3")),
+        ([Outcome(0, -9, 9.0)], Failure(SIGNALED, 0, None, 9, "ended by SIGKILL")),
+        ([Outcome(0, 0, 1.0), Outcome(1, 1, 9.0)], Failure(FAILED, 1, 1, None, "exit code 1")),
+        ([Outcome(0, None, 9.0), Outcome(1, 1, 9.0)], Failure(FAILED, 1, 1, None, "exit code 1")),
         # the earliest, then the lowest rank
-        ([Ended(0, 1, 9.0), Ended(1, 2, 8.0)], Failure(FAILED, 1, 2, None, "exit code 2")),
-        ([Ended(1, 1, 9.0), Ended(0, 2, 9.0)], Failure(FAILED, 0, 2, None, "exit code 2")),
+        ([Outcome(0, 1, 9.0), Outcome(1, 2, 8.0)], Failure(FAILED, 1, 2, None, "exit code 2")),
+        ([Outcome(1, 1, 9.0), Outcome(0, 2, 9.0)], Failure(FAILED, 0, 2, None, "exit code 2")),
         # a report counts from when it was written, not from the exit
-        ([Ended(0, 1, 8.0), Ended(1, 1, 9.0, REPORT)], Failure(FAILED, 1, 1, None, REPORT.message)),
         (
-            [Ended(0, -6, 8.0), Ended(1, None, 9.0, REPORT)],
+            [Outcome(0, 1, 8.0), Outcome(1, 1, 9.0, REPORT)],
+            Failure(FAILED, 1, 1, None, REPORT.message),
+        ),
+        (
+            [Outcome(0, -6, 8.0), Outcome(1, None, 9.0, REPORT)],
             Failure(FAILED, 1, None, None, REPORT.message),
         ),
         # a report of one that ended well was not its last word
         (
-            [Ended(0, 0, 8.0, REPORT), Ended(1, 4, 9.0)],
+            [Outcome(0, 0, 8.0, REPORT), Outcome(1, 4, 9.0)],
             Failure(FAILED, 1, 4, None, "exit code 4"),
         ),
     ],
 )
-def test_who_failed_first(workers: list[Ended], failure: Failure) -> None:
+def test_who_failed_first(workers: list[Outcome], failure: Failure) -> None:
     assert first_failure(workers) == failure
 
 
@@ -114,4 +117,4 @@ def test_the_last_lines_are_kept_whole() -> None:
     [(3, "exit code 3"), (-9, "ended by SIGKILL"), (-63, "ended by signal 63")],
 )
 def test_exits_in_words(code: int, text: str) -> None:
-    assert words(code) == text
+    assert exit_text(code) == text

@@ -29,18 +29,18 @@ def test_what_the_training_may_write(text: bytes, progress: Progress | None) -> 
 def test_only_news_is_told(tmp_path: Path) -> None:
     path = tmp_path / "progress-0.json"
     file = ProgressFile(str(path))
-    assert file.news() is None
+    assert file.read_if_changed() is None
     path.write_text('{"step": 1}')
-    assert file.news() == Progress(1)
-    assert file.news() is None
+    assert file.read_if_changed() == Progress(1)
+    assert file.read_if_changed() is None
     path.write_text('{"step": 10}')
-    assert file.news() == Progress(10)
+    assert file.read_if_changed() == Progress(10)
 
 
 def test_a_file_that_is_being_written_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "progress-0.json"
     file = ProgressFile(str(path))
     path.write_text('{"step": ')
-    assert file.news() is None
+    assert file.read_if_changed() is None
     path.write_text('{"step": 7}')
-    assert file.news() == Progress(7)
+    assert file.read_if_changed() == Progress(7)

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from elasticjob.agent.workers.process_tree import Household
-from elasticjob.agent.workers.shutdown import FIRST_LOOK_S, Ending
+from elasticjob.agent.workers.process_tree import ProcessTree
+from elasticjob.agent.workers.shutdown import FIRST_CHECK_S, Shutdown
 
 
 @pytest.fixture
@@ -17,21 +17,21 @@ def leader() -> int:
         return process.pid
 
 
-def ending(*leaders: int) -> Ending:
-    return Ending(1, Household("uid", adopts=True), leaders, now=5.0)
+def shutdown(*leaders: int) -> Shutdown:
+    return Shutdown(1, ProcessTree("uid", adopts=True), leaders, now=5.0)
 
 
 def test_without_a_leader_nothing_may_be_left_already() -> None:
-    assert ending().wake_at == 5.0
+    assert shutdown().wake_at == 5.0
 
 
 def test_the_end_of_a_leader_wakes_by_itself(leader: int) -> None:
-    one = ending(leader)
-    one.within(3.0, now=5.0)
-    assert one.wake_at == 5.0 + FIRST_LOOK_S
+    one = shutdown(leader)
+    one.set_grace(3.0, now=5.0)
+    assert one.wake_at == 5.0 + FIRST_CHECK_S
 
 
 def test_without_a_grace_it_looks_at_once(leader: int) -> None:
-    one = ending(leader)
-    one.within(0.0, now=5.0)
+    one = shutdown(leader)
+    one.set_grace(0.0, now=5.0)
     assert one.wake_at == 5.0

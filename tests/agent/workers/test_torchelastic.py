@@ -7,8 +7,8 @@ from elasticjob.agent.workers.torchelastic import (
     WorkerSpec,
     WorkerState,
     new_group,
-    placed,
     with_pid,
+    with_ranks,
 )
 from elasticjob.rendezvous.members.ranks import Ranks
 
@@ -47,7 +47,7 @@ def test_a_group_before_its_first_round() -> None:
 
 
 def test_a_group_in_a_round() -> None:
-    group = with_pid(placed(new_group(SPEC), RANKS, "10.0.0.1", 29501), 1, 4711)
+    group = with_pid(with_ranks(new_group(SPEC), RANKS, "10.0.0.1", 29501), 1, 4711)
     assert [worker.global_rank for worker in group.workers] == [2, 3]
     assert [worker.role_rank for worker in group.workers] == [2, 3]
     assert {worker.world_size for worker in group.workers} == {7}

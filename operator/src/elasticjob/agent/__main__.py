@@ -28,7 +28,7 @@ def refuse() -> int:
     return EXIT_SETUP
 
 
-class ZipOnce:
+class ZipImporter:
     """Imports our modules from the zip that this file is in.
 
     zipimport would compile each of them twice: every import asks its get_filename first, and that
@@ -77,7 +77,7 @@ def run() -> int:
         return refuse()
     loader = globals()["__loader__"]
     if type(loader).__name__ == "zipimporter":
-        sys.meta_path.insert(0, ZipOnce(loader))  # type: ignore[no-untyped-call]
+        sys.meta_path.insert(0, ZipImporter(loader))  # type: ignore[no-untyped-call]
     from elasticjob.agent.signals import Signals
 
     signals = Signals()

@@ -11,7 +11,7 @@ from elasticjob.wire.dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Streamed:
+class WatchEvent:
     """An event from the watch with this number: the loop drops those of watches that it closed."""
 
     number: int
@@ -19,13 +19,13 @@ class Streamed:
 
 
 @dataclass(frozen=True)
-class GiveUp:
+class SetupFailed:
     """Our own set-up failed for good: the agent must end."""
 
     reason: str
 
 
-Message = Union[Event, Streamed, GiveUp]
+Message = Union[Event, WatchEvent, SetupFailed]
 
 
 class Inbox:

@@ -15,28 +15,28 @@ class Log:
     """Written by any thread. write: takes a line and never blocks."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+        self._write_line = write
         self._lock = threading.Lock()
         self._states: dict[str, str] = {}
 
-    def say(self, message: str, /, **fields: object) -> None:
+    def write(self, message: str, /, **fields: object) -> None:
         """A message that stays the same, and what differs as fields; None is left out."""
-        self._write(line(message, fields))
+        self._write_line(line(message, fields))
 
-    def state(self, topic: str, message: str) -> None:
+    def problem(self, topic: str, message: str) -> None:
         """Says it only if the last thing said of this topic was another."""
         with self._lock:
             if self._states.get(topic) == message:
                 return
             self._states[topic] = message
-        self.say(message)
+        self.write(message)
 
-    def well(self, topic: str, message: str) -> None:
+    def recovery(self, topic: str, message: str) -> None:
         """Says it only if something was said of this topic that is over now."""
         with self._lock:
             if self._states.pop(topic, None) is None:
                 return
-        self.say(message)
+        self.write(message)
 
 
 def line(message: str, fields: dict[str, object]) -> str:

@@ -21,7 +21,7 @@ from elasticjob.wire.round import Round
 Line = tuple[str, dict[str, Any]]
 
 
-def narrate(before: Me, after: Me, event: Event, actions: Iterable[Action]) -> Iterator[Line]:
+def step_lines(before: Me, after: Me, event: Event, actions: Iterable[Action]) -> Iterator[Line]:
     """Message and fields of every change that this step made."""
     yield from _event(event)
     yield from _round(before, after)

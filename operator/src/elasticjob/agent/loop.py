@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from elasticjob.agent.api.calls import Call
+from elasticjob.agent.api.calls import RequestAction
 from elasticjob.agent.clock import Clock
-from elasticjob.agent.inbox import GiveUp, Inbox, Message, Streamed
+from elasticjob.agent.inbox import Inbox, Message, SetupFailed, WatchEvent
 from elasticjob.agent.log import Log
-from elasticjob.agent.log_lines import narrate
+from elasticjob.agent.log_lines import step_lines
 from elasticjob.agent.signals import LEAVE
 from elasticjob.agent.workers.shutdown import EXIT_S
 from elasticjob.agent.workers.torchelastic import RunResult, WorkerGroup
@@ -38,13 +38,13 @@ from elasticjob.wire.round import Round
 class Api(Protocol):
     """The seam to the API server: everything ends in messages to the inbox."""
 
-    def call(self, action: Call, round_lease: RoundLease) -> None:
+    def call(self, action: RequestAction, round_lease: RoundLease) -> None:
         """Performs one request, on a thread."""
 
     def reopen(self, wide: bool) -> None:
         """Opens a new watch, then closes the old one."""
 
-    def accepts(self, message: Streamed) -> bool:
+    def is_current(self, message: WatchEvent) -> bool:
         """Whether the watch that this comes from is the present one."""
 
     def close(self) -> None:
@@ -65,20 +65,20 @@ class Workers(Protocol):
     def forward(self, number: int) -> None:
         """A signal to each worker."""
 
-    def turn(self) -> Iterable[Event]:
+    def poll(self) -> Iterable[Event]:
         """What has happened."""
 
     def wake_at(self) -> float | None:
         """When the next turn is due."""
 
-    def progress(self) -> Progress | None:
+    def new_progress(self) -> Progress | None:
         """How far the training is, if that is new."""
 
     def result(self) -> RunResult:
         """How the last group stands."""
 
 
-class Doorbell(Protocol):
+class Waiter(Protocol):
     """The seam to time: what wakes the loop."""
 
     def wait(self, timeout_s: float | None) -> None:
@@ -92,7 +92,7 @@ class ElasticAgent:
     """One pod's agent, in torchelastic's sense: run() to the end, get_worker_group() meanwhile."""
 
     def __init__(
-        self, me: Me, api: Api, workers: Workers, inbox: Inbox, doorbell: Doorbell, clock: Clock,
+        self, me: Me, api: Api, workers: Workers, inbox: Inbox, waiter: Waiter, clock: Clock,
         log: Log,
     ) -> None:  # fmt: skip
         self.me = me
@@ -100,7 +100,7 @@ class ElasticAgent:
         self._api = api
         self._workers = workers
         self._inbox = inbox
-        self._doorbell = doorbell
+        self._waiter = waiter
         self._clock = clock
         self._log = log
         self._ticked_at = clock.now()
@@ -111,9 +111,9 @@ class ElasticAgent:
 
     def run(self, role: str = "default") -> RunResult:
         """Joins, runs rounds, and returns once the rendezvous says Exit; see `exit`."""
-        self._feed(Tick())
+        self._step(Tick())
         while self.exit is None:
-            self._doorbell.wait(self._timeout_s())
+            self._waiter.wait(self._timeout_s())
             self._turn()
         self._api.close()
         return self._workers.result()
@@ -131,12 +131,12 @@ class ElasticAgent:
 
     def _turn(self) -> None:
         """Workers first: their death is what a restart waits for."""
-        for event in self._workers.turn():
+        for event in self._workers.poll():
             if isinstance(event, WorkerExited):
-                self._note_progress()  # what was written last, with the word of the end
-            self._feed(event)
-        for number in self._doorbell.signals():
-            self._signal(number)
+                self._report_progress()  # what was written last, with the word of the end
+            self._step(event)
+        for number in self._waiter.signals():
+            self._handle_signal(number)
         while self.exit is None and (message := self._inbox.take()) is not None:
             self._receive(message)
         tick_at = self._tick_at()
@@ -145,51 +145,51 @@ class ElasticAgent:
 
     def _tick(self) -> None:
         """What the training has written goes out with the beat that may be due now."""
-        self._note_progress()
+        self._report_progress()
         self._ticked_at = self._clock.now()
-        self._feed(Tick())
+        self._step(Tick())
 
-    def _note_progress(self) -> None:
-        progress = self._workers.progress()
+    def _report_progress(self) -> None:
+        progress = self._workers.new_progress()
         if progress is not None:
-            self._feed(Progressed(progress))
+            self._step(Progressed(progress))
 
-    def _signal(self, number: int) -> None:
+    def _handle_signal(self, number: int) -> None:
         if number in LEAVE:
-            self._feed(LeaveRequested())
+            self._step(LeaveRequested())
         else:
             self._workers.forward(number)
 
     def _receive(self, message: Message) -> None:
-        if isinstance(message, GiveUp):
-            self._give_up(message.reason)
-        elif isinstance(message, Streamed):
-            if self._api.accepts(message):
-                self._feed(message.event)
+        if isinstance(message, SetupFailed):
+            self._fail(message.reason)
+        elif isinstance(message, WatchEvent):
+            if self._api.is_current(message):
+                self._step(message.event)
         else:
-            self._feed(message)
+            self._step(message)
 
-    def _give_up(self, reason: str) -> None:
+    def _fail(self, reason: str) -> None:
         """Workers that run have their grace; nothing else is heard any more."""
-        self._log.say("gives up", reason=reason)
+        self._log.write("gives up", reason=reason)
         self.exit = Exit(EXIT_SETUP, reason)
         if self.me.lease is None or self.me.run is None or not self.me.run.alive:
             return
         grace_s = self.me.lease.desired.stop_grace_s
         end = self._clock.now() + grace_s + EXIT_S
         self._workers.stop(self.me.run.n, grace_s)
-        while not self._reaped() and self._clock.now() < end:
-            self._doorbell.wait(max(0.0, (self._workers.wake_at() or end) - self._clock.now()))
+        while not self._has_reaped() and self._clock.now() < end:
+            self._waiter.wait(max(0.0, (self._workers.wake_at() or end) - self._clock.now()))
 
-    def _reaped(self) -> bool:
-        return any(isinstance(event, WorkersReaped) for event in self._workers.turn())
+    def _has_reaped(self) -> bool:
+        return any(isinstance(event, WorkersReaped) for event in self._workers.poll())
 
-    def _feed(self, event: Event) -> None:
+    def _step(self, event: Event) -> None:
         """One step, and what follows from it."""
         before = self.me
         self.me, actions = agent_step(before, event, self._clock.now())
-        for message, fields in narrate(before, self.me, event, actions):
-            self._log.say(message, **fields)
+        for message, fields in step_lines(before, self.me, event, actions):
+            self._log.write(message, **fields)
         for action in actions:
             self._perform(action)
 

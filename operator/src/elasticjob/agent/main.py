@@ -22,11 +22,11 @@ from elasticjob.agent.inbox import Inbox
 from elasticjob.agent.log import Log
 from elasticjob.agent.loop import ElasticAgent
 from elasticjob.agent.signals import Signals
-from elasticjob.agent.termination import verdict, write_verdict
-from elasticjob.agent.wait import Doorbell
+from elasticjob.agent.termination import termination_message, write_termination_message
+from elasticjob.agent.wait import Waiter
 from elasticjob.agent.workers import ports
 from elasticjob.agent.workers.output import Output
-from elasticjob.agent.workers.process_tree import Household, adopt_orphans
+from elasticjob.agent.workers.process_tree import ProcessTree, adopt_orphans
 from elasticjob.agent.workers.shutdown import kill_all
 from elasticjob.agent.workers.supervisor import Supervisor
 from elasticjob.rendezvous import new_agent
@@ -43,24 +43,24 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
     log = Log(output.write_line)
     me: Me | None = None
     try:
-        exit_, me = live(read_config(environment, arguments), signals, output, log)
+        exit_, me = run_agent(read_config(environment, arguments), signals, output, log)
     except (ConfigError, SetupError) as error:
         exit_ = Exit(EXIT_SETUP, str(error))
-        log.say("gives up", reason=exit_.reason)
+        log.write("gives up", reason=exit_.reason)
     except Exception as error:
         import traceback  # only here: it would be a fiftieth of the time to join
 
         exit_ = Exit(EXIT_SETUP, f"internal error: {error!r}")
         for text in traceback.format_exc().splitlines():
-            log.say(text)
+            log.write(text)
     if exit_.code != EXIT_OK:
         path = environment.get(TERMINATION_LOG) or DEFAULT_TERMINATION_LOG
-        write_verdict(path, verdict(exit_, me))
+        write_termination_message(path, termination_message(exit_, me))
     output.close()
     return exit_.code
 
 
-def live(config: Config, signals: Signals, output: Output, log: Log) -> tuple[Exit, Me]:
+def run_agent(config: Config, signals: Signals, output: Output, log: Log) -> tuple[Exit, Me]:
     """From joining to the end, after which nothing that was started is alive. Raises SetupError."""
     agent, supervisor = assemble(config, signals, output, log)
     try:
@@ -75,14 +75,14 @@ def assemble(
 ) -> tuple[ElasticAgent, Supervisor]:
     """The agent of this pod, ready to run, and its workers. Raises SetupError."""
     clock = SystemClock()
-    household = Household(config.pod_uid, adopts=adopt_orphans())
-    if not kill_all(household.predecessors, clock.pause):
+    tree = ProcessTree(config.pod_uid, adopts=adopt_orphans())
+    if not kill_all(tree.left_by_predecessor, clock.pause):
         raise SetupError("an earlier agent of this pod left processes that cannot be ended")
     empty_directory(config.directory)
     who = identity(config)
     context = Context(
         job=Job(config.namespace, config.job, config.job_uid),
-        who=who,
+        identity=who,
         address=Address(config.api_host, config.api_port),
         clock=clock,
         log=log,
@@ -91,10 +91,10 @@ def assemble(
     inbox = Inbox()
     client = Client(context.address, Credentials(config.token_directory), clock)
     api = ApiThreads(context, client, inbox.put)
-    supervisor = Supervisor(config, who.pod, household, output, clock)
-    doorbell = Doorbell(inbox, signals)
+    supervisor = Supervisor(config, who.pod, tree, output, clock)
+    waiter = Waiter(inbox, signals)
     me = new_agent(who, clock.now())
-    return ElasticAgent(me, api, supervisor, inbox, doorbell, clock, log), supervisor
+    return ElasticAgent(me, api, supervisor, inbox, waiter, clock, log), supervisor
 
 
 def identity(config: Config) -> Identity:

@@ -21,7 +21,7 @@ _LONGEST_MESSAGE = 2048
 _SHORT_MESSAGE = 512  # fits where every character takes six bytes
 
 
-def verdict(exit_: Exit, me: Me | None) -> str:
+def termination_message(exit_: Exit, me: Me | None) -> str:
     """The termination message of an agent that ends so; me None: it never was one."""
     cause, rank = _cause(exit_, me)
     fields: dict[str, Any] = {"cause": cause, "code": exit_.code}
@@ -33,7 +33,7 @@ def verdict(exit_: Exit, me: Me | None) -> str:
     return json.dumps({**fields, "message": exit_.reason[-_SHORT_MESSAGE:]})
 
 
-def write_verdict(path: str, text: str) -> None:
+def write_termination_message(path: str, text: str) -> None:
     """Into the termination log, if it can be opened: a read-only root may lack it."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

@@ -9,7 +9,7 @@ from elasticjob.agent.inbox import Inbox
 from elasticjob.agent.signals import Signals
 
 
-class Doorbell:
+class Waiter:
     """Rings for what a thread put into the inbox and for signals, a child's end among them."""
 
     def __init__(self, inbox: Inbox, signals: Signals) -> None:

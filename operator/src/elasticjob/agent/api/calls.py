@@ -1,6 +1,6 @@
 """Performs the requests that the rendezvous decided; each ends in exactly one of its results.
 
-A conversation is what one action says to the API server: a function of a Talk and the action that
+A conversation is what one action says to the API server: a function of a Call and the action that
 gives its result events. It runs on a thread of its own and may take its time.
 
     SetupError    no use in going on: the agent ends with code 75 and this text
@@ -31,7 +31,7 @@ from elasticjob.rendezvous.events import (
 )
 from elasticjob.rendezvous.state import Identity
 from elasticjob.rendezvous.timing import SILENT_PULSES, silence_s
-from elasticjob.wire import lease as wire
+from elasticjob.wire import lease as leases
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.dataclasses import dataclass, replace
@@ -43,15 +43,14 @@ REFUSED_S = 60.0  # authorizers' caches lag behind a fresh RoleBinding
 BUSY = (429, 500, 502, 503, 504)
 DENIED = (401, 403)
 
-Call = Union[CreateLease, WriteState, CasRound, Pulse, GetLease]
-CALLS = (CreateLease, WriteState, CasRound, Pulse, GetLease)
+RequestAction = Union[CreateLease, WriteState, CasRound, Pulse, GetLease]
 
 
 class SetupError(Exception):
     """This agent cannot do its work; the text says why, and what to look at."""
 
 
-class Sender(Protocol):
+class Transport(Protocol):
     """The transport: http.Session, or a test's."""
 
     def send(self, request: Request) -> Response:
@@ -68,8 +67,8 @@ class Context:
     jitter: a random number in [0, 1), a new one each time.
     """
 
-    job: wire.Job
-    who: Identity
+    job: leases.Job
+    identity: Identity
     address: Address
     clock: Clock
     log: Log
@@ -80,40 +79,42 @@ class Context:
         return format_time(self.clock.wall_at())
 
 
-class Talk:
+class Call:
     """One conversation: its connection, and the Round as it was when it began."""
 
-    def __init__(self, context: Context, sender: Sender, round_lease: wire.RoundLease) -> None:
+    def __init__(
+        self, context: Context, transport: Transport, round_lease: leases.RoundLease
+    ) -> None:
         self.context = context
-        self.who = context.who
-        self.round = round_lease
+        self.identity = context.identity
+        self.round_lease = round_lease
         self.requests = LeaseRequests(context.job.namespace)
         self.round_name = round_lease_name(context.job.name)
-        self._sender = sender
+        self._transport = transport
 
     @property
     def desired(self) -> Desired:
         """The job's numbers."""
-        return self.round.desired
+        return self.round_lease.desired
 
-    def ask(self, request: Request) -> Response | None:
+    def send(self, request: Request) -> Response | None:
         """The answer after at most two tries; None: none, or only that the server is busy."""
         for attempt in range(1, TRIES + 1):
-            response = self.try_once(request)
+            response = self.send_once(request)
             if response is not None and response.status not in BUSY:
                 return response
             if attempt < TRIES:
                 self.context.clock.pause(self.wait_s(attempt, response))
         return None
 
-    def try_once(self, request: Request) -> Response | None:
+    def send_once(self, request: Request) -> Response | None:
         """The answer to one try, or None. One that hangs for longer than T would miss a beat."""
         try:
-            response = self._sender.send(replace(request, within_s=self.desired.heartbeat_s))
+            response = self._transport.send(replace(request, timeout_s=self.desired.heartbeat_s))
         except UnreachableError as error:
-            self.context.log.state("api", f"no answer from {self.context.address}: {error}")
+            self.context.log.problem("api", f"no answer from {self.context.address}: {error}")
             return None
-        self.context.log.well("api", f"{self.context.address} answers again")
+        self.context.log.recovery("api", f"{self.context.address} answers again")
         return response
 
     def wait_s(self, failures: int, response: Response | None) -> float:
@@ -127,127 +128,129 @@ class Talk:
 # ---- the conversations ---------------------------------------------------------------------------
 
 
-def write_state(talk: Talk, action: WriteState) -> Iterator[Event]:
+def write_state(call: Call, action: WriteState) -> Iterator[Event]:
     """Renew; a conflict shows what the Lease is now, before the renewal is said to have failed."""
     state = AgentState.from_json(action.state)
-    change = wire.agent_patch(state, talk.context.now_text(), action.version)
-    response = talk.ask(talk.requests.patch(talk.who.name, change))
+    change = leases.agent_patch(state, call.context.now_text(), action.version)
+    response = call.send(call.requests.patch(call.identity.name, change))
     if response is not None and response.status == 200:
-        yield RenewalReturned(_own(talk, response))
+        yield RenewalReturned(_own_lease(call, response))
         return
     if response is not None and response.status == 409:
-        yield from get_lease(talk, GetLease(talk.who.name))
+        yield from get_lease(call, GetLease(call.identity.name))
     elif response is not None and response.status == 404:
-        yield LeaseGone(talk.who.name)
+        yield LeaseGone(call.identity.name)
     yield RenewalReturned(None)
 
 
-def get_lease(talk: Talk, action: GetLease) -> Iterator[Event]:
+def get_lease(call: Call, action: GetLease) -> Iterator[Event]:
     """One Lease, as it is now."""
-    response = talk.ask(talk.requests.get(action.name))
+    response = call.send(call.requests.get(action.name))
     if response is not None and response.status == 200:
-        yield _lease(talk, action.name, response)
+        yield _lease_event(call, action.name, response)
     elif response is not None and response.status == 404:
         yield LeaseGone(action.name, by_get=True)
     else:
         yield GetFailed(action.name)
 
 
-def _lease(talk: Talk, name: str, response: Response) -> Event:
+def _lease_event(call: Call, name: str, response: Response) -> Event:
     """A stranger's broken record must not end this agent. Another job's Lease under this name is
     none of this job's, as if it were not there."""
     found = response.json()
     try:
-        if wire.job_uid_of(found) != talk.who.job_uid:
+        if leases.job_uid_of(found) != call.identity.job_uid:
             return LeaseGone(name, by_get=True)
-        return LeaseSeen(wire.parse_agent(found, talk.context.job), by_get=True)
+        return LeaseSeen(leases.parse_agent(found, call.context.job), by_get=True)
     except WireError as error:
-        ignored(talk.context, name, error)
+        log_ignored(call.context, name, error)
         return GetFailed(name)
 
 
-def ignored(context: Context, name: str, error: WireError) -> None:
+def log_ignored(context: Context, name: str, error: WireError) -> None:
     """Logs why a Lease is ignored: once, however often it is delivered."""
-    context.log.state(f"lease {name}", f"Lease {name} is ignored: {error}")
+    context.log.problem(f"lease {name}", f"Lease {name} is ignored: {error}")
 
 
-def _own(talk: Talk, response: Response) -> wire.AgentLease:
+def _own_lease(call: Call, response: Response) -> leases.AgentLease:
     """My Lease, as I have just written it. Raises WireError."""
-    return wire.parse_agent(response.json(), talk.context.job)
+    return leases.parse_agent(response.json(), call.context.job)
 
 
-def cas_round(talk: Talk, action: CasRound) -> Iterator[Event]:
+def cas_round(call: Call, action: CasRound) -> Iterator[Event]:
     """The next round, or the holder; both at once are one patch."""
-    change: wire.Json = {}
+    change: leases.Json = {}
     if action.round is not None:
-        change = wire.round_patch(action.round, action.version, action.report)
+        change = leases.round_patch(action.round, action.version, action.report)
     if action.holder is not None:
-        holder = wire.holder_patch(action.holder, talk.context.now_text(), action.version)
+        holder = leases.holder_patch(action.holder, call.context.now_text(), action.version)
         change = {**holder, **change}
-    yield _round_answer(talk, change, Source.ANSWER, CasFailed)
+    yield _write_round(call, change, Source.ANSWER, CasFailed)
 
 
-def pulse(talk: Talk, action: Pulse) -> Iterator[Event]:
+def pulse(call: Call, action: Pulse) -> Iterator[Event]:
     """The holder's sign of life, with its report."""
-    change = wire.pulse_patch(action.report, talk.context.now_text(), action.version)
-    yield _round_answer(talk, change, Source.PULSE, PulseFailed)
+    change = leases.pulse_patch(action.report, call.context.now_text(), action.version)
+    yield _write_round(call, change, Source.PULSE, PulseFailed)
 
 
-def _round_answer(
-    talk: Talk, change: wire.Json, source: Source, failed: Callable[[bool], Event]
+def _write_round(
+    call: Call, change: leases.Json, source: Source, failed: Callable[[bool], Event]
 ) -> Event:
-    response = talk.ask(talk.requests.patch(talk.round_name, change))
+    response = call.send(call.requests.patch(call.round_name, change))
     if response is not None and response.status == 200:
-        return RoundSeen(wire.parse_round(response.json()), source)
+        return RoundSeen(leases.parse_round(response.json()), source)
     return failed(response is not None and response.status == 409)
 
 
-def create_lease(talk: Talk, action: CreateLease) -> Iterator[Event]:
+def create_lease(call: Call, action: CreateLease) -> Iterator[Event]:
     """Tried until it is there. Found is as good as created: its nonce says whose it is (V11)."""
-    failures, refused_since = 0, None
+    failures, refused_at = 0, None
     while True:
-        response = talk.try_once(talk.requests.create(_manifest(talk, action)))
+        response = call.send_once(call.requests.create(_manifest(call, action)))
         if response is not None and response.status in (200, 201):
-            yield LeaseSeen(_own(talk, response))
+            yield LeaseSeen(_own_lease(call, response))
             return
         if response is not None and response.status == 409:
-            found = _found(talk)
+            found = _existing_lease(call)
             if found is not None:
                 yield LeaseSeen(found, by_get=True)
                 return
-        refused_since = refusal(talk.context, "create", response, refused_since)
+        refused_at = refused_since(call.context, "create", response, refused_at)
         failures += 1
-        talk.context.clock.pause(talk.wait_s(failures, response))
+        call.context.clock.pause(call.wait_s(failures, response))
 
 
-def _manifest(talk: Talk, action: CreateLease) -> wire.Json:
-    return wire.agent_manifest(
-        talk.context.job,
-        talk.round.uid,
-        talk.who.pod,
-        talk.who.nonce,
+def _manifest(call: Call, action: CreateLease) -> leases.Json:
+    return leases.agent_manifest(
+        call.context.job,
+        call.round_lease.uid,
+        call.identity.pod,
+        call.identity.nonce,
         AgentState.from_json(action.state),
-        talk.context.now_text(),
-        silence_s(talk.desired.heartbeat_s, SILENT_PULSES),
+        call.context.now_text(),
+        silence_s(call.desired.heartbeat_s, SILENT_PULSES),
     )
 
 
-def _found(talk: Talk) -> wire.AgentLease | None:
+def _existing_lease(call: Call) -> leases.AgentLease | None:
     """The Lease that has our name; None: it is gone again, or was an older job's and is deleted."""
-    response = talk.ask(talk.requests.get(talk.who.name))
+    response = call.send(call.requests.get(call.identity.name))
     if response is None or response.status != 200:
         return None
     found = response.json()
-    job_uid = wire.job_uid_of(found)
+    job_uid = leases.job_uid_of(found)
     if not job_uid:
-        raise SetupError(f"Lease {talk.who.name} is not ElasticJob's: delete it, or rename the job")
-    if job_uid == talk.who.job_uid:
-        return _own(talk, response)
-    talk.ask(talk.requests.delete(talk.who.name, found["metadata"]["uid"]))
+        raise SetupError(
+            f"Lease {call.identity.name} is not ElasticJob's: delete it, or rename the job"
+        )
+    if job_uid == call.identity.job_uid:
+        return _own_lease(call, response)
+    call.send(call.requests.delete(call.identity.name, found["metadata"]["uid"]))
     return None
 
 
-def refusal(
+def refused_since(
     context: Context, verb: str, response: Response | None, since: float | None
 ) -> float | None:
     """Since when the API server refuses. Raises SetupError after a minute of it.
@@ -258,11 +261,11 @@ def refusal(
         return None
     now = context.clock.now()
     if since is not None and now - since >= REFUSED_S:
-        raise SetupError(refused(context, verb, response))
+        raise SetupError(refusal_text(context, verb, response))
     return now if since is None else since
 
 
-def refused(context: Context, verb: str, response: Response) -> str:
+def refusal_text(context: Context, verb: str, response: Response) -> str:
     """One line that names address, verb, object and what to look at."""
     message = str(response.json().get("message") or response.body[:200].decode("utf-8", "replace"))
     where = f"leases in namespace {context.job.namespace} at {context.address}"
@@ -272,7 +275,7 @@ def refused(context: Context, verb: str, response: Response) -> str:
 
 # ---- on threads ----------------------------------------------------------------------------------
 
-_CONVERSATIONS: dict[type, Callable[[Talk, Any], Iterator[Event]]] = {
+_HANDLERS: dict[type, Callable[[Call, Any], Iterator[Event]]] = {
     CreateLease: create_lease,
     WriteState: write_state,
     CasRound: cas_round,
@@ -281,9 +284,9 @@ _CONVERSATIONS: dict[type, Callable[[Talk, Any], Iterator[Event]]] = {
 }
 
 
-def converse(talk: Talk, action: Call) -> Iterator[Event]:
+def perform(call: Call, action: RequestAction) -> Iterator[Event]:
     """The results of one action. Raises SetupError, also for a record that cannot be read."""
     try:
-        yield from _CONVERSATIONS[type(action)](talk, action)
+        yield from _HANDLERS[type(action)](call, action)
     except WireError as error:
         raise SetupError(str(error)) from None

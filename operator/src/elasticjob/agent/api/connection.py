@@ -61,7 +61,7 @@ class Head:
         return self.headers.get("transfer-encoding", "").lower() == "chunked"
 
     @property
-    def keeps(self) -> bool:
+    def keeps_alive(self) -> bool:
         """Whether the connection can be used again after this answer."""
         ends = self.headers.get("connection", "").lower() == "close"
         return not ends and (self.is_chunked or self.length is not None)
@@ -83,7 +83,7 @@ class Connection:
             self._socket.settimeout(self._left(deadline))
             self._socket.sendall(message)
         except OSError as error:
-            raise UnreachableError(why(error)) from None
+            raise UnreachableError(error_text(error)) from None
 
     def head(self, deadline: float) -> Head:
         """Status line and headers."""
@@ -98,7 +98,7 @@ class Connection:
     def response(self, head: Head, deadline: float) -> Response:
         """The whole body."""
         body = b"".join(self.pieces(head, lambda: deadline))
-        self.reusable = head.keeps
+        self.reusable = head.keeps_alive
         wait = head.headers.get("retry-after", "")
         return Response(head.status, body, float(wait) if wait.isdigit() else None)
 
@@ -167,7 +167,7 @@ class Connection:
             self._socket.settimeout(self._left(deadline))
             piece = self._socket.recv(_PIECE)
         except (OSError, ValueError) as error:
-            raise UnreachableError(why(error)) from None
+            raise UnreachableError(error_text(error)) from None
         if not piece and not may_end:
             raise UnreachableError("the connection was closed")
         self._buffer += piece
@@ -198,7 +198,7 @@ def _chunk_size(line: bytes) -> int:
         raise UnreachableError("not an API server: a chunk has no size") from None
 
 
-def why(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """The reason in words, without what only a programmer needs."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate cannot be trusted: {error.verify_message}"

@@ -12,7 +12,7 @@ import math
 import socket
 from collections.abc import Iterator
 
-from elasticjob.agent.api.connection import Connection, Head, Response, UnreachableError, why
+from elasticjob.agent.api.connection import Connection, Head, Response, UnreachableError, error_text
 from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.clock import Clock
 from elasticjob.wire.dataclasses import dataclass
@@ -51,13 +51,13 @@ class Address:
 
 @dataclass(frozen=True)
 class Request:
-    """One request. path: with its query. body: empty for none. within_s: its own limit, or none."""
+    """An HTTP request."""
 
     method: str
-    path: str
+    path: str  # with the query
     body: bytes = b""
     content_type: str = "application/json"
-    within_s: float = math.inf
+    timeout_s: float = math.inf  # in addition to Limits.request_s
 
 
 class Client:
@@ -88,7 +88,7 @@ class Client:
 
     def exchange(self, connection: Connection, request: Request) -> Response:
         """One request and its whole answer, in its time. Raises UnreachableError."""
-        deadline = self._clock.now() + min(self.limits.request_s, request.within_s)
+        deadline = self._clock.now() + min(self.limits.request_s, request.timeout_s)
         connection.send(self.message(request), deadline)
         return connection.response(connection.head(deadline), deadline)
 
@@ -100,13 +100,13 @@ class Client:
                 (self.address.bare, self.address.port), self.limits.connect_s
             )
         except OSError as error:
-            raise UnreachableError(why(error)) from None
+            raise UnreachableError(error_text(error)) from None
         try:
             _tune(raw)
             wrapped = context.wrap_socket(raw, server_hostname=self.address.bare)
         except (OSError, ValueError) as error:
             raw.close()
-            raise UnreachableError(why(error)) from None
+            raise UnreachableError(error_text(error)) from None
         return Connection(wrapped, self._clock)
 
     def message(self, request: Request) -> bytes:
@@ -114,7 +114,7 @@ class Client:
         try:
             token = self._credentials.token()
         except (OSError, ValueError) as error:
-            raise UnreachableError(f"no token: {why(error)}") from None
+            raise UnreachableError(f"no token: {error_text(error)}") from None
         return render(request, self.address, token)
 
 

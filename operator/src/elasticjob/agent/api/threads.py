@@ -1,50 +1,43 @@
-"""Threads for requests, each with a connection of its own; few, and the warm ones first."""
+"""A small pool of threads for calls, each thread with its own connection."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from queue import SimpleQueue
-from typing import Callable, Generic, Protocol, TypeVar
+from typing import Callable
+
+from elasticjob.agent.api.calls import Transport
 
 LIMIT = 4
 
-
-class Closable(Protocol):
-    """A thread's own connection."""
-
-    def close(self) -> None:
-        """Ends it."""
+Work = Callable[[Transport], None]
 
 
-Session = TypeVar("Session", bound=Closable)
+class CallThreads:
+    """Runs calls on up to `limit` threads; usually one thread and one connection serve all calls.
 
-
-class CallThreads(Generic[Session]):
-    """Runs calls; in the steady state one thread and one connection do it all.
-
-    The thread that was idle last is used first: a crash must not wait for a TLS handshake. Another
-    one is added while all are busy, so that a request that hangs does not hold up the next.
-    session: makes a thread's own connection.
+    The thread that became idle last runs the next call: a crash must not wait for a TLS handshake.
+    A thread is added while all are busy, so that a request that hangs does not delay the next one.
     """
 
-    def __init__(self, session: Callable[[], Session], limit: int = LIMIT) -> None:
-        self._session = session
+    def __init__(self, connect: Callable[[], Transport], limit: int = LIMIT) -> None:
+        self._connect = connect
         self._limit = limit
         self._lock = threading.Lock()
-        self._idle: list[SimpleQueue[Callable[[Session], None] | None]] = []
-        self._waiting: deque[Callable[[Session], None]] = deque()
-        self._count = 0
+        self._idle: list[SimpleQueue[Work | None]] = []
+        self._waiting: deque[Work] = deque()
+        self._count = 0  # of threads
         self._closed = False
 
     @property
     def busy(self) -> int:
-        """How many threads have a call."""
+        """The number of threads that run a call."""
         with self._lock:
             return self._count - len(self._idle)
 
-    def submit(self, call: Callable[[Session], None]) -> None:
-        """Runs the call soon; never blocks. The call must not raise."""
+    def submit(self, call: Work) -> None:
+        """Run the call soon, on a thread. Returns at once. The call must not raise."""
         with self._lock:
             if self._idle:
                 self._idle.pop().put(call)
@@ -56,29 +49,27 @@ class CallThreads(Generic[Session]):
                 self._waiting.append(call)
 
     def close(self) -> None:
-        """Ends the threads that are idle, and the others after their call."""
+        """End the idle threads now, and each busy one after its call."""
         with self._lock:
             self._closed = True
-            for mailbox in self._idle:
-                mailbox.put(None)
+            for queue in self._idle:
+                queue.put(None)
 
-    def _serve(self, first: Callable[[Session], None]) -> None:
-        session = self._session()
-        mailbox: SimpleQueue[Callable[[Session], None] | None] = SimpleQueue()
-        call: Callable[[Session], None] | None = first
+    def _serve(self, first: Work) -> None:
+        transport = self._connect()
+        queue: SimpleQueue[Work | None] = SimpleQueue()
+        call: Work | None = first
         while call is not None:
-            call(session)
-            call = self._next(mailbox)
-        session.close()
+            call(transport)
+            call = self._next(queue)
+        transport.close()
 
-    def _next(
-        self, mailbox: SimpleQueue[Callable[[Session], None] | None]
-    ) -> Callable[[Session], None] | None:
-        """Another call, as soon as there is one; None: no more."""
+    def _next(self, queue: SimpleQueue[Work | None]) -> Work | None:
+        """Wait for another call. None: the pool was closed."""
         with self._lock:
             if self._closed:
                 return None
             if self._waiting:
                 return self._waiting.popleft()
-            self._idle.append(mailbox)
-        return mailbox.get()
+            self._idle.append(queue)
+        return queue.get()

@@ -17,13 +17,13 @@ from elasticjob.agent.api.calls import (
     REFUSED_S,
     Context,
     SetupError,
-    ignored,
-    refused,
+    log_ignored,
+    refusal_text,
 )
 from elasticjob.agent.api.connection import Response, UnreachableError
 from elasticjob.agent.api.http import Request, Stream
 from elasticjob.agent.api.requests import LeaseRequests, Selection, by_label, by_name
-from elasticjob.agent.inbox import GiveUp, Message, Streamed
+from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.rendezvous.events import (
     Event,
     LeaseGone,
@@ -34,7 +34,7 @@ from elasticjob.rendezvous.events import (
     ViewComplete,
 )
 from elasticjob.rendezvous.timing import herd_delay_s
-from elasticjob.wire import lease as wire
+from elasticjob.wire import lease as leases
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import pod_named
@@ -43,7 +43,7 @@ from elasticjob.wire.names import LABEL_JOB_UID
 INITIAL_END = "k8s.io/initial-events-end"
 UNREACHABLE_S = 300.0  # an agent that never got an answer ends, so that its cause reaches status
 
-_Initial = dict[str, wire.Json]
+_Initial = dict[str, leases.Json]
 
 
 class _ExpiredError(Exception):
@@ -58,7 +58,7 @@ class _RefusedError(Exception):
         self.response = response
 
 
-class Opener(Protocol):
+class StreamTransport(Protocol):
     """The transport: http.Client, or a test's."""
 
     def stream(self, request: Request) -> Stream:
@@ -66,7 +66,7 @@ class Opener(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
+class WatchScope:
     """What a watch selects. wide: all Leases of the job, the Round included; else the Round."""
 
     wide: bool
@@ -83,25 +83,25 @@ class Watch:
     """One stream, for as long as it is wanted. is_first: the agent has not joined yet."""
 
     def __init__(
-        self, context: Context, opener: Opener, kind: Kind, number: int, is_first: bool,
-        post: Callable[[Message], None],
+        self, context: Context, transport: StreamTransport, scope: WatchScope, number: int,
+        is_first: bool, post: Callable[[Message], None],
     ) -> None:  # fmt: skip
         self.number = number
         self._context = context
-        self._opener = opener
-        self._kind = kind
+        self._transport = transport
+        self._scope = scope
         self._post = post
         self._requests = LeaseRequests(context.job.namespace)
         self._stream: Stream | None = None
         self._closed = False
-        self._joining = is_first
+        self._is_joining = is_first
         self._began_at = context.clock.now()
         self._refused_at: float | None = None
         self._version: str | None = None
         self._initial: _Initial | None = None
-        self._lists = False  # the server has no initial events: list, then watch
+        self._must_list = False  # the server has no initial events: list, then watch
         self._failures = 0
-        self._wanted = 1
+        self._wanted_count = 1
 
     def close(self) -> None:
         """From any thread."""
@@ -115,7 +115,7 @@ class Watch:
             while not self._closed:
                 self._pass()
         except SetupError as error:
-            self._post(GiveUp(str(error)))
+            self._post(SetupFailed(str(error)))
 
     def _pass(self) -> None:
         """One stream, and the pause after it if it did not end well."""
@@ -123,7 +123,7 @@ class Watch:
             self._connect()
         except _ExpiredError:
             self._version = None
-            self._context.clock.pause(self._herd_s())
+            self._context.clock.pause(self._spread_s())
         except UnreachableError as error:
             self._unreachable(error)
         except _RefusedError as error:
@@ -133,16 +133,16 @@ class Watch:
 
     def _connect(self) -> None:
         """From opening to the end of one stream."""
-        if self._version is None and self._lists:
+        if self._version is None and self._must_list:
             self._list()
         self._initial = {} if self._version is None else None
-        self._open(self._requests.watch(self._kind.selection, self._version))
+        self._open(self._requests.watch(self._scope.selection, self._version))
         self._follow()
         if self._initial is not None:
             raise UnreachableError("the watch ended before its initial events did")
 
     def _open(self, request: Request) -> None:
-        stream = self._opener.stream(request)
+        stream = self._transport.stream(request)
         if stream.status != 200:
             self._not_opened(stream.response())
             return
@@ -154,30 +154,30 @@ class Watch:
         """Initial events are off in some releases, which say so with some 4xx."""
         if response.status == 410:
             raise _ExpiredError
-        settled = 400 <= response.status < 500 and response.status not in (*DENIED, *BUSY)
-        if self._version is None and settled and not self._lists:
-            self._lists = True
+        is_refused = 400 <= response.status < 500 and response.status not in (*DENIED, *BUSY)
+        if self._version is None and is_refused and not self._must_list:
+            self._must_list = True
             self._list()
-            self._open(self._requests.watch(self._kind.selection, self._version))
+            self._open(self._requests.watch(self._scope.selection, self._version))
             return
         raise _RefusedError(response)
 
     def _follow(self) -> None:
         assert self._stream is not None
-        heard = False
+        received = False
         try:
             for line in self._stream.lines():
-                heard = True
-                self._take(line)
+                received = True
+                self._receive(line)
         finally:
             self._stream.close()
             self._stream = None
-        if not heard:
+        if not received:
             raise UnreachableError("the watch ended without an event")
 
     def _list(self) -> None:
         """A consistent read, and the version to watch from: where there are no initial events."""
-        stream = self._opener.stream(self._requests.list(self._kind.selection))
+        stream = self._transport.stream(self._requests.list(self._scope.selection))
         response = stream.response()
         if response.status != 200:
             raise _RefusedError(response)
@@ -188,7 +188,7 @@ class Watch:
 
     # ---- events ----------------------------------------------------------------------------------
 
-    def _take(self, line: bytes) -> None:
+    def _receive(self, line: bytes) -> None:
         kind, found = _event(line)
         if kind == "ERROR":
             if found.get("code") == 410:
@@ -197,9 +197,9 @@ class Watch:
         meta = found["metadata"]
         if self._initial is None:
             self._version = meta["resourceVersion"]
-            self._well()
+            self._note_success()
             if kind != "BOOKMARK":
-                self._say(self._change(kind, found))
+                self._post_event(self._changed(kind, found))
         elif kind != "BOOKMARK":
             self._initial[meta["name"]] = found
         elif (meta.get("annotations") or {}).get(INITIAL_END) == "true":
@@ -208,23 +208,23 @@ class Watch:
 
     def _begin(self, initial: _Initial, version: str) -> None:
         """The initial set is complete. A job's first Round is waited for; later it is gone."""
-        round_lease = self._round(initial.get(self._kind.round_name))
-        if round_lease is None and self._joining:
+        round_lease = self._round(initial.get(self._scope.round_name))
+        if round_lease is None and self._is_joining:
             raise _RefusedError(
                 Response(404, b'{"message": "there is no Round Lease of this job"}')
             )
         self._version = version
-        self._joining = False
-        self._well()
-        self._say(RoundSeen(round_lease, Source.READ) if round_lease else RoundGone())
-        if self._kind.wide:
-            initial.pop(self._kind.round_name, None)
+        self._is_joining = False
+        self._note_success()
+        self._post_event(RoundSeen(round_lease, Source.READ) if round_lease else RoundGone())
+        if self._scope.wide:
+            initial.pop(self._scope.round_name, None)
             agents = map(self._agent, initial.values())
-            self._say(ViewComplete(tuple(lease for lease in agents if lease)))
+            self._post_event(ViewComplete(tuple(lease for lease in agents if lease)))
 
-    def _change(self, kind: str, found: wire.Json) -> Event | None:
+    def _changed(self, kind: str, found: leases.Json) -> Event | None:
         name = found["metadata"]["name"]
-        if name == self._kind.round_name:
+        if name == self._scope.round_name:
             if kind == "DELETED":
                 return RoundGone()
             round_lease = self._round(found)
@@ -234,42 +234,42 @@ class Watch:
         lease = self._agent(found)
         return LeaseSeen(lease) if lease else None
 
-    def _say(self, event: Event | None) -> None:
+    def _post_event(self, event: Event | None) -> None:
         if event is not None:
-            self._post(Streamed(self.number, event))
+            self._post(WatchEvent(self.number, event))
 
-    def _round(self, found: wire.Json | None) -> wire.RoundLease | None:
+    def _round(self, found: leases.Json | None) -> leases.RoundLease | None:
         """None: it is not there, or is another job's of this name, which will go."""
         if found is None:
             return None
         try:
-            if wire.job_uid_of(found) != self._kind.job_uid:
+            if leases.job_uid_of(found) != self._scope.job_uid:
                 return None
-            round_lease = wire.parse_round(found)
+            round_lease = leases.parse_round(found)
         except WireError as error:
             raise SetupError(f"the Round cannot be read: {error}") from None
-        self._wanted = len(round_lease.desired.wanted)
+        self._wanted_count = len(round_lease.desired.wanted)
         return round_lease
 
-    def _agent(self, found: wire.Json) -> wire.AgentLease | None:
+    def _agent(self, found: leases.Json) -> leases.AgentLease | None:
         """None: it cannot be read, or is another job's with our labels."""
         try:
-            return wire.parse_agent(found, self._context.job)
+            return leases.parse_agent(found, self._context.job)
         except WireError as error:
-            ignored(self._context, found["metadata"]["name"], error)
+            log_ignored(self._context, found["metadata"]["name"], error)
             return None
 
     # ---- failures --------------------------------------------------------------------------------
 
-    def _well(self) -> None:
+    def _note_success(self) -> None:
         self._failures, self._refused_at = 0, None
-        self._context.log.well("watch", "watching again")
+        self._context.log.recovery("watch", "watching again")
 
     def _unreachable(self, error: UnreachableError) -> None:
         if self._closed:
             return
-        self._context.log.state("watch", f"the watch of {self._context.address} ended: {error}")
-        if self._joining and self._context.clock.now() - self._began_at >= UNREACHABLE_S:
+        self._context.log.problem("watch", f"the watch of {self._context.address} ended: {error}")
+        if self._is_joining and self._context.clock.now() - self._began_at >= UNREACHABLE_S:
             address = self._context.address
             raise SetupError(f"cannot reach the API server at {address}: {error}: NetworkPolicy?")
         self._wait()
@@ -279,28 +279,28 @@ class Watch:
 
         Frozen, it begins afresh once it is let in again: only a read of the Round thaws it.
         """
-        text = refused(self._context, "watch", response)
-        self._context.log.state("watch", text)
+        text = refusal_text(self._context, "watch", response)
+        self._context.log.problem("watch", text)
         now = self._context.clock.now()
         self._refused_at = now if self._refused_at is None else self._refused_at
         if response.status not in BUSY and now - self._refused_at >= REFUSED_S:
-            if self._joining:
+            if self._is_joining:
                 raise SetupError(text)
             self._version = None
-            self._say(RoundGone())
+            self._post_event(RoundGone())
         self._wait(response.retry_after_s or 0.0)
 
     def _wait(self, at_least_s: float = 0.0) -> None:
         self._failures += 1
         delay_s = backoff.delay_s(self._failures, self._context.jitter())
-        self._context.clock.pause(max(delay_s, self._herd_s(), at_least_s))
+        self._context.clock.pause(max(delay_s, self._spread_s(), at_least_s))
 
-    def _herd_s(self) -> float:
+    def _spread_s(self) -> float:
         """All agents of the job come back at once after an outage."""
-        return herd_delay_s(self._wanted, self._context.jitter())
+        return herd_delay_s(self._wanted_count, self._context.jitter())
 
 
-def _event(line: bytes) -> tuple[str, wire.Json]:
+def _event(line: bytes) -> tuple[str, leases.Json]:
     """Type and object of one line. Raises UnreachableError for what is no watch event."""
     try:
         event = json.loads(line)

@@ -42,7 +42,7 @@ class ErrorFile:
 
 
 @dataclass(frozen=True)
-class Ended:
+class Outcome:
     """How one worker stands. code: of its exit, negative for a signal; None: it still runs.
 
     at: when its end was noticed (wall clock). file: what it reported.
@@ -70,18 +70,18 @@ class Failure:
     message: str
 
 
-def first_failure(workers: Iterable[Ended]) -> Failure:
+def first_failure(workers: Iterable[Outcome]) -> Failure:
     """The earliest failure of a group in which somebody failed."""
     failed = [worker for worker in workers if worker.has_failed]
     first = min(failed, key=lambda w: (w.file.at if w.file else w.at, w.local_rank))
-    code, number = _split(first.code)
+    code, number = _code_and_signal(first.code)
     kind = CauseKind.WORKER_FAILED if number is None else CauseKind.WORKER_SIGNALED
     return Failure(
         kind,
         first.local_rank,
         code,
         number,
-        first.file.message if first.file else words(first.code),
+        first.file.message if first.file else exit_text(first.code),
     )
 
 
@@ -120,7 +120,7 @@ def last_lines(text: str) -> str:
     return "\n".join(kept)
 
 
-def words(code: int | None) -> str:
+def exit_text(code: int | None) -> str:
     """An exit without a report: `exit code 3`, `ended by SIGKILL`."""
     if code is None or code >= 0:
         return f"exit code {code}"
@@ -143,5 +143,5 @@ def _reported(text: str) -> str:
     return str(message or text)
 
 
-def _split(code: int | None) -> tuple[int | None, int | None]:
+def _code_and_signal(code: int | None) -> tuple[int | None, int | None]:
     return (code, None) if code is None or code >= 0 else (None, -code)

@@ -43,7 +43,7 @@ def adopt_orphans() -> bool:
         return False
 
 
-def table() -> dict[int, Process]:
+def read_processes() -> dict[int, Process]:
     """Every process that can be seen, by its pid."""
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
     found = (_process(pid) for pid in pids)
@@ -65,7 +65,7 @@ def descendants(processes: dict[int, Process], roots: Iterable[int]) -> set[int]
     return found
 
 
-def marker(pid: int) -> tuple[str | None, str | None]:
+def read_marker(pid: int) -> tuple[str | None, str | None]:
     """Pod UID and round in a process's environment, as it was at its exec."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -77,9 +77,9 @@ def marker(pid: int) -> tuple[str | None, str | None]:
     return values.get(POD_UID.encode()), values.get(ROUND.encode())
 
 
-def marked(processes: Iterable[int], pod_uid: str) -> set[int]:
+def with_marker(processes: Iterable[int], pod_uid: str) -> set[int]:
     """Those that carry this pod's marker."""
-    seen = ((pid, *marker(pid)) for pid in processes)
+    seen = ((pid, *read_marker(pid)) for pid in processes)
     return {pid for pid, uid, round_ in seen if uid == pod_uid and round_ is not None}
 
 
@@ -104,7 +104,7 @@ def has_children() -> bool:
     return True
 
 
-def send(pids: Iterable[int], number: int) -> None:
+def send_signal(pids: Iterable[int], number: int) -> None:
     """A signal to each that is still there."""
     for pid in pids:
         try:
@@ -113,7 +113,7 @@ def send(pids: Iterable[int], number: int) -> None:
             pass  # gone, or another user's: then it cannot be ours to end
 
 
-class Household:
+class ProcessTree:
     """Finds what is alive of this pod's rounds. adopts: the agent inherits orphans."""
 
     def __init__(self, pod_uid: str, adopts: bool) -> None:
@@ -125,11 +125,11 @@ class Household:
         """All of them but zombies. The workers themselves are included."""
         if self.is_empty():
             return []
-        processes = table()
+        processes = read_processes()
         children = {pid for pid, process in processes.items() if process.parent == self._me}
-        roots = {pid for pid in children if not self._is_guest(pid)}
+        roots = {pid for pid in children if not self._is_from_exec(pid)}
         if not self._adopts:
-            roots |= marked(processes, self._pod_uid)
+            roots |= with_marker(processes, self._pod_uid)
         found = descendants(processes, roots) - {self._me}
         return [processes[pid] for pid in sorted(found) if processes[pid].state not in _DEAD]
 
@@ -137,14 +137,14 @@ class Household:
         """A cheap look: True is certain, False is not."""
         return self._adopts and not has_children()
 
-    def predecessors(self) -> set[int]:
+    def left_by_predecessor(self) -> set[int]:
         """What an earlier agent of this pod left running; asked before anything is started."""
-        processes = table()
-        left = descendants(processes, marked(processes, self._pod_uid)) - {self._me}
+        processes = read_processes()
+        left = descendants(processes, with_marker(processes, self._pod_uid)) - {self._me}
         return {pid for pid in left if processes[pid].state not in _DEAD}
 
-    def _is_guest(self, pid: int) -> bool:
-        uid, round_ = marker(pid)
+    def _is_from_exec(self, pid: int) -> bool:
+        uid, round_ = read_marker(pid)
         return uid == self._pod_uid and round_ is None
 
 

@@ -21,7 +21,7 @@ class ProgressFile:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
 
-    def news(self) -> Progress | None:
+    def read_if_changed(self) -> Progress | None:
         """What the file says, if that is new. A file that is just being written says nothing."""
         try:
             found = os.stat(self._path)

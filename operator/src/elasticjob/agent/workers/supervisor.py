@@ -14,17 +14,17 @@ from elasticjob.agent.clock import Clock
 from elasticjob.agent.config import Config
 from elasticjob.agent.workers import environment, exits
 from elasticjob.agent.workers.output import Output
-from elasticjob.agent.workers.process_tree import Household, reap, send
+from elasticjob.agent.workers.process_tree import ProcessTree, reap, send_signal
 from elasticjob.agent.workers.progress import ProgressFile
-from elasticjob.agent.workers.shutdown import Ending, kill_all
+from elasticjob.agent.workers.shutdown import Shutdown, kill_all
 from elasticjob.agent.workers.torchelastic import (
     ProcessFailure,
     RunResult,
     WorkerSpec,
     WorkerState,
     new_group,
-    placed,
     with_pid,
+    with_ranks,
 )
 from elasticjob.rendezvous.events import Event, WorkerExited, WorkersReaped, WorkersStarted
 from elasticjob.rendezvous.members.ranks import Ranks, ranks_of
@@ -47,8 +47,8 @@ class _Running:
         self.ranks = ranks
         self.group_env = group_env
         self.launched: list[subprocess.Popen[bytes]] = []
-        self.ended: dict[int, exits.Ended] = {}
-        self.is_told = False  # WorkersStarted was said
+        self.ended: dict[int, exits.Outcome] = {}
+        self.is_reported = False  # WorkersStarted was said
         self.is_over = False  # WorkerExited was said, or the group is being stopped
 
 
@@ -56,17 +56,17 @@ class Supervisor:
     """The seam of the loop for everything that is a process."""
 
     def __init__(
-        self, config: Config, pod: Pod, household: Household, output: Output, clock: Clock
+        self, config: Config, pod: Pod, tree: ProcessTree, output: Output, clock: Clock
     ) -> None:
         self._config = config
         self._pod = pod
-        self._household = household
+        self._tree = tree
         self._output = output
         self._clock = clock
         entrypoint, *arguments = config.command
         self.group = new_group(WorkerSpec("default", config.workers, entrypoint, tuple(arguments)))
         self._running: _Running | None = None
-        self._ending: Ending | None = None
+        self._shutdown: Shutdown | None = None
         self._reaped_at = 0.0
         self._progress = ProgressFile(environment.progress_file(config.directory, 0))
 
@@ -82,14 +82,14 @@ class Supervisor:
             _remove(environment.error_file(config.directory, local_rank))
             _remove(environment.progress_file(config.directory, local_rank))
         self._running = _Running(round_.n, delivered_at, ranks, env)
-        self.group = placed(self.group, ranks, env["MASTER_ADDR"], int(env["MASTER_PORT"]))
+        self.group = with_ranks(self.group, ranks, env["MASTER_ADDR"], int(env["MASTER_PORT"]))
 
     def stop(self, n: int, grace_s: float) -> None:
         """Begins to end everything that is alive."""
         now = self._clock.now()
-        if self._ending is None:
-            self._ending = Ending(n, self._household, self._alive(), now)
-        self._ending.within(grace_s, now)
+        if self._shutdown is None:
+            self._shutdown = Shutdown(n, self._tree, self._alive(), now)
+        self._shutdown.set_grace(grace_s, now)
         if self._running is not None:
             self._running.is_over = True
         if WorkerState.is_running(self.group.state):
@@ -97,37 +97,37 @@ class Supervisor:
 
     def forward(self, number: int) -> None:
         """A signal to each worker; not to its children, which have no handler for it."""
-        send(self._alive(), number)
+        send_signal(self._alive(), number)
 
-    def turn(self) -> Iterator[Event]:
+    def poll(self) -> Iterator[Event]:
         """What has happened since the last turn."""
         for pid, code in reap():
-            self._note_exit(pid, code)
-        if self._ending is not None:
-            yield from self._end()  # in answer to its event the next round may have been begun
-        if self._ending is None and self._running is not None and not self._running.is_over:
-            yield from self._run(self._running)
+            self._record_exit(pid, code)
+        if self._shutdown is not None:
+            yield from self._poll_shutdown()  # its event may make the loop start the next round
+        if self._shutdown is None and self._running is not None and not self._running.is_over:
+            yield from self._poll_workers(self._running)
 
     def wake_at(self) -> float | None:
         """When the next turn is due if no child ends before."""
-        if self._ending is not None:
-            return self._ending.wake_at
+        if self._shutdown is not None:
+            return self._shutdown.wake_at
         running = self._running
-        if running is not None and not running.is_over and not running.is_told:
+        if running is not None and not running.is_over and not running.is_reported:
             return self._clock.now()
         return None
 
-    def progress(self) -> Progress | None:
+    def new_progress(self) -> Progress | None:
         """How far the training is, if that is new."""
-        return self._progress.news()
+        return self._progress.read_if_changed()
 
     def kill_everything(self) -> bool:
         """SIGKILL at once, for the agent's own end; whether nothing is left."""
 
         def left() -> list[int]:
             for pid, code in reap():
-                self._note_exit(pid, code)
-            return [process.pid for process in self._household.alive()]
+                self._record_exit(pid, code)
+            return [process.pid for process in self._tree.alive()]
 
         return kill_all(left, self._clock.pause)
 
@@ -146,9 +146,9 @@ class Supervisor:
 
     # ---- a running group -------------------------------------------------------------------------
 
-    def _run(self, running: _Running) -> Iterator[Event]:
+    def _poll_workers(self, running: _Running) -> Iterator[Event]:
         if any(end.code for end in running.ended.values()):
-            yield self._failed(running, exits.first_failure(self._standing(running)))
+            yield self._failed(running, exits.first_failure(self._outcomes(running)))
         elif len(running.launched) < running.ranks.workers:
             yield from self._launch(running)
         elif len(running.ended) == running.ranks.workers:
@@ -168,7 +168,7 @@ class Supervisor:
         running.launched.append(process)
         self.group = with_pid(self.group, local_rank, process.pid)
         if len(running.launched) == running.ranks.workers:
-            running.is_told = True
+            running.is_reported = True
             self.group = replace(self.group, state=WorkerState.HEALTHY)
             since = running.delivered_at
             stop_ms = _ms(self._reaped_at - since)
@@ -216,18 +216,18 @@ class Supervisor:
         )
         return WorkerExited(running.n, cause, is_fatal)
 
-    def _standing(self, running: _Running) -> list[exits.Ended]:
+    def _outcomes(self, running: _Running) -> list[exits.Outcome]:
         """Every worker that was launched, with what it has reported so far."""
         now_at = self._clock.wall_at()
         return [
             replace(
-                running.ended.get(rank, exits.Ended(rank, None, now_at)),
+                running.ended.get(rank, exits.Outcome(rank, None, now_at)),
                 file=exits.read_error_file(environment.error_file(self._config.directory, rank)),
             )
             for rank in range(len(running.launched))
         ]
 
-    def _failure(self, end: exits.Ended) -> ProcessFailure:
+    def _failure(self, end: exits.Outcome) -> ProcessFailure:
         path = environment.error_file(self._config.directory, end.local_rank)
         file = exits.read_error_file(path)
         return ProcessFailure(
@@ -235,20 +235,20 @@ class Supervisor:
             pid=self.group.workers[end.local_rank].id or 0,
             exitcode=end.code or 0,
             error_file=path if file else "<N/A>",
-            message=file.message if file else exits.words(end.code),
+            message=file.message if file else exits.exit_text(end.code),
             timestamp=int(file.at if file else end.at),
         )
 
     # ---- ends ------------------------------------------------------------------------------------
 
-    def _end(self) -> Iterator[Event]:
-        ending = self._ending
-        if ending is not None and ending.is_over(self._clock.now()):
-            self._ending = None
+    def _poll_shutdown(self) -> Iterator[Event]:
+        shutdown = self._shutdown
+        if shutdown is not None and shutdown.has_ended(self._clock.now()):
+            self._shutdown = None
             self._reaped_at = self._clock.now()
-            yield WorkersReaped(ending.n)
+            yield WorkersReaped(shutdown.n)
 
-    def _note_exit(self, pid: int, code: int) -> None:
+    def _record_exit(self, pid: int, code: int) -> None:
         """Of a worker; an adopted orphan's end says nothing."""
         running = self._running
         if running is None:
@@ -256,7 +256,7 @@ class Supervisor:
         for local_rank, process in enumerate(running.launched):
             if process.pid == pid and local_rank not in running.ended:
                 process.returncode = code  # else Popen would wait for it by itself
-                running.ended[local_rank] = exits.Ended(local_rank, code, self._clock.wall_at())
+                running.ended[local_rank] = exits.Outcome(local_rank, code, self._clock.wall_at())
 
     def _alive(self) -> list[int]:
         """The workers that have not been reaped: their pids cannot be anybody else's."""

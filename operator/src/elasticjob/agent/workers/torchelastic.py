@@ -101,7 +101,7 @@ def new_group(spec: WorkerSpec) -> WorkerGroup:
     return WorkerGroup(spec, tuple(Worker(rank) for rank in range(spec.local_world_size)))
 
 
-def placed(group: WorkerGroup, ranks: Ranks, master_addr: str, master_port: int) -> WorkerGroup:
+def with_ranks(group: WorkerGroup, ranks: Ranks, master_addr: str, master_port: int) -> WorkerGroup:
     """The group with its ranks in a new round; nothing of it runs yet."""
     workers = tuple(
         Worker(

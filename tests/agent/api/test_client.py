@@ -14,7 +14,7 @@ from elasticjob.agent.api.client import ApiThreads
 from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.api.http import Address, Client
 from elasticjob.agent.clock import SystemClock
-from elasticjob.agent.inbox import GiveUp, Message, Streamed
+from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.agent.log import Log
 from elasticjob.rendezvous.actions import CreateLease, GetLease
 from elasticjob.rendezvous.events import (
@@ -61,9 +61,9 @@ class Scene:
     def next(self) -> Message:
         return self.messages.get(timeout=PATIENCE_S)
 
-    def next_streamed(self) -> Streamed:
+    def next_streamed(self) -> WatchEvent:
         message = self.next()
-        assert isinstance(message, Streamed), message
+        assert isinstance(message, WatchEvent), message
         return message
 
 
@@ -81,19 +81,19 @@ def test_make_before_break(scene: Scene) -> None:
     """The old watch counts until the new one has said what there is; then no longer."""
     old = scene.open(False, *BEGINS)
     first = scene.next_streamed()
-    assert scene.threads.accepts(first)
+    assert scene.threads.is_current(first)
     new = scene.open(True)
     old.say(changed(6))
-    assert scene.threads.accepts(scene.next_streamed())
+    assert scene.threads.is_current(scene.next_streamed())
     new.say(*BEGINS)
     read, view = scene.next_streamed(), scene.next_streamed()
     assert (read.event, view.event) == (
         RoundSeen(parsed_round(3), Source.READ),
         ViewComplete(()),
     )
-    assert scene.threads.accepts(read)
-    assert scene.threads.accepts(view)
-    assert not scene.threads.accepts(Streamed(first.number, RoundGone()))
+    assert scene.threads.is_current(read)
+    assert scene.threads.is_current(view)
+    assert not scene.threads.is_current(WatchEvent(first.number, RoundGone()))
 
 
 def test_a_watch_that_is_still_opening_gives_way_to_the_next(scene: Scene) -> None:
@@ -102,8 +102,8 @@ def test_a_watch_that_is_still_opening_gives_way_to_the_next(scene: Scene) -> No
     scene.open(True, *BEGINS)
     read = scene.next_streamed()
     assert read.number == 2
-    assert scene.threads.accepts(read)
-    assert not scene.threads.accepts(Streamed(1, RoundGone()))
+    assert scene.threads.is_current(read)
+    assert not scene.threads.is_current(WatchEvent(1, RoundGone()))
 
 
 def test_calls_end_in_the_inbox(scene: Scene) -> None:
@@ -120,13 +120,13 @@ def test_what_cannot_go_on_ends_the_agent(scene: Scene) -> None:
     state = agent_object()["metadata"]["annotations"].popitem()[1]
     scene.threads.call(CreateLease(state), parsed_round())
     message = scene.next()
-    assert isinstance(message, GiveUp)
+    assert isinstance(message, SetupFailed)
     assert "not ElasticJob's" in message.reason
 
 
 def test_a_bug_in_a_thread_is_not_silent(scene: Scene) -> None:
     scene.threads.call(CreateLease("no JSON"), parsed_round())
     message = scene.next()
-    assert isinstance(message, GiveUp)
+    assert isinstance(message, SetupFailed)
     assert "not JSON" in message.reason
     assert threading.active_count() >= 1
