@@ -51,7 +51,7 @@ def test_a_shared_network(name: str, value: str, shares: bool) -> None:
 @pytest.mark.parametrize("address", ["pod-3.team.svc", "10.0.0.7 ", "10.0.0.7/24"])
 def test_the_address_of_the_pod_is_an_ip_address(address: str) -> None:
     """Others read it from this agent's Lease, and refuse anything else."""
-    with pytest.raises(ConfigError, match=r"ELASTICJOB_POD_IP is '.*', not an IP address"):
+    with pytest.raises(ConfigError, match=r"ELASTICJOB_POD_IP is '.*', must be an IP address"):
         read_config({**POD, "ELASTICJOB_POD_IP": address}, COMMAND)
 
 
@@ -62,9 +62,9 @@ def test_every_fault_is_named_at_once() -> None:
         read_config(broken, ["train.py"])
     assert str(caught.value) == (
         "ELASTICJOB_POD_IP is not set; "
-        "ELASTICJOB_INDEX is '-1', not a whole number from 0; "
-        "ELASTICJOB_NPROC is 'auto', not a whole number from 1; "
-        "the command line is not `-- COMMAND ...`: was this pod made by the operator?"
+        "ELASTICJOB_INDEX is '-1', must be a whole number from 0; "
+        "ELASTICJOB_NPROC is 'auto', must be a whole number from 1; "
+        "the arguments must be `-- COMMAND ...`: create the pod through an ElasticJob"
     )
 
 
@@ -75,7 +75,7 @@ def test_a_command_is_needed(arguments: list[str]) -> None:
 
 
 def test_a_name_must_fit_its_index() -> None:
-    with pytest.raises(ConfigError, match="ELASTICJOB_POD_NAME 'demo-3-1' does not fit"):
+    with pytest.raises(ConfigError, match="ELASTICJOB_POD_NAME is 'demo-3-1', must be 'demo-3-2'"):
         read_config({**POD, "ELASTICJOB_POD_NAME": "demo-3-1"}, COMMAND)
 
 

@@ -25,6 +25,7 @@ ME = new_agent(identity("B"), 0.0)
 CAUSE = Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=3, message="loss is nan")
 TICK = Tick()
 NOTHING: dict[str, Any] = {}
+FROZEN = "agent is frozen: Round Lease deleted or access denied; workers continue"
 
 
 def seen(round_: Round) -> Me:
@@ -58,29 +59,35 @@ CAUSED = {"cause": "WorkerFailed", "pod": "demo-0-0", "cause_rank": 0, "message"
             seen(active(1)),
             TICK,
             (),
-            [("joined", {"lease": "demo-1-0", "state": "ready 0"})],
+            [("agent joined", {"lease": "demo-1-0", "phase": "ready", "n": 0})],
         ),
-        (ME, ME, WorkersStarted(3, 12), (), [("workers started", {"n": 3, "ms": 12})]),
+        (ME, ME, WorkersStarted(3, 12), (), [("workers started", {"n": 3, "start_ms": 12})]),
         (ME, ME, WorkerExited(3, CAUSE), (), [("worker failed", {"n": 3, **CAUSED})]),
-        (ME, ME, WorkerExited(3), (), [("workers done", {"n": 3})]),
-        (ME, ME, WorkersReaped(3), (), [("workers ended", {"n": 3})]),
-        (ME, ME, LeaveRequested(), (), [("told to leave", NOTHING)]),
-        (ME, ME, TICK, (Stop(3, 2.0),), [("stopping workers", {"n": 3, "grace_s": 2.0})]),
+        (ME, ME, WorkerExited(3), (), [("workers succeeded", {"n": 3})]),
+        (ME, ME, WorkersReaped(3), (), [("workers stopped", {"n": 3})]),
+        (
+            ME,
+            ME,
+            LeaveRequested(),
+            (),
+            [("agent is leaving: termination signal received", NOTHING)],
+        ),
+        (ME, ME, TICK, (Stop(3, 2.0),), [("workers are stopping", {"n": 3, "grace_s": 2.0})]),
         (
             ME,
             ME,
             TICK,
             (CasRound("7", round=active(4)),),
-            [("steps", {"n": 4, "phase": "Active"})],
+            [("agent writes a round", {"n": 4, "phase": "Active"})],
         ),
         (ME, ME, TICK, (CasRound("7", holder="demo-1-0"),), []),
-        (ME, ME, TICK, (Exit(75, "why"),), [("exit", {"code": 75, "reason": "why"})]),
+        (ME, ME, TICK, (Exit(75, "why"),), [("agent exits", {"code": 75, "reason": "why"})]),
         (
             ME,
             replace(ME, frozen=True),
             TICK,
             (),
-            [("frozen: the Round or every right is gone; workers go on", NOTHING)],
+            [(FROZEN, NOTHING)],
         ),
     ],
 )

@@ -276,7 +276,7 @@ def test_it_ends_when_the_job_does(scene: Scene) -> None:
 def test_it_gives_up_when_its_set_up_fails(scene: Scene) -> None:
     scene.play()
     assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")
-    assert scene.lines[-1] == "[elasticjob] gives up  reason='the script is over'"
+    assert scene.lines[-1] == "[elasticjob] agent failed  reason='the script is over'"
 
 
 def test_workers_that_run_have_their_grace_when_it_gives_up(scene: Scene) -> None:

@@ -66,7 +66,7 @@ def test_told_to_leave_it_stops_and_ends_with_143(tmp_path: Path) -> None:
         assert not is_dead(pid)  # the workers stay until the round without it
         pod.job.set_round(Round(2, Phase.FORMING))
         assert pod.wait() == 143
-        assert "got 15" in pod.log("told to leave")
+        assert "got 15" in pod.log("agent is leaving")
         assert is_dead(pid)
         assert pod.termination_message == {
             "cause": "Leaving",
@@ -108,7 +108,7 @@ def test_what_a_predecessor_left_is_ended_first(tmp_path: Path) -> None:
     marks = {"ELASTICJOB_POD_UID": uid, "ELASTICJOB_ROUND": "4"}
     left = subprocess.Popen(["sleep", "1000"], env=marks, start_new_session=True)
     with one_pod(tmp_path, *stub("runs")) as pod:
-        pod.log("joined")
+        pod.log("agent joined")
         assert left.wait(5) == -signal.SIGKILL
 
 
@@ -150,7 +150,7 @@ def test_pid_1_hears_sigterm_and_reaps_orphans(tmp_path: Path) -> None:
         pod.log("family")
         agent = agent_of(pod)
         pod.job.set_round(Round(2, Phase.FORMING))
-        pod.log("workers ended  n=1")
+        pod.log("workers stopped  n=1")
         assert children(agent) == set()
         assert alive(ELASTICJOB_POD_UID=pod.uid) == {agent, pod.process.pid}
         os.kill(agent, signal.SIGTERM)

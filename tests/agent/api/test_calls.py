@@ -225,7 +225,7 @@ def test_an_older_jobs_lease_goes_by_its_uid() -> None:
 def test_a_strangers_lease_is_left_alone() -> None:
     stranger = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
     scene = Scene(answer(409), answer(200, stranger))
-    with pytest.raises(SetupError, match="demo-0-0 is not ElasticJob's"):
+    with pytest.raises(SetupError, match="demo-0-0 has no label of ElasticJob"):
         scene.run(CREATE)
     assert scene.transport.verbs == ["POST", "GET"]
 
@@ -244,7 +244,7 @@ def test_a_refusal_of_a_minute_ends_the_agent_and_says_what_to_look_at(status: i
     text = str(caught.value)
     assert "cannot create leases in namespace team at 10.96.0.1:443" in text
     assert f"{status} may not" in text
-    assert ("NetworkPolicy?" in text) == (status != 422)
+    assert ("RoleBinding elasticjob-demo" in text) == (status != 422)
 
 
 def test_no_answer_is_no_refusal() -> None:
@@ -262,8 +262,8 @@ def test_an_outage_is_one_line_and_its_end_another() -> None:
     scene = Scene(DARK, DARK, DARK, answer(201, MINE))
     scene.run(CREATE)
     assert scene.lines == [
-        "[elasticjob] no answer from 10.96.0.1:443: timed out",
-        "[elasticjob] 10.96.0.1:443 answers again",
+        "[elasticjob] API server 10.96.0.1:443 does not answer: timed out",
+        "[elasticjob] API server 10.96.0.1:443 answers again",
     ]
 
 

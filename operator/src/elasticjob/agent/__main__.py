@@ -17,14 +17,15 @@ EXIT_SETUP = 75
 def refuse() -> int:
     """Says that this Python is too old, also where the operator will read it."""
     found = ".".join(str(part) for part in sys.version_info[:2])
-    message = "the image's python3 is " + found + ", ElasticJob's agent needs 3.9 or later"
+    message = "python3 in the image is " + found + ", ElasticJob's agent needs 3.9 or later"
+    message += ": use an image with a newer python3"
     path = os.environ.get("ELASTICJOB_TERMINATION_LOG") or "/dev/termination-log"
     try:
         with open(path, "w") as file:
             file.write('{"cause": "SetupFailed", "code": 75, "message": "' + message + '"}')
     except OSError:
         pass  # the line on stderr must do
-    sys.stderr.write("[elasticjob] gives up  reason='" + message + "'\n")
+    sys.stderr.write('[elasticjob] agent failed  reason="' + message + '"\n')
     return EXIT_SETUP
 
 

@@ -74,10 +74,11 @@ def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Con
         termination_log=environment.get(TERMINATION_LOG) or DEFAULT_TERMINATION_LOG,
         environment=environment,
     )
-    if not reader.faults and config.pod != pod_name(config.job, config.index, config.generation):
-        reader.faults.append(f"ELASTICJOB_POD_NAME {config.pod!r} does not fit its index")
+    expected = pod_name(config.job, config.index, config.generation)
+    if not reader.faults and config.pod != expected:
+        reader.faults.append(f"ELASTICJOB_POD_NAME is {config.pod!r}, must be {expected!r}")
     if reader.faults:
-        raise ConfigError("; ".join(reader.faults) + ": was this pod made by the operator?")
+        raise ConfigError("; ".join(reader.faults) + ": create the pod through an ElasticJob")
     return config
 
 
@@ -112,14 +113,14 @@ class _Reader:
     def address(self, name: str) -> str:
         value = self.text(name)
         if value and not is_address(value):
-            self.faults.append(f"{name} is {value!r}, not an IP address")
+            self.faults.append(f"{name} is {value!r}, must be an IP address")
         return value
 
     def number(self, name: str, lowest: int) -> int:
         value = self.environment.get(name, "")
         if value.isdigit() and int(value) >= lowest:
             return int(value)
-        self.faults.append(f"{name} is {value!r}, not a whole number from {lowest}")
+        self.faults.append(f"{name} is {value!r}, must be a whole number from {lowest}")
         return lowest
 
     def flag(self, *names: str) -> bool:
@@ -127,6 +128,6 @@ class _Reader:
 
     def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
         if len(arguments) < 2 or arguments[0] != "--":
-            self.faults.append("the command line is not `-- COMMAND ...`")
+            self.faults.append("the arguments must be `-- COMMAND ...`")
             return ()
         return tuple(arguments[1:])

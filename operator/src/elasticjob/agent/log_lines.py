@@ -26,11 +26,14 @@ def step_lines(before: Me, after: Me, event: Event, actions: Iterable[Action]) -
     yield from _event(event)
     yield from _round(before, after)
     if after.stage is Stage.JOINED and before.stage is not Stage.JOINED:
-        yield "joined", {"lease": after.who.name, "state": f"{after.phase.value} {after.n}"}
+        yield "agent joined", {"lease": after.who.name, "phase": after.phase.value, "n": after.n}
     if (after.hold is None) != (before.hold is None):
-        yield ("holds the round" if after.hold else "no longer holds the round"), {}
+        yield ("agent became the holder" if after.hold else "agent is no longer the holder"), {}
     if after.frozen and not before.frozen:
-        yield "frozen: the Round or every right is gone; workers go on", {}
+        yield (
+            "agent is frozen: Round Lease deleted or access denied; workers continue",
+            {},
+        )
     for action in actions:
         yield from _action(after, action)
 
@@ -52,24 +55,24 @@ def _rank(me: Me, round_: Round) -> int | None:
 
 def _event(event: Event) -> Iterator[Line]:
     if isinstance(event, WorkersStarted):
-        yield "workers started", {"n": event.n, "ms": event.start_ms}
+        yield "workers started", {"n": event.n, "start_ms": event.start_ms}
     elif isinstance(event, WorkerExited) and event.failure:
         yield "worker failed", {"n": event.n, **_cause(event.failure)}
     elif isinstance(event, WorkerExited):
-        yield "workers done", {"n": event.n}
+        yield "workers succeeded", {"n": event.n}
     elif isinstance(event, WorkersReaped):
-        yield "workers ended", {"n": event.n}
+        yield "workers stopped", {"n": event.n}
     elif isinstance(event, LeaveRequested):
-        yield "told to leave", {}
+        yield "agent is leaving: termination signal received", {}
 
 
 def _action(me: Me, action: Action) -> Iterator[Line]:
     if isinstance(action, Stop):
-        yield "stopping workers", {"n": action.n, "grace_s": action.grace_s}
+        yield "workers are stopping", {"n": action.n, "grace_s": action.grace_s}
     elif isinstance(action, CasRound) and action.round:
-        yield "steps", {"n": action.round.n, "phase": action.round.phase.value}
+        yield "agent writes a round", {"n": action.round.n, "phase": action.round.phase.value}
     elif isinstance(action, Exit):
-        yield "exit", {"code": action.code, "reason": action.reason}
+        yield "agent exits", {"code": action.code, "reason": action.reason}
 
 
 def _cause(cause: Cause | None) -> dict[str, Any]:

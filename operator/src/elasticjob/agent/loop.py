@@ -171,7 +171,7 @@ class ElasticAgent:
 
     def _fail(self, reason: str) -> None:
         """Workers that run have their grace; nothing else is heard any more."""
-        self._log.write("gives up", reason=reason)
+        self._log.write("agent failed", reason=reason)
         self.exit = Exit(EXIT_SETUP, reason)
         if self.me.lease is None or self.me.run is None or not self.me.run.alive:
             return

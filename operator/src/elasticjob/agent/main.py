@@ -46,7 +46,7 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
         exit_, me = run_agent(read_config(environment, arguments), signals, output, log)
     except (ConfigError, SetupError) as error:
         exit_ = Exit(EXIT_SETUP, str(error))
-        log.write("gives up", reason=exit_.reason)
+        log.write("agent failed", reason=exit_.reason)
     except Exception as error:
         import traceback  # only here: it would be a fiftieth of the time to join
 
@@ -77,7 +77,9 @@ def assemble(
     clock = SystemClock()
     tree = ProcessTree(config.pod_uid, adopts=adopt_orphans())
     if not kill_all(tree.left_by_predecessor, clock.pause):
-        raise SetupError("an earlier agent of this pod left processes that cannot be ended")
+        raise SetupError(
+            "SIGKILL did not end the processes of an earlier agent of this pod: delete the pod"
+        )
     empty_directory(config.directory)
     who = identity(config)
     context = Context(
@@ -134,4 +136,6 @@ def empty_directory(directory: str) -> None:
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(0, "not writable", directory)
     except OSError as error:
-        raise SetupError(f"ELASTICJOB_DIR {directory}: {error.strerror}") from None
+        raise SetupError(
+            f"ELASTICJOB_DIR {directory}: {error.strerror}: mount a writable volume there"
+        ) from None

@@ -36,7 +36,7 @@ from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.names import round_lease_name
+from elasticjob.wire.names import round_lease_name, service_account_name
 
 TRIES = 2  # of one request within T
 REFUSED_S = 60.0  # authorizers' caches lag behind a fresh RoleBinding
@@ -112,9 +112,11 @@ class Call:
         try:
             response = self._transport.send(replace(request, timeout_s=self.desired.heartbeat_s))
         except UnreachableError as error:
-            self.context.log.problem("api", f"no answer from {self.context.address}: {error}")
+            self.context.log.problem(
+                "api", f"API server {self.context.address} does not answer: {error}"
+            )
             return None
-        self.context.log.recovery("api", f"{self.context.address} answers again")
+        self.context.log.recovery("api", f"API server {self.context.address} answers again")
         return response
 
     def wait_s(self, failures: int, response: Response | None) -> float:
@@ -242,7 +244,7 @@ def _existing_lease(call: Call) -> leases.AgentLease | None:
     job_uid = leases.job_uid_of(found)
     if not job_uid:
         raise SetupError(
-            f"Lease {call.identity.name} is not ElasticJob's: delete it, or rename the job"
+            f"Lease {call.identity.name} has no label of ElasticJob: delete it, or rename the job"
         )
     if job_uid == call.identity.job_uid:
         return _own_lease(call, response)
@@ -269,7 +271,8 @@ def refusal_text(context: Context, verb: str, response: Response) -> str:
     """One line that names address, verb, object and what to look at."""
     message = str(response.json().get("message") or response.body[:200].decode("utf-8", "replace"))
     where = f"leases in namespace {context.job.namespace} at {context.address}"
-    hint = ": is the RoleBinding there? NetworkPolicy?" if response.status in DENIED else ""
+    binding = service_account_name(context.job.name)  # both have the same name
+    hint = f": check RoleBinding {binding}" if response.status in DENIED else ""
     return f"cannot {verb} {where}: {response.status} {message}{hint}"
 
 

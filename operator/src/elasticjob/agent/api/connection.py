@@ -154,7 +154,7 @@ class Connection:
 
     def _exactly(self, size: int, deadline: float) -> bytes:
         if size > _LONGEST_BODY:
-            raise UnreachableError(f"an answer of {size} bytes")
+            raise UnreachableError(f"the answer has {size} bytes, more than {_LONGEST_BODY}")
         while len(self._buffer) < size:
             self._fill(deadline)
         found = bytes(self._buffer[:size])
@@ -186,7 +186,7 @@ def parse_head(text: str) -> Head:
     protocol, _, rest = first.partition(" ")
     status = rest[:3]
     if not protocol.startswith("HTTP/1.") or not status.isdigit():
-        raise UnreachableError(f"not an API server: it said {first[:40]!r}")
+        raise UnreachableError(f"not an API server: it sent {first[:40]!r}")
     pairs = (line.partition(":") for line in lines)
     return Head(int(status), {name.strip().lower(): value.strip() for name, _, value in pairs})
 
@@ -201,7 +201,7 @@ def _chunk_size(line: bytes) -> int:
 def error_text(error: Exception) -> str:
     """The reason in words, without what only a programmer needs."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate cannot be trusted: {error.verify_message}"
+        return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, (socket.timeout, TimeoutError)):
         return "timed out"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -114,7 +114,7 @@ class Client:
         try:
             token = self._credentials.token()
         except (OSError, ValueError) as error:
-            raise UnreachableError(f"no token: {error_text(error)}") from None
+            raise UnreachableError(f"cannot read the token: {error_text(error)}") from None
         return render(request, self.address, token)
 
 

@@ -210,9 +210,8 @@ class Watch:
         """The initial set is complete. A job's first Round is waited for; later it is gone."""
         round_lease = self._round(initial.get(self._scope.round_name))
         if round_lease is None and self._is_joining:
-            raise _RefusedError(
-                Response(404, b'{"message": "there is no Round Lease of this job"}')
-            )
+            text = f"Round Lease {self._scope.round_name} does not exist"
+            raise _RefusedError(Response(404, json.dumps({"message": text}).encode()))
         self._version = version
         self._is_joining = False
         self._note_success()
@@ -247,7 +246,9 @@ class Watch:
                 return None
             round_lease = leases.parse_round(found)
         except WireError as error:
-            raise SetupError(f"the Round cannot be read: {error}") from None
+            raise SetupError(
+                f"Round Lease {self._scope.round_name} cannot be read: {error}"
+            ) from None
         self._wanted_count = len(round_lease.desired.wanted)
         return round_lease
 
@@ -263,15 +264,17 @@ class Watch:
 
     def _note_success(self) -> None:
         self._failures, self._refused_at = 0, None
-        self._context.log.recovery("watch", "watching again")
+        self._context.log.recovery("watch", "watch is open again")
 
     def _unreachable(self, error: UnreachableError) -> None:
         if self._closed:
             return
-        self._context.log.problem("watch", f"the watch of {self._context.address} ended: {error}")
+        self._context.log.problem("watch", f"watch at {self._context.address} ended: {error}")
         if self._is_joining and self._context.clock.now() - self._began_at >= UNREACHABLE_S:
             address = self._context.address
-            raise SetupError(f"cannot reach the API server at {address}: {error}: NetworkPolicy?")
+            raise SetupError(
+                f"cannot reach API server {address}: {error}: check the NetworkPolicies"
+            )
         self._wait()
 
     def _refused(self, response: Response) -> None:
@@ -306,4 +309,4 @@ def _event(line: bytes) -> tuple[str, leases.Json]:
         event = json.loads(line)
         return event["type"], event["object"]
     except (ValueError, KeyError, TypeError):
-        raise UnreachableError(f"the watch said {line[:40]!r}") from None
+        raise UnreachableError(f"not a watch event: {line[:40]!r}") from None

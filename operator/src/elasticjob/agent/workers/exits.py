@@ -91,7 +91,7 @@ def start_failure(local_rank: int, command: str, error: OSError) -> tuple[Failur
     reason = error.strerror or str(error)
     message = f"cannot execute {command!r}: {reason}"
     if code is not None:
-        message += ": check the container's command and what is in its image"
+        message += ": check the container's command and its image"
     return Failure(CauseKind.START_FAILED, local_rank, code, None, message), code is not None
 
 
