@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from elasticjob.agent.config import (
-    DEFAULT_TERMINATION_LOG,
     ConfigError,
     original_environment,
     read_config,
@@ -37,7 +36,6 @@ def test_a_pod_of_the_operators() -> None:
     assert (config.job, config.index, config.generation, config.workers) == ("demo", 3, 2, 8)
     assert (config.api_host, config.api_port) == ("10.96.0.1", 443)
     assert config.command == ("python", "train.py", "--lr", "0.1")
-    assert config.termination_log == DEFAULT_TERMINATION_LOG
     assert config.environment == POD
     assert not config.shares_network
 

@@ -181,7 +181,7 @@ def _config(settings: dict[str, Any]) -> Any:
         pod_uid=settings["pod_uid"], address="127.0.0.1", node="node",
         directory=settings["directory"], token_directory="", api_host="", api_port=1, index=0,
         generation=0, workers=settings["workers"], command=tuple(settings["command"]),
-        shares_network=False, termination_log="", environment=environment,
+        shares_network=False, environment=environment,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""Where the interpreter of the user's image begins; also the zip's __main__.
+"""The entry point of the agent, and the `__main__` of its zip file.
 
-This file is read by whatever `python3` the image has, so it must parse on any Python 3 and check
-the version before it imports anything of ours. The end is os._exit: threads may still be waiting
-for an answer, and nothing of theirs matters any more.
+The `python3` of the user's image reads this file, so it must parse on any Python 3 and check the
+version before it imports another module. It ends with os._exit, because threads of the agent may
+still wait for the API server.
 """
 
 import gc
@@ -15,7 +15,7 @@ EXIT_SETUP = 75
 
 
 def refuse() -> int:
-    """Says that this Python is too old, also where the operator will read it."""
+    """Report on stderr and in the termination message that this Python is too old."""
     found = ".".join(str(part) for part in sys.version_info[:2])
     message = "python3 in the image is " + found + ", ElasticJob's agent needs 3.9 or later"
     message += ": use an image with a newer python3"
@@ -24,24 +24,24 @@ def refuse() -> int:
         with open(path, "w") as file:
             file.write('{"cause": "SetupFailed", "code": 75, "message": "' + message + '"}')
     except OSError:
-        pass  # the line on stderr must do
+        pass  # the line on stderr remains
     sys.stderr.write('[elasticjob] agent failed  reason="' + message + '"\n')
     return EXIT_SETUP
 
 
 class ZipImporter:
-    """Imports our modules from the zip that this file is in.
+    """Imports the agent's modules from the zip that contains this file.
 
-    zipimport would compile each of them twice: every import asks its get_filename first, and that
-    compiles the module to throw the code away (seen in 3.9 to 3.13). It would be a third of the
-    time that an agent needs to join.
+    zipimport compiles each module twice: the import system first calls get_filename, which compiles
+    the module and drops the code (Python 3.9 to 3.13). That would take a third of the time that an
+    agent needs to join.
     """
 
     def __init__(self, archive):  # type: ignore[no-untyped-def]
         self.archive = archive
 
     def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
-        """The spec of a module of ours, else None."""
+        """Return the spec of a module of this package, else None."""
         if name.partition(".")[0] != "elasticjob":
             return None
         for tail in ("/__init__.py", ".py"):
@@ -57,23 +57,23 @@ class ZipImporter:
         return None
 
     def create_module(self, spec):  # type: ignore[no-untyped-def]
-        """Nothing special."""
+        """Return None: the default module object is used."""
         return None
 
     def exec_module(self, module):  # type: ignore[no-untyped-def]
-        """Compiles it once and runs it."""
+        """Compile the module once and run it."""
         origin = module.__spec__.origin
         source = self.archive.get_data(origin)
         exec(compile(source, origin, "exec", dont_inherit=True), module.__dict__)
 
     def get_source(self, name):  # type: ignore[no-untyped-def]
-        """For the lines of a traceback."""
+        """Return the source, for the lines of a traceback."""
         spec = self.find_spec(name)  # type: ignore[no-untyped-call]
         return self.archive.get_data(spec.origin).decode() if spec else None
 
 
 def run() -> int:
-    """The agent; its signals come first, because PID 1 is deaf until they have handlers."""
+    """Run the agent. Signal handlers come first: without them PID 1 loses signals."""
     if sys.version_info < OLDEST:
         return refuse()
     loader = globals()["__loader__"]
@@ -86,7 +86,7 @@ def run() -> int:
     gc.disable()
     from elasticjob.agent.main import main
 
-    gc.freeze()  # what was imported stays: it is never searched for garbage
+    gc.freeze()  # imported objects stay, so the garbage collector need not search them
     gc.enable()
     return main(signals, sys.argv[1:])
 

@@ -1,6 +1,6 @@
-"""What the operator tells the agent, by its environment. Every fault is named, not only the first.
+"""The agent's configuration, from the environment variables that the operator sets in the pod.
 
-The names are the seam to the pod's manifest; a value that is missing or wrong is a set-up failure.
+A value that is missing or wrong is a set-up failure; the error names all of them.
 """
 
 from __future__ import annotations
@@ -19,40 +19,34 @@ DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 
 
 class ConfigError(Exception):
-    """The environment or the command line cannot be used; the text names every fault."""
+    """Variables or arguments are missing or wrong; the text names each of them."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """One agent's place in the world.
-
-    command: what each worker runs. directory: ours alone, for error and progress files.
-    shares_network: other pods listen on the same ports (hostNetwork, or the local mode).
-    environment: as the container got it; the workers get it, too.
-    """
+    """The configuration of one agent."""
 
     namespace: str
     job: str
     job_uid: str
     pod: str
     pod_uid: str
-    address: str
+    address: str  # IP address of the pod
     node: str
-    directory: str
+    directory: str  # of this agent alone, for error and progress files
     token_directory: str
     api_host: str
     api_port: int
     index: int
     generation: int
     workers: int
-    command: tuple[str, ...]
-    shares_network: bool
-    termination_log: str
-    environment: Mapping[str, str]
+    command: tuple[str, ...]  # of each worker
+    shares_network: bool  # with other pods: hostNetwork, or the local mode
+    environment: Mapping[str, str]  # of the container; the workers inherit it
 
 
 def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Config:
-    """The agent's configuration. Raises ConfigError with all faults in one line."""
+    """Read the configuration. Raises ConfigError, one line with all faults."""
     reader = _Reader(environment, [])
     config = Config(
         namespace=reader.text("ELASTICJOB_NAMESPACE"),
@@ -71,7 +65,6 @@ def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Con
         workers=reader.number("ELASTICJOB_NPROC", 1),
         command=reader.command(arguments),
         shares_network=reader.flag("ELASTICJOB_SHARED_NETWORK", "ELASTICJOB_HOST_NETWORK"),
-        termination_log=environment.get(TERMINATION_LOG) or DEFAULT_TERMINATION_LOG,
         environment=environment,
     )
     expected = pod_name(config.job, config.index, config.generation)
@@ -83,10 +76,9 @@ def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Con
 
 
 def original_environment() -> dict[str, str]:
-    """The environment as the container got it.
+    """Return the environment with which the container started, for the workers.
 
-    Python adds LC_CTYPE to its own where no locale is set (PEP 538); the kernel's copy has what was
-    given, and that is what workers shall see.
+    os.environ can differ: Python adds LC_CTYPE where no locale is set (PEP 538).
     """
     try:
         with open("/proc/self/environ", "rb") as file:
@@ -99,7 +91,7 @@ def original_environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads values, and collects what is wrong with them."""
+    """Reads variables and arguments, and collects their faults."""
 
     environment: Mapping[str, str]
     faults: list[str]

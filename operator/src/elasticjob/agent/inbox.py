@@ -1,4 +1,4 @@
-"""How threads tell the loop something: a queue, and a pipe that wakes it."""
+"""A queue of messages from the agent's threads to its loop, with a pipe that wakes the loop."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from elasticjob.wire.dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WatchEvent:
-    """An event from the watch with this number: the loop drops those of watches that it closed."""
+    """An event from a watch. The loop drops events of watches that it has replaced."""
 
-    number: int
+    number: int  # of the watch
     event: Event
 
 
 @dataclass(frozen=True)
 class SetupFailed:
-    """Our own set-up failed for good: the agent must end."""
+    """The set-up of this agent has failed: the agent must end."""
 
     reason: str
 
@@ -29,16 +29,16 @@ Message = Union[Event, WatchEvent, SetupFailed]
 
 
 class Inbox:
-    """Written by any thread, read by the loop. fd: readable when there is something."""
+    """A queue that any thread writes and the loop reads."""
 
     def __init__(self) -> None:
-        self.fd, self._wake = os.pipe()
+        self.fd, self._wake = os.pipe()  # fd is readable once a message was added
         os.set_blocking(self.fd, False)
         os.set_blocking(self._wake, False)
         self._messages: deque[Message] = deque()
 
     def put(self, message: Message) -> None:
-        """Adds a message, then wakes the loop."""
+        """Add a message, then wake the loop."""
         self._messages.append(message)
         try:
             os.write(self._wake, b"\0")
@@ -46,10 +46,10 @@ class Inbox:
             pass  # the pipe is full: the loop is awake anyway
 
     def take(self) -> Message | None:
-        """The oldest message, or None."""
+        """Remove and return the oldest message, or None."""
         return self._messages.popleft() if self._messages else None
 
     def close(self) -> None:
-        """For tests: the agent's inbox lives as long as the process."""
+        """Close the pipe. Only tests call this: the inbox lives as long as the process."""
         os.close(self.fd)
         os.close(self._wake)

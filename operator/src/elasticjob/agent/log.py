@@ -1,6 +1,6 @@
-"""The agent's own log: one line per change of state, on stderr.
+"""The agent's log on stderr, which `kubectl logs` shows: one line for each change of state.
 
-[elasticjob] round 3 Active  members=4 rank=2
+[elasticjob] round  n=3 phase=Active members=4 rank=2
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ PREFIX = "[elasticjob]"
 
 
 class Log:
-    """Written by any thread. write: takes a line and never blocks."""
+    """Writes lines of the log; any thread may call it."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
-        self._write_line = write
+        self._write_line = write  # never blocks
         self._lock = threading.Lock()
-        self._states: dict[str, str] = {}
+        self._problems: dict[str, str] = {}  # the last message of each topic
 
     def write(self, message: str, /, **fields: object) -> None:
-        """A message that stays the same, and what differs as fields; None is left out."""
+        """Write a constant message and its variable fields; a field that is None is left out."""
         self._write_line(line(message, fields))
 
     def problem(self, topic: str, message: str) -> None:
-        """Says it only if the last thing said of this topic was another."""
+        """Write a message, unless it repeats the last one on this topic."""
         with self._lock:
-            if self._states.get(topic) == message:
+            if self._problems.get(topic) == message:
                 return
-            self._states[topic] = message
+            self._problems[topic] = message
         self.write(message)
 
     def recovery(self, topic: str, message: str) -> None:
-        """Says it only if something was said of this topic that is over now."""
+        """Write that a problem on this topic is over, if there was one."""
         with self._lock:
-            if self._states.pop(topic, None) is None:
+            if self._problems.pop(topic, None) is None:
                 return
         self.write(message)
 
 
 def line(message: str, fields: dict[str, object]) -> str:
-    """One line; a line feed in a value must not begin a second."""
+    """Format one line; line feeds in values are escaped."""
     pairs = "".join(
         f" {name}={_value(value)}" for name, value in fields.items() if value is not None
     )

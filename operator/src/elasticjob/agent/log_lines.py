@@ -1,4 +1,4 @@
-"""What the agent's log says of a step: one line per change. Pure: two states in, lines out."""
+"""The log lines of one step of the rendezvous: a pure function of the states around it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Line = tuple[str, dict[str, Any]]
 
 
 def step_lines(before: Me, after: Me, event: Event, actions: Iterable[Action]) -> Iterator[Line]:
-    """Message and fields of every change that this step made."""
+    """Return message and fields for each change that this step made."""
     yield from _event(event)
     yield from _round(before, after)
     if after.stage is Stage.JOINED and before.stage is not Stage.JOINED:
@@ -30,16 +30,13 @@ def step_lines(before: Me, after: Me, event: Event, actions: Iterable[Action]) -
     if (after.hold is None) != (before.hold is None):
         yield ("agent became the holder" if after.hold else "agent is no longer the holder"), {}
     if after.frozen and not before.frozen:
-        yield (
-            "agent is frozen: Round Lease deleted or access denied; workers continue",
-            {},
-        )
+        yield "agent is frozen: Round Lease deleted or access denied; workers continue", {}
     for action in actions:
         yield from _action(after, action)
 
 
 def _round(before: Me, after: Me) -> Iterator[Line]:
-    """A round that is new to this agent."""
+    """Return the line for a round that is new to this agent."""
     if after.lease is None or (before.lease and before.lease.round.n == after.lease.round.n):
         return
     round_ = after.lease.round

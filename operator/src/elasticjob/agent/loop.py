@@ -1,8 +1,8 @@
-"""The agent: one thread, one selector, and a step of the rendezvous for everything that happens.
+"""The agent's loop: it waits, and makes one step of the rendezvous for each event.
 
-Requests and watches live on their own threads and only put messages into the inbox; workers are
-driven by turns. Nothing here blocks but the wait, so a worker's death, a new round and SIGTERM are
-answered within a few milliseconds, whatever the API server does.
+Requests and watches run on threads, which only put messages into the inbox. The loop polls the
+workers and blocks nowhere but in its wait, so it reacts to the death of a worker, a new round and
+SIGTERM within a few milliseconds, even while the API server does not answer.
 """
 
 from __future__ import annotations
@@ -36,60 +36,60 @@ from elasticjob.wire.round import Round
 
 
 class Api(Protocol):
-    """The seam to the API server: everything ends in messages to the inbox."""
+    """The API server: results and events come as messages in the inbox."""
 
     def call(self, action: RequestAction, round_lease: RoundLease) -> None:
-        """Performs one request, on a thread."""
+        """Perform one action on a thread."""
 
     def reopen(self, wide: bool) -> None:
-        """Opens a new watch, then closes the old one."""
+        """Open a new watch, which then replaces the current one."""
 
     def is_current(self, message: WatchEvent) -> bool:
-        """Whether the watch that this comes from is the present one."""
+        """Whether the event is of the current watch."""
 
     def close(self) -> None:
-        """Ends the watch and the connections that are idle."""
+        """Close the watch and the idle connections."""
 
 
 class Workers(Protocol):
-    """The seam to the processes: the supervisor, or a test's."""
+    """The worker processes: a Supervisor, or an object of a test."""
 
     group: WorkerGroup
 
     def start(self, round_: Round, desired: Desired, delivered_at: float) -> None:
-        """Begins to start a round."""
+        """Begin to start the workers of a round."""
 
     def stop(self, n: int, grace_s: float) -> None:
-        """Begins to end everything."""
+        """Begin to end all processes of the workers."""
 
     def forward(self, number: int) -> None:
-        """A signal to each worker."""
+        """Send a signal to each worker."""
 
     def poll(self) -> Iterable[Event]:
-        """What has happened."""
+        """Continue what start and stop began, and return what has happened."""
 
     def wake_at(self) -> float | None:
-        """When the next turn is due."""
+        """The time at which poll is due next, if no child ends before."""
 
     def new_progress(self) -> Progress | None:
-        """How far the training is, if that is new."""
+        """Return the progress of the training, if it has changed."""
 
     def result(self) -> RunResult:
-        """How the last group stands."""
+        """Return the result of the last group of workers."""
 
 
 class Waiter(Protocol):
-    """The seam to time: what wakes the loop."""
+    """What wakes the loop."""
 
     def wait(self, timeout_s: float | None) -> None:
-        """Until there is something, at most so long."""
+        """Return at a message or a signal, or after timeout_s seconds unless it is None."""
 
     def signals(self) -> tuple[int, ...]:
-        """Those that have arrived."""
+        """Return the signals that have arrived since the last call."""
 
 
 class ElasticAgent:
-    """One pod's agent, in torchelastic's sense: run() to the end, get_worker_group() meanwhile."""
+    """The agent of one pod, with the methods of torchelastic's ElasticAgent."""
 
     def __init__(
         self, me: Me, api: Api, workers: Workers, inbox: Inbox, waiter: Waiter, clock: Clock,
@@ -106,11 +106,11 @@ class ElasticAgent:
         self._ticked_at = clock.now()
 
     def get_worker_group(self, role: str = "default") -> WorkerGroup:
-        """The workers as they are now."""
+        """Return the current workers."""
         return self._workers.group
 
     def run(self, role: str = "default") -> RunResult:
-        """Joins, runs rounds, and returns once the rendezvous says Exit; see `exit`."""
+        """Join, run rounds, and return once `exit` is set."""
         self._step(Tick())
         while self.exit is None:
             self._waiter.wait(self._timeout_s())
@@ -121,19 +121,19 @@ class ElasticAgent:
     # ---- one turn --------------------------------------------------------------------------------
 
     def _timeout_s(self) -> float | None:
-        """Until the next thing that is due. None: something must happen first."""
+        """Seconds until the loop has something to do. None: until a message or a signal."""
         due = [at for at in (self._tick_at(), self._workers.wake_at()) if at is not None]
         return max(0.0, min(due) - self._clock.now()) if due else None
 
     def _tick_at(self) -> float | None:
-        """The first instant since the last Tick: none is lost to an event that comes just then."""
+        """The first due time after the last Tick, so that an event in between skips none."""
         return next_wake(self.me, self._ticked_at)
 
     def _turn(self) -> None:
-        """Workers first: their death is what a restart waits for."""
+        """Handle what has happened; workers first, because a restart waits for their end."""
         for event in self._workers.poll():
             if isinstance(event, WorkerExited):
-                self._report_progress()  # what was written last, with the word of the end
+                self._report_progress()  # the last one, in the same renewal as the exit
             self._step(event)
         for number in self._waiter.signals():
             self._handle_signal(number)
@@ -144,7 +144,7 @@ class ElasticAgent:
             self._tick()
 
     def _tick(self) -> None:
-        """What the training has written goes out with the beat that may be due now."""
+        """Report progress, then step: a renewal that is due now contains the progress."""
         self._report_progress()
         self._ticked_at = self._clock.now()
         self._step(Tick())
@@ -170,7 +170,7 @@ class ElasticAgent:
             self._step(message)
 
     def _fail(self, reason: str) -> None:
-        """Workers that run have their grace; nothing else is heard any more."""
+        """Exit with EXIT_SETUP, after the workers had their grace period to end."""
         self._log.write("agent failed", reason=reason)
         self.exit = Exit(EXIT_SETUP, reason)
         if self.me.lease is None or self.me.run is None or not self.me.run.alive:
@@ -185,7 +185,7 @@ class ElasticAgent:
         return any(isinstance(event, WorkersReaped) for event in self._workers.poll())
 
     def _step(self, event: Event) -> None:
-        """One step, and what follows from it."""
+        """Make one step of the rendezvous, and perform its actions."""
         before = self.me
         self.me, actions = agent_step(before, event, self._clock.now())
         for message, fields in step_lines(before, self.me, event, actions):
@@ -198,7 +198,7 @@ class ElasticAgent:
         if isinstance(action, Exit):
             self.exit = action
         elif isinstance(action, ReadRound):
-            self._api.reopen(wide=False)  # a watch begins with a consistent read: no GET is needed
+            self._api.reopen(wide=False)  # a watch begins with a consistent read
         elif isinstance(action, ReopenStream):
             self._api.reopen(action.wide)
         elif isinstance(action, Stop):

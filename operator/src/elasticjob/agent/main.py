@@ -1,4 +1,4 @@
-"""Puts the agent together, lets it run, and ends it: the composition root."""
+"""Builds the agent from its parts, runs it, and ends it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from elasticjob.wire.member import Pod
 
 
 def main(signals: Signals, arguments: Sequence[str]) -> int:
-    """The agent's whole life; the exit code."""
+    """Run the agent to its end, and return its exit code."""
     environment = original_environment()
     output = Output()
     log = Log(output.write_line)
@@ -48,7 +48,7 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
         exit_ = Exit(EXIT_SETUP, str(error))
         log.write("agent failed", reason=exit_.reason)
     except Exception as error:
-        import traceback  # only here: it would be a fiftieth of the time to join
+        import traceback  # only here: the import takes 2% of the time to join
 
         exit_ = Exit(EXIT_SETUP, f"internal error: {error!r}")
         for text in traceback.format_exc().splitlines():
@@ -61,7 +61,7 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
 
 
 def run_agent(config: Config, signals: Signals, output: Output, log: Log) -> tuple[Exit, Me]:
-    """From joining to the end, after which nothing that was started is alive. Raises SetupError."""
+    """Run the agent, then kill the processes that remain of its workers. Raises SetupError."""
     agent, supervisor = assemble(config, signals, output, log)
     try:
         agent.run()
@@ -73,7 +73,7 @@ def run_agent(config: Config, signals: Signals, output: Output, log: Log) -> tup
 def assemble(
     config: Config, signals: Signals, output: Output, log: Log
 ) -> tuple[ElasticAgent, Supervisor]:
-    """The agent of this pod, ready to run, and its workers. Raises SetupError."""
+    """Build the agent of this pod and the supervisor of its workers. Raises SetupError."""
     clock = SystemClock()
     tree = ProcessTree(config.pod_uid, adopts=adopt_orphans())
     if not kill_all(tree.left_by_predecessor, clock.pause):
@@ -100,7 +100,7 @@ def assemble(
 
 
 def identity(config: Config) -> Identity:
-    """Who this incarnation of the agent is."""
+    """Return the identity of this incarnation of the agent."""
     return Identity(
         pod=Pod(config.index, config.generation),
         name=config.pod,
@@ -116,14 +116,14 @@ def identity(config: Config) -> Identity:
 
 
 def random_fraction() -> float:
-    """In [0, 1). The random module would cost a tenth of the time to join."""
+    """Return a number in [0, 1). Importing random would take a tenth of the time to join."""
     return int.from_bytes(os.urandom(4), "big") / 2**32
 
 
 def empty_directory(directory: str) -> None:
-    """Nothing of an earlier incarnation stays: a stale error file would become the first cause.
+    """Create or empty the agent's directory. Raises SetupError.
 
-    Raises SetupError.
+    An error file of an earlier incarnation would become the first cause.
     """
     try:
         for folder, folders, files in os.walk(directory, topdown=False):

@@ -1,7 +1,7 @@
-"""The agent's last word: what ended this pod, as the container's termination message.
+"""The container's termination message: a JSON object with cause, rank, code and message.
 
-The operator reads it from the pod's status, also where no Lease could be written: no way to the API
-server, no Python that we can use. One JSON object: cause, rank, code, message.
+The operator reads it from the pod's status. It is there even when the agent could not write its
+Lease, because it could not reach the API server or run with the image's Python.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase
 
 SETUP_FAILED = "SetupFailed"
-LONGEST = 4096  # bytes; the kubelet cuts there
+LONGEST = 4096  # bytes; the kubelet drops the rest
 _LONGEST_MESSAGE = 2048
-_SHORT_MESSAGE = 512  # fits where every character takes six bytes
+_SHORT_MESSAGE = 512  # fits even if each character takes six bytes
 
 
 def termination_message(exit_: Exit, me: Me | None) -> str:
-    """The termination message of an agent that ends so; me None: it never was one."""
+    """Return the message of an agent that exits. me None: it failed before it began to join."""
     cause, rank = _cause(exit_, me)
     fields: dict[str, Any] = {"cause": cause, "code": exit_.code}
     if rank >= 0:
@@ -34,7 +34,7 @@ def termination_message(exit_: Exit, me: Me | None) -> str:
 
 
 def write_termination_message(path: str, text: str) -> None:
-    """Into the termination log, if it can be opened: a read-only root may lack it."""
+    """Write the file, if it can be opened: it may be missing in a read-only root."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     except OSError:
@@ -42,13 +42,13 @@ def write_termination_message(path: str, text: str) -> None:
     try:
         os.write(fd, text.encode())
     except OSError:
-        pass  # nobody else can be told
+        pass  # the log has the reason, too
     finally:
         os.close(fd)
 
 
 def _cause(exit_: Exit, me: Me | None) -> tuple[str, int]:
-    """The kind of what ended this pod, and the rank that it began with, or -1."""
+    """Return the kind of the cause, and the rank that it began with, or -1."""
     round_ = me.lease.round if me and me.lease else None
     if exit_.code == EXIT_SETUP:
         return SETUP_FAILED, -1

@@ -1,4 +1,4 @@
-"""The one place where the agent waits: for a message, a signal, or time."""
+"""The only place where the agent's loop waits: for a message, a signal or a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from elasticjob.agent.signals import Signals
 
 
 class Waiter:
-    """Rings for what a thread put into the inbox and for signals, a child's end among them."""
+    """Waits for messages in the inbox and for signals, SIGCHLD included."""
 
     def __init__(self, inbox: Inbox, signals: Signals) -> None:
         self._signals = signals
@@ -19,10 +19,10 @@ class Waiter:
             self._selector.register(fd, selectors.EVENT_READ)
 
     def wait(self, timeout_s: float | None) -> None:
-        """Until there is something, at most so long; None: for ever."""
+        """Return at a message or a signal, or after timeout_s seconds unless it is None."""
         for key, _ in self._selector.select(timeout_s):
             os.read(key.fd, 4096)
 
     def signals(self) -> tuple[int, ...]:
-        """Those that have arrived since the last call."""
+        """Return the signals that have arrived since the last call."""
         return self._signals.take()

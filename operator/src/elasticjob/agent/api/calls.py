@@ -1,9 +1,9 @@
-"""Performs the requests that the rendezvous decided; each ends in exactly one of its results.
+"""Performs the actions of the rendezvous that are requests; each ends in one of its result events.
 
-A conversation is what one action says to the API server: a function of a Call and the action that
-gives its result events. It runs on a thread of its own and may take its time.
+A function for each type of action sends its requests through a Call and yields the events. It runs
+on a thread and may block.
 
-    SetupError    no use in going on: the agent ends with code 75 and this text
+    SetupError    the agent cannot continue: it ends with code 75 and this text
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.names import round_lease_name, service_account_name
 
-TRIES = 2  # of one request within T
+TRIES = 2  # of a request
 REFUSED_S = 60.0  # authorizers' caches lag behind a fresh RoleBinding
 BUSY = (429, 500, 502, 503, 504)
 DENIED = (401, 403)
@@ -47,40 +47,37 @@ RequestAction = Union[CreateLease, WriteState, CasRound, Pulse, GetLease]
 
 
 class SetupError(Exception):
-    """This agent cannot do its work; the text says why, and what to look at."""
+    """The agent cannot continue; the text names the reason and the cure."""
 
 
 class Transport(Protocol):
-    """The transport: http.Session, or a test's."""
+    """A connection for requests: http.Session, or an object of a test."""
 
     def send(self, request: Request) -> Response:
-        """The answer. Raises UnreachableError."""
+        """Send a request, and return the response. Raises UnreachableError."""
 
     def close(self) -> None:
-        """Ends its connection."""
+        """Close the connection."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What conversations need to know beside their action.
-
-    jitter: a random number in [0, 1), a new one each time.
-    """
+    """What calls and watches have in common."""
 
     job: leases.Job
     identity: Identity
     address: Address
     clock: Clock
     log: Log
-    jitter: Callable[[], float]
+    jitter: Callable[[], float]  # returns a new random number in [0, 1)
 
     def now_text(self) -> str:
-        """For a renewTime."""
+        """Return the wall-clock time in the format of renewTime."""
         return format_time(self.clock.wall_at())
 
 
 class Call:
-    """One conversation: its connection, and the Round as it was when it began."""
+    """The requests of one action, with the Round Lease from when the action was decided."""
 
     def __init__(
         self, context: Context, transport: Transport, round_lease: leases.RoundLease
@@ -94,11 +91,11 @@ class Call:
 
     @property
     def desired(self) -> Desired:
-        """The job's numbers."""
+        """The operator's part of the Round Lease."""
         return self.round_lease.desired
 
     def send(self, request: Request) -> Response | None:
-        """The answer after at most two tries; None: none, or only that the server is busy."""
+        """Send at most twice. None: there was no response, or the server was busy."""
         for attempt in range(1, TRIES + 1):
             response = self.send_once(request)
             if response is not None and response.status not in BUSY:
@@ -108,7 +105,7 @@ class Call:
         return None
 
     def send_once(self, request: Request) -> Response | None:
-        """The answer to one try, or None. One that hangs for longer than T would miss a beat."""
+        """Send once, within T: a request that hangs must not delay a renewal. None: no response."""
         try:
             response = self._transport.send(replace(request, timeout_s=self.desired.heartbeat_s))
         except UnreachableError as error:
@@ -120,18 +117,18 @@ class Call:
         return response
 
     def wait_s(self, failures: int, response: Response | None) -> float:
-        """Before the next try. What the server asks for is honoured up to T."""
+        """The delay before the next try; Retry-After counts up to T."""
         wait_s = backoff.delay_s(failures, self.context.jitter())
         if response is not None and response.retry_after_s is not None:
             wait_s = max(wait_s, response.retry_after_s)
         return min(wait_s, self.desired.heartbeat_s)
 
 
-# ---- the conversations ---------------------------------------------------------------------------
+# ---- the actions ---------------------------------------------------------------------------------
 
 
 def write_state(call: Call, action: WriteState) -> Iterator[Event]:
-    """Renew; a conflict shows what the Lease is now, before the renewal is said to have failed."""
+    """Renew this agent's Lease; after a conflict, first report the Lease as it is now."""
     state = AgentState.from_json(action.state)
     change = leases.agent_patch(state, call.context.now_text(), action.version)
     response = call.send(call.requests.patch(call.identity.name, change))
@@ -146,7 +143,7 @@ def write_state(call: Call, action: WriteState) -> Iterator[Event]:
 
 
 def get_lease(call: Call, action: GetLease) -> Iterator[Event]:
-    """One Lease, as it is now."""
+    """Read one agent's Lease."""
     response = call.send(call.requests.get(action.name))
     if response is not None and response.status == 200:
         yield _lease_event(call, action.name, response)
@@ -157,8 +154,10 @@ def get_lease(call: Call, action: GetLease) -> Iterator[Event]:
 
 
 def _lease_event(call: Call, name: str, response: Response) -> Event:
-    """A stranger's broken record must not end this agent. Another job's Lease under this name is
-    none of this job's, as if it were not there."""
+    """Return the event for a Lease that was read; another job's Lease counts as absent.
+
+    A Lease that cannot be read must not end this agent.
+    """
     found = response.json()
     try:
         if leases.job_uid_of(found) != call.identity.job_uid:
@@ -170,17 +169,17 @@ def _lease_event(call: Call, name: str, response: Response) -> Event:
 
 
 def log_ignored(context: Context, name: str, error: WireError) -> None:
-    """Logs why a Lease is ignored: once, however often it is delivered."""
+    """Log why a Lease is ignored, once."""
     context.log.problem(f"lease {name}", f"Lease {name} is ignored: {error}")
 
 
 def _own_lease(call: Call, response: Response) -> leases.AgentLease:
-    """My Lease, as I have just written it. Raises WireError."""
+    """Parse this agent's Lease. Raises WireError."""
     return leases.parse_agent(response.json(), call.context.job)
 
 
 def cas_round(call: Call, action: CasRound) -> Iterator[Event]:
-    """The next round, or the holder; both at once are one patch."""
+    """Write the next round, the holder, or both in one patch."""
     change: leases.Json = {}
     if action.round is not None:
         change = leases.round_patch(action.round, action.version, action.report)
@@ -191,7 +190,7 @@ def cas_round(call: Call, action: CasRound) -> Iterator[Event]:
 
 
 def pulse(call: Call, action: Pulse) -> Iterator[Event]:
-    """The holder's sign of life, with its report."""
+    """Write the holder's pulse, with its report."""
     change = leases.pulse_patch(action.report, call.context.now_text(), action.version)
     yield _write_round(call, change, Source.PULSE, PulseFailed)
 
@@ -206,7 +205,8 @@ def _write_round(
 
 
 def create_lease(call: Call, action: CreateLease) -> Iterator[Event]:
-    """Tried until it is there. Found is as good as created: its nonce says whose it is (V11)."""
+    """Create this agent's Lease, and try until it exists. A Lease that exists already is reported;
+    its nonce identifies the incarnation that created it (V11)."""
     failures, refused_at = 0, None
     while True:
         response = call.send_once(call.requests.create(_manifest(call, action)))
@@ -236,7 +236,7 @@ def _manifest(call: Call, action: CreateLease) -> leases.Json:
 
 
 def _existing_lease(call: Call) -> leases.AgentLease | None:
-    """The Lease that has our name; None: it is gone again, or was an older job's and is deleted."""
+    """Read the Lease that exists already. None: there is none, or an older job's was deleted."""
     response = call.send(call.requests.get(call.identity.name))
     if response is None or response.status != 200:
         return None
@@ -255,9 +255,9 @@ def _existing_lease(call: Call) -> leases.AgentLease | None:
 def refused_since(
     context: Context, verb: str, response: Response | None, since: float | None
 ) -> float | None:
-    """Since when the API server refuses. Raises SetupError after a minute of it.
+    """Return the time of the first refusal. Raises SetupError after a minute of refusals.
 
-    No answer, and being busy, is no refusal: it ends by itself.
+    A missing response and a busy server are not refusals: they end by themselves.
     """
     if response is None or response.status in (*BUSY, 409):
         return None
@@ -268,15 +268,13 @@ def refused_since(
 
 
 def refusal_text(context: Context, verb: str, response: Response) -> str:
-    """One line that names address, verb, object and what to look at."""
+    """Return one line that names the verb, the objects, the address and the cure."""
     message = str(response.json().get("message") or response.body[:200].decode("utf-8", "replace"))
     where = f"leases in namespace {context.job.namespace} at {context.address}"
     binding = service_account_name(context.job.name)  # both have the same name
     hint = f": check RoleBinding {binding}" if response.status in DENIED else ""
     return f"cannot {verb} {where}: {response.status} {message}{hint}"
 
-
-# ---- on threads ----------------------------------------------------------------------------------
 
 _HANDLERS: dict[type, Callable[[Call, Any], Iterator[Event]]] = {
     CreateLease: create_lease,
@@ -288,7 +286,7 @@ _HANDLERS: dict[type, Callable[[Call, Any], Iterator[Event]]] = {
 
 
 def perform(call: Call, action: RequestAction) -> Iterator[Event]:
-    """The results of one action. Raises SetupError, also for a record that cannot be read."""
+    """Perform one action and yield its results. Raises SetupError."""
     try:
         yield from _HANDLERS[type(action)](call, action)
     except WireError as error:

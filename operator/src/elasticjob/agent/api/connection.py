@@ -1,6 +1,6 @@
-"""One TLS connection and HTTP/1.1 over it: heads, lengths, chunks; every read has a deadline.
+"""A TLS connection and HTTP/1.1 over it: heads, lengths and chunks; each read has a deadline.
 
-UnreachableError    no answer: refused, reset, timed out, bad certificate, no token, not HTTP
+UnreachableError    no response: refused, reset, timed out, bad certificate, no token, not HTTP
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _PIECE = 65536
 
 
 class UnreachableError(Exception):
-    """The API server gave no answer; the text says why."""
+    """The API server sent no response; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """A whole answer. retry_after_s: what the server asks for when it is busy."""
+    """A whole response."""
 
     status: int
     body: bytes = b""
-    retry_after_s: float | None = None
+    retry_after_s: float | None = None  # set by a busy server
 
     def json(self) -> dict[str, Any]:
-        """The body, if it is an object; else an empty one."""
+        """Parse the body; return an empty object if it contains no JSON object."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -42,14 +42,14 @@ class Response:
 
 @dataclass(frozen=True)
 class Head:
-    """Status and headers, their names in lower case."""
+    """The status and headers of a response."""
 
     status: int
-    headers: dict[str, str]
+    headers: dict[str, str]  # names in lower case
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body, if it is said; None: chunked, or until the connection ends."""
+        """The bytes of the body. None: it has chunks, or ends with the connection."""
         if self.status in (204, 304):
             return 0
         text = self.headers.get("content-length", "")
@@ -57,18 +57,18 @@ class Head:
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body comes in chunks."""
+        """Whether the body has chunks."""
         return self.headers.get("transfer-encoding", "").lower() == "chunked"
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the connection can be used again after this answer."""
+        """Whether the connection can be used again after this response."""
         ends = self.headers.get("connection", "").lower() == "close"
         return not ends and (self.is_chunked or self.length is not None)
 
 
 class Connection:
-    """One connection. Every method raises UnreachableError, and then it is of no more use."""
+    """A connection. Each method raises UnreachableError, after which it cannot be used again."""
 
     def __init__(self, wrapped: ssl.SSLSocket, clock: Clock) -> None:
         self.reusable = False
@@ -77,7 +77,7 @@ class Connection:
         self._buffer = bytearray()
 
     def send(self, message: bytes, deadline: float) -> None:
-        """The whole message."""
+        """Send a message."""
         self.reusable = False
         try:
             self._socket.settimeout(self._left(deadline))
@@ -86,7 +86,7 @@ class Connection:
             raise UnreachableError(error_text(error)) from None
 
     def head(self, deadline: float) -> Head:
-        """Status line and headers."""
+        """Read the status line and headers of a response."""
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             if len(self._buffer) > _LONGEST_HEAD:
                 raise UnreachableError("not an API server: its headers have no end")
@@ -96,14 +96,14 @@ class Connection:
         return parse_head(text)
 
     def response(self, head: Head, deadline: float) -> Response:
-        """The whole body."""
+        """Read the body, and return the whole response."""
         body = b"".join(self.pieces(head, lambda: deadline))
         self.reusable = head.keeps_alive
         wait = head.headers.get("retry-after", "")
         return Response(head.status, body, float(wait) if wait.isdigit() else None)
 
     def pieces(self, head: Head, deadline: Callable[[], float]) -> Iterator[bytes]:
-        """The body in pieces as they come; deadline: of the next one."""
+        """Yield the body in pieces as they come. deadline: returns that of the next piece."""
         if head.is_chunked:
             yield from self._chunks(deadline)
         elif head.length is not None:
@@ -112,17 +112,19 @@ class Connection:
             yield from self._until_end(deadline)
 
     def close(self) -> None:
-        """Ends it without ceremony."""
+        """Close the socket, without a TLS shutdown."""
         self._socket.close()
 
     def abort(self) -> None:
-        """Ends it under a thread that may be reading: SSLSocket.shutdown would pull the TLS layer
-        from under that thread's feet, so the plain one is used.
+        """End the connection while another thread may read from it.
+
+        SSLSocket.shutdown would remove the TLS layer that this thread uses; socket.shutdown
+        does not.
         """
         try:
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         except OSError:
-            pass  # it has ended by itself
+            pass  # it has ended already
 
     def _chunks(self, deadline: Callable[[], float]) -> Iterator[bytes]:
         while True:
@@ -162,7 +164,7 @@ class Connection:
         return found
 
     def _fill(self, deadline: float, may_end: bool = False) -> bool:
-        """More bytes into the buffer; False: the server has ended the connection."""
+        """Read more bytes into the buffer. False: the server has ended the connection."""
         try:
             self._socket.settimeout(self._left(deadline))
             piece = self._socket.recv(_PIECE)
@@ -181,7 +183,7 @@ class Connection:
 
 
 def parse_head(text: str) -> Head:
-    """Raises UnreachableError for what is not HTTP."""
+    """Parse a status line and headers. Raises UnreachableError if they are not HTTP."""
     first, *lines = text.split("\r\n")
     protocol, _, rest = first.partition(" ")
     status = rest[:3]
@@ -199,7 +201,7 @@ def _chunk_size(line: bytes) -> int:
 
 
 def error_text(error: Exception) -> str:
-    """The reason in words, without what only a programmer needs."""
+    """Return the reason of an error, without numbers and types."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, (socket.timeout, TimeoutError)):

@@ -9,10 +9,10 @@ _Stamp = tuple[int, int, int]
 
 
 class Credentials:
-    """Of one directory with the files token and ca.crt, as a projected volume has them.
+    """The files token and ca.crt of one directory, a projected volume of the pod.
 
-    The kubelet swaps both through a symbolic link long before a token expires. Threads may read at
-    once: at worst a file is read twice.
+    The kubelet replaces both through a symbolic link long before a token expires. Several threads
+    may call at the same time: at worst a file is read twice.
     """
 
     def __init__(self, directory: str) -> None:
@@ -22,7 +22,7 @@ class Credentials:
         self._context: tuple[_Stamp, ssl.SSLContext] | None = None
 
     def token(self) -> str:
-        """The bearer token. Raises OSError."""
+        """Return the bearer token. Raises OSError."""
         stamp = _stamp(self._token_path)
         if self._token is None or self._token[0] != stamp:
             with open(self._token_path, encoding="ascii") as file:
@@ -30,7 +30,7 @@ class Credentials:
         return self._token[1]
 
     def context(self) -> ssl.SSLContext:
-        """Trusts the API server's CA and nothing else. Raises OSError."""
+        """Return a context that trusts only the API server's CA. Raises OSError."""
         stamp = _stamp(self._ca_path)
         if self._context is None or self._context[0] != stamp:
             self._context = (stamp, _context(self._ca_path))
@@ -39,8 +39,8 @@ class Credentials:
 
 def _context(ca_path: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Python 3.13 sets this flag for everybody who asks for a default context. It refuses CAs
-    # without an Authority Key Identifier, and several clouds' clusters have such.
+    # Python 3.13 sets this flag in default contexts. It refuses CAs without an Authority Key
+    # Identifier, which several clouds use for their clusters.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cafile=ca_path)
     return context

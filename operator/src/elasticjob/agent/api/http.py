@@ -1,9 +1,8 @@
-"""HTTP/1.1 over TLS to one API server, as little as the agent needs; no time without a bound.
+"""The part of HTTP/1.1 over TLS that the agent needs; each request has a deadline.
 
-Not http.client: it imports the e-mail package (a tenth of the agent's time to join), and it has
-a time limit for each read, not for a request. An API server whose host dies without a word leaves
-a third of all kept-alive connections hanging, so every request has a deadline, and every retry is
-made on a fresh connection.
+http.client would import the email package (a tenth of the agent's time to join), and limits the
+time of each read, not of a request. When the host of an API server dies, a third of all kept-alive
+connections hang; therefore a request has a deadline, and its retry uses a new connection.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.clock import Clock
 from elasticjob.wire.dataclasses import dataclass
 
-_KEEPALIVE = (5, 5, 3)  # seconds until the first probe, between probes; unanswered probes
+_KEEPALIVE = (5, 5, 3)  # seconds until the first probe, seconds between probes, lost probes
 
 
 @dataclass(frozen=True)
 class Limits:
-    """In seconds. idle: of a watch, which has a bookmark about every minute."""
+    """Time limits in seconds."""
 
     connect_s: float = 1.0
     request_s: float = 2.0
-    idle_s: float = 75.0
+    idle_s: float = 75.0  # between events of a watch; a bookmark comes about every minute
 
 
 LIMITS = Limits()
@@ -34,14 +33,14 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Address:
-    """Of the API server. host: a name or an address; of IPv6 with or without brackets."""
+    """The address of the API server."""
 
-    host: str
+    host: str  # a name or an IP address; IPv6 with or without brackets
     port: int
 
     @property
     def bare(self) -> str:
-        """The host as the socket wants it."""
+        """The host without brackets, as sockets need it."""
         return self.host.strip("[]")
 
     def __str__(self) -> str:
@@ -72,11 +71,11 @@ class Client:
         self._clock = clock
 
     def session(self) -> Session:
-        """A kept-alive connection for one thread; made when it is first used."""
+        """Return a session for one thread, which connects when it is first used."""
         return Session(self)
 
     def stream(self, request: Request) -> Stream:
-        """A request whose answer has no end. Raises UnreachableError."""
+        """Send a request on a new connection; return the open response. Raises UnreachableError."""
         connection = self.connect()
         try:
             deadline = self._clock.now() + self.limits.request_s
@@ -87,13 +86,13 @@ class Client:
             raise
 
     def exchange(self, connection: Connection, request: Request) -> Response:
-        """One request and its whole answer, in its time. Raises UnreachableError."""
+        """Send a request, and read the whole response in its time. Raises UnreachableError."""
         deadline = self._clock.now() + min(self.limits.request_s, request.timeout_s)
         connection.send(self.message(request), deadline)
         return connection.response(connection.head(deadline), deadline)
 
     def connect(self) -> Connection:
-        """A fresh connection. Raises UnreachableError."""
+        """Open a connection. Raises UnreachableError."""
         try:
             context = self._credentials.context()
             raw = socket.create_connection(
@@ -110,7 +109,7 @@ class Client:
         return Connection(wrapped, self._clock)
 
     def message(self, request: Request) -> bytes:
-        """The request as it goes over the wire. Raises UnreachableError where there is no token."""
+        """Render a request with the token. Raises UnreachableError if there is no token."""
         try:
             token = self._credentials.token()
         except (OSError, ValueError) as error:
@@ -119,7 +118,7 @@ class Client:
 
 
 def render(request: Request, address: Address, token: str) -> bytes:
-    """Head and body in one piece: in two, the second would wait for the first's acknowledgement."""
+    """Render a request as one message: a second one would wait for the first acknowledgement."""
     lines = [
         f"{request.method} {request.path} HTTP/1.1",
         f"Host: {address}",
@@ -135,28 +134,28 @@ def render(request: Request, address: Address, token: str) -> bytes:
 
 
 class Session:
-    """Requests of one thread, over one connection for as long as it lasts."""
+    """Sends the requests of one thread over one kept-alive connection."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._connection: Connection | None = None
 
     def send(self, request: Request) -> Response:
-        """The answer. Raises UnreachableError; the next try is on a fresh connection.
+        """Send a request, and return the response. Raises UnreachableError.
 
-        A connection that the server had closed while it was idle is replaced at once: that says
-        nothing about whether the server can be reached.
+        The server may have closed the connection while it was idle, so a failure on it is repeated
+        once on a new connection.
         """
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
                 return self._exchange(connection, request)
             except UnreachableError:
-                pass  # it was old
+                pass  # the server had closed it
         return self._exchange(self._client.connect(), request)
 
     def close(self) -> None:
-        """Ends the connection, if there is one."""
+        """Close the connection, if there is one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -175,7 +174,7 @@ class Session:
 
 
 class Stream:
-    """An answer without an end: a watch. Closed by any thread."""
+    """An open response: a watch. Any thread may close it."""
 
     def __init__(self, connection: Connection, head: Head, clock: Clock, limits: Limits) -> None:
         self.status = head.status
@@ -185,16 +184,16 @@ class Stream:
         self._clock = clock
 
     def response(self) -> Response:
-        """The whole answer, if it is not a watch but a refusal. Raises UnreachableError."""
+        """Read the whole response, if the server refused the watch. Raises UnreachableError."""
         try:
             return self._connection.response(self._head, self._clock.now() + self._limits.request_s)
         finally:
             self._connection.close()
 
     def lines(self) -> Iterator[bytes]:
-        """Each line as it comes, until the server ends the answer.
+        """Yield each line as it comes, until the server ends the response.
 
-        Raises UnreachableError, also when nothing came for the idle limit.
+        Raises UnreachableError, also when no line comes for Limits.idle_s.
         """
         rest = b""
         try:
@@ -205,7 +204,7 @@ class Stream:
             self._connection.close()
 
     def close(self) -> None:
-        """Ends it; a thread that waits for a line gets UnreachableError."""
+        """Close the response; a thread that waits for a line gets UnreachableError."""
         self._connection.abort()
 
     def _deadline(self) -> float:
@@ -213,7 +212,7 @@ class Stream:
 
 
 def _tune(raw: socket.socket) -> None:
-    """No waiting for small messages; a dead peer is noticed within 20 s while nothing is sent."""
+    """Send small messages at once, and detect a dead peer of an idle connection within 20 s."""
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)

@@ -1,4 +1,4 @@
-"""Requests for Leases, as pure values: paths, queries, bodies."""
+"""HTTP requests for Leases: their paths, queries and bodies."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _INITIAL = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
 
 @dataclass(frozen=True)
 class Selection:
-    """Which Leases: one by its name, or those with a label. value: of the name or label."""
+    """A selection of Leases, by a field or by a label."""
 
-    field: str = ""
-    label: str = ""
+    field: str = ""  # NAME=VALUE
+    label: str = ""  # NAME=VALUE
 
     @property
     def query(self) -> str:
-        """As a part of a query. The signs in these values are safe but for `=`."""
+        """The parameter of the query. In these values only `=` needs to be escaped."""
         kind = "fieldSelector" if self.field else "labelSelector"
         return f"{kind}={(self.field or self.label).replace('=', '%3D')}"
 
 
 def by_name(name: str) -> Selection:
-    """The one Lease of this name."""
+    """Select the Lease with this name."""
     return Selection(field=f"metadata.name={name}")
 
 
 def by_label(label: str, value: str) -> Selection:
-    """All Leases with this label."""
+    """Select all Leases with this label."""
     return Selection(label=f"{label}={value}")
 
 
@@ -43,28 +43,28 @@ class LeaseRequests:
     namespace: str
 
     def get(self, name: str) -> Request:
-        """Without a resourceVersion: the newest, never from a cache."""
+        """Read a Lease consistently: without a resourceVersion no cache answers."""
         return Request("GET", self._path(name))
 
     def create(self, manifest: Json) -> Request:
-        """A new Lease."""
+        """Create a Lease."""
         return Request("POST", self._path(), _body(manifest))
 
     def patch(self, name: str, change: Json) -> Request:
-        """A merge patch; compare-and-swap if it carries a resourceVersion."""
+        """Apply a merge patch; with a resourceVersion it is a compare-and-swap."""
         return Request("PATCH", self._path(name), _body(change), MERGE_PATCH)
 
     def delete(self, name: str, uid: str) -> Request:
-        """This very object, not one that has taken its name since."""
+        """Delete a Lease, unless it was replaced by another one of this name."""
         options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         return Request("DELETE", self._path(name), _body(options))
 
     def list(self, selection: Selection) -> Request:
-        """All of them as they are now, and the version to watch from."""
+        """List Leases consistently, with the version from which to watch."""
         return Request("GET", f"{self._path()}?{selection.query}")
 
     def watch(self, selection: Selection, version: str | None) -> Request:
-        """Changes after this version; None: first everything that there is."""
+        """Watch changes after this version. None: the watch begins with all Leases."""
         since = _INITIAL if version is None else f"&resourceVersion={version}"
         query = f"{selection.query}&watch=true&allowWatchBookmarks=true{since}"
         return Request("GET", f"{self._path()}?{query}")

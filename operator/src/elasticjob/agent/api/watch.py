@@ -1,8 +1,8 @@
-"""A watch: one stream of Leases on a thread of its own, through every loss of its connection.
+"""A watch of Leases on a thread, which reopens its stream after each loss of the connection.
 
-It begins with everything that there is, read consistently (RoundSeen as READ, and ViewComplete
-if it is the holder's), then says what changes. It resumes after the last version that it saw; only
-when the server has forgotten that version (410) it begins afresh.
+It begins with a consistent read of its scope (RoundSeen with Source.READ, and ViewComplete for the
+holder), then posts an event for each change. It resumes after the last version that it received;
+when the server has dropped that version (410), it begins again.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from elasticjob.wire.member import pod_named
 from elasticjob.wire.names import LABEL_JOB_UID
 
 INITIAL_END = "k8s.io/initial-events-end"
-UNREACHABLE_S = 300.0  # an agent that never got an answer ends, so that its cause reaches status
+UNREACHABLE_S = 300.0  # without any response an agent ends, and its message reaches the status
 
 _Initial = dict[str, leases.Json]
 
 
 class _ExpiredError(Exception):
-    """The server has forgotten the version that we would resume from."""
+    """The server has dropped the version from which this watch would resume."""
 
 
 class _RefusedError(Exception):
-    """An answer, but not a watch."""
+    """The server answered the request for a watch with an error."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
@@ -59,28 +59,28 @@ class _RefusedError(Exception):
 
 
 class StreamTransport(Protocol):
-    """The transport: http.Client, or a test's."""
+    """What opens streams: http.Client, or an object of a test."""
 
     def stream(self, request: Request) -> Stream:
-        """An answer without an end. Raises UnreachableError."""
+        """Send a request, and return the open response. Raises UnreachableError."""
 
 
 @dataclass(frozen=True)
 class WatchScope:
-    """What a watch selects. wide: all Leases of the job, the Round included; else the Round."""
+    """The Leases that a watch selects."""
 
-    wide: bool
+    wide: bool  # all Leases of the job; else the Round Lease alone
     round_name: str
     job_uid: str
 
     @property
     def selection(self) -> Selection:
-        """As the API server is asked for it."""
+        """The parameter of the request."""
         return by_label(LABEL_JOB_UID, self.job_uid) if self.wide else by_name(self.round_name)
 
 
 class Watch:
-    """One stream, for as long as it is wanted. is_first: the agent has not joined yet."""
+    """Follows one scope until it is closed. is_first: the agent has not joined yet."""
 
     def __init__(
         self, context: Context, transport: StreamTransport, scope: WatchScope, number: int,
@@ -97,20 +97,20 @@ class Watch:
         self._is_joining = is_first
         self._began_at = context.clock.now()
         self._refused_at: float | None = None
-        self._version: str | None = None
-        self._initial: _Initial | None = None
-        self._must_list = False  # the server has no initial events: list, then watch
-        self._failures = 0
-        self._wanted_count = 1
+        self._version: str | None = None  # None: begin with a consistent read
+        self._initial: _Initial | None = None  # the initial events until they are complete
+        self._must_list = False  # the server sends no initial events: list, then watch
+        self._failures = 0  # in a row
+        self._wanted_count = 1  # pods of the job
 
     def close(self) -> None:
-        """From any thread."""
+        """End the watch; any thread may call this."""
         self._closed = True
         if self._stream is not None:
             self._stream.close()
 
     def run(self) -> None:
-        """The thread: until closed, or until there is no use in going on."""
+        """Watch until closed, or until the agent cannot continue."""
         try:
             while not self._closed:
                 self._pass()
@@ -118,7 +118,7 @@ class Watch:
             self._post(SetupFailed(str(error)))
 
     def _pass(self) -> None:
-        """One stream, and the pause after it if it did not end well."""
+        """Follow one stream, and pause after a failure."""
         try:
             self._connect()
         except _ExpiredError:
@@ -132,14 +132,14 @@ class Watch:
     # ---- one connection --------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        """From opening to the end of one stream."""
+        """Open a stream and follow it to its end."""
         if self._version is None and self._must_list:
             self._list()
         self._initial = {} if self._version is None else None
         self._open(self._requests.watch(self._scope.selection, self._version))
         self._follow()
         if self._initial is not None:
-            raise UnreachableError("the watch ended before its initial events did")
+            raise UnreachableError("the initial events are incomplete")
 
     def _open(self, request: Request) -> None:
         stream = self._transport.stream(request)
@@ -151,11 +151,11 @@ class Watch:
             stream.close()
 
     def _not_opened(self, response: Response) -> None:
-        """Initial events are off in some releases, which say so with some 4xx."""
+        """List instead if the server refuses initial events, with a 4xx that differs by release."""
         if response.status == 410:
             raise _ExpiredError
-        is_refused = 400 <= response.status < 500 and response.status not in (*DENIED, *BUSY)
-        if self._version is None and is_refused and not self._must_list:
+        is_invalid = 400 <= response.status < 500 and response.status not in (*DENIED, *BUSY)
+        if self._version is None and is_invalid and not self._must_list:
             self._must_list = True
             self._list()
             self._open(self._requests.watch(self._scope.selection, self._version))
@@ -173,10 +173,10 @@ class Watch:
             self._stream.close()
             self._stream = None
         if not received:
-            raise UnreachableError("the watch ended without an event")
+            raise UnreachableError("it sent no event")
 
     def _list(self) -> None:
-        """A consistent read, and the version to watch from: where there are no initial events."""
+        """List the scope consistently, with the version from which to watch."""
         stream = self._transport.stream(self._requests.list(self._scope.selection))
         response = stream.response()
         if response.status != 200:
@@ -193,7 +193,7 @@ class Watch:
         if kind == "ERROR":
             if found.get("code") == 410:
                 raise _ExpiredError
-            raise UnreachableError(f"the watch ended: {found.get('message')}")
+            raise UnreachableError(f"error event: {found.get('message')}")
         meta = found["metadata"]
         if self._initial is None:
             self._version = meta["resourceVersion"]
@@ -207,7 +207,7 @@ class Watch:
             self._begin(initial, meta["resourceVersion"])
 
     def _begin(self, initial: _Initial, version: str) -> None:
-        """The initial set is complete. A job's first Round is waited for; later it is gone."""
+        """Post the complete initial set. A joining agent waits until there is a Round Lease."""
         round_lease = self._round(initial.get(self._scope.round_name))
         if round_lease is None and self._is_joining:
             text = f"Round Lease {self._scope.round_name} does not exist"
@@ -238,7 +238,7 @@ class Watch:
             self._post(WatchEvent(self.number, event))
 
     def _round(self, found: leases.Json | None) -> leases.RoundLease | None:
-        """None: it is not there, or is another job's of this name, which will go."""
+        """Parse the Round Lease. None: it is absent, or an older job of this name left it."""
         if found is None:
             return None
         try:
@@ -253,7 +253,7 @@ class Watch:
         return round_lease
 
     def _agent(self, found: leases.Json) -> leases.AgentLease | None:
-        """None: it cannot be read, or is another job's with our labels."""
+        """Parse an agent Lease. None: it cannot be read, or is another job's with these labels."""
         try:
             return leases.parse_agent(found, self._context.job)
         except WireError as error:
@@ -278,9 +278,9 @@ class Watch:
         self._wait()
 
     def _refused(self, response: Response) -> None:
-        """Before it has joined, an agent ends after a minute; later it freezes and goes on asking.
+        """After a minute of refusals end a joining agent, and freeze one that has joined.
 
-        Frozen, it begins afresh once it is let in again: only a read of the Round thaws it.
+        The watch then begins again with a consistent read, which ends the freeze.
         """
         text = refusal_text(self._context, "watch", response)
         self._context.log.problem("watch", text)
@@ -299,12 +299,12 @@ class Watch:
         self._context.clock.pause(max(delay_s, self._spread_s(), at_least_s))
 
     def _spread_s(self) -> float:
-        """All agents of the job come back at once after an outage."""
+        """The delay that keeps the job's agents from returning all at once after an outage."""
         return herd_delay_s(self._wanted_count, self._context.jitter())
 
 
 def _event(line: bytes) -> tuple[str, leases.Json]:
-    """Type and object of one line. Raises UnreachableError for what is no watch event."""
+    """Parse a line into type and object. Raises UnreachableError if it is no watch event."""
     try:
         event = json.loads(line)
         return event["type"], event["object"]

@@ -1,1 +1,1 @@
-"""The worker processes of one agent: how they start, how they end, what they print and report."""
+"""The worker processes of one agent: start, end, output, error files and progress files."""

@@ -1,4 +1,4 @@
-"""The environment of a worker: torchelastic's names and meanings, and ours."""
+"""The environment variables of a worker, with torchelastic's names and meanings."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ PROGRESS_FILE = "ELASTICJOB_PROGRESS_FILE"
 
 
 def error_file(directory: str, local_rank: int) -> str:
-    """Where a worker writes what it failed of."""
+    """The path of the file in which a worker reports its exception."""
     return os.path.join(directory, f"error-{local_rank}.json")
 
 
 def progress_file(directory: str, local_rank: int) -> str:
-    """Where a worker writes how far it is."""
+    """The path of the file in which a worker reports its progress."""
     return os.path.join(directory, f"progress-{local_rank}.json")
 
 
 def group_env(
     round_: Round, desired: Desired, ranks: Ranks, job_uid: str, pod_uid: str
 ) -> dict[str, str]:
-    """What all workers of one pod have in common in this round.
+    """Return the variables that all workers of one pod have in common in this round.
 
-    Not the budget but the job's starts are counted: all ranks see the same number, and it never
-    falls. The pod's UID and the round are the marker by which what is left of a round
-    is found.
+    TORCHELASTIC_RESTART_COUNT counts the job's starts, not its charges: it is the same for all
+    ranks and never falls. The pod's UID and the round mark the processes of a round.
     """
     master = round_.master or Endpoint("127.0.0.1", DEFAULT_PORT_BASE)
     return {
@@ -55,7 +54,7 @@ def group_env(
 def worker_env(
     base: Mapping[str, str], group: Mapping[str, str], ranks: Ranks, local_rank: int, directory: str
 ) -> dict[str, str]:
-    """The container's environment, untouched, with what this worker needs over it."""
+    """Return the container's environment, overridden by the variables of this worker."""
     own = {
         "RANK": str(ranks.first_rank + local_rank),
         "LOCAL_RANK": str(local_rank),
@@ -67,7 +66,7 @@ def worker_env(
 
 
 def _defaults(base: Mapping[str, str], workers: int) -> dict[str, str]:
-    """As torchrun: several workers with a thread per core each would slow each other down."""
+    """Return the same defaults as torchrun: each of several workers has one OpenMP thread."""
     defaults = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}
     if workers > 1:
         defaults["OMP_NUM_THREADS"] = "1"

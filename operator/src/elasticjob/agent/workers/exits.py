@@ -1,8 +1,8 @@
-"""What a worker's end means: which failure came first, and its cause in words.
+"""The exits of workers: which failure came first, and the text of its cause.
 
-A worker that failed may end late: torch needs seconds to take down its communicator, and meanwhile
-a peer that only lost its connection is gone. Where workers write torch's error file (`@record`),
-the file's time says who failed first; without a file, the moment of the exit counts.
+The worker that failed first may exit later than a peer that lost its connection: torch needs
+seconds to destroy a communicator. So the first failure is the one with the oldest torch error file
+(`@record`); the time of a worker without a file is that of its exit.
 """
 
 from __future__ import annotations
@@ -35,43 +35,40 @@ _LONGEST_FILE = 1 << 20
 
 @dataclass(frozen=True)
 class ErrorFile:
-    """Torch's report of one exception. at: when it was written (wall clock)."""
+    """A worker's report of its exception, in torch's error file."""
 
-    at: float
+    at: float  # when it was written; wall clock
     message: str
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one worker stands. code: of its exit, negative for a signal; None: it still runs.
-
-    at: when its end was noticed (wall clock). file: what it reported.
-    """
+    """The outcome of one worker so far."""
 
     local_rank: int
-    code: int | None
-    at: float
+    code: int | None  # of its exit, negative for a signal; None: it still runs
+    at: float  # when its exit was noticed; wall clock
     file: ErrorFile | None = None
 
     @property
     def has_failed(self) -> bool:
-        """Ended badly, or about to."""
+        """Whether the worker failed, or runs and has reported an exception."""
         return self.code != 0 if self.code is not None else self.file is not None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The first failure among an agent's workers. code, signal: None while it is still ending."""
+    """The first failure among an agent's workers."""
 
     kind: CauseKind
     local_rank: int
-    code: int | None
+    code: int | None  # None: ended by a signal, or still running
     signal: int | None
     message: str
 
 
 def first_failure(workers: Iterable[Outcome]) -> Failure:
-    """The earliest failure of a group in which somebody failed."""
+    """Return the earliest failure; at least one of the workers has failed."""
     failed = [worker for worker in workers if worker.has_failed]
     first = min(failed, key=lambda w: (w.file.at if w.file else w.at, w.local_rank))
     code, number = _code_and_signal(first.code)
@@ -86,7 +83,7 @@ def first_failure(workers: Iterable[Outcome]) -> Failure:
 
 
 def start_failure(local_rank: int, command: str, error: OSError) -> tuple[Failure, bool]:
-    """Our own exec failed; whether that is fatal: no restart mends a command that is not there."""
+    """Return the failure of an exec, and whether it is fatal: restarts cannot cure it."""
     code = _EXEC_ERRORS.get(error.errno or 0)
     reason = error.strerror or str(error)
     message = f"cannot execute {command!r}: {reason}"
@@ -96,10 +93,10 @@ def start_failure(local_rank: int, command: str, error: OSError) -> tuple[Failur
 
 
 def read_error_file(path: str) -> ErrorFile | None:
-    """What a worker wrote to TORCHELASTIC_ERROR_FILE, or None.
+    """Read the file at TORCHELASTIC_ERROR_FILE. None: it is absent or empty.
 
-    Its form is torch's: {"message": {"message": TEXT, "extraInfo": {"py_callstack": TEXT}}}, or a
-    string as the outer message. A file that is not of this form is still the worker's last word.
+    Torch writes {"message": {"message": TEXT, "extraInfo": {"py_callstack": TEXT}}}, or a string as
+    the outer message. Of any other file the whole text is the message.
     """
     try:
         with open(path, "rb") as file:
@@ -111,7 +108,7 @@ def read_error_file(path: str) -> ErrorFile | None:
 
 
 def last_lines(text: str) -> str:
-    """As many last lines as fit into a cause: there a traceback has its error."""
+    """Return the last lines that fit into a cause: a traceback ends with its error."""
     kept: list[str] = []
     for line in reversed(text.strip().splitlines()):
         if kept and len("\n".join([line, *kept]).encode()) > MESSAGE_BYTES:
@@ -121,7 +118,7 @@ def last_lines(text: str) -> str:
 
 
 def exit_text(code: int | None) -> str:
-    """An exit without a report: `exit code 3`, `ended by SIGKILL`."""
+    """Return the message of an exit without an error file: `exit code 3`, `ended by SIGKILL`."""
     if code is None or code >= 0:
         return f"exit code {code}"
     try:

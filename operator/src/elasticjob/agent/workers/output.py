@@ -1,10 +1,8 @@
-"""Everything that the agent writes to its own stdout and stderr, on one thread.
+"""A thread that writes the agent's log, and the output of several workers with a prefix.
 
-A container runtime that reads slowly, or not at all, blocks whoever writes to its pipe. That must
-be neither the loop nor a stop, so the agent's log lines and the lines of several workers pass
-through here. A single worker writes to the agent's stdout by itself: no prefix, no copy.
-
-A worker that writes faster than the runtime reads waits, as it would without us.
+A container runtime that reads slowly, or not at all, blocks a process that writes to its pipe. The
+loop must not block, so only this thread writes. A single worker inherits stdout and stderr of the
+agent, without a prefix. A worker that writes faster than the runtime reads waits in either case.
 """
 
 from __future__ import annotations
@@ -16,13 +14,13 @@ from collections import deque
 
 STDOUT, STDERR = 1, 2
 _PIECE = 65536
-_LONGEST_LINE = 16384  # runtimes cut there; a progress bar without a line feed shows so far
-_MOST_WAITING = 1000  # log lines, while stderr is blocked
+_LONGEST_LINE = 16384  # runtimes split longer lines; a progress bar has no line feeds
+_MOST_WAITING = 1000  # log lines while stderr is blocked
 _CLOSE_S = 1.0
 
 
 class Output:
-    """The agent's stdout and stderr, given as file descriptors (tests: others)."""
+    """The agent's stdout and stderr, given as file descriptors."""
 
     def __init__(self, stdout: int = STDOUT, stderr: int = STDERR) -> None:
         self._targets = (stdout, stderr)
@@ -38,12 +36,12 @@ class Output:
         self._thread.start()
 
     def write_line(self, line: str) -> None:
-        """A line of the agent's own log. Never blocks; the oldest are dropped when stderr is."""
+        """Write a line of the log. Never blocks: while stderr blocks, the oldest lines are lost."""
         self._log.append(line)
         self._wake_up()
 
     def pipes(self, prefix: str) -> tuple[int, int]:
-        """Two write ends, for a worker's stdout and stderr; the caller closes its copies."""
+        """Return pipes for the stdout and stderr of a worker; the caller closes its copies."""
         ends = [os.pipe() for _ in self._targets]
         for (read_end, _), target in zip(ends, self._targets):
             self._new.append(_Copy(read_end, target, prefix.encode()))
@@ -51,7 +49,7 @@ class Output:
         return ends[0][1], ends[1][1]
 
     def close(self) -> None:
-        """Writes what is there already, for at most a second."""
+        """Write what has arrived so far, for at most a second."""
         self._closing = True
         self._wake_up()
         self._thread.join(_CLOSE_S)
@@ -60,7 +58,7 @@ class Output:
         try:
             os.write(self._wake, b"\0")
         except BlockingIOError:
-            pass  # it is awake
+            pass  # the thread is awake
 
     def _run(self) -> None:
         while True:
@@ -87,7 +85,7 @@ class Output:
 
 
 class _Copy:
-    """From one worker's pipe to one of ours, whole lines at a time, each with the prefix."""
+    """Copies whole lines from a worker's pipe to stdout or stderr, each with the prefix."""
 
     def __init__(self, source: int, target: int, prefix: bytes) -> None:
         self.source = source
@@ -96,7 +94,7 @@ class _Copy:
         self._rest = b""
 
     def copy(self) -> bool:
-        """What there is to read; False: the worker and all who share its pipe have closed it."""
+        """Copy what has arrived. False: every process has closed the pipe."""
         piece = os.read(self.source, _PIECE)
         lines, self._rest = prefixed(self._rest + piece, self._prefix, is_last=not piece)
         if lines:
@@ -105,9 +103,9 @@ class _Copy:
 
 
 def prefixed(text: bytes, prefix: bytes, is_last: bool) -> tuple[bytes, bytes]:
-    """The whole lines of text with the prefix before each, and the rest that is no line yet.
+    """Return the whole lines of text, each with the prefix, and the rest.
 
-    is_last: nothing follows, so the rest is a line; so is one that grows too long.
+    A rest counts as a line if nothing follows (is_last) or if it is too long.
     """
     whole, feed, rest = text.rpartition(b"\n")
     if rest and (is_last or len(rest) >= _LONGEST_LINE):
@@ -118,7 +116,7 @@ def prefixed(text: bytes, prefix: bytes, is_last: bool) -> tuple[bytes, bytes]:
 
 
 def write_all(target: int, data: bytes) -> None:
-    """Blocks for as long as it takes; what can no longer be written anywhere is dropped."""
+    """Write all data, and block while the target does; if it is closed, drop the rest."""
     view = memoryview(data)
     while view:
         try:
@@ -126,11 +124,11 @@ def write_all(target: int, data: bytes) -> None:
         except BlockingIOError:
             _wait_writable(target)
         except OSError:
-            return  # closed: nobody reads it any more
+            return  # closed
 
 
 def _wait_writable(target: int) -> None:
-    """Somebody else made it non-blocking."""
+    """Wait for a target that another process has made non-blocking."""
     with selectors.DefaultSelector() as selector:
         selector.register(target, selectors.EVENT_WRITE)
         selector.select(1.0)

@@ -1,4 +1,4 @@
-"""Where the workers' store may listen when pods share one network stack."""
+"""The ports of the workers' store when pods share one network."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TRIES = 32
 
 
 def port_base(job_uid: str, shares_network: bool, is_free: Callable[[int], bool]) -> int:
-    """The first of this agent's 16 ports; is_free tells whether a port can be listened on.
+    """Return the first of this agent's 16 ports. is_free: whether a port is free.
 
-    On a network of its own nobody else can hold 29500. On a shared one the job's UID says where to
-    begin, so that two jobs seldom meet; a block in use is passed over. A collision that appears
-    later costs one round, because the next has another port.
+    A pod with a network namespace uses 29500. On a shared network the job's UID selects the first
+    block, so that two jobs seldom collide; a block in use is skipped. A later collision costs one
+    round, because the next round has another port.
     """
     if not shares_network:
         return DEFAULT_PORT_BASE
@@ -29,7 +29,7 @@ def port_base(job_uid: str, shares_network: bool, is_free: Callable[[int], bool]
 
 
 def is_port_free(port: int) -> bool:
-    """Whether nobody listens there. With SO_REUSEADDR agents that test at once do not collide."""
+    """Whether no socket listens on a port. SO_REUSEADDR keeps simultaneous probes apart."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,12 +1,11 @@
-"""What is alive of our rounds, and its end: the kernel's view, by /proc and wait.
+"""The processes that the rounds of this pod have started, from /proc and waitpid.
 
-A process belongs to this pod's rounds if it descends from the agent, which has no other children
-than workers and what they left behind: as PID 1 or as a subreaper the agent inherits every orphan,
-so nothing escapes by forking twice or into a new session. Without either, and for what a
-predecessor left, there is the marker in the environment (pod UID and round).
+These are the descendants of the agent. As PID 1 or as a subreaper the agent inherits every orphan,
+so a process cannot leave by forking twice or into a new session. Where it is neither, and after an
+earlier agent, a marker in the environment (pod UID and round) identifies the processes.
 
-A guest came by `kubectl exec`. Its parent lies outside the container; once orphaned it becomes a
-child of PID 1, too. Its environment has the pod's UID and no round: it is left alone.
+A process of `kubectl exec` becomes a child of PID 1 as well, once its parent ends. Its environment
+contains the pod's UID and no round, and the agent does not touch it.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from elasticjob.agent.config import POD_UID, ROUND
 from elasticjob.wire.dataclasses import dataclass
 
 PR_SET_CHILD_SUBREAPER = 36
-_DEAD = "ZX"  # zombie, dead: holds nothing any more
+_DEAD = "ZX"  # states: zombie, dead
 
 
 @dataclass(frozen=True)
 class Process:
-    """One line of the process table. group: its process group; state: as /proc says it."""
+    """A process, as /proc/PID/stat describes it."""
 
     pid: int
     parent: int
@@ -32,7 +31,7 @@ class Process:
 
 
 def adopt_orphans() -> bool:
-    """Makes the agent the parent of every orphan below it; False: it cannot be."""
+    """Make the agent the parent of all orphans among its descendants. False: it cannot be."""
     if os.getpid() == 1:
         return True
     try:
@@ -44,14 +43,14 @@ def adopt_orphans() -> bool:
 
 
 def read_processes() -> dict[int, Process]:
-    """Every process that can be seen, by its pid."""
+    """Read all visible processes, by pid."""
     pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
     found = (_process(pid) for pid in pids)
     return {process.pid: process for process in found if process is not None}
 
 
 def descendants(processes: dict[int, Process], roots: Iterable[int]) -> set[int]:
-    """The roots and all that descends from them."""
+    """Return the roots and all their descendants."""
     children: dict[int, list[int]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process.pid)
@@ -66,7 +65,7 @@ def descendants(processes: dict[int, Process], roots: Iterable[int]) -> set[int]
 
 
 def read_marker(pid: int) -> tuple[str | None, str | None]:
-    """Pod UID and round in a process's environment, as it was at its exec."""
+    """Read pod UID and round from the environment that a process had at its exec."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             entries = file.read().split(b"\0")
@@ -78,13 +77,13 @@ def read_marker(pid: int) -> tuple[str | None, str | None]:
 
 
 def with_marker(processes: Iterable[int], pod_uid: str) -> set[int]:
-    """Those that carry this pod's marker."""
+    """Return the processes with this pod's marker."""
     seen = ((pid, *read_marker(pid)) for pid in processes)
     return {pid for pid, uid, round_ in seen if uid == pod_uid and round_ is not None}
 
 
 def reap() -> Iterator[tuple[int, int]]:
-    """Every child that has ended, adopted ones too: pid and exit code, negative for a signal."""
+    """Reap all children that have ended; yield pid and exit code, negative for a signal."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -96,7 +95,7 @@ def reap() -> Iterator[tuple[int, int]]:
 
 
 def has_children() -> bool:
-    """Whether there is any child, alive or to be reaped; the cheapest proof that all is gone."""
+    """Whether the agent has a child, alive or not yet reaped. Cheaper than reading /proc."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -105,42 +104,42 @@ def has_children() -> bool:
 
 
 def send_signal(pids: Iterable[int], number: int) -> None:
-    """A signal to each that is still there."""
+    """Send a signal to each process that exists."""
     for pid in pids:
         try:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
-            pass  # gone, or another user's: then it cannot be ours to end
+            pass  # it has ended, or it is another user's and no worker
 
 
 class ProcessTree:
-    """Finds what is alive of this pod's rounds. adopts: the agent inherits orphans."""
+    """Finds the processes of this pod's rounds. adopts: the agent inherits orphans."""
 
     def __init__(self, pod_uid: str, adopts: bool) -> None:
         self._pod_uid = pod_uid
         self._adopts = adopts
-        self._me = os.getpid()
+        self._pid = os.getpid()
 
     def alive(self) -> list[Process]:
-        """All of them but zombies. The workers themselves are included."""
+        """Return the processes of all rounds, workers included and zombies excluded."""
         if self.is_empty():
             return []
         processes = read_processes()
-        children = {pid for pid, process in processes.items() if process.parent == self._me}
+        children = {pid for pid, process in processes.items() if process.parent == self._pid}
         roots = {pid for pid in children if not self._is_from_exec(pid)}
         if not self._adopts:
             roots |= with_marker(processes, self._pod_uid)
-        found = descendants(processes, roots) - {self._me}
+        found = descendants(processes, roots) - {self._pid}
         return [processes[pid] for pid in sorted(found) if processes[pid].state not in _DEAD]
 
     def is_empty(self) -> bool:
-        """A cheap look: True is certain, False is not."""
+        """Check cheaply whether no process is left; False can be wrong."""
         return self._adopts and not has_children()
 
     def left_by_predecessor(self) -> set[int]:
-        """What an earlier agent of this pod left running; asked before anything is started."""
+        """Return the processes of an earlier agent of this pod. Call it before the first start."""
         processes = read_processes()
-        left = descendants(processes, with_marker(processes, self._pod_uid)) - {self._me}
+        left = descendants(processes, with_marker(processes, self._pod_uid)) - {self._pid}
         return {pid for pid in left if processes[pid].state not in _DEAD}
 
     def _is_from_exec(self, pid: int) -> bool:
@@ -154,6 +153,6 @@ def _process(pid: int) -> Process | None:
             text = file.read()
     except OSError:
         return None
-    # The name comes second, in brackets, and may itself hold brackets and spaces.
+    # The second field, the name in brackets, may itself contain brackets and spaces.
     state, parent, group = text[text.rindex(b")") + 2 :].split(b" ", 3)[:3]
     return Process(pid, int(parent), int(group), state.decode())

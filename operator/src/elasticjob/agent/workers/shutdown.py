@@ -1,4 +1,4 @@
-"""The end of a round's processes: SIGTERM, grace, SIGKILL, until nothing is left."""
+"""The end of a round's processes: SIGTERM, grace period, SIGKILL, until none is left."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Callable
 
 from elasticjob.agent.workers.process_tree import ProcessTree, send_signal
 
-FIRST_CHECK_S = 0.01  # most groups are gone by then, and no process table has to be read
+FIRST_CHECK_S = 0.01  # most groups have ended by then, without a reading of /proc
 LONGEST_CHECK_S = 0.25
-EXIT_S = 2.0  # for what SIGKILL does not end at once, when the agent itself ends
+EXIT_S = 2.0  # the time that processes have to end on SIGKILL when the agent itself ends
 
 
 class Shutdown:
-    """One stop. The grace belongs to all processes, not only to the workers: behind `sh -c` the
-    training is a grandchild, and it may be saving when its shell is gone.
+    """One stop of a round's processes.
 
-    leaders: the workers that are alive; each leads a session and a process group of its own.
+    All processes have the grace period, not only the workers: behind `sh -c` the training is a
+    grandchild, and may save its state after the shell has ended.
+    leaders: the workers that run; each leads a session and a process group.
     """
 
     def __init__(self, n: int, tree: ProcessTree, leaders: Iterable[int], now: float) -> None:
@@ -28,23 +29,22 @@ class Shutdown:
         self._terminated: set[int] = set()
         self._check_s = FIRST_CHECK_S
         self._check_at = now + FIRST_CHECK_S
-        # A leader's end wakes the loop; without one, after a crash, nothing may be left already.
+        # The end of a leader wakes the loop. Without leaders no process may be left already.
         self.wake_at = self._check_at if self._leaders else now
         self._kill_at = float("inf")
         for leader in self._leaders:
             _terminate_group(leader)
 
     def set_grace(self, grace_s: float, now: float) -> None:
-        """SIGKILL after so long; a later call can only shorten it."""
+        """Send SIGKILL after grace_s; a later call can only shorten the grace period."""
         self._kill_at = min(self._kill_at, now + grace_s)
         self._check_at = min(self._check_at, self._kill_at)
         self.wake_at = min(self.wake_at, self._check_at)
 
     def has_ended(self, now: float) -> bool:
-        """Whether nothing is left. To be asked after a child's end, and at wake_at.
+        """Whether no process is left. Call it when a child has ended, and at wake_at.
 
-        An unkillable process is told again and again, ever more seldom; the agent's own start
-        deadline bounds that.
+        SIGKILL is repeated, with growing pauses, until the start deadline ends the agent.
         """
         if self._tree.is_empty():
             return True
@@ -64,13 +64,13 @@ class Shutdown:
         return not left
 
     def _terminate(self, pids: set[int]) -> None:
-        """SIGTERM once to what lives outside of the workers' groups; twice can mean `at once`."""
+        """Send SIGTERM once to processes outside of the workers' groups; a second one may kill."""
         send_signal(pids - self._terminated, signal.SIGTERM)
         self._terminated |= pids
 
 
 def kill_all(find: Callable[[], Iterable[int]], pause: Callable[[float], None]) -> bool:
-    """SIGKILL to everything that is found, for at most EXIT_S; whether nothing is left."""
+    """Send SIGKILL to all processes that are found, for at most EXIT_S; whether all ended."""
     waited_s = 0.0
     wait_s = FIRST_CHECK_S / 4
     while pids := list(find()):
@@ -87,4 +87,4 @@ def _terminate_group(leader: int) -> None:
     try:
         os.killpg(leader, signal.SIGTERM)
     except (ProcessLookupError, PermissionError):
-        pass  # it has just ended
+        pass  # it has ended

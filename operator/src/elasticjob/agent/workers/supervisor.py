@@ -1,7 +1,7 @@
-"""The workers of one agent: started, watched, stopped. Driven by the loop, never blocking it.
+"""Starts, watches and stops the workers of one agent, without blocking the agent's loop.
 
-start() and stop() begin something; turn() carries it on and says what has come of it. One process
-is started per turn: an exec costs about a millisecond, and 32 in a row would hold up the loop.
+start() and stop() only begin; poll() continues them and returns what has happened. Each call of
+poll() starts one process: an exec takes about a millisecond, and 32 in a row would delay the loop.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ from elasticjob.wire.round import Round
 
 
 class _Running:
-    """Round n in this pod. delivered_at: of the loop's clock. ended: by local rank."""
+    """The workers of round n in this pod."""
 
     def __init__(
         self, n: int, delivered_at: float, ranks: Ranks, group_env: dict[str, str]
     ) -> None:
         self.n = n
-        self.delivered_at = delivered_at
+        self.delivered_at = delivered_at  # monotonic
         self.ranks = ranks
         self.group_env = group_env
-        self.launched: list[subprocess.Popen[bytes]] = []
-        self.ended: dict[int, exits.Outcome] = {}
-        self.is_reported = False  # WorkersStarted was said
-        self.is_over = False  # WorkerExited was said, or the group is being stopped
+        self.launched: list[subprocess.Popen[bytes]] = []  # by local rank
+        self.ended: dict[int, exits.Outcome] = {}  # by local rank
+        self.is_started = False  # WorkersStarted was returned
+        self.is_over = False  # WorkerExited was returned, or a stop has begun
 
 
 class Supervisor:
-    """The seam of the loop for everything that is a process."""
+    """The workers of one agent, and their processes."""
 
     def __init__(
         self, config: Config, pod: Pod, tree: ProcessTree, output: Output, clock: Clock
@@ -70,11 +70,13 @@ class Supervisor:
         self._reaped_at = 0.0
         self._progress = ProgressFile(environment.progress_file(config.directory, 0))
 
-    # ---- what the loop asks for ------------------------------------------------------------------
+    # ---- calls of the loop -----------------------------------------------------------------------
 
     def start(self, round_: Round, desired: Desired, delivered_at: float) -> None:
-        """Begins to start the workers of a round in which this pod is a member: as many as the
-        pod's spec says. The rendezvous refuses a round that says another number."""
+        """Begin to start the workers of a round in which this pod is a member.
+
+        Their number is that of the pod's spec: the rendezvous refuses a round with another number.
+        """
         config = self._config
         ranks = replace(ranks_of(round_, self._pod), workers=config.workers)
         env = environment.group_env(round_, desired, ranks, config.job_uid, config.pod_uid)
@@ -85,7 +87,7 @@ class Supervisor:
         self.group = with_ranks(self.group, ranks, env["MASTER_ADDR"], int(env["MASTER_PORT"]))
 
     def stop(self, n: int, grace_s: float) -> None:
-        """Begins to end everything that is alive."""
+        """Begin to end all processes of the workers."""
         now = self._clock.now()
         if self._shutdown is None:
             self._shutdown = Shutdown(n, self._tree, self._alive(), now)
@@ -96,11 +98,11 @@ class Supervisor:
             self.group = replace(self.group, state=WorkerState.STOPPED)
 
     def forward(self, number: int) -> None:
-        """A signal to each worker; not to its children, which have no handler for it."""
+        """Send a signal to each worker, but not to its children, which may have no handler."""
         send_signal(self._alive(), number)
 
     def poll(self) -> Iterator[Event]:
-        """What has happened since the last turn."""
+        """Continue what start and stop began, and yield what has happened."""
         for pid, code in reap():
             self._record_exit(pid, code)
         if self._shutdown is not None:
@@ -109,20 +111,20 @@ class Supervisor:
             yield from self._poll_workers(self._running)
 
     def wake_at(self) -> float | None:
-        """When the next turn is due if no child ends before."""
+        """The time at which poll is due next, if no child ends before."""
         if self._shutdown is not None:
             return self._shutdown.wake_at
         running = self._running
-        if running is not None and not running.is_over and not running.is_reported:
+        if running is not None and not running.is_over and not running.is_started:
             return self._clock.now()
         return None
 
     def new_progress(self) -> Progress | None:
-        """How far the training is, if that is new."""
+        """Return the progress of the training, if it has changed."""
         return self._progress.read_if_changed()
 
     def kill_everything(self) -> bool:
-        """SIGKILL at once, for the agent's own end; whether nothing is left."""
+        """Send SIGKILL to all processes, when the agent ends; whether all ended."""
 
         def left() -> list[int]:
             for pid, code in reap():
@@ -132,7 +134,7 @@ class Supervisor:
         return kill_all(left, self._clock.pause)
 
     def result(self) -> RunResult:
-        """How the last group stands, by global rank."""
+        """Return the result of the last group, by global rank."""
         running = self._running
         if running is None:
             return RunResult(self.group.state)
@@ -157,7 +159,7 @@ class Supervisor:
             yield WorkerExited(running.n)
 
     def _launch(self, running: _Running) -> Iterator[Event]:
-        """The next worker; with the last one, the round is started."""
+        """Start the next worker; after the last one, report that the workers have started."""
         local_rank = len(running.launched)
         try:
             process = self._exec(running, local_rank)
@@ -168,14 +170,14 @@ class Supervisor:
         running.launched.append(process)
         self.group = with_pid(self.group, local_rank, process.pid)
         if len(running.launched) == running.ranks.workers:
-            running.is_reported = True
+            running.is_started = True
             self.group = replace(self.group, state=WorkerState.HEALTHY)
             since = running.delivered_at
             stop_ms = _ms(self._reaped_at - since)
             yield WorkersStarted(running.n, _ms(self._clock.now() - since), stop_ms)
 
     def _exec(self, running: _Running, local_rank: int) -> subprocess.Popen[bytes]:
-        """One worker, in a session of its own. Raises OSError."""
+        """Start one worker in a new session. Raises OSError."""
         config, ranks = self._config, running.ranks
         base = config.environment
         env = environment.worker_env(base, running.group_env, ranks, local_rank, config.directory)
@@ -195,7 +197,7 @@ class Supervisor:
                     os.close(end)
 
     def _standard_streams(self, ranks: Ranks, local_rank: int) -> tuple[int | None, int | None]:
-        """A single worker writes to the agent's own; of several each line gets a prefix."""
+        """Return stdout and stderr: pipes with a prefix, or None for a single worker."""
         if ranks.workers == 1:
             return None, None
         return self._output.pipes(f"[{ranks.role}{local_rank}]:")
@@ -217,7 +219,7 @@ class Supervisor:
         return WorkerExited(running.n, cause, is_fatal)
 
     def _outcomes(self, running: _Running) -> list[exits.Outcome]:
-        """Every worker that was launched, with what it has reported so far."""
+        """Return the outcome of each worker that was launched, with its error file."""
         now_at = self._clock.wall_at()
         return [
             replace(
@@ -239,7 +241,7 @@ class Supervisor:
             timestamp=int(file.at if file else end.at),
         )
 
-    # ---- ends ------------------------------------------------------------------------------------
+    # ---- the end of workers ----------------------------------------------------------------------
 
     def _poll_shutdown(self) -> Iterator[Event]:
         shutdown = self._shutdown
@@ -249,7 +251,7 @@ class Supervisor:
             yield WorkersReaped(shutdown.n)
 
     def _record_exit(self, pid: int, code: int) -> None:
-        """Of a worker; an adopted orphan's end says nothing."""
+        """Record the exit of a worker; the pid may also be that of an adopted orphan."""
         running = self._running
         if running is None:
             return
@@ -259,7 +261,7 @@ class Supervisor:
                 running.ended[local_rank] = exits.Outcome(local_rank, code, self._clock.wall_at())
 
     def _alive(self) -> list[int]:
-        """The workers that have not been reaped: their pids cannot be anybody else's."""
+        """Return the pids of workers that were not reaped, so that no other process has them."""
         if self._running is None:
             return []
         launched = enumerate(self._running.launched)
@@ -271,7 +273,7 @@ def _ms(seconds: float) -> int:
 
 
 def _remove(path: str) -> None:
-    """A stale error file would become the first cause."""
+    """Remove a file; an error file of an earlier round would become the first cause."""
     try:
         os.unlink(path)
     except FileNotFoundError:

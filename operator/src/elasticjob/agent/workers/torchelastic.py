@@ -1,7 +1,7 @@
-"""The vocabulary of torchelastic (torch.distributed.elastic.agent.server): names and meanings.
+"""Records of torchelastic (torch.distributed.elastic.agent.server), with its names and meanings.
 
-Where we differ, the meaning is the contract's and the defect is not kept: FAILED and UNHEALTHY both
-are a failed result, ranks never depend on names, and the error file decides who failed first.
+Three defects of torchelastic are absent: a result that is UNHEALTHY counts as failed, ranks do not
+depend on host names, and the error files determine which worker failed first.
 """
 
 from __future__ import annotations
@@ -16,51 +16,51 @@ from elasticjob.wire.dataclasses import dataclass, replace
 
 
 class WorkerState(str, Enum):
-    """Of a whole group: it moves as one."""
+    """The state of a whole group of workers."""
 
-    UNKNOWN = "UNKNOWN"  # the agent lost track of it
-    INIT = "INIT"  # made, never started
+    UNKNOWN = "UNKNOWN"  # the agent has lost the state
+    INIT = "INIT"  # not started yet
     HEALTHY = "HEALTHY"  # runs
     UNHEALTHY = "UNHEALTHY"  # runs, but badly
-    STOPPED = "STOPPED"  # was stopped by the agent, to be started again or to leave
-    SUCCEEDED = "SUCCEEDED"  # every worker ended with 0
-    FAILED = "FAILED"  # a worker ended with another code or by a signal
+    STOPPED = "STOPPED"  # the agent stopped it, to restart it or to leave
+    SUCCEEDED = "SUCCEEDED"  # all workers exited with code 0
+    FAILED = "FAILED"  # a worker exited with another code or was ended by a signal
 
     @staticmethod
     def is_running(state: WorkerState) -> bool:
-        """Whether processes of it are alive."""
+        """Whether processes of the group run."""
         return state in (WorkerState.HEALTHY, WorkerState.UNHEALTHY)
 
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """What one agent's workers are. entrypoint: the program; args: its arguments, untouched."""
+    """The program of one agent's workers."""
 
     role: str
     local_world_size: int
-    entrypoint: str
+    entrypoint: str  # the program
     args: tuple[str, ...] = ()
 
     def get_entrypoint_name(self) -> str:
-        """The program without its directory."""
+        """Return the program without its directory."""
         return self.entrypoint.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One process. Only local_rank is the same from round to round. id: its pid; None: none yet."""
+    """One worker process. All fields but local_rank change from round to round."""
 
     local_rank: int
     global_rank: int = -1
     role_rank: int = -1
     world_size: int = -1
     role_world_size: int = -1
-    id: int | None = None
+    id: int | None = None  # the pid
 
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """The workers of one agent, and its place in the round; None before the first."""
+    """The workers of one agent, and its place in the round; fields are None before the first."""
 
     spec: WorkerSpec
     workers: tuple[Worker, ...]
@@ -73,36 +73,36 @@ class WorkerGroup:
 
 @dataclass(frozen=True)
 class ProcessFailure:
-    """How one worker failed. exitcode: negative for a signal. timestamp: seconds since 1970."""
+    """The failure of one worker."""
 
     local_rank: int
     pid: int
-    exitcode: int
+    exitcode: int  # negative for a signal
     error_file: str
     message: str
-    timestamp: int
+    timestamp: int  # seconds since 1970
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of it. Both maps are by global rank and of this agent's workers only."""
+    """The result of a run. Both maps are by global rank, of this agent's workers alone."""
 
     state: WorkerState
     return_values: Mapping[int, Any] = MappingProxyType({})
     failures: Mapping[int, ProcessFailure] = MappingProxyType({})
 
     def is_failed(self) -> bool:
-        """Unlike torch's, an unhealthy result is a failed one, too."""
+        """Whether the result is FAILED or, unlike torch's, UNHEALTHY."""
         return self.state in (WorkerState.FAILED, WorkerState.UNHEALTHY)
 
 
 def new_group(spec: WorkerSpec) -> WorkerGroup:
-    """A group that was never started."""
+    """Return a group that was never started."""
     return WorkerGroup(spec, tuple(Worker(rank) for rank in range(spec.local_world_size)))
 
 
 def with_ranks(group: WorkerGroup, ranks: Ranks, master_addr: str, master_port: int) -> WorkerGroup:
-    """The group with its ranks in a new round; nothing of it runs yet."""
+    """Return the group with its ranks in a new round, before its workers start."""
     workers = tuple(
         Worker(
             local_rank=i,
@@ -119,7 +119,7 @@ def with_ranks(group: WorkerGroup, ranks: Ranks, master_addr: str, master_port: 
 
 
 def with_pid(group: WorkerGroup, local_rank: int, pid: int) -> WorkerGroup:
-    """The group with one more process."""
+    """Return the group with the pid of one more worker."""
     workers = list(group.workers)
     workers[local_rank] = replace(workers[local_rank], id=pid)
     return replace(group, workers=tuple(workers))
