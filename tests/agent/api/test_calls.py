@@ -225,7 +225,7 @@ def test_an_older_jobs_lease_goes_by_its_uid() -> None:
 def test_a_strangers_lease_is_left_alone() -> None:
     stranger = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
     scene = Scene(answer(409), answer(200, stranger))
-    with pytest.raises(SetupError, match="demo-0-0 has no label of ElasticJob"):
+    with pytest.raises(SetupError, match="demo-0-0 has no label"):
         scene.run(CREATE)
     assert scene.transport.verbs == ["POST", "GET"]
 

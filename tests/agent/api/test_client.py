@@ -121,7 +121,7 @@ def test_what_cannot_go_on_ends_the_agent(scene: Scene) -> None:
     scene.threads.call(CreateLease(state), parsed_round())
     message = scene.next()
     assert isinstance(message, SetupFailed)
-    assert "no label of ElasticJob" in message.reason
+    assert "no label elasticjob.dev/job-uid" in message.reason
 
 
 def test_a_bug_in_a_thread_is_not_silent(scene: Scene) -> None:

@@ -36,7 +36,7 @@ from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.names import round_lease_name, service_account_name
+from elasticjob.wire.names import LABEL_JOB_UID, round_lease_name, service_account_name
 
 TRIES = 2  # of a request
 REFUSED_S = 60.0  # authorizers' caches lag behind a fresh RoleBinding
@@ -244,7 +244,7 @@ def _existing_lease(call: Call) -> leases.AgentLease | None:
     job_uid = leases.job_uid_of(found)
     if not job_uid:
         raise SetupError(
-            f"Lease {call.identity.name} has no label of ElasticJob: delete it, or rename the job"
+            f"Lease {call.identity.name} has no label {LABEL_JOB_UID}: delete it, or rename the job"
         )
     if job_uid == call.identity.job_uid:
         return _own_lease(call, response)
@@ -271,7 +271,7 @@ def refusal_text(context: Context, verb: str, response: Response) -> str:
     """Return one line that names the verb, the objects, the address and the cure."""
     message = str(response.json().get("message") or response.body[:200].decode("utf-8", "replace"))
     where = f"leases in namespace {context.job.namespace} at {context.address}"
-    binding = service_account_name(context.job.name)  # both have the same name
+    binding = service_account_name(context.job.name)  # the account's name is also the binding's
     hint = f": check RoleBinding {binding}" if response.status in DENIED else ""
     return f"cannot {verb} {where}: {response.status} {message}{hint}"
 
