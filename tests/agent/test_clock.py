@@ -17,7 +17,7 @@ def test_times_have_six_digits(wall_at: float, text: str) -> None:
     assert format_time(wall_at) == text
 
 
-def test_the_clock_goes_on() -> None:
+def test_the_clock_advances() -> None:
     clock = SystemClock()
     before = clock.now()
     clock.pause(0.001)

@@ -31,7 +31,7 @@ POD = {
 }
 
 
-def test_a_pod_of_the_operators() -> None:
+def test_a_pod_of_the_operator() -> None:
     config = read_config(POD, COMMAND)
     assert (config.job, config.index, config.generation, config.workers) == ("demo", 3, 2, 8)
     assert (config.api_host, config.api_port) == ("10.96.0.1", 443)
@@ -48,7 +48,7 @@ def test_a_shared_network(name: str, value: str, shares: bool) -> None:
 
 @pytest.mark.parametrize("address", ["pod-3.team.svc", "10.0.0.7 ", "10.0.0.7/24"])
 def test_the_address_of_the_pod_is_an_ip_address(address: str) -> None:
-    """Others read it from this agent's Lease, and refuse anything else."""
+    """Other agents read it from this agent's Lease, and accept nothing else."""
     with pytest.raises(ConfigError, match=r"ELASTICJOB_POD_IP is '.*', must be an IP address"):
         read_config({**POD, "ELASTICJOB_POD_IP": address}, COMMAND)
 
@@ -72,7 +72,7 @@ def test_a_command_is_needed(arguments: list[str]) -> None:
         read_config(POD, arguments)
 
 
-def test_a_name_must_fit_its_index() -> None:
+def test_the_name_must_match_the_index() -> None:
     with pytest.raises(ConfigError, match="ELASTICJOB_POD_NAME is 'demo-3-1', must be 'demo-3-2'"):
         read_config({**POD, "ELASTICJOB_POD_NAME": "demo-3-1"}, COMMAND)
 
@@ -90,6 +90,6 @@ def test_the_environment_is_the_one_that_the_container_got() -> None:
     assert found.stdout.splitlines()[0] == "['A', 'PYTHONPATH']"
 
 
-def test_values_are_kept_as_they_are() -> None:
+def test_values_are_unchanged() -> None:
     name, value = next(item for item in os.environ.items() if item[1])
     assert original_environment().get(name, value) == value

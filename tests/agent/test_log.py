@@ -3,7 +3,7 @@ from __future__ import annotations
 from elasticjob.agent.log import Log
 
 
-def test_one_line_a_message_and_fields() -> None:
+def test_a_message_and_its_fields_are_one_line() -> None:
     lines: list[str] = []
     log = Log(lines.append)
     log.write("watching")
@@ -16,7 +16,7 @@ def test_one_line_a_message_and_fields() -> None:
     ]
 
 
-def test_a_state_is_said_once_until_it_changes() -> None:
+def test_a_problem_is_written_once_until_it_changes() -> None:
     lines: list[str] = []
     log = Log(lines.append)
     for message in ("up", "up", "down", "down", "up"):
@@ -25,7 +25,7 @@ def test_a_state_is_said_once_until_it_changes() -> None:
     assert [line.split()[1] for line in lines] == ["up", "up", "down", "up"]
 
 
-def test_what_is_well_is_said_only_after_a_trouble() -> None:
+def test_a_recovery_is_written_only_after_a_problem() -> None:
     lines: list[str] = []
     log = Log(lines.append)
     log.recovery("api", "answers again")

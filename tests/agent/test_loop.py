@@ -1,4 +1,4 @@
-"""The loop with all three seams faked: no thread, no process, no time passes by itself."""
+"""The loop with a fake API server, fake workers and a virtual clock."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from elasticjob.wire.round import Phase, Round
 
 
 class FakeApi:
-    """Remembers what it was asked."""
+    """Records the calls of the loop."""
 
     def __init__(self) -> None:
         self.calls: list[RequestAction] = []
@@ -65,23 +65,23 @@ class FakeApi:
 
 @dataclass
 class FakeWorkers:
-    """Remembers what it was told, and says what a test puts into `events`."""
+    """Records the calls of the loop, and returns the events that a test adds."""
 
     group: WorkerGroup = field(default_factory=lambda: new_group(WorkerSpec("default", 1, "true")))
     events: list[Event] = field(default_factory=list)
-    told: list[tuple[object, ...]] = field(default_factory=list)
+    calls: list[tuple[object, ...]] = field(default_factory=list)
     due: float | None = None
-    says: Progress | None = None
+    changed: Progress | None = None
 
     def start(self, round_: Round, desired: Desired, delivered_at: float) -> None:
-        self.told.append(("start", round_.n, desired.max_restarts, delivered_at))
+        self.calls.append(("start", round_.n, desired.max_restarts, delivered_at))
 
     def stop(self, n: int, grace_s: float) -> None:
-        self.told.append(("stop", n, grace_s))
+        self.calls.append(("stop", n, grace_s))
         self.events.append(WorkersReaped(n))
 
     def forward(self, number: int) -> None:
-        self.told.append(("forward", number))
+        self.calls.append(("forward", number))
 
     def poll(self) -> list[Event]:
         events, self.events = self.events, []
@@ -91,15 +91,15 @@ class FakeWorkers:
         return self.due
 
     def new_progress(self) -> Progress | None:
-        says, self.says = self.says, None
-        return says
+        changed, self.changed = self.changed, None
+        return changed
 
     def result(self) -> RunResult:
         return RunResult(WorkerState.SUCCEEDED)
 
 
 class Script:
-    """The doorbell: each wait is the next step of the test, or time that passes."""
+    """A Waiter: each wait runs the next step of the test, or advances the clock."""
 
     def __init__(self, clock: VirtualClock, steps: list[Callable[[], object]]) -> None:
         self.waits: list[float | None] = []
@@ -137,7 +137,7 @@ class Scene:
         )  # fmt: skip
 
     def play(self, *steps: Callable[[], object]) -> RunResult:
-        """Ends with a give-up, so that every test sees an end."""
+        """Run the steps, then end with a failed set-up."""
         self.script._steps += [*steps, lambda: self.put(SetupFailed("the script is over"))]
         try:
             return self.agent.run()
@@ -149,7 +149,7 @@ class Scene:
             self.inbox.put(message)
 
     def joined(self, round_: Round = Round()) -> None:  # noqa: B008
-        """The Round was read, and the Lease is there."""
+        """Deliver the Round and this agent's Lease."""
         lease = parsed_round(3, round_=round_, holder="B")
         self.put(WatchEvent(1, RoundSeen(lease, Source.READ)), LeaseSeen(parsed_agent(4)))
 
@@ -175,10 +175,10 @@ def test_it_begins_with_a_narrow_watch_which_reads_the_round(scene: Scene) -> No
     assert scene.api.calls == []
 
 
-def test_it_joins_and_starts_the_round_it_is_in(scene: Scene) -> None:
+def test_it_joins_and_starts_its_round(scene: Scene) -> None:
     scene.play(scene.joined, lambda: scene.see(active(1)))
     assert isinstance(scene.api.calls[0], CreateLease)
-    assert scene.workers.told[0] == ("start", 1, DESIRED.max_restarts, 1000.0)
+    assert scene.workers.calls[0] == ("start", 1, DESIRED.max_restarts, 1000.0)
 
 
 def test_a_crash_is_one_write_and_one_stop(scene: Scene) -> None:
@@ -189,7 +189,7 @@ def test_a_crash_is_one_write_and_one_stop(scene: Scene) -> None:
         lambda: scene.happen(WorkersStarted(1, 2)),
         lambda: scene.happen(failure),
     )
-    stops = [told for told in scene.workers.told if told[0] == "stop"]
+    stops = [call for call in scene.workers.calls if call[0] == "stop"]
     writes = [call for call in scene.api.calls if isinstance(call, CasRound)]
     assert stops == [("stop", 1, DESIRED.crash_grace_s)]
     assert [write.round.n for write in writes if write.round] == [2]
@@ -205,7 +205,7 @@ def test_a_signal_to_leave(scene: Scene, number: int) -> None:
 def test_a_signal_for_the_workers(scene: Scene, number: int) -> None:
     scene.play(scene.joined, lambda: scene.signal(number))
     assert not scene.agent.me.leaving
-    assert scene.workers.told == [("forward", number)]
+    assert scene.workers.calls == [("forward", number)]
 
 
 def test_messages_of_a_closed_watch_are_dropped(scene: Scene) -> None:
@@ -214,7 +214,7 @@ def test_messages_of_a_closed_watch_are_dropped(scene: Scene) -> None:
     assert not scene.agent.me.frozen
 
 
-def test_it_sleeps_until_the_next_beat_and_beats(scene: Scene) -> None:
+def test_it_waits_until_the_next_renewal(scene: Scene) -> None:
     def until_beat() -> None:
         scene.clock.time += scene.script.waits[-1] or 0.0
 
@@ -222,8 +222,8 @@ def test_it_sleeps_until_the_next_beat_and_beats(scene: Scene) -> None:
     assert any(isinstance(call, WriteState) for call in scene.api.calls)
 
 
-def test_an_instant_is_not_lost_to_an_event_that_comes_just_then(scene: Scene) -> None:
-    """next_wake speaks of what comes after now: past an event, the instant would be over unseen."""
+def test_a_due_time_is_not_lost_to_a_simultaneous_event(scene: Scene) -> None:
+    """next_wake returns a time after its argument, which must be the last Tick, not the event."""
     deadline = 1000.0 + start_deadline_s(DESIRED, Round())
 
     def just_before() -> None:
@@ -231,26 +231,26 @@ def test_an_instant_is_not_lost_to_an_event_that_comes_just_then(scene: Scene) -
 
     def late() -> None:
         scene.clock.time = deadline + 0.001
-        scene.workers.says = Progress(7)  # read on a Tick only
+        scene.workers.changed = Progress(7)  # read on a Tick only
         scene.put(GetFailed("demo-1-0"))
 
     scene.play(scene.joined, just_before, late)
     assert scene.agent.me.progress == Progress(7)
 
 
-def test_what_the_training_says_last_goes_with_the_word_of_its_end(scene: Scene) -> None:
+def test_the_last_progress_is_in_the_renewal_of_the_exit(scene: Scene) -> None:
     def ends() -> None:
-        scene.workers.says = Progress(400, 400)
+        scene.workers.changed = Progress(400, 400)
         scene.happen(WorkerExited(1))
 
     scene.play(scene.joined, lambda: scene.see(active(1)), ends)
-    told = [call for call in scene.api.calls if isinstance(call, WriteState)][-1]
-    assert '"step":400' in told.state
+    last = [call for call in scene.api.calls if isinstance(call, WriteState)][-1]
+    assert '"step":400' in last.state
 
 
-def test_what_the_training_says_goes_with_the_beat(scene: Scene) -> None:
+def test_progress_is_in_the_renewal(scene: Scene) -> None:
     def until_beat() -> None:
-        scene.workers.says = Progress(120, 400)
+        scene.workers.changed = Progress(120, 400)
         scene.clock.time += scene.script.waits[-1] or 0.0
 
     scene.play(scene.joined, lambda: None, until_beat, lambda: None)
@@ -258,7 +258,7 @@ def test_what_the_training_says_goes_with_the_beat(scene: Scene) -> None:
     assert '"step":120' in beats[0].state
 
 
-def test_workers_in_a_hurry_keep_it_awake(scene: Scene) -> None:
+def test_a_due_poll_of_workers_shortens_the_wait(scene: Scene) -> None:
     def due() -> None:
         scene.workers.due = scene.clock.now()
 
@@ -273,23 +273,23 @@ def test_it_ends_when_the_job_does(scene: Scene) -> None:
     assert scene.api.is_closed
 
 
-def test_it_gives_up_when_its_set_up_fails(scene: Scene) -> None:
+def test_it_exits_when_its_setup_has_failed(scene: Scene) -> None:
     scene.play()
     assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")
     assert scene.lines[-1] == "[elasticjob] agent failed  reason='the script is over'"
 
 
-def test_workers_that_run_have_their_grace_when_it_gives_up(scene: Scene) -> None:
+def test_workers_have_their_grace_period_when_the_setup_has_failed(scene: Scene) -> None:
     scene.play(
         scene.joined,
         lambda: scene.see(active(1)),
         lambda: scene.happen(WorkersStarted(1, 2)),
     )
-    assert scene.workers.told[-1] == ("stop", 1, DESIRED.stop_grace_s)
+    assert scene.workers.calls[-1] == ("stop", 1, DESIRED.stop_grace_s)
     assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")
 
 
-def test_an_unkillable_worker_does_not_hold_it_for_ever(scene: Scene) -> None:
+def test_an_unkillable_worker_does_not_keep_the_agent(scene: Scene) -> None:
     began = scene.clock.now()
     scene.workers.stop = lambda n, grace_s: None  # type: ignore[method-assign]
     scene.play(scene.joined, lambda: scene.see(active(1)))

@@ -25,7 +25,7 @@ process = pytest.mark.process
 
 
 def running(pod: OnePod, n: int = 1, **fields: object) -> int:
-    """The pid of the worker of round n, once it runs."""
+    """Return the pid of the worker of round n, once it runs."""
     pod.until(lambda: pod.job.state)
     pod.job.set_round(active(n, **fields))
     pod.log(f"workers started  n={n}")
@@ -34,7 +34,7 @@ def running(pod: OnePod, n: int = 1, **fields: object) -> int:
 
 
 @process
-def test_it_joins_runs_a_round_and_says_so(tmp_path: Path) -> None:
+def test_it_joins_runs_a_round_and_reports_it(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("runs")) as pod:
         running(pod)
         pod.until(lambda: pod.job.state.get("state") == "running")
@@ -57,7 +57,7 @@ def test_a_killed_worker_is_one_write_and_a_new_worker(tmp_path: Path) -> None:
 
 
 @process
-def test_told_to_leave_it_stops_and_ends_with_143(tmp_path: Path) -> None:
+def test_on_sigterm_it_leaves_stops_and_exits_with_143(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("counts")) as pod:
         pid = running(pod)
         pod.log("counts")
@@ -98,12 +98,12 @@ def test_the_job_succeeds(tmp_path: Path) -> None:
         pod.until(lambda: pod.job.state.get("state") == "done")
         pod.job.set_round(Round(2, Phase.SUCCEEDED))
         assert pod.wait() == 0
-        assert not (tmp_path / "verdict").exists()
+        assert not (tmp_path / "termination-message").exists()
 
 
 @process
-def test_what_a_predecessor_left_is_ended_first(tmp_path: Path) -> None:
-    """The runtime may start a second container in the same pod, with the same directory."""
+def test_processes_of_an_earlier_agent_are_ended_first(tmp_path: Path) -> None:
+    """The kubelet may start a second container in the same pod, with the same directory."""
     uid = f"pod-{os.getpid()}-{tmp_path.name}"
     marks = {"ELASTICJOB_POD_UID": uid, "ELASTICJOB_ROUND": "4"}
     left = subprocess.Popen(["sleep", "1000"], env=marks, start_new_session=True)
@@ -130,7 +130,7 @@ as_pid_1 = pytest.mark.skipif(not may_unshare(), reason="may not make PID namesp
 
 
 def agent_of(pod: OnePod) -> int:
-    """The agent's pid, as it is seen from here."""
+    """Return the agent's pid in the namespace of this test."""
     (pid,) = pod.until(
         lambda: {
             pid
@@ -143,7 +143,7 @@ def agent_of(pod: OnePod) -> int:
 
 @process
 @as_pid_1
-def test_pid_1_hears_sigterm_and_reaps_orphans(tmp_path: Path) -> None:
+def test_pid_1_handles_sigterm_and_reaps_orphans(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("family"), under=PID_1) as pod:
         pod.until(lambda: pod.job.state)
         pod.job.set_round(active(1))
@@ -160,7 +160,7 @@ def test_pid_1_hears_sigterm_and_reaps_orphans(tmp_path: Path) -> None:
 
 @process
 @as_pid_1
-def test_what_runs_goes_with_pid_1(tmp_path: Path) -> None:
+def test_all_processes_end_with_pid_1(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("family"), under=PID_1) as pod:
         pod.until(lambda: pod.job.state)
         pod.job.set_round(active(1))
@@ -171,7 +171,7 @@ def test_what_runs_goes_with_pid_1(tmp_path: Path) -> None:
 
 
 @process
-def test_a_pod_that_is_not_ours_is_refused_with_every_fault(tmp_path: Path) -> None:
+def test_a_pod_of_another_origin_is_refused_with_every_fault(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("runs"), ELASTICJOB_INDEX="x", ELASTICJOB_NPROC="0") as pod:
         assert pod.wait() == 75
         assert "ELASTICJOB_INDEX is 'x'" in pod.termination_message["message"]
@@ -180,7 +180,7 @@ def test_a_pod_that_is_not_ours_is_refused_with_every_fault(tmp_path: Path) -> N
 
 
 @process
-def test_it_is_small_and_idle(tmp_path: Path) -> None:
+def test_it_uses_little_memory(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("runs")) as pod:
         running(pod)
         status = Path(f"/proc/{pod.process.pid}/status").read_text()
@@ -189,8 +189,8 @@ def test_it_is_small_and_idle(tmp_path: Path) -> None:
 
 
 @process
-def test_it_imports_nothing_for_convenience(tmp_path: Path) -> None:
-    """Each of these costs milliseconds of every pod's start, or memory for as long as it runs."""
+def test_it_imports_no_costly_modules(tmp_path: Path) -> None:
+    """Each of these costs milliseconds of every pod's start, or memory."""
     zipped = tmp_path / "agent.pyz"
     zipped.write_bytes(build().data)
     program = "import sys; sys.path[:0] = sys.argv[1:]; import elasticjob.agent.main"
@@ -207,16 +207,16 @@ def test_it_imports_nothing_for_convenience(tmp_path: Path) -> None:
 
 
 def test_its_directory_is_emptied_and_nothing_else(tmp_path: Path) -> None:
-    beside = tmp_path / "beside"
-    beside.mkdir()
-    (beside / "kept").write_text("x")
-    ours = tmp_path / "work"
-    (ours / "a" / "b").mkdir(parents=True)
-    (ours / "a" / "b" / "error-0.json").write_text("{}")
-    (ours / "link").symlink_to(beside)
-    empty_directory(str(ours))
-    assert os.listdir(ours) == []
-    assert (beside / "kept").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "kept").write_text("x")
+    directory = tmp_path / "work"
+    (directory / "a" / "b").mkdir(parents=True)
+    (directory / "a" / "b" / "error-0.json").write_text("{}")
+    (directory / "link").symlink_to(other)
+    empty_directory(str(directory))
+    assert os.listdir(directory) == []
+    assert (other / "kept").exists()
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_random_fractions() -> None:
 
 
 def old_pythons() -> list[str]:
-    """Interpreters that are too old for the agent, where there are any."""
+    """Return the interpreters of this machine that are too old for the agent."""
     versions = Path.home() / ".pyenv" / "versions"
     found = sorted(versions.glob("3.[0-8].*/bin/python")) if versions.exists() else []
     return [str(path) for path in found]
@@ -243,15 +243,15 @@ def old_pythons() -> list[str]:
 
 @process
 @pytest.mark.parametrize("python", old_pythons() or [pytest.param("", marks=pytest.mark.skip)])
-def test_an_old_python_says_what_is_wrong(tmp_path: Path, python: str) -> None:
+def test_an_old_python_is_refused_with_the_cure(tmp_path: Path, python: str) -> None:
     source = Path(__file__).parents[2] / "operator" / "src" / "elasticjob" / "agent" / "__main__.py"
-    verdict = tmp_path / "verdict"
+    path = tmp_path / "termination-message"
     done = subprocess.run(
         [python, "-I", "-S", str(source), "--", "true"],
-        env={"ELASTICJOB_TERMINATION_LOG": str(verdict)},
+        env={"ELASTICJOB_TERMINATION_LOG": str(path)},
         stderr=subprocess.PIPE,
         check=False,
     )
     assert done.returncode == 75
     assert b"needs 3.9 or later" in done.stderr
-    assert json.loads(verdict.read_text())["cause"] == "SetupFailed"
+    assert json.loads(path.read_text())["cause"] == "SetupFailed"

@@ -24,7 +24,7 @@ def raise_(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def test_signals_are_noted_and_wake_the_loop(signals: Signals) -> None:
+def test_signals_are_recorded_and_wake_the_loop(signals: Signals) -> None:
     assert signals.take() == ()
     raise_(signal.SIGTERM)
     raise_(signal.SIGUSR1)
@@ -34,26 +34,26 @@ def test_signals_are_noted_and_wake_the_loop(signals: Signals) -> None:
     assert signals.take() == ()
 
 
-def test_a_childs_end_wakes_the_loop_and_is_no_news(signals: Signals) -> None:
+def test_sigchld_wakes_the_loop_and_is_not_returned(signals: Signals) -> None:
     raise_(signal.SIGCHLD)
     assert select.select([signals.fd], [], [], 1)[0] == [signals.fd]
     assert signals.take() == ()
 
 
-def test_handlers_go_back_to_what_they_were() -> None:
+def test_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     Signals().close()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_the_doorbell_rings_for_both(signals: Signals) -> None:
+def test_messages_and_signals_end_a_wait(signals: Signals) -> None:
     inbox = Inbox()
-    bell = Waiter(inbox, signals)
-    bell.wait(0.0)  # nothing: time is up
+    waiter = Waiter(inbox, signals)
+    waiter.wait(0.0)  # nothing: time is up
     inbox.put(Tick())
-    bell.wait(None)
+    waiter.wait(None)
     raise_(signal.SIGHUP)
-    bell.wait(None)
-    assert bell.signals() == (signal.SIGHUP,)
-    bell.wait(0.0)  # both were heard
+    waiter.wait(None)
+    assert waiter.signals() == (signal.SIGHUP,)
+    waiter.wait(0.0)  # both were read
     inbox.close()

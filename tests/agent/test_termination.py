@@ -29,7 +29,7 @@ FAILED = replace(new_agent(identity(), 0.0), lease=ROUND)
         (Exit(EXIT_FAILED, "x"), FAILED, {"cause": "WorkerFailed", "code": 1, "rank": 5}),
     ],
 )
-def test_what_ended_this_pod(exit_: Exit, me: object, fields: dict[str, object]) -> None:
+def test_the_cause_of_the_exit(exit_: Exit, me: object, fields: dict[str, object]) -> None:
     found = json.loads(termination_message(exit_, me))  # type: ignore[arg-type]
     assert found == {**fields, "message": exit_.reason}
 
@@ -43,7 +43,7 @@ def test_it_never_exceeds_what_the_kubelet_keeps(letter: str) -> None:
 
 def test_it_is_written_where_that_is_possible(tmp_path: Path) -> None:
     log = tmp_path / "termination-log"
-    log.write_text("something longer than the verdict, from an earlier life")
+    log.write_text("something longer than the message, of an earlier agent")
     write_termination_message(str(log), "{}")
     assert log.read_text() == "{}"
     write_termination_message(str(tmp_path / "missing" / "log"), "{}")

@@ -37,7 +37,7 @@ def test_the_requests(tmp_path: Path) -> None:
         asyncio.run(main())
         jobs = kube.ELASTIC_JOBS.path("ns", "j", "status")
         assert jobs.endswith("/v1alpha1/namespaces/ns/elasticjobs/j/status")
-        asked = [(a.method, a.path, a.headers.get("content-type"), a.json) for a in server.asked]
+        asked = [(a.method, a.path, a.headers.get("content-type"), a.json) for a in server.requests]
         assert asked == [
             ("GET", "/api/v1/namespaces/ns/pods/p", None, None),
             (
@@ -54,7 +54,7 @@ def test_the_requests(tmp_path: Path) -> None:
                 {"propagationPolicy": "Background", "preconditions": {"uid": "u1"}},
             ),
         ]
-        assert {a.headers["authorization"] for a in server.asked} == {"Bearer secret"}
+        assert {a.headers["authorization"] for a in server.requests} == {"Bearer secret"}
 
 
 def test_a_list_comes_in_pages(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_list_comes_in_pages(tmp_path: Path) -> None:
 
         pages = asyncio.run(main())
         assert pages == [kube.Page([{"a": 1}], "7"), kube.Page([{"b": 2}], "7")]
-        assert [asked.path for asked in server.asked] == [
+        assert [request.path for request in server.requests] == [
             "/api/v1/pods?limit=500&labelSelector=a%3Db",
             "/api/v1/pods?limit=500&labelSelector=a%3Db&continue=x%2Fy",
         ]

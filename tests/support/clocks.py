@@ -1,10 +1,10 @@
-"""A clock for tests: its time moves only when the test sets it or the tested code pauses."""
+"""A clock that only a test or a pause advances."""
 
 from __future__ import annotations
 
 
 class VirtualClock:
-    """A pause moves the clock and returns at once; `pauses` records it."""
+    """A pause advances the clock at once, and is recorded."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.time = now

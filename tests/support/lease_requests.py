@@ -1,6 +1,6 @@
-"""Requests for Leases, each with the decision of the chart's admission policy.
+"""Requests for Leases, and the answer of the chart's admission policy to each.
 
-test_policy evaluates them with the policy's CEL; test_install sends them to a real API server.
+test_policy evaluates them with the policy's CEL, and test_install sends them to a real API server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BOUND = "the token is bound to no pod"
 LABEL = "may only write Leases that carry the label of its own job"
 OWN = "may only write the Lease named after its pod, and the Round of its job"
 ROUND = "may neither make nor delete the Round"
-SAID = "may not change what the operator has written"
+KEPT = "may not change what the operator has written"
 
 
 def lease(name: str = POD, job: str | None = "demo", **annotations: str) -> Json:
@@ -35,12 +35,12 @@ def request(
     namespace: str = TEAM,
 ) -> Json:  # fmt: skip
     extra = {} if pod is None else {"extra": {POD_CLAIM: [pod]}}
-    asked = {
+    attributes = {
         "operation": operation,
         "namespace": namespace,
         "userInfo": {"username": user, **extra},
     }
-    return {"request": asked, "object": new, "oldObject": old}
+    return {"request": attributes, "object": new, "oldObject": old}
 
 
 def create(new: Json, **who: Any) -> Json:
@@ -60,43 +60,43 @@ ELECTION = lease("their-leader", job=None)
 ALLOWED = {
     "an agent joins": create(lease()),
     "an agent renews": update(lease()),
-    "an agent renews what is marked": update(lease(ended="x"), lease(ended="x", agent="y")),
-    "an agent deletes what an older job of the name has left": delete(lease()),
-    "an agent steps the Round": update(
+    "an agent renews a marked Lease": update(lease(ended="x"), lease(ended="x", agent="y")),
+    "an agent deletes the Lease of an older job of this name": delete(lease()),
+    "an agent writes the next round": update(
         ROUND_LEASE, lease("demo-round", desired='{"max":1}', round="r")),
-    "of a job with numbers in its name": create(
+    "an agent of a job with numbers in its name": create(
         lease("a-1-0-0", "a-1"), user=f"system:serviceaccount:{TEAM}:elasticjob-a-1", pod="a-1-0-0"
     ),
-    "with an account of the template": create(
+    "an agent with an account of the template": create(
         lease(), user=f"system:serviceaccount:{TEAM}:trainer"
     ),
 }  # fmt: skip
 REFUSED = {
-    "a token made by hand": (update(lease(), pod=None), BOUND),
+    "a token that is bound to no pod": (update(lease(), pod=None), BOUND),
     "another pod's Lease": (update(lease("demo-2-0")), OWN),
-    "another pod's Lease, made": (create(lease("demo-2-0")), OWN),
-    "another generation's": (delete(lease("demo-1-1")), OWN),
+    "another pod's Lease, created": (create(lease("demo-2-0")), OWN),
+    "the Lease of another generation": (delete(lease("demo-1-1")), OWN),
     "another job's Lease": (update(lease("other-1-0", "other")), LABEL),
     "another job's Round": (update(lease("other-round", "other")), LABEL),
-    "another job's Round, labelled as mine": (update(lease("other-round")), OWN),
-    "a job whose name begins like mine": (
+    "another job's Round, labelled as this job's": (update(lease("other-round")), OWN),
+    "a job whose name begins with this job's": (
         update(lease("demo-1-round", "demo-1")), LABEL),
-    "a job whose name mine begins with": (
+    "a job whose name this job's begins with": (
         update(lease("a-round", "a"), pod="a-1-0-0"), LABEL),
     "another controller's election": (update(ELECTION), LABEL),
-    "another controller's election, taken over": (
+    "another controller's election, relabelled": (
         update(ELECTION, lease("their-leader")), LABEL),
-    "another controller's election, ended": (delete(ELECTION), LABEL),
-    "another controller's that is named like the Round": (
+    "another controller's election, deleted": (delete(ELECTION), LABEL),
+    "another controller's Lease with the name of the Round": (
         update(lease("demo-round", None), lease("demo-round")), LABEL),
-    "a new one without label": (create(lease(job=None)), LABEL),
-    "its own, given away": (update(lease(), lease(job="other")), LABEL),
-    "the Round, made": (create(lease("demo-round")), ROUND),
+    "a new Lease without the label": (create(lease(job=None)), LABEL),
+    "its own Lease, relabelled for another job": (update(lease(), lease(job="other")), LABEL),
+    "the Round, created": (create(lease("demo-round")), ROUND),
     "the Round, deleted": (delete(ROUND_LEASE), ROUND),
-    "the budget, raised": (update(ROUND_LEASE, lease("demo-round", desired='{"max":9}')), SAID),
-    "the budget, removed": (update(ROUND_LEASE, lease("demo-round")), SAID),
-    "the operator's mark, removed": (update(lease(ended="x"), lease()), SAID),
-    "the operator's mark, made": (create(lease(ended="x")), SAID),
+    "the budget, raised": (update(ROUND_LEASE, lease("demo-round", desired='{"max":9}')), KEPT),
+    "the budget, removed": (update(ROUND_LEASE, lease("demo-round")), KEPT),
+    "the operator's mark, removed": (update(lease(ended="x"), lease()), KEPT),
+    "the operator's mark, created": (create(lease(ended="x")), KEPT),
     "a pod of another account at a job's Lease": (
         update(lease("demo-2-0"), user=f"system:serviceaccount:{TEAM}:ci", pod="ci-runner"), LABEL),
     "a pattern as label": (create(lease(job="d.mo")), LABEL),
@@ -105,7 +105,7 @@ CONTROLLER_USER = f"system:serviceaccount:{TEAM}:their-controller"
 UNMATCHED = {
     "another controller's election in the job's namespace": update(
         ELECTION, user=CONTROLLER_USER, pod="their-controller-7f9c-x"),
-    "another controller's election, made": create(
+    "another controller's election, created": create(
         ELECTION, user=CONTROLLER_USER, pod="their-controller-7f9c-x"),
     "another controller's Lease without labels or annotations": delete(
         {"metadata": {"name": "x"}}, user=CONTROLLER_USER, pod=None),

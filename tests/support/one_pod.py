@@ -18,7 +18,7 @@ from tests.support.merge_patch import merge
 from tests.support.protocol import JOB, round_object
 from tests.support.scripted_api import (
     Answer,
-    Asked,
+    ReceivedRequest,
     ScriptedApi,
     Stream,
     reply,
@@ -63,23 +63,23 @@ class LeaseStore:
     def close(self) -> None:
         self._watch.end()
 
-    def _answer(self, asked: Asked) -> Answer:
-        if asked.method == "GET":
+    def _answer(self, request: ReceivedRequest) -> Answer:
+        if request.method == "GET":
             return self._open_watch()
-        if asked.method == "POST":
-            self._lease = asked.json
+        if request.method == "POST":
+            self._lease = request.json
             self._lease["metadata"].update(uid="lease-uid", resourceVersion="9")
             return reply(201, self._lease)
-        kept = self._round if asked.path.endswith("/demo-round") else self._lease
-        if asked.json["metadata"]["resourceVersion"] != kept["metadata"]["resourceVersion"]:
+        kept = self._round if request.path.endswith("/demo-round") else self._lease
+        if request.json["metadata"]["resourceVersion"] != kept["metadata"]["resourceVersion"]:
             return reply(409)
-        return reply(200, self._store(merge(kept, asked.json)))
+        return reply(200, self._store(merge(kept, request.json)))
 
     def _store(self, made: dict[str, Any]) -> dict[str, Any]:
         made["metadata"]["resourceVersion"] = str(next(self._versions))
         if is_round(made):
             self._round = made
-            self._watch.say({"type": "MODIFIED", "object": made})
+            self._watch.send({"type": "MODIFIED", "object": made})
         else:
             self._lease = made
         return made
@@ -88,7 +88,7 @@ class LeaseStore:
         self._watch = Stream()
         version = self._round["metadata"]["resourceVersion"]
         end = {"metadata": {"resourceVersion": version, "annotations": INITIAL_END}}
-        self._watch.say(
+        self._watch.send(
             {"type": "ADDED", "object": self._round}, {"type": "BOOKMARK", "object": end}
         )
         return self._watch
@@ -121,7 +121,7 @@ class OnePod:
 
     @property
     def termination_message(self) -> Any:
-        return json.loads((self.root / "verdict").read_text())
+        return json.loads((self.root / "termination-message").read_text())
 
 
 @contextmanager
@@ -151,7 +151,7 @@ def one_pod(
             "ELASTICJOB_NPROC": str(workers),
             "ELASTICJOB_DIR": str(root / "work"),
             "ELASTICJOB_TOKEN_DIR": str(token_directory(root / "token")),
-            "ELASTICJOB_TERMINATION_LOG": str(root / "verdict"),
+            "ELASTICJOB_TERMINATION_LOG": str(root / "termination-message"),
             "KUBERNETES_SERVICE_HOST": api.host,
             "KUBERNETES_SERVICE_PORT": str(api.port),
             **environment,

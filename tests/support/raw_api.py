@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.scripted_api import Answer, Asked, Reply, ScriptedApi, Stream, scripted_api
+from tests.support.scripted_api import (
+    Answer,
+    ReceivedRequest,
+    Reply,
+    ScriptedApi,
+    Stream,
+    scripted_api,
+)
 
 from elasticjob.controller.kube import Resource
 from elasticjob.controller.watch.cache import WATCHED
@@ -45,8 +52,8 @@ def raw_api(
     left = {plural: [lines] * times for plural, lines in events.items()}
     watches: list[Stream] = []
 
-    def answer(asked: Asked) -> Answer:
-        where = urlsplit(asked.path)
+    def answer(request: ReceivedRequest) -> Answer:
+        where = urlsplit(request.path)
         plural = where.path.rpartition("/")[2]
         if "watch=true" not in where.query:
             known = DISCOVERY.get(where.path)

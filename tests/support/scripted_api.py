@@ -23,8 +23,8 @@ STREAM_S = 60.0  # for the next piece of an open watch
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request, and by which connection it came."""
+class ReceivedRequest:
+    """One request, and the number of the connection that it came on."""
 
     method: str
     path: str
@@ -40,35 +40,35 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole answer. close: the connection ends after it; length: False: and only that ends it."""
+    """A whole response."""
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
-    close: bool = False
-    length: bool = True
+    close: bool = False  # the server closes the connection after it
+    length: bool = True  # False: without Content-Length; the end of the connection ends it
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The connection is closed without an answer."""
+    """The server closes the connection without a response."""
 
 
 @dataclass(frozen=True)
 class Silence:
-    """No answer until the event is set; then the connection is closed."""
+    """The server waits for an event, then closes the connection without a response."""
 
     until: threading.Event
 
 
 class Stream:
-    """A chunked answer that the test feeds."""
+    """A chunked response that the test writes."""
 
     def __init__(self) -> None:
         self.pieces: queue.Queue[bytes | None] = queue.Queue()
 
-    def say(self, *objects: Any) -> None:
-        """One line for each object."""
+    def send(self, *objects: Any) -> None:
+        """Send one line for each object."""
         for found in objects:
             self.pieces.put(json.dumps(found).encode() + b"\n")
 
@@ -83,20 +83,20 @@ Answer = Union[Reply, Cut, Silence, Stream]
 
 
 def reply(status: int, found: Any = None, **headers: str) -> Reply:
-    """A JSON answer."""
+    """Return a JSON response."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status, json.dumps(found if found is not None else {}).encode(), named)
 
 
 class ScriptedApi:
-    """Replies are given out in the order in which they were queued.
+    """Answers requests with queued replies, in order.
 
-    Without one, `otherwise` answers if it is set; if not, the request waits for one.
+    While none is queued, `otherwise` answers if it is set; if not, the request waits for a reply.
     """
 
     def __init__(self, server: _Server) -> None:
-        self.asked: list[Asked] = []
-        self.otherwise: Callable[[Asked], Answer] | None = None
+        self.requests: list[ReceivedRequest] = []
+        self.otherwise: Callable[[ReceivedRequest], Answer] | None = None
         self.host, self.port = server.server_address[:2]
         self.url = f"{server.scheme}://{self.host}:{self.port}"
         self._replies: queue.Queue[Answer] = queue.Queue()
@@ -106,24 +106,25 @@ class ScriptedApi:
         for each in replies:
             self._replies.put(each)
 
-    def wait_for(self, count: int) -> list[Asked]:
-        """Wait until this number of requests has arrived."""
+    def wait_for(self, count: int) -> list[ReceivedRequest]:
+        """Wait for this number of requests, and return them."""
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.asked) >= count, PATIENCE_S), self.asked
-        return self.asked
+            arrived = self._arrived.wait_for(lambda: len(self.requests) >= count, PATIENCE_S)
+        assert arrived, self.requests
+        return self.requests
 
-    def take(self, asked: Asked) -> Answer:
+    def take(self, request: ReceivedRequest) -> Answer:
         with self._arrived:
-            self.asked.append(asked)
+            self.requests.append(request)
             self._arrived.notify_all()
         if self.otherwise is not None and self._replies.empty():
-            return self.otherwise(asked)
+            return self.otherwise(request)
         return self._replies.get(timeout=PATIENCE_S)
 
 
 @contextmanager
 def scripted_api(host: str = "127.0.0.1", scheme: str = "https") -> Iterator[ScriptedApi]:
-    """A server on loopback until the context ends. scheme: `https`, or `http` without TLS."""
+    """Serve on loopback until the context ends. scheme: `https`, or `http` without TLS."""
     server = _Server((host, 0), _Handler)
     server.scheme = scheme
     server.context.load_cert_chain(TLS / "server.crt", TLS / "server.key")
@@ -139,7 +140,7 @@ def scripted_api(host: str = "127.0.0.1", scheme: str = "https") -> Iterator[Scr
 
 
 def token_directory(root: Path, token: str = "a-token") -> Path:
-    """What a pod's projected volume holds."""
+    """Write the files of a pod's projected volume."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "token").write_text(token)
     (root / "ca.crt").write_bytes((TLS / "ca.crt").read_bytes())
@@ -180,7 +181,7 @@ class _Server(ThreadingHTTPServer):
         return self._connections
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is what many tests are about."""
+        """Ignore errors: many tests end a connection early."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -206,10 +207,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._give(self.server.api.take(Asked(self.command, self.path, headers, body, self.number)))
+        request = ReceivedRequest(self.command, self.path, headers, body, self.number)
+        self._respond(self.server.api.take(request))
         self.wfile.flush()
 
-    def _give(self, answer: Answer) -> None:
+    def _respond(self, answer: Answer) -> None:
         if isinstance(answer, Reply):
             self._whole(answer)
         elif isinstance(answer, Stream):

@@ -1,4 +1,4 @@
-"""Run the agent's supervisor of workers in a separate process that a test controls.
+"""A supervisor in a separate process, which a test controls: it reaps and kills real processes.
 
 As a program it reads orders from stdin and writes events to stdout, one JSON object a line; the
 workers write where `streams` says. `Supervised` is the test's end.
@@ -29,7 +29,7 @@ PATIENCE_S = 20.0
 
 @dataclass
 class Supervised:
-    """The test's end of one supervisor. events: of it, as they come."""
+    """The test's end of one supervisor and the queue of its events."""
 
     process: subprocess.Popen[bytes]
     pod_uid: str
@@ -39,21 +39,21 @@ class Supervised:
     events: queue.Queue[dict[str, Any]]
 
     def order(self, **order: Any) -> None:
-        """Send it an order."""
+        """Send an order to the supervisor's process."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()
 
     def start(self, n: int = 1, workers: int = 1, members: int = 1) -> None:
-        """Round n, of which this pod is the first member."""
+        """Start round n, of which this pod is the first member."""
         self.order(do="start", n=n, workers=workers, members=members)
 
     def stop(self, n: int = 1, grace_s: float = 0.3) -> None:
-        """Ends everything."""
+        """Stop round n."""
         self.order(do="stop", n=n, grace_s=grace_s)
 
     def expect(self, kind: str) -> dict[str, Any]:
-        """The next event, which is of this kind."""
+        """Wait for the next event, which must be of this kind."""
         event = self.events.get(timeout=PATIENCE_S)
         assert event["event"] == kind, event
         return event
@@ -65,7 +65,7 @@ class Supervised:
         return [line.split() for line in read()]
 
     def pids(self, words: int = 1) -> set[int]:
-        """Every pid in the first lines."""
+        """Return all pids in the first lines."""
         return {int(word) for line in self.lines(words) for word in line if word.isdigit()}
 
 
@@ -74,7 +74,7 @@ def supervised(
     root: Path, *command: str, workers: int = 1, pod_uid: str = "", adopts: bool = True,
     stdout: Path | None = None,
 ) -> Iterator[Supervised]:  # fmt: skip
-    """A supervisor whose workers run this command, by default a way of the stub worker."""
+    """Run a supervisor whose workers run this command."""
     root.mkdir(parents=True, exist_ok=True)
     pod_uid = pod_uid or f"pod-{os.getpid()}-{root.name}"
     out, err = stdout or root / "stdout", root / "stderr"
@@ -104,7 +104,7 @@ def supervised(
 
 
 def stub(*words: str) -> tuple[str, ...]:
-    """The command line of a stub worker."""
+    """Return the command line of a stub worker."""
     return (sys.executable, "-I", "-S", str(STUB), *words)
 
 
@@ -118,7 +118,7 @@ def _read(process: subprocess.Popen[bytes], found: queue.Queue[dict[str, Any]]) 
 
 
 def main(settings: dict[str, Any]) -> None:
-    """Turns until stdin ends."""
+    """Poll the supervisor and execute orders until stdin ends."""
     from elasticjob.agent.clock import SystemClock
     from elasticjob.agent.signals import Signals
     from elasticjob.agent.workers.output import Output
@@ -142,14 +142,14 @@ def main(settings: dict[str, Any]) -> None:
         for key, _ in selector.select(timeout_s):
             if key.fd != 0:
                 os.read(key.fd, 4096)
-            elif not _obey(supervisor, clock.now()):
+            elif not _execute(supervisor, clock.now()):
                 return
         for event in supervisor.poll():
             line = {"event": type(event).__name__, **asdict(event)}
             os.write(events, json.dumps(line, default=str).encode() + b"\n")
 
 
-def _obey(supervisor: Any, now: float) -> bool:
+def _execute(supervisor: Any, now: float) -> bool:
     from elasticjob.wire.desired import Desired
     from elasticjob.wire.member import Member, Pod
     from elasticjob.wire.round import Endpoint, Phase, Round

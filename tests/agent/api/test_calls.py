@@ -15,7 +15,7 @@ from tests.support.protocol import (
     parsed_round,
     round_object,
 )
-from tests.support.senders import DARK, Script, ScriptedTransport, answer
+from tests.support.transports import NO_RESPONSE, Script, ScriptedTransport, answer
 
 from elasticjob.agent.api.calls import REFUSED_S, Call, Context, RequestAction, SetupError, perform
 from elasticjob.agent.api.connection import Response
@@ -55,7 +55,7 @@ BUSY = answer(429, {"message": "too many requests"})
 
 
 class Scene:
-    """One conversation with a scripted server."""
+    """One call with a scripted transport."""
 
     def __init__(self, *script: Script) -> None:
         self.clock = VirtualClock()
@@ -69,7 +69,7 @@ class Scene:
         return list(perform(Call(self.context, self.transport, parsed_round()), action))
 
     def body(self, index: int = 0) -> Any:
-        return json.loads(self.transport.asked[index].body)
+        return json.loads(self.transport.requests[index].body)
 
 
 # ---- one action, one result ----------------------------------------------------------------------
@@ -95,20 +95,20 @@ class Scene:
             [LeaseGone("demo-0-0", by_get=True), RenewalReturned(None)],
         ),
         (WRITE, [answer(404)], [LeaseGone("demo-0-0"), RenewalReturned(None)]),
-        (WRITE, [DARK], [RenewalReturned(None)]),
+        (WRITE, [NO_RESPONSE], [RenewalReturned(None)]),
         (WRITE, [answer(403)], [RenewalReturned(None)]),
         (GET_OTHER, [answer(200, OTHER)], [LeaseSeen(parsed_agent(8, "B"), by_get=True)]),
         (GET_OTHER, [answer(404)], [LeaseGone("demo-1-0", by_get=True)]),
-        (GET_OTHER, [DARK], [GetFailed("demo-1-0")]),
+        (GET_OTHER, [NO_RESPONSE], [GetFailed("demo-1-0")]),
         (GET_OTHER, [answer(200, BROKEN)], [GetFailed("demo-1-0")]),
         (GET_OTHER, [answer(200, FOREIGN)], [LeaseGone("demo-1-0", by_get=True)]),
         (CAS, [answer(200, round_object(8))], [RoundSeen(parsed_round(8), Source.ANSWER)]),
         (CAS, [answer(409)], [CasFailed(conflict=True)]),
-        (CAS, [DARK], [CasFailed(conflict=False)]),
+        (CAS, [NO_RESPONSE], [CasFailed(conflict=False)]),
         (CAS, [answer(403)], [CasFailed(conflict=False)]),
         (PULSE, [answer(200, round_object(8))], [RoundSeen(parsed_round(8), Source.PULSE)]),
         (PULSE, [answer(409)], [PulseFailed(conflict=True)]),
-        (PULSE, [DARK], [PulseFailed(conflict=False)]),
+        (PULSE, [NO_RESPONSE], [PulseFailed(conflict=False)]),
         (CREATE, [answer(201, MINE)], [LeaseSeen(parsed_agent(8))]),
     ],
 )
@@ -124,9 +124,9 @@ def test_each_action_ends_in_its_result(
 def test_a_renewal_is_a_merge_patch_against_a_version() -> None:
     scene = Scene(answer(200, MINE))
     scene.run(WRITE)
-    asked = scene.transport.asked[0]
-    assert (asked.method, asked.content_type) == ("PATCH", "application/merge-patch+json")
-    assert asked.path == "/apis/coordination.k8s.io/v1/namespaces/team/leases/demo-0-0"
+    request = scene.transport.requests[0]
+    assert (request.method, request.content_type) == ("PATCH", "application/merge-patch+json")
+    assert request.path == "/apis/coordination.k8s.io/v1/namespaces/team/leases/demo-0-0"
     assert scene.body()["metadata"]["resourceVersion"] == "7"
     assert scene.body()["spec"] == {"renewTime": "2023-11-14T22:30:00.000000Z"}
 
@@ -160,83 +160,83 @@ def test_a_new_lease_is_owned_by_the_round() -> None:
     body = scene.body()
     assert body["metadata"]["ownerReferences"][0]["uid"] == "uid-of-round"
     assert body["spec"]["holderIdentity"] == "nonce-A"
-    assert body["spec"]["leaseDurationSeconds"] == 2  # three beats of half a second
+    assert body["spec"]["leaseDurationSeconds"] == 2  # three heartbeat intervals of half a second
 
 
 # ---- tries ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", [DARK, BUSY, answer(500), answer(503), answer(504)])
-def test_two_tries_within_a_beat(first: Script) -> None:
+@pytest.mark.parametrize("first", [NO_RESPONSE, BUSY, answer(500), answer(503), answer(504)])
+def test_a_request_has_two_tries(first: Script) -> None:
     scene = Scene(first, answer(200, MINE))
     assert scene.run(WRITE) == [RenewalReturned(parsed_agent(8))]
-    assert scene.transport.verbs == ["PATCH", "PATCH"]
+    assert scene.transport.methods == ["PATCH", "PATCH"]
 
 
-def test_no_third_try_before_the_rendezvous_has_its_say() -> None:
+def test_there_is_no_third_try() -> None:
     scene = Scene(BUSY)
     assert scene.run(CAS) == [CasFailed(conflict=False)]
-    assert scene.transport.verbs == ["PATCH", "PATCH"]
+    assert scene.transport.methods == ["PATCH", "PATCH"]
 
 
 def test_a_refusal_is_not_tried_again() -> None:
     scene = Scene(answer(403))
     scene.run(CAS)
-    assert scene.transport.verbs == ["PATCH"]
+    assert scene.transport.methods == ["PATCH"]
 
 
-@pytest.mark.parametrize(("asked_s", "waited_s"), [(0.3, 0.3), (60.0, DESIRED.heartbeat_s)])
-def test_what_a_busy_server_asks_for_is_honoured_up_to_a_beat(
-    asked_s: float, waited_s: float
+@pytest.mark.parametrize(("retry_after_s", "waited_s"), [(0.3, 0.3), (60.0, DESIRED.heartbeat_s)])
+def test_retry_after_counts_up_to_a_heartbeat_interval(
+    retry_after_s: float, waited_s: float
 ) -> None:
-    scene = Scene(answer(429, retry_after_s=asked_s), answer(200, MINE))
+    scene = Scene(answer(429, retry_after_s=retry_after_s), answer(200, MINE))
     scene.run(WRITE)
     assert scene.clock.pauses == [waited_s]
 
 
-def test_no_request_hangs_for_longer_than_a_beat() -> None:
-    scene = Scene(DARK)
+def test_no_request_takes_longer_than_a_heartbeat_interval() -> None:
+    scene = Scene(NO_RESPONSE)
     scene.run(CAS)
-    assert {request.timeout_s for request in scene.transport.asked} == {DESIRED.heartbeat_s}
+    assert {request.timeout_s for request in scene.transport.requests} == {DESIRED.heartbeat_s}
 
 
 # ---- joining -------------------------------------------------------------------------------------
 
 
-def test_a_create_is_tried_until_it_is_there() -> None:
-    scene = Scene(DARK, DARK, BUSY, answer(500), answer(201, MINE))
+def test_a_create_is_tried_until_the_lease_exists() -> None:
+    scene = Scene(NO_RESPONSE, NO_RESPONSE, BUSY, answer(500), answer(201, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
-    assert scene.transport.verbs == ["POST"] * 5
+    assert scene.transport.methods == ["POST"] * 5
 
 
-def test_a_create_that_was_applied_unseen_is_found_by_its_nonce() -> None:
-    scene = Scene(DARK, answer(409), answer(200, MINE))
+def test_a_create_without_a_response_finds_its_lease() -> None:
+    scene = Scene(NO_RESPONSE, answer(409), answer(200, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8), by_get=True)]
 
 
-def test_an_older_jobs_lease_goes_by_its_uid() -> None:
+def test_an_older_jobs_lease_is_deleted_by_its_uid() -> None:
     old = agent_object(5, job=Job("team", "demo", "an-older-uid"))
     scene = Scene(answer(409), answer(200, old), answer(200), answer(201, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
-    assert scene.transport.verbs == ["POST", "GET", "DELETE", "POST"]
+    assert scene.transport.methods == ["POST", "GET", "DELETE", "POST"]
     assert scene.body(2)["preconditions"] == {"uid": "uid-of-A"}
 
 
-def test_a_strangers_lease_is_left_alone() -> None:
-    stranger = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
-    scene = Scene(answer(409), answer(200, stranger))
+def test_the_lease_of_another_program_is_not_changed() -> None:
+    other = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
+    scene = Scene(answer(409), answer(200, other))
     with pytest.raises(SetupError, match="demo-0-0 has no label"):
         scene.run(CREATE)
-    assert scene.transport.verbs == ["POST", "GET"]
+    assert scene.transport.methods == ["POST", "GET"]
 
 
-def test_a_late_rolebinding_is_waited_for() -> None:
+def test_a_late_rolebinding_is_no_error() -> None:
     scene = Scene(*[answer(403)] * 5, answer(201, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
 
 
 @pytest.mark.parametrize("status", [401, 403, 422])
-def test_a_refusal_of_a_minute_ends_the_agent_and_says_what_to_look_at(status: int) -> None:
+def test_a_minute_of_refusals_ends_the_agent_with_the_cure(status: int) -> None:
     scene = Scene(answer(status, {"message": "may not"}))
     with pytest.raises(SetupError) as caught:
         scene.run(CREATE)
@@ -247,9 +247,9 @@ def test_a_refusal_of_a_minute_ends_the_agent_and_says_what_to_look_at(status: i
     assert ("RoleBinding elasticjob-demo" in text) == (status != 422)
 
 
-def test_no_answer_is_no_refusal() -> None:
-    """Ten minutes without an API server are waited out."""
-    refusals: list[Script] = [DARK] * 200
+def test_a_missing_response_is_no_refusal() -> None:
+    """An agent that joins survives ten minutes without an API server."""
+    refusals: list[Script] = [NO_RESPONSE] * 200
     scene = Scene(answer(403), *refusals, answer(403), answer(201, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
     assert scene.clock.now() - 1000.0 > REFUSED_S
@@ -259,7 +259,7 @@ def test_no_answer_is_no_refusal() -> None:
 
 
 def test_an_outage_is_one_line_and_its_end_another() -> None:
-    scene = Scene(DARK, DARK, DARK, answer(201, MINE))
+    scene = Scene(NO_RESPONSE, NO_RESPONSE, NO_RESPONSE, answer(201, MINE))
     scene.run(CREATE)
     assert scene.lines == [
         "[elasticjob] API server 10.96.0.1:443 does not answer: timed out",

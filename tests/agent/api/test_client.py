@@ -36,7 +36,7 @@ def changed(version: int) -> Any:
 
 
 class Scene:
-    """The API server's side of the loop, on real threads, against a scripted server."""
+    """ApiThreads with a scripted server."""
 
     def __init__(self, api: ScriptedApi, directory: str) -> None:
         self.api = api
@@ -50,9 +50,9 @@ class Scene:
         self.streams: list[Stream] = []
 
     def open(self, wide: bool, *events: Any) -> Stream:
-        """A watch that begins so."""
+        """Open a watch whose stream begins with these events."""
         stream = Stream()
-        stream.say(*events)
+        stream.send(*events)
         self.streams.append(stream)
         self.api.answer(stream)
         self.threads.reopen(wide)
@@ -61,7 +61,7 @@ class Scene:
     def next(self) -> Message:
         return self.messages.get(timeout=PATIENCE_S)
 
-    def next_streamed(self) -> WatchEvent:
+    def next_event(self) -> WatchEvent:
         message = self.next()
         assert isinstance(message, WatchEvent), message
         return message
@@ -77,16 +77,15 @@ def scene(tmp_path: Any) -> Iterator[Scene]:
             stream.end()
 
 
-def test_make_before_break(scene: Scene) -> None:
-    """The old watch counts until the new one has said what there is; then no longer."""
+def test_the_current_watch_continues_until_the_next_one_has_an_event(scene: Scene) -> None:
     old = scene.open(False, *BEGINS)
-    first = scene.next_streamed()
+    first = scene.next_event()
     assert scene.threads.is_current(first)
     new = scene.open(True)
-    old.say(changed(6))
-    assert scene.threads.is_current(scene.next_streamed())
-    new.say(*BEGINS)
-    read, view = scene.next_streamed(), scene.next_streamed()
+    old.send(changed(6))
+    assert scene.threads.is_current(scene.next_event())
+    new.send(*BEGINS)
+    read, view = scene.next_event(), scene.next_event()
     assert (read.event, view.event) == (
         RoundSeen(parsed_round(3), Source.READ),
         ViewComplete(()),
@@ -96,17 +95,17 @@ def test_make_before_break(scene: Scene) -> None:
     assert not scene.threads.is_current(WatchEvent(first.number, RoundGone()))
 
 
-def test_a_watch_that_is_still_opening_gives_way_to_the_next(scene: Scene) -> None:
+def test_a_watch_that_is_still_opening_is_replaced(scene: Scene) -> None:
     scene.open(False)
     scene.api.wait_for(1)
     scene.open(True, *BEGINS)
-    read = scene.next_streamed()
+    read = scene.next_event()
     assert read.number == 2
     assert scene.threads.is_current(read)
     assert not scene.threads.is_current(WatchEvent(1, RoundGone()))
 
 
-def test_calls_end_in_the_inbox(scene: Scene) -> None:
+def test_results_of_calls_are_posted(scene: Scene) -> None:
     scene.api.answer(reply(200, agent_object(8, "B")), reply(404))
     scene.threads.call(GetLease("demo-1-0"), parsed_round())
     assert isinstance(scene.next(), LeaseSeen)
@@ -114,9 +113,9 @@ def test_calls_end_in_the_inbox(scene: Scene) -> None:
     assert scene.next() == LeaseGone("demo-1-0", by_get=True)
 
 
-def test_what_cannot_go_on_ends_the_agent(scene: Scene) -> None:
-    stranger = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
-    scene.api.answer(reply(409), reply(200, stranger))
+def test_a_setup_error_ends_the_agent(scene: Scene) -> None:
+    other = {"metadata": {"name": "demo-0-0", "uid": "u", "resourceVersion": "1"}}
+    scene.api.answer(reply(409), reply(200, other))
     state = agent_object()["metadata"]["annotations"].popitem()[1]
     scene.threads.call(CreateLease(state), parsed_round())
     message = scene.next()
@@ -124,7 +123,7 @@ def test_what_cannot_go_on_ends_the_agent(scene: Scene) -> None:
     assert "no label elasticjob.dev/job-uid" in message.reason
 
 
-def test_a_bug_in_a_thread_is_not_silent(scene: Scene) -> None:
+def test_an_error_in_a_thread_ends_the_agent(scene: Scene) -> None:
     scene.threads.call(CreateLease("no JSON"), parsed_round())
     message = scene.next()
     assert isinstance(message, SetupFailed)

@@ -10,8 +10,8 @@ from tests.support.scripted_api import TLS, token_directory
 from elasticjob.agent.api.credentials import Credentials
 
 
-def test_a_token_is_read_again_when_it_is_swapped(tmp_path: Path) -> None:
-    """As the kubelet does it: a new directory, and a link that is moved."""
+def test_a_token_is_read_again_when_it_is_replaced(tmp_path: Path) -> None:
+    """The kubelet writes a new directory and replaces a symbolic link."""
     token_directory(tmp_path / "v1", "old")
     token_directory(tmp_path / "v2", "new")
     data = tmp_path / "..data"
@@ -32,14 +32,14 @@ def test_a_ca_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert credentials.context() is not first
 
 
-def test_a_ca_without_key_identifiers_is_good_enough(tmp_path: Path) -> None:
+def test_a_ca_without_key_identifiers_is_accepted(tmp_path: Path) -> None:
     context = Credentials(str(token_directory(tmp_path))).context()
     assert not context.verify_flags & ssl.VERIFY_X509_STRICT
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
 
 
-def test_what_is_missing_is_an_os_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
     credentials = Credentials(str(tmp_path))
     with pytest.raises(OSError, match="token"):
         credentials.token()

@@ -80,15 +80,15 @@ def test_ipv6_has_brackets_in_names_and_none_in_sockets(host: str, bare: str, te
     assert (address.bare, str(address)) == (bare, text)
 
 
-def test_an_answer_has_status_body_and_the_wish_to_wait(api: ScriptedApi, session: Session) -> None:
+def test_a_response_has_status_body_and_retry_after(api: ScriptedApi, session: Session) -> None:
     api.answer(reply(429, {"message": "busy"}, Retry_After="7"))
     response = session.send(GET)
     assert (response.status, response.retry_after_s) == (429, 7.0)
     assert response.json() == {"message": "busy"}
-    assert api.asked[0].headers["authorization"] == "Bearer a-token"
+    assert api.requests[0].headers["authorization"] == "Bearer a-token"
 
 
-def test_what_is_no_object_is_an_empty_one(api: ScriptedApi, session: Session) -> None:
+def test_a_body_without_an_object_counts_as_empty(api: ScriptedApi, session: Session) -> None:
     api.answer(Reply(200, b"<html>"), Reply(200, b"[1]"))
     assert session.send(GET).json() == {}
     assert session.send(GET).json() == {}
@@ -101,8 +101,8 @@ def test_one_connection_serves_many_requests(api: ScriptedApi, session: Session)
     api.answer(*[reply(200)] * 3)
     for _ in range(3):
         session.send(Request("POST", "/", b'{"a":1}'))
-    assert {asked.connection for asked in api.asked} == {1}
-    assert [asked.json for asked in api.asked] == [{"a": 1}] * 3
+    assert {request.connection for request in api.requests} == {1}
+    assert [request.json for request in api.requests] == [{"a": 1}] * 3
 
 
 def test_bodies_by_length_chunks_and_end(api: ScriptedApi, session: Session) -> None:
@@ -122,19 +122,17 @@ def test_a_connection_that_the_server_ends_is_not_used_again(
     api.answer(ending, reply(200))
     session.send(GET)
     session.send(GET)
-    assert [asked.connection for asked in api.asked] == [1, 2]
+    assert [request.connection for request in api.requests] == [1, 2]
 
 
-def test_a_connection_that_died_while_idle_is_replaced_unseen(
-    api: ScriptedApi, session: Session
-) -> None:
+def test_a_connection_that_ended_while_idle_is_replaced(api: ScriptedApi, session: Session) -> None:
     api.answer(reply(200), Cut(), reply(200))
     assert session.send(GET).status == 200
     assert session.send(GET).status == 200
-    assert [asked.connection for asked in api.asked] == [1, 1, 2]
+    assert [request.connection for request in api.requests] == [1, 1, 2]
 
 
-def test_a_fresh_connection_that_dies_is_no_answer(api: ScriptedApi, session: Session) -> None:
+def test_a_new_connection_that_ends_is_unreachable(api: ScriptedApi, session: Session) -> None:
     api.answer(Cut(), reply(200))
     with pytest.raises(UnreachableError, match="closed"):
         session.send(GET)
@@ -150,7 +148,7 @@ def test_a_silent_server_costs_no_more_than_the_limit(api: ScriptedApi, tmp_path
     over.set()
 
 
-def test_a_request_may_have_less_time_than_that(api: ScriptedApi, session: Session) -> None:
+def test_a_request_may_have_a_shorter_timeout(api: ScriptedApi, session: Session) -> None:
     over = threading.Event()
     api.answer(Silence(over))
     with pytest.raises(UnreachableError, match="timed out"):
@@ -158,7 +156,7 @@ def test_a_request_may_have_less_time_than_that(api: ScriptedApi, session: Sessi
     over.set()
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_a_closed_port_is_unreachable(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -174,20 +172,20 @@ def test_ipv6(tmp_path: Path) -> None:
         api.answer(reply(200))
         with closing(client_of(api, token_directory(tmp_path)).session()) as session:
             assert session.send(GET).status == 200
-        assert api.asked[0].headers["host"] == f"[::1]:{api.port}"
+        assert api.requests[0].headers["host"] == f"[::1]:{api.port}"
 
 
 # ---- trust ---------------------------------------------------------------------------------------
 
 
-def test_a_stranger_is_not_trusted(api: ScriptedApi, tmp_path: Path) -> None:
+def test_a_certificate_of_another_ca_is_not_trusted(api: ScriptedApi, tmp_path: Path) -> None:
     directory = token_directory(tmp_path)
     (directory / "ca.crt").write_bytes((TLS / "stranger.crt").read_bytes())
     with pytest.raises(UnreachableError, match="certificate is not trusted"):
         client_of(api, directory).session().send(GET)
 
 
-def test_without_a_token_there_is_no_answer(api: ScriptedApi, tmp_path: Path) -> None:
+def test_without_a_token_the_server_is_unreachable(api: ScriptedApi, tmp_path: Path) -> None:
     directory = token_directory(tmp_path)
     (directory / "token").unlink()
     with pytest.raises(UnreachableError, match="cannot read the token"):
@@ -197,7 +195,7 @@ def test_without_a_token_there_is_no_answer(api: ScriptedApi, tmp_path: Path) ->
 # ---- streams -------------------------------------------------------------------------------------
 
 
-def test_a_stream_gives_lines_however_they_are_cut(api: ScriptedApi, client: Client) -> None:
+def test_a_stream_yields_lines_across_chunks(api: ScriptedApi, client: Client) -> None:
     stream = Stream()
     for piece in (b'{"a":', b'1}\n{"b":2}\n\n{"c"', b":3}\n"):
         stream.raw(piece)
@@ -209,16 +207,16 @@ def test_a_stream_gives_lines_however_they_are_cut(api: ScriptedApi, client: Cli
     opened.close()
 
 
-def test_a_refused_stream_says_why(api: ScriptedApi, client: Client) -> None:
+def test_a_refused_stream_has_a_response(api: ScriptedApi, client: Client) -> None:
     api.answer(reply(403, {"message": "no"}))
     opened = client.stream(GET)
     assert opened.status == 403
     assert opened.response().json() == {"message": "no"}
 
 
-def test_a_stream_can_be_closed_under_its_reader(api: ScriptedApi, client: Client) -> None:
+def test_a_stream_can_be_closed_by_another_thread(api: ScriptedApi, client: Client) -> None:
     stream = Stream()
-    stream.say({"a": 1})
+    stream.send({"a": 1})
     api.answer(stream)
     opened = client.stream(GET)
     seen: list[object] = []
@@ -243,7 +241,7 @@ def test_a_stream_can_be_closed_under_its_reader(api: ScriptedApi, client: Clien
     stream.end()
 
 
-def test_a_stream_without_a_sign_of_life_is_no_answer(api: ScriptedApi, tmp_path: Path) -> None:
+def test_a_silent_stream_is_unreachable(api: ScriptedApi, tmp_path: Path) -> None:
     stream = Stream()
     api.answer(stream)
     opened = client_of(api, token_directory(tmp_path), IMPATIENT).stream(GET)

@@ -28,7 +28,7 @@ def test_a_list_is_a_consistent_read() -> None:
     assert LEASES.list(by_name("a")).path == f"{PATH}?fieldSelector=metadata.name%3Da"
 
 
-def test_a_watch_begins_with_what_is_there_or_after_a_version() -> None:
+def test_a_watch_begins_with_all_leases_or_after_a_version() -> None:
     query = "labelSelector=example.com/job%3Duid&watch=true&allowWatchBookmarks=true"
     selection = by_label("example.com/job", "uid")
     initial = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"

@@ -23,16 +23,16 @@ class Session:
 
 
 class Scene:
-    """Threads, and the connections that they made."""
+    """CallThreads, and the connections that they opened."""
 
     def __init__(self, limit: int = 4) -> None:
-        self.made: list[Session] = []
+        self.opened: list[Session] = []
         self.used: queue.Queue[int] = queue.Queue()
         self.threads = CallThreads(self.session, limit)
 
     def session(self) -> Session:
-        self.made.append(Session(len(self.made) + 1))
-        return self.made[-1]
+        self.opened.append(Session(len(self.opened) + 1))
+        return self.opened[-1]
 
     def use(self, session: Session) -> None:
         self.used.put(session.number)
@@ -41,12 +41,12 @@ class Scene:
         return self.used.get(timeout=PATIENCE_S)
 
     def at_most_busy(self, count: int) -> None:
-        """A thread goes to rest just after its call."""
+        """Wait until at most this number of threads is busy."""
         wait_until(lambda: self.threads.busy <= count, every_s=0.001)
 
 
 def waits(event: threading.Event) -> Callable[[Session], None]:
-    """A call that hangs."""
+    """Return a call that hangs."""
 
     def call(session: Session) -> None:
         event.wait(PATIENCE_S)
@@ -70,7 +70,7 @@ def test_a_call_that_hangs_does_not_hold_up_the_next() -> None:
     over.set()
 
 
-def test_there_are_few_threads_and_the_rest_waits_its_turn() -> None:
+def test_the_number_of_threads_is_limited() -> None:
     scene, over = Scene(limit=2), threading.Event()
     for _ in range(2):
         scene.threads.submit(waits(over))
@@ -78,10 +78,10 @@ def test_there_are_few_threads_and_the_rest_waits_its_turn() -> None:
         scene.threads.submit(scene.use)
     over.set()
     assert {scene.next_used() for _ in range(4)} <= {1, 2}
-    assert len(scene.made) == 2
+    assert len(scene.opened) == 2
 
 
-def test_the_warm_connection_is_used_first() -> None:
+def test_the_connection_that_was_used_last_is_used_next() -> None:
     scene, first, second = Scene(), threading.Event(), threading.Event()
     scene.threads.submit(waits(first))
     scene.threads.submit(waits(second))
@@ -100,7 +100,7 @@ def test_closing_ends_idle_threads_and_busy_ones_after_their_call() -> None:
     assert scene.next_used() == 2
     scene.at_most_busy(1)
     scene.threads.close()
-    assert scene.made[1].closed.wait(PATIENCE_S)
-    assert not scene.made[0].closed.is_set()
+    assert scene.opened[1].closed.wait(PATIENCE_S)
+    assert not scene.opened[0].closed.is_set()
     over.set()
-    assert scene.made[0].closed.wait(PATIENCE_S)
+    assert scene.opened[0].closed.wait(PATIENCE_S)

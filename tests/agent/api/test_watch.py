@@ -15,8 +15,8 @@ from tests.support.protocol import (
     parsed_round,
     round_object,
 )
-from tests.support.senders import (
-    DARK,
+from tests.support.transports import (
+    NO_RESPONSE,
     ScriptedStream,
     ScriptedStreamOrError,
     ScriptedStreamTransport,
@@ -70,12 +70,12 @@ def error(code: int) -> Any:
 
 
 def begins(version: int = 5) -> list[Any]:
-    """What a narrow watch says first."""
+    """Return the first events of a narrow watch."""
     return [added(round_object(3)), bookmark(version, ends=True)]
 
 
 class Scene:
-    """A watch against a scripted server, until the script ends."""
+    """A watch with a scripted transport, until the script ends."""
 
     def __init__(
         self, *script: ScriptedStreamOrError, kind: WatchScope = NARROW, is_first: bool = True
@@ -88,19 +88,19 @@ class Scene:
         log = Log(self.lines.append)
         context = Context(JOB, identity(), address, self.clock, log, jitter=lambda: 0.5)
         self.watch = Watch(context, self.transport, kind, 1, is_first, self.messages.append)
-        self.transport.over = self.watch.close
+        self.transport.at_end = self.watch.close
 
     def run(self) -> list[Event]:
-        """The events that came."""
+        """Run the watch, and return its events."""
         self.watch.run()
         return [message.event for message in self.messages if isinstance(message, WatchEvent)]
 
     @property
     def paths(self) -> list[str]:
-        return [request.path for request in self.transport.asked]
+        return [request.path for request in self.transport.requests]
 
-    def given_up(self) -> str:
-        """Why the agent must end."""
+    def setup_failure(self) -> str:
+        """Return the reason for which the agent must end."""
         (message,) = [message for message in self.messages if isinstance(message, SetupFailed)]
         return message.reason
 
@@ -134,7 +134,7 @@ def test_a_wide_watch_has_a_view_once_its_initial_set_is_complete() -> None:
     ]
 
 
-def test_nothing_is_said_before_the_initial_set_is_complete() -> None:
+def test_no_event_is_posted_before_the_initial_set_is_complete() -> None:
     stream = ScriptedStream(added(round_object(3)), bookmark(4), cut=True)
     assert Scene(stream, ScriptedStream(*begins())).run() == [
         RoundSeen(parsed_round(3), Source.READ)
@@ -143,7 +143,7 @@ def test_nothing_is_said_before_the_initial_set_is_complete() -> None:
 
 @pytest.mark.parametrize("is_wide", [False, True])
 def test_where_there_are_no_initial_events_it_lists_then_watches(is_wide: bool) -> None:
-    """Below Kubernetes 1.32, and in 1.33: 422 forbidden."""
+    """Kubernetes 1.33 and releases below 1.32 answer 422."""
     found = {
         "metadata": {"resourceVersion": "9"},
         "items": [round_object(3), agent_object(4)] if is_wide else [round_object(3)],
@@ -185,14 +185,14 @@ def test_it_resumes_after_the_last_version_bookmarks_included() -> None:
     [ScriptedStream(error(410)), ScriptedStream(status=410)],
     ids=["in the stream", "at once"],
 )
-def test_a_forgotten_version_means_to_begin_afresh(gone: ScriptedStream) -> None:
+def test_after_an_expired_version_the_watch_begins_again(gone: ScriptedStream) -> None:
     scene = Scene(ScriptedStream(*begins(), cut=True), gone, ScriptedStream(*begins(20)))
     assert scene.run() == [RoundSeen(parsed_round(3), Source.READ)] * 2
     assert scene.paths[2] == BY_NAME + WATCH + INITIAL
 
 
-def test_an_outage_is_waited_out_ever_more_slowly() -> None:
-    scene = Scene(ScriptedStream(*begins(), cut=True), *[DARK] * 8, ScriptedStream())
+def test_an_outage_has_growing_pauses() -> None:
+    scene = Scene(ScriptedStream(*begins(), cut=True), *[NO_RESPONSE] * 8, ScriptedStream())
     scene.run()
     pauses = scene.clock.pauses
     assert pauses[:9] == sorted(pauses[:9])
@@ -204,7 +204,7 @@ def test_an_outage_is_waited_out_ever_more_slowly() -> None:
     ]
 
 
-def test_a_server_that_ends_watches_at_once_is_not_asked_without_pause() -> None:
+def test_there_is_a_pause_after_a_watch_that_ends_at_once() -> None:
     scene = Scene(ScriptedStream(*begins()), *[ScriptedStream()] * 4)
     scene.run()
     assert len(scene.clock.pauses) == 3  # the script closes the fourth
@@ -216,7 +216,7 @@ def test_an_error_in_the_stream_is_a_loss() -> None:
     assert scene.paths[1].endswith("&resourceVersion=5")
 
 
-def test_what_is_no_event_is_a_loss() -> None:
+def test_an_invalid_event_is_a_loss() -> None:
     scene = Scene(ScriptedStream(*begins(), b"<html>"), ScriptedStream(bookmark(9)))
     scene.run()
     assert scene.paths[1].endswith("&resourceVersion=5")
@@ -233,13 +233,13 @@ def test_a_deleted_round_is_gone_and_may_come_back() -> None:
     ]
 
 
-def test_a_round_that_went_unseen_is_gone() -> None:
+def test_a_round_that_is_absent_after_a_new_read_is_gone() -> None:
     fresh = ScriptedStream(bookmark(9, ends=True))
     scene = Scene(ScriptedStream(*begins(), error(410)), fresh)
     assert scene.run()[1:] == [RoundGone()]
 
 
-def test_another_jobs_round_of_this_name_is_none() -> None:
+def test_an_older_jobs_round_of_this_name_is_ignored() -> None:
     other = round_object(3, job=Job("team", "demo", "an-older-uid"))
     late = ScriptedStream(added(other), bookmark(4, ends=True))
     assert Scene(late, ScriptedStream(*begins())).run() == [RoundSeen(parsed_round(3), Source.READ)]
@@ -252,8 +252,8 @@ def test_a_round_that_cannot_be_read_ends_the_agent() -> None:
         notes[key] = notes[key].replace('"v":1', '"v":2')
     scene = Scene(ScriptedStream(added(newer), bookmark(4, ends=True)))
     scene.run()
-    assert "Round Lease demo-round cannot be read" in scene.given_up()
-    assert "more than one release apart" in scene.given_up()
+    assert "Round Lease demo-round cannot be read" in scene.setup_failure()
+    assert "more than one release apart" in scene.setup_failure()
 
 
 def test_an_agents_lease_that_cannot_be_read_is_logged_and_left_out() -> None:
@@ -267,9 +267,9 @@ def test_an_agents_lease_that_cannot_be_read_is_logged_and_left_out() -> None:
     assert sum("Lease demo-1-0 is ignored" in line for line in scene.lines) == 1
 
 
-@pytest.mark.parametrize("name", ["evil-0-0", "demo-00-0", "demo-2-0-0", "somebody"])
-def test_a_lease_with_our_labels_and_another_name_is_ignored(name: str) -> None:
-    """Code in another job can label its own Lease like one of ours; it cannot choose its name."""
+@pytest.mark.parametrize("name", ["evil-0-0", "demo-00-0", "demo-2-0-0", "other"])
+def test_a_lease_with_the_jobs_labels_and_another_name_is_ignored(name: str) -> None:
+    """Code in another job can label its Lease like one of this job, but cannot choose its name."""
     foreign = agent_object(2)
     foreign["metadata"]["name"] = name
     stream = ScriptedStream(
@@ -310,14 +310,14 @@ def refused(status: int) -> Callable[[], ScriptedStream]:
 def test_joining_ends_after_a_minute_of_refusals(status: int) -> None:
     scene = Scene(*[refused(status)() for _ in range(100)])
     scene.run()
-    assert scene.given_up() == (
+    assert scene.setup_failure() == (
         f"cannot watch leases in namespace team at 10.96.0.1:443: {status} may not: "
         "check RoleBinding elasticjob-demo"
     )
     assert 0 <= scene.clock.now() - 1000.0 - REFUSED_S < 6
 
 
-def test_a_late_rolebinding_is_waited_for() -> None:
+def test_a_late_rolebinding_is_no_error() -> None:
     scene = Scene(*[refused(403)() for _ in range(5)], ScriptedStream(*begins()))
     assert scene.run() == [RoundSeen(parsed_round(3), Source.READ)]
 
@@ -325,26 +325,26 @@ def test_a_late_rolebinding_is_waited_for() -> None:
 def test_joining_ends_after_a_minute_without_a_round() -> None:
     scene = Scene(*[ScriptedStream(bookmark(4, ends=True)) for _ in range(100)])
     scene.run()
-    assert "Round Lease demo-round does not exist" in scene.given_up()
+    assert "Round Lease demo-round does not exist" in scene.setup_failure()
 
 
 def test_joining_ends_after_five_minutes_without_an_answer() -> None:
-    scene = Scene(*[DARK] * 500)
+    scene = Scene(*[NO_RESPONSE] * 500)
     scene.run()
-    assert scene.given_up() == (
+    assert scene.setup_failure() == (
         "cannot reach API server 10.96.0.1:443: timed out: check the NetworkPolicies"
     )
     assert 0 <= scene.clock.now() - 1000.0 - UNREACHABLE_S < 6
 
 
-def test_once_joined_the_dark_is_waited_out_for_ever() -> None:
-    scene = Scene(ScriptedStream(*begins(), cut=True), *[DARK] * 500)
+def test_after_joining_an_outage_never_ends_the_agent() -> None:
+    scene = Scene(ScriptedStream(*begins(), cut=True), *[NO_RESPONSE] * 500)
     scene.run()
     assert not any(isinstance(message, SetupFailed) for message in scene.messages)
     assert scene.clock.now() - 1000.0 > 5 * UNREACHABLE_S
 
 
-def test_once_joined_a_minute_of_refusals_freezes_and_a_fresh_read_thaws() -> None:
+def test_after_joining_a_minute_of_refusals_freezes_until_a_new_read() -> None:
     refusals = [refused(403)() for _ in range(25)]
     scene = Scene(ScriptedStream(*begins(), cut=True), *refusals, ScriptedStream(*begins(9)))
     events = scene.run()
@@ -353,7 +353,7 @@ def test_once_joined_a_minute_of_refusals_freezes_and_a_fresh_read_thaws() -> No
     assert scene.paths[-1] == BY_NAME + WATCH + INITIAL
 
 
-def test_a_busy_server_says_when_to_come_back() -> None:
+def test_retry_after_of_a_busy_server_delays_the_next_watch() -> None:
     busy = ScriptedStream(status=429, retry_after_s=3.0)
     scene = Scene(busy, ScriptedStream(*begins()))
     scene.run()
@@ -361,5 +361,5 @@ def test_a_busy_server_says_when_to_come_back() -> None:
 
 
 def test_lines_are_json() -> None:
-    """The script above writes what a server writes."""
+    """The scripted stream sends the same bytes as a server."""
     assert json.loads(next(ScriptedStream(bookmark(1)).lines()))["type"] == "BOOKMARK"

@@ -52,12 +52,12 @@ def test_roles_count_among_themselves() -> None:
 
 
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "TORCH_NCCL_ASYNC_ERROR_HANDLING", "PATH"])
-def test_what_a_person_has_set_stays(name: str) -> None:
+def test_variables_of_the_user_override_defaults(name: str) -> None:
     assert env(Pod(0, 0), 0, {name: "theirs"})[name] == "theirs"
 
 
 @pytest.mark.parametrize("name", ["RANK", "ELASTICJOB_ROUND", "MASTER_ADDR"])
-def test_what_is_ours_is_ours(name: str) -> None:
+def test_variables_of_the_round_override_those_of_the_user(name: str) -> None:
     assert env(Pod(0, 0), 0, {name: "theirs"})[name] != "theirs"
 
 
@@ -68,5 +68,5 @@ def test_a_single_worker_may_use_all_cores() -> None:
     assert "OMP_NUM_THREADS" not in worker_env({}, group, ranks, 0, "/scratch")
 
 
-def test_nothing_of_torchruns_own_flags() -> None:
+def test_no_variables_of_torchruns_flags_are_set() -> None:
     assert not [name for name in env(Pod(0, 0), 0, {}) if name.startswith("PET_")]

@@ -35,7 +35,7 @@ STACK = 'Traceback:\n  File "t.py", line 7\nValueError: nan'
         # the earliest, then the lowest rank
         ([Outcome(0, 1, 9.0), Outcome(1, 2, 8.0)], Failure(FAILED, 1, 2, None, "exit code 2")),
         ([Outcome(1, 1, 9.0), Outcome(0, 2, 9.0)], Failure(FAILED, 0, 2, None, "exit code 2")),
-        # a report counts from when it was written, not from the exit
+        # the time of an error file counts, not that of the exit
         (
             [Outcome(0, 1, 8.0), Outcome(1, 1, 9.0, REPORT)],
             Failure(FAILED, 1, 1, None, REPORT.message),
@@ -44,14 +44,14 @@ STACK = 'Traceback:\n  File "t.py", line 7\nValueError: nan'
             [Outcome(0, -6, 8.0), Outcome(1, None, 9.0, REPORT)],
             Failure(FAILED, 1, None, None, REPORT.message),
         ),
-        # a report of one that ended well was not its last word
+        # the error file of a worker that succeeded is ignored
         (
             [Outcome(0, 0, 8.0, REPORT), Outcome(1, 4, 9.0)],
             Failure(FAILED, 1, 4, None, "exit code 4"),
         ),
     ],
 )
-def test_who_failed_first(workers: list[Outcome], failure: Failure) -> None:
+def test_the_first_failure(workers: list[Outcome], failure: Failure) -> None:
     assert first_failure(workers) == failure
 
 
@@ -67,7 +67,7 @@ def test_who_failed_first(workers: list[Outcome], failure: Failure) -> None:
         (errno.ETXTBSY, None, False),
     ],
 )
-def test_only_what_stays_broken_is_fatal(number: int, code: int | None, fatal: bool) -> None:
+def test_only_lasting_errors_are_fatal(number: int, code: int | None, fatal: bool) -> None:
     failure, is_fatal = start_failure(2, "python4", OSError(number, os.strerror(number)))
     assert (failure.kind, failure.local_rank) == (CauseKind.START_FAILED, 2)
     assert (failure.code, is_fatal) == (code, fatal)
@@ -92,7 +92,7 @@ def test_torchs_error_file(tmp_path: Path, content: Any, message: str) -> None:
     assert read_error_file(str(path)) == ErrorFile(7.5, message)
 
 
-def test_a_broken_error_file_is_still_a_last_word(tmp_path: Path) -> None:
+def test_the_text_of_an_invalid_error_file_is_the_message(tmp_path: Path) -> None:
     path = tmp_path / "error.json"
     path.write_bytes(b"\xff not JSON")
     found = read_error_file(str(path))
@@ -116,5 +116,5 @@ def test_the_last_lines_are_kept_whole() -> None:
     ("code", "text"),
     [(3, "exit code 3"), (-9, "ended by SIGKILL"), (-63, "ended by signal 63")],
 )
-def test_exits_in_words(code: int, text: str) -> None:
+def test_the_text_of_an_exit(code: int, text: str) -> None:
     assert exit_text(code) == text

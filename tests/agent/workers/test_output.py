@@ -30,7 +30,7 @@ def test_whole_lines_get_the_prefix(text: bytes, is_last: bool, lines: bytes, re
 
 
 class Scene:
-    """An output into two files."""
+    """An Output with two files as targets."""
 
     def __init__(self, root: Path) -> None:
         self.paths = (root / "out", root / "err")
@@ -38,7 +38,7 @@ class Scene:
         self.output = Output(*self.fds)
 
     def close(self) -> tuple[str, str]:
-        """What was written to stdout and stderr."""
+        """Close the output, and return what it wrote to stdout and stderr."""
         self.output.close()
         for fd in self.fds:
             os.close(fd)
@@ -70,8 +70,8 @@ def test_the_log_goes_to_stderr(scene: Scene) -> None:
     assert scene.close() == ("", "[elasticjob] one\n[elasticjob] two\n")
 
 
-def test_a_blocked_stderr_blocks_nobody() -> None:
-    """Nobody reads the pipe; log lines are dropped, the oldest first, and nothing waits."""
+def test_a_blocked_stderr_blocks_no_caller() -> None:
+    """While the pipe is full, callers do not wait, and the oldest log lines are dropped."""
     end, full = os.pipe()
     os.set_blocking(full, False)
     while True:
@@ -92,14 +92,14 @@ def test_a_blocked_stderr_blocks_nobody() -> None:
     os.close(full)
 
 
-def test_a_closed_target_is_given_up() -> None:
+def test_output_to_a_closed_target_is_dropped() -> None:
     end, target = os.pipe()
     os.close(end)
-    write_all(target, b"nobody reads this\n")
+    write_all(target, b"unread\n")
     os.close(target)
 
 
-def test_a_target_that_somebody_made_non_blocking() -> None:
+def test_a_target_that_another_process_made_non_blocking() -> None:
     end, target = os.pipe()
     os.set_blocking(target, False)
     data = b"z" * 300_000

@@ -9,30 +9,30 @@ from elasticjob.agent.workers.ports import is_port_free, port_base
 UIDS = [f"uid-{i}" for i in range(200)]
 
 
-def test_a_network_of_its_own_has_torchs_port() -> None:
+def test_a_separate_network_has_torchs_port() -> None:
     assert port_base("uid", shares_network=False, is_free=lambda _: False) == 29500
 
 
 @pytest.mark.parametrize("uid", UIDS[:5])
-def test_a_shared_one_has_a_block_below_the_ephemeral_range(uid: str) -> None:
+def test_a_shared_network_has_a_block_below_the_ephemeral_range(uid: str) -> None:
     base = port_base(uid, shares_network=True, is_free=lambda _: True)
     assert 20000 <= base <= 29999 - 15
     assert base % 16 == 0
     assert base == port_base(uid, shares_network=True, is_free=lambda _: True)
 
 
-def test_jobs_seldom_meet() -> None:
+def test_jobs_seldom_share_a_block() -> None:
     bases = {port_base(uid, shares_network=True, is_free=lambda _: True) for uid in UIDS}
     assert len(bases) > 150
 
 
-def test_a_block_in_use_is_passed_over() -> None:
+def test_a_block_in_use_is_skipped() -> None:
     first = port_base("uid", shares_network=True, is_free=lambda _: True)
     second = port_base("uid", shares_network=True, is_free=lambda port: port != first + 15)
     assert second in (first + 16, 20000)
 
 
-def test_where_nothing_is_free_the_first_must_do() -> None:
+def test_without_a_free_block_the_first_is_used() -> None:
     first = port_base("uid", shares_network=True, is_free=lambda _: True)
     assert port_base("uid", shares_network=True, is_free=lambda _: False) == first
 

@@ -26,7 +26,7 @@ def test_what_the_training_may_write(text: bytes, progress: Progress | None) -> 
     assert parse(text) == progress
 
 
-def test_only_news_is_told(tmp_path: Path) -> None:
+def test_only_changes_are_returned(tmp_path: Path) -> None:
     path = tmp_path / "progress-0.json"
     file = ProgressFile(str(path))
     assert file.read_if_changed() is None

@@ -1,4 +1,4 @@
-"""Real processes: what starts, what is told, and that nothing of a round outlives its stop."""
+"""The supervisor with real processes: starts, events, and stops that no process outlives."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_workers_get_torchelastics_environment(tmp_path: Path) -> None:
         one.expect("WorkersReaped")
 
 
-def test_it_starts_as_many_workers_as_the_pods_spec_says_whatever_the_round_says(
+def test_the_number_of_workers_is_that_of_the_pods_spec(
     tmp_path: Path,
 ) -> None:
     with supervised(tmp_path, *stub("environment"), workers=2) as one:
@@ -83,16 +83,16 @@ def test_a_stop_in_the_middle_of_a_start(tmp_path: Path) -> None:
         one.start(1, workers=200)
         one.stop(1)
         event = one.events.get(timeout=10)
-        if event["event"] == "WorkersStarted":  # it was faster than us
+        if event["event"] == "WorkersStarted":  # the start was faster
             event = one.events.get(timeout=10)
         assert event["event"] == "WorkersReaped"
         assert of_round(one) == set()
 
 
-# ---- ends by themselves --------------------------------------------------------------------------
+# ---- exits of workers --------------------------------------------------------------------------
 
 
-def test_all_workers_end_well(tmp_path: Path) -> None:
+def test_all_workers_succeed(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("ends", "0"), workers=3) as one:
         one.start(1, workers=3)
         one.expect("WorkersStarted")
@@ -100,7 +100,7 @@ def test_all_workers_end_well(tmp_path: Path) -> None:
         assert (exited["failure"], exited["fatal"]) == (None, False)
 
 
-def test_one_that_ends_well_is_no_end(tmp_path: Path) -> None:
+def test_one_success_is_not_the_end_of_the_round(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("first_ends", "0"), workers=2) as one:
         one.start(1, workers=2)
         one.expect("WorkersStarted")
@@ -120,7 +120,7 @@ def test_one_that_ends_well_is_no_end(tmp_path: Path) -> None:
         (("dies", "15"), "WorkerSignaled", None, 15, "ended by SIGTERM"),
     ],
 )
-def test_a_failure_is_told_with_its_cause(
+def test_a_failure_is_reported_with_its_cause(
     tmp_path: Path, way: tuple[str, ...], kind: str, code: int | None, number: int | None,
     message: str,
 ) -> None:  # fmt: skip
@@ -138,7 +138,7 @@ def test_a_failure_is_told_with_its_cause(
         assert failure["after_ms"] >= 0
 
 
-def test_the_first_to_fail_is_told_while_its_peers_still_run(tmp_path: Path) -> None:
+def test_the_first_failure_is_reported_while_other_workers_run(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("first_ends", "7"), workers=3) as one:
         one.start(1, workers=3)
         one.expect("WorkersStarted")
@@ -151,8 +151,8 @@ def test_the_first_to_fail_is_told_while_its_peers_still_run(tmp_path: Path) -> 
         assert of_round(one) == set()
 
 
-def test_the_error_file_says_who_failed_first(tmp_path: Path) -> None:
-    """Rank 0 ends first, because its peer is lost; rank 1 has reported, and still tears down."""
+def test_the_error_file_determines_the_first_failure(tmp_path: Path) -> None:
+    """Rank 0 exits first, because it lost its peer; rank 1 has written its error file, and runs."""
     with supervised(tmp_path, *stub("reports"), workers=2) as one:
         one.start(1, workers=2)
         one.expect("WorkersStarted")
@@ -163,8 +163,8 @@ def test_the_error_file_says_who_failed_first(tmp_path: Path) -> None:
         one.expect("WorkersReaped")
 
 
-def test_a_stale_error_file_accuses_nobody(tmp_path: Path) -> None:
-    (tmp_path / "error-0.json").write_text('{"message": "from an earlier life"}')
+def test_a_stale_error_file_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "error-0.json").write_text('{"message": "of an earlier round"}')
     with supervised(tmp_path, *stub("ends", "3")) as one:
         one.start(1)
         one.expect("WorkersStarted")
@@ -180,7 +180,7 @@ def test_a_stale_error_file_accuses_nobody(tmp_path: Path) -> None:
         ("/", 126, "cannot execute '/': Permission denied"),
     ],
 )
-def test_what_cannot_be_executed_is_fatal_and_named(
+def test_a_command_that_cannot_be_executed_is_fatal_and_named(
     tmp_path: Path, command: str, code: int, message: str
 ) -> None:
     with supervised(tmp_path, command) as one:
@@ -224,7 +224,7 @@ def test_a_second_stop_shortens_the_grace(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("adopts", [True, False])
 def test_a_family_in_other_sessions_ends_with_its_worker(tmp_path: Path, adopts: bool) -> None:
-    """The orphan has neither a parent of ours nor an environment; without adoption it is lost."""
+    """The orphan has no marker in its environment; without adoption the agent cannot find it."""
     with supervised(tmp_path, *stub("family"), adopts=adopts) as one:
         one.start(1)
         one.expect("WorkersStarted")
@@ -256,7 +256,7 @@ def test_a_killed_workers_family_ends_before_the_next_round(tmp_path: Path) -> N
         one.expect("WorkersReaped")
 
 
-def test_what_a_finished_worker_left_ends_with_the_stop(tmp_path: Path) -> None:
+def test_the_orphan_of_a_worker_that_succeeded_ends_with_the_stop(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("leaves_orphan")) as one:
         one.start(1)
         one.expect("WorkersStarted")
@@ -269,7 +269,7 @@ def test_what_a_finished_worker_left_ends_with_the_stop(tmp_path: Path) -> None:
 
 
 def test_a_training_behind_a_shell_has_the_whole_grace(tmp_path: Path) -> None:
-    """`sh` dies of SIGTERM at once; its child is saving, and must not be killed for that."""
+    """`sh` ends on SIGTERM at once; its child saves its state, and keeps the grace period."""
     save = f"sleep 0.3; echo saved > {tmp_path}/saved; exit"
     training = f"trap '{save}' TERM; echo runs; while :; do sleep 0.01; done"
     with supervised(tmp_path, "sh", "-c", f'sh -c "{training}"; echo never') as one:
@@ -281,7 +281,7 @@ def test_a_training_behind_a_shell_has_the_whole_grace(tmp_path: Path) -> None:
         assert (tmp_path / "saved").exists()
 
 
-def test_a_frozen_worker_ends(tmp_path: Path) -> None:
+def test_a_stopped_worker_ends(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("runs")) as one:
         one.start(1)
         one.expect("WorkersStarted")
@@ -292,17 +292,17 @@ def test_a_frozen_worker_ends(tmp_path: Path) -> None:
         assert is_dead(pid)
 
 
-def test_a_guest_of_kubectl_exec_is_left_alone(tmp_path: Path) -> None:
-    """Adopted by the agent, with the pod's UID in its environment but no round."""
+def test_a_process_of_kubectl_exec_is_not_ended(tmp_path: Path) -> None:
+    """The agent adopts it; its environment has the pod's UID and no round."""
     with supervised(tmp_path, *stub("has_guest")) as one:
         one.start(1)
         one.expect("WorkersStarted")
-        worker, guest = (int(word) for word in one.lines(1)[0][1:])
+        worker, other = (int(word) for word in one.lines(1)[0][1:])
         one.stop(1, grace_s=0.1)
         one.expect("WorkersReaped")
         assert is_dead(worker)
-        assert not is_dead(guest)
-        os.kill(guest, signal.SIGKILL)
+        assert not is_dead(other)
+        os.kill(other, signal.SIGKILL)
 
 
 # ---- output --------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def test_a_guest_of_kubectl_exec_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_blocked_stdout_blocks_no_stop(tmp_path: Path, workers: int) -> None:
-    """Nobody reads: the workers stand still, the supervisor does not."""
+    """A pipe without a reader blocks the workers, but not the supervisor."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -328,7 +328,7 @@ def test_a_blocked_stdout_blocks_no_stop(tmp_path: Path, workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_closed_streams_are_no_end(tmp_path: Path, workers: int) -> None:
+def test_a_worker_that_closes_its_streams_still_runs(tmp_path: Path, workers: int) -> None:
     with supervised(tmp_path, *stub("closes"), workers=workers) as one:
         one.start(1, workers=workers)
         one.expect("WorkersStarted")
@@ -364,7 +364,7 @@ def test_signals_are_forwarded_to_the_workers(tmp_path: Path) -> None:
         assert len(one.stdout.read_text().splitlines()) == 4  # SIGTERM came once
 
 
-def test_the_agents_end_is_everybodys(tmp_path: Path) -> None:
+def test_all_processes_end_with_the_agent(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("family")) as one:
         one.start(1)
         one.expect("WorkersStarted")

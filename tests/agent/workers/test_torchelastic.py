@@ -57,5 +57,5 @@ def test_a_group_in_a_round() -> None:
     assert (group.master_addr, group.master_port) == ("10.0.0.1", 29501)
 
 
-def test_the_name_of_what_runs() -> None:
+def test_the_name_of_the_entrypoint() -> None:
     assert SPEC.get_entrypoint_name() == "python3"

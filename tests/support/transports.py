@@ -1,4 +1,4 @@
-"""Transports of the agent's API client without a network: a script gives the answers."""
+"""Transports without a network, which answer requests with a list of responses."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from elasticjob.agent.api.connection import Response, UnreachableError
 from elasticjob.agent.api.http import Request
 
 Script = Union[Response, UnreachableError]
-DARK = UnreachableError("timed out")
+NO_RESPONSE = UnreachableError("timed out")
 
 
 def answer(status: int, found: Any = None, retry_after_s: float | None = None) -> Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     return Response(status, json.dumps({} if found is None else found).encode(), retry_after_s)
 
 
 class ScriptedTransport:
-    """Gives out answers in order; the last one again and again."""
+    """Returns the responses in order, then repeats the last one."""
 
     def __init__(self, *script: Script) -> None:
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self._script = list(script)
 
     def send(self, request: Request) -> Response:
-        self.asked.append(request)
+        self.requests.append(request)
         following = self._script.pop(0) if len(self._script) > 1 else self._script[0]
         if isinstance(following, UnreachableError):
             raise following
         return following
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is no connection."""
 
     @property
-    def verbs(self) -> list[str]:
-        return [request.method for request in self.asked]
+    def methods(self) -> list[str]:
+        return [request.method for request in self.requests]
 
 
 class ScriptedStream:
-    """One watch: a status, lines, and how it ends."""
+    """One watch: a status, then lines, then a regular end or a cut connection."""
 
     def __init__(
         self, *lines: Any, status: int = 200, body: Any = None, retry_after_s: float | None = None,
@@ -71,17 +71,17 @@ ScriptedStreamOrError = Union[ScriptedStream, UnreachableError]
 
 
 class ScriptedStreamTransport:
-    """Opens watches in order. `over` is called once there are no more."""
+    """Opens watches in order, and calls at_end with the last one."""
 
     def __init__(self, *script: ScriptedStreamOrError) -> None:
-        self.asked: list[Request] = []
-        self.over = lambda: None
+        self.requests: list[Request] = []
+        self.at_end = lambda: None
         self._script = list(script)
 
     def stream(self, request: Request) -> ScriptedStream:
-        self.asked.append(request)
+        self.requests.append(request)
         if len(self._script) == 1:
-            self.over()
+            self.at_end()
         following = self._script.pop(0)
         if isinstance(following, UnreachableError):
             raise following
