@@ -56,7 +56,7 @@ class Request:
     path: str  # with the query
     body: bytes = b""
     content_type: str = "application/json"
-    timeout_s: float = math.inf  # in addition to Limits.request_s
+    timeout_s: float = math.inf  # the shorter of this and Limits.request_s counts
 
 
 class Client:

@@ -62,10 +62,10 @@ def worker_env(
         ERROR_FILE: error_file(directory, local_rank),
         PROGRESS_FILE: progress_file(directory, local_rank),
     }
-    return {**_defaults(base, ranks.workers), **base, **group, **own}
+    return {**_defaults(ranks.workers), **base, **group, **own}
 
 
-def _defaults(base: Mapping[str, str], workers: int) -> dict[str, str]:
+def _defaults(workers: int) -> dict[str, str]:
     """Return the same defaults as torchrun: each of several workers has one OpenMP thread."""
     defaults = {"TORCH_NCCL_ASYNC_ERROR_HANDLING": "1"}
     if workers > 1:

@@ -1,8 +1,8 @@
 """The processes that the rounds of this pod have started, from /proc and waitpid.
 
 These are the descendants of the agent. As PID 1 or as a subreaper the agent inherits every orphan,
-so a process cannot leave by forking twice or into a new session. Where it is neither, and after an
-earlier agent, a marker in the environment (pod UID and round) identifies the processes.
+so a process cannot escape by forking twice or into a new session. Where the agent is neither, and
+after an earlier agent, a marker in the environment (pod UID and round) identifies the processes.
 
 A process of `kubectl exec` becomes a child of PID 1 as well, once its parent ends. Its environment
 contains the pod's UID and no round, and the agent does not touch it.

@@ -9,7 +9,7 @@ from typing import Callable
 
 from elasticjob.agent.workers.process_tree import ProcessTree, send_signal
 
-FIRST_CHECK_S = 0.01  # most groups have ended by then, without a reading of /proc
+FIRST_CHECK_S = 0.01  # most groups have ended by then, so that /proc is not read
 LONGEST_CHECK_S = 0.25
 EXIT_S = 2.0  # the time that processes have to end on SIGKILL when the agent itself ends
 
@@ -29,7 +29,7 @@ class Shutdown:
         self._terminated: set[int] = set()
         self._check_s = FIRST_CHECK_S
         self._check_at = now + FIRST_CHECK_S
-        # The end of a leader wakes the loop. Without leaders no process may be left already.
+        # The end of a leader wakes the loop; without leaders possibly no process is left.
         self.wake_at = self._check_at if self._leaders else now
         self._kill_at = float("inf")
         for leader in self._leaders:
