@@ -200,7 +200,7 @@ def test_no_job_is_named_like_the_operators_account(values: tuple[str, ...], nam
 
 
 def test_an_account_like_that_of_a_job_is_refused() -> None:
-    with pytest.raises(ChartError, match="choose one that does not begin with elasticjob-"):
+    with pytest.raises(ChartError, match="choose a name that does not begin with elasticjob-"):
         rendered("serviceAccount.name=elasticjob-operator")
 
 

@@ -77,7 +77,9 @@ def test_a_wrong_value_is_named(value: str, message: str) -> None:
 
 
 def test_an_image_is_asked_for() -> None:
-    with pytest.raises(ChartError, match=r"image\.repository: say where the operator's image is"):
+    with pytest.raises(
+        ChartError, match=r"image\.repository: required; set it to the operator's image"
+    ):
         rendered(with_image=False)
 
 

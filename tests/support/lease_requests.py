@@ -17,11 +17,11 @@ AGENT = f"system:serviceaccount:{TEAM}:elasticjob-demo"
 POD = "demo-1-0"
 POD_CLAIM = "authentication.kubernetes.io/pod-name"
 
-BOUND = "the token is bound to no pod"
-LABEL = "may only write Leases that carry the label of its own job"
-OWN = "may only write the Lease named after its pod, and the Round of its job"
-ROUND = "may neither make nor delete the Round"
-KEPT = "may not change what the operator has written"
+BOUND = "the token is not bound to a pod"
+LABEL = "may only write Leases that have the label of its job"
+OWN = "may only write the Lease named after its pod, and the Round Lease of its job"
+ROUND = "may neither create nor delete the Round Lease"
+KEPT = "may not change the annotations of the operator"
 
 
 def lease(name: str = POD, job: str | None = "demo", **annotations: str) -> Json:

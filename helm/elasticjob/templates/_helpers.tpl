@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* The release's name, with the chart's unless that is in it. */ -}}
+{{- /* The name of the release, followed by that of the chart unless it contains it. */ -}}
 {{- define "elasticjob.fullname" -}}
 {{- $name := include "elasticjob.name" . -}}
 {{- $both := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
@@ -13,7 +13,7 @@
 {{ include "elasticjob.fullname" . }}-operator
 {{- end -}}
 
-{{- /* For what is not in a namespace and still belongs to this release. */ -}}
+{{- /* The name of cluster-scoped objects of this release. */ -}}
 {{- define "elasticjob.clusterwide" -}}
 {{ include "elasticjob.operator" . }}.{{ .Release.Namespace }}
 {{- end -}}
@@ -21,7 +21,7 @@
 {{- define "elasticjob.account" -}}
 {{- $name := default (printf "operator-%s" (include "elasticjob.fullname" .)) .Values.serviceAccount.name -}}
 {{- if hasPrefix "elasticjob-" $name -}}
-{{- fail (printf "serviceAccount.name is %s: choose one that does not begin with elasticjob-, as the accounts of jobs do" $name) -}}
+{{- fail (printf "serviceAccount.name is %s: choose a name that does not begin with elasticjob-, which is reserved for the accounts of jobs" $name) -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
@@ -40,7 +40,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "elasticjob.image" -}}
-{{- $repository := required "image.repository: say where the operator's image is, for example --set image.repository=registry.example.com/elasticjob-operator (docs/operations.md tells how to build it)" .Values.image.repository -}}
+{{- $repository := required "image.repository: required; set it to the operator's image, for example --set image.repository=registry.example.com/elasticjob-operator (docs/operations.md describes how to build it)" .Values.image.repository -}}
 {{- if .Values.image.digest -}}
 {{ $repository }}@{{ .Values.image.digest }}
 {{- else -}}

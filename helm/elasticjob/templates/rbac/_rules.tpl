@@ -1,5 +1,5 @@
-{{- /* What the operator does, and no more: compared with recorded requests by tests/helm. The verbs for Leases include
-those of elasticjob-agent, so that it may bind that role without the right to bind any. */ -}}
+{{- /* Exactly what the operator does: tests/helm compares this list with recorded requests. The verbs for Leases
+include those of elasticjob-agent, so that the operator may bind that role without the right `bind`. */ -}}
 {{- define "elasticjob.operatorRules" -}}
 - apiGroups: [elasticjob.dev]
   resources: [elasticjobs]
