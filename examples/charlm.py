@@ -1,9 +1,9 @@
-"""Four pods teach a small transformer to write Python, from the sources of the standard library.
+"""Train a small transformer to write Python, on the sources of the standard library.
 
-RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT are all that it needs, so torchrun can start it too.
-Workers may be killed and pods be lost at any time: each rank saves to a directory of its own, and
-when the group has formed anew, the rank with the newest checkpoint shares it. So no shared storage
-is needed, and no rank is special.
+The script needs only RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, so torchrun can start it too.
+Workers may be killed and pods may be lost at any time. Each rank saves checkpoints to its own
+directory. When the group starts again, the rank with the newest checkpoint sends it to all others,
+so the script needs no shared storage and no special rank.
 """
 
 import json
@@ -25,7 +25,7 @@ LOG_EVERY = 10
 BATCH, CONTEXT = 32, 64
 WIDTH, HEADS, LAYERS = 54, 6, 2
 SYMBOLS = 256  # bytes
-INDENT = b" " * 4  # one tab to the model, which would spend its time on blanks otherwise
+INDENT = b" " * 4  # one tab for the model, which would otherwise learn mostly blanks
 
 LOCAL_RANK = os.environ.get("LOCAL_RANK", "0")
 CHECKPOINT = Path(os.environ.get("CHECKPOINT_DIR", ".")) / f"charlm-{LOCAL_RANK}.pt"
@@ -33,12 +33,12 @@ PROGRESS = os.environ.get("ELASTICJOB_PROGRESS_FILE")
 
 
 class Model(nn.Module):
-    """Bytes in, for each of them a guess at the next byte out."""
+    """Predict the next byte after each byte of a text."""
 
     def __init__(self):
         super().__init__()
         self.symbols = nn.Embedding(SYMBOLS, WIDTH)
-        self.places = nn.Parameter(torch.zeros(CONTEXT, WIDTH))
+        self.positions = nn.Parameter(torch.zeros(CONTEXT, WIDTH))
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 WIDTH, HEADS, 4 * WIDTH, dropout=0, batch_first=True, norm_first=True
@@ -47,26 +47,26 @@ class Model(nn.Module):
         )
         self.norm = nn.LayerNorm(WIDTH)
         nn.init.normal_(self.symbols.weight, std=0.1)
-        # No buffer: DistributedDataParallel would send it round, and gloo had no bool before 2.0.
-        self.future = torch.ones(CONTEXT, CONTEXT, dtype=torch.bool).triu(1)
+        # Not a buffer: DistributedDataParallel would broadcast it, and gloo has no bool before 2.0.
+        self.mask = torch.ones(CONTEXT, CONTEXT, dtype=torch.bool).triu(1)
 
     def forward(self, text):
         length = text.shape[1]
-        hidden = self.symbols(text) + self.places[:length]
+        hidden = self.symbols(text) + self.positions[:length]
         for layer in self.layers:
-            hidden = layer(hidden, self.future[:length, :length])
+            hidden = layer(hidden, self.mask[:length, :length])
         return self.norm(hidden) @ self.symbols.weight.T
 
 
 def standard_library():
-    """All of its modules as one long text, the same on every pod of an image."""
+    """The sources of the standard library as one text, the same in every pod of an image."""
     files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     text = b"".join(map(Path.read_bytes, files)).replace(INDENT, b"\t")
     return torch.frombuffer(bytearray(text), dtype=torch.uint8)
 
 
 def batch(text, step, rank):
-    """Drawn by step and rank, so that a repeated step sees what it saw before."""
+    """Random pieces of the text. Step and rank seed them, so a repeated step gets the same ones."""
     draw = torch.Generator().manual_seed(step * 10_000 + rank)
     starts = torch.randint(len(text) - CONTEXT - 1, (BATCH, 1), generator=draw)
     pieces = text[starts + torch.arange(CONTEXT + 1)].long()
@@ -74,12 +74,12 @@ def batch(text, step, rank):
 
 
 def learning_rate(step):
-    """Up over 20 steps, then down along a cosine."""
+    """The rate rises over 20 steps, then falls along a cosine."""
     return 6e-3 * min((step + 1) / 20, 0.55 + 0.45 * math.cos(math.pi * step / STEPS))
 
 
 def write(path, save):
-    """Whole or not at all: a worker may be killed at any time."""
+    """Write a file atomically, because a worker may be killed at any time."""
     part = f"{path}.part"
     save(part)
     os.replace(part, path)
@@ -91,28 +91,28 @@ def save(step, model, optimizer):
 
 
 def restore(model, optimizer):
-    """Load the newest checkpoint of any rank everywhere; return the step that it was made after."""
-    mine = torch.load(CHECKPOINT, map_location="cpu") if CHECKPOINT.exists() else {"step": 0}
+    """Load the newest checkpoint of all ranks in each rank, and return its step."""
+    own = torch.load(CHECKPOINT, map_location="cpu") if CHECKPOINT.exists() else {"step": 0}
     steps = [torch.zeros(1, dtype=torch.long) for _ in range(dist.get_world_size())]
-    dist.all_gather(steps, torch.tensor([mine["step"]]))
+    dist.all_gather(steps, torch.tensor([own["step"]]))
     newest = max(range(len(steps)), key=lambda rank: steps[rank].item())
-    shared = [mine]
+    shared = [own]
     dist.broadcast_object_list(shared, src=newest)
     if shared[0]["step"]:
         model.load_state_dict(shared[0]["model"])
         optimizer.load_state_dict(shared[0]["optimizer"])
-        tell(f"go on after step {shared[0]['step']}, from the checkpoint of rank {newest}")
+        log(f"continuing after step {shared[0]['step']}, from the checkpoint of rank {newest}")
     return shared[0]["step"]
 
 
 def report(step):
-    """Progress for `kubectl get elasticjobs -o wide`."""
+    """Report the progress that `kubectl get elasticjobs -o wide` shows."""
     if PROGRESS and LOCAL_RANK == "0":
         text = json.dumps({"step": step, "total": STEPS})
         write(PROGRESS, lambda part: Path(part).write_text(text))
 
 
-def tell(text):
+def log(text):
     if dist.get_rank() == 0:
         print(text, flush=True)
 
@@ -127,32 +127,32 @@ def sample(model, prompt=b"\tdef ", length=300):
 
 
 def train(model, optimizer, text):
-    """The steps that are left; leaves the program when told to stop."""
+    """Run the remaining steps; exit after SIGTERM."""
     start = restore(model, optimizer)
     parallel = DistributedDataParallel(model)
-    # Only now: a handler does not run while the process waits for a group that cannot form.
-    told = []
-    signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+    # Not earlier: Python runs no handler while the process waits for a group that cannot form.
+    signals = []
+    signal.signal(signal.SIGTERM, lambda *_: signals.append(True))
     for step in range(start, STEPS):
-        given, expected = batch(text, step, dist.get_rank())
-        loss = nn.functional.cross_entropy(parallel(given).flatten(0, 1), expected.flatten())
+        inputs, targets = batch(text, step, dist.get_rank())
+        loss = nn.functional.cross_entropy(parallel(inputs).flatten(0, 1), targets.flatten())
         optimizer.param_groups[0]["lr"] = learning_rate(step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
-        # All agree on whether to stop, so that all save the same step and nobody waits in vain.
-        both = torch.tensor([loss.item(), float(len(told))])
-        dist.all_reduce(both)
-        done, stopping = step + 1, both[1] > 0
+        # All ranks decide together whether to stop, so that all save the same step and none hangs.
+        sums = torch.tensor([loss.item(), float(len(signals))])
+        dist.all_reduce(sums)
+        done, stopping = step + 1, sums[1] > 0
         if step == start or done % LOG_EVERY == 0:
-            tell(f"step {done}/{STEPS} loss {both[0] / dist.get_world_size():.2f}")
+            log(f"step {done}/{STEPS} loss {sums[0] / dist.get_world_size():.2f}")
         if done % SAVE_EVERY == 0 or done == STEPS or stopping:
             save(done, model, optimizer)
             report(done)
         if stopping:
-            tell(f"told to stop: saved step {done}")
+            log(f"received SIGTERM: saved step {done}")
             sys.exit(128 + signal.SIGTERM)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -165,11 +165,11 @@ def main():
     model = Model()
     optimizer = torch.optim.AdamW(model.parameters())
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    tell(f"{dist.get_world_size()} workers, {parameters:,} parameters, {len(text):,} bytes to read")
+    log(f"{dist.get_world_size()} workers, {parameters:,} parameters, {len(text):,} bytes of text")
     train(model, optimizer, text)
     if dist.get_rank() == 0:
         print(f"it writes:\n{sample(model)}", flush=True)
-    dist.barrier()  # rank 0 hosts the store that the others still use
+    dist.barrier()  # rank 0 hosts the store that the other ranks still use
     dist.destroy_process_group()
 
 

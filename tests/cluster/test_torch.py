@@ -40,7 +40,7 @@ def test_charlm_completes_and_survives_a_killed_worker(team: Namespace) -> None:
     assert step() == STEPS
     assert job.status["counted"] == 1
     log = job.log("charlm-0-0")
-    found = re.findall(r"go on after step (\d+)", log)
+    found = re.findall(r"continuing after step (\d+)", log)
     assert len(found) == 1
     assert int(found[0]) >= before - 10
     assert f"step {STEPS}/{STEPS}" in log

@@ -86,7 +86,7 @@ async def test_a_model_goes_on_from_its_checkpoint(cluster: LocalCluster) -> Non
     await job.is_("Complete")
     await job.until(lambda: job.ended("0-0") and job.ended("1-0"), "both ends")
     log = await cluster.log(job.pod("0-0"), ALL_LINES)
-    went_on = re.search(r"go on after step (\d+)", log)
+    went_on = re.search(r"continuing after step (\d+)", log)
     assert went_on is not None, log
     assert 10 <= int(went_on[1]) < STEPS
     losses = [float(loss) for loss in re.findall(r"step \d+/\d+ loss ([\d.]+)", log)]

@@ -1,4 +1,4 @@
-"""The training script alone, two ranks by hand: it saves, stops together, and goes on."""
+"""The training script without ElasticJob, on two ranks: it saves, stops and continues."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEADLINE_S = 120
 
 
 class Group:
-    """The processes of one round; each rank has a directory of its own."""
+    """The processes of one round. Each rank has its own directory."""
 
     def __init__(self, root: Path, steps: int) -> None:
         self.root = root
@@ -52,14 +52,14 @@ class Group:
                 [PYTHON, str(SCRIPT)], env={**os.environ, **env}, stdout=log, stderr=log
             )
 
-    def wait_for(self, word: str) -> None:
-        def holds() -> bool:
+    def wait_for(self, text: str) -> None:
+        def is_logged() -> bool:
             assert self.processes[0].poll() is None, self.log(0)
-            return word in self.log(0)
+            return text in self.log(0)
 
-        wait_until(holds, what=repr(word), within_s=DEADLINE_S, every_s=0.05)
+        wait_until(is_logged, what=repr(text), within_s=DEADLINE_S, every_s=0.05)
 
-    def codes(self) -> list[int]:
+    def exit_codes(self) -> list[int]:
         return [process.wait(DEADLINE_S) for process in self.processes]
 
     def log(self, rank: int) -> str:
@@ -75,12 +75,12 @@ class Group:
             process.wait()
 
 
-def test_a_lost_rank_0_goes_on_from_another_ones_checkpoint(tmp_path: Path) -> None:
+def test_a_lost_rank_0_continues_from_the_checkpoint_of_rank_1(tmp_path: Path) -> None:
     first = Group(tmp_path, steps=1000)
     try:
         first.wait_for("step 10/")
         first.processes[1].kill()
-        assert first.codes()[1] == -signal.SIGKILL
+        assert first.exit_codes()[1] == -signal.SIGKILL
         saved = first.steps_done()[1]
     finally:
         first.end()
@@ -88,25 +88,27 @@ def test_a_lost_rank_0_goes_on_from_another_ones_checkpoint(tmp_path: Path) -> N
 
     second = Group(tmp_path, steps=saved + 10)
     try:
-        assert second.codes() == [0, 0], second.log(0)
-        said = re.search(r"go on after step (\d+), from the checkpoint of rank 1", second.log(0))
-        # It may have been killed between saving and telling.
-        assert said is not None
-        assert int(said[1]) in (saved, saved + 5)
-        assert f"step {int(said[1]) + 1}/{saved + 10} loss" in second.log(0)
+        assert second.exit_codes() == [0, 0], second.log(0)
+        continued = re.search(
+            r"continuing after step (\d+), from the checkpoint of rank 1", second.log(0)
+        )
+        # The script may have been killed after it saved and before it reported the progress.
+        assert continued is not None
+        assert int(continued[1]) in (saved, saved + 5)
+        assert f"step {int(continued[1]) + 1}/{saved + 10} loss" in second.log(0)
         assert "it writes:" in second.log(0)
         assert second.steps_done() == [saved + 10] * RANKS
     finally:
         second.end()
 
 
-def test_told_to_stop_all_ranks_save_the_same_step(tmp_path: Path) -> None:
+def test_after_sigterm_all_ranks_save_the_same_step(tmp_path: Path) -> None:
     group = Group(tmp_path, steps=1000)
     try:
         group.wait_for("step 10/")
         group.processes[1].send_signal(signal.SIGTERM)
-        assert group.codes() == [128 + signal.SIGTERM] * RANKS
+        assert group.exit_codes() == [128 + signal.SIGTERM] * RANKS
         assert len(set(group.steps_done())) == 1
-        assert f"told to stop: saved step {group.steps_done()[0]}" in group.log(0)
+        assert f"received SIGTERM: saved step {group.steps_done()[0]}" in group.log(0)
     finally:
         group.end()

@@ -1,4 +1,4 @@
-"""The examples are good objects, and the script that one of them carries is the one beside it."""
+"""The examples are valid objects, and charlm.yaml contains charlm.py."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = sorted(EXAMPLES.glob("*.yaml"))
 
 
 def spec_of(path: Path) -> Json:
-    """As the API server would store it, defaults included."""
+    """The spec as the API server stores it, with defaults."""
     model = ElasticJob.model_validate(yaml.safe_load(path.read_text()))
     return model.spec.model_dump(by_alias=True, exclude_none=True)
 
@@ -31,12 +31,12 @@ def container_of(path: Path) -> Json:
     return container
 
 
-def test_there_are_examples() -> None:
+def test_the_examples() -> None:
     assert [path.name for path in FILES] == ["charlm.yaml", "quickstart.yaml"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_it_is_one_good_elastic_job(path: Path) -> None:
+def test_it_is_one_valid_elastic_job(path: Path) -> None:
     job = yaml.safe_load(path.read_text())
     known = {field.alias for field in ElasticJobSpec.model_fields.values()}
     assert (job["apiVersion"], job["kind"]) == (names.API_VERSION, names.KIND)
@@ -45,19 +45,19 @@ def test_it_is_one_good_elastic_job(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_its_script_is_python_that_kubernetes_leaves_alone(path: Path) -> None:
+def test_its_script_is_python_without_variables_that_kubernetes_expands(path: Path) -> None:
     script = container_of(path)["args"][-1]
     ast.parse(script, feature_version=(3, 9))
     assert "$(" not in script  # Kubernetes would expand it
 
 
-def test_charlm_carries_the_script_beside_it() -> None:
+def test_charlm_yaml_contains_charlm_py() -> None:
     script = (EXAMPLES / "charlm.py").read_text()
     assert container_of(EXAMPLES / "charlm.yaml")["args"] == [script], "run `make generate`"
 
 
 @pytest.mark.parametrize("rest", ["", "      volumes: []\n", "      - name: next\n"])
-def test_embedding_replaces_the_block_and_nothing_else(rest: str) -> None:
+def test_embedding_replaces_only_the_block(rest: str) -> None:
     head = "      args:\n        - |\n"
     block = "          one\n\n            two\n"
     manifest = f"{head}          old\n\n            older\n{rest}"
@@ -65,18 +65,18 @@ def test_embedding_replaces_the_block_and_nothing_else(rest: str) -> None:
     assert embedded("one\n\n  two\n", f"{head}{block}{rest}") == f"{head}{block}{rest}"
 
 
-def test_embedding_refuses_what_kubernetes_would_expand() -> None:
+def test_embedding_refuses_variables_that_kubernetes_expands() -> None:
     with pytest.raises(ValueError, match="would expand"):
         embedded("print('$(HOME)')\n", "- |\n")
 
 
 @pytest.mark.process
-def test_quickstart_says_who_it_is() -> None:
+def test_quickstart_prints_its_rank() -> None:
     container = container_of(EXAMPLES / "quickstart.yaml")
-    given = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    env = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     ran = subprocess.run(
         [sys.executable, *container["command"][1:], *container["args"]],
-        env={**os.environ, **given},
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=30,
