@@ -1,4 +1,4 @@
-# `make demo` and `make test` set everything up by themselves; `make help` lists the rest.
+# `make demo` and `make test` install what they need; `make help` lists all targets.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ $(UV):
 setup: .venv/.synced ## install the locked tools and dependencies into .venv
 
 .PHONY: check
-check: setup ## the fast half: format, lint, types, imports, generated files, unit tests
+check: setup ## run the fast checks: format, lint, types, imports, generated files, unit tests
 	@$(RUN) ruff format --check --quiet .
 	@$(RUN) ruff check --quiet .
 	@$(RUN) mypy
@@ -32,25 +32,25 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 	@$(RUN) pytest -q -m "not process and not e2e and not slow and not cluster" tests
 
 .PHONY: interpreters
-interpreters: setup ## the tests of wire, rendezvous and agent on every Python from 3.9 up
+interpreters: setup ## test wire, rendezvous and agent on each Python from 3.9 that is found
 	@UV="$(UV)" dev/interpreters.sh
 
 .PHONY: test
-test: setup ## everything, end to end on the local mode: no cluster needed; up to 6 minutes
-	@echo "== fast half: format, lint, types, imports, generated files, unit tests"
+test: setup ## run all tests that need no cluster, with the local mode; up to 6 minutes
+	@echo "== fast checks: format, lint, types, imports, generated files, unit tests"
 	@$(MAKE) --no-print-directory check
-	@echo "== the agent on every interpreter found"
+	@echo "== the agent on each interpreter that is found"
 	@$(MAKE) --no-print-directory interpreters
 	@echo "== an interpreter with torch"
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
 	  echo "== simulation, processes, end to end" && \
 	  SIM_SEEDS=40 $(RUN) pytest --durations=10 -m "process or e2e or slow or sim" tests
 
-# A cluster of the user's: named on make's command line, never found in the environment by chance.
+# The user's cluster. It counts only if it is named on make's command line, not in the environment.
 NAMED := $(KUBE_CONTEXT)$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
 
 .PHONY: demo
-demo: setup ## four pods train a model, lose a worker and a pod, and finish; KUBE_CONTEXT=… there
+demo: setup ## show four pods that train, lose a worker and a pod, and finish; KUBE_CONTEXT=… for your cluster
 ifneq ($(NAMED),)
 	@$(RUN) python -m dev.demo --cluster $(if $(KUBE_CONTEXT),--context=$(KUBE_CONTEXT))
 else
@@ -76,50 +76,50 @@ PYTHON313 ?= $(firstword $(wildcard /usr/bin/python3.13 /usr/local/bin/python3.1
   $(HOME)/.pyenv/versions/3.13.*/bin/python $(HOME)/.local/share/uv/python/cpython-3.13.*/bin/python3))
 
 .PHONY: cluster
-cluster: setup ## a real Kubernetes on this machine, built from source; as root (docs/cluster.md)
+cluster: setup ## start a Kubernetes on this machine, built from source; as root (docs/cluster.md)
 	@$(CLUSTER) up --nodes=$(CLUSTER_NODES) --lan=$(CLUSTER_LAN) --feature-gates="$(FEATURE_GATES)"
 
 .PHONY: cluster-images
-cluster-images: setup ## make the images of operator and workers, and give them to the cluster
+cluster-images: setup ## build the images of operator and workers, and copy them to the nodes
 	@$(CLUSTER) images
 
 .PHONY: cluster-status
-cluster-status: setup ## what of the cluster runs
+cluster-status: setup ## list the running parts of the cluster
 	@$(CLUSTER) status
 
 .PHONY: cluster-down
-cluster-down: setup ## remove everything that `make cluster` made
+cluster-down: setup ## remove everything that `make cluster` created
 	@$(CLUSTER) down
 
 .PHONY: e2e
-e2e: setup ## end to end on a real Kubernetes: the one above, or KUBE_CONTEXT=… (docs/cluster.md)
+e2e: setup ## run the end-to-end tests on `make cluster`, or on KUBE_CONTEXT=… (docs/cluster.md)
 	@UV="$(UV)" NAMED="$(NAMED)" dev/e2e.sh $(TESTS)
 
 .PHONY: e2e-long
-e2e-long: ## the same, with the API server away for ten minutes and not two
+e2e-long: ## run the same tests, with the API server away for ten minutes instead of two
 	@API_AWAY_S=600 $(MAKE) --no-print-directory e2e
 
 .PHONY: contract
-contract: setup ## what local promises, and the chart, on a kube-apiserver built here; no root
+contract: setup ## run the tests of the local API server and of the chart on a kube-apiserver; no root
 	@$(CLUSTER) build hyperkube helm >.venv/programs.txt
-	@echo "== as it is"
+	@echo "== contract tests"
 	@$(CLUSTER) bare -- $(RUN) pytest -q tests/contract
-	@echo "== without initial events"
+	@echo "== contract tests without initial events in watches"
 	@$(CLUSTER) bare --feature-gates=WatchList=false -- $(RUN) pytest -q tests/contract
 	@echo "== the chart"
 	@$(CLUSTER) bare -- $(RUN) pytest -q tests/helm/test_install.py
 	@echo "== a CA without key identifiers, agents on Python 3.13"
 	@if [ -n "$(PYTHON313)" ]; then $(CLUSTER) bare --no-key-identifiers -- \
 	  $(RUN) --isolated --python=$(PYTHON313) pytest -q tests/contract/test_agent.py; \
-	else echo "skipped: no Python 3.13 here (PYTHON313=PATH names one)"; fi
+	else echo "skipped: no Python 3.13 was found; name one with PYTHON313=PATH"; fi
 
 .PHONY: format
-format: setup ## format and fix what can be fixed by a tool
+format: setup ## format the code and apply the automatic fixes of the linter
 	@$(RUN) ruff format --quiet .
 	@$(RUN) ruff check --quiet --fix .
 
 .PHONY: generate
-generate: setup ## write what is made from other files: CRD, docs/api.md, charlm.yaml, the chart
+generate: setup ## write the generated files: CRD, docs/api.md, charlm.yaml, the chart's CRD and table
 	@mkdir -p crds docs
 	@$(RUN) python -m elasticjob.api.crd >.venv/crd.yaml
 	@mv .venv/crd.yaml crds/elasticjob.dev_elasticjobs.yaml
