@@ -1,7 +1,7 @@
-"""The cluster that the tests run on, the release of the chart in it, and a namespace for each test.
+"""The cluster for the tests, the release of the chart in it, and a namespace for each test.
 
 make e2e                        the cluster of `make cluster`, whose nodes can be killed
-KUBECONFIG=... make e2e         any cluster; IMAGE_REGISTRY says where the operator's image is
+make e2e KUBECONFIG=...         any cluster; IMAGE_REGISTRY names the registry of the images
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RECOVERIES: list[str] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each test here needs a cluster."""
+    """Skip the tests of this folder without a cluster."""
     here = [item for item in items if item.path.is_relative_to(HERE)]
     for item in here:
         item.add_marker(pytest.mark.cluster)
@@ -40,14 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remember who failed, so that its namespace tells about it."""
+    """Record which test failed, so that the fixture prints its namespace."""
     report = yield
     item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
     return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The recovery times, as the jobs' status told them."""
+    """Print the recovery times from the status of the jobs."""
     if RECOVERIES:
         terminalreporter.section("recoveries, in ms, by status.lastRecovery")
         for line in RECOVERIES:
@@ -63,7 +63,7 @@ def kube() -> Iterator[Kube]:
 
 @pytest.fixture(scope="session")
 def release(kube: Kube) -> Iterator[Release]:
-    """The chart, installed with two operators; what tests left is gone at the end, then it is."""
+    """Install the chart with two operators; uninstall it when all test namespaces are deleted."""
     release = Release.of(os.environ, kube)
     release.install()
     yield release
@@ -74,11 +74,11 @@ def release(kube: Kube) -> Iterator[Release]:
 
 @pytest.fixture
 def team(kube: Kube, release: Release, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    """A namespace that admits restricted pods only; one that failed tells all before it goes."""
+    """Create a namespace that admits restricted pods only. Print its content after a failure."""
     name = f"{PREFIX}{secrets.token_hex(4)}"
     metadata = {"name": name, "labels": {**STRICT, f"{PREFIX}test": "true"}}
     kube.post("/api/v1/namespaces", {"metadata": metadata})
-    team = Namespace(kube, name, os.environ["E2E_IMAGE"], told(request.node.name))
+    team = Namespace(kube, name, os.environ["E2E_IMAGE"], collector(request.node.name))
     until("its account", lambda: kube.exists(f"{team.path('serviceaccounts')}/default"))
     yield team
     if request.node.stash.get(FAILED, False):
@@ -88,28 +88,28 @@ def team(kube: Kube, release: Release, request: pytest.FixtureRequest) -> Iterat
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    """The nodes, where this machine has them; everything runs when the test begins."""
+    """The nodes on this machine, all of which run before and after the test."""
     if Path(os.environ["E2E_KUBECONFIG"]) != Cache.of(os.environ).kubeconfig:
-        pytest.skip("takes nodes away, which only the cluster of `make cluster` can stand")
+        pytest.skip("stops nodes, which only the cluster of `make cluster` allows")
     machine = Machine.here()
     machine.is_well()
     yield machine
     machine.is_well()
 
 
-def told(test: str) -> Callable[[str, Json], None]:
-    """Collects the recoveries of a test."""
+def collector(test: str) -> Callable[[str, Json], None]:
+    """Return a function that records the recoveries of a test."""
 
-    def tell(what: str, recovery: Json) -> None:
+    def record(what: str, recovery: Json) -> None:
         parts = ("total", "detect", "rendezvous", "start", "stop")
         times = "  ".join(f"{part} {recovery.get(f'{part}Millis', 0):>6}" for part in parts)
         RECOVERIES.append(f"{what:<34.34}  {times}")
 
-    return tell
+    return record
 
 
 def dump(team: Namespace, release: Release) -> None:
-    """Everything that explains a failure: printed, so that pytest shows it with the test."""
+    """Print the state of a namespace, which pytest shows with the failed test."""
     here = ("-n", team.name)
     for words in (
         ("get", names.PLURAL, "-o", "yaml", *here),
@@ -125,7 +125,7 @@ def dump(team: Namespace, release: Release) -> None:
 
 
 def annotations(text: str) -> str:
-    """Leases in JSON: only what agents and operator say there."""
+    """Shorten Leases in JSON to name, annotations and spec."""
     if not text.startswith("{"):
         return text
     items = json.loads(text)["items"]

@@ -1,4 +1,4 @@
-"""The API server is away: nobody restarts for it, and what happens meanwhile is made up for."""
+"""An outage of the API server costs no restart; failures meanwhile are handled after it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.support.release import HEARTBEAT_S, Release
 
 SECOND = "kube-apiserver-2"
 SLOW_HEARTBEAT_S = 5.0
-"""What agents have by default; a hanging request takes 2 s to be given up."""
+"""The default heartbeat of agents. A request that hangs ends after 2 s."""
 FROZEN_S = 40.0
-"""The Service keeps an API server that does not answer for 15 to 25 s."""
+"""The Service keeps an API server that does not respond for 15 to 25 s."""
 
 AWAY_S = float(os.environ.get("E2E_API_AWAY_S") or 120)
 
 
-def test_no_restart_while_it_is_away_and_a_crash_is_made_up_for(
+def test_an_outage_costs_no_restart_and_a_crash_is_handled_after_it(
     team: Namespace, machine: Machine
 ) -> None:
     steady = team.start("steady", replicas=2)
@@ -32,38 +32,38 @@ def test_no_restart_while_it_is_away_and_a_crash_is_made_up_for(
     before = identities(steady.pods) | identities(crashed.pods)
     with machine.killed(API_SERVER):
         kill_worker(victim)
-        throughout("the workers go on", lambda: [worker_pid(u) for u in uids] == pids, AWAY_S)
+        throughout("the workers continue", lambda: [worker_pid(u) for u in uids] == pids, AWAY_S)
     second = crashed.recovered("kill -9 while the API was away", 2, other.n)
     assert second.n == other.n + 1
     assert crashed.charged == {second.n}
     pulse = until("an answer", lambda: steady.lease)
 
-    def beats() -> bool:
+    def has_pulsed() -> bool:
         lease = steady.lease
         return lease is not None and lease.renew_time != pulse.renew_time
 
-    until("the steady job's pulse", beats)
+    until("the steady job's pulse", has_pulsed)
     assert steady.round.n == first.n
     assert [worker_pid(uid) for uid in uids] == pids
     assert steady.charged == set()
     assert identities(steady.pods) | identities(crashed.pods) == before
 
 
-def test_it_dies_in_the_middle_of_a_crash(team: Namespace, machine: Machine) -> None:
+def test_the_api_server_dies_during_a_crash(team: Namespace, machine: Machine) -> None:
     job = team.start("amid", replicas=3)
     first = job.runs(3)
     victim = job.pods[2]["metadata"]["uid"]
     kill_worker(victim)
     with machine.killed(API_SERVER):
         pass
-    second = job.recovered("the API server killed amid a crash", 3, first.n)
+    second = job.recovered("the API server killed during a crash", 3, first.n)
     assert second.n == first.n + 1
     assert job.charged == {second.n}
 
 
 @pytest.fixture
-def usual_beats(release: Release) -> Iterator[Release]:
-    """Agents beat as they do by default; as quickly as the tests want them again at the end."""
+def default_heartbeat(release: Release) -> Iterator[Release]:
+    """Give agents the default heartbeat during the test."""
     release.install(SLOW_HEARTBEAT_S)
     yield release
     release.install(HEARTBEAT_S)
@@ -71,7 +71,7 @@ def usual_beats(release: Release) -> Iterator[Release]:
 
 @pytest.fixture
 def two_servers(machine: Machine, team: Namespace) -> Iterator[Machine]:
-    """A second API server on the same etcd, behind the same Service."""
+    """Start a second API server on the same etcd, behind the same Service."""
     machine.cluster.start(SECOND)
     endpoints = "/api/v1/namespaces/default/endpoints/kubernetes"
 
@@ -85,10 +85,10 @@ def two_servers(machine: Machine, team: Namespace) -> Iterator[Machine]:
     until("one endpoint", lambda: addresses() == 1)
 
 
-def test_one_of_two_freezes_and_nobody_restarts(
-    team: Namespace, two_servers: Machine, usual_beats: Release
+def test_one_of_two_api_servers_freezes_and_no_job_restarts(
+    team: Namespace, two_servers: Machine, default_heartbeat: Release
 ) -> None:
-    """Half of the connections hang, without an error and without an end."""
+    """Half of the connections hang without an error."""
     job = team.start("half", replicas=4)
     first = job.runs(4)
     with two_servers.frozen(SECOND):

@@ -1,4 +1,4 @@
-"""Workers that crash and pods that are deleted: what each costs."""
+"""The costs of a crashed worker and of a deleted pod."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def test_a_killed_worker_costs_one_round_one_charge_and_no_pod(team: Namespace) 
     assert (second.cause.kind, second.cause.pod) == (CauseKind.WORKER_SIGNALED, "crash-1-0")
 
 
-def test_a_deleted_pod_comes_back_as_the_next_generation(team: Namespace) -> None:
+def test_a_deleted_pod_is_replaced_by_the_next_generation(team: Namespace) -> None:
     job = team.start("drain", replicas=3, minReplicas=2)
     first = job.runs(3)
     name = job.delete_pod(1)
-    without = job.recovered("a pod deleted: two go on", 2, first.n)
+    without = job.recovered("a pod deleted: two continue", 2, first.n)
     assert without.n == first.n + 1
     assert without.cause is not None
     assert (without.cause.kind, without.cause.pod) == (CauseKind.LEAVING, name)
-    whole = job.recovered("a pod deleted: its heir joins", 3, without.n)
+    whole = job.recovered("a pod deleted: replaced", 3, without.n)
     assert whole.n == without.n + 1
     assert whole.pods == {Pod(0, 0), Pod(1, 1), Pod(2, 0)}
     assert job.charged == set()
     assert generation(job.pods[1]) == 1
 
 
-def test_a_deleted_pod_that_is_needed_is_waited_for(team: Namespace) -> None:
+def test_a_job_waits_for_the_replacement_of_a_needed_pod(team: Namespace) -> None:
     job = team.start("wait", replicas=3)
     first = job.runs(3)
     job.delete_pod(0)

@@ -25,7 +25,7 @@ def test_helm_test_passes(release: Release) -> None:
 
 @pytest.fixture
 def quickstart(team: Namespace) -> ClusterJob:
-    """As shipped, but for its image, and as the `restricted` level demands it."""
+    """The shipped quickstart with the image of the tests and the `restricted` security context."""
     body = yaml.safe_load(QUICKSTART.read_text())
     pod = body["spec"]["template"]["spec"]
     pod["containers"][0]["image"] = team.image

@@ -1,4 +1,4 @@
-"""Jobs, namespaces and the chart are deleted while no operator is there: nothing is left behind."""
+"""Jobs, namespaces and the chart are deleted while no operator runs: no object is left."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
 @pytest.fixture
-def nobody(release: Release) -> Iterator[Release]:
-    """No operator; two again at the end."""
+def no_operator(release: Release) -> Iterator[Release]:
+    """Stop the operators during the test."""
     release.scale(0)
     yield release
     release.scale(2)
@@ -23,13 +23,13 @@ def nobody(release: Release) -> Iterator[Release]:
 
 @pytest.fixture
 def running(team: Namespace, release: Release) -> Namespace:
-    """A namespace with a job that runs."""
+    """A namespace with a running job."""
     team.start("last", replicas=2).runs(2)
     return team
 
 
 def left(team: Namespace) -> list[str]:
-    """What belongs to a job in a namespace."""
+    """The objects of jobs in a namespace."""
     kinds = {
         "pods": team.path("pods"),
         "leases": team.leases,
@@ -45,20 +45,20 @@ def left(team: Namespace) -> list[str]:
     ]
 
 
-def test_a_deleted_job_leaves_nothing(running: Namespace, nobody: Release) -> None:
+def test_a_deleted_job_leaves_nothing(running: Namespace, no_operator: Release) -> None:
     assert len(left(running)) == 8  # 2 pods, 3 Leases, account, binding, job
     running.kube.delete(f"{running.jobs}/last")
     until("everything to go", lambda: not left(running))
 
 
-def test_a_deleted_namespace_goes(running: Namespace, nobody: Release) -> None:
+def test_a_deleted_namespace_leaves_nothing(running: Namespace, no_operator: Release) -> None:
     path = f"/api/v1/namespaces/{running.name}"
     running.kube.delete(path)
     until("the namespace to go", lambda: not running.kube.exists(path))
 
 
 def test_an_uninstalled_chart_leaves_the_jobs_running(team: Namespace, release: Release) -> None:
-    """Agents are without their rights meanwhile; a later release takes the jobs over."""
+    """The agents have no rights meanwhile; the next release takes over the jobs."""
     job = team.start("last", replicas=2)
     first = job.runs(2)
     before = identities(job.pods)

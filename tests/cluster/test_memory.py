@@ -1,8 +1,8 @@
-"""A worker that eats all memory of its container: the pod is lost, and the cause is OOMKilled.
+"""A worker that uses all memory of its container: the pod is lost, and the cause is OOMKilled.
 
-With cgroups of version 2 the kernel kills the whole container, agent included, as kubelets ask for
-it. With version 1 it kills the worker alone, which is an ordinary crash; there, the test ends the
-agent as well, as version 2 would have done.
+With cgroups of version 2 the kernel kills the whole container with the agent, because kubelets
+configure it so. With version 1 it kills the worker only, which is an ordinary crash; there, the
+test also kills the agent, as version 2 would.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from tests.support.machine import Machine, agent_pid
 
 from elasticjob.wire.member import Pod
 
-# Only the first life of the first pod eats: its heirs run.
-EATS = f"""{SAY}
+# Only the first generation of pod 1 does so in round 1; its replacements run.
+USES_ALL_MEMORY = f"""{SAY}
 if os.environ["ELASTICJOB_ROUND"] == "1" and os.environ["RANK"] == "1":
-    eaten = []
+    used = []
     while True:
-        eaten.append(b"x" * 1_000_000)
+        used.append(b"x" * 1_000_000)
 signal.pause()
 """
 
 
 def test_the_cause_of_a_pod_that_ran_out_of_memory(team: Namespace, machine: Machine) -> None:
     limits = {"requests": {"cpu": "10m"}, "limits": {"memory": "64Mi"}}
-    pod = python(team.image, EATS, resources=limits)
+    pod = python(team.image, USES_ALL_MEMORY, resources=limits)
     job = team.start("hungry", pod=pod, replicas=2)
     uid = until("two pods", lambda: len(job.pods) == 2 and job.pods[1]["metadata"]["uid"])
     if not Path("/sys/fs/cgroup/cgroup.controllers").exists():
@@ -38,7 +38,7 @@ def test_the_cause_of_a_pod_that_ran_out_of_memory(team: Namespace, machine: Mac
         assert second.cause.signal == signal.SIGKILL
         os.kill(agent_pid(uid), signal.SIGKILL)
     whole = job.recovered("a container out of memory", 2, after=1)
-    whole = whole if Pod(1, 1) in whole.pods else job.recovered("its heir", 2, whole.n)
+    whole = whole if Pod(1, 1) in whole.pods else job.recovered("its replacement", 2, whole.n)
     assert whole.pods == {Pod(0, 0), Pod(1, 1)}
     failure = until("the cause", lambda: _named(job.status.get("lastFailure") or {}))
     assert failure["pod"] == "hungry-1-0"

@@ -1,7 +1,7 @@
-"""Nodes that die, freeze or are cut off: found by silence, and the job goes on with its minimum.
+"""Nodes that die, freeze or are cut off: their agents are silent, and the others continue.
 
-The bound is D = 3 T, and what a beat that had just been sent, a confirming look and this machine
-may add. No part of it waits for Kubernetes, which gives a node up much later.
+The bound is D = 3T, plus T for a renewal that was just sent, plus time for the confirming GET and
+this machine. Nothing waits for Kubernetes, which marks a node NotReady much later.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOUND_WITHIN_S = 4 * HEARTBEAT_S + 3
 
 @pytest.fixture
 def spread(team: Namespace, machine: Machine, release: Release) -> ClusterJob:
-    """Three members on three nodes, of which one would do."""
+    """A job with three members on three nodes, of which one is the minimum."""
     pod = python(team.image, RUNS)
     term = {
         "topologyKey": "kubernetes.io/hostname",
@@ -58,7 +58,7 @@ def waiting(team: Namespace, machine: Machine, release: Release) -> ClusterJob:
 def test_two_pods_of_a_node_that_dies_are_replaced_together(
     waiting: ClusterJob, machine: Machine
 ) -> None:
-    """When the first is found no round is active any more: the holder judges the second, too."""
+    """After the first is lost the round is Forming; the holder also judges the second."""
     first = waiting.runs(4)
     nodes = [node_of(waiting, of) for of in range(4)]
     shared = next(node for node in nodes if nodes.count(node) == 2)
@@ -101,8 +101,8 @@ def other_than(job: ClusterJob, *others: int) -> int:
     return next(of for of in (1, 2, 0) if of not in (holder(job), *others))
 
 
-def goes_on_without(job: ClusterJob, *lost: int, within_s: float = FOUND_WITHIN_S) -> Round:
-    """A round without these members, found in time."""
+def continues_without(job: ClusterJob, *lost: int, within_s: float = FOUND_WITHIN_S) -> Round:
+    """Wait for an Active round without these members, and check the time."""
     began = time.monotonic()
     gone = {Pod(of, 0) for of in lost}
 
@@ -120,11 +120,11 @@ def test_a_node_that_dies(spread: ClusterJob, machine: Machine) -> None:
     lost = other_than(spread, 0)
     dead = node_of(spread, lost)
     with machine.killed(dead):
-        without = goes_on_without(spread, lost)
+        without = continues_without(spread, lost)
         assert len(without.charged.numbers) == 1
-        spread.recovered("a node killed: two go on", 2, without.n - 1)
-        # Its first heir may have been bound to the dead node, which counts as Ready for long.
-        whole = spread.recovered("a node killed: an heir joins", 3, without.n, within_s=150)
+        spread.recovered("a node killed: two continue", 2, without.n - 1)
+        # Its first replacement may have been bound to the dead node, which stays Ready for a while.
+        whole = spread.recovered("a node killed: replaced", 3, without.n, within_s=150)
         assert node_of(spread, lost) != dead
     until("the dead pod to go", lambda: len(spread.all_pods) == 3)
     assert spread.round.n == whole.n
@@ -133,31 +133,31 @@ def test_a_node_that_dies(spread: ClusterJob, machine: Machine) -> None:
 
 def test_the_node_of_rank_0_dies(spread: ClusterJob, machine: Machine) -> None:
     with machine.killed(node_of(spread, 0)):
-        without = goes_on_without(spread, 0, within_s=FOUND_WITHIN_S + 2 * HEARTBEAT_S)
+        without = continues_without(spread, 0, within_s=FOUND_WITHIN_S + 2 * HEARTBEAT_S)
         assert without.master is not None
         first = min(without.pods)
         assert without.master.address == spread.pods[first.index]["status"]["podIP"]
-        spread.recovered("rank 0's node killed: two go on", 2, without.n - 1)
+        spread.recovered("rank 0's node killed: two continue", 2, without.n - 1)
 
 
 def test_a_node_that_freezes_and_thaws(spread: ClusterJob, machine: Machine) -> None:
     lost = other_than(spread, 0)
     old = spread.pods[lost]["metadata"]["uid"]
     with machine.frozen(node_of(spread, lost)):
-        without = goes_on_without(spread, lost)
-        spread.recovered("a node frozen: two go on", 2, without.n - 1)
+        without = continues_without(spread, lost)
+        spread.recovered("a node frozen: two continue", 2, without.n - 1)
     until("the old worker to end", lambda: worker_pid(old) is None)
     until("the old pod to go", lambda: len(spread.all_pods) == 3)
     assert len(spread.charged) == 1
 
 
-def test_a_node_that_is_cut_off_and_comes_back(spread: ClusterJob, machine: Machine) -> None:
+def test_a_node_that_is_cut_off_and_reconnected(spread: ClusterJob, machine: Machine) -> None:
     lost = other_than(spread, 0)
     old = spread.pods[lost]["metadata"]["uid"]
     with machine.cut(node_of(spread, lost)):
-        without = goes_on_without(spread, lost)
-        spread.recovered("a node cut off: two go on", 2, without.n - 1)
-        assert worker_pid(old) is not None  # it cannot know, and keeps its worker
+        without = continues_without(spread, lost)
+        spread.recovered("a node cut off: two continue", 2, without.n - 1)
+        assert worker_pid(old) is not None  # the agent has no connection and keeps its worker
     until("the old worker to end", lambda: worker_pid(old) is None)
     assert Pod(lost, 0) not in spread.round.pods
     assert len(spread.charged) == 1
@@ -166,11 +166,11 @@ def test_a_node_that_is_cut_off_and_comes_back(spread: ClusterJob, machine: Mach
 def test_the_holder_is_lost_together_with_another_member(
     spread: ClusterJob, machine: Machine
 ) -> None:
-    """Most are silent, on two nodes: only after nine beats, for it may be the judge who is cut."""
+    """Most members are silent, on two nodes. The holder may be cut off, so it waits for 9T."""
     lost = (holder(spread), other_than(spread))
     nodes = [node_of(spread, of) for of in lost]
     with machine.killed(*nodes):
-        without = goes_on_without(spread, *lost, within_s=14 * HEARTBEAT_S + 3)
+        without = continues_without(spread, *lost, within_s=14 * HEARTBEAT_S + 3)
         assert len(without.pods) == 1
         assert len(without.charged.numbers) == 1
-    spread.recovered("holder and another lost: one goes on", 1, without.n - 1)
+    spread.recovered("holder and another lost: one continues", 1, without.n - 1)

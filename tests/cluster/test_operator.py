@@ -1,4 +1,4 @@
-"""Operators that are away, killed or frozen: jobs go on, and no pod is made twice."""
+"""Operators that are away, killed or frozen: jobs continue, and no pod is created twice."""
 
 from __future__ import annotations
 
@@ -15,39 +15,41 @@ from elasticjob.wire.member import Pod
 
 
 @pytest.fixture
-def nobody(release: Release) -> Iterator[Release]:
-    """No operator, when the test says so; two again at the end."""
+def no_operator(release: Release) -> Iterator[Release]:
+    """The release, which has two operators again after the test."""
     yield release
     release.scale(2)
 
 
 def leader(release: Release) -> str:
-    """Name of the pod that leads."""
+    """The name of the leader's pod."""
     found: Json = until("a leader", lambda: release.leader)
     return str(found["metadata"]["name"])
 
 
-def test_a_crash_recovers_without_an_operator(team: Namespace, nobody: Release) -> None:
+def test_a_crash_recovers_without_an_operator(team: Namespace, no_operator: Release) -> None:
     job = team.start("alone", replicas=2)
     first = job.runs(2)
     before = identities(job.pods)
-    nobody.scale(0)
+    no_operator.scale(0)
     job.kill_worker(0)
     second = job.runs(2, first.n)
     assert second.n == first.n + 1
-    nobody.scale(2)
+    no_operator.scale(2)
     assert job.recovered("kill -9 without an operator", 2, first.n).n == second.n
     assert identities(job.pods) == before
     until("STATUS", lambda: job.phase == "Running" and job.status["counted"] == 1)
 
 
-def test_a_pod_that_was_lost_meanwhile_is_replaced(team: Namespace, nobody: Release) -> None:
+def test_a_pod_that_was_lost_without_an_operator_is_replaced(
+    team: Namespace, no_operator: Release
+) -> None:
     job = team.start("later", replicas=3, minReplicas=2)
     first = job.runs(3)
-    nobody.scale(0)
+    no_operator.scale(0)
     job.delete_pod(2)
     without = job.runs(2, first.n)
-    nobody.scale(2)
+    no_operator.scale(2)
     job.recovered("a pod deleted without an operator", 3, without.n)
     assert job.charged == set()
 
@@ -65,7 +67,7 @@ def test_a_leader_that_is_killed_is_replaced(team: Namespace, release: Release) 
 def test_a_leader_that_was_frozen_does_nothing_twice(
     team: Namespace, release: Release, machine: Machine
 ) -> None:
-    """It wakes up with its watches, its queue and its belief that it leads."""
+    """It resumes with its watches and its queue, as if it were still the leader."""
     release.is_ready()
     job = team.start("once", replicas=2)
     first = job.runs(2)
@@ -100,6 +102,6 @@ def test_an_upgrade_of_the_operator_restarts_nothing(team: Namespace, release: R
 
 
 def created(kube: Kube, namespace: str) -> list[str]:
-    """The pods that were ever seen scheduled in a namespace, by its events."""
+    """The pods that were scheduled in a namespace, by its events."""
     events = kube.items(f"/api/v1/namespaces/{namespace}/events")
     return [e["involvedObject"]["name"] for e in events if e["reason"] == "Scheduled"]

@@ -1,4 +1,4 @@
-"""What is planned: suspending, scaling, draining, a new template. None of it is counted."""
+"""Planned changes are not counted: suspension, scaling, drains, a new template."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_pod_that_is_evicted_is_not_counted(team: Namespace) -> None:
 
 
 def test_a_pod_that_is_deleted_by_force_is_not_counted(team: Namespace) -> None:
-    """Whether its agent still writes that it leaves is up to the kubelet: it counts in no case."""
+    """It is not counted, whether or not its agent can still write `leaving`."""
     job = team.start("force", replicas=2, maxRestarts=0)
     before = job.runs(2)
     for of in (1, 0):

@@ -1,4 +1,4 @@
-"""What an agent's own token may write, asked from inside its pod; and that strangers are let be."""
+"""The Leases that an agent's token may write, and requests that the policy does not match."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tests.support.cluster_jobs import Namespace
 
 from elasticjob.wire import names
 
-# Runs in a worker's container, with the token that the agent has: METHOD PATH [BODY] -> code, text.
-ASK = """
+# Runs in a worker container with the agent's token: METHOD PATH [BODY] -> code, text.
+REQUEST = """
 import json, os, ssl, sys, urllib.error, urllib.request
 home = "/var/run/secrets/elasticjob/"
 url = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
@@ -35,25 +35,25 @@ def test_an_agent_writes_its_own_leases_and_no_other(team: Namespace) -> None:
     job.runs(2)
     other.runs(1)
 
-    def ask(method: str, lease: str, body: object = None) -> str:
+    def request(method: str, lease: str, body: object = None) -> str:
         words = [method, f"{team.leases}/{lease}".rstrip("/")]
         words += [json.dumps(body)] if body is not None else []
-        return job.exec(0, "python3", "-c", ASK, *words)
+        return job.exec(0, "python3", "-c", REQUEST, *words)
 
-    assert ask("GET", "own-1-0").startswith("200")
-    assert ask("PATCH", "own-0-0", LABELLED).startswith("200")
-    assert ask("PATCH", "own-round", LABELLED).startswith("200")
+    assert request("GET", "own-1-0").startswith("200")
+    assert request("PATCH", "own-0-0", LABELLED).startswith("200")
+    assert request("PATCH", "own-round", LABELLED).startswith("200")
     for lease in ("own-1-0", "theirs-0-0", "theirs-round"):
-        assert "an agent may only write" in ask("PATCH", lease, LABELLED)
-    assert "neither make nor delete" in ask("DELETE", "own-round")
+        assert "an agent may only write" in request("PATCH", lease, LABELLED)
+    assert "neither create nor delete" in request("DELETE", "own-round")
     desired = {"metadata": {"annotations": {names.ANNOTATION_DESIRED: "{}"}}}
-    assert "what the operator has written" in ask("PATCH", "own-round", desired)
-    stranger = {"metadata": {"name": "leader-of-something"}, "spec": {"holderIdentity": "me"}}
-    assert ask("POST", "", stranger).startswith("403")
+    assert "the annotations of the operator" in request("PATCH", "own-round", desired)
+    foreign = {"metadata": {"name": "leader-of-something"}, "spec": {"holderIdentity": "me"}}
+    assert request("POST", "", foreign).startswith("403")
 
 
-def test_the_elections_of_others_are_not_touched(team: Namespace) -> None:
-    """By an account of the namespace with the right to Leases, as controllers have it."""
+def test_elections_of_other_controllers_are_not_affected(team: Namespace) -> None:
+    """A service account of the namespace with rights to Leases, as other controllers have them."""
     here = ("-n", team.name)
     account = f"system:serviceaccount:{team.name}:default"
     role = ("create", "role", "elects", "--resource=leases.coordination.k8s.io")

@@ -1,4 +1,4 @@
-"""The example trains with real torch, loses a worker, and goes on from its checkpoint."""
+"""The example trains with real torch, loses a worker, and continues from its checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_charlm_completes_and_survives_a_killed_worker(team: Namespace) -> None:
     worker = pod["containers"][0]
     worker["image"] = os.environ["E2E_TORCH_IMAGE"]
     worker["env"].append({"name": "STEPS", "value": str(STEPS)})
-    # torch wants a place for temporary files, which a root that cannot be written has not.
+    # torch needs a place for temporary files, as the root file system is read-only.
     worker["volumeMounts"].append({"name": "tmp", "mountPath": "/tmp"})
     pod["volumes"].append({"name": "tmp", "emptyDir": {}})
     worker["resources"]["requests"] = {"cpu": "50m", "memory": "256Mi"}

@@ -1,4 +1,4 @@
-"""Pods that do not start: STATUS names why, and nothing is counted against the job."""
+"""Pods that do not start: STATUS names the reason, and no failure is counted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_an_image_without_python(team: Namespace) -> None:
 def test_an_image_whose_python_is_too_old(team: Namespace) -> None:
     image = os.environ.get("E2E_OLD_PYTHON_IMAGE")
     if not image:
-        pytest.skip("no Python 3.8 here (OLD_PYTHON=DIR names one)")
+        pytest.skip("no Python 3.8 was found; name one with OLD_PYTHON=DIR")
     job = team.start("old", pod=python(image, RUNS), replicas=2)
     job.says(
         "Pending: 2/2 agent cannot start: the image's python3 is 3.8, ElasticJob's agent needs"
@@ -45,14 +45,14 @@ def test_an_image_whose_python_is_too_old(team: Namespace) -> None:
     assert job.charged == set()
 
 
-def test_what_pod_security_refuses_is_named(team: Namespace) -> None:
+def test_status_names_what_pod_security_refuses(team: Namespace) -> None:
     pod = python(team.image, RUNS, securityContext={"privileged": True})
     job = team.start("root", pod=pod, replicas=1)
     job.says("1/1 pods cannot be made", "violates PodSec")
     assert job.condition("PodsReady")["reason"] == "PodsRefused"
 
 
-def test_a_quota_is_named_and_waited_out(team: Namespace) -> None:
+def test_status_names_a_quota_until_it_has_room(team: Namespace) -> None:
     quotas = team.path("resourcequotas")
     team.kube.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "1"}}})
     job = team.start("quota", replicas=2)

@@ -1,7 +1,7 @@
-"""What the contract tests run on: our own server, or the cluster of CONTRACT_KUBECONFIG.
+"""The server of the contract tests: the local one, or that of CONTRACT_KUBECONFIG.
 
-The tests say what a Kubernetes API server does. Run on a real one they check the tests; run on ours
-they check the server. What a real one cannot show asks for the fixture `local`.
+The tests describe a Kubernetes API server. On a real one they check the tests; on the local one
+they check the server. A test of something that a real one cannot show uses the fixture `local`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def api(kubeconfig: Path) -> Iterator[Client]:
 
 @pytest.fixture
 def initial(api: Client) -> dict[str, str]:
-    """The query of a watch that begins with the present state and says where that ends."""
+    """The query of a watch that starts with all existing objects and marks their end."""
     query = {
         "sendInitialEvents": "true",
         "resourceVersionMatch": "NotOlderThan",
@@ -69,7 +69,7 @@ def initial(api: Client) -> dict[str, str]:
 
 @pytest.fixture
 def local(own_server: LocalServer | None) -> LocalServer:
-    """Our own server from inside."""
+    """The local server, with access to its internals."""
     if own_server is None:
         pytest.skip("a real server does not show this")
     return own_server
@@ -77,7 +77,7 @@ def local(own_server: LocalServer | None) -> LocalServer:
 
 @pytest.fixture
 def namespace(api: Client) -> Iterator[str]:
-    """A namespace of the test's own, once it has what controllers put into each new one."""
+    """Create a namespace, and wait for the objects that controllers create in each one."""
     name = f"contract-{secrets.token_hex(4)}"
     path = f"/api/v1/namespaces/{name}"
     assert api.post("/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
@@ -109,7 +109,7 @@ def widgets(namespace: str) -> str:
 
 @pytest.fixture
 def widget(api: Client, widgets: str) -> Callable[..., dict[str, Any]]:
-    """Makes a widget."""
+    """A function that creates a widget."""
 
     def make(name: str = "w", **spec: Any) -> dict[str, Any]:
         reply = api.post(widgets, widget_object(name, **spec))

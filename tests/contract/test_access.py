@@ -1,4 +1,4 @@
-"""Rights: tokens of pods' accounts, and the Roles that bind them."""
+"""Rights: tokens of service accounts, Roles and bindings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
 def agent(
     api: Client, own_server: LocalServer | None, namespace: str, pods: str
 ) -> Iterator[Client]:
-    """The API as the account of a pod sees it, which has no rights yet."""
+    """A client with the token of a pod's service account, which has no rights yet."""
     api.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "agent"}})
     spec = {"serviceAccountName": "agent", "containers": [{"name": "w", "image": "i"}]}
     pod = api.post(pods, {"metadata": {"name": "p"}, "spec": spec}).body["metadata"]
@@ -55,9 +55,9 @@ def allow(api: Client, namespace: str, verbs: list[str], **rule: Any) -> None:
     bind(api, namespace, "Role", "some")
 
 
-def test_without_a_token_there_is_no_entry(api: Client, leases: str) -> None:
-    with closing(api.as_user("wrong")) as stranger:
-        reply = stranger.get(leases)
+def test_a_wrong_token_is_refused(api: Client, leases: str) -> None:
+    with closing(api.as_user("wrong")) as client:
+        reply = client.get(leases)
     assert (reply.code, reply.reason) == (401, "Unauthorized")
 
 
@@ -96,25 +96,25 @@ def test_the_agents_role_is_for_leases_of_its_namespace_only(
     assert agent.get(other).code == 403
 
 
-def test_names_hold_for_objects_and_for_watches_that_pin_them(
+def test_resource_names_cover_objects_and_watches_of_one_name(
     api: Client, agent: Client, leases: str, namespace: str
 ) -> None:
-    api.post(leases, {"metadata": {"name": "mine"}})
+    api.post(leases, {"metadata": {"name": "own"}})
     verbs = ["get", "watch", "list", "patch", "create"]
-    allow(api, namespace, verbs, resources=["leases"], resourceNames=["mine"])
-    wait_until(lambda: agent.get(f"{leases}/mine").code == 200)
-    assert agent.patch(f"{leases}/mine", {}).code == 200
+    allow(api, namespace, verbs, resources=["leases"], resourceNames=["own"])
+    wait_until(lambda: agent.get(f"{leases}/own").code == 200)
+    assert agent.patch(f"{leases}/own", {}).code == 200
     assert agent.get(f"{leases}/other").code == 403
     assert agent.get(leases).code == 403
-    assert agent.get(leases, fieldSelector="metadata.name=mine").names == ["mine"]
-    assert agent.post(leases, {"metadata": {"name": "mine"}}).code == 403
-    with agent.watch(leases, fieldSelector="metadata.name=mine") as watch:
-        assert watch.take(1)[0].name == "mine"
+    assert agent.get(leases, fieldSelector="metadata.name=own").names == ["own"]
+    assert agent.post(leases, {"metadata": {"name": "own"}}).code == 403
+    with agent.watch(leases, fieldSelector="metadata.name=own") as watch:
+        assert watch.take(1)[0].name == "own"
     with agent.watch(leases, fieldSelector="metadata.name=other") as watch:
         assert watch.code == 403
 
 
-def test_a_subresource_is_a_right_of_its_own(
+def test_a_subresource_needs_a_separate_right(
     api: Client, agent: Client, widgets: str, widget: Any, namespace: str
 ) -> None:
     widget()
@@ -146,7 +146,7 @@ def test_a_token_ends_with_its_pod(
     assert agent.get(leases).code == 401
 
 
-def test_browsers_and_foreign_names_are_turned_away(api: Client, local: LocalServer) -> None:
+def test_browsers_and_foreign_host_names_are_refused(api: Client, local: LocalServer) -> None:
     connection = api.connect()
     for name, value in (("Origin", "https://evil.example"), ("Host", "evil.example")):
         headers = {"Authorization": f"Bearer {api.token}", name: value}

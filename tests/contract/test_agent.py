@@ -1,4 +1,4 @@
-"""The agent's own connection and watch: against this server's certificates and initial events."""
+"""The agent's connection and watch, with the certificates and initial events of the server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WITHIN_S = 20
 
 @pytest.fixture
 def client(api: Api, tmp_path: Path) -> Client:
-    """As a pod has it: an address, and a directory with token and ca.crt."""
+    """The agent's client, with an address and a directory with token and ca.crt, as in a pod."""
     (tmp_path / "token").write_text(api.token)
     (tmp_path / "ca.crt").write_bytes(api.ca)
     place = urlsplit(api.url)
@@ -41,7 +41,7 @@ def client(api: Api, tmp_path: Path) -> Client:
 
 @pytest.fixture
 def job(api: Api, namespace: str, leases: str) -> wire.Job:
-    """A job of which there is the Round."""
+    """A job whose Round Lease exists."""
     job = wire.Job(namespace, "demo", "job-uid")
     manifest = wire.round_manifest(job, DESIRED, forming())
     del manifest["metadata"]["ownerReferences"]  # the collector would look for the owner
@@ -51,7 +51,7 @@ def job(api: Api, namespace: str, leases: str) -> wire.Job:
 
 @pytest.fixture
 def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[Event]]]:
-    """Opens a watch on a thread of its own; gives what it says."""
+    """A function that opens a watch on a thread and returns the queue of its events."""
     running: list[tuple[Watch, threading.Thread]] = []
 
     def open_watch(wide: bool) -> Queue[Event]:
@@ -77,7 +77,7 @@ def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[Ev
 
 
 @pytest.mark.parametrize("wide", [False, True])
-def test_a_watch_reads_what_there_is_and_then_follows(
+def test_a_watch_delivers_existing_objects_and_then_changes(
     client: Client, job: wire.Job, watched: Callable[[bool], Queue[Event]], wide: bool
 ) -> None:
     events = watched(wide)

@@ -1,4 +1,4 @@
-"""Owner references and namespaces: what goes when its owner goes."""
+"""Garbage collection by owner references, and the deletion of namespaces."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ def owned_by(owner: dict[str, Any], name: str, **reference: Any) -> dict[str, An
 
 @pytest.fixture
 def owner(api: Client, widgets: str, leases: str, widget: Any) -> dict[str, Any]:
-    """An owner, once the collector has been seen to follow its kind: a real one needs a while."""
+    """Create an owner when the collector watches its kind, which takes a real one a while."""
     first = widget("first")
     api.post(leases, owned_by(first, "first-child"))
     seen_by_the_collector(api, leases, first)
-    api.delete(f"{widgets}/first", {"propagationPolicy": "Foreground"})  # the collector's to end
+    api.delete(
+        f"{widgets}/first", {"propagationPolicy": "Foreground"}
+    )  # which the collector completes
     wait_until(lambda: not present(api, f"{widgets}/first"), within_s=60)
     made: dict[str, Any] = widget("owner")
     return made
 
 
 def seen_by_the_collector(api: Client, leases: str, owner: dict[str, Any]) -> None:
-    """Wait until the collector knows the Leases that are there: it goes through them in order."""
+    """Wait until the collector has seen all existing Leases, which it processes in order."""
     ghost = {**owner["metadata"], "uid": "00000000-dead-beef-0000-000000000000"}
     api.post(leases, owned_by({**owner, "metadata": ghost}, "probe"))
     wait_until(lambda: not present(api, f"{leases}/probe"), within_s=60)
@@ -46,7 +48,7 @@ def present(api: Client, path: str) -> bool:
     return api.get(path).code == 200
 
 
-def test_in_the_background_dependents_follow_down_the_tree(
+def test_background_deletion_deletes_the_tree_of_dependents(
     api: Client, widgets: str, leases: str, configmaps: str, owner: dict[str, Any]
 ) -> None:
     child = api.post(leases, owned_by(owner, "child")).body
@@ -98,7 +100,7 @@ def test_orphans_stay_and_lose_their_reference(
     assert "ownerReferences" not in api.get(f"{leases}/child").body["metadata"]
 
 
-def test_a_dependent_of_somebody_who_is_not_there_goes(
+def test_a_dependent_of_an_owner_that_does_not_exist_is_deleted(
     api: Client, leases: str, owner: dict[str, Any]
 ) -> None:
     ghost = {
@@ -109,7 +111,7 @@ def test_a_dependent_of_somebody_who_is_not_there_goes(
     wait_until(lambda: not present(api, f"{leases}/child"))
 
 
-def test_a_dependent_stays_while_one_owner_does(
+def test_a_dependent_stays_while_one_owner_exists(
     api: Client, widgets: str, leases: str, widget: Any, owner: dict[str, Any]
 ) -> None:
     second = widget("second")
@@ -124,7 +126,7 @@ def test_a_dependent_stays_while_one_owner_does(
     wait_until(lambda: not present(api, f"{leases}/child"))
 
 
-def test_a_namespace_goes_with_its_contents_and_takes_nothing_new(
+def test_a_namespace_is_deleted_with_its_contents_and_accepts_nothing_new(
     api: Client, leases: str, configmaps: str, namespace: str
 ) -> None:
     held = {"metadata": {"name": "held", "finalizers": ["contract.example/hold"]}}

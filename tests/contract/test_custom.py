@@ -35,7 +35,9 @@ def test_defaults_and_pruning(api: Client, widgets: str) -> None:
     assert reply.headers["warning"] == '299 - "unknown field \\"spec.junk\\""'
 
 
-def test_strict_clients_are_told_of_unknown_fields(api: Client, widgets: str, widget: Any) -> None:
+def test_strict_clients_get_errors_for_unknown_fields(
+    api: Client, widgets: str, widget: Any
+) -> None:
     reply = api.post(widgets, widget_object(junk=1), fieldValidation="Strict")
     assert (reply.code, reply.reason) == (400, "BadRequest")
     assert reply.body["message"] == (
@@ -100,7 +102,7 @@ def test_strict_clients_are_told_of_unknown_fields(api: Client, widgets: str, wi
         ({"port": True}, "spec.port", None),
     ],
 )
-def test_faults_are_named_in_kubernetes_words(
+def test_faults_have_the_messages_of_kubernetes(
     api: Client, widgets: str, spec: dict[str, Any], field: str, message: str | None
 ) -> None:
     reply = api.post(widgets, widget_object(**spec))
@@ -118,7 +120,7 @@ def test_several_faults_are_listed(api: Client, widgets: str) -> None:
     assert " is invalid: [" in reply.body["message"]
 
 
-def test_status_and_the_rest_are_written_apart(api: Client, widgets: str, widget: Any) -> None:
+def test_status_and_the_rest_are_written_separately(api: Client, widgets: str, widget: Any) -> None:
     made = widget()
     assert "status" not in made
     both = {"status": {"phase": "X"}, "spec": {"replicas": 9}}
@@ -140,7 +142,7 @@ def test_status_can_be_put(api: Client, widgets: str, widget: Any) -> None:
     assert api.put(f"{widgets}/w/status", {**made, "status": {"phase": "Q"}}).code == 409
 
 
-def test_generation_counts_changes_of_the_wish(api: Client, widgets: str, widget: Any) -> None:
+def test_generation_counts_changes_of_the_spec(api: Client, widgets: str, widget: Any) -> None:
     widget()
 
     def generation(body: dict[str, Any]) -> int:
@@ -175,7 +177,7 @@ class TestScale:
 
 
 class TestDefinitions:
-    def test_a_definition_comes_and_goes_with_its_objects(
+    def test_a_definition_is_created_and_deleted_with_its_objects(
         self, api: Client, namespace: str
     ) -> None:
         definition = copy.deepcopy(WIDGET)
@@ -208,7 +210,7 @@ class TestDefinitions:
 def stored_with_a_launcher(
     api: Client, own_server: LocalServer | None, namespace: str
 ) -> dict[str, Any]:
-    """A job that was made before launchers were refused."""
+    """A job that was created before launchers were refused."""
     before, after = (_rules_from_now_on(api, own_server, rules) for rules in (False, True))
     path, body = jobs_path(namespace), elastic_job("old", pod=_runs("torchrun", "train.py"))
     del body["metadata"]["namespace"]
@@ -226,7 +228,7 @@ def stored_with_a_launcher(
 def _rules_from_now_on(
     api: Client, own_server: LocalServer | None, are_kept: bool
 ) -> Callable[[], Any]:
-    """The server judges jobs by their rules from then on, or by the schema alone."""
+    """Wait until the server validates jobs by their rules, or by the schema only."""
     if own_server:
         change = list.append if are_kept else list.remove
         return lambda: own_server.call(lambda running: change(running.store.admission, jobs.admit))
@@ -239,12 +241,12 @@ def _rules_from_now_on(
 
 
 def _runs(*words: str) -> dict[str, Any]:
-    """The spec of a pod whose worker runs this."""
+    """The spec of a pod whose worker runs this command."""
     return {"containers": [worker(command=list(words))]}
 
 
 class TestJobs:
-    """The product's own resource: its CEL rules on a real server, their twins on ours."""
+    """The resource ElasticJob: CEL rules on a real server, Python rules on the local one."""
 
     @staticmethod
     def job(**spec: Any) -> dict[str, Any]:
@@ -252,7 +254,7 @@ class TestJobs:
         template = {"spec": {"containers": [container]}}
         return {"metadata": {"name": "j"}, "spec": {"template": template, **spec}}
 
-    def test_a_good_one_is_completed(self, api: Client, namespace: str) -> None:
+    def test_a_valid_job_gets_its_defaults(self, api: Client, namespace: str) -> None:
         path = jobs_path(namespace)
         kind = {"apiVersion": path.removeprefix("/apis/").split("/namespaces")[0]}
         reply = api.post(path, {**kind, "kind": "ElasticJob", **self.job(replicas=2)})
@@ -274,7 +276,7 @@ class TestJobs:
             ),
         ],
     )
-    def test_bad_ones_are_refused_alike(
+    def test_both_servers_refuse_invalid_jobs(
         self, api: Client, namespace: str, name: str, spec: dict[str, Any], message: str
     ) -> None:
         path = jobs_path(namespace)
@@ -285,7 +287,7 @@ class TestJobs:
 
 
 @pytest.mark.parametrize("words", [*LAUNCHERS, *OTHERS], ids=" ".join)
-def test_launchers_are_refused_alike(api: Client, namespace: str, words: tuple[str, ...]) -> None:
+def test_both_servers_refuse_launchers(api: Client, namespace: str, words: tuple[str, ...]) -> None:
     spec = elastic_job(pod=_runs(*words))["spec"]
     kind = {"apiVersion": names.API_VERSION, "kind": names.KIND}
     body = {**kind, "metadata": {"name": "j"}, "spec": spec}
@@ -297,7 +299,7 @@ def test_launchers_are_refused_alike(api: Client, namespace: str, words: tuple[s
     assert "set command to the training program" in reply.body["message"]
 
 
-def test_one_that_was_stored_with_a_launcher_can_be_worked_with(
+def test_a_stored_job_with_a_launcher_can_be_changed(
     api: Client, namespace: str, stored_with_a_launcher: dict[str, Any]
 ) -> None:
     path = f"{jobs_path(namespace)}/old"

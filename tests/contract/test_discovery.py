@@ -1,4 +1,4 @@
-"""Discovery, version, OpenAPI, tables: what clients read before they do anything."""
+"""Discovery, version, OpenAPI and tables, which clients read first."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_aggregated(api: Client) -> None:
     assert {item["subresource"] for item in resource["subresources"]} == {"status", "scale"}
 
 
-def test_openapi_tells_that_the_server_validates(api: Client) -> None:
+def test_openapi_shows_that_the_server_validates(api: Client) -> None:
     def document() -> Reply:
-        """By the address in the index, which changes with the document."""
+        """Get a document by its address in the index, which changes with the content."""
         entry = api.get("/openapi/v3").body["paths"].get("apis/contract.example/v1", {})
         return api.get(entry.get("serverRelativeURL", "/nowhere"))
 

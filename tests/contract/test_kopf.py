@@ -1,4 +1,4 @@
-"""kopf, unmodified: it finds the resource, follows it, patches it, and lets it go."""
+"""kopf, unmodified: it discovers, watches, patches and releases a resource."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def seen() -> Seen:
 
 @pytest.fixture
 def operator(api: Client, kubeconfig: Path, namespace: str, seen: Seen) -> Iterator[None]:
-    """An operator of widgets and Leases in a thread."""
+    """Run an operator for widgets and Leases in a thread."""
     registry = kopf.OperatorRegistry()
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
@@ -86,7 +86,7 @@ def operator(api: Client, kubeconfig: Path, namespace: str, seen: Seen) -> Itera
 
 @pytest.mark.process
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_resource_is_handled_from_birth_to_death(
+def test_a_resource_is_handled_from_creation_to_deletion(
     api: Client, operator: None, seen: Seen, widgets: str, leases: str, namespace: str, widget: Any
 ) -> None:
     widget()
@@ -95,7 +95,7 @@ def test_a_resource_is_handled_from_birth_to_death(
     api.patch(f"{widgets}/w", {"spec": {"replicas": 7}})
     wait_until(lambda: ("scaled", "7") in seen)
     api.post(leases, {"metadata": {"name": "first"}})
-    wait_until(lambda: "first" in {name for _, name in seen})  # Leases are watched from here on
+    wait_until(lambda: "first" in {name for _, name in seen})  # kopf watches Leases from now on
     api.post(leases, {"metadata": {"name": "l"}})
     api.patch(f"{leases}/l", {"spec": {"holderIdentity": "x"}})
     wait_until(lambda: {("lease ADDED", "l"), ("lease MODIFIED", "l")} <= set(seen))
@@ -109,7 +109,7 @@ def test_a_resource_is_handled_from_birth_to_death(
 
 @pytest.fixture
 def definition(api: Client) -> Iterator[None]:
-    """The definition of ElasticJob, which the test may delete."""
+    """Create the CRD of ElasticJob again after a test that may delete it."""
     yield
     api.post(CRDS, custom_resource_definition())
     wait_until(lambda: api.get(jobs_path()).code == 200)
@@ -120,7 +120,7 @@ def definition(api: Client) -> Iterator[None]:
 def test_our_watches_end_with_the_reason_when_the_definition_is_deleted(
     api: Client, kubeconfig: Path, namespace: str, definition: None, scope: str
 ) -> None:
-    """kopf's internals that the operator relies on: the end of one watch ends a root task."""
+    """The operator relies on an internal of kopf: the end of one watch ends a root task."""
     namespaces = [namespace] if scope == "namespace" else []
     with following(kubeconfig, namespaces) as found:
         assert found.ready.wait(DEADLINE_S)
@@ -136,10 +136,10 @@ def test_our_watches_end_with_the_reason_when_the_definition_is_deleted(
 
 
 @pytest.mark.process
-def test_our_watches_do_not_begin_without_the_definition(
+def test_our_watches_do_not_start_without_the_definition(
     api: Client, kubeconfig: Path, definition: None
 ) -> None:
-    """kopf alone would log a warning, and watch the rest."""
+    """kopf by itself would log a warning and watch the other resources."""
     api.delete(DEFINITION)
     wait_until(lambda: api.get(jobs_path()).code == 404)
     with following(kubeconfig) as found:

@@ -1,4 +1,4 @@
-"""kubectl, unmodified, as people use it."""
+"""kubectl, unmodified, as users run it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DEADLINE_S = 60
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on this machine"),
+    pytest.mark.skipif(KUBECTL is None, reason="this machine has no kubectl"),
 ]
 
 
 @pytest.fixture
 def kubectl(api: Client, kubeconfig: Path, namespace: str, tmp_path: Path) -> Callable[..., str]:
-    """Runs kubectl in the namespace; answers its output, or its error when it is to `fail`."""
+    """A function that runs kubectl and returns its output, or with `fail` its error."""
 
     def run(*words: str, stdin: str = "", fail: bool = False) -> str:
         done = subprocess.run(
@@ -50,7 +50,7 @@ def manifest(name: str = "w", **spec: Any) -> str:
     return yaml.safe_dump(widget_object(name, **spec))
 
 
-def test_apply_creates_configures_and_leaves_alone(kubectl: Callable[..., str]) -> None:
+def test_apply_creates_configures_and_leaves_unchanged(kubectl: Callable[..., str]) -> None:
     words = [
         kubectl("apply", "-f", "-", stdin=manifest(replicas=count)).split()[-1]
         for count in (3, 4, 4)
@@ -88,7 +88,7 @@ def test_get_prints_the_columns(kubectl: Callable[..., str]) -> None:
     assert head.split() == ["NAME", "WANT", "PHASE", "AGE"]
     assert row.split()[:2] == ["w", "3"]
     assert "DONE" in kubectl("get", "widgets", "-o", "wide").splitlines()[0]
-    assert kubectl("get", "widget", "nobody", fail=True).startswith("Error from server (NotFound)")
+    assert kubectl("get", "widget", "absent", fail=True).startswith("Error from server (NotFound)")
 
 
 def test_get_watch(
@@ -171,7 +171,7 @@ def test_delete_by_label_and_cascade(kubectl: Callable[..., str], api: Client, l
     wait_until(lambda: api.get(leases).names == [])
 
 
-def test_what_the_local_server_refuses_is_said_in_one_line(
+def test_the_local_server_refuses_in_one_line(
     kubectl: Callable[..., str], local: Any, api: Client, pods: str
 ) -> None:
     containers = [{"name": "w", "image": "i"}]

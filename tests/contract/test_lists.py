@@ -55,7 +55,9 @@ def test_field_selectors(api: Client, configmaps: str, selector: str, expected: 
         {"limit": "x"},
     ],
 )
-def test_what_cannot_be_parsed(api: Client, configmaps: str, query: dict[str, str]) -> None:
+def test_selectors_that_cannot_be_parsed(
+    api: Client, configmaps: str, query: dict[str, str]
+) -> None:
     reply = api.get(configmaps, **query)
     assert (reply.code, reply.reason) == (400, "BadRequest")
 
@@ -70,7 +72,7 @@ def test_pages_show_one_state(api: Client, configmaps: str) -> None:
     assert "continue" not in second.body["metadata"]
 
 
-def test_a_list_names_itself_and_its_items_do_not(
+def test_a_list_has_a_kind_and_its_items_have_none(
     api: Client, configmaps: str, widgets: str
 ) -> None:
     reply = api.get(configmaps)
@@ -79,9 +81,7 @@ def test_a_list_names_itself_and_its_items_do_not(
     assert api.get(widgets).body["kind"] == "WidgetList"
 
 
-def test_a_list_of_a_version_that_is_still_to_come_waits_or_fails(
-    api: Client, configmaps: str
-) -> None:
+def test_a_list_of_a_future_version_waits_or_fails(api: Client, configmaps: str) -> None:
     future = str(int(api.get(configmaps).version) + 1_000_000)
     reply = api.get(configmaps, resourceVersion=future, resourceVersionMatch="NotOlderThan")
     assert (reply.code, reply.reason) == (504, "Timeout")

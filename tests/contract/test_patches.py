@@ -1,4 +1,4 @@
-"""Patches over HTTP: which are served where, and what they answer."""
+"""Patches over HTTP: which types each resource accepts, and the responses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_json_patches_that_do_not_apply(
     assert api.patch(f"{configmaps}/c", operations, JSON_PATCH).code == code
 
 
-def test_strategic_merges_lists_of_built_ins_by_their_key(api: Client, pods: str) -> None:
+def test_strategic_patches_merge_lists_of_built_ins_by_key(api: Client, pods: str) -> None:
     containers = [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]
     api.post(pods, {"metadata": {"name": "p"}, "spec": {"containers": containers}})
     patch = {"spec": {"containers": [{"name": "b", "image": "2"}]}}
@@ -53,7 +53,9 @@ def test_strategic_merges_lists_of_built_ins_by_their_key(api: Client, pods: str
     assert api.patch(f"{pods}/p", patch, MERGE).code == 422  # it would drop a container
 
 
-def test_strategic_is_not_for_custom_resources(api: Client, widgets: str, widget: Any) -> None:
+def test_strategic_patches_are_refused_for_custom_resources(
+    api: Client, widgets: str, widget: Any
+) -> None:
     widget()
     reply = api.patch(f"{widgets}/w", {"spec": {"replicas": 1}}, STRATEGIC)
     assert (reply.code, reply.reason) == (415, "UnsupportedMediaType")
@@ -66,7 +68,7 @@ def test_unknown_kinds_of_body_are_refused(api: Client, configmaps: str) -> None
     assert (reply.code, reply.reason) == (415, "UnsupportedMediaType")
 
 
-def test_bodies_without_a_type_and_in_yaml_are_taken(api: Client, configmaps: str) -> None:
+def test_bodies_without_a_type_and_in_yaml_are_accepted(api: Client, configmaps: str) -> None:
     body = b'{"metadata": {"name": "bare"}}'
     assert api.request("POST", configmaps, body, content_type=None).code == 201
     body = b"metadata: {name: yaml}\ndata: {a: b}\n"
@@ -74,7 +76,7 @@ def test_bodies_without_a_type_and_in_yaml_are_taken(api: Client, configmaps: st
     assert (reply.code, reply.body["data"]) == (201, {"a": "b"})
 
 
-def test_what_is_refused_here_alone_says_so(
+def test_requests_that_only_the_local_server_refuses(
     local: Any, api: Client, pods: str, leases: str
 ) -> None:
     api.post(leases, {"metadata": {"name": "a"}})

@@ -1,4 +1,4 @@
-"""Versions and conflicts: what a compare-and-swap stands on."""
+"""Versions and conflicts, on which compare-and-swap relies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def lease(name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": spec}
 
 
-def test_a_created_object_comes_back_with_what_the_server_gave_it(api: Client, leases: str) -> None:
+def test_a_created_object_is_returned_with_the_fields_of_the_server(
+    api: Client, leases: str
+) -> None:
     reply = api.post(leases, lease("a", holderIdentity="me"))
     assert reply.code == 201
     meta = reply.body["metadata"]
@@ -26,7 +28,7 @@ def test_a_created_object_comes_back_with_what_the_server_gave_it(api: Client, l
     assert api.get(f"{leases}/a").body["metadata"]["uid"] == meta["uid"]
 
 
-def test_versions_grow_and_are_shared_by_lists(api: Client, leases: str) -> None:
+def test_versions_increase_and_are_shared_by_lists(api: Client, leases: str) -> None:
     first = api.post(leases, lease("a"))
     second = api.patch(f"{leases}/a", {"spec": {"holderIdentity": "b"}})
     assert int(first.version) < int(second.version) <= int(api.get(leases).version)
@@ -50,7 +52,7 @@ def test_a_write_from_a_stale_version_is_a_conflict(api: Client, leases: str, ho
     assert api.get(f"{leases}/a").body["spec"] == {"holderIdentity": "two"}
 
 
-def test_a_write_from_the_present_version_succeeds_once(api: Client, leases: str) -> None:
+def test_a_write_from_the_current_version_succeeds_once(api: Client, leases: str) -> None:
     version = api.post(leases, lease("a")).version
     body = {"metadata": {"resourceVersion": version}, "spec": {"holderIdentity": "me"}}
     codes = [api.patch(f"{leases}/a", {**body, "spec": {"holderIdentity": h}}).code for h in "ab"]
@@ -74,7 +76,7 @@ def test_a_write_that_changes_nothing_makes_no_version(api: Client, leases: str)
     assert api.put(f"{leases}/a", before.body).version == before.version
 
 
-def test_put_needs_a_version_where_the_resource_says_so(
+def test_put_needs_a_version_for_some_resources(
     api: Client, leases: str, configmaps: str, widgets: str, widget: Any
 ) -> None:
     api.post(leases, lease("a"))
@@ -88,7 +90,7 @@ def test_put_needs_a_version_where_the_resource_says_so(
     assert (reply.code, reply.body["data"]) == (200, {"a": "b"})
 
 
-def test_put_of_a_lease_that_is_gone_makes_it_anew_unless_it_names_a_uid(
+def test_put_of_a_deleted_lease_creates_it_unless_it_has_a_uid(
     api: Client, leases: str, configmaps: str
 ) -> None:
     gone = api.post(leases, lease("a")).body
@@ -146,20 +148,20 @@ def test_renew_times_have_exactly_six_digits(
 
 
 def test_errors_name_what_is_missing(api: Client, leases: str) -> None:
-    reply = api.get(f"{leases}/nobody")
+    reply = api.get(f"{leases}/absent")
     assert (reply.code, reply.reason) == (404, "NotFound")
-    assert reply.body["message"] == 'leases.coordination.k8s.io "nobody" not found'
+    assert reply.body["message"] == 'leases.coordination.k8s.io "absent" not found'
     assert reply.body["details"] == {
-        "name": "nobody",
+        "name": "absent",
         "group": "coordination.k8s.io",
         "kind": "leases",
     }
-    assert api.patch(f"{leases}/nobody", {}).code == 404
-    assert api.delete(f"{leases}/nobody").code == 404
+    assert api.patch(f"{leases}/absent", {}).code == 404
+    assert api.delete(f"{leases}/absent").code == 404
     assert (
         api.post("/api/v1/namespaces/nowhere/configmaps", {"metadata": {"name": "a"}}).code == 404
     )
-    assert api.get("/apis/nobody.example/v1/things").code == 404
+    assert api.get("/apis/absent.example/v1/things").code == 404
 
 
 def test_a_generated_name_fits_into_a_label(api: Client, configmaps: str) -> None:
@@ -215,7 +217,7 @@ def test_events(api: Client, namespace: str, event: dict[str, Any], code: int) -
     assert api.post(f"/api/v1/namespaces/{namespace}/events", body).code == code
 
 
-def test_roles_say_what_they_allow(api: Client, namespace: str) -> None:
+def test_rules_of_a_role_need_groups_and_resources(api: Client, namespace: str) -> None:
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles"
     reply = api.post(path, {"metadata": {"name": "r"}, "rules": [{"verbs": ["get"]}]})
     assert reply.fields == {"rules[0].apiGroups", "rules[0].resources"}
@@ -254,13 +256,15 @@ class TestDeletion:
         right = {"uid": made["uid"], "resourceVersion": made["resourceVersion"]}
         assert api.delete(f"{leases}/a", {"preconditions": right}).code == 200
 
-    def test_it_answers_a_status_naming_what_is_gone(self, api: Client, leases: str) -> None:
+    def test_a_deletion_returns_a_status_that_names_the_object(
+        self, api: Client, leases: str
+    ) -> None:
         uid = api.post(leases, lease("a")).body["metadata"]["uid"]
         reply = api.delete(f"{leases}/a")
         assert (reply.body["kind"], reply.body["status"]) == ("Status", "Success")
         assert reply.body["details"]["uid"] == uid
 
-    def test_a_finalizer_holds_an_object(self, api: Client, widgets: str, widget: Any) -> None:
+    def test_a_finalizer_keeps_an_object(self, api: Client, widgets: str, widget: Any) -> None:
         widget()
         held = {"metadata": {"finalizers": ["contract.example/hold"]}}
         api.patch(f"{widgets}/w", held)
@@ -295,7 +299,7 @@ class TestPods:
         assert made["spec"]["serviceAccountName"] == "default"
         assert made["spec"]["containers"][0]["terminationMessagePath"] == "/dev/termination-log"
 
-    def test_a_pod_without_a_node_is_deleted_at_once_and_answered(
+    def test_a_pod_without_a_node_is_deleted_at_once_and_returned(
         self, api: Client, pods: str
     ) -> None:
         api.post(pods, self.pod())
@@ -320,7 +324,7 @@ class TestPods:
             ({"restartPolicy": "Never"}, 422),
         ],
     )
-    def test_a_pod_is_what_it_was_created_as(
+    def test_the_spec_of_a_pod_cannot_be_changed(
         self, api: Client, pods: str, change: dict[str, Any], code: int
     ) -> None:
         api.post(pods, self.pod())
@@ -355,9 +359,9 @@ class TestPods:
         assert (reply.code, reply.reason) == (422, "Invalid")
         assert field in reply.fields
 
-    def test_a_pod_of_an_account_that_is_not_there_is_forbidden(
+    def test_a_pod_with_an_account_that_does_not_exist_is_refused(
         self, api: Client, pods: str
     ) -> None:
-        reply = api.post(pods, self.pod(serviceAccountName="nobody"))
+        reply = api.post(pods, self.pod(serviceAccountName="absent"))
         assert (reply.code, reply.reason) == (403, "Forbidden")
-        assert 'serviceaccount "nobody" not found' in reply.body["message"]
+        assert 'serviceaccount "absent" not found' in reply.body["message"]

@@ -20,7 +20,7 @@ def hold(api: Client, leases: str, name: str, holder: str) -> str:
     return api.patch(f"{leases}/{name}", {"spec": {"holderIdentity": holder}}).version
 
 
-def test_from_a_version_it_sends_what_came_after(api: Client, leases: str) -> None:
+def test_from_a_version_it_sends_later_changes(api: Client, leases: str) -> None:
     api.post(leases, lease("a"))
     version = hold(api, leases, "a", "1")
     hold(api, leases, "a", "2")
@@ -36,7 +36,7 @@ def test_from_a_version_it_sends_what_came_after(api: Client, leases: str) -> No
 
 
 @pytest.mark.parametrize("query", [{}, {"resourceVersion": "0"}])
-def test_without_a_version_it_begins_with_what_is_there(
+def test_without_a_version_it_begins_with_existing_objects(
     api: Client, leases: str, query: dict[str, str]
 ) -> None:
     for name in "ab":
@@ -101,7 +101,7 @@ def test_a_version_that_is_no_longer_known_is_an_error_event(
         assert (events[0].object["code"], events[0].object["reason"]) == (410, "Expired")
 
 
-def test_a_version_of_an_earlier_life_of_the_server_is_gone(
+def test_a_version_from_before_a_restart_of_the_server_is_gone(
     api: Client, leases: str, local: LocalServer
 ) -> None:
     oldest = local.call(lambda running: running.store.oldest)
@@ -152,7 +152,7 @@ def test_across_namespaces(
         assert watch.take(1)[0].object["metadata"]["namespace"] == namespace
 
 
-def test_it_ends_by_itself_and_sends_a_bookmark_before(api: Client, leases: str) -> None:
+def test_it_sends_a_bookmark_before_it_ends_by_itself(api: Client, leases: str) -> None:
     api.post(leases, lease("a"))
     query = {"timeoutSeconds": "3", "allowWatchBookmarks": "true"}
     with api.watch(leases, resourceVersion=api.get(leases).version, **query) as watch:
@@ -172,7 +172,7 @@ def test_events_come_in_the_order_of_versions(api: Client, leases: str) -> None:
         assert [event.version for event in watch.take(50)] == written
 
 
-def test_a_watcher_that_goes_away_is_forgotten(
+def test_a_watcher_that_disconnects_is_removed(
     api: Client, initial: dict[str, str], leases: str, local: LocalServer
 ) -> None:
     before = local.call(lambda running: len(running.watches))

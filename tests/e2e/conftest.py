@@ -1,7 +1,7 @@
-"""The whole system for the tests of a module, a namespace of it for each test.
+"""The whole local mode for each test module, and a namespace in it for each test.
 
-Tests are coroutines: they run on the loop that also runs API server and kubelet. One that fails
-tells of everything that there was to see.
+Tests are coroutines on the loop that also runs API server and kubelet. The report of a test that
+fails has status, rounds, events and logs of its jobs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from elasticjob.local.up import Local
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """What pods find as python3; a module may have another."""
+    """The interpreter that pods find as python3. A module may override it."""
     return Path(sys.executable)
 
 
@@ -49,13 +49,13 @@ def local(
 def cluster(
     runner: asyncio.Runner, local: Local, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[LocalCluster]:
-    """After the test its jobs are deleted, and neither an object nor a process of them is left."""
+    """Delete the jobs of a test after it, and check that no object and no process is left."""
     name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
     found = LocalCluster(local, name, tmp_path)
     restarts = found.operator_restarts
     yield found
     play(runner, found, found.clear())
-    assert found.operator_restarts == restarts, "the operator has ended by itself"
+    assert found.operator_restarts == restarts, "the operator has terminated by itself"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,9 +63,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     test = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test):
         return None
-    given = pyfuncitem.funcargs
-    arguments = {name: given[name] for name in inspect.signature(test).parameters}
-    runner, cluster = given["runner"], given["cluster"]
+    funcargs = pyfuncitem.funcargs
+    arguments = {name: funcargs[name] for name in inspect.signature(test).parameters}
+    runner, cluster = funcargs["runner"], funcargs["cluster"]
     assert isinstance(runner, asyncio.Runner)
     assert isinstance(cluster, LocalCluster)
     play(runner, cluster, test(**arguments))
@@ -73,7 +73,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def play(runner: asyncio.Runner, cluster: LocalCluster, part: Coroutine[Any, Any, None]) -> None:
-    """Run a part of a test; if it fails, everything that there was to see is told with it."""
+    """Run a part of a test. If it fails, add the state of its jobs to the error."""
     try:
         runner.run(part)
     except Exception as error:

@@ -1,6 +1,6 @@
-"""Four real agents with stub workers on the local mode, and no operator: what the rounds survive.
+"""Four real agents with stub workers on the local mode, without an operator, under failures.
 
-Bounds are the waits of the protocol (in T, the time between beats), and a second for this machine.
+The bounds are the times of the protocol (in T, the heartbeat interval) plus a second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.e2e
 
 T = 0.5
 SLACK_S = 1.0
-EVERYBODY = [Pod(index, 0) for index in range(4)]
+ALL_PODS = [Pod(index, 0) for index in range(4)]
 
 Scenario = Callable[[Agents], Awaitable[None]]
 
@@ -57,7 +57,7 @@ def test_four_pods_meet_and_run_one_round(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         assert [each.rank for each in agents.sign_ins(1)] == [0, 1, 2, 3]
-        assert pods(agents.round) == EVERYBODY
+        assert pods(agents.round) == ALL_PODS
         assert charges(agents.round) == set()
         assert agents.holder >= 0
 
@@ -74,7 +74,7 @@ def test_a_killed_worker_costs_one_write_and_no_pod(tmp_path: Path) -> None:
         after = await agents.run(2, 4)
         assert max(each.at for each in after) - began < SLACK_S
         assert all(is_dead(each.pid) for each in before)
-        assert pods(agents.round) == EVERYBODY
+        assert pods(agents.round) == ALL_PODS
         assert charges(agents.round) == {2}
         cause = agents.round.cause
         assert cause is not None
@@ -98,7 +98,7 @@ def test_all_workers_killed_at_once_are_one_incident(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_killed_agent_is_silent_and_three_go_on(tmp_path: Path) -> None:
+def test_a_killed_agent_is_silent_and_the_other_three_continue(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         lost = other_than(agents.holder)
@@ -106,8 +106,8 @@ def test_a_killed_agent_is_silent_and_three_go_on(tmp_path: Path) -> None:
         agents.local.kubelet.kill("team", f"demo-{lost}-0")
         round_ = await agents.next_round(1)
         took_s = time.monotonic() - began
-        assert 2 * T <= took_s < 3 * T + T + SLACK_S  # its last beat was up to T ago
-        assert pods(round_) == [pod for pod in EVERYBODY if pod.index != lost]
+        assert 2 * T <= took_s < 3 * T + T + SLACK_S  # its last renewal was up to T ago
+        assert pods(round_) == [pod for pod in ALL_PODS if pod.index != lost]
         assert charges(round_) == {2}
         assert round_.cause is not None
         assert round_.cause.kind is CauseKind.POD_SILENT
@@ -117,7 +117,7 @@ def test_a_killed_agent_is_silent_and_three_go_on(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_killed_holder_is_replaced_and_three_go_on(tmp_path: Path) -> None:
+def test_a_killed_holder_is_replaced_and_the_other_three_continue(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         lost = agents.holder
@@ -125,8 +125,8 @@ def test_a_killed_holder_is_replaced_and_three_go_on(tmp_path: Path) -> None:
         agents.local.kubelet.kill("team", f"demo-{lost}-0")
         round_ = await agents.next_round(1)
         took_s = time.monotonic() - began
-        assert 2 * T <= took_s < 3 * T + 2 * T + SLACK_S  # three of my beats, and whole ones
-        assert pods(round_) == [pod for pod in EVERYBODY if pod.index != lost]
+        assert 2 * T <= took_s < 3 * T + 2 * T + SLACK_S  # three renewals of the claimant
+        assert pods(round_) == [pod for pod in ALL_PODS if pod.index != lost]
         assert charges(round_) == {2}
         assert agents.holder not in (lost, -1)
         await agents.run(2, 3)
@@ -134,7 +134,7 @@ def test_a_killed_holder_is_replaced_and_three_go_on(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_replacement_takes_the_hole(tmp_path: Path) -> None:
+def test_a_replacement_takes_the_index_of_the_lost_pod(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         lost = other_than(agents.holder)
@@ -150,7 +150,9 @@ def test_a_replacement_takes_the_hole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_holder", [False, True], ids=["a member", "the holder"])
-def test_leaving_is_at_once_and_free(tmp_path: Path, is_holder: bool) -> None:
+def test_a_departure_takes_effect_at_once_and_is_not_charged(
+    tmp_path: Path, is_holder: bool
+) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         leaver = agents.holder if is_holder else other_than(agents.holder)
@@ -159,7 +161,7 @@ def test_leaving_is_at_once_and_free(tmp_path: Path, is_holder: bool) -> None:
         agents.delete(leaver)
         round_ = await agents.next_round(1)
         assert time.monotonic() - began < SLACK_S
-        assert pods(round_) == [pod for pod in EVERYBODY if pod.index != leaver]
+        assert pods(round_) == [pod for pod in ALL_PODS if pod.index != leaver]
         assert charges(round_) == set()
         assert round_.cause is not None
         assert (round_.cause.kind, round_.cause.pod) == (CauseKind.LEAVING, f"demo-{leaver}-0")
@@ -172,7 +174,7 @@ def test_leaving_is_at_once_and_free(tmp_path: Path, is_holder: bool) -> None:
     play(tmp_path, scenario)
 
 
-def test_below_the_minimum_nobody_runs_until_one_comes(tmp_path: Path) -> None:
+def test_below_the_minimum_no_pod_runs_until_another_joins(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         agents.delete(2)
@@ -190,7 +192,7 @@ def test_below_the_minimum_nobody_runs_until_one_comes(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_frozen_agent_is_dropped_and_comes_back(tmp_path: Path) -> None:
+def test_a_frozen_agent_is_lost_and_joins_again(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         frozen = other_than(agents.holder)
@@ -200,7 +202,7 @@ def test_a_frozen_agent_is_dropped_and_comes_back(tmp_path: Path) -> None:
         agents.local.kubelet.thaw("team", f"demo-{frozen}-0")
         await agents.run(3, 4)
         assert is_dead(worker)
-        assert pods(agents.round) == EVERYBODY
+        assert pods(agents.round) == ALL_PODS
         assert charges(agents.round) == {2}
 
     play(tmp_path, scenario)
@@ -226,23 +228,23 @@ def test_an_api_server_that_is_away_costs_no_restart(tmp_path: Path) -> None:
 
 
 def test_a_write_of_the_holder_that_hangs_costs_no_member(tmp_path: Path) -> None:
-    """It makes no pulse meanwhile: for longer than 3T, the others would replace it."""
+    """The holder writes no pulse meanwhile; after 3T without one, the others would replace it."""
 
-    def steps_the_round(call: Call) -> bool:
+    def writes_the_round(call: Call) -> bool:
         return call.method == "PATCH" and b"WorkerSignaled" in call.body
 
     async def scenario(agents: Agents) -> None:
         await active(agents)
-        agents.local.server.faults.delay(10.0, steps_the_round)
+        agents.local.server.faults.delay(10.0, writes_the_round)
         os.kill(agents.sign_ins(1)[agents.holder].pid, signal.SIGKILL)
         await agents.run(2, 4)
-        assert pods(agents.round) == EVERYBODY
+        assert pods(agents.round) == ALL_PODS
         assert charges(agents.round) == {2}
 
     play(tmp_path, scenario)
 
 
-def test_lost_watches_are_resumed_unseen(tmp_path: Path) -> None:
+def test_lost_watches_are_resumed(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents)
         for n in (2, 3):
@@ -254,7 +256,7 @@ def test_lost_watches_are_resumed_unseen(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_everybody_finishes(tmp_path: Path) -> None:
+def test_all_members_finish(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await agents.until(lambda: agents.round.phase is Phase.SUCCEEDED, "success")
         await agents.until(lambda: all(agents.ended(index) for index in range(4)), "the ends")
@@ -263,7 +265,7 @@ def test_everybody_finishes(tmp_path: Path) -> None:
     play(tmp_path, scenario, command=stub("ends", "0"))
 
 
-def test_a_budget_is_spent_and_the_blamed_pod_says_so(tmp_path: Path) -> None:
+def test_when_the_budget_is_spent_the_blamed_pod_reports_it(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await agents.until(lambda: agents.round.phase is Phase.FAILED, "failure")
         await agents.until(lambda: all(agents.ended(index) for index in range(4)), "the ends")
@@ -276,7 +278,7 @@ def test_a_budget_is_spent_and_the_blamed_pod_says_so(tmp_path: Path) -> None:
     play(tmp_path, scenario, command=stub("ends", "5"), max_restarts=1)
 
 
-def test_a_command_that_does_not_exist_ends_the_job_and_is_named(tmp_path: Path) -> None:
+def test_a_command_that_does_not_exist_fails_the_job_and_is_named(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await agents.until(lambda: agents.round.phase is Phase.FAILED, "failure")
         cause = agents.round.cause
@@ -288,8 +290,8 @@ def test_a_command_that_does_not_exist_ends_the_job_and_is_named(tmp_path: Path)
     play(tmp_path, scenario, command=("python4", "train.py"))
 
 
-def test_workers_that_are_hard_to_end_are_gone_before_the_next_round(tmp_path: Path) -> None:
-    """Stubborn ones in other sessions, orphans without an environment: nothing is left."""
+def test_workers_that_are_hard_to_end_have_ended_before_the_next_round(tmp_path: Path) -> None:
+    """The workers ignore SIGTERM, run in other sessions, and leave orphans without environment."""
 
     def family(agents: Agents, n: int) -> set[int]:
         uids = [agents.pod(index)["metadata"]["uid"] for index in range(4)]
@@ -306,7 +308,7 @@ def test_workers_that_are_hard_to_end_are_gone_before_the_next_round(tmp_path: P
     play(tmp_path, scenario, command=stub("family"), crash_grace_s=0.5)
 
 
-def test_two_workers_a_pod(tmp_path: Path) -> None:
+def test_two_workers_in_each_pod(tmp_path: Path) -> None:
     async def scenario(agents: Agents) -> None:
         await active(agents, count=8)
         assert [each.rank for each in agents.sign_ins(1)] == list(range(8))

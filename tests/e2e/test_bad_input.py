@@ -1,4 +1,4 @@
-"""Jobs that cannot work are refused or ended and say why; one beside them is undisturbed."""
+"""Jobs that cannot run are refused or fail with a cause, and do not disturb another job."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.e2e
 
 
 @asynccontextmanager
-async def beside(cluster: LocalCluster) -> AsyncIterator[None]:
-    """A good job, of which nothing changes meanwhile."""
+async def undisturbed_neighbour(cluster: LocalCluster) -> AsyncIterator[None]:
+    """Run a valid job, and check that nothing of it changes meanwhile."""
     good = cluster.apply("good", replicas=2)
     await good.runs(1, pods=2)
     pods, workers = good.pods, good.workers(1)
@@ -54,10 +54,10 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_what_breaks_a_rule_is_refused_with_its_field_and_the_cure(
+async def test_a_spec_that_breaks_a_rule_is_refused_with_field_and_cure(
     cluster: LocalCluster,
 ) -> None:
-    async with beside(cluster):
+    async with undisturbed_neighbour(cluster):
         for spec, field, cure in REFUSED:
             with pytest.raises(ManifestError) as refused:
                 cluster.apply("bad", **spec)
@@ -68,7 +68,7 @@ async def test_what_breaks_a_rule_is_refused_with_its_field_and_the_cure(
 
 
 @pytest.mark.parametrize(
-    ("command", "phase", "said"),
+    ("command", "phase", "message"),
     [
         (["python3", "/none/train.py"], "Failed: WorkerFailed", "python3 /none/train.py"),
         (["torchrum", "train.py"], "Failed: StartFailed", "cannot execute 'torchrum'"),
@@ -76,20 +76,20 @@ async def test_what_breaks_a_rule_is_refused_with_its_field_and_the_cure(
     ],
     ids=["script", "command", "not executable"],
 )
-async def test_it_has_failed_and_the_cause_names_what_is_missing(
-    cluster: LocalCluster, command: list[str], phase: str, said: str
+async def test_a_job_that_cannot_start_fails_with_a_cause(
+    cluster: LocalCluster, command: list[str], phase: str, message: str
 ) -> None:
-    async with beside(cluster):
+    async with undisturbed_neighbour(cluster):
         bad = cluster.apply("bad", command, replicas=2, maxRestarts=1)
         await bad.is_(phase)
-        assert said in bad.condition("Failed")["message"]
-        assert said in bad.failure["message"]
-        await bad.reports("Failed", said)
+        assert message in bad.condition("Failed")["message"]
+        assert message in bad.failure["message"]
+        await bad.reports("Failed", message)
         await bad.until(lambda: bad.status["replicas"] == 0, "no pod that has not ended")
         assert bad.failure["pod"] in bad.pods
 
 
-async def test_a_launcher_without_the_flags_of_the_group_is_warned_of(
+async def test_a_launcher_without_the_flags_of_the_group_causes_a_warning(
     cluster: LocalCluster,
 ) -> None:
     script = "torchrun --nproc-per-node 2 train.py; exec sleep 1000"
@@ -98,18 +98,18 @@ async def test_a_launcher_without_the_flags_of_the_group_is_warned_of(
     await job.runs(1, pods=2)
 
 
-async def test_pods_that_cannot_run_here_are_told_of_in_the_status(cluster: LocalCluster) -> None:
+async def test_status_names_the_reason_why_pods_cannot_run(cluster: LocalCluster) -> None:
     claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
     spec = {"containers": [worker()], "volumes": [claim]}
-    async with beside(cluster):
+    async with undisturbed_neighbour(cluster):
         bad = cluster.apply_body("bad", {"spec": {**QUICK, "template": {"spec": spec}}})
         await bad.until(lambda: "persistentVolumeClaim" in bad.phase, "the reason in STATUS")
         assert bad.round.phase is Phase.FORMING
 
 
-async def test_an_image_without_python_is_told_of_in_the_status(cluster: LocalCluster) -> None:
+async def test_status_reports_an_image_without_python(cluster: LocalCluster) -> None:
     container = worker(env=[{"name": "PATH", "value": "/none"}])
-    async with beside(cluster):
+    async with undisturbed_neighbour(cluster):
         bad = cluster.apply("bad", **containers(container))
         await bad.is_("Pending: 1/1 agent cannot start: ")
         assert "python3" in bad.phase
@@ -117,9 +117,9 @@ async def test_an_image_without_python_is_told_of_in_the_status(cluster: LocalCl
 
 
 async def test_brackets_in_a_termination_message_stop_no_other_job(cluster: LocalCluster) -> None:
-    """No JSON reader of Python can read them; any process of a pod can write there."""
+    """Python's JSON reader cannot parse them, and any process of a pod can write the message."""
     write = "python3 -c 'print(\"[\" * 2000)' > $ELASTICJOB_TERMINATION_LOG"
-    async with beside(cluster):
+    async with undisturbed_neighbour(cluster):
         bad = cluster.apply("bad", ["sh", "-c", write], replicas=1, cleanPodPolicy="None")
         await bad.is_("Complete")
         assert "[[[" in str(bad.pod("0-0")["status"]["containerStatuses"])

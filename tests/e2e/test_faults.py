@@ -1,4 +1,4 @@
-"""An API server that answers wrongly, late or not at all: nothing is lost, nothing done twice."""
+"""An API server that responds wrongly, late or not at all: each change happens exactly once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAULTS: dict[str, Fault] = {
 
 
 def is_step(name: str, call: Call) -> bool:
-    """A write of the next round: not a pulse, which is a PATCH of the same object."""
+    """Whether a call writes the next round. A pulse is also a PATCH of that Lease."""
     path = f"/leases/{names.round_lease_name(name)}"
     return call.path.endswith(path) and names.ANNOTATION_ROUND.encode() in call.body
 
@@ -47,7 +47,7 @@ async def test_the_write_of_a_crash_goes_wrong_and_counts_once(cluster: LocalClu
         await job.runs(2, pods=2)
         await job.renews(2)
     for job, order in zip(jobs, orders, strict=True):
-        assert order.times == 0, f"{job.name}: the fault met nothing"
+        assert order.times == 0, f"{job.name}: the fault met no request"
         assert job.round.n == 2, job.name
         assert (job.status["counted"], job.status["restarts"]) == (1, 1), job.name
 
@@ -58,13 +58,13 @@ async def test_the_operators_writes_go_wrong_and_a_pod_is_replaced_once(
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     base = f"/namespaces/{cluster.namespace}"
-    makes = lambda call: call.method == "POST" and call.path.endswith(f"{base}/pods")  # noqa: E731
-    tells = lambda call: call.path.endswith(f"{base}/{names.PLURAL}/job/status")  # noqa: E731
+    creates = lambda call: call.method == "POST" and call.path.endswith(f"{base}/pods")  # noqa: E731
+    reports = lambda call: call.path.endswith(f"{base}/{names.PLURAL}/job/status")  # noqa: E731
     orders = [
-        cluster.faults.refuse(500, makes),
-        cluster.faults.cut(makes, after=True),
-        cluster.faults.refuse(409, tells),
-        cluster.faults.cut(tells, after=True),
+        cluster.faults.refuse(500, creates),
+        cluster.faults.cut(creates, after=True),
+        cluster.faults.refuse(409, reports),
+        cluster.faults.cut(reports, after=True),
     ]
     job.delete_pod("1-0")
     await job.runs_again(pods=2)
@@ -86,21 +86,21 @@ async def test_all_watches_are_lost_and_versions_forgotten(cluster: LocalCluster
 
 
 async def test_a_server_that_does_not_answer_costs_no_restart(cluster: LocalCluster) -> None:
-    """Frozen until everybody has asked in vain three times: longer than agents may be silent."""
+    """The server is frozen until each agent has tried three times: longer than 3T."""
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
     pods, workers = job.pods, job.workers(1)
-    asked: Counter[str] = Counter()
+    tries: Counter[str] = Counter()
 
-    def ask(call: Call) -> bool:
+    def count(call: Call) -> bool:
         if call.method == "PATCH" and f"/{cluster.namespace}/leases/" in call.path:
-            asked[call.path.rpartition("/")[2]] += 1
+            tries[call.path.rpartition("/")[2]] += 1
         return False
 
-    order = cluster.faults.refuse(500, ask, times=None)
+    order = cluster.faults.refuse(500, count, times=None)
     cluster.faults.freeze()
     try:
-        await job.until(lambda: len(asked) == 3 and min(asked.values()) >= 3, "three tries each")
+        await job.until(lambda: len(tries) == 3 and min(tries.values()) >= 3, "three tries each")
     finally:
         cluster.faults.thaw()
         cluster.faults.cut_streams()
@@ -117,7 +117,7 @@ async def test_a_server_that_does_not_answer_costs_no_restart(cluster: LocalClus
 async def test_a_server_away_for_longer_than_workers_are_kept_costs_one_failure(
     cluster: LocalCluster,
 ) -> None:
-    """apiGraceSeconds: half an hour, unless the operator's `desired` says otherwise."""
+    """`desired` has an apiGraceSeconds of 2 s here instead of half an hour."""
     job = cluster.apply("job", replicas=2)
     await job.hurry(api_grace_s=2.0)
     await job.runs(1, pods=2)

@@ -1,4 +1,4 @@
-"""Jobs that meet, work and end, and two that know nothing of each other."""
+"""Jobs that start, run and complete, and two jobs that do not disturb each other."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ async def test_the_quickstart(cluster: LocalCluster) -> None:
 
 
 async def test_two_jobs_do_not_disturb_each_other(cluster: LocalCluster) -> None:
-    calm = cluster.apply("calm", replicas=2)
-    wild = cluster.apply("wild", replicas=2, maxRestarts=1)
-    await calm.runs(1, pods=2)
-    await wild.runs(1, pods=2)
-    pods, workers = calm.pods, calm.workers(1)
-    os.kill(wild.workers(1)[1].pid, signal.SIGKILL)
-    await wild.runs(2, pods=2)
-    wild.delete_pod("0-0")
-    n = await wild.runs_again(pods=2, after=2)
-    await wild.starts(n, 2)
-    os.kill(wild.workers(n)[0].pid, signal.SIGKILL)
-    await wild.is_("Failed: WorkerSignaled")
-    await calm.renews(2)
-    assert calm.round.n == 1
-    assert calm.pods == pods
+    steady = cluster.apply("steady", replicas=2)
+    failing = cluster.apply("failing", replicas=2, maxRestarts=1)
+    await steady.runs(1, pods=2)
+    await failing.runs(1, pods=2)
+    pods, workers = steady.pods, steady.workers(1)
+    os.kill(failing.workers(1)[1].pid, signal.SIGKILL)
+    await failing.runs(2, pods=2)
+    failing.delete_pod("0-0")
+    n = await failing.runs_again(pods=2, after=2)
+    await failing.starts(n, 2)
+    os.kill(failing.workers(n)[0].pid, signal.SIGKILL)
+    await failing.is_("Failed: WorkerSignaled")
+    await steady.renews(2)
+    assert steady.round.n == 1
+    assert steady.pods == pods
     assert not any(is_dead(each.pid) for each in workers)
-    assert calm.failure == {}
+    assert steady.failure == {}
 
 
 async def test_a_job_with_a_sidecar_ends_when_its_workers_do(cluster: LocalCluster) -> None:
-    """Judged by its worker container: the other one would run for ever."""
+    """Only the worker container counts; the sidecar runs forever."""
     sidecar = {"name": "mesh", "image": "none", "command": ["sleep", "1000"]}
     container = {"name": "worker", "image": "none", "command": ["true"]}
     spec = {"replicas": 2, "template": {"spec": {"containers": [sidecar, container]}}}
@@ -64,14 +64,16 @@ async def test_a_job_with_a_sidecar_ends_when_its_workers_do(cluster: LocalClust
     await job.until(lambda: job.pods == {}, "the pods cleaned up")
 
 
-async def test_workers_tell_of_their_progress(cluster: LocalCluster) -> None:
+async def test_workers_report_their_progress(cluster: LocalCluster) -> None:
     text = '{"step": 7, "total": 9}'
     script = f"echo '{text}' > \"$ELASTICJOB_PROGRESS_FILE\"; exec sleep 1000"
     job = cluster.apply("job", ["sh", "-c", script], replicas=2)
     await job.until(lambda: job.status.get("progress") == {"step": 7, "total": 9}, "progress")
 
 
-async def test_the_last_step_is_told_even_if_the_worker_ends_at_once(cluster: LocalCluster) -> None:
+async def test_the_last_step_is_reported_even_if_the_worker_ends_at_once(
+    cluster: LocalCluster,
+) -> None:
     text = '{"step": 9, "total": 9}'
     script = f"echo '{text}' > \"$ELASTICJOB_PROGRESS_FILE\""
     job = cluster.apply("job", ["sh", "-c", script], replicas=2)

@@ -1,4 +1,4 @@
-"""Code in one job against another job of its namespace, where no admission policy holds it back."""
+"""Code in one job attacks another job of its namespace, without an admission policy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Intruder:
         labels = [item["metadata"]["labels"] for item in found.body["items"]]
         return next(each[names.LABEL_JOB_UID] for each in labels if each[names.LABEL_JOB] == job)
 
-    async def say(self, job_uid: str, state: str) -> None:
+    async def write(self, job_uid: str, state: str) -> None:
         """Write the own Lease as one of another job; the API server accepts that."""
         change = {
             "labels": {names.LABEL_JOB_UID: job_uid},
@@ -59,7 +59,7 @@ class Intruder:
 
 
 def hostile(n: int) -> list[str]:
-    """What a Lease must say to take over a round: the pod leaves, then offers itself again."""
+    """States of a Lease that could take over a round: the pod leaves, then is ready again."""
     newcomer = AgentState(AgentPhase.READY, n, address="127.66.66.66", port_base=6666, workers=30)
     fields = json.loads(newcomer.to_json())
     return [
@@ -83,10 +83,10 @@ async def test_a_lease_with_the_labels_of_another_job_changes_nothing_there(
     try:
         uid = await intruder.uid_of("victim")
         for state in hostile(before.n):
-            await intruder.say(uid, state)
-            await undisturbed(victim)
+            await intruder.write(uid, state)
+            await check_undisturbed(victim)
         await intruder.delete()
-        await undisturbed(victim)
+        await check_undisturbed(victim)
     finally:
         intruder.client.close()
         cluster.kubelet.thaw(cluster.namespace, "evil-0-0")
@@ -106,7 +106,7 @@ async def test_a_lease_with_the_labels_of_another_job_changes_nothing_there(
 async def test_a_round_that_gives_a_pod_other_workers_costs_that_pod_and_starts_none(
     cluster: LocalCluster,
 ) -> None:
-    """Only code in the job itself may write its Round; it shall not choose what its pods run."""
+    """Code in the job may write the Round Lease, but must not choose how many workers pods run."""
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.hurry()
     await job.runs(1, pods=3)
@@ -123,8 +123,11 @@ async def test_a_round_that_gives_a_pod_other_workers_costs_that_pod_and_starts_
     assert "gives this pod 30 workers" in job.failure["message"]
 
 
-async def undisturbed(job: LocalJob) -> None:
-    """Once its holder has pulsed twice: it pulses only after its stream has brought the pulse
-    before, and with that every change of a Lease before that pulse."""
+async def check_undisturbed(job: LocalJob) -> None:
+    """Check that a job is unchanged after two pulses of its holder.
+
+    The holder writes a pulse only after its stream has delivered the previous pulse, and so every
+    earlier change of a Lease.
+    """
     await job.renews(2)
     assert [round_.n for round_ in job.rounds] == [0, 1]

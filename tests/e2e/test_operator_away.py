@@ -1,4 +1,4 @@
-"""The operator is killed or away: what agents do they do without it, and it catches up."""
+"""The operator is killed or away: the agents work without it, and it catches up later."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_pod_is_lost_meanwhile_and_replaced_when_it_is_back(cluster: Loc
     assert (job.failure["pod"], job.failure["exitCode"]) == ("job-0-0", 137)
 
 
-async def test_a_job_ends_meanwhile_and_is_told_of(cluster: LocalCluster) -> None:
+async def test_a_job_ends_meanwhile_and_its_status_follows(cluster: LocalCluster) -> None:
     go = cluster.root / "go"
     command = ["sh", "-c", f'until [ -e "{go}" ]; do sleep 0.05; done']
     job = cluster.apply("job", command, replicas=2, cleanPodPolicy="All")
@@ -66,7 +66,9 @@ async def test_a_job_is_changed_and_another_deleted_meanwhile(cluster: LocalClus
     await cluster.take_operator_away()
     other.delete()
     job.edit(replicas=2)
-    await cluster.until(lambda: not any("other" in line for line in cluster.left()), "it gone")
+    await cluster.until(
+        lambda: not any("other" in line for line in cluster.left()), "the other job to be deleted"
+    )
     assert not any(is_dead(each.pid) for each in job.workers(1))
     cluster.bring_operator_back()
     await job.runs_again(pods=2)
@@ -75,7 +77,7 @@ async def test_a_job_is_changed_and_another_deleted_meanwhile(cluster: LocalClus
 
 
 async def test_killed_again_and_again_while_workers_crash(cluster: LocalCluster) -> None:
-    """Each time at another moment of its work; what it does is done once."""
+    """The operator is killed at different points of its work; each change happens once."""
     job = cluster.apply("job", replicas=2, minReplicas=1)
     await job.hurry()
     await job.runs(1, pods=2)
@@ -92,17 +94,17 @@ async def test_killed_again_and_again_while_workers_crash(cluster: LocalCluster)
     assert job.status["counted"] == 2
 
 
-async def test_the_definition_is_deleted_and_made_again(cluster: LocalCluster) -> None:
-    """All jobs are gone with it. The operator ends, and serves new ones when it is back."""
+async def test_the_definition_is_deleted_and_created_again(cluster: LocalCluster) -> None:
+    """All jobs are deleted with it. The operator terminates, and serves new jobs later."""
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     await cluster.delete_definition()
     await cluster.until(lambda: cluster.operator_restarts > 0, "the operator has ended")
     await cluster.prints(cluster.operator, "the definition of ElasticJob is not installed")
-    await cluster.until(lambda: not cluster.left(), "nothing to be left of the job")
+    await cluster.until(lambda: not cluster.left(), "all objects of the job to be deleted")
     cluster.create_definition()
     other = cluster.apply("other", replicas=2)
     await other.runs(1, pods=2)
-    await cluster.take_operator_away()  # else its restarts would be held against it
+    await cluster.take_operator_away()  # otherwise the fixture would count its restarts
     cluster.bring_operator_back()
     await other.is_("Running")

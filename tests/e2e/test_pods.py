@@ -1,4 +1,4 @@
-"""Pods that are lost, each in its way: the next generation of the same index takes the place."""
+"""Pods that are lost in different ways are replaced by the next generation of their index."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def holds(job: LocalJob, pod: Pod) -> bool:
 
 
 def members(job: LocalJob) -> list[list[tuple[int, int]]]:
-    """Of each Active round, as (index, generation)."""
+    """The members of each Active round, as (index, generation)."""
     active = [r for r in job.rounds if r.phase is Phase.ACTIVE]
     return [sorted((p.index, p.generation) for p in r.pods) for r in active]
 
 
-async def test_a_deleted_pod_comes_back_after_one_round_without_it(cluster: LocalCluster) -> None:
+async def test_a_deleted_pod_is_replaced_after_one_round_without_it(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.hurry()
     await job.runs(1, pods=3)
@@ -60,7 +60,7 @@ async def test_a_deleted_pod_comes_back_after_one_round_without_it(cluster: Loca
     await job.reports("PodsReplaced", "1-1 in place of lost")
 
 
-async def test_when_all_are_needed_nobody_runs_until_the_deleted_pod_is_replaced(
+async def test_when_all_are_needed_no_pod_runs_until_the_deleted_one_is_replaced(
     cluster: LocalCluster,
 ) -> None:
     job = cluster.apply("job", replicas=2)
@@ -102,8 +102,8 @@ async def test_two_pods_killed_at_once_are_one_failure(cluster: LocalCluster) ->
     assert job.status["counted"] == 1
 
 
-async def test_a_pod_told_to_end_by_nobody_known_is_counted(cluster: LocalCluster) -> None:
-    """`kill 1` in the container, or a failing liveness probe: nothing excuses it."""
+async def test_sigterm_of_unknown_origin_is_counted(cluster: LocalCluster) -> None:
+    """`kill 1` in the container, or a failing liveness probe, is a failure of the pod."""
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     cluster.kubelet.kill(cluster.namespace, "job-1-0", signal.SIGTERM)
@@ -132,18 +132,18 @@ async def test_a_silent_pod_is_found_and_replaced(cluster: LocalCluster, who: Wh
     assert job.round.n == n
 
 
-async def test_a_pod_that_nobody_can_end_does_not_hold_up_its_replacement(
+async def test_a_pod_that_cannot_be_deleted_does_not_delay_its_replacement(
     cluster: LocalCluster,
 ) -> None:
-    """A node that is gone: its kubelet is not heard, so the deletion of its pod is never done."""
+    """The kubelet of a lost node never completes the deletion of its pod."""
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     lost = a_member(job)
     cluster.kubelet.freeze(cluster.namespace, f"job-{lost}")
     cluster.kubelet.lose_node()
     try:
-        heir = f"job-{lost[0]}-1"
-        await job.until(lambda: heir in job.pods, "the next generation")
+        replacement = f"job-{lost[0]}-1"
+        await job.until(lambda: replacement in job.pods, "the next generation")
         assert "deletionTimestamp" in job.pod(lost)["metadata"]
     finally:
         cluster.kubelet.thaw(cluster.namespace, f"job-{lost}")
@@ -164,7 +164,7 @@ async def test_a_pod_that_is_slow_to_start_is_waited_for(cluster: LocalCluster) 
 async def test_a_silent_pod_outside_of_the_round_is_replaced_and_no_other(
     cluster: LocalCluster,
 ) -> None:
-    """All are needed and one pod does not start: the round is Forming, and the holder judges."""
+    """All pods are needed and one does not start, so the round stays Forming."""
     cluster.kubelet.hold(cluster.namespace, "job-2-0")
     job = cluster.apply("job", replicas=3)
     await job.until(lambda: {"job-0-0", "job-1-0"} <= set(job.agents), "two Leases")
@@ -173,8 +173,8 @@ async def test_a_silent_pod_outside_of_the_round_is_replaced_and_no_other(
     (lost,) = {"job-0-0", "job-1-0"} - {holder}
     before = job.pods
     cluster.kubelet.freeze(cluster.namespace, lost)
-    heir = f"{lost.removesuffix('-0')}-1"
-    await job.until(lambda: heir in job.pods, "the next generation of the silent pod")
+    replacement = f"{lost.removesuffix('-0')}-1"
+    await job.until(lambda: replacement in job.pods, "the next generation of the silent pod")
     assert job.pods[holder] == before[holder]
     assert "deletionTimestamp" not in job.pod(holder.removeprefix("job-"))["metadata"]
     cluster.kubelet.thaw(cluster.namespace, lost)
@@ -204,7 +204,7 @@ async def test_a_deleted_pod_refunds_no_crash_and_shortens_no_delay(cluster: Loc
 
 
 async def test_a_pod_that_fails_three_times_is_replaced(cluster: LocalCluster) -> None:
-    """Its worker, not the agent: maybe the node is bad. No round begins with it again."""
+    """Its worker fails three times, so the node may be bad. No later round has the pod."""
     job = cluster.apply("job", replicas=2, minReplicas=1)
     await job.hurry()
     for n in (1, 2, 3):
@@ -218,7 +218,7 @@ async def test_a_pod_that_fails_three_times_is_replaced(cluster: LocalCluster) -
     await job.reports("PodsDeleted", "blamed for 3 failures")
 
 
-async def test_a_lost_round_lease_is_made_again(cluster: LocalCluster) -> None:
+async def test_a_lost_round_lease_is_created_again(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     workers = job.workers(1)
@@ -227,7 +227,7 @@ async def test_a_lost_round_lease_is_made_again(cluster: LocalCluster) -> None:
     assert all(is_dead(each.pid) for each in workers)
 
 
-async def test_all_pods_deleted_at_once_come_back_uncounted(cluster: LocalCluster) -> None:
+async def test_all_pods_deleted_at_once_are_replaced_and_not_counted(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=2)
     await job.runs(1, pods=3)
     for index in range(3):
@@ -238,7 +238,7 @@ async def test_all_pods_deleted_at_once_come_back_uncounted(cluster: LocalCluste
 
 
 async def test_all_agents_killed_at_once_are_one_failure(cluster: LocalCluster) -> None:
-    """A reboot of the node that they were all on."""
+    """As after a reboot of a node on which all agents run."""
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
     for index in range(3):
@@ -252,7 +252,7 @@ async def test_all_agents_killed_at_once_are_one_failure(cluster: LocalCluster) 
 async def test_a_pod_that_is_deleted_by_force_is_not_counted(
     cluster: LocalCluster, who: Who
 ) -> None:
-    """Its agent could write nothing. The operator knows that it did not end by itself."""
+    """Its agent cannot write anything, but the operator sees that the pod was deleted."""
     job = cluster.apply("job", replicas=2, maxRestarts=0)
     await job.runs(1, pods=2)
     lost = who(job)
@@ -264,7 +264,9 @@ async def test_a_pod_that_is_deleted_by_force_is_not_counted(
     assert (job.status["counted"], job.failure) == (0, {})
 
 
-async def test_a_deleted_agent_lease_is_made_again_without_a_restart(cluster: LocalCluster) -> None:
+async def test_a_deleted_agent_lease_is_created_again_without_a_restart(
+    cluster: LocalCluster,
+) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     before = job.agents[f"job-{a_member(job)}"]
@@ -275,7 +277,7 @@ async def test_a_deleted_agent_lease_is_made_again_without_a_restart(cluster: Lo
     assert job.round.n == 1
 
 
-async def test_a_node_that_is_not_heard_while_its_agents_are_costs_nothing(
+async def test_a_silent_kubelet_of_live_agents_costs_nothing(
     cluster: LocalCluster,
 ) -> None:
     job = cluster.apply("job", replicas=2)

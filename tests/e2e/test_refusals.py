@@ -1,4 +1,4 @@
-"""An API server that refuses pods: a quota, an invalid template, a webhook. The rest goes on."""
+"""The API server refuses pods (quota, invalid template, webhook); all else continues."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ DENIED = 'admission webhook "names.example.com" denied the request: not this one
 def refused(
     cluster: LocalCluster, code: int, message: str, when: Callable[[dict[str, Any]], bool]
 ) -> Iterator[list[str]]:
-    """Pods of which this is true are refused; the names of those that were asked for."""
-    asked: list[str] = []
+    """Refuse the pods for which `when` is true; return the names of all requested pods."""
+    requested: list[str] = []
 
     def takes(call: Call) -> bool:
         if call.method != "POST" or not call.path.endswith(f"/{cluster.namespace}/pods"):
             return False
         pod = json.loads(call.body)
-        asked.append(pod["metadata"]["name"])
+        requested.append(pod["metadata"]["name"])
         return when(pod)
 
     order = cluster.faults.refuse(code, takes, times=None, message=message)
     try:
-        yield asked
+        yield requested
     finally:
         cluster.faults.withdraw(order)
 
 
 def living(cluster: LocalCluster) -> int:
-    """Pods that a quota counts."""
+    """The number of pods that a quota counts."""
     pods = cluster.store.list(PODS, cluster.namespace)
     phases = [pod.get("status", {}).get("phase") for pod in pods]
     return sum(1 for phase in phases if phase not in ("Succeeded", "Failed"))
@@ -54,7 +54,7 @@ def living(cluster: LocalCluster) -> int:
 
 async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: LocalCluster) -> None:
     message = f'pods "job-2-0" is forbidden: {FULL}'
-    with refused(cluster, 403, message, lambda pod: living(cluster) >= 2) as asked:
+    with refused(cluster, 403, message, lambda pod: living(cluster) >= 2) as requested:
         job = cluster.apply("job", replicas=2)
         await job.runs(1, pods=2)
         job.edit(replicas=3)
@@ -67,24 +67,26 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Lo
         job.edit(suspend=True)
         await job.is_("Suspended")
         assert job.pods == {}
-        assert set(asked) == {"job-0-0", "job-1-0", "job-2-0"}
+        assert set(requested) == {"job-0-0", "job-1-0", "job-2-0"}
         job.edit(suspend=False)
         await job.is_(f"Restarting: 1/3 pods cannot be made: {FULL}")
     await job.runs_again(pods=3)
     assert job.status["counted"] == 0
 
 
-async def test_a_successor_that_is_refused_is_made_when_there_is_room(
+async def test_a_refused_replacement_is_created_when_there_is_room(
     cluster: LocalCluster,
 ) -> None:
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
-    with refused(cluster, 403, f'pods "job-1-1" is forbidden: {FULL}', lambda pod: True) as asked:
+    with refused(
+        cluster, 403, f'pods "job-1-1" is forbidden: {FULL}', lambda pod: True
+    ) as requested:
         job.delete_pod("1-0")
         await job.is_(f"Restarting: 1/3 pods cannot be made: {FULL}")
-        await job.until(lambda: len(asked) >= 3, "three tries")
+        await job.until(lambda: len(requested) >= 3, "three tries")
     await job.runs_again(pods=3)
-    assert set(asked) == {"job-1-1"}
+    assert set(requested) == {"job-1-1"}
     assert sorted(job.pods) == ["job-0-0", "job-1-1", "job-2-0"]
     assert job.status["counted"] == 0
 
@@ -92,27 +94,29 @@ async def test_a_successor_that_is_refused_is_made_when_there_is_room(
 async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: LocalCluster) -> None:
     bad = worker(command=["sleep", "1000"], ports=[{"containerPort": 70000}])
     message = f'Pod "job-0-0" is invalid: {PORT}'
-    with refused(cluster, 422, message, lambda pod: "70000" in json.dumps(pod)) as asked:
+    with refused(cluster, 422, message, lambda pod: "70000" in json.dumps(pod)) as requested:
         job = cluster.apply_body("job", {"spec": {"template": {"spec": {"containers": [bad]}}}})
         await job.is_(f"Pending: 1/1 pods cannot be made: {PORT}")
         await job.reports("PodsRefused", f"{PORT}; correct spec.template")
-        await job.until(lambda: len(asked) >= 4, "four tries")
+        await job.until(lambda: len(requested) >= 4, "four tries")
         good = worker(command=list(stub("signs_in", str(job.register))))
         job.edit(template={"spec": {"containers": [good]}})
         await job.runs(1, pods=1)
     assert sorted(job.pods) == ["job-0-0"]
 
 
-async def test_a_refused_pod_holds_up_no_other(cluster: LocalCluster) -> None:
+async def test_a_refused_pod_does_not_delay_others(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3, minReplicas=1)
     await job.hurry()
     await job.runs(1, pods=3)
-    with refused(cluster, 403, DENIED, lambda pod: pod["metadata"]["name"] == "job-1-1") as asked:
+    with refused(
+        cluster, 403, DENIED, lambda pod: pod["metadata"]["name"] == "job-1-1"
+    ) as requested:
         job.delete_pod("1-0")
         await job.is_(f"Running: 1/3 pods cannot be made: {DENIED}")
-        await job.until(lambda: len(asked) >= 3, "three tries")
+        await job.until(lambda: len(requested) >= 3, "three tries")
         job.delete_pod("2-0")
-        await job.until(lambda: "job-2-1" in job.pods, "the successor of another pod")
+        await job.until(lambda: "job-2-1" in job.pods, "the replacement of another pod")
         assert "job-1-1" not in job.pods
     await job.runs_again(pods=3)
     assert job.status["counted"] == 0

@@ -1,4 +1,4 @@
-"""What people do to a job while it runs: it follows, and nothing of it is counted as a failure."""
+"""Changes of a job's spec while it runs take effect and are not counted as failures."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from elasticjob.wire.round import Phase
 
 pytestmark = pytest.mark.e2e
 
-# Rank 1 fails; rank 0 would go on for ever.
+# Rank 1 fails; rank 0 runs forever.
 ONE_FAILS = '[ "$RANK" = 0 ] && exec sleep 1000; exit 5'
-# Saves when it is told to stop, as a training script does.
+# Saves when it receives SIGTERM, as a training script does.
 SAVES = """
 import os, signal, sys, time
 def save(*_):
@@ -53,7 +53,7 @@ async def test_scaled_up_and_down(cluster: LocalCluster) -> None:
     assert (job.status["counted"], job.failure) == (0, {})
 
 
-async def test_suspended_all_save_and_resumed_with_new_pods(cluster: LocalCluster) -> None:
+async def test_all_ranks_save_when_suspended_and_new_pods_resume(cluster: LocalCluster) -> None:
     saved, started = cluster.root / "saved", cluster.root / "started"
     command = ["python3", "-S", "-c", SAVES, str(saved), str(started)]
     job = cluster.apply("job", command, replicas=2)
@@ -81,7 +81,7 @@ async def test_a_job_that_begins_suspended_has_no_pods(cluster: LocalCluster) ->
     await job.runs(1, pods=2)
 
 
-async def test_a_new_template_makes_all_pods_anew_once(cluster: LocalCluster) -> None:
+async def test_a_new_template_replaces_all_pods_once(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     command = stub("signs_in", str(job.register), "new")
@@ -101,7 +101,7 @@ async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(
     await job.runs(1, pods=3)
     os.kill(job.workers(1)[0].pid, signal.SIGKILL)
     job.delete()
-    await cluster.until(lambda: not cluster.left(), "nothing left")
+    await cluster.until(lambda: not cluster.left(), "all objects to be deleted")
     for resource in (SERVICEACCOUNTS, ROLEBINDINGS):
         names = [
             body["metadata"]["name"] for body in cluster.store.list(resource, cluster.namespace)
@@ -109,7 +109,7 @@ async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(
         assert not any("job" in name for name in names)
 
 
-async def test_a_job_made_again_under_its_name_is_another_job(cluster: LocalCluster) -> None:
+async def test_a_job_created_again_under_its_name_is_another_job(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     before = job.pods
@@ -120,14 +120,14 @@ async def test_a_job_made_again_under_its_name_is_another_job(cluster: LocalClus
     assert job.status["counted"] == 0
 
 
-async def test_when_it_has_failed_those_pods_are_left_that_the_policy_says(
+async def test_a_failed_job_keeps_the_pods_that_its_policy_names(
     cluster: LocalCluster,
 ) -> None:
     expected = {
         "All": [],
         "KeepFailed": ["keepfailed-1-0"],
         "None": ["none-0-0", "none-1-0"],
-        "Running": ["running-0-0", "running-1-0"],  # both have ended by themselves
+        "Running": ["running-0-0", "running-1-0"],  # both have exited without a signal
     }
     fails: dict[str, Any] = {"command": ["sh", "-c", ONE_FAILS], "replicas": 2, "maxRestarts": 0}
     jobs = {
@@ -139,18 +139,18 @@ async def test_when_it_has_failed_those_pods_are_left_that_the_policy_says(
         await job.until(lambda job=job: all(map(job.ended, indexes(job))), "their ends")
 
 
-async def test_when_it_is_complete_its_pods_stay_with_their_logs(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", ["sh", "-c", 'echo "rank $RANK says goodbye"'], replicas=3)
+async def test_a_complete_job_keeps_its_pods_and_their_logs(cluster: LocalCluster) -> None:
+    job = cluster.apply("job", ["sh", "-c", 'echo "rank $RANK has finished"'], replicas=3)
     await job.is_("Complete")
     await job.until(lambda: job.status["replicas"] == 0, "no pod that has not ended")
     assert job.round.phase is Phase.SUCCEEDED
     for rank in range(3):
         log = await cluster.log(job.pod(f"{rank}-0"), ALL_LINES)
-        assert f"rank {rank} says goodbye" in log
+        assert f"rank {rank} has finished" in log
     assert job.events("PodsDeleted") == []
 
 
-async def test_pods_that_have_ended_do_not_hold_up_the_next_job_of_that_name(
+async def test_pods_that_have_ended_do_not_delay_the_next_job_of_that_name(
     cluster: LocalCluster,
 ) -> None:
     job = cluster.apply("job", ["true"], replicas=2)
@@ -163,7 +163,7 @@ async def test_pods_that_have_ended_do_not_hold_up_the_next_job_of_that_name(
     assert not before.items() & job.pods.items()
 
 
-async def test_all_pods_of_a_complete_job_go_if_asked_and_none_has_failed_to_be_kept(
+async def test_other_policies_delete_all_pods_of_a_complete_job(
     cluster: LocalCluster,
 ) -> None:
     for policy in ("All", "KeepFailed"):
@@ -177,5 +177,5 @@ def lines(path: Path) -> list[str]:
 
 
 def indexes(job: LocalJob) -> list[str]:
-    """Of its pods: index and generation."""
+    """Index and generation of each pod of a job."""
     return [name.removeprefix(f"{job.name}-") for name in job.pods]

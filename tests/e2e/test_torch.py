@@ -1,4 +1,4 @@
-"""Real torch under the real system: a model that goes on from its checkpoint, and a lost rank 0."""
+"""Real torch on the local mode: a model resumes from its checkpoint, and rank 0 is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [
 
 CHARLM = Path(__file__).parents[2] / "examples" / "charlm.yaml"
 STEPS = 150
-# Signs in when the first all_reduce of its round is done, and ends when all have seen `go`.
+# Registers after the first all_reduce of its round, and ends when all ranks have seen `go`.
 REDUCES = """
 import os, sys, time
 import torch, torch.distributed as dist
@@ -44,7 +44,7 @@ while seen.item() < world:
     time.sleep(0.01)
 dist.destroy_process_group()
 """
-# Under torchrun: says who is in the group and on which of the pods; in round 1 its last rank fails.
+# For torchrun: prints rank, pod and local rank of each worker; in round 1 the last rank fails.
 MEETS = """
 import os
 import torch.distributed as dist
@@ -54,9 +54,10 @@ from torch.distributed.elastic.multiprocessing.errors import record
 def main():
     dist.init_process_group("gloo")
     group = [None] * dist.get_world_size()
-    mine = dist.get_rank(), int(os.environ["LOCAL_RANK"]), os.environ["HOSTNAME"]
-    dist.all_gather_object(group, mine)
-    print("the group:", *(f"{rank}={pod}/{local}" for rank, local, pod in group), flush=True)
+    own = dist.get_rank(), int(os.environ["LOCAL_RANK"]), os.environ["HOSTNAME"]
+    dist.all_gather_object(group, own)
+    text = " ".join(f"{rank}={pod}/{local}" for rank, local, pod in group)
+    print(f"the group: {text}\\n", end="", flush=True)  # one write: two workers share the pipe
     if dist.get_rank() == 3 and os.environ["ELASTICJOB_ROUND"] == "1":
         raise RuntimeError("rank 3 fails")
     dist.barrier()
@@ -72,7 +73,7 @@ def python() -> Path:
     return Path(PYTHON)
 
 
-async def test_a_model_goes_on_from_its_checkpoint(cluster: LocalCluster) -> None:
+async def test_a_model_continues_from_its_checkpoint(cluster: LocalCluster) -> None:
     body = yaml.safe_load(CHARLM.read_text())
     (container,) = body["spec"]["template"]["spec"]["containers"]
     container.setdefault("env", []).append({"name": "STEPS", "value": str(STEPS)})
@@ -86,9 +87,9 @@ async def test_a_model_goes_on_from_its_checkpoint(cluster: LocalCluster) -> Non
     await job.is_("Complete")
     await job.until(lambda: job.ended("0-0") and job.ended("1-0"), "both ends")
     log = await cluster.log(job.pod("0-0"), ALL_LINES)
-    went_on = re.search(r"continuing after step (\d+)", log)
-    assert went_on is not None, log
-    assert 10 <= int(went_on[1]) < STEPS
+    resumed = re.search(r"continuing after step (\d+)", log)
+    assert resumed is not None, log
+    assert 10 <= int(resumed[1]) < STEPS
     losses = [float(loss) for loss in re.findall(r"step \d+/\d+ loss ([\d.]+)", log)]
     assert f"step {STEPS}/{STEPS} loss" in log
     assert losses[-1] < losses[0]
@@ -97,7 +98,7 @@ async def test_a_model_goes_on_from_its_checkpoint(cluster: LocalCluster) -> Non
     assert (job.status["counted"], job.failure["pod"], job.failure["rank"]) == (1, "charlm-1-0", 1)
 
 
-async def test_a_lost_rank_0_takes_nobody_with_it(cluster: LocalCluster) -> None:
+async def test_a_lost_rank_0_ends_no_other_pod(cluster: LocalCluster) -> None:
     register, go = cluster.root / f"{cluster.namespace}-job", cluster.root / "go"
     container = worker(command=["python3", "-c", REDUCES, str(register), str(go)])
     template = {"spec": {"containers": [container]}}
@@ -107,7 +108,7 @@ async def test_a_lost_rank_0_takes_nobody_with_it(cluster: LocalCluster) -> None
     await job.starts(1, 3)
     cluster.kubelet.hold(cluster.namespace, "job-0-1")
     cluster.kubelet.kill(cluster.namespace, "job-0-0")
-    # The others may crash before it is known to be lost: then that is one round more.
+    # The others may crash before the loss is found: that is one round more.
     n = await job.until(lambda: job.round.n if len(job.round.members) == 2 else 0, "two members")
     assert [each.rank for each in await job.starts(n, 2)] == [0, 1]
     cluster.kubelet.release(cluster.namespace, "job-0-1")
@@ -119,7 +120,7 @@ async def test_a_lost_rank_0_takes_nobody_with_it(cluster: LocalCluster) -> None
 
 
 async def test_torchrun_with_the_flags_of_the_group_starts_one_group(cluster: LocalCluster) -> None:
-    """And starts it again when a worker fails, whose exception is then the first cause."""
+    """When a worker fails, the group starts again, and its exception is the first cause."""
     script = cluster.root / "meets.py"
     script.write_text(MEETS)
     flags = GROUP_FLAGS["torchrun"].replace("per_node N", "per_node 2")

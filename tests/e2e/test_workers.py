@@ -1,4 +1,4 @@
-"""Workers that die, and what becomes of their job: the same pods, one more round, one charge."""
+"""A worker that dies costs one round and one charge, and no pod."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elasticjob.wire.round import Phase
 
 pytestmark = pytest.mark.e2e
 
-# Rank 1 fails as a script under torch's @record does; the other would wait for it for ever.
+# Rank 1 fails like a script under torch's @record; rank 0 waits for it forever.
 RECORDED = """
 import json, os, sys, time
 if os.environ["RANK"] == "0": time.sleep(1000)
@@ -60,15 +60,15 @@ async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "said"),
+    ("command", "code", "message"),
     [
         (["python3", "-S", "-c", RECORDED], 3, "ValueError: loss is nan; exit code 3"),
         (["bash", "-c", PLAIN], 5, "exit code 5"),
     ],
     ids=["torch's error file", "exit code"],
 )
-async def test_who_always_fails_is_named_when_the_budget_is_spent(
-    cluster: LocalCluster, command: list[str], code: int, said: str
+async def test_the_worker_that_spent_the_budget_is_named(
+    cluster: LocalCluster, command: list[str], code: int, message: str
 ) -> None:
     job = cluster.apply("job", command, replicas=2, maxRestarts=1)
     await job.is_("Failed: WorkerFailed")
@@ -77,7 +77,7 @@ async def test_who_always_fails_is_named_when_the_budget_is_spent(
     failed = job.condition("Failed")
     assert (failed["status"], failed["reason"]) == ("True", "WorkerFailed")
     assert failed["message"].startswith("job-1-0 (rank 1); ")
-    assert failed["message"].endswith(f"{said}; one more than maxRestarts, which is 1")
+    assert failed["message"].endswith(f"{message}; one more than maxRestarts, which is 1")
     assert (job.failure["pod"], job.failure["exitCode"], job.failure["round"]) == (
         "job-1-0",
         code,
@@ -87,7 +87,7 @@ async def test_who_always_fails_is_named_when_the_budget_is_spent(
     assert job.ended("1-0")["exitCode"] == code
 
 
-async def test_without_a_budget_the_first_failure_is_the_end(cluster: LocalCluster) -> None:
+async def test_without_a_budget_the_first_failure_fails_the_job(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2, maxRestarts=0)
     await job.runs(1, pods=2)
     os.kill(job.workers(1)[0].pid, signal.SIGSEGV)

@@ -1,4 +1,4 @@
-"""The operator as a process with the account and the Roles of the chart, every request recorded."""
+"""The operator runs with the account and the Roles of the chart, and each request is recorded."""
 
 from __future__ import annotations
 
@@ -33,18 +33,20 @@ SCOPES: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Recorder:
-    """What one token asked for, and what of it the Roles do not cover. It is a fault that never
-    applies."""
+    """Records the requests of one token and those that the Roles forbid.
+
+    The local server calls it as a fault that never applies.
+    """
 
     access: Access
     token: str
-    asked: list[Target] = field(default_factory=list)
+    requested: list[Target] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
     def __call__(self, call: Call) -> bool:
         target = target_of(call)
         if target and call.authorization == f"Bearer {self.token}":
-            self.asked.append(target)
+            self.requested.append(target)
             try:
                 self.access.check(call, target)
             except ApiError as error:
@@ -53,7 +55,7 @@ class Recorder:
 
     @property
     def watched(self) -> set[str]:
-        return {target.plural for target in self.asked if target.verb == "watch"}
+        return {target.plural for target in self.requested if target.verb == "watch"}
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def server(tmp_path: Path) -> Iterator[LocalServer]:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_it_asks_for_nothing_that_it_may_not(
+def test_the_operator_requests_nothing_that_its_roles_forbid(
     server: LocalServer, scope: str, tmp_path: Path
 ) -> None:
     objects = rendered(*SCOPES[scope])
@@ -76,7 +78,7 @@ def test_it_asks_for_nothing_that_it_may_not(
     with Popen([sys.executable, "-m", "elasticjob.controller", *args]) as process:
         try:
             wait_until(lambda: server.call(pods_of_job) == ["demo-0-0", "demo-1-0"])
-            wait_until(lambda: Target("create", "", "v1", "events", TEAM) in recorder.asked)
+            wait_until(lambda: Target("create", "", "v1", "events", TEAM) in recorder.requested)
             wait_until(lambda: recorder.watched == {watched.plural for watched in WATCHED})
         finally:
             process.terminate()
@@ -85,14 +87,14 @@ def test_it_asks_for_nothing_that_it_may_not(
 
 
 def installed(running: Running, objects: tuple[Json, ...], pod: Json) -> Recorder:
-    """As by Helm, but for what the server does not know; and a job."""
+    """Create the objects of the chart that the local server supports, and a job."""
     store = running.store
     for name in (NAMESPACE, TEAM):
         store.create(store.resources["", "namespaces"], "", {"metadata": {"name": name}})
     for kind in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"):
         resource = next(r for r in store.resources.values() if r.kind == kind)
         for body in of_kind(objects, kind):
-            if body["metadata"]["name"] != names.AGENT_CLUSTER_ROLE:  # it is there already
+            if body["metadata"]["name"] != names.AGENT_CLUSTER_ROLE:  # it exists already
                 store.create(resource, body["metadata"].get("namespace", ""), body)
     job = elastic_job(replicas=2)
     job["metadata"] = {"name": "demo"}

@@ -1,4 +1,4 @@
-"""The definition in the chart is the generated one."""
+"""The CRD in the chart is the generated one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ NAME = "elasticjob.dev_elasticjobs.yaml"
 
 def test_the_chart_holds_a_copy_of_the_generated_file() -> None:
     copy = CHART / "files" / NAME
-    assert not copy.is_symlink()  # a packaged chart must hold it
+    assert not copy.is_symlink()  # a packaged chart must contain it
     assert copy.read_bytes() == (ROOT / "crds" / NAME).read_bytes(), "run: make generate"
 
 
-def test_it_is_installed_as_it_is_and_kept_when_the_release_goes() -> None:
+def test_the_crd_is_installed_unchanged_and_kept_after_an_uninstall() -> None:
     found = one(rendered(), "CustomResourceDefinition")
     assert found["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
     assert found == yaml.safe_load((ROOT / "crds" / NAME).read_text())

@@ -1,7 +1,7 @@
-"""The chart on a real API server: `make contract`, or what CONTRACT_KUBECONFIG names.
+"""The chart on a real API server: that of `make contract`, or of CONTRACT_KUBECONFIG.
 
-It is installed, the operator runs with the account that it gets there, and the admission policy is
-asked what test_policy asks its CEL.
+The tests install the chart, run the operator with its account, and send the requests on which
+test_policy evaluates the CEL.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ def admin() -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def notes(admin: Client) -> Iterator[str]:
-    """A release, in a namespace that takes restricted pods only, and what Helm said of it."""
+    """Install a release in a namespace that admits restricted pods only; return Helm's notes."""
     for name, labels in ((NAMESPACE, STRICT), (TEAM, {})):
         admin.post(NAMESPACES, {"metadata": {"name": name, "labels": labels}})
-    # What the contract tests have made belongs to no release.
+    # Objects of the contract tests belong to no release.
     done = install("--take-ownership")
     assert done.returncode == 0, done.stderr
     assert "violate" not in done.stderr
     yield done.stdout
     assert run("uninstall", RELEASE).returncode == 0
-    assert admin.get(CRD).code == 200  # and so all jobs are
+    assert admin.get(CRD).code == 200  # and with it all jobs
     assert admin.get(POLICY).code == 404
     again = install()
     assert again.returncode == 0, again.stderr
@@ -92,12 +92,12 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def policy(admin: Client, notes: str) -> None:
-    """The policy is in force: it takes the API server a moment."""
+    """Wait until the API server enforces the policy."""
 
     def is_refused() -> bool:
         agent = user(admin, "elasticjob-first", "first-0-0")
-        reply = agent.post(LEASES, lease("theirs", None))
-        admin.delete(f"{LEASES}/theirs")
+        reply = agent.post(LEASES, lease("other", None))
+        admin.delete(f"{LEASES}/other")
         agent.close()
         return reply.code == 403 and "may only write" in reply.body["message"]
 
@@ -107,7 +107,7 @@ def policy(admin: Client, notes: str) -> None:
 # ---- the installation ----------------------------------------------------------------------------
 
 
-def test_the_notes_tell_what_to_do_next(notes: str) -> None:
+def test_the_notes_name_the_next_commands(notes: str) -> None:
     assert f"helm test {RELEASE} --namespace {NAMESPACE}" in notes
     assert "kubectl apply -f examples/quickstart.yaml" in notes
 
@@ -129,7 +129,7 @@ def test_the_policy_has_no_type_errors(admin: Client, notes: str) -> None:
 def test_the_operator_needs_no_more_than_its_account(
     admin: Client, notes: str, tmp_path: Path
 ) -> None:
-    """Above all, it makes a RoleBinding without the rights `bind` and `escalate`."""
+    """In particular, it creates a RoleBinding without the rights `bind` and `escalate`."""
     spec = one(rendered(), "Deployment")["spec"]["template"]["spec"]
     token = token_of(admin, NAMESPACE, spec["serviceAccountName"], None)
     kubeconfig = tmp_path / "kubeconfig"
@@ -157,41 +157,47 @@ def test_the_operator_needs_no_more_than_its_account(
 # ---- the policy ----------------------------------------------------------------------------------
 
 
-def asked_here(cases: dict[str, Any]) -> dict[str, Any]:
-    """Those that a service account of the namespace can ask."""
+def of_service_accounts(cases: dict[str, Any]) -> dict[str, Any]:
+    """The cases whose user is a service account of the namespace."""
     here = f"{ACCOUNT}{TEAM}:"
 
     def user_of(case: Any) -> str:
-        asked = case[0] if isinstance(case, tuple) else case
-        return str(asked["request"]["userInfo"]["username"])
+        request = case[0] if isinstance(case, tuple) else case
+        return str(request["request"]["userInfo"]["username"])
 
     return {name: case for name, case in cases.items() if user_of(case).startswith(here)}
 
 
-@pytest.mark.parametrize("asked", asked_here(ALLOWED).values(), ids=asked_here(ALLOWED))
-def test_allowed(admin: Client, policy: None, asked: Json) -> None:
-    assert answer(admin, asked).code in (200, 201)
+@pytest.mark.parametrize(
+    "case", of_service_accounts(ALLOWED).values(), ids=of_service_accounts(ALLOWED)
+)
+def test_allowed(admin: Client, policy: None, case: Json) -> None:
+    assert send(admin, case).code in (200, 201)
 
 
-@pytest.mark.parametrize("asked", asked_here(UNMATCHED).values(), ids=asked_here(UNMATCHED))
-def test_not_concerned(admin: Client, policy: None, asked: Json) -> None:
-    assert answer(admin, asked).code in (200, 201)
+@pytest.mark.parametrize(
+    "case", of_service_accounts(UNMATCHED).values(), ids=of_service_accounts(UNMATCHED)
+)
+def test_not_matched(admin: Client, policy: None, case: Json) -> None:
+    assert send(admin, case).code in (200, 201)
 
 
-@pytest.mark.parametrize(("asked", "why"), asked_here(REFUSED).values(), ids=asked_here(REFUSED))
-def test_refused(admin: Client, policy: None, asked: Json, why: str) -> None:
-    reply = answer(admin, asked)
+@pytest.mark.parametrize(
+    ("case", "why"), of_service_accounts(REFUSED).values(), ids=of_service_accounts(REFUSED)
+)
+def test_refused(admin: Client, policy: None, case: Json, why: str) -> None:
+    reply = send(admin, case)
     assert reply.code == 403
     assert why in reply.body["message"]
 
 
-def answer(admin: Client, asked: Json) -> Reply:
-    """What the API server says to a request, asked for by whom the case says."""
-    old, new = asked["oldObject"], asked["object"]
+def send(admin: Client, case: Json) -> Reply:
+    """Send a request as the user that it names."""
+    old, new = case["oldObject"], case["object"]
     name = (old or new)["metadata"]["name"]
-    who = asked["request"]["userInfo"]
-    account = who["username"].rpartition(":")[2]
-    pod = who["extra"][POD_CLAIM][0] if "extra" in who else None
+    user_info = case["request"]["userInfo"]
+    account = user_info["username"].rpartition(":")[2]
+    pod = user_info["extra"][POD_CLAIM][0] if "extra" in user_info else None
     client = user(admin, account, pod)
     version = admin.post(LEASES, old).version if old else ""
     try:
@@ -207,7 +213,7 @@ def answer(admin: Client, asked: Json) -> Reply:
 
 
 def user(admin: Client, account: str, pod: str | None) -> Client:
-    """An account that has the rights of agents, by a token that is bound to a pod of this name."""
+    """A client with the rights of agents and a token that is bound to a pod of this name."""
     place = f"{NAMESPACES}/{TEAM}"
     admin.post(f"{place}/serviceaccounts", {"metadata": {"name": account}})
     subject = {"kind": "ServiceAccount", "name": account, "namespace": TEAM}
@@ -230,7 +236,7 @@ def user(admin: Client, account: str, pod: str | None) -> Client:
         uid = made.body["metadata"]["uid"]
     bound = None if pod is None else {"name": pod, "uid": uid}
     client = admin.as_user(token_of(admin, TEAM, account, bound))
-    wait_until(lambda: client.get(LEASES).code == 200)  # the authorizer learns of the binding
+    wait_until(lambda: client.get(LEASES).code == 200)  # the authorizer has the binding
     return client
 
 

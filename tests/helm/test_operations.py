@@ -1,4 +1,4 @@
-"""docs/operations.md names what exists."""
+"""The metrics, values and numbers in docs/operations.md exist."""
 
 from __future__ import annotations
 

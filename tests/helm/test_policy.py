@@ -1,6 +1,6 @@
-"""Whom the policy lets write which Lease: its CEL, on requests as the API server has them.
+"""Which agent may write which Lease: the policy's CEL, evaluated on requests.
 
-`test_install.py` puts the same questions to a real API server.
+`test_install.py` sends the same requests to a real API server.
 """
 
 from __future__ import annotations
@@ -16,37 +16,39 @@ from tests.support.lease_requests import ALLOWED, REFUSED, UNMATCHED
 from elasticjob.wire import names
 
 
-def evaluate(expression: str, asked: Json) -> Any:
-    return cel.evaluate(expression, asked)
+def evaluate(expression: str, variables: Json) -> Any:
+    return cel.evaluate(expression, variables)
 
 
-def verdict(asked: Json) -> str | None:
-    """None: not matched. Else why it is refused; empty: it is not."""
+def refusal(request: Json) -> str | None:
+    """The message of the policy: None if it does not match, empty if it allows the request."""
     spec = one(rendered(), "ValidatingAdmissionPolicy")["spec"]
-    if not all(evaluate(c["expression"], asked) for c in spec["matchConditions"]):
+    if not all(evaluate(c["expression"], request) for c in spec["matchConditions"]):
         return None
-    known: Json = {}
+    variables: Json = {}
     for variable in spec["variables"]:
-        known[variable["name"]] = evaluate(variable["expression"], {**asked, "variables": known})
+        variables[variable["name"]] = evaluate(
+            variable["expression"], {**request, "variables": variables}
+        )
     for rule in spec["validations"]:
-        if not evaluate(rule["expression"], {**asked, "variables": known}):
+        if not evaluate(rule["expression"], {**request, "variables": variables}):
             return str(rule["message"])
     return ""
 
 
-@pytest.mark.parametrize("asked", ALLOWED.values(), ids=ALLOWED)
-def test_allowed(asked: Json) -> None:
-    assert verdict(asked) == ""
+@pytest.mark.parametrize("case", ALLOWED.values(), ids=ALLOWED)
+def test_allowed(case: Json) -> None:
+    assert refusal(case) == ""
 
 
-@pytest.mark.parametrize(("asked", "why"), REFUSED.values(), ids=REFUSED)
-def test_refused(asked: Json, why: str) -> None:
-    assert why in (verdict(asked) or "")
+@pytest.mark.parametrize(("case", "why"), REFUSED.values(), ids=REFUSED)
+def test_refused(case: Json, why: str) -> None:
+    assert why in (refusal(case) or "")
 
 
-@pytest.mark.parametrize("asked", UNMATCHED.values(), ids=UNMATCHED)
-def test_not_concerned(asked: Json) -> None:
-    assert verdict(asked) is None
+@pytest.mark.parametrize("case", UNMATCHED.values(), ids=UNMATCHED)
+def test_not_matched(case: Json) -> None:
+    assert refusal(case) is None
 
 
 def test_it_is_enforced_and_fails_closed() -> None:
@@ -63,7 +65,7 @@ def test_it_is_enforced_and_fails_closed() -> None:
     assert "matchResources" not in binding["spec"]
 
 
-def test_namespaced_it_concerns_the_served_namespaces_only() -> None:
+def test_with_scope_namespaced_the_policy_covers_the_served_namespaces_only() -> None:
     objects = rendered("scope=namespaced", "namespaces={red,blue}")
     selector = one(objects, "ValidatingAdmissionPolicyBinding")["spec"]["matchResources"]
     (term,) = selector["namespaceSelector"]["matchExpressions"]
@@ -74,7 +76,7 @@ def test_namespaced_it_concerns_the_served_namespaces_only() -> None:
     }
 
 
-def test_it_spells_names_as_the_wire_does() -> None:
+def test_it_uses_the_names_of_wire() -> None:
     policy = str(one(rendered(), "ValidatingAdmissionPolicy")["spec"])
     assert set(re.findall(rf"{names.GROUP}/[\w-]+", policy)) == {
         names.LABEL_JOB,

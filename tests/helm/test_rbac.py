@@ -1,7 +1,7 @@
-"""The operator's rights are what it needs, no more and no less.
+"""The operator has exactly the rights that it needs.
 
-What it needs is recorded: by a story in which it does everything that it can do, and, with real
-requests through kopf and its client, by the local API server under the chart's own Roles.
+This module records them in a history in which the operator does everything that it can do.
+test_account records the requests of a real operator on the local API server.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ def agent_role() -> Json:
     return one(rendered(), "ClusterRole", names.AGENT_CLUSTER_ROLE)
 
 
-# ---- what it needs -------------------------------------------------------------------------------
+# ---- needed rights -------------------------------------------------------------------------------
 
 
 def life_of_a_job() -> World:
-    """All that can happen to a job, so that the operator asks for all that it ever asks for."""
+    """A history of a job that contains each request that the operator can make."""
     world = World()
     before(world)
     world.apply(replicas=3)
@@ -75,25 +75,27 @@ def life_of_a_job() -> World:
         world.join(pod)
     world.run(*members)
     world.settle()
-    for name in ("demo-0-1", "demo-1-0"):  # marked and replaced; told of once, then once more
+    for name in ("demo-0-1", "demo-1-0"):  # marked and replaced; events created, then updated
         world.end_pod(name)
         world.settle(wait=True)
-    world.run(P[2], n=2)  # the round has gone on: the marked Leases are deleted
+    world.run(P[2], n=2)  # there is a later round, so the marked Leases are deleted
     resync_all(world)
     world.settle(wait=True)
     world.restart(Settings(heartbeat_s=T), agent=b"newer")
-    world.end_pod("demo-2-0")  # replaced by one with the agent of those that live, if it is there
+    world.end_pod(
+        "demo-2-0"
+    )  # replaced by one with the agent of the live pods, if its ConfigMap exists
     world.settle(wait=True)
     world.edit(suspend=True)  # the pods are deleted
     world.settle(wait=True)
     world.store.delete(world.api.stored(kube.ELASTIC_JOBS), TEAM, "demo")
-    world.apply(replicas=1)  # the Round of the older job is deleted
+    world.apply(replicas=1)  # the Round Lease of the older job is deleted
     world.settle()
     return world
 
 
 def before(world: World) -> None:
-    """What is in the way: of an older job of this name, of a stranger, of an older operator."""
+    """Create objects with the same names: of an older job, of no job, of an older operator."""
     pod = {"metadata": {"name": "demo-0-0"}, "spec": {"containers": [worker()]}}
     world.store.create(world.api.stored(kube.PODS), TEAM, pod)
     agent = manifests.agent_config_map(TEAM, Bundle(b"older"))
@@ -103,7 +105,7 @@ def before(world: World) -> None:
 
 
 def resync_all(world: World) -> None:
-    """What the operator lists now and then, and the agents that no job runs any more."""
+    """Run the resync, the search for orphans and the deletion of unused agent ConfigMaps."""
 
     async def sync() -> None:
         memories = world.reconciler.memories
@@ -126,14 +128,14 @@ def recorded(calls: Iterable[Call]) -> set[Right]:
 
 
 def watched() -> set[Right]:
-    """What kopf asks for."""
+    """The rights that kopf's watches need."""
     return {(r.group, r.plural, verb) for r in WATCHED for verb in ("list", "watch")}
 
 
 @pytest.mark.parametrize("scope", ["cluster", "namespaced"])
 def test_the_operator_may_do_what_it_does_and_no_more(scope: str) -> None:
     needed = recorded(life_of_a_job().api.calls) | watched()
-    # Without these it would need the right to bind any role.
+    # Without these, the operator would need the right `bind`.
     to_bind = rights(agent_role())
     assert rights(operator_role(scope)) == needed | to_bind
 
@@ -145,7 +147,7 @@ def test_the_election_has_one_lease() -> None:
     assert lease == f"--elect={NAMESPACE}/{held['resourceNames'][0]}"
 
 
-# ---- what nobody needs ---------------------------------------------------------------------------
+# ---- other rights -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("values", [(), NAMESPACED], ids=str)
@@ -167,7 +169,7 @@ def test_the_agents_role_is_that_of_the_local_mode() -> None:
     assert rights(agent_role()) == rights(AGENT_ROLE)
 
 
-def test_who_edits_a_namespace_edits_its_jobs() -> None:
+def test_editors_of_a_namespace_edit_its_jobs() -> None:
     objects = rendered()
     editor = one(objects, "ClusterRole", "elasticjob-editor")
     viewer = one(objects, "ClusterRole", "elasticjob-viewer")

@@ -1,4 +1,4 @@
-"""What the chart makes of its values."""
+"""The objects that the chart renders from its values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OPERATOR = "elasticjob-operator"
 
 
 def pods(objects: tuple[Json, ...]) -> list[Json]:
-    """The specs of all pods that the chart makes."""
+    """The specs of all pods of the chart."""
     made = [d["spec"]["template"] for d in of_kind(objects, "Deployment")]
     return [pod["spec"] for pod in (*made, *of_kind(objects, "Pod"))]
 
@@ -142,7 +142,7 @@ def test_probes_need_no_shell() -> None:
         assert container[probe]["httpGet"] == {"path": path, "port": "http"}
 
 
-def test_two_operators_are_kept_apart_and_drained_one_by_one() -> None:
+def test_two_operators_are_spread_and_drained_one_by_one() -> None:
     objects = rendered()
     selector = one(objects, "Deployment")["spec"]["selector"]
     spec = one(objects, "Deployment")["spec"]
@@ -153,7 +153,7 @@ def test_two_operators_are_kept_apart_and_drained_one_by_one() -> None:
     assert of_kind(rendered("replicas=1"), "PodDisruptionBudget") == []
 
 
-def test_selectors_select_the_operators_and_nothing_else() -> None:
+def test_selectors_match_only_the_operators() -> None:
     objects = rendered("metrics.serviceMonitor.enabled=true", apis=MONITORING)
     labels = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
     service = one(objects, "Service")
@@ -166,15 +166,15 @@ def test_selectors_select_the_operators_and_nothing_else() -> None:
     assert not service["spec"]["selector"].items() <= test.items()
 
 
-def test_a_service_monitor_is_made_where_there_is_such_a_thing() -> None:
-    asked = ("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.labels.release=prom")
-    assert of_kind(rendered(*asked), "ServiceMonitor") == []
-    made = one(rendered(*asked, apis=MONITORING), "ServiceMonitor")
+def test_a_service_monitor_is_created_if_its_crd_exists() -> None:
+    values = ("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.labels.release=prom")
+    assert of_kind(rendered(*values), "ServiceMonitor") == []
+    made = one(rendered(*values, apis=MONITORING), "ServiceMonitor")
     assert made["metadata"]["labels"]["release"] == "prom"
     assert of_kind(rendered(apis=MONITORING), "ServiceMonitor") == []
 
 
-def test_the_network_policy_lets_dns_and_the_api_server_through() -> None:
+def test_the_network_policy_allows_dns_and_the_api_server() -> None:
     values = ("networkPolicy.apiServerPorts={6443}", "networkPolicy.apiServerCIDRs={10.0.0.1/32}")
     spec = one(rendered(*values), "NetworkPolicy")["spec"]
     dns, api = spec["egress"]
@@ -193,7 +193,7 @@ ACCOUNTS: list[tuple[tuple[str, ...], str]] = [
 
 
 @pytest.mark.parametrize(("values", "name"), ACCOUNTS)
-def test_no_job_is_named_like_the_operators_account(values: tuple[str, ...], name: str) -> None:
+def test_no_job_has_the_name_of_the_operators_account(values: tuple[str, ...], name: str) -> None:
     objects = rendered(*values)
     assert one(objects, "ServiceAccount")["metadata"]["name"] == name
     assert one(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == name
@@ -204,7 +204,7 @@ def test_an_account_like_that_of_a_job_is_refused() -> None:
         rendered("serviceAccount.name=elasticjob-operator")
 
 
-def test_labels_and_places_reach_the_pods() -> None:
+def test_labels_and_node_selectors_reach_the_pods() -> None:
     spec = one(
         rendered("podLabels.team=ml", "podAnnotations.note=x", "nodeSelector.disk=ssd"),
         "Deployment",

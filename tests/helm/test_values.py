@@ -1,4 +1,4 @@
-"""Values, their schema and the README say the same; what is wrong is refused readably."""
+"""Values, schema and README agree, and wrong values are refused with a clear message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA: Json = json.loads((CHART / "values.schema.json").read_text())
 
 
 def leaves(values: Json, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Each value that a person can set, with its default; an empty mapping is one."""
+    """Each value that a user can set, with its default. An empty mapping is one value."""
     for key, value in values.items():
         nested = isinstance(value, dict) and value and f"{prefix}{key}" not in ("resources",)
         if nested:
@@ -26,7 +26,7 @@ def leaves(values: Json, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def described(schema: Json, prefix: str = "") -> Iterator[str]:
-    """The values of the schema; each object refuses what it does not know."""
+    """The values of the schema. Each object must refuse unknown keys."""
     assert schema["additionalProperties"] is False, prefix
     for key, field in schema["properties"].items():
         if "properties" in field:
@@ -35,7 +35,7 @@ def described(schema: Json, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-def test_the_schema_knows_each_value_and_no_other() -> None:
+def test_the_schema_has_each_value_and_no_other() -> None:
     # `global` is what Helm passes to a chart that is part of another.
     assert sorted(described(SCHEMA)) == sorted([*dict(leaves(VALUES)), "global"])
 
@@ -76,7 +76,7 @@ def test_a_wrong_value_is_named(value: str, message: str) -> None:
     assert message in str(refused.value)
 
 
-def test_an_image_is_asked_for() -> None:
+def test_an_image_is_required() -> None:
     with pytest.raises(
         ChartError, match=r"image\.repository: required; set it to the operator's image"
     ):

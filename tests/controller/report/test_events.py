@@ -134,7 +134,7 @@ ALONE = {"command": ["sh", "-c", "exec torchrun train.py"]}
         ({}, {}, None, False),
     ],
 )
-def test_a_launcher_without_the_flags_of_the_group_is_warned_of(
+def test_a_launcher_without_the_flags_of_the_group_causes_a_warning(
     container: Json, spec: Json, seen: int | None, warned: bool
 ) -> None:
     body = elastic_job(pod={"containers": [worker(**container)]}, **spec)

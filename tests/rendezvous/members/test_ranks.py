@@ -45,7 +45,7 @@ def test_roles_count_for_themselves() -> None:
     assert {ranks_of(round_, m.pod).world for m in round_.members} == {7}
 
 
-def test_a_replacement_takes_the_hole() -> None:
+def test_a_replacement_takes_the_index_of_the_lost_pod() -> None:
     """Rank 0 stays where it is while it lives, and so do all others."""
     before, after = active(1, "A B C"), active(2, "A B' C")
     assert ranks_of(after, pod("A")) == ranks_of(before, pod("A"))

@@ -173,7 +173,7 @@ def test_generation_counts_changes_of_the_wish_only(store: Store) -> None:
     assert generation() == 2
 
 
-def test_status_and_the_rest_are_written_apart(store: Store) -> None:
+def test_status_and_the_rest_are_written_separately(store: Store) -> None:
     store.create(WIDGETS, "default", named("w", spec={"n": 1}))
     written = store.update(
         WIDGETS, "default", "w", edit(status={"phase": "X"}, spec={"n": 9}), "status"
