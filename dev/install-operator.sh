@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Puts the operator and its locked dependencies (the extra `operator`) into a directory: PYTHONPATH of
-# the container image. The packages `local` and `cli` stay out.
+# Install the operator and its locked dependencies (the extra `operator`) into a directory, which is
+# the PYTHONPATH of the container image. The packages `local` and `cli` are left out.
 #
 #   dev/install-operator.sh DIRECTORY [PYTHON]
 #
-# The one list of steps for the Dockerfile and for whoever assembles the image without a builder.
-# PYTHON is the interpreter that the image has: wheels differ from one minor version to the next.
+# The Dockerfile and builds of the image without a container engine both use this script.
+# PYTHON is the interpreter of the image: wheels differ between minor versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${1:?usage: dev/install-operator.sh DIRECTORY [PYTHON]}

@@ -16,15 +16,13 @@ from tests.support.operator_log import health_port
 
 ROOT = Path(__file__).parent.parent
 INSTALL = ROOT / "dev" / "install-operator.sh"
-AS_NOBODY = ("unshare", "--user", "--map-user=65532", "--map-group=65532", "--")
+AS_USER = ("unshare", "--user", "--map-user=65532", "--map-group=65532", "--")
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def can_be_nobody() -> bool:
+def can_change_user() -> bool:
     try:
-        return (
-            subprocess.run([*AS_NOBODY, "true"], capture_output=True, check=False).returncode == 0
-        )
+        return subprocess.run([*AS_USER, "true"], capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
@@ -44,7 +42,7 @@ def entrypoint(app: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def started(app: Path, *arguments: str) -> subprocess.Popen[str]:
     """The same as a user that no passwd names."""
     return subprocess.Popen(
-        [*AS_NOBODY, sys.executable, "-P", "-m", "elasticjob.controller", *arguments],
+        [*AS_USER, sys.executable, "-P", "-m", "elasticjob.controller", *arguments],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(app), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd="/",
         stderr=subprocess.PIPE,
@@ -88,7 +86,7 @@ def test_starts_from_the_image_alone_and_writes_nothing(app: Path) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.skipif(not can_be_nobody(), reason="this machine allows no user namespaces")
+@pytest.mark.skipif(not can_change_user(), reason="this machine allows no user namespaces")
 def test_runs_as_a_user_without_a_name(app: Path, tmp_path: Path) -> None:
     """kopf asks who it is (getpass), and the user of a container is in no passwd."""
     with local_server(tmp_path) as server:
@@ -124,6 +122,6 @@ def test_the_dockerfile_takes_the_steps_from_the_script() -> None:
     assert "RUN dev/install-operator.sh /app python3" in DOCKERFILE
 
 
-def test_the_dockerfile_runs_as_nobody_and_without_a_shell() -> None:
+def test_the_dockerfile_runs_as_an_unprivileged_user_without_a_shell() -> None:
     assert "\nUSER 65532:65532\n" in DOCKERFILE
     assert '\nENTRYPOINT ["python3", "-P", "-m", "elasticjob.controller"]\n' in DOCKERFILE

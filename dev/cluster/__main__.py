@@ -120,7 +120,7 @@ def options(words: argparse.Namespace) -> Options:
 
 
 PASSED_ON = {"kubectl": 0, "helm": 0, "exec": 1}
-"""Commands whose words belong to another program, after this number of our own words."""
+"""Commands whose words belong to another program, after this number of words of dev.cluster."""
 
 
 def parser() -> argparse.ArgumentParser:
