@@ -28,7 +28,7 @@ from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
-from elasticjob.wire.names import pod_name, pod_of
+from elasticjob.wire.names import parse_pod_name, pod_name
 from elasticjob.wire.round import Round
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Operator:
             world.put_round(None, "", "operator")
 
     def _delete_pod(self, action: a.DeletePod) -> None:
-        pod = Pod(*pod_of(action.name))
+        pod = Pod(*parse_pod_name(action.name))
         if pod in self.pods and self.pods[pod].seen.uid == action.uid:
             self.world.say(f"operator deletes {action.name}: {action.why}")
             self.world.check_deletion(pod, action.why)

@@ -55,7 +55,7 @@ from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Pod
-from elasticjob.wire.names import pod_name, pod_of
+from elasticjob.wire.names import parse_pod_name, pod_name
 from elasticjob.wire.round import Phase, Round
 
 HEALED_S = 15.0  # within which what was found before may still be acted upon
@@ -517,7 +517,7 @@ class World:
         """Agents that are alive, wanted and not leaving."""
         return {
             p for p, a in self.agents.items()
-            if a.alive and not a.me.leaving and self.round.desired.wants(p)
+            if a.alive and not a.me.leaving and self.round.desired.is_wanted(p)
         }  # fmt: skip
 
     def at_rest(self) -> bool:
@@ -535,4 +535,6 @@ class World:
         return spent(self.round.round, self.round.desired)
 
     def holder(self) -> Agent | None:
-        return self.agents.get(Pod(*pod_of(self.round.holder))) if self.round.holder else None
+        return (
+            self.agents.get(Pod(*parse_pod_name(self.round.holder))) if self.round.holder else None
+        )

@@ -41,7 +41,7 @@ from elasticjob.rendezvous.state import Me
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
-from elasticjob.wire.names import pod_of
+from elasticjob.wire.names import parse_pod_name
 from elasticjob.wire.round import Phase, Round
 
 
@@ -59,7 +59,7 @@ def show(round_: Round) -> str:
 
 def of_name(name_: str) -> str:
     """The letter of a pod's name."""
-    return letter(Pod(*pod_of(name_))) if name_ else "nobody"
+    return letter(Pod(*parse_pod_name(name_))) if name_ else "nobody"
 
 
 def _state(state: AgentState) -> str:

@@ -17,7 +17,7 @@ from elasticjob.wire.codec import (
     runs,
     seconds,
     text,
-    whole,
+    whole_number,
 )
 
 # ---- records -------------------------------------------------------------------------------------
@@ -111,13 +111,13 @@ def test_compact_seconds_read_as_people_write_them() -> None:
 @pytest.mark.parametrize(
     "value", ["", "-1", "+1", " 1", "1_0", "1.0", "\u00b2", "\u0663", "9" * 20, "9" * 5000, "x"]
 )
-def test_whole_reads_plain_digits_only(value: str) -> None:
+def test_whole_number_reads_plain_digits_only(value: str) -> None:
     """str.isdigit is true of superscripts, which int refuses, and of other scripts' digits."""
-    assert whole(value) is None
+    assert whole_number(value) is None
 
 
-def test_whole_reads_numbers() -> None:
-    assert [whole("0"), whole("007"), whole(str(2**53))] == [0, 7, 2**53]
+def test_whole_number_reads_numbers() -> None:
+    assert [whole_number("0"), whole_number("007"), whole_number(str(2**53))] == [0, 7, 2**53]
 
 
 # ---- ranges --------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ _WANTED = Desired(wanted=(Pod(0, 0), Pod(1, 2), Pod(3, 0)))
     ],
 )
 def test_an_index_is_wanted_from_its_lowest_generation_on(pod: Pod, is_wanted: bool) -> None:
-    assert _WANTED.wants(pod) is is_wanted
+    assert _WANTED.is_wanted(pod) is is_wanted
 
 
 def test_defaults_are_those_of_docs_design() -> None:

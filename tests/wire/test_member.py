@@ -11,7 +11,7 @@ from elasticjob.wire.member import (
     is_role,
     load_members,
     load_pods,
-    pod_named,
+    pod_from_name,
 )
 
 
@@ -97,4 +97,4 @@ def test_who_the_members_are_is_read_once() -> None:
     ],
 )
 def test_a_name_is_that_of_one_pod_of_one_job(name: str, job: str, pod: Pod | None) -> None:
-    assert pod_named(name, job) == pod
+    assert pod_from_name(name, job) == pod

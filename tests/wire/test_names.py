@@ -14,8 +14,8 @@ _NAMES = [
 @pytest.mark.parametrize(("job", "index", "generation", "name"), _NAMES)
 def test_a_pod_name_and_its_inverse(job: str, index: int, generation: int, name: str) -> None:
     assert names.pod_name(job, index, generation) == name
-    assert names.pod_of(name) == (index, generation)
-    assert names.job_of(name) == job
+    assert names.parse_pod_name(name) == (index, generation)
+    assert names.job_name(name) == job
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_a_pod_name_and_its_inverse(job: str, index: int, generation: int, name:
 )
 def test_another_name_is_no_pod_name(name: str) -> None:
     with pytest.raises(ValueError, match="is not a pod name"):
-        names.pod_of(name)
+        names.parse_pod_name(name)
 
 
 def test_names_of_a_job() -> None:

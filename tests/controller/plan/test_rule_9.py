@@ -47,7 +47,7 @@ class Witness:
     def _see(self, resource: Resource, event: Event) -> None:
         name = event.object["metadata"]["name"]
         if resource.plural == kube.PODS.plural and event.type == "ADDED":
-            self._see_pod(Pod(*names.pod_of(name)))
+            self._see_pod(Pod(*names.parse_pod_name(name)))
         elif resource.plural == kube.LEASES.plural and name != self.world.round_name():
             lease = leases.parse_agent(event.object, self.world.job_record())
             self._see_lease(lease, event.type == "DELETED")
@@ -152,7 +152,7 @@ def test_mark_then_make_then_delete_however_a_pod_ends(history: History) -> None
     world.settle()
     world.now += 3 * T
     world.settle()
-    assert [name for name in made if world.agent(Pod(names.pod_of(name)[0], 0))] == []
+    assert [name for name in made if world.agent(Pod(names.parse_pod_name(name)[0], 0))] == []
     assert witness.broken == []
 
 

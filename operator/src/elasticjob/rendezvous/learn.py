@@ -32,8 +32,8 @@ from elasticjob.rendezvous.view import View, is_newer, replaced, with_lease, wit
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import AgentLease, RoundLease
-from elasticjob.wire.member import Pod, pod_named
-from elasticjob.wire.names import job_of
+from elasticjob.wire.member import Pod, pod_from_name
+from elasticjob.wire.names import job_name
 
 FOREVER = 1 << 30  # pulses
 
@@ -142,15 +142,15 @@ def _holding(me: Me, silent_holder: str) -> Me:
     if me.hold is not None:
         return replace(me, hold=replace(me.hold, dirty=True))
     replaced_ = _pod(me, silent_holder)
-    view = View(job=job_of(me.who.name), own=me.who.pod)
+    view = View(job=job_name(me.who.name), own=me.who.pod)
     return replace(me, hold=Hold(view, replaced=replaced_), claim_at=None)
 
 
 def _pod(me: Me, name: str) -> Pod | None:
     """Rule 6: the pod of my job that has this name, or None: a name is the one thing in a Lease
     that code in another job cannot choose (S1)."""
-    job = job_of(name if "6-by-name" in me.without else me.who.name)
-    return pod_named(name, job)
+    job = job_name(name if "6-by-name" in me.without else me.who.name)
+    return pod_from_name(name, job)
 
 
 def _round_gone(me: Me, event: RoundGone, now: float) -> Me:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticjob.wire.codec import WireError, shown, text, whole
+from elasticjob.wire.codec import WireError, short_repr, text, whole_number
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 _GROUPS = 8
@@ -20,7 +20,7 @@ def address(record: dict[str, Any], key: str, what: str, default: str | None = N
     value = text(record, key, what)
     if value == default or is_address(value):
         return value
-    raise WireError(f"{what}.{key} is {shown(value)}, not an IP address")
+    raise WireError(f"{what}.{key} is {short_repr(value)}, not an IP address")
 
 
 def is_address(value: str) -> bool:
@@ -34,7 +34,7 @@ def _is_v4(value: str) -> bool:
 
 
 def _is_octet(part: str) -> bool:
-    number = whole(part)
+    number = whole_number(part)
     return number is not None and number <= 255 and part == str(number)
 
 

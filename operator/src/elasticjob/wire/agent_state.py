@@ -7,7 +7,7 @@ from typing import Any
 
 from elasticjob.wire.address import address
 from elasticjob.wire.cause import Cause
-from elasticjob.wire.codec import WireError, dump, flag, load, number, shown, text
+from elasticjob.wire.codec import WireError, dump, flag, load, number, short_repr, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import DEFAULT_ROLE, is_role
 from elasticjob.wire.report import Progress
@@ -94,13 +94,13 @@ def _word(value: str) -> AgentPhase:
         return AgentPhase(value)
     except ValueError:
         raise WireError(
-            f"agent.state is {shown(value)}, which this release does not know"
+            f"agent.state is {short_repr(value)}, which this release does not know"
         ) from None
 
 
 def _role(value: str) -> str:
     if not is_role(value):
-        raise WireError(f"agent.role is {shown(value)}, not a plain word")
+        raise WireError(f"agent.role is {short_repr(value)}, not a plain word")
     return value
 
 

@@ -38,7 +38,7 @@ def load(text: str, what: str) -> dict[str, Any]:
     version = record.get("v")
     if type(version) is not int or version != RECORD_VERSION:
         raise WireError(
-            f"{what} has version {shown(version)}, this release reads {RECORD_VERSION}:"
+            f"{what} has version {short_repr(version)}, this release reads {RECORD_VERSION}:"
             " operator and agents are more than one release apart"
         )
     return record
@@ -48,7 +48,7 @@ def number(record: dict[str, Any], key: str, what: str, default: int | None = No
     """A whole number from 0; raises WireError."""
     value = record.get(key, default)
     if type(value) is not int or not 0 <= value <= LARGEST:
-        raise WireError(f"{what}.{key} is {shown(value)}, not a whole number from 0")
+        raise WireError(f"{what}.{key} is {short_repr(value)}, not a whole number from 0")
     return value
 
 
@@ -56,7 +56,7 @@ def seconds(record: dict[str, Any], key: str, what: str, default: float) -> floa
     """A finite duration in seconds, not below 0; raises WireError."""
     value = record.get(key, default)
     if type(value) not in (int, float) or not 0 <= value <= LARGEST:  # also of NaN
-        raise WireError(f"{what}.{key} is {shown(value)}, not a number of seconds from 0")
+        raise WireError(f"{what}.{key} is {short_repr(value)}, not a number of seconds from 0")
     return float(value)
 
 
@@ -64,7 +64,7 @@ def text(record: dict[str, Any], key: str, what: str, default: str = "") -> str:
     """A string; raises WireError."""
     value = record.get(key, default)
     if not isinstance(value, str):
-        raise WireError(f"{what}.{key} is {shown(value)}, not a string")
+        raise WireError(f"{what}.{key} is {short_repr(value)}, not a string")
     return value
 
 
@@ -72,18 +72,18 @@ def flag(record: dict[str, Any], key: str, what: str) -> bool:
     """True or false; false where it is left out. Raises WireError."""
     value = record.get(key, False)
     if not isinstance(value, bool):
-        raise WireError(f"{what}.{key} is {shown(value)}, not true or false")
+        raise WireError(f"{what}.{key} is {short_repr(value)}, not true or false")
     return value
 
 
 def fields_of(value: Any, what: str) -> dict[str, Any]:
     """An object within a record; raises WireError."""
     if not isinstance(value, dict):
-        raise WireError(f"{what} is {shown(value)}, not an object")
+        raise WireError(f"{what} is {short_repr(value)}, not an object")
     return value
 
 
-def whole(digits: str) -> int | None:
+def whole_number(digits: str) -> int | None:
     """The number that plain digits stand for, or None.
 
     str.isdigit alone is true of superscripts, which int refuses, and of numbers without end.
@@ -92,7 +92,7 @@ def whole(digits: str) -> int | None:
     return int(digits) if plain and int(digits) <= LARGEST else None
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """A value in a message, short: messages reach the termination log, which holds 4 KB."""
     try:
         text_ = repr(value)
@@ -145,7 +145,7 @@ def load_tagged(text_: str, sign: str, what: str) -> list[tuple[int, str]]:
     """The inverse of dump_tagged, sorted by number; raises WireError on a repeated number."""
     pairs = [(n, tag) for low, high, tag in _parts(text_, sign, what) for n in range(low, high + 1)]
     if len({n for n, _ in pairs}) != len(pairs):
-        raise WireError(f"{what} names an index twice: {shown(text_)}")
+        raise WireError(f"{what} names an index twice: {short_repr(text_)}")
     return sorted(pairs)
 
 
@@ -165,9 +165,9 @@ def _parts(text_: str, sign: str, what: str) -> list[tuple[int, int, str]]:
 def _part(piece: str, sign: str, what: str) -> tuple[int, int, str]:
     span, found, tag = piece.partition(sign) if sign else (piece, "", "")
     first, dash, last = span.partition("-")
-    low = whole(first)
-    high = whole(last) if dash else low
+    low = whole_number(first)
+    high = whole_number(last) if dash else low
     is_tagged = found == sign and tag != "" if sign else True
     if low is None or high is None or high < low or not is_tagged:
-        raise WireError(f"{what} has a range that cannot be read: {shown(piece)}")
+        raise WireError(f"{what} has a range that cannot be read: {short_repr(piece)}")
     return low, high, tag

@@ -54,7 +54,7 @@ class Desired:
     charged: frozenset[int] = frozenset()
     pardoned: frozenset[int] = frozenset()
 
-    def wants(self, pod: Pod) -> bool:
+    def is_wanted(self, pod: Pod) -> bool:
         """Whether this pod is wanted: its index is, and its generation is not below the lowest."""
         return any(w.index == pod.index and w.generation <= pod.generation for w in self.wanted)
 

@@ -11,10 +11,19 @@ from typing import Any
 
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
-from elasticjob.wire.codec import WireError, dump, fields_of, flag, load, shown, text, whole
+from elasticjob.wire.codec import (
+    WireError,
+    dump,
+    fields_of,
+    flag,
+    load,
+    short_repr,
+    text,
+    whole_number,
+)
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.member import Pod, pod_named
+from elasticjob.wire.member import Pod, pod_from_name
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Round
 
@@ -282,21 +291,22 @@ def _note(notes: Json, key: str) -> str:
 def _version(meta: Json) -> str:
     """Opaque once; since KEP-5504 promised to be decimal numbers that grow. The rules compare."""
     version = _text(meta, "resourceVersion")
-    if whole(version) is None:
-        raise WireError(f"the Lease's metadata.resourceVersion is {shown(version)}, not a number")
+    if whole_number(version) is None:
+        found = short_repr(version)
+        raise WireError(f"the Lease's metadata.resourceVersion is {found}, not a number")
     return version
 
 
 def _pod(meta: Json, labels: Json, job: Job) -> Pod:
     """The pod of the Lease's name. The labels must repeat it: selectors find a Lease by them."""
     name, namespace = _text(meta, "name"), _text(meta, "namespace")
-    pod = pod_named(name, job.name)
+    pod, lease = pod_from_name(name, job.name), f"the Lease {short_repr(name)}"
     if pod is None:
-        raise WireError(f"the Lease {shown(name)} is not named like a pod of {job.name}")
+        raise WireError(f"{lease} is not named like a pod of {job.name}")
     if namespace != job.namespace:
-        raise WireError(f"the Lease {shown(name)} is in another namespace: {shown(namespace)}")
+        raise WireError(f"{lease} is in another namespace: {short_repr(namespace)}")
     for key, value in _agent_labels(job, pod).items():
         if labels.get(key) != value:
-            found = shown(labels.get(key))
-            raise WireError(f"the label {key} of the Lease {shown(name)} is {found}, not {value}")
+            found = short_repr(labels.get(key))
+            raise WireError(f"the label {key} of {lease} is {found}, not {value}")
     return pod

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from elasticjob.wire import names
-from elasticjob.wire.codec import WireError, dump_tagged, load_tagged, shown, whole
+from elasticjob.wire.codec import WireError, dump_tagged, load_tagged, short_repr, whole_number
 from elasticjob.wire.dataclasses import dataclass
 
 DEFAULT_ROLE = "default"
@@ -31,10 +31,10 @@ class Member:
     role: str = DEFAULT_ROLE
 
 
-def pod_named(name: str, job: str) -> Pod | None:
+def pod_from_name(name: str, job: str) -> Pod | None:
     """The pod of this job that has this name, or None: another job's pod, or no pod, has it."""
     try:
-        pod = Pod(*names.pod_of(name))
+        pod = Pod(*names.parse_pod_name(name))
     except ValueError:
         return None
     return pod if name == names.pod_name(job, pod.index, pod.generation) else None
@@ -77,12 +77,12 @@ def _share(member: Member) -> str:
 def _member(pod: Pod, share: str, what: str) -> Member:
     count, _, role = share.partition(":")
     if role and not is_role(role):
-        raise WireError(f"{what} has the role {shown(role)}, not a plain word")
+        raise WireError(f"{what} has the role {short_repr(role)}, not a plain word")
     return Member(pod, _number(count, what), role or DEFAULT_ROLE)
 
 
 def _number(text: str, what: str) -> int:
-    value = whole(text)
+    value = whole_number(text)
     if value is None:
-        raise WireError(f"{what} has {shown(text)} where a whole number belongs")
+        raise WireError(f"{what} has {short_repr(text)} where a whole number belongs")
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elasticjob.wire.codec import whole
+from elasticjob.wire.codec import whole_number
 
 GROUP = "elasticjob.dev"
 VERSION = "v1alpha1"
@@ -46,17 +46,17 @@ def pod_name(job: str, index: int, generation: int) -> str:
     return f"{job}-{index}-{generation}"
 
 
-def pod_of(name: str) -> tuple[int, int]:
+def parse_pod_name(name: str) -> tuple[int, int]:
     """(index, generation) of a pod name; raises ValueError if it is none."""
     parts = name.rsplit("-", 2)
     if len(parts) == 3 and parts[0]:
-        index, generation = whole(parts[1]), whole(parts[2])
+        index, generation = whole_number(parts[1]), whole_number(parts[2])
         if index is not None and generation is not None:
             return index, generation
     raise ValueError(f"{name!r} is not a pod name")
 
 
-def job_of(name: str) -> str:
+def job_name(name: str) -> str:
     """The job in a pod name."""
     return name.rsplit("-", 2)[0]
 

@@ -9,7 +9,7 @@ from typing import Any
 from elasticjob.wire.address import address
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.charges import NO_CHARGES, Charges
-from elasticjob.wire.codec import WireError, dump, fields_of, load, number, shown, text
+from elasticjob.wire.codec import WireError, dump, fields_of, load, number, short_repr, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Member, Pod, dump_pods, dump_shares, load_members
 
@@ -115,7 +115,7 @@ def _phase(value: str) -> Phase:
         return Phase(value)
     except ValueError:
         raise WireError(
-            f"round.phase is {shown(value)}, which this release does not know"
+            f"round.phase is {short_repr(value)}, which this release does not know"
         ) from None
 
 

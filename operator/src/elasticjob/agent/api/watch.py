@@ -37,7 +37,7 @@ from elasticjob.rendezvous.timing import herd_delay_s
 from elasticjob.wire import lease as leases
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.dataclasses import dataclass
-from elasticjob.wire.member import pod_named
+from elasticjob.wire.member import pod_from_name
 from elasticjob.wire.names import LABEL_JOB_UID
 
 INITIAL_END = "k8s.io/initial-events-end"
@@ -229,7 +229,7 @@ class Watch:
             round_lease = self._round(found)
             return RoundSeen(round_lease, Source.WATCH) if round_lease else None
         if kind == "DELETED":
-            return LeaseGone(name) if pod_named(name, self._context.job.name) else None
+            return LeaseGone(name) if pod_from_name(name, self._context.job.name) else None
         lease = self._agent(found)
         return LeaseSeen(lease) if lease else None
 

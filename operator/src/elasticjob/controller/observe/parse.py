@@ -22,7 +22,7 @@ from elasticjob.controller import untrusted
 from elasticjob.controller.observe.template import template_account, template_hash
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.codec import whole
+from elasticjob.wire.codec import whole_number
 from elasticjob.wire.member import Pod
 
 Json = dict[str, Any]
@@ -100,8 +100,8 @@ def pod(body: Json) -> PodSeen | None:
     """A pod with our labels; None if they cannot be read, for then it is not ours."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     labels = meta.get("labels") or {}
-    index = whole(labels.get(names.LABEL_INDEX, ""))
-    generation = whole(labels.get(names.LABEL_GENERATION, ""))
+    index = whole_number(labels.get(names.LABEL_INDEX, ""))
+    generation = whole_number(labels.get(names.LABEL_GENERATION, ""))
     if index is None or generation is None:
         return None
     conditions = {c.get("type"): c for c in status.get("conditions") or []}

@@ -40,7 +40,7 @@ def matters(snapshot: Snapshot, pod: Pod) -> bool:
     return (
         snapshot.is_member(pod)
         or snapshot.holds(pod)
-        or (newest and snapshot.lease.desired.wants(pod))
+        or (newest and snapshot.lease.desired.is_wanted(pod))
     )
 
 

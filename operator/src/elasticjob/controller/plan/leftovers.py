@@ -62,7 +62,7 @@ def _is_forgotten(snapshot: Snapshot, pod: Pod, n: int) -> bool:
     is_newest = pod == snapshot.current(pod.index) and pod.index in snapshot.indexes
     if snapshot.is_member(pod) or snapshot.holds(pod) or is_newest:
         return False
-    return n < snapshot.lease.round.n or not snapshot.lease.desired.wants(pod)
+    return n < snapshot.lease.round.n or not snapshot.lease.desired.is_wanted(pod)
 
 
 def _kept_s(snapshot: Snapshot) -> float:

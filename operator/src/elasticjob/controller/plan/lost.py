@@ -185,7 +185,7 @@ def judged_here(snapshot: Snapshot) -> Iterator[PodSeen]:
     """
     for pod in snapshot.living.values():
         runs = pod.worker.stage is Stage.RUNNING and not pod.deleting
-        wanted = snapshot.lease is not None and snapshot.lease.desired.wants(pod.pod)
+        wanted = snapshot.lease is not None and snapshot.lease.desired.is_wanted(pod.pod)
         if (
             runs
             and wanted

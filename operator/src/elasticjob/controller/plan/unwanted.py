@@ -43,7 +43,7 @@ def _unwanted(snapshot: Snapshot) -> Iterator[PodSeen]:
     for pod in snapshot.living.values():
         lowest = wanted.get(pod.pod.index)
         comes_back = lowest is not None and lowest.generation <= pod.pod.generation
-        if not snapshot.lease.desired.wants(pod.pod) and not comes_back and not pod.deleting:
+        if not snapshot.lease.desired.is_wanted(pod.pod) and not comes_back and not pod.deleting:
             yield pod
 
 

@@ -20,7 +20,7 @@ from elasticjob.controller.observe.parse import PodSeen
 from elasticjob.controller.watch.unreadable import Unreadable, why
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.codec import whole
+from elasticjob.wire.codec import whole_number
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Round
 
@@ -283,7 +283,7 @@ def _is_older(body: Json, than: Json) -> bool:
 
 
 def _version(body: Json) -> int:
-    version = whole(_text(body["metadata"], "resourceVersion"))
+    version = whole_number(_text(body["metadata"], "resourceVersion"))
     if version is None:
         raise ValueError("metadata.resourceVersion is not a number")
     return version
