@@ -71,7 +71,7 @@ def test_on_sigterm_it_leaves_stops_and_exits_with_143(tmp_path: Path) -> None:
         assert pod.termination_message == {
             "cause": "Leaving",
             "code": 143,
-            "message": "told to leave",
+            "message": "received SIGTERM",
         }
 
 

@@ -82,7 +82,7 @@ def test_whatever_is_decided_keeps_the_invariants(
         assert len(after.members) >= max(1, least)
         assert after.master is not None
         # Whoever is late and says `ready n` is a newcomer, too: an agent that began anew.
-        assert not after.pods & (judged.gone - judged.newcomers)
+        assert not after.pods & (judged.removed - judged.newcomers)
         assert after.members == tuple(sorted(after.members))
     if after.phase is Phase.FORMING:
         assert not after.members
@@ -155,8 +155,8 @@ def test_any_history_of_one_agent(history: list[tuple[Event, float]]) -> None:
             if isinstance(action, Start):
                 assert not told
                 assert action.round.n > max(started)
-                assert action.round.n >= me.top
+                assert action.round.n >= me.highest_n
                 started.append(action.round.n)
             if isinstance(action, CasRound) and action.round is not None:
-                assert action.round.n > me.top
+                assert action.round.n > me.highest_n
         assert sum(isinstance(action, (CasRound, Pulse)) for action in actions) <= 1

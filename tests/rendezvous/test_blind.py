@@ -37,7 +37,7 @@ from elasticjob.rendezvous.events import (
     WorkerExited,
 )
 from elasticjob.rendezvous.members.judge import judge
-from elasticjob.rendezvous.rule import sees_since
+from elasticjob.rendezvous.rule import contact_since
 from elasticjob.rendezvous.state import Me
 
 RUN2 = active(2, "A B C")
@@ -79,7 +79,7 @@ def test_two_beats_without_a_word_are_blindness(
     event: Event, gap_s: float, was_blind: bool
 ) -> None:
     me, _ = steps(holder(), event, now=gap_s)
-    assert me.sees_since == (gap_s if was_blind else -math.inf)
+    assert me.contact_since == (gap_s if was_blind else -math.inf)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_two_beats_without_a_word_are_blindness(
 )
 def test_what_the_api_server_did_not_say_ends_no_blindness(event: Event) -> None:
     me, _ = steps(holder(), event, now=9 * T)
-    assert me.sees_since == -math.inf
-    assert sees_since(me, 9 * T) == 9 * T  # it is blind now
+    assert me.contact_since == -math.inf
+    assert contact_since(me, 9 * T) == 9 * T  # it is blind now
 
 
 def test_an_agent_that_is_new_was_not_blind() -> None:
     me = joined("A", ABC, now=1000.0)
-    assert sees_since(me, 1000.0) == -math.inf
+    assert contact_since(me, 1000.0) == -math.inf
 
 
 # ---- what it accuses -----------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_an_agent_that_is_new_was_not_blind() -> None:
 def test_nobody_is_silent_or_late_for_three_t(
     member: Any, ago_s: float, lost: str, without: str
 ) -> None:
-    found = replace(case(RUN2, {**ALL, "B": member}, round_at=0.0), sees_since=1000.0 - ago_s)
+    found = replace(case(RUN2, {**ALL, "B": member}, round_at=0.0), contact_since=1000.0 - ago_s)
     assert letters(judge(found).lost) == lost
     assert not judge(found).suspects
     mutant = replace(found, without=frozenset({"7-was-blind"}))
@@ -124,7 +124,7 @@ def test_nobody_is_silent_or_late_for_three_t(
 def test_a_get_of_that_time_confirms_nothing(member: Any) -> None:
     """It was asked before, or answered as the first word after the silence."""
     early = replace(member, got_at=999.9)
-    found = replace(case(RUN2, {**ALL, "B": early}, round_at=0.0), sees_since=985.0)
+    found = replace(case(RUN2, {**ALL, "B": early}, round_at=0.0), contact_since=985.0)
     assert (letters(judge(found).lost), letters(judge(found).suspects)) == ("", "B")
 
 
@@ -137,7 +137,7 @@ def test_a_get_of_that_time_confirms_nothing(member: Any) -> None:
     ],
 )
 def test_what_is_said_counts_at_once(said: str, done: str, leaving: str, lost: str) -> None:
-    found = judge(replace(case(RUN2, {**ALL, "B": said}), sees_since=1000.0))
+    found = judge(replace(case(RUN2, {**ALL, "B": said}), contact_since=1000.0))
     assert (letters(found.done), letters(found.leaving), letters(found.lost)) == (
         done, leaving, lost,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.support.protocol import active, desired
 
-from elasticjob.rendezvous.charges import after_healthy, over_budget, spent
+from elasticjob.rendezvous.charges import forgive_if_healthy, is_budget_spent, spent
 from elasticjob.wire.charges import NO_CHARGES, Charges
 
 
@@ -40,7 +40,7 @@ def test_over_budget_means_that_one_more_would_exceed_it(
 ) -> None:
     """A budget of 0: the first crash ends the job."""
     round_ = active(20, "A", charged=range(1, charges + 1))
-    assert over_budget(round_, desired(max_restarts=budget)) is is_over
+    assert is_budget_spent(round_, desired(max_restarts=budget)) is is_over
 
 
 CHARGED = Charges(frozenset({2, 3}), older=1)
@@ -59,7 +59,7 @@ def test_a_healthy_time_pays_off(
     before: Charges, healthy_s: float, after: Charges, resets: int
 ) -> None:
     round_ = replace(active(9, "A"), charged=before)
-    paid = after_healthy(round_, healthy_s, desired())
+    paid = forgive_if_healthy(round_, healthy_s, desired())
     assert paid == replace(round_, charged=after, resets=resets)
 
 
@@ -67,8 +67,8 @@ def test_what_the_operator_charged_before_is_paid_off_too() -> None:
     """Its numbers stay in `desired` until it sees the reset: it may be away, and then for long."""
     wanted = desired(charged=frozenset({4, 10}), max_restarts=2)
     round_ = active(9, "A")
-    assert over_budget(round_, wanted)
-    paid = after_healthy(round_, 3600.0, wanted)
+    assert is_budget_spent(round_, wanted)
+    paid = forgive_if_healthy(round_, 3600.0, wanted)
     assert (paid.charged, paid.resets) == (Charges(forgiven=9), 1)
     assert spent(paid, wanted) == 1  # 10 came after it
-    assert not over_budget(paid, wanted)
+    assert not is_budget_spent(paid, wanted)

@@ -49,4 +49,4 @@ def test_the_report_that_all_members_run_does_not_wait_for_the_beat(word: str, t
 
 def test_running_is_said_soon_by_a_member_of_a_small_group() -> None:
     me = holder("running 1", "running 1")
-    assert me.beat_at <= T
+    assert me.renew_at <= T

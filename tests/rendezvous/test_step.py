@@ -79,8 +79,8 @@ def test_stopping_comes_before_writing_and_starting() -> None:
     """The old workers' end is what everything else waits for."""
     names = [name for name, _ in RULES]
     assert names.index("3-stop") < names.index("3-start")
-    assert names.index("3-stop") < names.index("4-crash") < names.index("3-say")
-    assert names[-1] == "3-leave"
+    assert names.index("3-stop") < names.index("4-crash") < names.index("3-renew")
+    assert names[-1] == "3-exit"
 
 
 def test_a_crash_stops_and_writes_in_one_step() -> None:

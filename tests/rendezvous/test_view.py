@@ -11,7 +11,7 @@ from elasticjob.rendezvous.view import (
     Seen,
     View,
     is_newer,
-    replaced,
+    with_initial_set,
     with_lease,
     without_lease,
 )
@@ -72,7 +72,7 @@ def test_an_initial_set_replaces_the_view() -> None:
     before = with_lease(before, lease("C", "running 1", 6), 10.0, by_get=False)
     before = with_lease(before, lease("E", "ready 1", 7), 10.0, by_get=False)
     leases = (lease("B", "running 1", 5), lease("C", "running 2", 8), lease("F", "ready 2", 9))
-    after = replaced(before, leases, pods("B C D"), 50.0)
+    after = with_initial_set(before, leases, pods("B C D"), 50.0)
     assert " ".join(map(letter, sorted(after.seen))) == "B C D F"  # E is gone
     assert after.seen[pod("B")] == before.seen[pod("B")]  # unchanged: as silent as it was
     assert after.seen[pod("C")].changed_at == 50.0
@@ -82,4 +82,4 @@ def test_an_initial_set_replaces_the_view() -> None:
 
 def test_who_was_absent_stays_absent_over_an_initial_set() -> None:
     gone = without_lease(EMPTY, pod("B"), 20.0, by_get=False)
-    assert replaced(gone, (), pods("B"), 50.0).seen[pod("B")].changed_at == 20.0
+    assert with_initial_set(gone, (), pods("B"), 50.0).seen[pod("B")].changed_at == 20.0

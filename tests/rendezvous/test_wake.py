@@ -39,9 +39,9 @@ def test_an_agent_that_only_waits_for_answers_need_not_wake() -> None:
         (steps(joined("A", AB1), FAILED, CasFailed(False))[0], 0.0, 0.5),
         (steps(joined("A", AB1, heartbeat_s=1.0), LeaveRequested(),
                RenewalReturned(lease("A", "running 1 leaving", 9)))[0], 2.5, 3.0),
-        (replace(joined("A", AB1), beat_at=99.0, quiet_since=2.0), 16.0, 17.0),
-        (replace(joined("A", AB1, desired=desired(api_grace_s=40.0)), beat_at=99.0), 30.0, 40.0),
-        (replace(joined("C", AB1), beat_at=99.0), 20.0, 28.0),  # the start deadline
+        (replace(joined("A", AB1), renew_at=99.0, last_pulse_at=2.0), 16.0, 17.0),
+        (replace(joined("A", AB1, desired=desired(api_grace_s=40.0)), renew_at=99.0), 30.0, 40.0),
+        (replace(joined("C", AB1), renew_at=99.0), 20.0, 28.0),  # the start deadline
     ],
     ids=["beat", "delay", "claim", "retry", "leave", "doubt", "dark", "deadline"],
 )  # fmt: skip
@@ -60,14 +60,14 @@ def test_the_holder_wakes_for_pulse_silence_last_call_and_cooldown() -> None:
     me = holding("A", active(1, "A B"), [lease("A", "running 1"), lease("B", "running 1")],
                  cooldown_s=7.0)  # fmt: skip
     assert next_wake(me, 0.0) == T
-    me = replace(me, beat_at=99.0, quiet_since=99.0)
+    me = replace(me, renew_at=99.0, last_pulse_at=99.0)
     assert me.hold is not None
     quiet = replace(me, hold=replace(me.hold, pulse_at=99.0))
     assert next_wake(quiet, 0.0) == 7.0
     assert next_wake(quiet, 7.0) == 3 * T
     called = holding("A", forming(0), [lease("A", "ready 0")], startup_last_call_s=40.0)
     assert called.hold is not None
-    called = replace(called, beat_at=99.0, quiet_since=99.0,
+    called = replace(called, renew_at=99.0, last_pulse_at=99.0,
                      hold=replace(called.hold, pulse_at=99.0))  # fmt: skip
     assert next_wake(called, 28.0) == 40.0
 

@@ -23,7 +23,7 @@ from elasticjob.rendezvous.events import (
     WorkersStarted,
 )
 from elasticjob.rendezvous.members.judge import Case
-from elasticjob.rendezvous.rules.join import content
+from elasticjob.rendezvous.rules.join import own_state
 from elasticjob.rendezvous.state import Identity, Me
 from elasticjob.rendezvous.view import Seen, View
 from elasticjob.wire import lease as leases
@@ -214,16 +214,17 @@ def view(own: str, entries: Mapping[str, Any], now: float = 1000.0, **fields: An
 
 def case(
     round_: Round, entries: Mapping[str, Any], own: str = "A", without: str = "",
-    round_at: float = 990.0, now: float = 1000.0, call_at: float | None = None, **wanted: Any,
+    round_at: float = 990.0, now: float = 1000.0, last_call_since: float | None = None,
+    **wanted: Any,
 ) -> Case:  # fmt: skip
     """What a holder judges at second 1000; the round is 10 s old."""
     return Case(
         round=round_,
         desired=wanted.pop("desired", None) or desired(**wanted),
-        view=view(own, entries, now, call_at=call_at),
+        view=view(own, entries, now, last_call_since=last_call_since),
         round_at=round_at,
         now=now,
-        top=round_.n,
+        highest_n=round_.n,
         without=frozenset(without.split()),
     )
 
@@ -290,7 +291,9 @@ def _said(me: Me, words: str) -> Me:
     if words:
         told = state(words)
         me = replace(me, phase=told.phase, n=told.n, leaving=told.leaving)
-    return replace(me, version="1", written=content(me).to_json(), writing="", beat_at=T)
+    return replace(
+        me, own_version="1", written_state=own_state(me).to_json(), writing_state="", renew_at=T
+    )
 
 
 def holding(letter_: str, round_: Round, leases: Iterable[AgentLease], **fields: Any) -> Me:

@@ -30,7 +30,7 @@ from elasticjob.rendezvous.events import LeaveRequested, WorkerExited, WorkersRe
 from elasticjob.wire.cause import Cause, CauseKind
 
 RULER = "----"
-RESTLESS = "*  they never come to rest"
+RESTLESS = "*  the agents never come to rest"
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class ScenarioRunner:
         self.told_round = ""
         self.tell_round()
         for found in self.meeting.server.leases():
-            self.say(f"   {letter(found.pod)} says {words.said(found)}")
+            self.say(f"   {letter(found.pod)} reports {words.said(found)}")
 
     # ---- what happens to agents ------------------------------------------------------------------
 
@@ -334,7 +334,7 @@ class ScenarioRunner:
     def is_news(self, letter_: str, text: str) -> bool:
         """Whether the text is new: a write repeated for want of an answer is shown once."""
         before = self.said.get(letter_)
-        if text.startswith("say "):
+        if text.startswith("report "):
             self.said[letter_] = text
         return text != before
 

@@ -59,7 +59,7 @@ def show(round_: Round) -> str:
 
 def of_name(name_: str) -> str:
     """The letter of a pod's name."""
-    return letter(Pod(*parse_pod_name(name_))) if name_ else "nobody"
+    return letter(Pod(*parse_pod_name(name_))) if name_ else "none"
 
 
 def _state(state: AgentState) -> str:
@@ -92,7 +92,7 @@ def _round_seen(event: RoundSeen) -> str:
 def _exited(event: WorkerExited) -> str:
     if event.failure is None:
         return f"workers of {event.n} done"
-    return f"worker of {event.n} failed{' for good' if event.fatal else ''}"
+    return f"worker of {event.n} failed{', fatal' if event.fatal else ''}"
 
 
 _EVENTS: dict[type, Callable[[Any], str]] = {
@@ -100,15 +100,15 @@ _EVENTS: dict[type, Callable[[Any], str]] = {
     RoundGone: lambda event: "sees the Round gone",
     LeaseSeen: _seen,
     LeaseGone: lambda event: f"sees {of_name(event.name)} without a Lease",
-    GetFailed: lambda event: f"no answer about {of_name(event.name)}",
-    ViewComplete: lambda event: "has the whole view",
+    GetFailed: lambda event: f"no answer to get {of_name(event.name)}",
+    ViewComplete: lambda event: "has the complete view",
     RenewalReturned: _renewed,
     CasFailed: lambda event: "conflict" if event.conflict else "no answer",
-    PulseFailed: lambda event: "conflict of the pulse" if event.conflict else "no answer",
+    PulseFailed: lambda event: "pulse conflict" if event.conflict else "no answer",
     WorkersStarted: lambda event: f"workers of {event.n} started",
     WorkerExited: _exited,
     WorkersReaped: lambda event: f"workers of {event.n} reaped",
-    LeaveRequested: lambda event: "told to leave",
+    LeaveRequested: lambda event: "receives SIGTERM",
     Progressed: lambda event: "progress",
     Tick: lambda event: "waited",
 }
@@ -122,8 +122,8 @@ def done(me: Me, action: Action) -> str:
 
 def _said(me: Me, action: WriteState) -> str:
     new = AgentState.from_json(action.state)
-    old = AgentState.from_json(me.written) if me.written else None
-    return "" if old and _state(old) == _state(new) else f"say {_state(new)}"
+    old = AgentState.from_json(me.written_state) if me.written_state else None
+    return "" if old and _state(old) == _state(new) else f"report {_state(new)}"
 
 
 def _cas(me: Me, action: CasRound) -> str:
@@ -138,7 +138,7 @@ def _pulse(me: Me, action: Pulse) -> str:
     silent = action.report.silent
     if silent == (last.silent if last else ()):
         return ""
-    return f"report {' '.join(map(letter, silent)) or 'none'} silent"
+    return f"pulse: {' '.join(map(letter, silent)) or 'none'} silent"
 
 
 _ACTIONS: dict[type, Callable[[Me, Any], str]] = {

@@ -46,7 +46,8 @@ def decided(case_: Case) -> Round:
 
 def test_the_guards_are_in_the_order_of_the_rule() -> None:
     assert [name for name, _ in GUARDS] == [
-        "8-all-done", "8-gone", "8-failed", "8-nobody-wanted", "8-superfluous", "8-new",
+        "8-all-done", "8-lost-or-leaving", "8-failed", "8-none-wanted", "8-superfluous",
+        "8-newcomers",
     ]  # fmt: skip
 
 
@@ -82,7 +83,7 @@ def test_what_is_terminal_never_changes(phase: Phase) -> None:
 
 def test_n_is_above_every_number_that_the_writer_knows() -> None:
     """Rule 1: a Round that was restored from a backup is older than what was seen (I1)."""
-    later = replace(case(ABC, {**ALL, "C": "running 2 ended"}), top=7)
+    later = replace(case(ABC, {**ALL, "C": "running 2 ended"}), highest_n=7)
     assert outcome(later) == "8 Active A B charged 2,8"
 
 
@@ -158,7 +159,7 @@ SILENT = seen("C", "running 2", pulses=3, confirmed=True)
          "3 Failed A B C charged 2,3"),
     ],
 )  # fmt: skip
-def test_some_gone(entries: dict[str, Any], wanted: dict[str, Any], result: str) -> None:
+def test_some_lost_or_leaving(entries: dict[str, Any], wanted: dict[str, Any], result: str) -> None:
     assert outcome(case(ABC, {**ALL, **entries}, **wanted)) == result
 
 
@@ -226,15 +227,15 @@ def test_no_round_shortens_the_delay_of_the_one_before(
     ("entries", "kind", "message"),
     [
         ({"C": "running 2 ended"}, CauseKind.POD_ENDED, "the pod ended"),
-        ({"C": SILENT}, CauseKind.POD_SILENT, "the agent was not heard"),
-        ({"C": "running 2 leaving"}, CauseKind.LEAVING, "told to leave"),
+        ({"C": SILENT}, CauseKind.POD_SILENT, "the agent did not renew its Lease in time"),
+        ({"C": "running 2 leaving"}, CauseKind.LEAVING, "the pod received SIGTERM"),
         ({"C": "running 2 ended excused"}, CauseKind.POD_DELETED, "the pod was deleted"),
         ({"B": "running 2 ended excused", "C": "running 2 leaving"}, CauseKind.LEAVING,
-         "told to leave; and 1 more"),
+         "the pod received SIGTERM; and 1 more"),
         ({"B": "running 2 ended excused", "C": "running 2 ended"}, CauseKind.POD_ENDED,
          "the pod ended; and 1 more"),
         ({"B": "running 2 leaving", "C": SILENT}, CauseKind.POD_SILENT,
-         "the agent was not heard; and 1 more"),
+         "the agent did not renew its Lease in time; and 1 more"),
     ],
 )  # fmt: skip
 def test_the_cause_names_the_loss(entries: dict[str, Any], kind: CauseKind, message: str) -> None:
@@ -317,7 +318,7 @@ def test_the_first_failure_of_the_round_is_blamed() -> None:
 # ---- nobody wanted, superfluous ------------------------------------------------------------------
 
 
-def test_nobody_wanted_is_forming_once() -> None:
+def test_none_wanted_is_forming_once() -> None:
     found = decided(case(ABC, ALL, wanted=""))
     assert (told(found), found.master, found.delay_ms) == ("3 Forming charged 2", None, 0)
     assert found.cause is not None
@@ -367,7 +368,10 @@ def test_a_pod_and_its_replacement_are_never_in_one_round() -> None:
 def test_scaling_is_planned() -> None:
     found = decided(case(ABC, ALL, wanted="A B"))
     assert found.cause is not None
-    assert (found.cause.kind, found.cause.message) == (CauseKind.SCALED, "1 members not wanted")
+    assert (found.cause.kind, found.cause.message) == (
+        CauseKind.SCALED,
+        "1 members are no longer wanted",
+    )
     assert found.starts == ABC.starts + 1
 
 
@@ -378,7 +382,7 @@ TWO = {"A": "running 2", "B": "running 2", "C": "ready 2"}
 
 
 @pytest.mark.parametrize(
-    ("round_at", "call_at", "wanted", "result"),
+    ("round_at", "last_call_since", "wanted", "result"),
     [
         (990.0, None, {}, "nothing"),  # not sooner than the cooldown
         (940.0, None, {}, "3 Active A B C"),  # all wanted are there
@@ -391,13 +395,16 @@ TWO = {"A": "running 2", "B": "running 2", "C": "ready 2"}
     ],
 )
 def test_newcomers_to_an_active_round(
-    round_at: float, call_at: float | None, wanted: dict[str, Any], result: str
+    round_at: float, last_call_since: float | None, wanted: dict[str, Any], result: str
 ) -> None:
-    assert outcome(case(PAIR, TWO, round_at=round_at, call_at=call_at, **wanted)) == result
+    assert (
+        outcome(case(PAIR, TWO, round_at=round_at, last_call_since=last_call_since, **wanted))
+        == result
+    )
 
 
 @pytest.mark.parametrize(
-    ("starts", "call_at", "wanted", "result"),
+    ("starts", "last_call_since", "wanted", "result"),
     [
         (0, None, {"wanted": "A B"}, "1 Active A B"),  # all wanted are there: at once
         (0, 800.0, {"min_members": 3}, "nothing"),  # fewer than min
@@ -410,10 +417,16 @@ def test_newcomers_to_an_active_round(
     ],
 )
 def test_newcomers_to_a_forming_round(
-    starts: int, call_at: float | None, wanted: dict[str, Any], result: str
+    starts: int, last_call_since: float | None, wanted: dict[str, Any], result: str
 ) -> None:
     entries = {"A": "ready 0", "B": "ready 0"}
-    made = case(forming(0, starts=starts), entries, round_at=999.0, call_at=call_at, **wanted)
+    made = case(
+        forming(0, starts=starts),
+        entries,
+        round_at=999.0,
+        last_call_since=last_call_since,
+        **wanted,
+    )
     assert outcome(made) == result
 
 
@@ -491,7 +504,7 @@ def test_the_last_call_runs_while_a_round_could_begin(
     round_: Round, entries: dict[str, Any], wanted: dict[str, Any], is_called: bool
 ) -> None:
     made = case(round_, entries, **wanted)
-    assert d.calls(made, judge(made)) is is_called
+    assert d.is_last_call(made, judge(made)) is is_called
 
 
 @pytest.mark.parametrize("name", [name for name, _ in GUARDS])

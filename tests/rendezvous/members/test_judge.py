@@ -60,7 +60,7 @@ def test_a_member_is_done_or_leaving_or_lost_in_this_order(
     assert letters(found.leaving) == leaving
     assert letters(found.lost) == lost
     assert letters(found.failed) == failed
-    assert found.gone == pods(f"{leaving} {lost}")
+    assert found.removed == pods(f"{leaving} {lost}")
 
 
 @pytest.mark.parametrize(

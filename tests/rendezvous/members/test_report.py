@@ -8,7 +8,7 @@ import pytest
 from tests.support.protocol import active, pod, round_lease, view
 from tests.support.protocol import seen as entry
 
-from elasticjob.rendezvous.members.report import is_complete, is_reported, report
+from elasticjob.rendezvous.members.report import is_running, is_running_reported, report
 from elasticjob.wire.report import Progress, Recovery, Report
 
 AB2 = active(2, "A B", starts=2)
@@ -53,7 +53,7 @@ def test_a_round_without_members_has_nothing_to_report() -> None:
     ],
 )
 def test_people_wait_to_read_that_all_run(words: str, complete: bool) -> None:
-    assert is_complete(view("A", {"A": "running 2", "B": entry("B", words)}), AB2) is complete
+    assert is_running(view("A", {"A": "running 2", "B": entry("B", words)}), AB2) is complete
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_people_wait_to_read_that_all_run(words: str, complete: bool) -> None:
 )
 def test_it_is_told_once(told: Report | None, is_told: bool) -> None:
     present = round_lease(AB2, "A")
-    assert is_reported(replace(present, report=told)) is is_told
+    assert is_running_reported(replace(present, report=told)) is is_told

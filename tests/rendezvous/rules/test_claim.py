@@ -108,7 +108,7 @@ def test_after_the_end_nobody_judges(phase: Phase) -> None:
 
 
 def test_whoever_has_no_lease_yet_does_not_claim() -> None:
-    me = replace(joined("A", ABC), stage=Stage.CREATING, asked=True)
+    me = replace(joined("A", ABC), stage=Stage.CREATING, request_pending=True)
     assert not of(CasRound, steps(me, seen())[1])
 
 
@@ -151,7 +151,7 @@ def test_a_pulse_begins_the_silence_anew() -> None:
     me = joined("B", ABC, holder="A", pulse="p1")
     me, _ = steps(me, renewed("B", 10), renewed("B", 11), now=2 * T)
     me, _ = steps(me, seen(holder="A", pulse="p2"), now=2 * T)
-    assert (me.missed, me.quiet_since) == (0, 2 * T)
+    assert (me.renewals_since_pulse, me.last_pulse_at) == (0, 2 * T)
     assert not of(ReopenStream, steps(me, renewed("B", 12), now=3 * T)[1])
 
 
@@ -160,14 +160,14 @@ def test_a_version_without_a_pulse_is_no_sign_of_life() -> None:
     me = joined("B", ABC, holder="A", pulse="p1")
     me, _ = steps(me, renewed("B", 10), renewed("B", 11), now=2 * T)
     me, _ = steps(me, seen(active(2, "A B C"), "A", 2, "p1"), now=2 * T)
-    assert me.missed == 2
+    assert me.renewals_since_pulse == 2
 
 
 def test_a_newer_pulse_in_the_read_ends_the_doubt() -> None:
     """F10: it was my own watch that was dead."""
     me, actions = steps(quiet(), seen(holder="A", pulse="p2", source=READ), now=3 * T)
     assert not of(CasRound, actions)
-    assert (me.doubted, me.silent) == (None, False)
+    assert (me.doubted_pulse, me.holder_silent) == (None, False)
 
 
 def test_the_same_pulse_in_the_read_is_silence_and_the_holder_is_replaced() -> None:
@@ -175,7 +175,7 @@ def test_the_same_pulse_in_the_read_is_silence_and_the_holder_is_replaced() -> N
     assert of(CasRound, actions) == [CasRound("2", holder=name("B"))]
     me, actions = steps(me, seen(holder="B", version=3, source=Source.ANSWER), now=3 * T)
     assert me.hold is not None
-    assert me.hold.replaced == identity("A").pod
+    assert me.hold.replaced_holder == identity("A").pod
     assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
 
 
@@ -187,7 +187,7 @@ def test_while_it_looks_it_looks_once() -> None:
 def test_another_holder_in_the_read_is_given_its_time() -> None:
     me, actions = steps(quiet(), seen(holder="C", pulse="p9", source=READ), now=3 * T)
     assert not of(CasRound, actions)
-    assert (me.silent, me.missed) == (False, 0)
+    assert (me.holder_silent, me.renewals_since_pulse) == (False, 0)
 
 
 def test_a_holder_that_is_no_pods_name_is_replaced_like_any_other() -> None:
@@ -202,7 +202,7 @@ def test_a_holder_that_is_no_pods_name_is_replaced_like_any_other() -> None:
     assert of(CasRound, actions) == [CasRound("4", holder=name("B"))]
     me, _ = steps(me, seen(holder="B", version=5, source=Source.ANSWER), now=7 * T)
     assert me.hold is not None
-    assert me.hold.replaced is None
+    assert me.hold.replaced_holder is None
 
 
 def test_without_the_second_look_it_claims_at_once() -> None:
@@ -213,4 +213,4 @@ def test_without_the_second_look_it_claims_at_once() -> None:
 def test_forming_rounds_need_a_judge_too() -> None:
     me, actions = steps(joined("A", forming(3)), seen(forming(3)))
     assert of(CasRound, actions) == [CasRound("2", holder=name("A"))]
-    assert me.casing == "2"
+    assert me.cas_version == "2"

@@ -30,7 +30,7 @@ from elasticjob.rendezvous.events import (
     WorkersReaped,
     WorkersStarted,
 )
-from elasticjob.rendezvous.rules.renew import beat
+from elasticjob.rendezvous.rules.renew import renew
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
@@ -72,7 +72,7 @@ def test_the_delay_grows_with_the_charges(charged: tuple[int, ...], n: int, dela
 
 def test_n_is_above_every_round_that_it_has_seen() -> None:
     """I1: a restored Round is older."""
-    me = replace(joined("A", AB1), top=7)
+    me = replace(joined("A", AB1), highest_n=7)
     found = cas(steps(me, failed())[1]).round
     assert found is not None
     assert found.n == 8
@@ -229,7 +229,7 @@ def test_a_fatal_code_is_failed_for_ever() -> None:
     assert found is not None
     assert (found.n, found.phase, found.cause) == (2, Phase.FAILED, failed(fatal=True).failure)
     assert found.charged == AB1.charged
-    assert me.fatal is not None
+    assert me.fatal_cause is not None
 
 
 def test_a_fatal_code_is_tried_on_every_new_version_until_the_end() -> None:
@@ -257,8 +257,8 @@ def test_the_blamed_agent_ends_with_its_workers_code() -> None:
 def test_who_lost_the_race_tells_its_cause_with_the_next_renewal() -> None:
     """It may have failed first."""
     me, _ = steps(joined("A", AB1), failed(), round_seen(active(2, "A B", charged=[2])))
-    me = replace(me, beat_at=0.0)
-    _, actions = beat(me, 1.0)
+    me = replace(me, renew_at=0.0)
+    _, actions = renew(me, 1.0)
     (told,) = of(WriteState, actions)
     assert AgentState.from_json(told.state).cause == failed().failure
 

@@ -158,7 +158,7 @@ def test_a_pulse_may_come_back_before_its_answer(watch_first: bool) -> None:
     answer, watched = seen(version=9, source=PULSE, pulse="p1"), seen(version=9, pulse="p1")
     me, _ = steps(me, *((watched, answer) if watch_first else (answer, watched)), now=T)
     assert me.hold is not None
-    assert (me.hold.returned, me.hold.view.pulses) == (True, 1)
+    assert (me.hold.pulse_returned, me.hold.view.pulses) == (True, 1)
     me, actions = steps(me, Tick(), now=2 * T)
     assert of(Pulse, actions)
     assert not of(ReopenStream, actions)
@@ -170,7 +170,7 @@ def test_a_later_version_brings_the_pulse_back_too() -> None:
     me, _ = steps(me, seen(version=9, source=PULSE, pulse="p1"))
     me, _ = steps(me, seen(active(2, "A B C"), version=12, pulse="p1"))
     assert me.hold is not None
-    assert me.hold.returned
+    assert me.hold.pulse_returned
 
 
 def test_a_pulse_that_did_not_come_back_reopens_the_stream() -> None:
@@ -185,7 +185,7 @@ def test_a_pulse_that_did_not_come_back_reopens_the_stream() -> None:
     assert not of(CasRound, actions)
     me, actions = steps(me, seen(version=20, source=READ), ViewComplete(tuple(leases("A", "B"))))
     assert me.hold is not None
-    assert (me.hold.complete, me.hold.returned) == (True, True)
+    assert (me.hold.complete, me.hold.pulse_returned) == (True, True)
 
 
 def test_a_pulse_that_failed_is_repeated_soon() -> None:
@@ -281,7 +281,7 @@ def test_pods_that_went_together_cost_one_round() -> None:
     assert not actions
     (cas,) = of(CasRound, steps(asked, got_c, now=9 * T)[1])
     assert (cas.round.pods, cas.round.charged.numbers) == ({pod("A")}, {2})
-    hasty = replace(me, without=frozenset({"6-asks-first"}))
+    hasty = replace(me, without=frozenset({"6-gets-first"}))
     assert of(CasRound, steps(hasty, got_b, now=9 * T)[1])
 
 
@@ -317,7 +317,10 @@ def test_a_holder_without_its_own_lease_in_its_view_asks_for_it() -> None:
     me, actions = steps(me, LeaseSeen(lease("A", "running 1"), by_get=True))
     assert actions == []
     assert me.hold is not None
-    assert (me.hold.view.seen[pod("A")].lease, me.hold.getting) == (lease("A", "running 1"), set())
+    assert (me.hold.view.seen[pod("A")].lease, me.hold.pending_gets) == (
+        lease("A", "running 1"),
+        set(),
+    )
     assert steps(me, LeaseSeen(lease("B", "ready 1", 9)))[1] == []
 
 
@@ -364,7 +367,7 @@ def test_a_get_of_a_name_that_is_no_pods_is_ignored() -> None:
 def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> None:
     """It did not pulse for 3 T: the new holder need not wait another 3 T."""
     me = joined("B", ABC, holder="A", pulse="p1")
-    me = replace(me, silent=True)
+    me = replace(me, holder_silent=True)
     me, _ = steps(me, seen(holder="B", source=ANSWER))
     view = ViewComplete(tuple(leases("A", "B", "C")))
     me, actions = steps(me, seen(holder="B", version=3, source=READ), view)
@@ -377,7 +380,7 @@ def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> Non
 
 def test_without_that_it_takes_three_more_beats() -> None:
     me = joined("B", ABC, holder="A", pulse="p1", without="6-replaced-is-silent")
-    me, _ = steps(replace(me, silent=True), seen(holder="B", source=ANSWER))
+    me, _ = steps(replace(me, holder_silent=True), seen(holder="B", source=ANSWER))
     view = ViewComplete(tuple(leases("A", "B", "C")))
     _, actions = steps(me, seen(holder="B", version=3, source=READ), view)
     assert not of(GetLease, actions)
@@ -420,13 +423,13 @@ def test_the_last_call_runs_from_the_first_moment_that_a_round_could_begin() -> 
 def test_the_last_call_begins_anew_when_the_round_could_not_begin() -> None:
     me = holding("A", forming(0), [lease("A", "ready 0"), lease("B", "ready 0")], min_members=2)
     assert me.hold is not None
-    assert me.hold.view.call_at == 0.0
+    assert me.hold.view.last_call_since == 0.0
     me, _ = steps(me, LeaseSeen(lease("B", "ready 0 leaving", 9)), now=3.0)
     assert me.hold is not None
-    assert me.hold.view.call_at is None
+    assert me.hold.view.last_call_since is None
     me, _ = steps(me, LeaseSeen(lease("C", "ready 0", 10)), now=4.0)
     assert me.hold is not None
-    assert me.hold.view.call_at == 4.0
+    assert me.hold.view.last_call_since == 4.0
 
 
 def test_the_written_round_remembers_how_long_it_took() -> None:

@@ -28,7 +28,7 @@ from elasticjob.rendezvous.events import (
     Tick,
     WorkersStarted,
 )
-from elasticjob.rendezvous.rules.join import content
+from elasticjob.rendezvous.rules.join import own_state
 from elasticjob.rendezvous.state import Stage
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.round import Phase, Round
@@ -46,9 +46,9 @@ def test_first_a_consistent_read_then_the_lease_then_joined() -> None:
     me, actions = steps(me, read(forming(4)))
     assert me.stage is Stage.CREATING
     (create,) = actions
-    assert (create.state, me.phase, me.n) == (content(me).to_json(), AgentPhase.READY, 4)
+    assert (create.state, me.phase, me.n) == (own_state(me).to_json(), AgentPhase.READY, 4)
     me, actions = steps(me, LeaseSeen(lease("A", "ready 4", 7)))
-    assert (me.stage, me.version, actions) == (Stage.JOINED, "7", [])
+    assert (me.stage, me.own_version, actions) == (Stage.JOINED, "7", [])
 
 
 def test_each_request_is_made_once() -> None:
@@ -89,7 +89,9 @@ def test_another_incarnations_lease_ends_it() -> None:
     me, _ = steps(agent(), Tick(), read(forming(1)))
     found = replace(lease("A", "done 1", 7), nonce="nonce-of-another")
     me, actions = steps(me, LeaseSeen(found, by_get=True))
-    assert actions == [Exit(75, "my Lease is of another incarnation")]
+    assert actions == [
+        Exit(75, "the Lease of this pod belongs to another incarnation of the agent")
+    ]
     assert me.stage is Stage.EXITED
 
 
@@ -110,7 +112,7 @@ def test_a_round_that_names_it_is_looked_into_first() -> None:
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 def test_a_terminal_round_ends_it_before_it_joins(phase: Phase) -> None:
     _, actions = steps(agent("C"), Tick(), read(ended(active(1, "A B"), phase)))
-    assert [(e.code, e.reason.split(",")[0]) for e in of(Exit, actions)] == [
+    assert [(e.code, e.reason.split(";")[0]) for e in of(Exit, actions)] == [
         (0, "the job succeeded" if phase is Phase.SUCCEEDED else "the job failed")
     ]
     assert not of(CreateLease, actions)
@@ -121,7 +123,7 @@ def test_named_and_no_lease_ends_it() -> None:
     me, _ = steps(agent(), Tick(), read(active(1, "A B")))
     me, actions = steps(me, LeaseGone(name("A"), by_get=True))
     assert [e.code for e in of(Exit, actions)] == [75]
-    assert "the Round names this pod" in actions[0].reason
+    assert "the round names this pod" in actions[0].reason
 
 
 def test_named_and_another_incarnations_lease_ends_it() -> None:
@@ -149,7 +151,7 @@ def test_an_ended_lease_ends_it() -> None:
     me, _ = steps(agent(), Tick(), read(forming(0)))
     made = replace(lease("A", "ready 0 ended"), nonce="")
     _, actions = steps(me, LeaseSeen(made, by_get=True))
-    assert actions == [Exit(75, "my Lease is ended by the operator")]
+    assert actions == [Exit(75, "the Lease of this pod is marked as ended by the operator")]
 
 
 # ---- gone later ----------------------------------------------------------------------------------
@@ -165,7 +167,7 @@ def test_a_lease_that_was_deleted_is_created_again_with_the_present_state() -> N
     assert AgentState.from_json(create.state).phase is AgentPhase.RUNNING
     assert AgentState.from_json(create.state).n == 1
     me, actions = steps(me, LeaseSeen(lease("A", "running 1", 9)))
-    assert (me.stage, me.version, actions) == (Stage.JOINED, "9", [])
+    assert (me.stage, me.own_version, actions) == (Stage.JOINED, "9", [])
     assert me.run is not None
     assert me.run.alive
 
@@ -176,18 +178,18 @@ def test_while_its_lease_is_gone_it_writes_nothing_else() -> None:
     assert steps(me, Tick(), now=99.0)[1] == []
 
 
-# ---- content -------------------------------------------------------------------------------------
+# ---- own_state -----------------------------------------------------------------------------------
 
 
 def test_a_lease_says_who_and_how_far() -> None:
     me = agent("B", pod_uid="uid-b", workers=8, role="actor", port_base=23000)
-    assert content(me) == state(
+    assert own_state(me) == state(
         "ready 0", "B", pod_uid="uid-b", workers=8, role="actor", port_base=23000
     )
 
 
 def test_times_of_the_last_round_are_told_for_that_round_only() -> None:
     me = replace(agent(), n=3, written_n=3, detect_ms=4, rendezvous_ms=5)
-    assert (content(me).detect_ms, content(me).rendezvous_ms) == (4, 5)
+    assert (own_state(me).detect_ms, own_state(me).rendezvous_ms) == (4, 5)
     later = replace(me, n=4)
-    assert (content(later).detect_ms, content(later).rendezvous_ms) == (None, None)
+    assert (own_state(later).detect_ms, own_state(later).rendezvous_ms) == (None, None)

@@ -53,7 +53,7 @@ def codes(actions: list[Action]) -> list[int]:
     return [e.code for e in of(Exit, actions)]
 
 
-# ---- told to leave -------------------------------------------------------------------------------
+# ---- SIGTERM -------------------------------------------------------------------------------------
 
 
 def test_a_member_tells_at_once_and_keeps_its_workers_until_it_sees_the_round_without_it() -> None:
@@ -110,13 +110,13 @@ def test_before_it_has_a_lease_it_leaves_at_once() -> None:
 
 
 def test_told_before_anything_was_asked_it_asks_nothing() -> None:
-    assert steps(agent(), LeaveRequested())[1] == [Exit(143, "told to leave")]
+    assert steps(agent(), LeaveRequested())[1] == [Exit(143, "received SIGTERM")]
 
 
 def test_told_twice_is_told_once() -> None:
     me, _ = steps(joined("A", AB1), LeaveRequested(), now=1.0)
     again, _ = steps(me, LeaveRequested(), now=5.0)
-    assert again.leave_by == me.leave_by
+    assert again.leave_stop_at == me.leave_stop_at
 
 
 def test_a_holder_clears_before_it_goes() -> None:
@@ -164,10 +164,10 @@ SIGNAL = Cause(CauseKind.WORKER_SIGNALED, name("A"), signal=9)
         ("A", Phase.FAILED, SIGNAL, 137, "the job failed: "),
         ("A", Phase.FAILED, replace(FAILURE, code=None), 1, "the job failed: boom"),
         ("A", Phase.FAILED, replace(FAILURE, code=0), 1, "the job failed: boom"),
-        ("B", Phase.FAILED, FAILURE, 1, "the job failed elsewhere"),
-        ("A'", Phase.FAILED, FAILURE, 0, "the job failed, this pod was not a member"),
-        ("C", Phase.FAILED, None, 0, "the job failed, this pod was not a member"),
-        ("A", Phase.FAILED, None, 1, "the job failed elsewhere"),
+        ("B", Phase.FAILED, FAILURE, 1, "the job failed in another pod"),
+        ("A'", Phase.FAILED, FAILURE, 0, "the job failed; this pod was not a member"),
+        ("C", Phase.FAILED, None, 0, "the job failed; this pod was not a member"),
+        ("A", Phase.FAILED, None, 1, "the job failed in another pod"),
     ],
 )
 def test_exit_codes(letter: str, phase: Phase, cause: Cause | None, code: int, reason: str) -> None:
@@ -222,7 +222,7 @@ def test_who_misses_its_own_start_deadline_goes() -> None:
     me, actions = steps(me, Tick(), now=28.0)
     assert of(Stop, actions) == [Stop(2, 3.0)]
     _, actions = steps(me, WorkersReaped(2), now=29.0)
-    assert of(Exit, actions) == [Exit(75, "round 2 was not started in time")]
+    assert of(Exit, actions) == [Exit(75, "the workers of round 2 did not start in time")]
 
 
 def test_who_cannot_end_its_workers_goes() -> None:
@@ -232,7 +232,7 @@ def test_who_cannot_end_its_workers_goes() -> None:
     me, actions = steps(me, Tick(), now=17.9)
     assert not codes(actions)
     _, actions = steps(me, Tick(), now=18.0)
-    assert of(Exit, actions) == [Exit(75, "the workers could not be ended")]
+    assert of(Exit, actions) == [Exit(75, "the workers did not end after SIGKILL")]
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_done_is_written_at_once() -> None:
     me, actions = steps(joined("A", AB1), WorkerExited(1), now=0.1)
     (write,) = of(WriteState, actions)
     assert AgentState.from_json(write.state).phase is AgentPhase.DONE
-    assert me.beat_at == 0.1 + T
+    assert me.renew_at == 0.1 + T
 
 
 def test_the_word_that_came_meanwhile_goes_out_after_the_renewal_under_way() -> None:

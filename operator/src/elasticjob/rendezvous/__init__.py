@@ -1,7 +1,7 @@
-"""The protocol as pure functions: what an agent does on an event, what the holder decides.
+"""The rendezvous protocol as pure functions: what each agent does, and what the holder decides.
 
-`agent_step(me, event, now) -> (me, actions)` holds rules 1-6, `judge` and `decide` rules 7 and 8.
-Input comes in as events, a batch of actions goes out; no I/O, clock, randomness or logging.
+`agent_step(me, event, now) -> (me, actions)` applies rules 1-6; `judge` and `decide` are rules 7
+and 8. The functions do no I/O, read no clock, draw no random number and write no log.
 """
 
 from elasticjob.rendezvous.state import Me

@@ -1,6 +1,6 @@
-"""What an agent does: the output of agent_step, which the agent's loop performs.
+"""The actions of an agent: agent_step returns them, and the agent's loop performs them.
 
-Every action that is a request ends in exactly one event, its result.
+The result of each action that is a request is exactly one event.
 """
 
 from __future__ import annotations
@@ -14,84 +14,77 @@ from elasticjob.wire.round import Round
 
 @dataclass(frozen=True)
 class ReadRound:
-    """Read the Round consistently: ends in RoundSeen(READ)."""
+    """Read the Round Lease consistently. The result is RoundSeen(READ)."""
 
 
 @dataclass(frozen=True)
 class CreateLease:
-    """Create my Lease: ends in LeaseSeen of it, created or found."""
+    """Create this agent's Lease. The result is LeaseSeen of the Lease, created or found."""
 
-    state: str
+    state: str  # annotation `agent`
 
 
 @dataclass(frozen=True)
 class WriteState:
-    """Renew my Lease with this state, against this version: ends in RenewalReturned."""
+    """Renew this agent's Lease by compare-and-swap. The result is RenewalReturned."""
 
-    state: str
-    version: str
+    state: str  # annotation `agent`
+    version: str  # resourceVersion that the write expects
 
 
 @dataclass(frozen=True)
 class CasRound:
-    """Write the next round, or the holder, against this version: RoundSeen(ANSWER) or CasFailed.
+    """Write the next round or the holder by compare-and-swap: RoundSeen(ANSWER) or CasFailed."""
 
-    round None: unchanged. holder None: unchanged; empty: cleared. report: the last one, with the
-    job's end; None: unchanged.
-    """
-
-    version: str
-    round: Round | None = None
-    holder: str | None = None
-    report: Report | None = None
+    version: str  # resourceVersion that the write expects
+    round: Round | None = None  # None: unchanged
+    holder: str | None = None  # None: unchanged; empty: cleared
+    report: Report | None = None  # the last report, with the end of the job; None: unchanged
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """Write my pulse with the report against this version: RoundSeen(PULSE) or PulseFailed."""
+    """Write the holder's pulse by compare-and-swap: RoundSeen(PULSE) or PulseFailed."""
 
-    version: str
+    version: str  # resourceVersion that the write expects
     report: Report
 
 
 @dataclass(frozen=True)
 class GetLease:
-    """Read one agent's Lease: ends in LeaseSeen, LeaseGone (both by_get) or GetFailed."""
+    """Read one agent Lease: LeaseSeen or LeaseGone (both with by_get), or GetFailed."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class ReopenStream:
-    """Open a new watch, then close the old one: ends in RoundSeen(READ), and ViewComplete if wide.
+    """Open a new watch, then close the old one: RoundSeen(READ), then ViewComplete if wide."""
 
-    wide: all Leases of the job, the Round included; else the Round alone.
-    """
-
-    wide: bool
+    wide: bool  # True: all Leases of the job; False: the Round Lease alone
 
 
 @dataclass(frozen=True)
 class Start:
-    """Start the workers of this round: ends in WorkersStarted or WorkerExited."""
+    """Start the workers of this round. The result is WorkersStarted or WorkerExited."""
 
     round: Round
 
 
 @dataclass(frozen=True)
 class Stop:
-    """End all workers: SIGTERM, SIGKILL after grace_s; ends in WorkersReaped."""
+    """Stop all workers. The result is WorkersReaped."""
 
-    n: int
-    grace_s: float
+    n: int  # round of the workers
+    grace_s: float  # from SIGTERM to SIGKILL
 
 
 @dataclass(frozen=True)
 class Exit:
-    """End the agent, which ends the pod."""
+    """End the agent, and with it the worker container."""
 
     code: int
-    reason: str
+    reason: str  # for the log and the termination message
 
 
 Action = Union[

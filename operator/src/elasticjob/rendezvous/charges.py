@@ -1,4 +1,4 @@
-"""The budget: which rounds are charged, what is spent, what a loss or a leaving strikes."""
+"""The budget: how many counted failures it has used, and when they are forgiven."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from elasticjob.wire.round import Round
 
 
 def counted(charged: Charges, desired: Desired) -> int:
-    """Spent of the budget: charged in the Round or by the operator, minus what it pardons."""
-    ruled = frozenset(n for n in desired.charged if n > charged.forgiven)
-    return len((charged.numbers | ruled) - desired.pardoned) + charged.older
+    """The failures counted against the budget: charged by agents or the operator, not pardoned."""
+    by_operator = frozenset(n for n in desired.charged if n > charged.forgiven)
+    return len((charged.numbers | by_operator) - desired.pardoned) + charged.older
 
 
 def spent(round_: Round, desired: Desired) -> int:
-    """Spent of the budget in this round."""
+    """The failures counted against the budget up to this round."""
     return counted(round_.charged, desired)
 
 
-def over_budget(round_: Round, desired: Desired) -> bool:
-    """Whether one more charge would exceed the budget; maxRestarts 0: the first crash does."""
+def is_budget_spent(round_: Round, desired: Desired) -> bool:
+    """Whether the budget has no charge left. With maxRestarts 0 it never has one."""
     return spent(round_, desired) + 1 > desired.max_restarts
 
 
-def after_healthy(round_: Round, healthy_s: float, desired: Desired) -> Round:
-    """The round without the charges that so long a time of running has paid off."""
+def forgive_if_healthy(round_: Round, healthy_s: float, desired: Desired) -> Round:
+    """The round without charges if it ran for resetAfterSeconds, else the same round."""
     if healthy_s < desired.reset_after_s or not spent(round_, desired):
         return round_
     return replace(round_, charged=Charges(forgiven=round_.n), resets=round_.resets + 1)

@@ -1,4 +1,4 @@
-"""What happens to an agent: the input of agent_step. Each record is one event."""
+"""The events that an agent receives: the input of agent_step."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from elasticjob.wire.report import Progress
 
 
 class Source(Enum):
-    """How a version of the Round came."""
+    """How the agent received a version of the Round Lease."""
 
     READ = "read"  # a consistent read, or the initial set of a new watch
     WATCH = "watch"
-    ANSWER = "answer"  # to my CasRound
-    PULSE = "pulse"  # to my Pulse
+    ANSWER = "answer"  # the answer to this agent's CasRound
+    PULSE = "pulse"  # the answer to this agent's Pulse
 
 
 @dataclass(frozen=True)
 class RoundSeen:
-    """A version of the Round."""
+    """The agent received a version of the Round Lease."""
 
     lease: RoundLease
     source: Source
@@ -30,100 +30,100 @@ class RoundSeen:
 
 @dataclass(frozen=True)
 class RoundGone:
-    """The Round Lease was deleted, or every right is."""
+    """The Round Lease was deleted, or the agent has lost its rights."""
 
 
 @dataclass(frozen=True)
 class LeaseSeen:
-    """A version of an agent's Lease: in the holder's stream, by a GET, or created."""
+    """The agent received a version of an agent Lease."""
 
     lease: AgentLease
-    by_get: bool = False
+    by_get: bool = False  # by a GET; else by the wide watch, or as the answer to CreateLease
 
 
 @dataclass(frozen=True)
 class LeaseGone:
-    """An agent's Lease was deleted, or a GET did not find it."""
+    """An agent Lease does not exist."""
 
     name: str
-    by_get: bool = False
+    by_get: bool = False  # a GET did not find it; else the watch reported its deletion
 
 
 @dataclass(frozen=True)
 class GetFailed:
-    """A GET got no answer."""
+    """A GET of an agent Lease had no answer."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class ViewComplete:
-    """The initial set of the holder's stream is there: it replaces the view."""
+    """The wide watch has delivered its initial set of Leases, which replaces the view."""
 
     leases: tuple[AgentLease, ...]
 
 
 @dataclass(frozen=True)
 class RenewalReturned:
-    """The answer to WriteState; lease None: it failed (a conflict is followed by LeaseSeen)."""
+    """The API server has answered WriteState, or the request failed."""
 
-    lease: AgentLease | None
+    lease: AgentLease | None  # None: it failed; after a conflict, LeaseSeen came before
 
 
 @dataclass(frozen=True)
 class CasFailed:
-    """CasRound did not land. conflict: another version was there."""
+    """CasRound failed."""
 
-    conflict: bool
+    conflict: bool  # the Round Lease had another version
 
 
 @dataclass(frozen=True)
 class PulseFailed:
-    """Pulse did not land. conflict: another version was there."""
+    """Pulse failed."""
 
-    conflict: bool
+    conflict: bool  # the Round Lease had another version
 
 
 @dataclass(frozen=True)
 class WorkersStarted:
-    """All workers of round n were exec'd; durations in ms since the round was delivered."""
+    """All workers of round n have started."""
 
     n: int
-    start_ms: int
-    stop_ms: int = 0
+    start_ms: int  # from the delivery of the round to the exec of the last worker
+    stop_ms: int = 0  # the part of start_ms in which the older workers were stopped
 
 
 @dataclass(frozen=True)
 class WorkerExited:
-    """failure None: the last worker of n ended, all with 0. fatal: no restart can help."""
+    """A worker of round n failed, or all workers of round n have exited with code 0."""
 
     n: int
-    failure: Cause | None = None
-    fatal: bool = False
+    failure: Cause | None = None  # None: all exited with code 0
+    fatal: bool = False  # no restart can help
 
 
 @dataclass(frozen=True)
 class WorkersReaped:
-    """Nothing of round n or an older one is alive."""
+    """No process of round n or an older round is alive."""
 
     n: int
 
 
 @dataclass(frozen=True)
 class LeaveRequested:
-    """SIGTERM."""
+    """The agent received SIGTERM."""
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """A worker says how far it is."""
+    """A worker reported its progress."""
 
     progress: Progress
 
 
 @dataclass(frozen=True)
 class Tick:
-    """Time has passed."""
+    """The instant that next_wake returned has come."""
 
 
 Event = Union[

@@ -1,4 +1,4 @@
-"""The form of a rule: what I know and the time in; what I know then and what I do, out."""
+"""The form of a rule: a function from state and time to the next state and actions."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ Step = tuple[Me, tuple[Action, ...]]
 Rule = Callable[[Me, float], Step]
 
 
-def nothing(me: Me) -> Step:
-    """No action."""
+def no_action(me: Me) -> Step:
+    """Return the state with no action."""
     return me, ()
 
 
-def steppable(me: Me) -> RoundLease | None:
-    """Rule 1: the Round, if I may write it: joined, not frozen, not terminal, no write under way.
+def writable_round(me: Me) -> RoundLease | None:
+    """Rule 1: the Round Lease if this agent may write it, else None.
 
-    Of two writes against one version the second is a conflict for sure; a pulse is a write too.
+    A second write against the same version would be a conflict, and a pulse is a write, too.
     """
     lease = me.lease
     if me.stage is not Stage.JOINED or me.frozen or me.exit or lease is None:
         return None
-    if me.casing or (me.hold is not None and me.hold.pulsing):
+    if me.cas_version or (me.hold is not None and me.hold.pulsing):
         return None
     if lease.round.phase.is_terminal and "1-terminal" not in me.without:
         return None
     return lease
 
 
-def named(me: Me) -> bool:
-    """Whether I am a member of the newest round, and it is Active."""
+def is_active_member(me: Me) -> bool:
+    """Whether the newest round is Active and this agent is a member of it."""
     round_ = me.lease.round if me.lease else None
     if round_ is None or round_.phase is not Phase.ACTIVE:
         return False
     return round_.member(me.who.pod) is not None
 
 
-def sees_since(me: Me, now: float) -> float:
-    """Rule 7: since when I hear the API server without a gap; now, if I am blind (F16)."""
-    if me.lease is None or now - me.heard_at <= timing.blind_s(me.lease.desired.heartbeat_s):
-        return me.sees_since
+def contact_since(me: Me, now: float) -> float:
+    """Rule 7: since when the API server sends to this agent without a gap of 2T (F16)."""
+    if me.lease is None or now - me.contact_at <= timing.blind_s(me.lease.desired.heartbeat_s):
+        return me.contact_since
     return now

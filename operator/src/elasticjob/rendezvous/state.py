@@ -1,4 +1,4 @@
-"""What an agent knows: the state that agent_step takes and returns."""
+"""The state of an agent, which agent_step takes and returns."""
 
 from __future__ import annotations
 
@@ -16,21 +16,18 @@ from elasticjob.wire.report import Progress
 from elasticjob.wire.round import DEFAULT_PORT_BASE
 
 EXIT_OK = 0
-EXIT_FAILED = 1  # of a failed job, and not the one that is blamed
-EXIT_SETUP = 75  # our own set-up failed, or this incarnation must not run (EX_TEMPFAIL)
-EXIT_TERMINATED = 143  # told to leave
+EXIT_FAILED = 1  # the job failed, and the first cause is in another pod
+EXIT_SETUP = 75  # the agent's set-up failed, or this incarnation must not run (EX_TEMPFAIL)
+EXIT_TERMINATED = 143  # the agent left after SIGTERM
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who this agent is. name: of its pod and its Lease. nonce: of this incarnation.
-
-    jitter: one random number in [0, 1), drawn once: it spreads what many agents do at once.
-    """
+    """The identity of an agent, and what it reports of its pod."""
 
     pod: Pod
-    name: str
-    nonce: str
+    name: str  # of the pod and of its agent Lease
+    nonce: str  # identifies this incarnation
     job_uid: str
     pod_uid: str = ""
     node: str = ""
@@ -38,123 +35,110 @@ class Identity:
     port_base: int = DEFAULT_PORT_BASE
     workers: int = 1
     role: str = DEFAULT_ROLE
-    jitter: float = 0.0
+    jitter: float = 0.0  # random in [0, 1), drawn once: spreads what many agents do at once
 
 
 class Stage(Enum):
-    """Where the agent stands with its Lease. The diagram is in docs/protocol.md."""
+    """The stages of an agent's membership. docs/protocol.md has their diagram."""
 
-    READING = "reading"  # waits for its first consistent read of the Round
-    CHECKING = "checking"  # the Round names it: looks whether there is a Lease, and its own
-    CREATING = "creating"  # its Lease is being created
+    READING = "reading"  # waits for its first consistent read of the Round Lease
+    CHECKING = "checking"  # the round names this pod: reads whether it has a Lease, and whose
+    CREATING = "creating"  # creates its Lease
     JOINED = "joined"  # has its Lease
-    EXITED = "exited"  # has said Exit; nothing more happens
+    EXITED = "exited"  # has returned Exit; every later event is ignored
 
 
 @dataclass(frozen=True)
 class Run:
-    """The last workers that I started: of round n.
+    """The workers that this agent started last."""
 
-    at: when the round was delivered. started: exec was done. alive: something of them may be left.
-    failure: of a worker, or because the API was dark. stop_by: Stop was said, and by then they must
-    be gone.
-    """
-
-    n: int
-    at: float
-    started: bool = False
-    done: bool = False
-    failure: Cause | None = None
+    n: int  # their round
+    delivered_at: float  # when this agent received the round
+    started: bool = False  # all of them have started
+    done: bool = False  # all of them have exited with code 0
+    failure: Cause | None = None  # of a worker, or the API server was away for too long
     failed_at: float = 0.0
-    alive: bool = True
-    stop_by: float | None = None
+    alive: bool = True  # a process of them may be alive
+    stop_by: float | None = None  # deadline for their end; None: Stop was not returned
 
 
 @dataclass(frozen=True)
 class Hold:
-    """What an agent has in addition while it is the holder.
-
-    opening: the wide stream was asked for. complete: its initial set has arrived; nothing is
-    decided before. pulsed: version of the last pulse that I wrote; streamed: of the Round that the
-    stream brought last; returned: the pulse came back in the stream. pulsing: the write is under
-    way. sent: the version that it carries; met: the one that the last pulse carried, if another
-    was there. pulse_at: of the next one. replaced: the silent holder before me, silent until its
-    Lease changes. getting: Leases that a GET is under way for; get_at: the next one not before.
-    dirty: something has changed since the last decision; judge_at: the next one not before.
-    waiting: the last decision was to wait for the members' word. wake_at: when the next agent
-    would be silent. silent: pods outside of the round that were found silent, as the next pulse
-    reports them.
-    """
+    """The part of an agent's state that exists while the agent is the holder."""
 
     view: View
-    opening: bool = False
-    complete: bool = False
-    pulsed: str = ""
-    streamed: str = ""
-    returned: bool = True
-    pulsing: bool = False
-    sent: str = ""
-    met: str = ""
-    pulse_at: float = 0.0
-    replaced: Pod | None = None
-    getting: frozenset[Pod] = frozenset()
-    get_at: float = 0.0
-    dirty: bool = True
-    judge_at: float = 0.0
-    waiting: bool = False
-    wake_at: float = 0.0
-    silent: frozenset[Pod] = frozenset()
+    # The wide watch.
+    opening: bool = False  # it is being opened
+    complete: bool = False  # its initial set has arrived; no decision is made before
+    streamed_version: str = ""  # resourceVersion of the Round Lease that it delivered last
+    # The pulse.
+    pulse_at: float = 0.0  # when the next one is due
+    pulsing: bool = False  # a write of it is in progress
+    sent_version: str = ""  # resourceVersion that this write expects
+    refused_version: str = ""  # the same of the last pulse, if it met a conflict
+    pulse_version: str = ""  # resourceVersion that the last pulse made
+    pulse_returned: bool = True  # the wide watch has delivered the last pulse
+    # GETs that confirm a suspicion.
+    pending_gets: frozenset[Pod] = frozenset()  # whose answers are still to come
+    get_at: float = 0.0  # no GET before this instant
+    # Decisions.
+    dirty: bool = True  # something has changed since the last decision
+    judge_at: float = 0.0  # no decision before this instant
+    waiting: bool = False  # the last decision was to wait for renewals of the members
+    next_silence_at: float = 0.0  # when the next agent becomes silent, unless it renews
+    replaced_holder: Pod | None = None  # the silent holder before, silent until its Lease changes
+    silent_outside: frozenset[Pod] = frozenset()  # for the next report: silent pods outside
 
 
 @dataclass(frozen=True)
 class Me:
-    """Everything that one agent knows and remembers."""
+    """The whole state of one agent. Instants are seconds of the clock of agent_step."""
 
     who: Identity
     stage: Stage = Stage.READING
-    asked: bool = False  # the request of the present stage is under way
-    ask_at: float = 0.0  # not before
-    leaving: bool = False
-    leave_by: float = 0.0  # when the workers are stopped in any case
-    leave_until: float = 0.0  # when the grace ends, which began when I was told
-    exit: Exit | None = None  # to be said as soon as nothing of ours is alive
-    without: frozenset[str] = frozenset()  # clauses left out: the mutation check; empty otherwise
-    # The Round.
-    lease: RoundLease | None = None  # the newest that was seen
-    round_at: float = 0.0  # when its n was first seen
-    delay_since: float = 0.0  # since when its start delay runs: before that, if a report said so
-    top: int = 0  # the highest n ever seen
-    casing: str = ""  # version that the compare-and-swap under way carries; empty: there is none
-    cas_at: float = 0.0  # the next one not before
-    frozen: bool = False  # the Round or every right is gone: keep the workers, step nothing
-    heard_at: float = 0.0  # when the API server last said anything
-    sees_since: float = -math.inf  # when it did so again after I had been blind
-    # My word, as my Lease shall say it, and what goes with it.
+    request_pending: bool = False  # the request of the current stage is in progress
+    request_at: float = 0.0  # no such request before this instant
+    leaving: bool = False  # the agent has received SIGTERM
+    leave_stop_at: float = 0.0  # when a leaving agent stops its workers at the latest
+    leave_exit_at: float = 0.0  # when a leaving agent exits at the latest
+    exit: Exit | None = None  # the action to return once no worker process is alive
+    without: frozenset[str] = frozenset()  # clauses left out by a test; empty otherwise
+    # The Round Lease.
+    lease: RoundLease | None = None  # the newest version that this agent received
+    round_at: float = 0.0  # when this agent first received a version with its n
+    delay_since: float = 0.0  # when its start delay began, which may be before round_at
+    highest_n: int = 0  # of all rounds that this agent received
+    cas_version: str = ""  # resourceVersion that the CAS in progress expects; empty: no CAS
+    cas_at: float = 0.0  # no CAS before this instant
+    frozen: bool = False  # the Round Lease or the agent's rights are gone: keep the workers as is
+    contact_at: float = 0.0  # when the API server last sent anything
+    contact_since: float = -math.inf  # the end of the last time that this agent was blind
+    # The state that this agent's Lease reports.
     phase: AgentPhase = AgentPhase.READY
-    n: int = 0
+    n: int = 0  # round of the phase
     cause: Cause | None = None
     start_ms: int | None = None
     stop_ms: int | None = None
-    written_n: int = -1  # the round that I wrote, and how long it took me
-    detect_ms: int | None = None
-    rendezvous_ms: int | None = None
+    written_n: int = -1  # the round that this agent wrote last
+    detect_ms: int | None = None  # how long it took to find the reason for that round
+    rendezvous_ms: int | None = None  # how long the round before it was Forming
     progress: Progress | None = None
-    # My workers.
+    # The workers.
     run: Run | None = None
-    last_run: int = -1
-    fatal: Cause | None = None
-    # My Lease.
-    version: str = ""  # empty: there is none
-    written: str = ""  # the state that the API server has
-    writing: str = ""  # the state of the renewal that is under way
-    beat_at: float = 0.0
-    write_at: float = 0.0  # not before, however urgent: the last one failed
-    # The holder.
-    heard: str = ""  # its last pulse
-    quiet_since: float = 0.0  # when it was heard, or the holder changed
-    missed: int = 0  # renewals of mine since
-    doubted: str | None = None  # its last pulse when I began to look whether it lives
-    silent: bool = False  # I looked, and it does not
-    claim_at: float | None = None
-    narrow: bool = True  # my stream is the Round alone
-    hold: Hold | None = None
+    last_run_n: int = -1  # the last round whose workers this agent started
+    fatal_cause: Cause | None = None  # a failure that no restart can help
+    # This agent's Lease.
+    own_version: str = ""  # its resourceVersion; empty: the agent has no Lease
+    written_state: str = ""  # annotation `agent` as the API server has it
+    writing_state: str = ""  # annotation `agent` of the renewal in progress; empty: none is
+    renew_at: float = 0.0  # when the next renewal is due
+    retry_renewal_at: float = 0.0  # no renewal, not even an urgent one, before this instant
+    # The holder, if it is another agent.
+    last_pulse: str = ""  # renewTime of its last pulse
+    last_pulse_at: float = 0.0  # when this agent received that pulse, or another holder's name
+    renewals_since_pulse: int = 0  # of this agent, in a row
+    doubted_pulse: str | None = None  # last_pulse when this agent began to check the holder
+    holder_silent: bool = False  # a consistent read has shown no newer pulse
+    claim_at: float | None = None  # when this agent claims an empty holder
+    narrow: bool = True  # the watch delivers the Round Lease alone
+    hold: Hold | None = None  # set while this agent is the holder

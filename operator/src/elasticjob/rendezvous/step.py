@@ -1,4 +1,4 @@
-"""agent_step: what an agent does on an event, by rules 1-6 in one order."""
+"""agent_step: record one event in an agent's state, then apply rules 1-6 in a fixed order."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from elasticjob.rendezvous.state import Identity, Me, Stage
 from elasticjob.wire.dataclasses import replace
 
 RULES: tuple[tuple[str, Rule], ...] = (
-    ("3-dark", run.dark),
-    ("3-settle", leave.settle),
+    ("3-api-dark", run.api_dark),
+    ("3-decide-exit", leave.decide_exit),
     ("2-join", join.join),
     ("3-stop", run.stop),
     ("3-stand-outside", run.stand_outside),
     ("3-start", run.start),
     ("4-fatal", crash.fatal),
     ("4-crash", crash.crash),
-    ("6-clear", hold.clear),
+    ("6-clear", hold.clear_holder),
     ("5-claim", claim.claim),
     ("6-stream", hold.stream),
     ("6-judge", hold.judge_members),
     ("6-pulse", hold.pulse),
-    ("3-say", renew.beat),
-    ("3-leave", leave.leave),
+    ("3-renew", renew.renew),
+    ("3-exit", leave.exit_agent),
 )
 
 
 def new_agent(who: Identity, now: float, without: frozenset[str] = frozenset()) -> Me:
-    """An agent that knows nothing yet. without: clauses to leave out, for the mutation check."""
-    return Me(who, heard_at=now, without=without)
+    """The state of an agent that has just started. without: clauses that a test leaves out."""
+    return Me(who, contact_at=now, without=without)
 
 
 def agent_step(me: Me, event: Event, now: float) -> tuple[Me, tuple[Action, ...]]:
-    """What I know after the event, and what is to be done, in this order.
+    """The agent's state after the event, and the actions to perform, in this order.
 
-    now: seconds of a clock that never goes back.
+    now: seconds of a monotonic clock.
     """
     if me.stage is Stage.EXITED:
         return me, ()
@@ -51,5 +51,5 @@ def agent_step(me: Me, event: Event, now: float) -> tuple[Me, tuple[Action, ...]
 
 
 def left_out(me: Me, *clauses: str) -> Me:
-    """The same agent without some clauses: the mutation check."""
+    """The same agent without some clauses, for a test that shows that they are needed."""
     return replace(me, without=me.without | frozenset(clauses))

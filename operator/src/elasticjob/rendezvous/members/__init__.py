@@ -1,1 +1,1 @@
-"""Rules 7 and 8: how the holder judges members and decides the next round; ranks."""
+"""Rules 7 and 8: the holder judges agents, decides the next round and reports; and the ranks."""

@@ -1,4 +1,4 @@
-"""Rule 8: what the holder makes of the Round, as an ordered tuple of guards; the first wins."""
+"""Rule 8: the next round, as an ordered tuple of guards. The first outcome is the decision."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Callable, Union
 
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.charges import after_healthy, counted, over_budget
-from elasticjob.rendezvous.members.judge import HAS_RUN, Case, Judgement, says
+from elasticjob.rendezvous.charges import counted, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.members.judge import HAS_RUN, Case, Judgement, reports
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
@@ -18,7 +18,7 @@ from elasticjob.wire.round import Endpoint, Phase, Round
 
 
 class Wait(Enum):
-    """A guard's answer: nothing else is decided for now."""
+    """An outcome that makes no round and skips the guards that follow."""
 
     WAIT = "wait"
 
@@ -28,7 +28,7 @@ Guard = Callable[[Case, Judgement], Outcome]
 
 
 def decide(case: Case, judgement: Judgement) -> Outcome:
-    """The next round, or None. Rule 1: Succeeded and Failed never change."""
+    """The next round, Wait or None. Rule 1: Succeeded and Failed never change."""
     if case.round.phase.is_terminal and case.on("1-terminal"):
         return None
     for name, guard in GUARDS:
@@ -42,48 +42,49 @@ def decide(case: Case, judgement: Judgement) -> Outcome:
 
 
 def all_done(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: all members done: Succeeded (F1, I6)."""
+    """Rule 8: if all members are done, the job is Succeeded (F1, I6)."""
     if not case.round.members or case.round.pods - judged.done:
         return None
     return replace(case.round, n=next_n(case), phase=Phase.SUCCEEDED, cause=None, delay_ms=0)
 
 
-def some_gone(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: some members are lost or leave: the next round has the others.
+def some_lost_or_leaving(case: Case, judged: Judgement) -> Outcome:
+    """Rule 8: if some members are lost or leaving, the next round has the others.
 
-    A loss is charged, and takes the place of the charges that it explains. A departure charges
-    nothing, strikes nothing and shortens no delay (F20): what other pods' crashes cost stays. Nor
-    does it answer a crash that is over the budget.
+    A loss is charged, and strikes the charges that it explains. A departure charges nothing,
+    strikes nothing and shortens no delay (F20). It does not answer a crash that is over the budget.
     """
-    if not judged.gone or fails_first(case, judged):
+    if not judged.removed or fails_first(case, judged):
         return None
-    losses = judged.charged_losses if case.on("8-departures-strike-nothing") else judged.gone
-    before = after_healthy(case.round, case.now - case.round_at, case.desired)
-    charged = struck(case, losses, before.charged) if losses else before.charged
+    losses = judged.charged_losses if case.on("8-departures-strike-nothing") else judged.removed
+    before = forgive_if_healthy(case.round, case.now - case.round_at, case.desired)
+    charged = strike_explained(case, losses, before.charged) if losses else before.charged
     charged = charged.with_charge(next_n(case)) if judged.charged_losses else charged
     base = replace(before, charged=charged, cause=cause_of(case, judged))
     if judged.charged_losses and counted(charged, case.desired) > case.desired.max_restarts:
         return replace(base, n=next_n(case), phase=Phase.FAILED, delay_ms=0)
-    return next_round(case, base, judged, delay_ms=gone_delay_ms(case, judged, charged))
+    return next_round(case, base, judged, delay_ms=loss_delay_ms(case, judged, charged))
 
 
 def fails_first(case: Case, judged: Judgement) -> bool:
-    """Rule 8: a crash over the budget is not answered by departures alone (F9)."""
+    """Rule 8: whether a crash over the budget fails the job: no departure answers it (F9)."""
     is_loss = bool(judged.charged_losses) or not case.on("8-failed-before-departures")
-    return not is_loss and bool(judged.failed) and over_budget(case.round, case.desired)
+    return not is_loss and bool(judged.failed) and is_budget_spent(case.round, case.desired)
 
 
 def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: `failed n` over budget: Failed, once all are done or renewed after it (F9, V5).
+    """Rule 8: a member over the budget: Failed, once the others are done or have renewed (F9, V5).
 
-    So a loss that explains the failure is found before the job is ended for it. Members that leave
-    or were deleted have no more to say.
+    So a loss that explains the failure is found before the job fails. Leaving and lost members are
+    not waited for.
     """
-    if not judged.failed or not over_budget(case.round, case.desired):
+    if not judged.failed or not is_budget_spent(case.round, case.desired):
         return None
-    noted = min(case.view.seen[p].order for p in judged.failed)
-    rest = case.round.pods - judged.done - judged.failed - judged.gone
-    if not all(has_spoken(case, p, noted) for p in rest) and case.on("8-failed-waits"):
+    failed_order = min(case.view.seen[p].order for p in judged.failed)
+    rest = case.round.pods - judged.done - judged.failed - judged.removed
+    if not all(has_renewed_since(case, p, failed_order) for p in rest) and case.on(
+        "8-failed-waits"
+    ):
         return Wait.WAIT
     first = min(judged.failed, key=lambda p: (failed_after_ms(case, p), p))
     lease = case.lease(first)
@@ -91,33 +92,35 @@ def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
     return replace(case.round, n=next_n(case), phase=Phase.FAILED, cause=cause, delay_ms=0)
 
 
-def nobody_wanted(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: no pod is wanted (suspended, new template): Forming, so that all stop and save.
+def none_wanted(case: Case, judged: Judgement) -> Outcome:
+    """Rule 8: if no pod is wanted (suspended, new template), Forming: all workers stop and save.
 
-    A Forming round that still has a delay gets one without: it was for the pods that go.
+    A Forming round with a start delay is replaced by one without, as the delay was for these pods.
     """
-    is_done = case.round.phase is Phase.FORMING and not case.round.delay_ms
-    if case.desired.wanted or is_done:
+    is_idle = case.round.phase is Phase.FORMING and not case.round.delay_ms
+    if case.desired.wanted or is_idle:
         return None
     cause = Cause(CauseKind.SUSPENDED, message="no pod is wanted")
     return forming(case, replace(case.round, cause=cause), delay_ms=0)
 
 
-def superfluous(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: superfluous members, if at least min remain: the next round without them."""
+def some_superfluous(case: Case, judged: Judgement) -> Outcome:
+    """Rule 8: if at least min members remain, the next round drops the superfluous ones."""
     staying = staying_members(case, judged)
     if not any(p in judged.superfluous for p in case.round.pods - staying):
         return None
-    cause = Cause(CauseKind.SCALED, message=f"{len(judged.superfluous)} members not wanted")
+    cause = Cause(
+        CauseKind.SCALED, message=f"{len(judged.superfluous)} members are no longer wanted"
+    )
     return next_round(case, replace(case.round, cause=cause), judged)
 
 
-def some_new(case: Case, judged: Judgement) -> Outcome:
-    """Rule 8: newcomers, unless somebody is done (F14): when it is worth a restart."""
+def some_newcomers(case: Case, judged: Judgement) -> Outcome:
+    """Rule 8: add newcomers when a restart is due, unless a member is done (F14)."""
     joining = joining_pods(case, judged)
-    if not joining or not is_worth(case, joining):
+    if not joining or not is_restart_due(case, joining):
         return None
-    cause = Cause(CauseKind.SCALED, message=f"{len(joining)} members join")
+    cause = Cause(CauseKind.SCALED, message=f"{len(joining)} pods join")
     if case.round.phase is Phase.FORMING:
         cause = case.round.cause or cause
     return next_round(case, replace(case.round, cause=cause), judged)
@@ -125,11 +128,11 @@ def some_new(case: Case, judged: Judgement) -> Outcome:
 
 GUARDS: tuple[tuple[str, Guard], ...] = (
     ("8-all-done", all_done),
-    ("8-gone", some_gone),
+    ("8-lost-or-leaving", some_lost_or_leaving),
     ("8-failed", failed_over_budget),
-    ("8-nobody-wanted", nobody_wanted),
-    ("8-superfluous", superfluous),
-    ("8-new", some_new),
+    ("8-none-wanted", none_wanted),
+    ("8-superfluous", some_superfluous),
+    ("8-newcomers", some_newcomers),
 )
 
 
@@ -137,15 +140,15 @@ GUARDS: tuple[tuple[str, Guard], ...] = (
 
 
 def next_n(case: Case) -> int:
-    """Rule 1: one more than the highest number that the writer knows."""
-    return 1 + max(case.round.n, case.top)
+    """Rule 1: one more than the highest number that the writer has received."""
+    return 1 + max(case.round.n, case.highest_n)
 
 
 def next_round(case: Case, base: Round, judged: Judgement, delay_ms: int = 0) -> Outcome:
     """Rule 8: the members without lost, leaving and superfluous ones, with the newcomers.
 
-    Active n+1 if at least min, else Forming n+1. Waits if the lowest member's address is unknown.
-    delay_ms: the start delay at least; what is left of the present round's delay is kept.
+    Active if there are at least min of them, else Forming. Wait if the lowest member has reported
+    no address. The start delay is delay_ms, or the rest of the current one if that is longer.
     """
     pods = staying_members(case, judged) | joining_pods(case, judged)
     delay_ms = max(delay_ms, remaining_delay_ms(case))
@@ -167,47 +170,45 @@ def next_round(case: Case, base: Round, judged: Judgement, delay_ms: int = 0) ->
 
 
 def forming(case: Case, base: Round, delay_ms: int) -> Round:
-    """Forming n+1: it has no members, and no workers run. The next round keeps what is left of
-    delay_ms."""
+    """A Forming round, which has no members. The round after it keeps what is left of delay_ms."""
     n = next_n(case)
     return replace(base, n=n, phase=Phase.FORMING, members=(), master=None, delay_ms=delay_ms)
 
 
 def remaining_delay_ms(case: Case) -> int:
-    """Rule 8: what is left of the present round's start delay, in ms (F20).
+    """Rule 8: what is left of the current round's start delay, in ms (F20).
 
-    The delay belongs to the job, not to the members of one round: a pod that leaves or joins must
-    not end it, nor a Forming round in between. Suspending the job ends it, and of course a member
-    that has run this round already.
+    A pod that leaves or joins does not end the delay, nor does a Forming round. A suspended job
+    ends it, and a member that has run the round.
     """
-    has_run = any(says(case, pod, *HAS_RUN) for pod in case.round.pods)
+    has_run = any(reports(case, pod, *HAS_RUN) for pod in case.round.pods)
     if has_run or not case.on("8-keeps-delay"):
         return 0
-    return timing.remaining_ms(case.round.delay_ms, case.now - case.delayed_since)
+    return timing.remaining_ms(case.round.delay_ms, case.now - case.delay_began_at)
 
 
 def staying_members(case: Case, judged: Judgement) -> frozenset[Pod]:
-    """Rule 8: without gone and superfluous ones; those stay if fewer than min would remain."""
-    present = case.round.pods - judged.gone
-    kept = present - judged.superfluous
+    """Rule 8: the members that stay. Superfluous ones stay if fewer than min would remain."""
+    remaining = case.round.pods - judged.removed
+    kept = remaining - judged.superfluous
     enough = len(kept | _candidates(case, judged)) >= max(1, case.desired.min_members)
-    return kept if enough or not case.on("8-superfluous-if-min") else present
+    return kept if enough or not case.on("8-superfluous-if-min") else remaining
 
 
 def joining_pods(case: Case, judged: Judgement) -> frozenset[Pod]:
-    """Rule 7: newcomers whose index no staying member has: a superfluous one may stay (V12)."""
+    """Rule 7: the newcomers whose index no staying member has, superfluous or not (V12)."""
     held = {p.index for p in staying_members(case, judged) if case.on("7-new-index-free")}
     return frozenset(p for p in _candidates(case, judged) if p.index not in held)
 
 
 def _candidates(case: Case, judged: Judgement) -> frozenset[Pod]:
-    """Rule 8: newcomers, unless somebody is done: nobody restarts what is finishing (F14)."""
+    """Rule 8: the newcomers; none if a member is done, as the job is about to succeed (F14)."""
     finishing = judged.done and case.on("8-new-unless-done")
     return frozenset() if finishing else judged.newcomers
 
 
 def member_of(case: Case, pod: Pod) -> Member:
-    """A pod as member: as it was, or as its Lease says."""
+    """The pod as a member: unchanged if it is one, else as its Lease reports it."""
     old = case.round.member(pod)
     lease = case.lease(pod)
     if old is not None or lease is None:
@@ -216,7 +217,7 @@ def member_of(case: Case, pod: Pod) -> Member:
 
 
 def master_of(case: Case, members: tuple[Member, ...]) -> Endpoint | None:
-    """The lowest member's address and port base; None if it is not known."""
+    """The lowest member's address and port base; None if it has reported none."""
     lowest = members[0].pod
     if case.round.members and case.round.members[0].pod == lowest:
         return case.round.master
@@ -229,11 +230,11 @@ def master_of(case: Case, members: tuple[Member, ...]) -> Endpoint | None:
 # ---- charges and causes --------------------------------------------------------------------------
 
 
-def struck(case: Case, lost: Iterable[Pod], charged: Charges) -> Charges:
-    """Rule 8: the charges without every number above the lowest that the lost said (F8, W5).
+def strike_explained(case: Case, lost: Iterable[Pod], charged: Charges) -> Charges:
+    """Rule 8: strike the charges above the lowest number that the lost members reported (F8, W5).
 
-    Without a Lease it is n-1. What failed after their last word failed because they were lost: one
-    incident, one charge.
+    A lost member without a Lease counts as n-1. What failed after its last report failed because of
+    the loss: one incident, one charge.
     """
     if not case.on("8-strike"):
         return charged
@@ -242,24 +243,24 @@ def struck(case: Case, lost: Iterable[Pod], charged: Charges) -> Charges:
     return charged.struck_above(lowest if case.on("8-strike-all") else max(lowest, n - 1))
 
 
-def gone_delay_ms(case: Case, judged: Judgement, charged: Charges) -> int:
-    """Start delay of the round without the gone: by the charges, or for later departures."""
+def loss_delay_ms(case: Case, judged: Judgement, charged: Charges) -> int:
+    """The start delay after losses (by the charges) and departures (more may follow)."""
     delay_ms = 0
     if judged.charged_losses:
         delay_ms = timing.restart_delay_ms(counted(charged, case.desired), case.jitter)
-    if judged.gone - judged.charged_losses:
+    if judged.removed - judged.charged_losses:
         delay_ms = max(delay_ms, timing.LEAVE_DELAY_MS)
     return delay_ms
 
 
 def cause_of(case: Case, judged: Judgement) -> Cause:
-    """Names the first charged loss, else the first leaver, which the operator may yet charge, else
-    the first deleted pod."""
+    """The cause of a round without some members: the first charged loss, else the first leaving
+    member, which the operator may charge later, else the first deleted pod."""
     pod = min(judged.charged_losses or judged.leaving or judged.lost)
     kind = judged.lost.get(pod, CauseKind.LEAVING)
     seen = case.view.seen.get(pod)
     name = names.pod_name(case.view.job, pod.index, pod.generation)
-    more = len(judged.gone) - 1
+    more = len(judged.removed) - 1
     message = _MESSAGES[kind] + (f"; and {more} more" if more else "")
     return Cause(kind, pod=name, node=seen.node if seen else "", message=message, n=case.round.n)
 
@@ -267,48 +268,47 @@ def cause_of(case: Case, judged: Judgement) -> Cause:
 _MESSAGES = {
     CauseKind.POD_ENDED: "the pod ended",
     CauseKind.POD_DELETED: "the pod was deleted",
-    CauseKind.POD_SILENT: "the agent was not heard",
-    CauseKind.POD_LATE: "the workers were not started in time",
-    CauseKind.LEAVING: "told to leave",
+    CauseKind.POD_SILENT: "the agent did not renew its Lease in time",
+    CauseKind.POD_LATE: "the workers did not start in time",
+    CauseKind.LEAVING: "the pod received SIGTERM",
 }
 
 
 # ---- when ----------------------------------------------------------------------------------------
 
 
-def is_worth(case: Case, joining: frozenset[Pod]) -> bool:
-    """Rule 8, policy: at once when all wanted are there, else after the last call.
-
-    A running round is not disturbed before the cooldown is over.
-    """
-    there = {p.index for p in case.round.pods | joining}
-    forming_ = case.round.phase is Phase.FORMING
-    if forming_ and len(joining) < max(1, case.desired.min_members):
+def is_restart_due(case: Case, joining: frozenset[Pod]) -> bool:
+    """Rule 8: whether newcomers are worth a restart: at once if all wanted pods are there, else
+    after the last call; in an Active round, not before the end of the cooldown."""
+    present = {p.index for p in case.round.pods | joining}
+    is_forming = case.round.phase is Phase.FORMING
+    if is_forming and len(joining) < max(1, case.desired.min_members):
         return False
-    if not forming_ and case.now - case.round_at < case.desired.cooldown_s:
+    if not is_forming and case.now - case.round_at < case.desired.cooldown_s:
         return False
-    if {w.index for w in case.desired.wanted} <= there:
+    if {w.index for w in case.desired.wanted} <= present:
         return True
-    called_s = case.now - case.view.call_at if case.view.call_at is not None else 0.0
-    return called_s >= timing.last_call_s(case.desired, case.round)
+    since = case.view.last_call_since
+    waited_s = case.now - since if since is not None else 0.0
+    return waited_s >= timing.last_call_s(case.desired, case.round)
 
 
-def calls(case: Case, judged: Judgement) -> bool:
-    """Whether the last call runs: a round could begin that lacks somebody who is wanted."""
+def is_last_call(case: Case, judged: Judgement) -> bool:
+    """Whether the last call runs: enough pods are there for a round, and wanted ones may come."""
     joining = joining_pods(case, judged)
     if case.round.phase is Phase.FORMING:
         return len(joining) >= max(1, case.desired.min_members)
     return bool(joining)
 
 
-def has_spoken(case: Case, pod: Pod, order: int) -> bool:
-    """Whether a member has renewed since the note of this order; the holder is always heard."""
+def has_renewed_since(case: Case, pod: Pod, order: int) -> bool:
+    """Whether a member has renewed after the change of this order. The holder always has."""
     seen = case.view.seen.get(pod)
     return pod == case.view.own or (seen is not None and seen.order > order)
 
 
 def failed_after_ms(case: Case, pod: Pod) -> int:
-    """When a member failed, in ms since the round began there; without a time: last."""
+    """When a member failed, in ms since the round began in its pod; last if it reports no time."""
     lease = case.lease(pod)
     cause = lease.state.cause if lease else None
     after_ms = cause.after_ms if cause else None

@@ -1,7 +1,7 @@
-"""Rule 7: who of the members is done, leaving or lost, who is a newcomer, who outside is silent.
+"""Rule 7: which members are done, leaving or lost, and which pods outside are newcomers or silent.
 
-Each condition is a named term. Its name begins with the number of its rule in docs/protocol.md. A
-test can leave out a term by its name to show that the term is needed.
+Each clause has a name that begins with the number of its rule in docs/protocol.md. A test can leave
+out a clause by its name, to show that it is needed.
 """
 
 from __future__ import annotations
@@ -25,37 +25,33 @@ HAS_RUN = (AgentPhase.RUNNING, AgentPhase.DONE, AgentPhase.FAILED)
 
 @dataclass(frozen=True)
 class Case:
-    """What the holder judges: one version of the Round, its view, and the time.
-
-    round_at: when this n was first seen. delay_since: when its start delay began, if that was
-    earlier. sees_since: when I was no longer blind. without: clauses left out.
-    """
+    """What the holder judges: one version of the Round Lease, its view, and the time."""
 
     round: Round
     desired: Desired
     view: View
-    round_at: float
+    round_at: float  # when the holder first received a round with this n
     now: float
-    sees_since: float = -math.inf
-    delay_since: float | None = None
-    top: int = 0
+    contact_since: float = -math.inf  # the end of the last time that the holder was blind
+    delay_since: float | None = None  # when its start delay began; None: at round_at
+    highest_n: int = 0  # of all rounds that the holder received
     jitter: float = 0.0
-    without: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()  # clauses left out by a test
 
     def on(self, clause: str) -> bool:
         """Whether a clause is in force."""
         return clause not in self.without
 
     @property
-    def accuses_at(self) -> float:
-        """Rule 7: if I was blind, the API server was away, or I: everybody has 3T to be heard."""
+    def suspects_at(self) -> float:
+        """Rule 7: when suspicion is allowed: after it was blind, a holder waits for 3T."""
         if not self.on("7-was-blind"):
             return -math.inf
-        return self.sees_since + timing.silence_s(self.desired.heartbeat_s, timing.SILENT_PULSES)
+        return self.contact_since + timing.silence_s(self.desired.heartbeat_s, timing.SILENT_PULSES)
 
     @property
-    def delayed_since(self) -> float:
-        """Since when the start delay of this round runs."""
+    def delay_began_at(self) -> float:
+        """When the start delay of this round began."""
         return self.round_at if self.delay_since is None else self.delay_since
 
     def lease(self, pod: Pod) -> AgentLease | None:
@@ -66,36 +62,30 @@ class Case:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the holder found of each pod that it judges (docs/protocol.md, "Who judges whom").
+    """The holder's findings on the pods that it judges (docs/protocol.md, "Who judges whom")."""
 
-    done, leaving, lost, failed, superfluous: members. newcomers: pods that could join.
-    suspects: members and pods outside that would be lost or silent, were they confirmed by a GET.
-    silent: pods outside of the round whose agents are silent; the holder reports them to the
-    operator.
-    """
-
-    done: frozenset[Pod]
+    done: frozenset[Pod]  # members, like the next four
     leaving: frozenset[Pod]
     lost: Mapping[Pod, CauseKind]
-    failed: frozenset[Pod]
-    superfluous: frozenset[Pod]
-    newcomers: frozenset[Pod]
-    suspects: frozenset[Pod]
-    silent: frozenset[Pod] = frozenset()
+    failed: frozenset[Pod]  # over the budget
+    superfluous: frozenset[Pod]  # no longer wanted
+    newcomers: frozenset[Pod]  # pods that the next round may add
+    suspects: frozenset[Pod]  # members and pods outside that a GET may prove lost or silent
+    silent: frozenset[Pod] = frozenset()  # pods outside; the holder reports them to the operator
 
     @property
-    def gone(self) -> frozenset[Pod]:
-        """Members that the next round does not have."""
+    def removed(self) -> frozenset[Pod]:
+        """The members that the next round does not have, as they are leaving or lost."""
         return self.leaving | frozenset(self.lost)
 
     @property
     def charged_losses(self) -> frozenset[Pod]:
-        """Lost members whose loss counts: all but those whose pods were deleted or taken away."""
+        """The lost members whose loss is counted: all but those whose pods were deleted."""
         return frozenset(p for p, kind in self.lost.items() if kind is not CauseKind.POD_DELETED)
 
 
 def judge(case: Case) -> Judgement:
-    """The judgement of all agents that the holder judges: members, and pods outside."""
+    """Judge the members and the pods outside of the round."""
     wanted = {w.index: w.generation for w in case.desired.wanted}
     judged = judge_round(case, wanted)
     silent, doubtful = judge_outside(case, wanted)
@@ -103,7 +93,7 @@ def judge(case: Case) -> Judgement:
 
 
 def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
-    """The judgement of all members, in the order done, leaving, lost; and who could join them."""
+    """Judge the members in the order done, leaving, lost, and find the newcomers."""
     members = case.round.pods
     done = frozenset(p for p in members if is_done(case, p))
     leaving = frozenset(p for p in members - done if is_leaving(case, p))
@@ -117,7 +107,7 @@ def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
         done=done,
         leaving=leaving,
         lost=lost,
-        failed=frozenset(p for p in rest if says(case, p, AgentPhase.FAILED)),
+        failed=frozenset(p for p in rest if reports(case, p, AgentPhase.FAILED)),
         superfluous=superfluous,
         newcomers=newcomers(case, wanted, stays - superfluous),
         suspects=frozenset(p for p in rest if p not in lost and is_suspect(case, p, pulses)),
@@ -127,22 +117,22 @@ def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
 # ---- members -------------------------------------------------------------------------------------
 
 
-def says(case: Case, pod: Pod, *words: AgentPhase) -> bool:
-    """Whether the pod's Lease says one of these words of the present n."""
+def reports(case: Case, pod: Pod, *phases: AgentPhase) -> bool:
+    """Whether the pod's Lease reports one of these phases for the current n."""
     lease = case.lease(pod)
-    return lease is not None and lease.state.phase in words and lease.state.n == case.round.n
+    return lease is not None and lease.state.phase in phases and lease.state.n == case.round.n
 
 
 def is_done(case: Case, pod: Pod) -> bool:
-    """Rule 7: it says `done n`, of this n only (F1)."""
+    """Rule 7: whether the member reports `done` for this n, not another (F1)."""
     if case.on("7-done-tagged"):
-        return says(case, pod, AgentPhase.DONE)
+        return reports(case, pod, AgentPhase.DONE)
     lease = case.lease(pod)
     return lease is not None and lease.state.phase is AgentPhase.DONE
 
 
 def is_leaving(case: Case, pod: Pod) -> bool:
-    """Rule 7: flagged. Judged before lost (V3)."""
+    """Rule 7: whether the member's Lease reports `leaving`, which comes before lost (V3)."""
     lease = case.lease(pod)
     if lease is None or not lease.state.leaving:
         return False
@@ -150,23 +140,24 @@ def is_leaving(case: Case, pod: Pod) -> bool:
 
 
 def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
-    """Rule 7: why a member is lost, or None. Late and silent are confirmed by a GET (F13, V9)."""
+    """Rule 7: why a member is lost, or None. A GET must confirm late and silent (F13, V9)."""
     lease = case.lease(pod)
     if case.on("7-ended") and lease is not None and lease.ended:
         excused = lease.excused and case.on("7-excused")
         return CauseKind.POD_DELETED if excused else CauseKind.POD_ENDED
     if case.on("7-absent-is-silent") or lease is not None:
-        suspicion = suspect(case, pod, pulses)
+        suspected = suspicion(case, pod, pulses)
     else:
         return CauseKind.POD_SILENT
-    if suspicion and (is_confirmed(case, pod, pulses) or not case.on("7-confirm")):
-        return suspicion
+    if suspected and (is_confirmed(case, pod, pulses) or not case.on("7-confirm")):
+        return suspected
     return None
 
 
-def suspect(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
-    """Rule 7: late or silent, not yet confirmed. Never itself; nobody after it was blind (F16)."""
-    if pod == case.view.own or case.now < case.accuses_at:
+def suspicion(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
+    """Rule 7: why a member may be lost, or None. The holder suspects no agent right after it was
+    blind (F16), and never itself."""
+    if pod == case.view.own or case.now < case.suspects_at:
         return None
     if case.on("7-late") and is_late(case, pod):
         return CauseKind.POD_LATE
@@ -176,55 +167,55 @@ def suspect(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
 
 
 def is_suspect(case: Case, pod: Pod, pulses: int) -> bool:
-    """Whether a GET shall settle if this member is lost."""
-    return suspect(case, pod, pulses) is not None and not is_confirmed(case, pod, pulses)
+    """Whether a GET must confirm that this member is lost."""
+    return suspicion(case, pod, pulses) is not None and not is_confirmed(case, pod, pulses)
 
 
 def is_confirmed(case: Case, pod: Pod, pulses: int) -> bool:
-    """Rule 7: a GET has shown just this when it was late or silent already (F13)."""
+    """Rule 7: whether a GET returned this Lease while the member was late or silent (F13)."""
     seen = case.view.seen.get(pod)
     if seen is None or not (case.on("7-late") and is_late(case, pod)):
         return is_confirmed_silent(case, pod, pulses)
-    is_recent = seen.got_at >= case.accuses_at
-    return is_recent and seen.got_at - starts_since(case, pod) >= start_deadline_s(case)
+    is_recent = seen.got_at >= case.suspects_at
+    return is_recent and seen.got_at - deadline_began_at(case, pod) >= start_deadline_s(case)
 
 
 def is_late(case: Case, pod: Pod) -> bool:
-    """Rule 7: not `running n` by the start deadline (F7, F10); without a Lease, that deadline after
-    the Lease went, so that a live agent has the time to make it again."""
-    is_over = case.now - starts_since(case, pod) >= start_deadline_s(case)
-    return is_over and not says(case, pod, *HAS_RUN)
+    """Rule 7: whether a member has not reported `running n` by the start deadline (F7, F10)."""
+    is_over = case.now - deadline_began_at(case, pod) >= start_deadline_s(case)
+    return is_over and not reports(case, pod, *HAS_RUN)
 
 
-def starts_since(case: Case, pod: Pod) -> float:
-    """Since when the start deadline of a member runs."""
+def deadline_began_at(case: Case, pod: Pod) -> float:
+    """When the start deadline of a member began: with the round, or when its Lease was deleted, so
+    that a live agent has the time to create it again."""
     seen = case.view.seen.get(pod)
     is_absent = seen is not None and seen.lease is None
     return max(case.round_at, seen.changed_at) if seen and is_absent else case.round_at
 
 
 def start_deadline_s(case: Case) -> float:
-    """How long a member of this round may take until it runs."""
+    """The time within which a member of this round must start its workers."""
     return timing.start_deadline_s(case.desired, case.round)
 
 
 def is_silent(case: Case, pod: Pod, pulses: int) -> bool:
-    """Rule 7: its Lease is absent (V7) or unchanged over so many pulses, and as many T."""
+    """Rule 7: whether a Lease is absent (V7) or unchanged for this many pulses and as many T."""
     seen = case.view.seen.get(pod)
     if seen is None:
-        return False  # an absent member gets an entry when the initial set is there
+        return False  # the initial set gives an absent member an entry
     quiet_s = timing.silence_s(case.desired.heartbeat_s, pulses)
     return case.view.pulses - seen.changed_pulse >= pulses and case.now - seen.changed_at >= quiet_s
 
 
 def silence_pulses(case: Case, members: frozenset[Pod]) -> int:
-    """Rule 7: nine pulses instead of three if the silent members sit on several nodes (F6).
+    """Rule 7: nine pulses instead of three if the silent members are on several nodes (F6).
 
-    A member whose node was never seen counts as a node of its own.
+    A member that has reported no node counts as one more node.
     """
-    quiet = [p for p in members if p != case.view.own and is_silent(case, p, timing.SILENT_PULSES)]
-    places = {case.view.seen[p].node or p for p in quiet}
-    several = len(places) > 1 and case.on("7-nine-pulses")
+    silent = [p for p in members if p != case.view.own and is_silent(case, p, timing.SILENT_PULSES)]
+    nodes = {case.view.seen[p].node or p for p in silent}
+    several = len(nodes) > 1 and case.on("7-nine-pulses")
     return timing.SILENT_PULSES_NODES if several else timing.SILENT_PULSES
 
 
@@ -232,18 +223,17 @@ def silence_pulses(case: Case, members: frozenset[Pod]) -> int:
 
 
 def judge_outside(case: Case, wanted: Mapping[int, int]) -> tuple[frozenset[Pod], frozenset[Pod]]:
-    """Rule 7: the pods outside of the round that are silent, and those that a GET may prove so."""
+    """Rule 7: the silent pods outside of the round, and those that a GET may prove silent."""
     outside = judged_outside(case, wanted)
     pulses = silence_pulses(case, outside)
-    suspected = {p for p in outside if case.now >= case.accuses_at and is_silent(case, p, pulses)}
+    suspected = {p for p in outside if case.now >= case.suspects_at and is_silent(case, p, pulses)}
     silent = frozenset(p for p in suspected if is_confirmed_silent(case, p, pulses))
     return silent, frozenset(suspected - silent)
 
 
 def judged_outside(case: Case, wanted: Mapping[int, int]) -> frozenset[Pod]:
     """Rule 7: the pods outside of the round that the holder judges: wanted, with a Lease, and not
-    ended. A pod without a Lease is the operator's to judge, as the holder cannot tell whether there
-    is such a pod."""
+    ended. The operator judges a pod without a Lease, as the holder does not see pods."""
     if not case.on("7-outside"):
         return frozenset()
     members = case.round.pods | {case.view.own}
@@ -253,9 +243,9 @@ def judged_outside(case: Case, wanted: Mapping[int, int]) -> frozenset[Pod]:
 
 
 def is_confirmed_silent(case: Case, pod: Pod, pulses: int) -> bool:
-    """Rule 7: a GET has shown the Lease unchanged when it had been so for these pulses (F13)."""
+    """Rule 7: whether a GET returned the Lease unchanged after this many pulses (F13)."""
     seen = case.view.seen.get(pod)
-    if seen is None or seen.got_at < case.accuses_at:
+    if seen is None or seen.got_at < case.suspects_at:
         return False
     return seen.got_pulse - seen.changed_pulse >= pulses
 
@@ -266,12 +256,12 @@ Term = Callable[[Case, AgentLease, Mapping[int, int]], bool]
 
 
 def _is_wanted(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: its index is wanted, and no higher generation than its own."""
+    """Rule 7: its index is wanted, and no later generation of it."""
     return wanted.get(lease.pod.index, lease.pod.generation + 1) <= lease.pod.generation
 
 
-def _says_ready(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: it says `ready n` of this n: a stale Lease is nobody (F4, V10)."""
+def _is_ready_in_round(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
+    """Rule 7: it reports `ready` for this n, so the Lease is no old one (F4, V10)."""
     return lease.state.phase is AgentPhase.READY and lease.state.n == case.round.n
 
 
@@ -281,28 +271,28 @@ def _is_staying(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> boo
 
 
 def _is_not_ended(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: it is not ended: the operator saw its pod end, or gave it up (V10)."""
+    """Rule 7: the operator has not marked it as ended (V10)."""
     return not lease.ended
 
 
-def _is_heard(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: it is not silent: a dead agent's Lease may say `ready n` for ever (F4, V10)."""
+def _is_not_silent(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
+    """Rule 7: it is not silent: the Lease of a dead agent reports `ready n` for ever (F4, V10)."""
     return lease.pod == case.view.own or not is_silent(case, lease.pod, timing.SILENT_PULSES)
 
 
 NEWCOMER: tuple[tuple[str, Term], ...] = (
     ("7-new-wanted", _is_wanted),
-    ("7-new-ready-n", _says_ready),
+    ("7-new-ready-n", _is_ready_in_round),
     ("7-new-not-leaving", _is_staying),
     ("7-new-not-ended", _is_not_ended),
-    ("7-new-not-silent", _is_heard),
+    ("7-new-not-silent", _is_not_silent),
 )
 
 
 def newcomers(case: Case, wanted: Mapping[int, int], stays: frozenset[Pod]) -> frozenset[Pod]:
-    """Rule 7: candidates, the newest of each index (V14), that no staying member has (V12).
+    """Rule 7: the newest newcomer of each index (V14) that no staying member has (V12).
 
-    A superfluous member does not hold its index: by plan, its replacement takes its place.
+    A superfluous member does not keep its index: its replacement takes its place.
     """
     terms = [term for name, term in NEWCOMER if case.on(name)]
     leases = [s.lease for pod, s in case.view.seen.items() if s.lease and pod not in stays]

@@ -1,4 +1,4 @@
-"""Ranks: a function of the round alone, so that every agent computes the same."""
+"""The ranks of workers: a function of the round alone, so that all agents compute the same."""
 
 from __future__ import annotations
 
@@ -9,41 +9,37 @@ from elasticjob.wire.round import Round
 
 @dataclass(frozen=True)
 class Ranks:
-    """Of one pod in one round. Worker i has rank `first_rank + i`, role rank `first_role + i`.
+    """The ranks of one pod in one round."""
 
-    group_rank: position of the pod among the members; group_world: members. world: workers of all
-    members; role_world: workers of this pod's role.
-    """
-
-    group_rank: int
-    group_world: int
-    first_rank: int
-    world: int
-    first_role: int
-    role_world: int
+    group_rank: int  # position of the pod among the members
+    group_world: int  # number of members
+    first_rank: int  # worker i of the pod has the rank first_rank + i
+    world: int  # workers of all members
+    first_role: int  # worker i of the pod has the role rank first_role + i
+    role_world: int  # workers of all members of this role
     workers: int
     role: str
 
 
 def ranks_of(round_: Round, pod: Pod) -> Ranks:
-    """Ranks of a member, in the order of pod indexes: a replacement takes the hole of its index.
+    """The ranks of a member, in the order of pod indexes: a replacement takes its index's place.
 
-    Numbers, not names: pod 10 comes after pod 9. Running sums over different worker counts, as
-    torchelastic does. Raises KeyError if the pod is no member.
+    Members may have different numbers of workers, as in torchelastic. Raises KeyError if the pod is
+    no member.
     """
-    me = round_.member(pod)
-    if me is None:
+    own = round_.member(pod)
+    if own is None:
         raise KeyError(pod)
     members = round_.members
     before = [m for m in members if m.pod.index < pod.index]
-    kin = [m for m in members if m.role == me.role]
+    same_role = [m for m in members if m.role == own.role]
     return Ranks(
         group_rank=len(before),
         group_world=len(members),
         first_rank=sum(m.workers for m in before),
         world=sum(m.workers for m in members),
-        first_role=sum(m.workers for m in before if m.role == me.role),
-        role_world=sum(m.workers for m in kin),
-        workers=me.workers,
-        role=me.role,
+        first_role=sum(m.workers for m in before if m.role == own.role),
+        role_world=sum(m.workers for m in same_role),
+        workers=own.workers,
+        role=own.role,
     )

@@ -1,1 +1,1 @@
-"""Rules 2 to 6: what one agent does, in the order of rendezvous/step.py."""
+"""Rules 2 to 6: what one agent does. `step.RULES` sets their order."""

@@ -1,13 +1,13 @@
-"""Rule 6: the holder's stream and pulse, what it asks before it accuses, and its decision."""
+"""Rule 6: the holder's wide watch, its pulse, its GETs and its decisions."""
 
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Action, CasRound, GetLease, Pulse, ReopenStream
-from elasticjob.rendezvous.members.decide import Wait, calls, decide
+from elasticjob.rendezvous.members.decide import Wait, decide, is_last_call
 from elasticjob.rendezvous.members.judge import Case, Judgement, judge
-from elasticjob.rendezvous.members.report import is_complete, is_reported, report
-from elasticjob.rendezvous.rule import Step, nothing, sees_since, steppable
+from elasticjob.rendezvous.members.report import is_running, is_running_reported, report
+from elasticjob.rendezvous.rule import Step, contact_since, no_action, writable_round
 from elasticjob.rendezvous.state import Hold, Me
 from elasticjob.wire import names
 from elasticjob.wire.dataclasses import replace
@@ -16,156 +16,157 @@ from elasticjob.wire.round import Phase
 
 
 def stream(me: Me, now: float) -> Step:
-    """Rule 6: the wide stream while I hold, the narrow one otherwise."""
+    """Rule 6: the holder opens the wide watch, and a former holder the narrow one."""
     hold = me.hold
     if hold is None and not me.narrow:
         return replace(me, narrow=True), (ReopenStream(wide=False),)
     if hold is None or hold.complete or hold.opening or me.leaving:
-        return nothing(me)
+        return no_action(me)
     hold = replace(hold, opening=True, pulse_at=now + _heartbeat_s(me))
     return replace(me, hold=hold, narrow=False), (ReopenStream(wide=True),)
 
 
-def clear(me: Me, now: float) -> Step:
-    """Rule 6: when leaving, clear the holder: nobody has to wait for my silence."""
-    lease = steppable(me)
+def clear_holder(me: Me, now: float) -> Step:
+    """Rule 6: a leaving holder clears the holder, so that another agent claims it at once."""
+    lease = writable_round(me)
     if lease is None or me.hold is None or not me.leaving or now < me.cas_at:
-        return nothing(me)
-    return replace(me, casing=lease.version), (CasRound(lease.version, holder=""),)
+        return no_action(me)
+    return replace(me, cas_version=lease.version), (CasRound(lease.version, holder=""),)
 
 
 def pulse(me: Me, now: float) -> Step:
-    """Rule 6: pulse every T while the last one came back; else reopen the stream (F10)."""
-    hold, lease = me.hold, steppable(me)
+    """Rule 6: pulse every T if the watch delivered the last pulse, else reopen the watch (F10)."""
+    hold, lease = me.hold, writable_round(me)
     if hold is None or lease is None or me.leaving or hold.opening or now < hold.pulse_at:
-        return nothing(me)
+        return no_action(me)
     next_ = replace(hold, pulse_at=now + _heartbeat_s(me))
-    if is_blind(hold, lease) and "6-reopens" not in me.without:
-        next_ = replace(next_, complete=False, opening=True, met="")
+    if is_watch_dead(hold, lease) and "6-reopens" not in me.without:
+        next_ = replace(next_, complete=False, opening=True, refused_version="")
         return replace(me, hold=next_), (ReopenStream(wide=True),)
-    me = replace(me, hold=replace(next_, pulsing=True, sent=lease.version))
+    me = replace(me, hold=replace(next_, pulsing=True, sent_version=lease.version))
     delay_ms = lease.round.delay_ms
     left_ms = timing.remaining_ms(delay_ms, now - me.delay_since) if delay_ms else None
-    return me, (Pulse(lease.version, report(hold.view, lease.round, hold.silent, left_ms)),)
+    return me, (Pulse(lease.version, report(hold.view, lease.round, hold.silent_outside, left_ms)),)
 
 
-def is_blind(hold: Hold, lease: RoundLease) -> bool:
-    """Rule 6: my stream is dead: neither the last pulse nor what refused it has come (F10)."""
-    return not hold.returned or hold.met == lease.version
+def is_watch_dead(hold: Hold, lease: RoundLease) -> bool:
+    """Rule 6: whether the watch delivered neither the last pulse nor the version that refused it
+    (F10)."""
+    return not hold.pulse_returned or hold.refused_version == lease.version
 
 
 def judge_members(me: Me, now: float) -> Step:
-    """Rule 6: ask about suspects, then decide; nothing before the view is complete (F3)."""
-    hold, lease = me.hold, steppable(me)
+    """Rule 6: judge, GET the Leases of suspects, then decide; only in a complete view (F3)."""
+    hold, lease = me.hold, writable_round(me)
     if hold is None or lease is None or not may_judge(me, hold, now):
-        return nothing(me)
+        return no_action(me)
     case = case_of(me, hold, lease, now)
     judged = judge(case)
-    hold, gets = ask(called(replace(hold, dirty=False), case, judged), judged, now)
-    hold = replace(hold, silent=judged.silent)
-    if is_news(hold, lease):
+    hold, gets = get_suspects(note_last_call(replace(hold, dirty=False), case, judged), judged, now)
+    hold = replace(hold, silent_outside=judged.silent)
+    if has_news(hold, lease):
         hold = replace(hold, pulse_at=min(hold.pulse_at, now))
     judge_at = now + timing.judge_pause_s(len(hold.view.seen))
-    me = replace(me, hold=replace(hold, wake_at=_silent_at(case), judge_at=judge_at))
-    if hold.getting and "6-asks-first" not in me.without:
+    me = replace(me, hold=replace(hold, next_silence_at=_next_silence_at(case), judge_at=judge_at))
+    if hold.pending_gets and "6-gets-first" not in me.without:
         return me, gets
-    me, writes = decided(me, hold, replace(case, view=hold.view), judged)
+    me, writes = write_decision(me, hold, replace(case, view=hold.view), judged)
     return me, (*gets, *writes)
 
 
-def is_news(hold: Hold, lease: RoundLease) -> bool:
-    """Whether the next pulse is due now: all members run, or a pod outside turned out silent.
+def has_news(hold: Hold, lease: RoundLease) -> bool:
+    """Whether the next pulse is due now: all members run, or a pod outside has become silent.
 
-    Not before the last pulse has come back: a pulse on top of it would be taken for a dead stream.
+    It waits until the watch has delivered the last pulse: `pulse` would take the watch for dead.
     """
-    if not hold.returned:
+    if not hold.pulse_returned:
         return False
-    known = lease.report.silent if lease.report else ()
-    if hold.silent - frozenset(known):
+    reported = lease.report.silent if lease.report else ()
+    if hold.silent_outside - frozenset(reported):
         return True
-    return is_complete(hold.view, lease.round) and not is_reported(lease)
+    return is_running(hold.view, lease.round) and not is_running_reported(lease)
 
 
 def may_judge(me: Me, hold: Hold, now: float) -> bool:
-    """Rule 6: something has changed in a complete view (F3), and I am not leaving."""
+    """Rule 6: whether something has changed in a complete view (F3), and the holder stays."""
     if me.leaving or not hold.dirty or now < max(me.cas_at, hold.judge_at):
         return False
     return hold.complete or "6-complete" in me.without
 
 
-def ask(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple[Action, ...]]:
-    """Rule 7: a GET for each suspect. Nothing is decided until all are answered: a node that went
-    with its pods costs one round, not one for each of them.
+def get_suspects(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple[Action, ...]]:
+    """Rule 7: GET the Lease of each suspect. All answers precede a decision, so that the loss of a
+    node costs one round, not one for each of its pods.
 
-    Rule 6: and one for my own Lease if my view lacks it. No other agent judges the holder, which
-    renews this Lease only when its word changes, so nothing else would bring it back.
+    Rule 6: GET the holder's Lease if the view lacks it. The holder renews this Lease only when its
+    state changes, so no other event would add it.
     """
     own = hold.view.seen.get(hold.view.own)
-    lacking = frozenset() if own and own.lease else frozenset({hold.view.own})
-    missing = (judged.suspects | lacking) - hold.getting
-    asked = missing if now >= hold.get_at else frozenset()
+    own_lacking = frozenset() if own and own.lease else frozenset({hold.view.own})
+    missing = (judged.suspects | own_lacking) - hold.pending_gets
+    requested = missing if now >= hold.get_at else frozenset()
     job = hold.view.job
-    gets = (GetLease(names.pod_name(job, p.index, p.generation)) for p in sorted(asked))
-    return replace(hold, getting=hold.getting | asked), tuple(gets)
+    gets = (GetLease(names.pod_name(job, p.index, p.generation)) for p in sorted(requested))
+    return replace(hold, pending_gets=hold.pending_gets | requested), tuple(gets)
 
 
-def decided(me: Me, hold: Hold, case: Case, judged: Judgement) -> Step:
-    """Rule 8: the next round by compare-and-swap, if there is one, and how long it took to find.
+def write_decision(me: Me, hold: Hold, case: Case, judged: Judgement) -> Step:
+    """Rule 8: write the next round, if there is one, and record how long the decision took.
 
-    The end comes with the last report: no pulse follows it.
+    The last report goes with a terminal round, as no pulse follows it.
     """
     outcome = decide(case, judged)
     me = replace(me, hold=replace(me.hold or hold, waiting=outcome is Wait.WAIT))
     if me.lease is None or outcome is None or isinstance(outcome, Wait):
-        return nothing(me)
+        return no_action(me)
     version, is_forming = me.lease.version, case.round.phase is Phase.FORMING
     formed_ms = round((case.now - me.round_at) * 1000) if is_forming else None
     detect_ms = _detect_ms(case, judged)
     me = replace(me, written_n=outcome.n, detect_ms=detect_ms, rendezvous_ms=formed_ms)
     last = report(case.view, case.round) if outcome.phase.is_terminal else None
-    return replace(me, casing=version), (CasRound(version, round=outcome, report=last),)
+    return replace(me, cas_version=version), (CasRound(version, round=outcome, report=last),)
 
 
 def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
-    """What I judge."""
+    """The case that the holder judges now."""
     return Case(
         round=lease.round,
         desired=lease.desired,
         view=hold.view,
         round_at=me.round_at,
         now=now,
-        sees_since=sees_since(me, now),
+        contact_since=contact_since(me, now),
         delay_since=me.delay_since,
-        top=me.top,
+        highest_n=me.highest_n,
         jitter=me.who.jitter,
         without=me.without,
     )
 
 
-def called(hold: Hold, case: Case, judged: Judgement) -> Hold:
-    """Remembers since when the last call runs."""
-    if not calls(case, judged):
-        return replace(hold, view=replace(hold.view, call_at=None))
-    since = hold.view.call_at if hold.view.call_at is not None else case.now
-    return replace(hold, view=replace(hold.view, call_at=since))
+def note_last_call(hold: Hold, case: Case, judged: Judgement) -> Hold:
+    """Record in the view since when the last call runs."""
+    if not is_last_call(case, judged):
+        return replace(hold, view=replace(hold.view, last_call_since=None))
+    since = hold.view.last_call_since if hold.view.last_call_since is not None else case.now
+    return replace(hold, view=replace(hold.view, last_call_since=since))
 
 
-def _silent_at(case: Case) -> float:
-    """When the next agent would be silent; a renewal only makes it later. Or I see long enough."""
+def _next_silence_at(case: Case) -> float:
+    """When the next agent becomes silent unless it renews, or when suspicion is allowed again."""
     silence_s = timing.silence_s(case.desired.heartbeat_s, timing.SILENT_PULSES)
     others = frozenset(case.view.seen) - {case.view.own}
     instants = [case.view.seen[pod].changed_at + silence_s for pod in others]
-    instants.append(case.accuses_at)
+    instants.append(case.suspects_at)
     return min((at for at in instants if at > case.now), default=0.0)
 
 
 def _detect_ms(case: Case, judged: Judgement) -> int | None:
-    """From the last word of the first that is gone to the decision."""
-    if not judged.gone:
+    """The time from the last change of the first removed member's Lease to the decision."""
+    if not judged.removed:
         return None
     seen = case.view.seen.get(min(judged.lost or judged.leaving))
-    said_at = max(seen.changed_at if seen else 0.0, case.round_at)
-    return max(0, round((case.now - said_at) * 1000))
+    changed_at = max(seen.changed_at if seen else 0.0, case.round_at)
+    return max(0, round((case.now - changed_at) * 1000))
 
 
 def _heartbeat_s(me: Me) -> float:

@@ -1,39 +1,39 @@
-"""Rule 2: read the Round consistently, then create the Lease as `ready n`; a name is used once."""
+"""Rule 2: read the Round Lease consistently, then create the agent Lease as `ready n`."""
 
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CreateLease, GetLease, ReadRound
-from elasticjob.rendezvous.rule import Step, nothing
+from elasticjob.rendezvous.rule import Step, no_action
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.dataclasses import replace
 
 
 def join(me: Me, now: float) -> Step:
-    """Rule 2: the request of the present stage, once."""
-    if me.asked or me.exit or me.leaving or me.frozen or now < me.ask_at:
-        return nothing(me)
+    """Rule 2: send the request of the current stage, once."""
+    if me.request_pending or me.exit or me.leaving or me.frozen or now < me.request_at:
+        return no_action(me)
     if me.stage is Stage.READING:
-        return replace(me, asked=True), (ReadRound(),)
+        return replace(me, request_pending=True), (ReadRound(),)
     if me.stage is Stage.CHECKING:
-        return replace(me, asked=True), (GetLease(me.who.name),)
+        return replace(me, request_pending=True), (GetLease(me.who.name),)
     if me.stage is Stage.CREATING:
         return _create(me, now)
-    return nothing(me)
+    return no_action(me)
 
 
 def _create(me: Me, now: float) -> Step:
-    """Creations of a whole job are spread over N/400 s."""
+    """Create the Lease after a delay: the creations of N agents are spread over N/400 s."""
     wanted = len(me.lease.desired.wanted) if me.lease else 0
     at = me.round_at + timing.herd_delay_s(wanted, me.who.jitter)
-    if not me.version and me.last_run < 0 and now < at:
-        return replace(me, ask_at=at), ()
-    return replace(me, asked=True), (CreateLease(content(me).to_json()),)
+    if not me.own_version and me.last_run_n < 0 and now < at:
+        return replace(me, request_at=at), ()
+    return replace(me, request_pending=True), (CreateLease(own_state(me).to_json()),)
 
 
-def content(me: Me) -> AgentState:
-    """My present state, as my Lease shall say it."""
+def own_state(me: Me) -> AgentState:
+    """The state that this agent's Lease reports."""
     who = me.who
     return AgentState(
         phase=me.phase,
