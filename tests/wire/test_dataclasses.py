@@ -121,5 +121,5 @@ def test_the_standard_module_takes_ours_for_its_own() -> None:
 
 
 def test_only_frozen_ones() -> None:
-    with pytest.raises(TypeError, match="only frozen"):
+    with pytest.raises(TypeError, match="frozen dataclasses only"):
         ours.dataclass(frozen=False)

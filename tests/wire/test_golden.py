@@ -180,7 +180,9 @@ def test_a_word_of_a_later_release_is_refused_by_name(
     kind: type[Any], field: str, words: str
 ) -> None:
     """Unlike an unknown key: whoever does not understand it must not act on it."""
-    with pytest.raises(WireError, match=f"{field} is '{words}', which this release does not know"):
+    with pytest.raises(
+        WireError, match=f"{field} is '{words}', which this release does not support"
+    ):
         kind.from_json(json.dumps({"v": 1, "n": 1, field: words}))
 
 

@@ -1,4 +1,4 @@
-"""What goes over the wire: names, labels and the records that operator and agents exchange.
+"""The records that operator and agents exchange through Leases, and the names that both use.
 
-Decides nothing; imports nothing but the data modules of the standard library; Python 3.9.
+The package imports only data modules of the standard library, and runs on Python 3.9.
 """

@@ -1,8 +1,7 @@
-"""IP addresses in records: where a pod's workers are reached. Host names are not in use.
+"""Check IP addresses in records, at which other pods reach a pod's workers.
 
-An address goes into the environment of every worker of the job, and another pod wrote it. The
-standard library's parsers are out of reach here: the `socket` module does I/O, and `ipaddress`
-would make each agent start later.
+Another pod wrote the address, and it goes into the environment of every worker. The module does not
+use the standard library's parsers: `socket` does I/O, and `ipaddress` delays the agent's start.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _GROUPS = 8
 
 
 def address(record: dict[str, Any], key: str, what: str, default: str | None = None) -> str:
-    """An IP address, or the default. Raises WireError."""
+    """The IP address in this field, or the default. Raises WireError."""
     value = text(record, key, what)
     if value == default or is_address(value):
         return value
@@ -24,7 +23,7 @@ def address(record: dict[str, Any], key: str, what: str, default: str | None = N
 
 
 def is_address(value: str) -> bool:
-    """Whether this is an IPv4 or IPv6 address, as Kubernetes writes them: without a zone."""
+    """Whether this is an IPv4 or IPv6 address as Kubernetes writes it, without a zone."""
     return _is_v4(value) or _is_v6(value)
 
 
@@ -39,7 +38,7 @@ def _is_octet(part: str) -> bool:
 
 
 def _is_v6(value: str) -> bool:
-    """Eight groups; `::` stands for one or more that are 0; the last two may be an IPv4 address."""
+    """Whether these are eight groups. `::` replaces groups of 0, an IPv4 address the last two."""
     rest, _, last = value.rpartition(":")
     if "." in last:
         value = f"{rest}:0:0" if _is_v4(last) else ""

@@ -1,4 +1,4 @@
-"""What an agent says of itself: the annotation `agent` of its Lease."""
+"""The state that an agent reports: the annotation `agent` of its Lease."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from elasticjob.wire.round import DEFAULT_PORT_BASE
 
 
 class AgentPhase(Enum):
-    """An agent's word on round n, the last that its pod ran or stood outside of."""
+    """The phase of an agent in round n, the last round that it ran or stood outside of."""
 
-    READY = "ready"  # nothing of ours runs; stood outside of n, or has stopped it
-    RUNNING = "running"  # the workers of n were started
-    FAILED = "failed"  # a worker of n failed, and one more charge is over the budget
-    DONE = "done"  # all workers of n ended with 0
+    READY = "ready"  # no worker runs: the pod is outside of round n
+    RUNNING = "running"  # the workers of round n have started
+    FAILED = "failed"  # a worker of round n failed, and the budget is spent
+    DONE = "done"  # all workers of round n exited with code 0
 
 
 @dataclass(frozen=True)
 class AgentState:
-    """Word and number, the flag `leaving`, and the facts that others need of this pod."""
+    """The phase of an agent, and what other agents and the operator need to know of its pod."""
 
     phase: AgentPhase
     n: int
-    leaving: bool = False
+    leaving: bool = False  # the agent received SIGTERM
     pod_uid: str = ""
     node: str = ""
     address: str = ""
     port_base: int = DEFAULT_PORT_BASE
     workers: int = 1
     role: str = DEFAULT_ROLE
-    cause: Cause | None = None
-    start_ms: int | None = None  # delivery of round n -> exec of the last worker
-    stop_ms: int | None = None  # of which: ending the workers of the round before
-    detect_ms: int | None = None  # failure -> round n was written, where this agent wrote it
-    rendezvous_ms: int | None = None  # forming began -> round n was written, likewise
+    cause: Cause | None = None  # the last failure in this pod
+    start_ms: int | None = None  # from the delivery of round n to the exec of the last worker
+    stop_ms: int | None = None  # the part of start_ms in which the older workers were stopped
+    detect_ms: int | None = None  # from a failure to the write of round n, if this agent wrote it
+    rendezvous_ms: int | None = None  # from Forming to the write of round n, likewise
     progress: Progress | None = None
 
     def to_json(self) -> str:
-        """The annotation's text."""
+        """Encode the annotation."""
         return dump(
             {
                 "state": self.phase.value,
@@ -67,11 +67,11 @@ class AgentState:
 
     @classmethod
     def from_json(cls, annotation: str) -> AgentState:
-        """The inverse; raises WireError."""
+        """Decode the annotation. Raises WireError."""
         what = "agent"
         record = load(annotation, what)
         return cls(
-            phase=_word(text(record, "state", what)),
+            phase=_phase(text(record, "state", what)),
             n=number(record, "n", what),
             leaving=flag(record, "leaving", what),
             pod_uid=text(record, "podUid", what),
@@ -89,12 +89,12 @@ class AgentState:
         )
 
 
-def _word(value: str) -> AgentPhase:
+def _phase(value: str) -> AgentPhase:
     try:
         return AgentPhase(value)
     except ValueError:
         raise WireError(
-            f"agent.state is {short_repr(value)}, which this release does not know"
+            f"agent.state is {short_repr(value)}, which this release does not support"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Why a round was ended: the first real failure, not its first victim."""
+"""The cause that ended a round: the first failure, not a failure that followed from it."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ MESSAGE_BYTES = 256
 
 
 class CauseKind(Enum):
-    """What ended a round."""
+    """The kinds of causes."""
 
-    WORKER_FAILED = "WorkerFailed"  # a worker exited with a code that is not 0
-    WORKER_SIGNALED = "WorkerSignaled"  # a worker was ended by a signal
+    WORKER_FAILED = "WorkerFailed"  # a worker exited with a code other than 0
+    WORKER_SIGNALED = "WorkerSignaled"  # a signal ended a worker
     WORKER_HUNG = "WorkerHung"  # a worker made no progress in time
-    START_FAILED = "StartFailed"  # our own exec of the user's command failed: 126 or 127
-    API_DARK = "ApiDark"  # an agent stopped its workers because it could not reach the API
-    POD_ENDED = "PodEnded"  # a member's pod ended, as the operator saw
-    POD_DELETED = "PodDeleted"  # a member's pod was deleted or taken away; this is not counted
-    POD_SILENT = "PodSilent"  # a member's agent was not heard for too long
+    START_FAILED = "StartFailed"  # the agent could not exec the user's command: code 126 or 127
+    API_DARK = "ApiDark"  # an agent stopped its workers because it could not reach the API server
+    POD_ENDED = "PodEnded"  # a member's pod ended; the operator marked its Lease
+    POD_DELETED = "PodDeleted"  # a member's pod was deleted, evicted or preempted; not counted
+    POD_SILENT = "PodSilent"  # a member's agent did not renew its Lease
     POD_LATE = "PodLate"  # a member did not start its workers by the start deadline
-    LEAVING = "Leaving"  # members left: told to end
-    SCALED = "Scaled"  # members came or are no longer wanted
-    SUSPENDED = "Suspended"  # nobody is wanted
-    OTHER = "Other"  # a kind that a later release knows
+    LEAVING = "Leaving"  # members left after SIGTERM
+    SCALED = "Scaled"  # members joined, or are no longer wanted
+    SUSPENDED = "Suspended"  # no pod is wanted
+    OTHER = "Other"  # a kind of a later release
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Pod, node, rank, code or signal and message of one failure. Rank -1: no single rank."""
+    """The cause that ended a round, most often one failure."""
 
     kind: CauseKind
     pod: str = ""
     node: str = ""
-    rank: int = -1
+    rank: int = -1  # -1: no single worker
     code: int | None = None
     signal: int | None = None
     message: str = ""
     n: int | None = None  # the round that failed
-    after_ms: int | None = None  # since that round began, on the failing pod
+    after_ms: int | None = None  # since that round began in this pod
 
     def to_fields(self) -> dict[str, Any]:
-        """As the value of a field in a record."""
+        """Encode the cause as the value of a field in a record."""
         fields: dict[str, Any] = {"kind": self.kind.value}
         if self.pod:
             fields["pod"] = self.pod
@@ -66,7 +66,7 @@ class Cause:
 
     @classmethod
     def from_fields(cls, fields: Any, what: str) -> Cause | None:
-        """The inverse; None where the record has none. Raises WireError."""
+        """Decode the value of the field; None if the record lacks it. Raises WireError."""
         if fields is None:
             return None
         what = f"{what}.cause"
@@ -85,9 +85,9 @@ class Cause:
 
 
 def clip(message: str) -> str:
-    """At most MESSAGE_BYTES of UTF-8; the end is kept, where a traceback has its error.
+    """Keep the last MESSAGE_BYTES of UTF-8, as a traceback ends with its error.
 
-    A lone surrogate, as JSON can have it, is no character that UTF-8 can write: it becomes `?`.
+    A lone surrogate, which JSON can contain and UTF-8 cannot, becomes `?`.
     """
     raw = message.encode("utf-8", "replace")
     if len(raw) <= MESSAGE_BYTES:
@@ -98,5 +98,5 @@ def clip(message: str) -> str:
 def _kind(value: str, what: str) -> CauseKind:
     if not value:
         raise WireError(f"{what} has no kind")
-    known = {kind.value: kind for kind in CauseKind}
-    return known.get(value, CauseKind.OTHER)
+    kinds = {kind.value: kind for kind in CauseKind}
+    return kinds.get(value, CauseKind.OTHER)

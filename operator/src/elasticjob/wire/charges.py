@@ -1,4 +1,4 @@
-"""The set of round numbers that count against the budget."""
+"""The numbers of the rounds that count against the budget."""
 
 from __future__ import annotations
 
@@ -12,30 +12,28 @@ KEPT = 64
 
 @dataclass(frozen=True)
 class Charges:
-    """The last 64 charged round numbers, and how many older ones there were.
+    """The charged rounds of a job.
 
-    forgiven: up to this number all was paid off by a healthy time, also what the operator charged.
-
-    Sets of numbers, not a counter: a charge can be struck or pardoned by its number, twice without
-    harm, and by whoever finds out later what really happened (F8, W5).
+    A set of numbers, not a counter: an agent or the operator that later finds the real cause can
+    strike or pardon a charge by its number, also twice (F8, W5).
     """
 
-    numbers: frozenset[int] = frozenset()
-    older: int = 0
-    forgiven: int = 0
+    numbers: frozenset[int] = frozenset()  # the last 64 charged rounds
+    older: int = 0  # how many charges came before them
+    forgiven: int = 0  # all charges up to this number are forgiven, the operator's, too
 
     def with_charge(self, n: int) -> Charges:
-        """The same and n; the oldest number is folded into `older` beyond 64."""
+        """Add the charge n. Beyond 64 numbers, the oldest are only counted in `older`."""
         numbers = sorted(self.numbers | {n})
         older = self.older + len(numbers[:-KEPT])
         return replace(self, numbers=frozenset(numbers[-KEPT:]), older=older)
 
     def struck_above(self, n: int) -> Charges:
-        """Without every number above n."""
+        """Remove the charges above n."""
         return replace(self, numbers=frozenset(k for k in self.numbers if k <= n))
 
     def to_fields(self) -> dict[str, Any]:
-        """As fields of the Round record."""
+        """Encode the charges as fields of the round."""
         fields: dict[str, Any] = {}
         if self.numbers:
             fields["charged"] = dump_numbers(self.numbers)
@@ -47,7 +45,7 @@ class Charges:
 
     @classmethod
     def from_record(cls, record: dict[str, Any], what: str) -> Charges:
-        """The inverse; raises WireError."""
+        """Decode the fields of the round. Raises WireError."""
         numbers = load_numbers(text(record, "charged", what), f"{what}.charged")
         older = number(record, "chargedOlder", what, 0)
         return cls(numbers, older, number(record, "forgiven", what, 0))

@@ -1,7 +1,7 @@
-"""Compact JSON records with a version, and ranges: how a record of 1,000 members stays small.
+"""Compact JSON records with a version, and ranges of numbers for records of 1,000 members.
 
-A record is one JSON object with `"v": 1`. Unknown keys are ignored, so a neighbouring release may
-add some; an unknown version is a set-up failure that says so.
+A record is one JSON object with `"v": 1`. A reader ignores unknown keys, so that a neighbouring
+release may add some, and refuses an unknown version.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from typing import Any
 
 RECORD_VERSION = 1
-LARGEST = 2**53  # what every JSON reader keeps exactly; larger ones overflow in arithmetic
-LARGEST_SET = 100_000  # a broken record must not cost the reader its memory
+LARGEST = 2**53  # the largest integer that every JSON reader keeps exactly
+LARGEST_SET = 100_000  # limits the memory that a broken record costs
 
 
 class WireError(ValueError):
-    """A record cannot be read: not JSON, of another version, or a field is missing or wrong."""
+    """A record is not JSON, has another version, or a field is missing or wrong."""
 
 
 def dump(fields: dict[str, Any]) -> str:
-    """One compact JSON object; None, False, empty strings and empty lists are left out."""
+    """Encode fields as compact JSON, without None, False, empty strings and empty lists."""
     kept = {
         k: v for k, v in fields.items() if v is not None and v is not False and v != "" and v != []
     }
@@ -28,7 +28,7 @@ def dump(fields: dict[str, Any]) -> str:
 
 
 def load(text: str, what: str) -> dict[str, Any]:
-    """The object in `text`; raises WireError naming `what`."""
+    """Decode a record. Raises WireError with the name `what`."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -45,7 +45,7 @@ def load(text: str, what: str) -> dict[str, Any]:
 
 
 def number(record: dict[str, Any], key: str, what: str, default: int | None = None) -> int:
-    """A whole number from 0; raises WireError."""
+    """The whole number from 0 in this field. Raises WireError."""
     value = record.get(key, default)
     if type(value) is not int or not 0 <= value <= LARGEST:
         raise WireError(f"{what}.{key} is {short_repr(value)}, not a whole number from 0")
@@ -53,15 +53,15 @@ def number(record: dict[str, Any], key: str, what: str, default: int | None = No
 
 
 def seconds(record: dict[str, Any], key: str, what: str, default: float) -> float:
-    """A finite duration in seconds, not below 0; raises WireError."""
+    """The finite number of seconds from 0 in this field. Raises WireError."""
     value = record.get(key, default)
-    if type(value) not in (int, float) or not 0 <= value <= LARGEST:  # also of NaN
+    if type(value) not in (int, float) or not 0 <= value <= LARGEST:  # refuses NaN, too
         raise WireError(f"{what}.{key} is {short_repr(value)}, not a number of seconds from 0")
     return float(value)
 
 
 def text(record: dict[str, Any], key: str, what: str, default: str = "") -> str:
-    """A string; raises WireError."""
+    """The string in this field. Raises WireError."""
     value = record.get(key, default)
     if not isinstance(value, str):
         raise WireError(f"{what}.{key} is {short_repr(value)}, not a string")
@@ -77,32 +77,32 @@ def flag(record: dict[str, Any], key: str, what: str) -> bool:
 
 
 def fields_of(value: Any, what: str) -> dict[str, Any]:
-    """An object within a record; raises WireError."""
+    """The value as an object within a record. Raises WireError."""
     if not isinstance(value, dict):
         raise WireError(f"{what} is {short_repr(value)}, not an object")
     return value
 
 
 def whole_number(digits: str) -> int | None:
-    """The number that plain digits stand for, or None.
+    """The number that these ASCII digits represent, or None.
 
-    str.isdigit alone is true of superscripts, which int refuses, and of numbers without end.
+    str.isdigit alone accepts superscripts, which int refuses, and numbers of any length.
     """
     plain = digits.isascii() and digits.isdigit() and len(digits) <= len(str(LARGEST))
     return int(digits) if plain and int(digits) <= LARGEST else None
 
 
 def short_repr(value: Any) -> str:
-    """A value in a message, short: messages reach the termination log, which holds 4 KB."""
+    """The value for a message, cut to 80 characters: the termination log holds 4 KB."""
     try:
         text_ = repr(value)
-    except ValueError:  # Python 3.11 prints no integer of more than 4,300 digits
+    except ValueError:  # Python 3.11 refuses to print more than 4,300 digits
         text_ = "a number of very many digits"
     return text_ if len(text_) <= 80 else f"{text_[:80]}..."
 
 
 def compact(seconds_: float) -> float | int:
-    """30.0 -> 30: what reads better in a record."""
+    """The number as an integer if it is one: 30.0 -> 30."""
     return int(seconds_) if seconds_ == int(seconds_) else seconds_
 
 
@@ -110,7 +110,7 @@ def compact(seconds_: float) -> float | int:
 
 
 def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """[1, 2, 3, 7] -> [(1, 3), (7, 7)]; input sorted and without repeats."""
+    """Group sorted distinct numbers: [1, 2, 3, 7] -> [(1, 3), (7, 7)]."""
     found: list[tuple[int, int]] = []
     for value in numbers:
         if found and found[-1][1] == value - 1:
@@ -121,35 +121,35 @@ def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def dump_numbers(numbers: Iterable[int]) -> str:
-    """{1, 2, 3, 7} -> "1-3,7"."""
-    return ",".join(_run(low, high) for low, high in runs(sorted(set(numbers))))
+    """Encode numbers as ranges: {1, 2, 3, 7} -> "1-3,7"."""
+    return ",".join(_range_text(low, high) for low, high in runs(sorted(set(numbers))))
 
 
 def load_numbers(text_: str, what: str) -> frozenset[int]:
-    """The inverse of dump_numbers; raises WireError."""
+    """Decode what dump_numbers encodes. Raises WireError."""
     return frozenset(n for low, high, _ in _parts(text_, "", what) for n in range(low, high + 1))
 
 
 def dump_tagged(pairs: Iterable[tuple[int, str]], sign: str) -> str:
-    """[(0, "0"), (1, "0"), (2, "3")], "@" -> "0-1@0,2@3"; input sorted by number."""
+    """Encode sorted numbers with tags: [(0, "0"), (1, "0"), (2, "3")], "@" -> "0-1@0,2@3"."""
     parts: list[tuple[int, int, str]] = []
     for value, tag in pairs:
         if parts and parts[-1][1] == value - 1 and parts[-1][2] == tag:
             parts[-1] = (parts[-1][0], value, tag)
         else:
             parts.append((value, value, tag))
-    return ",".join(f"{_run(low, high)}{sign}{tag}" for low, high, tag in parts)
+    return ",".join(f"{_range_text(low, high)}{sign}{tag}" for low, high, tag in parts)
 
 
 def load_tagged(text_: str, sign: str, what: str) -> list[tuple[int, str]]:
-    """The inverse of dump_tagged, sorted by number; raises WireError on a repeated number."""
+    """Decode what dump_tagged encodes. Raises WireError, also for a repeated number."""
     pairs = [(n, tag) for low, high, tag in _parts(text_, sign, what) for n in range(low, high + 1)]
     if len({n for n, _ in pairs}) != len(pairs):
         raise WireError(f"{what} names an index twice: {short_repr(text_)}")
     return sorted(pairs)
 
 
-def _run(low: int, high: int) -> str:
+def _range_text(low: int, high: int) -> str:
     return str(low) if low == high else f"{low}-{high}"
 
 

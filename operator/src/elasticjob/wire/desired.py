@@ -1,4 +1,4 @@
-"""What the operator wants of a job: the annotation `desired` of the Round Lease."""
+"""The state that the operator wants of a job: the annotation `desired` of the Round Lease."""
 
 from __future__ import annotations
 
@@ -31,18 +31,13 @@ _DURATIONS = {
 
 @dataclass(frozen=True)
 class Desired:
-    """Written by the operator only; read by every agent.
+    """The desired state, which the operator writes and every agent reads."""
 
-    wanted: each wanted index with the lowest generation that is wanted of it. A pod of a lower
-    generation is superfluous: so an index is replaced by plan, without a charge.
-    min_members: below it nobody runs. max_restarts: how many charges the job survives.
-    charged, pardoned: round numbers by the operator's ruling, added to and taken from the Round's.
-    All durations in seconds.
-    """
-
+    # Each wanted index with its lowest wanted generation. A member of a lower generation is
+    # superfluous: so the operator replaces a pod without a charge.
     wanted: tuple[Pod, ...]
-    min_members: int = 1
-    max_restarts: int = 10
+    min_members: int = 1  # workers run while the round has this many members
+    max_restarts: int = 10  # the charges that the job survives
     heartbeat_s: float = 5.0
     stop_grace_s: float = 25.0
     crash_grace_s: float = 3.0
@@ -51,15 +46,15 @@ class Desired:
     cooldown_s: float = 60.0
     reset_after_s: float = 3600.0
     api_grace_s: float = 1800.0
-    charged: frozenset[int] = frozenset()
-    pardoned: frozenset[int] = frozenset()
+    charged: frozenset[int] = frozenset()  # rounds that the operator charges
+    pardoned: frozenset[int] = frozenset()  # charged rounds that do not count
 
     def is_wanted(self, pod: Pod) -> bool:
-        """Whether this pod is wanted: its index is, and its generation is not below the lowest."""
+        """Whether this index is wanted, and its lowest generation is at most the pod's."""
         return any(w.index == pod.index and w.generation <= pod.generation for w in self.wanted)
 
     def to_json(self) -> str:
-        """The annotation's text."""
+        """Encode the annotation."""
         fields: dict[str, Any] = {
             "wanted": dump_pods(self.wanted),
             "min": self.min_members,
@@ -73,7 +68,7 @@ class Desired:
 
     @classmethod
     def from_json(cls, annotation: str) -> Desired:
-        """The inverse; raises WireError."""
+        """Decode the annotation. Raises WireError."""
         what = "desired"
         record = load(annotation, what)
         durations = {

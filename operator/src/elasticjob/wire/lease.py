@@ -1,8 +1,7 @@
 """The two kinds of Lease as the API server stores them, and the patches that change them.
 
-Every patch is a JSON merge patch; with `version` it is a compare-and-swap: the API server answers
-409 when the object has another resourceVersion. Times are passed in as text (format_time): this
-module has no clock.
+Every patch is a JSON merge patch and a compare-and-swap: the API server answers 409 if the object
+has another resourceVersion than `version`. Callers pass times as text, as this module has no clock.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ LEASE_API = "coordination.k8s.io/v1"
 
 @dataclass(frozen=True)
 class Job:
-    """The job that a Lease belongs to. A job made again under its name has another UID."""
+    """The job that a Lease belongs to. A new job of the same name has another UID."""
 
     namespace: str
     name: str
@@ -43,55 +42,48 @@ class Job:
 
 @dataclass(frozen=True)
 class RoundLease:
-    """The Round Lease of a job. holder: pod name of the holder, or empty. renew_time: its pulse."""
+    """The Round Lease of a job."""
 
-    version: str
+    version: str  # resourceVersion
     uid: str
     job_uid: str
     desired: Desired
     round: Round
-    holder: str = ""
-    renew_time: str = ""
+    holder: str = ""  # pod name of the holder; empty: none
+    renew_time: str = ""  # of the holder's last pulse
     report: Report | None = None
 
 
 @dataclass(frozen=True)
 class AgentLease:
-    """One pod's Lease. nonce: this incarnation of the agent. ended: the operator's mark.
-
-    excused: the mark says that the pod was deleted or taken away, which is not the job's fault.
-    """
+    """The agent Lease of a pod."""
 
     name: str
     pod: Pod
-    version: str
+    version: str  # resourceVersion
     uid: str
     job_uid: str
-    nonce: str
+    nonce: str  # identifies the incarnation of the agent
     renew_time: str
     state: AgentState
-    ended: bool = False
-    excused: bool = False
+    ended: bool = False  # the operator has marked the Lease
+    excused: bool = False  # the mark excuses the loss: the pod was deleted, evicted or preempted
 
 
 @dataclass(frozen=True)
 class EndedMark:
-    """The operator's mark on an agent Lease: why the pod is gone.
+    """The annotation `ended`, by which the operator marks an agent Lease."""
 
-    excused: the pod was deleted or taken away, so its loss is not counted.
-    """
-
-    reason: str
-    excused: bool = False
+    reason: str  # why the pod is gone
+    excused: bool = False  # the pod was deleted, evicted or preempted: its loss is not counted
 
     def to_json(self) -> str:
-        """The annotation's text."""
+        """Encode the annotation."""
         return dump({"reason": self.reason, "excused": self.excused})
 
     @staticmethod
     def is_excused(annotation: Any) -> bool:
-        """Whether this annotation excuses the loss. A mark that cannot be read excuses nothing:
-        that it is there is what counts."""
+        """Whether this annotation excuses the loss. A malformed mark excuses nothing."""
         try:
             return isinstance(annotation, str) and flag(load(annotation, "ended"), "excused", "")
         except WireError:
@@ -99,7 +91,7 @@ class EndedMark:
 
 
 def round_manifest(job: Job, desired: Desired, round_: Round) -> Json:
-    """The Round Lease as the operator makes it, owned by the ElasticJob."""
+    """The Round Lease as the operator creates it, owned by the ElasticJob."""
     owner = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -125,12 +117,12 @@ def round_manifest(job: Job, desired: Desired, round_: Round) -> Json:
 
 
 def desired_patch(desired: Desired, version: str) -> Json:
-    """The operator's change of `desired`."""
+    """The operator writes another `desired`."""
     return _patch(version, {names.ANNOTATION_DESIRED: desired.to_json()})
 
 
 def round_patch(round_: Round, version: str, report: Report | None = None) -> Json:
-    """Rules 4, 8: the next round, by compare-and-swap; with the job's end, the last report."""
+    """Rules 4, 8: an agent writes the next round, and the last report with a terminal one."""
     annotations = {names.ANNOTATION_ROUND: round_.to_json()}
     if report is not None:
         annotations[names.ANNOTATION_REPORT] = report.to_json()
@@ -138,13 +130,13 @@ def round_patch(round_: Round, version: str, report: Report | None = None) -> Js
 
 
 def holder_patch(holder: str, now_text: str, version: str) -> Json:
-    """Rules 5, 6, 9: claim (a name) or clear (empty) the holder, by compare-and-swap."""
+    """Rules 5, 6, 9: claim the holder (a pod name) or clear it (empty)."""
     spec = {"holderIdentity": holder or None, "renewTime": now_text if holder else None}
     return {**_patch(version, {}), "spec": spec}
 
 
 def pulse_patch(report: Report, now_text: str, version: str) -> Json:
-    """Rule 6: the holder's pulse with its report, by compare-and-swap."""
+    """Rule 6: the holder writes its pulse and its report."""
     body = _patch(version, {names.ANNOTATION_REPORT: report.to_json()})
     return {**body, "spec": {"renewTime": now_text}}
 
@@ -153,7 +145,7 @@ def agent_manifest(
     job: Job, round_lease_uid: str, pod: Pod, nonce: str, state: AgentState, now_text: str,
     duration_s: float,
 ) -> Json:  # fmt: skip
-    """An agent's Lease, owned by the Round Lease: a deleted job takes the Round first."""
+    """An agent Lease, owned by the Round Lease, which a deleted job owns in turn."""
     owner = {
         "apiVersion": LEASE_API,
         "kind": "Lease",
@@ -179,18 +171,18 @@ def agent_manifest(
 
 
 def agent_patch(state: AgentState, now_text: str, version: str) -> Json:
-    """A renewal with the agent's present state, by compare-and-swap."""
+    """Rule 3: an agent renews its Lease with its current state."""
     body = _patch(version, {names.ANNOTATION_AGENT: state.to_json()})
     return {**body, "spec": {"renewTime": now_text}}
 
 
 def ended_patch(mark: EndedMark, version: str) -> Json:
-    """Rule 9: the operator's mark on the Lease of a pod that has ended or is given up."""
+    """Rule 9: the operator marks the Lease of a pod that has ended or is given up."""
     return _patch(version, {names.ANNOTATION_ENDED: mark.to_json()})
 
 
 def ended_manifest(job: Job, round_lease_uid: str, pod: Pod, mark: EndedMark, n: int) -> Json:
-    """A Lease made by the operator for a pod that is given up before it had one (rule 9)."""
+    """Rule 9: a marked Lease, which the operator creates for a given-up pod without a Lease."""
     body = agent_manifest(
         job, round_lease_uid, pod, "", AgentState(AgentPhase.READY, n), "", duration_s=1
     )
@@ -200,16 +192,16 @@ def ended_manifest(job: Job, round_lease_uid: str, pod: Pod, mark: EndedMark, n:
 
 
 def parse_round(lease: Json) -> RoundLease:
-    """A Round Lease as read or watched; raises WireError."""
+    """Decode the Round Lease of a job. Raises WireError."""
     meta, spec = _part(lease, "metadata"), _part(lease, "spec")
-    notes = _part(meta, "annotations")
-    report = _text(notes, names.ANNOTATION_REPORT)
+    annotations = _part(meta, "annotations")
+    report = _text(annotations, names.ANNOTATION_REPORT)
     return RoundLease(
         version=_version(meta),
         uid=_text(meta, "uid"),
         job_uid=job_uid_of(lease),
-        desired=Desired.from_json(_note(notes, names.ANNOTATION_DESIRED)),
-        round=Round.from_json(_note(notes, names.ANNOTATION_ROUND)),
+        desired=Desired.from_json(_annotation(annotations, names.ANNOTATION_DESIRED)),
+        round=Round.from_json(_annotation(annotations, names.ANNOTATION_ROUND)),
         holder=_text(spec, "holderIdentity"),
         renew_time=_text(spec, "renewTime"),
         report=Report.from_json(report) if report else None,
@@ -217,13 +209,13 @@ def parse_round(lease: Json) -> RoundLease:
 
 
 def parse_agent(lease: Json, job: Job) -> AgentLease:
-    """An agent's Lease of this job, as read or watched. Raises WireError, also for any other Lease.
+    """Decode an agent Lease of this job. Raises WireError, also for any other Lease.
 
-    The Lease is that of the pod whose name it has: an agent may write any label on its own Lease,
-    but the admission policy lets it make no Lease of another name.
+    The name decides which pod's Lease it is: an agent may write any label on its own Lease, but the
+    admission policy refuses a Lease of another name.
     """
     meta, spec = _part(lease, "metadata"), _part(lease, "spec")
-    labels, notes = _part(meta, "labels"), _part(meta, "annotations")
+    labels, annotations = _part(meta, "labels"), _part(meta, "annotations")
     return AgentLease(
         name=_text(meta, "name"),
         pod=_pod(meta, labels, job),
@@ -232,14 +224,14 @@ def parse_agent(lease: Json, job: Job) -> AgentLease:
         job_uid=_text(labels, names.LABEL_JOB_UID),
         nonce=_text(spec, "holderIdentity"),
         renew_time=_text(spec, "renewTime"),
-        state=AgentState.from_json(_note(notes, names.ANNOTATION_AGENT)),
-        ended=names.ANNOTATION_ENDED in notes,
-        excused=EndedMark.is_excused(notes.get(names.ANNOTATION_ENDED)),
+        state=AgentState.from_json(_annotation(annotations, names.ANNOTATION_AGENT)),
+        ended=names.ANNOTATION_ENDED in annotations,
+        excused=EndedMark.is_excused(annotations.get(names.ANNOTATION_ENDED)),
     )
 
 
 def job_uid_of(lease: Json) -> str:
-    """The UID of the job that a Lease is labelled as; empty: as no job's. Raises WireError."""
+    """The job UID in the labels of a Lease; empty if it has none. Raises WireError."""
     return _text(_part(_part(lease, "metadata"), "labels"), names.LABEL_JOB_UID)
 
 
@@ -273,7 +265,7 @@ def _patch(version: str, annotations: dict[str, str]) -> Json:
 
 
 def _part(owner: Json, key: str) -> Json:
-    """A part of the Lease; what is absent or null is empty."""
+    """The object in this field; empty if the field is absent or null."""
     found = fields_of(owner, "the Lease").get(key)
     return fields_of({} if found is None else found, f"the Lease's {key}")
 
@@ -282,14 +274,14 @@ def _text(part: Json, key: str, what: str = "the Lease's metadata") -> str:
     return "" if part.get(key) is None else text(part, key, what)
 
 
-def _note(notes: Json, key: str) -> str:
-    if key not in notes:
+def _annotation(annotations: Json, key: str) -> str:
+    if key not in annotations:
         raise WireError(f"the Lease has no annotation {key}")
-    return text(notes, key, "the Lease's annotations")
+    return text(annotations, key, "the Lease's annotations")
 
 
 def _version(meta: Json) -> str:
-    """Opaque once; since KEP-5504 promised to be decimal numbers that grow. The rules compare."""
+    """The resourceVersion, which the rules compare: since KEP-5504 a growing decimal number."""
     version = _text(meta, "resourceVersion")
     if whole_number(version) is None:
         found = short_repr(version)
@@ -298,7 +290,7 @@ def _version(meta: Json) -> str:
 
 
 def _pod(meta: Json, labels: Json, job: Job) -> Pod:
-    """The pod of the Lease's name. The labels must repeat it: selectors find a Lease by them."""
+    """The pod that the Lease's name names. The labels must agree, as selectors use them."""
     name, namespace = _text(meta, "name"), _text(meta, "namespace")
     pod, lease = pod_from_name(name, job.name), f"the Lease {short_repr(name)}"
     if pod is None:

@@ -1,4 +1,4 @@
-"""Pods as members of a round."""
+"""Pods, and their place as members of a round."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from elasticjob.wire.dataclasses import dataclass
 
 DEFAULT_ROLE = "default"
 _LONGEST_ROLE = 63
-_KEPT = 8  # of the texts read last: neither a pulse nor a crash changes who the members are
+_CACHED = 8  # texts of members: neither a pulse nor a crash changes them
 
 
 @dataclass(frozen=True, order=True)
 class Pod:
-    """One incarnation of an index: a replacement is the same index with the next generation."""
+    """One pod of a job. Its replacement has the same index and the next generation."""
 
     index: int
     generation: int
@@ -24,7 +24,7 @@ class Pod:
 
 @dataclass(frozen=True, order=True)
 class Member:
-    """A pod in a round, with the number of worker processes that it brings."""
+    """A pod in a round, with the number and role of its workers."""
 
     pod: Pod
     workers: int = 1
@@ -32,7 +32,7 @@ class Member:
 
 
 def pod_from_name(name: str, job: str) -> Pod | None:
-    """The pod of this job that has this name, or None: another job's pod, or no pod, has it."""
+    """The pod of this job with this name; None if it is no name of such a pod."""
     try:
         pod = Pod(*names.parse_pod_name(name))
     except ValueError:
@@ -41,30 +41,30 @@ def pod_from_name(name: str, job: str) -> Pod | None:
 
 
 def is_role(text: str) -> bool:
-    """Whether it is a plain word: letters, digits, `-`, `_`, `.`. Others would break a range."""
+    """Whether the text is a role: letters, digits, `-`, `_` and `.`, which may stand in a range."""
     plain = text.replace("-", "").replace("_", "").replace(".", "")
     return plain.isascii() and plain.isalnum() and len(text) <= _LONGEST_ROLE
 
 
 def dump_pods(pods: Iterable[Pod]) -> str:
-    """Pods as ranges of indexes with their generation: `0-997@0,998@2`."""
+    """Encode pods as ranges of indexes with their generation: `0-997@0,998@2`."""
     return dump_tagged([(p.index, str(p.generation)) for p in sorted(pods)], "@")
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED)
 def load_pods(text: str, what: str) -> tuple[Pod, ...]:
-    """The inverse of dump_pods; raises WireError."""
+    """Decode what dump_pods encodes. Raises WireError."""
     return tuple(Pod(i, _number(g, what)) for i, g in load_tagged(text, "@", what))
 
 
 def dump_shares(members: Iterable[Member]) -> str:
-    """Workers and role of each member: `0-6x8,7x4`, `0-3x1:actor`; the default role is left out."""
+    """Encode workers and role of each member: `0-6x8,7x4`; `0-3x1:actor` if it has a role."""
     return dump_tagged([(m.pod.index, _share(m)) for m in sorted(members)], "x")
 
 
-@lru_cache(_KEPT)
+@lru_cache(_CACHED)
 def load_members(pods: str, shares: str, what: str) -> tuple[Member, ...]:
-    """Members from both texts; a pod without a share brings one worker. Raises WireError."""
+    """Decode members. A pod without a share has one worker. Raises WireError."""
     given = dict(load_tagged(shares, "x", what))
     return tuple(_member(pod, given.get(pod.index, "1"), what) for pod in load_pods(pods, what))
 

@@ -1,4 +1,4 @@
-"""Every name that both sides must spell alike. Only this package contains the prefix."""
+"""The names that operator and agents share. No other package contains the label prefix."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ LEASE_AGENT = "agent"
 ANNOTATION_DESIRED = f"{_PREFIX}desired"  # written by the operator only
 ANNOTATION_ROUND = f"{_PREFIX}round"  # written by agents only, guarded by compare-and-swap
 ANNOTATION_REPORT = f"{_PREFIX}report"  # written by the holder only, with its pulse
-# On an agent Lease. Two annotations, because two parties write: a renewal never undoes a mark.
+# On an agent Lease. Each has one writer, so that a renewal never removes a mark.
 ANNOTATION_AGENT = f"{_PREFIX}agent"  # written by the agent only
 ANNOTATION_ENDED = f"{_PREFIX}ended"  # written by the operator only
-# On the ElasticJob, by a person: any new value restarts the job once.
+# On the ElasticJob: the user writes any new value to restart the job once.
 ANNOTATION_RESTART = f"{_PREFIX}restart"
-# On pods: the hash of the template that they were made from.
+# On pods: the template hash.
 ANNOTATION_TEMPLATE_HASH = f"{_PREFIX}template-hash"
 
 AGENT_CLUSTER_ROLE = "elasticjob-agent"
 
 
 def round_lease_name(job: str) -> str:
-    """Name of the one Round Lease of a job."""
+    """The name of the Round Lease of a job."""
     return f"{job}-round"
 
 
 def pod_name(job: str, index: int, generation: int) -> str:
-    """Name of a pod, and of its agent's Lease. Used once: a replacement has the next generation."""
+    """The name of a pod and of its agent Lease. No other pod of the job ever has this name."""
     return f"{job}-{index}-{generation}"
 
 
 def parse_pod_name(name: str) -> tuple[int, int]:
-    """(index, generation) of a pod name; raises ValueError if it is none."""
+    """The index and generation in a pod name. Raises ValueError if it is none."""
     parts = name.rsplit("-", 2)
     if len(parts) == 3 and parts[0]:
         index, generation = whole_number(parts[1]), whole_number(parts[2])
@@ -57,10 +57,10 @@ def parse_pod_name(name: str) -> tuple[int, int]:
 
 
 def job_name(name: str) -> str:
-    """The job in a pod name."""
+    """The job name in a pod name."""
     return name.rsplit("-", 2)[0]
 
 
 def service_account_name(job: str) -> str:
-    """The account that a job's agents run as."""
+    """The name of the ServiceAccount of a job's agents."""
     return f"elasticjob-{job}"

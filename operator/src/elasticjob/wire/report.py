@@ -1,4 +1,4 @@
-"""What the holder tells beside its pulse: facts for people, on which nothing depends."""
+"""The report that the holder writes with its pulse: annotation `report` of the Round Lease."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from elasticjob.wire.member import Pod, dump_pods, load_pods
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the training is, as rank 0's worker says. total 0: not known."""
+    """The progress of the training, as the worker of rank 0 reports it."""
 
     step: int
-    total: int = 0
+    total: int = 0  # 0: unknown
 
     def to_fields(self) -> dict[str, int]:
-        """As the value of a field in a record."""
+        """Encode the progress as the value of a field in a record."""
         return {"step": self.step, "total": self.total} if self.total else {"step": self.step}
 
     @classmethod
     def from_fields(cls, fields: Any, what: str) -> Progress | None:
-        """The inverse; None where the record has none. Raises WireError."""
+        """Decode the value of the field; None if the record lacks it. Raises WireError."""
         if fields is None:
             return None
         what = f"{what}.progress"
@@ -32,43 +32,34 @@ class Progress:
 
 @dataclass(frozen=True)
 class Recovery:
-    """How long the way into round n took, in ms; durations only, never clocks of two machines.
-
-    detect: failure -> the next round was written. stop: old workers were gone. rendezvous: time in
-    Forming, until enough members were there. start: delivery -> the slowest member's exec.
-    """
+    """The durations of the way into round n. Each is measured on one machine."""
 
     n: int
-    detect_ms: int = 0
-    stop_ms: int = 0
-    rendezvous_ms: int = 0
-    start_ms: int = 0
+    detect_ms: int = 0  # from the failure to the write of the next round
+    stop_ms: int = 0  # the part of start_ms in which the old workers were stopped
+    rendezvous_ms: int = 0  # in Forming, until enough members were there
+    start_ms: int = 0  # from the delivery of the round to the exec of the last worker
 
     @property
     def total_ms(self) -> int:
-        """From the failure to the last worker's exec; stopping is a part of starting."""
+        """The time from the failure to the exec of the last worker."""
         return self.detect_ms + self.rendezvous_ms + self.start_ms
 
 
 @dataclass(frozen=True)
 class Report:
-    """Of round n: which members run it, the last recovery, the progress.
-
-    outside: the holder judges the agents outside of the round, too; those of older releases do
-    not. silent: those of them that it found silent; the operator replaces them. delay_ms: what was
-    left of the round's start delay at this pulse, for an agent that begins within it.
-    """
+    """The holder's report on round n."""
 
     n: int
-    running: tuple[Pod, ...] = ()
-    recovery: Recovery | None = None
+    running: tuple[Pod, ...] = ()  # members whose workers have started
+    recovery: Recovery | None = None  # of this round, once all members run
     progress: Progress | None = None
-    outside: bool = False
-    silent: tuple[Pod, ...] = ()
-    delay_ms: int | None = None
+    outside: bool = False  # the holder judges the agents outside; an older release's does not
+    silent: tuple[Pod, ...] = ()  # silent pods outside, which the operator replaces
+    delay_ms: int | None = None  # the rest of the start delay, for an agent that starts within it
 
     def to_json(self) -> str:
-        """The annotation's text."""
+        """Encode the annotation."""
         fields: dict[str, Any] = {"n": self.n, "running": dump_pods(self.running)}
         fields["outside"] = self.outside
         fields["silent"] = dump_pods(self.silent)
@@ -86,7 +77,7 @@ class Report:
 
     @classmethod
     def from_json(cls, annotation: str) -> Report:
-        """The inverse; raises WireError."""
+        """Decode the annotation. Raises WireError."""
         what = "report"
         record = load(annotation, what)
         return cls(

@@ -1,4 +1,4 @@
-"""The round: who runs together, written by agents under compare-and-swap."""
+"""The round: one configuration of the group, which agents write by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -18,52 +18,47 @@ DEFAULT_PORT_BASE = 29500
 
 
 class Phase(Enum):
-    """Where a round stands. The diagram is in docs/protocol.md."""
+    """The phases of a round. docs/protocol.md has their diagram."""
 
-    FORMING = "Forming"  # no members, nobody runs: waiting for enough newcomers
-    ACTIVE = "Active"  # the members run, or are on their way to
-    SUCCEEDED = "Succeeded"  # every member finished; for ever
-    FAILED = "Failed"  # a fatal code, or more incidents than the budget; for ever
+    FORMING = "Forming"  # no members and no workers: the job waits for enough newcomers
+    ACTIVE = "Active"  # the members run or start
+    SUCCEEDED = "Succeeded"  # every member is done; final
+    FAILED = "Failed"  # a fatal exit code, or more failures than the budget; final
 
     @property
     def is_terminal(self) -> bool:
-        """Succeeded and Failed never change."""
+        """Whether the phase is final."""
         return self in (Phase.SUCCEEDED, Phase.FAILED)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the workers' store is: the address of the lowest member, and its lowest port."""
+    """The address of the workers' store: the lowest member's address and its first port."""
 
     address: str
     port_base: int = DEFAULT_PORT_BASE
 
     def port(self, n: int) -> int:
-        """The port of round n: another one each round, so that no late socket is met again."""
+        """The port of round n, which differs from the last one: an old socket may still be open."""
         return self.port_base + n % PORTS_PER_JOB
 
 
 @dataclass(frozen=True)
 class Round:
-    """One version of the round. Another phase or other members always get a higher n.
-
-    starts: Active rounds of this job up to this one. cause: why the round before ended.
-    delay_ms: how long members wait before they start. resets: how often charges were forgotten
-    after a healthy time.
-    """
+    """One round. Another phase or other members make a round with a higher n."""
 
     n: int = 0
     phase: Phase = Phase.FORMING
     members: tuple[Member, ...] = ()
     master: Endpoint | None = None
-    cause: Cause | None = None
+    cause: Cause | None = None  # why the round before ended
     charged: Charges = NO_CHARGES
-    delay_ms: int = 0
-    starts: int = 0
-    resets: int = 0
+    delay_ms: int = 0  # start delay of the members
+    starts: int = 0  # Active rounds of this job up to this one
+    resets: int = 0  # how often a healthy time has forgiven the charges
 
     def member(self, pod: Pod) -> Member | None:
-        """The member of this pod, or None."""
+        """The member with this pod, or None."""
         found = self._by_index.get(pod.index)
         return found if found is not None and found.pod == pod else None
 
@@ -77,7 +72,7 @@ class Round:
         return frozenset(m.pod for m in self.members)
 
     def to_json(self) -> str:
-        """The annotation's text."""
+        """Encode the annotation."""
         fields: dict[str, Any] = {"n": self.n, "phase": self.phase.value}
         fields["members"] = dump_pods(m.pod for m in self.members)
         fields["workers"] = dump_shares(self.members)
@@ -92,7 +87,7 @@ class Round:
 
     @classmethod
     def from_json(cls, annotation: str) -> Round:
-        """The inverse; raises WireError."""
+        """Decode the annotation. Raises WireError."""
         what = "round"
         record = load(annotation, what)
         return cls(
@@ -115,7 +110,7 @@ def _phase(value: str) -> Phase:
         return Phase(value)
     except ValueError:
         raise WireError(
-            f"round.phase is {short_repr(value)}, which this release does not know"
+            f"round.phase is {short_repr(value)}, which this release does not support"
         ) from None
 
 
