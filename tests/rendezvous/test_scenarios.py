@@ -1,6 +1,6 @@
-"""Every trace that broke a draft, replayed: with the clause that closes it, and without.
+"""Replay every trace that broke a draft: with the clause that closes it, and without.
 
-REWRITE_SCENARIOS=1 writes the transcripts into the files: look at the difference before you commit.
+REWRITE_SCENARIOS=1 writes the transcripts into the files: read the diff before you commit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HERE = Path(__file__).parent.parent / "scenarios"
 SCENARIOS = {path.stem: read(path) for path in sorted(HERE.glob("*.txt"))}
 MUTATIONS = [(stem, *mutation) for stem, found in SCENARIOS.items() for mutation in found.without]
 
-# Of the drafts that a search broke: F by chance, W and V exhaustively (docs/protocol.md).
+# The traces that broke a draft: F were found by chance, W and V by a search (docs/protocol.md).
 TRACES = [
     *(f"F{i}" for i in range(1, 23)),
     *(f"W{i}" for i in (1, 2, 5, 10, 11)),
@@ -34,7 +34,7 @@ def text(scenario: Scenario, without: str = "") -> str:
 
 
 @pytest.mark.parametrize("stem", SCENARIOS)
-def test_the_transcript_is_that_of_the_file(stem: str) -> None:
+def test_the_transcript_equals_the_files(stem: str) -> None:
     scenario = SCENARIOS[stem]
     found = scenario.text(replay(scenario))
     if os.environ.get("REWRITE_SCENARIOS"):
@@ -45,7 +45,7 @@ def test_the_transcript_is_that_of_the_file(stem: str) -> None:
 
 @pytest.mark.parametrize(("stem", "clause", "verb", "line"), MUTATIONS)
 def test_without_its_clause_it_goes_wrong(stem: str, clause: str, verb: str, line: str) -> None:
-    """In the way that the header names: so the clause is needed, and the scenario shows it."""
+    """The header names the difference, so the scenario shows that the clause is needed."""
     scenario = SCENARIOS[stem]
     whole, mutant = text(scenario), text(scenario, clause)
     assert mutant != whole, f"{stem} passes without {clause}"
@@ -59,7 +59,7 @@ def test_every_trace_has_a_file() -> None:
 
 
 @pytest.mark.parametrize("stem", SCENARIOS)
-def test_a_header_says_what_breaks_and_what_closes_it(stem: str) -> None:
+def test_a_header_names_what_breaks_and_what_closes_it(stem: str) -> None:
     header = SCENARIOS[stem].header
     assert header["title"].startswith(f"{stem.split('-')[0]} ")
     assert header["trace"]
@@ -76,12 +76,12 @@ def test_every_closing_clause_is_left_out_once(stem: str) -> None:
 
 
 def test_every_clause_is_left_out_somewhere() -> None:
-    """In a scenario or a table: a clause that nobody leaves out is not known to be needed."""
+    """By a scenario or a table: each clause is shown to be needed."""
     package = Path(elasticjob.rendezvous.__path__[0])
     code = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     tests = [*Path(__file__).parent.rglob("*.py"), *HERE.glob("*.txt")]
-    said = "\n".join(path.read_text(encoding="utf-8") for path in tests)
+    used = "\n".join(path.read_text(encoding="utf-8") for path in tests)
     rules = {name for name, _ in (*RULES, *GUARDS, *NEWCOMER)}  # left out in tables, one by one
     clauses = set(re.findall(r'"(\d-[a-z0-9-]+)"', code)) - rules
     assert len(clauses) > 25
-    assert [name for name in sorted(clauses) if name not in said] == []
+    assert [name for name in sorted(clauses) if name not in used] == []
