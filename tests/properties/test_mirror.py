@@ -63,7 +63,7 @@ BODIES: list[tuple[Resource, Json]] = [
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Of all parts of a body."""
+    """The paths of all parts of a body."""
     found = [path]
     if isinstance(value, dict | list):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
@@ -73,7 +73,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @st.composite
 def bodies(draw: st.DrawFn) -> tuple[Resource, Json]:
-    """An object of which a few parts are something else, or missing."""
+    """An object of which a few parts are replaced or missing."""
     resource, good = draw(st.sampled_from(BODIES))
     body = copy.deepcopy(good)
     body["metadata"] |= {"uid": "u", "resourceVersion": "5"}
@@ -83,7 +83,7 @@ def bodies(draw: st.DrawFn) -> tuple[Resource, Json]:
 
 
 def put(body: Any, path: tuple[Any, ...], value: Any, *, is_missing: bool) -> None:
-    """If the path still leads anywhere."""
+    """Replace the part at this path, if it exists."""
     with contextlib.suppress(KeyError, IndexError, TypeError):
         for step in path[:-1]:
             body = body[step]
@@ -94,7 +94,7 @@ def put(body: Any, path: tuple[Any, ...], value: Any, *, is_missing: bool) -> No
 
 
 def with_others(resource: Resource, body: Any, whole: Any = None) -> None:
-    """What one object does beside those of another job: nothing."""
+    """One object does not affect the objects of another job."""
     mirror = Mirror()
     for each, good in ((ELASTIC_JOBS, elastic_job("good")), (PODS, pod("good"))):
         good["metadata"] |= {"uid": each.plural, "resourceVersion": "100", "namespace": "team"}

@@ -1,4 +1,4 @@
-"""Records survive the wire, whatever is in them; and whatever is on the wire, reading ends well."""
+"""Any record is read as it was written, and any text is read as a record or refused."""
 
 from __future__ import annotations
 

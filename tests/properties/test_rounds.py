@@ -1,4 +1,4 @@
-"""What must hold of every round, every charge and every step, whatever the circumstances."""
+"""The properties of every round, every charge and every step."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def entries(draw: st.DrawFn) -> dict[str, object]:
     st.integers(0, 3),
     st.sampled_from([0.0, 975.0, 999.0]),
 )
-def test_whatever_is_decided_keeps_the_invariants(
+def test_every_decision_keeps_the_invariants(
     view: dict[str, object], members: str, wanted: str, least: int, budget: int, round_at: float
 ) -> None:
     before = active(2, members, charged=[1, 2])
@@ -81,7 +81,7 @@ def test_whatever_is_decided_keeps_the_invariants(
     if after.phase is Phase.ACTIVE:
         assert len(after.members) >= max(1, least)
         assert after.master is not None
-        # Whoever is late and says `ready n` is a newcomer, too: an agent that began anew.
+        # A late member that reports `ready n` is a newcomer, too: its agent restarted.
         assert not after.pods & (judged.removed - judged.newcomers)
         assert after.members == tuple(sorted(after.members))
     if after.phase is Phase.FORMING:
@@ -89,7 +89,7 @@ def test_whatever_is_decided_keeps_the_invariants(
     if after.phase is Phase.SUCCEEDED:
         assert before.pods == judged.done  # I6
     added = after.charged.numbers - before.charged.numbers
-    assert added <= {3}  # I4: at most one charge for all that was found in one step
+    assert added <= {3}  # I4: at most one charge for all losses of one step
     assert bool(added) <= bool(judged.lost)
 
 

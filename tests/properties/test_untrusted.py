@@ -1,4 +1,4 @@
-"""Whatever others write, it is read or refused, and what is not too deep is read as it is."""
+"""Any text is read or refused, and text that is not too deep is read unchanged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def brackets(levels: int) -> bytes:
 @example(nested(DEEPEST, "dict"))
 @example([nested(DEEPEST - 1)] * DEEPEST)
 @example([1, [2, nested(DEEPEST - 2)] * DEEPEST])
-def test_what_is_not_too_deep_is_read_as_it_is(value: Any) -> None:
+def test_text_that_is_not_too_deep_is_read_unchanged(value: Any) -> None:
     raw = json.dumps(value).encode()
     assert load(raw) == value
     assert shallow(raw) == raw
@@ -59,7 +59,7 @@ IN_UTF_16 = ('["\u0122",' + "[" * 500 + "]" * 500 + ',"\u0122"]').encode("utf-16
 @example(b"\xff\xfe")
 @example(b"1" * 5000)
 @example(IN_UTF_16)
-def test_nothing_else_than_value_error(raw: bytes) -> None:
+def test_reading_raises_only_value_error(raw: bytes) -> None:
     with contextlib.suppress(ValueError):
         assert not is_nested_deeper(load(raw), DEEPEST)
     if is_shallow(raw):
@@ -71,14 +71,14 @@ def test_nothing_else_than_value_error(raw: bytes) -> None:
 @example(b'"' + b'\\"' * 20)
 @example(b'"\\\n')
 @example(b'"\\')
-def test_no_search_goes_back(raw: bytes) -> None:
+def test_each_character_is_read_once(raw: bytes) -> None:
     """A token begins at each bracket and each quote outside of tokens: else a string that is not
     closed is read again from each quote in it, which takes time with the square of its length."""
     assert not set(TOKEN.sub(b"", raw)) & set(b'[]{}"')
 
 
 def test_a_megabyte_of_escaped_quotes_is_read_once() -> None:
-    """With the square of its length this would take hours."""
+    """In time with the square of its length, this would take hours."""
     raw = b"[" * (DEEPEST + 1) + b'"' + b'\\"' * 500_000
     assert shallow(raw) == b"[" * DEEPEST + b"null"
 
@@ -86,7 +86,7 @@ def test_a_megabyte_of_escaped_quotes_is_read_once() -> None:
 @given(st.integers(0, 9000), values)
 @example(DEEPEST + 1, [])
 @example(9000, {"a": "]"})
-def test_what_is_too_deep_is_cut_and_the_rest_is_kept(levels: int, beside: Any) -> None:
+def test_the_part_that_is_too_deep_is_cut_and_the_rest_is_kept(levels: int, beside: Any) -> None:
     deep = b'{"a":[' * (levels // 2) + brackets(levels) + b"]}" * (levels // 2)
     raw = b'{"before":%b,"deep":%b,"after":%b}' % (
         json.dumps(beside).encode(),
@@ -100,7 +100,7 @@ def test_what_is_too_deep_is_cut_and_the_rest_is_kept(levels: int, beside: Any) 
 
 
 @pytest.mark.parametrize("sign", ["list", "dict"])
-def test_how_deep(sign: str) -> None:
+def test_the_depth_limit(sign: str) -> None:
     assert not is_nested_deeper("text", 0)
     assert not is_nested_deeper(nested(3, sign), 3)
     assert is_nested_deeper(nested(3, sign), 2)
@@ -112,5 +112,5 @@ def test_how_deep(sign: str) -> None:
 @example('{"message":' * 2000)
 @example('{"message": "\\ud800"}')
 @example('{"message": ["a"]}')
-def test_a_last_word_is_text_that_can_be_written(text: str) -> None:
+def test_a_termination_message_is_text_that_can_be_written(text: str) -> None:
     assert parse.verdict(text).encode() is not None

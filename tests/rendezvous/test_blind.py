@@ -1,4 +1,4 @@
-"""Rule 7: a holder that heard nothing of the API server for 2T accuses nobody for 3T (F16, F17)."""
+"""Rule 7: a holder that was blind for 2T suspects no agent for 3T (F16, F17)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def letters(found: Any) -> str:
 
 
 def holder() -> Me:
-    """A, that has heard the API server at 0."""
+    """Agent A, which received from the API server at 0."""
     return holding("A", ABC, [lease(x, "running 1") for x in "ABC"])
 
 
@@ -75,7 +75,7 @@ def pulse(number: int) -> RoundSeen:
         RenewalReturned(lease("A", "running 1", 9)),
     ],
 )
-def test_two_beats_without_a_word_are_blindness(
+def test_an_agent_is_blind_after_two_t_without_the_api_server(
     event: Event, gap_s: float, was_blind: bool
 ) -> None:
     me, _ = steps(holder(), event, now=gap_s)
@@ -92,7 +92,7 @@ def test_two_beats_without_a_word_are_blindness(
         WorkerExited(1),
     ],
 )
-def test_what_the_api_server_did_not_say_ends_no_blindness(event: Event) -> None:
+def test_an_event_that_is_not_from_the_api_server_ends_no_blindness(event: Event) -> None:
     me, _ = steps(holder(), event, now=9 * T)
     assert me.contact_since == -math.inf
     assert contact_since(me, 9 * T) == 9 * T  # it is blind now
@@ -110,7 +110,7 @@ def test_an_agent_that_is_new_was_not_blind() -> None:
 @pytest.mark.parametrize(
     ("ago_s", "lost", "without"), [(0.0, "", "B"), (14.9, "", "B"), (15.0, "B", "B")]
 )
-def test_nobody_is_silent_or_late_for_three_t(
+def test_no_agent_is_silent_or_late_for_three_t(
     member: Any, ago_s: float, lost: str, without: str
 ) -> None:
     found = replace(case(RUN2, {**ALL, "B": member}, round_at=0.0), contact_since=1000.0 - ago_s)
@@ -122,22 +122,24 @@ def test_nobody_is_silent_or_late_for_three_t(
 
 @pytest.mark.parametrize("member", [SILENT, LATE], ids=["silent", "late"])
 def test_a_get_of_that_time_confirms_nothing(member: Any) -> None:
-    """It was asked before, or answered as the first word after the silence."""
+    """The GET was sent before, or its answer was the first event after the blind time."""
     early = replace(member, got_at=999.9)
     found = replace(case(RUN2, {**ALL, "B": early}, round_at=0.0), contact_since=985.0)
     assert (letters(judge(found).lost), letters(judge(found).suspects)) == ("", "B")
 
 
 @pytest.mark.parametrize(
-    ("said", "done", "leaving", "lost"),
+    ("reported", "done", "leaving", "lost"),
     [
         ("done 2", "B", "", ""),
         ("running 2 leaving", "", "B", ""),
         ("running 2 ended", "", "", "B"),
     ],
 )
-def test_what_is_said_counts_at_once(said: str, done: str, leaving: str, lost: str) -> None:
-    found = judge(replace(case(RUN2, {**ALL, "B": said}), contact_since=1000.0))
+def test_what_a_member_reports_counts_at_once(
+    reported: str, done: str, leaving: str, lost: str
+) -> None:
+    found = judge(replace(case(RUN2, {**ALL, "B": reported}), contact_since=1000.0))
     assert (letters(found.done), letters(found.leaving), letters(found.lost)) == (
         done, leaving, lost,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The holder's pulse: what it tells, and how a dead stream is found by it (F10)."""
+"""The holder's pulse: what it reports, and how the holder finds a dead watch by it (F10)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from elasticjob.rendezvous.state import Me
 
 
 def holder(*words: str) -> Me:
-    leases = [lease(letter, said) for letter, said in zip("AB", words)]
-    return holding("A", active(1, "A B"), leases, wanted="A B", told=False)
+    leases = [lease(letter, reported) for letter, reported in zip("AB", words)]
+    return holding("A", active(1, "A B"), leases, wanted="A B", has_report=False)
 
 
 def pulse(me: Me, now: float) -> tuple[Me, list[Action]]:
@@ -38,15 +38,15 @@ def test_a_pulse_that_got_no_answer_is_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "told"), [("running 1", True), ("ready 1", False), ("running 0", False)]
+    ("word", "is_reported"), [("running 1", True), ("ready 1", False), ("running 0", False)]
 )
-def test_the_report_that_all_members_run_does_not_wait_for_the_beat(word: str, told: bool) -> None:
+def test_the_report_that_all_members_run_is_written_at_once(word: str, is_reported: bool) -> None:
     me = holder("running 1", "running 0")
     now = 0.1
     me, actions = steps(me, LeaseSeen(lease("B", word, version=9)), now=now)
-    assert bool(of(Pulse, actions)) is told
+    assert bool(of(Pulse, actions)) is is_reported
 
 
-def test_running_is_said_soon_by_a_member_of_a_small_group() -> None:
+def test_a_member_of_a_small_group_reports_running_soon() -> None:
     me = holder("running 1", "running 1")
     assert me.renew_at <= T

@@ -1,4 +1,4 @@
-"""The house rules of the protocol: pure, small, and each rule knows its number.
+"""The rules for the code of the protocol: pure, small, and each rule with its number.
 
 A guard or clause is a function of at most 15 lines with the number of its rule in the docstring,
 and can be left out by a name that begins with that number: so a reader finds the rule in
@@ -51,7 +51,7 @@ def length(node: ast.FunctionDef) -> int:
 
 
 @pytest.mark.parametrize(("name", "function"), NAMED, ids=[name for name, _ in NAMED])
-def test_a_rule_is_short_and_knows_its_number(name: str, function: Callable[..., Any]) -> None:
+def test_a_rule_is_short_and_names_its_number(name: str, function: Callable[..., Any]) -> None:
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     assert isinstance(node, ast.FunctionDef)
     assert length(node) <= LONGEST
@@ -69,7 +69,7 @@ def test_every_function_is_short(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_whatever_leaves_something_out_says_of_which_rule(path: Path) -> None:
+def test_a_function_with_a_clause_names_its_rule(path: Path) -> None:
     for function in functions(path):
         source = ast.unparse(function)
         names = set(re.findall(r"'(\d)-[a-z0-9-]+' (?:not )?in me\.without", source))
@@ -106,7 +106,7 @@ def test_a_module_is_one_noun_of_readable_size(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
-def test_names_of_rules_are_told_apart() -> None:
+def test_names_of_rules_are_unique() -> None:
     names = [name for name, _ in NAMED]
     assert len(names) == len(set(names))
 

@@ -1,4 +1,4 @@
-"""docs/protocol.md says what the code does: names, numbers, and the arrows of both diagrams."""
+"""docs/protocol.md agrees with the code: names, numbers, and the arrows of both diagrams."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_rounds_diagram_has_the_phases() -> None:
     assert states(arrows(ROUND_DIAGRAM)) == {phase.value for phase in Phase}
 
 
-def test_the_agents_diagram_has_the_stages_and_the_words() -> None:
+def test_the_agents_diagram_has_the_stages_and_the_phases() -> None:
     assert states(arrows(OUTSIDE)) == {stage.value for stage in state.Stage}
     assert states(arrows(INSIDE)) == {word.value for word in AgentPhase}
 
@@ -65,8 +65,8 @@ class Watched(ScenarioRunner):
         super().job(*words)
         self.before, self.phase = {}, "[*]"
 
-    def tell(self, step: Step) -> None:
-        super().tell(step)
+    def record_step(self, step: Step) -> None:
+        super().record_step(step)
         self.see_round()
         player, _, _ = step
         me = player.me
@@ -117,7 +117,7 @@ ELSEWHERE: Arrows = {
 }
 
 
-def test_every_step_that_is_drawn_is_made(seen: list[Watched]) -> None:
+def test_every_drawn_step_is_made(seen: list[Watched]) -> None:
     made = {a for w in seen for a in (*w.phases, *w.words, *w.stages)}
     drawn = arrows(ROUND_DIAGRAM) | arrows(AGENT_DIAGRAM)
     inner = {arrow for arrow in drawn if "[*]" not in arrow}
@@ -139,9 +139,9 @@ def test_the_rules_are_in_the_order_of_the_code() -> None:
 
 
 def test_every_number_of_timing_is_on_the_page() -> None:
-    said = dict(re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", PAGE, re.MULTILINE))
+    reported = dict(re.findall(r"^\| `([A-Z_]+)` \| ([\d.]+) \|", PAGE, re.MULTILINE))
     known = {k: v for k, v in vars(timing).items() if k.isupper() and not k.startswith("_")}
-    assert {name: float(value) for name, value in said.items()} == known
+    assert {name: float(value) for name, value in reported.items()} == known
 
 
 @pytest.mark.parametrize("invariant", ["I1", "I2", "I3", "I4", "I5", "I6"])

@@ -69,8 +69,8 @@ def test_the_same_event_twice_gives_the_same_step() -> None:
     ],
     ids=["new", "member", "outside", "holder", "exited"],
 )
-def test_any_event_at_any_time_is_taken(me: Me, event: Event) -> None:
-    """What comes late, twice or unasked is no reason to fall over."""
+def test_any_event_at_any_time_is_accepted(me: Me, event: Event) -> None:
+    """A late, repeated or unexpected event raises nothing."""
     after, _ = steps(me, event, event, Tick(), now=1.0)
     next_wake(after, 1.0)
 

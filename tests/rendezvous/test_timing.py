@@ -78,9 +78,7 @@ def test_a_large_view_is_judged_less_often(leases: int, pause_s: float) -> None:
 @pytest.mark.parametrize(
     ("members", "jitter", "delay_s"), [(1, 0.0, 0.0), (8, 1.0, 0.2), (1000, 0.5, 12.5)]
 )
-def test_running_is_told_sooner_by_a_small_group(
-    members: int, jitter: float, delay_s: float
-) -> None:
+def test_a_small_group_reports_running_sooner(members: int, jitter: float, delay_s: float) -> None:
     assert timing.running_delay_s(members, jitter) == pytest.approx(delay_s)
 
 
@@ -124,7 +122,7 @@ def test_a_leaver_waits_at_most_half_of_its_grace(
 
 
 @pytest.mark.parametrize(("heartbeat_s", "pause_s"), [(5.0, 0.5), (1.0, 0.5), (0.2, 0.1)])
-def test_a_write_is_tried_again_twice_within_a_beat(heartbeat_s: float, pause_s: float) -> None:
+def test_a_failed_write_is_repeated_twice_within_t(heartbeat_s: float, pause_s: float) -> None:
     assert timing.retry_s(heartbeat_s) == pytest.approx(pause_s)
 
 

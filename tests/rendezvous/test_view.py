@@ -19,7 +19,7 @@ from elasticjob.rendezvous.view import (
 EMPTY = View("demo", pod("A"), pulses=7)
 
 
-def test_a_change_begins_silence_anew() -> None:
+def test_a_change_ends_the_silence() -> None:
     before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
     changed = with_lease(before, lease("B", "running 1", 6), 30.0, by_get=False)
     assert changed.seen[pod("B")] == Seen(lease("B", "running 1", 6), 30.0, 7, 2, "node-1")
@@ -67,7 +67,7 @@ def test_a_lease_that_comes_back_is_a_change() -> None:
 
 
 def test_an_initial_set_replaces_the_view() -> None:
-    """F3: no deletion is told that fell into the gap."""
+    """F3: the watch does not report a deletion in the gap."""
     before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
     before = with_lease(before, lease("C", "running 1", 6), 10.0, by_get=False)
     before = with_lease(before, lease("E", "ready 1", 7), 10.0, by_get=False)
@@ -80,6 +80,6 @@ def test_an_initial_set_replaces_the_view() -> None:
     assert {after.seen[pod(x)].order for x in "CDF"} == {after.order}
 
 
-def test_who_was_absent_stays_absent_over_an_initial_set() -> None:
+def test_an_absent_agent_stays_absent_over_an_initial_set() -> None:
     gone = without_lease(EMPTY, pod("B"), 20.0, by_get=False)
     assert with_initial_set(gone, (), pods("B"), 50.0).seen[pod("B")].changed_at == 20.0

@@ -70,12 +70,12 @@ def leave(letter: str) -> Fault:
     return lambda world: world.feed(letter, LeaveRequested())
 
 
-def die(letter: str, told: bool = False) -> Fault:
-    """told: the operator is there, and sees it."""
+def die(letter: str, reported: bool = False) -> Fault:
+    """reported: the operator is up and marks the Lease."""
 
     def fault(world: Meeting) -> None:
         world.end(letter)
-        if told:
+        if reported:
             m.mark(world, letter)
 
     return fault
@@ -92,13 +92,13 @@ def stuck(letter: str) -> Fault:
 # ---- the table -----------------------------------------------------------------------------------
 
 TABLE: list[tuple[str, list[Fault], str, float]] = [
-    # what happens, who lives and is wanted then, how long it may take in T
+    # the fault, the live wanted pods after it, the longest time in T
     ("a member's worker crashes", [crash("B")], "A B C", 0),
     ("the holder's worker crashes", [crash("A")], "A B C", 0),
-    ("a member is told to leave", [leave("B")], "A C", 0),
-    ("the holder is told to leave", [leave("A")], "B C", 0),
-    ("a member's pod ends, operator up", [die("B", told=True)], "A C", 0),
-    ("the holder's pod ends, operator up", [die("A", told=True)], "B C", 0),
+    ("a member receives SIGTERM", [leave("B")], "A C", 0),
+    ("the holder receives SIGTERM", [leave("A")], "B C", 0),
+    ("a member's pod ends, operator up", [die("B", reported=True)], "A C", 0),
+    ("the holder's pod ends, operator up", [die("A", reported=True)], "B C", 0),
     ("a member's pod ends, operator away", [die("B")], "A C", 3),
     ("the holder's pod ends, operator away", [die("A")], "B C", 3),
     ("two members of one node end silently", [die("B"), die("C")], "A", 3),
@@ -110,7 +110,7 @@ TABLE: list[tuple[str, list[Fault], str, float]] = [
 
 
 @pytest.mark.parametrize(("what", "faults", "live", "waits"), TABLE, ids=[row[0] for row in TABLE])
-def test_it_takes_no_longer_than_the_page_says(
+def test_it_takes_no_longer_than_on_the_page(
     what: str, faults: list[Fault], live: str, waits: float
 ) -> None:
     world = at_rest(on_one_node="BC")
@@ -119,7 +119,7 @@ def test_it_takes_no_longer_than_the_page_says(
     assert wait_s(world, live, 2) <= waits * T + 0.1  # staggered claims
 
 
-def test_who_died_while_the_api_server_was_away_is_found_three_t_after_its_return() -> None:
+def test_a_member_that_died_without_the_api_server_is_found_three_t_after_its_return() -> None:
     world = at_rest()
     for player in world.players.values():
         player.fails = True
@@ -158,4 +158,4 @@ def test_a_crash_costs_one_write_before_every_worker_is_being_started() -> None:
     crash("B")(world)
     assert wait_s(world, "A B C", 2) == 0.0
     assert set(rounds) == {2}
-    assert len(rounds) <= 2  # the other is the holder's pulse: it tells that all run
+    assert len(rounds) <= 2  # the other is the holder's pulse, which reports that all run

@@ -45,7 +45,7 @@ def test_an_agent_that_only_waits_for_answers_need_not_wake() -> None:
     ],
     ids=["beat", "delay", "claim", "retry", "leave", "doubt", "dark", "deadline"],
 )  # fmt: skip
-def test_it_wakes_for_what_is_due_next(me: Me, now: float, wake_at: float) -> None:
+def test_the_next_tick_is_due_with_the_next_instant(me: Me, now: float, wake_at: float) -> None:
     assert next_wake(me, now) == pytest.approx(wake_at)
 
 

@@ -1,9 +1,9 @@
-"""What the clauses that keep the budget are worth: histories of crashes and departures, counted.
+"""Count how often crashes and departures break the budget without the clauses that keep it.
 
     uv run python -m tests.sim.departures 300
 
-prints, with all clauses and without each of them, in how many of 300 histories a departure lowered
-what was spent or let workers start within the delay of a crash.
+prints in how many of 300 histories a departure lowered what was spent, or let workers start within
+the delay of a crash: with all clauses, and without each of them.
 """
 
 from __future__ import annotations

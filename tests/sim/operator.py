@@ -1,8 +1,8 @@
-"""The operator of the simulated world: the shipped plan, status and memory, over simulated pods.
+"""Simulate the operator: the shipped plan, status and memory, over simulated pods.
 
-A pass looks at the world, plans, and performs the actions a little later, as requests take time;
-then it looks again, until there is nothing to do. Its actions are guarded as the requests of the
-real operator are: by versions, UIDs and names that are used once.
+A pass takes a snapshot of the world, plans, and performs the actions a little later, as requests
+take time. Passes repeat until there is no action. Versions, UIDs and names that are used once guard
+the actions, as they guard the requests of the shipped operator.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 JOB, UID = "job", "uid-of-job"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KEPT_ROUNDS = 64
-RESYNC_S = 120.0  # ten minutes in a cluster; here T is a fifth of what it is there
+RESYNC_S = 120.0  # ten minutes in a cluster, where T is five times as long
 
 
 @dataclass(frozen=True)
 class SimPod:
-    """A pod as the API server has it. agent: of its container, once that runs."""
+    """A pod as the API server has it. agent: in its container, once this runs."""
 
     seen: PodSeen
     agent: Agent | None = None
 
 
 class Operator:
-    """One operator and the pods of one job. up: whether it works at all."""
+    """The operator, and the pods of one job. up: whether the operator's process runs."""
 
     def __init__(self, world: World, desired: Desired) -> None:
         self.world = world
@@ -57,8 +57,8 @@ class Operator:
         self.busy = False
         self.again_at = math.inf
         self.pods: dict[Pod, SimPod] = {}
-        self.born = 0
-        self.unschedulable: set[int] = set()  # indexes that no node takes
+        self.created = 0
+        self.unschedulable: set[int] = set()  # indexes that no node accepts
         self.slow: dict[Pod, float] = {}
         self.rounds: deque[Round] = deque(maxlen=KEPT_ROUNDS)
         self.memory = Memory(UID)
@@ -80,30 +80,30 @@ class Operator:
         return job
 
     def edit(self, **spec: Any) -> None:
-        """A person edits the spec."""
+        """Edit the spec, as a user does."""
         body = {**self.job.body, "spec": {**self.job.body["spec"], **spec}}
         self.job = replace(parse.job(body), status=self.job.status)
-        self.look_soon()
+        self.pass_soon()
 
     def restart(self) -> None:
-        """Another process takes over, which remembers nothing."""
+        """Start another process, whose memory is empty."""
         self.memory = Memory(UID)
-        self.rounds = deque([self.world.round.round], maxlen=KEPT_ROUNDS)
+        self.rounds = deque([self.world.lease.round], maxlen=KEPT_ROUNDS)
         self.busy = False
-        self.look_soon()
+        self.pass_soon()
 
     # ---- passes ------------------------------------------------------------------------------
 
     def round_changed(self, is_pulse: bool) -> None:
-        """The watch delivers a version of the Round; a mere pulse starts no pass."""
-        newest = self.world.round.round
+        """Deliver a version of the Round Lease. A pulse starts no pass."""
+        newest = self.world.lease.round
         if not self.rounds or self.rounds[-1].n != newest.n:
             self.rounds.append(newest)
         if not is_pulse:
-            self.look_soon()
+            self.pass_soon()
 
-    def look_soon(self) -> None:
-        """A pass after a lag, unless one is on its way."""
+    def pass_soon(self) -> None:
+        """Start a pass after a lag."""
         self.world.after(self.world.lag(), self._pass)
 
     def _resync(self) -> None:
@@ -129,7 +129,7 @@ class Operator:
             self._again(plan.again_s)
 
     def _again(self, after_s: float) -> None:
-        after_s = max(after_s, 0.001)  # a clock that runs does not stand still for rounding
+        after_s = max(after_s, 0.001)  # rounding must not repeat a pass at the same time
         at = self.world.now + after_s
         if self.world.now < self.again_at <= at:
             return
@@ -143,10 +143,10 @@ class Operator:
             job=self.job,
             spec=self.job.spec,
             pods=tuple(pod.seen for pod in self.pods.values()),
-            lease=world.round,
+            lease=world.lease,
             now=world.now,
             at=START + timedelta(seconds=int(world.now)),
-            heartbeat_s=world.round.desired.heartbeat_s,
+            heartbeat_s=world.lease.desired.heartbeat_s,
             calm=12,
             agent_hash="0123456789",
         )
@@ -157,7 +157,7 @@ class Operator:
 
     def _perform(self, snapshot: Snapshot, actions: tuple[a.Action, ...], memory: Memory) -> None:
         if memory is not self.memory:
-            return  # it was another process
+            return  # another process planned this
         self.busy = False
         if self.up:
             makes = tuple(x.pod for x in actions if isinstance(x, a.MakePod))
@@ -176,26 +176,26 @@ class Operator:
             self.memory.unborn.add(action.pod)
             return
         if lease is None:
-            state = AgentState(AgentPhase.READY, self.world.round.round.n)
+            state = AgentState(AgentPhase.READY, self.world.lease.round.n)
             lease = AgentLease(name, action.pod, "", name, UID, "", "", state)
         if not lease.ended:
-            self.world.say(f"operator marks {name}: {action.reason}")
+            self.world.note(f"operator marks {name}: {action.reason}")
             self.world.put_lease(replace(lease, ended=True, excused=action.excused), renews=False)
         self.memory.note_marked(self.world.leases[name])
 
     def _write_round(self, action: a.WriteRound) -> None:
         world = self.world
-        if world.round.version != action.version:
+        if world.lease.version != action.version:
             return
         if action.desired is not None:
-            world.set_round(replace(world.round, desired=action.desired))
+            world.set_round(replace(world.lease, desired=action.desired))
         if action.clear_holder:
             world.put_round(None, "", "operator")
 
     def _delete_pod(self, action: a.DeletePod) -> None:
         pod = Pod(*parse_pod_name(action.name))
         if pod in self.pods and self.pods[pod].seen.uid == action.uid:
-            self.world.say(f"operator deletes {action.name}: {action.why}")
+            self.world.note(f"operator deletes {action.name}: {action.why}")
             self.world.check_deletion(pod, action.why)
             self.delete(pod)
 
@@ -213,10 +213,10 @@ class Operator:
         pod = action.pod
         if pod in self.pods:
             return
-        self.born += 1
+        self.created += 1
         name = pod_name(JOB, pod.index, pod.generation)
         seen = PodSeen(
-            name, f"pod-uid-{self.born}", pod, UID, self.job.template_hash, accepted=False,
+            name, f"pod-uid-{self.created}", pod, UID, self.job.template_hash, accepted=False,
             grace_s=float(self.world.desired.stop_grace_s + 5),
         )  # fmt: skip
         self.memory.note_made(pod, action.replaces, self.world.now)
@@ -229,17 +229,17 @@ class Operator:
     # ---- scheduler and kubelets --------------------------------------------------------------
 
     def _put(self, pod: Pod, sim: SimPod | None) -> None:
-        """A version of the pod; None: it is gone. What does not change it is not delivered."""
+        """Store and deliver a changed version of the pod; None: it is deleted."""
         if sim is not None and self.pods.get(pod) == sim:
             return
         if sim is None:
             self.pods.pop(pod, None)
         else:
             self.pods[pod] = sim
-        self.look_soon()
+        self.pass_soon()
 
     def _schedule(self, pod: Pod) -> None:
-        """A node takes the pod and starts its agent; an index that none takes waits."""
+        """Bind the pod to a node and start its agent. An unschedulable index waits."""
         sim = self.pods.get(pod)
         if sim is None or sim.agent is not None or sim.seen.deleting:
             return
@@ -251,14 +251,14 @@ class Operator:
         running = replace(
             sim.seen, refused="", node=node, accepted=True, worker=Worker(Stage.RUNNING)
         )
-        self._put(pod, SimPod(running, self.world.make(pod, node)))
+        self._put(pod, SimPod(running, self.world.start_agent(pod, node)))
 
     def agent_ended(self, agent: Agent, code: int) -> None:
-        """The kubelet writes how the container ended; a pod that is being deleted is gone then."""
+        """The kubelet reports how the container ended, or that a deleted pod is gone."""
         pod = agent.me.who.pod
         sim = self.pods.get(pod)
         if sim is None or sim.agent is not agent:
-            return  # its pod is gone, and the name may be used again
+            return  # its pod is gone
         if sim.seen.deleting:
             self._put(pod, None)
             return
@@ -266,7 +266,7 @@ class Operator:
         self._put(pod, replace(sim, seen=replace(sim.seen, worker=ended, over=True)))
 
     def delete(self, pod: Pod) -> None:
-        """kubectl delete pod, or the operator's request: SIGTERM, and SIGKILL after the grace."""
+        """Delete the pod, as kubectl or the operator does: SIGTERM, and SIGKILL after the grace."""
         sim = self.pods.get(pod)
         if sim is None or sim.seen.deleting:
             return
@@ -277,14 +277,14 @@ class Operator:
         self.world.terminate(sim.agent, sim.seen.grace_s)
 
     def delete_by_force(self, pod: Pod) -> None:
-        """The object is gone at once; the kubelet ends the container when it sees that."""
+        """Delete the object at once; the kubelet ends the container a little later."""
         sim = self.pods.get(pod)
         self._put(pod, None)
         if sim is not None and sim.agent is not None:
             self.world.terminate(sim.agent, self.world.rng.choice([0.0, 2.0]))
 
     def evict(self, agent: Agent) -> None:
-        """The node is not heard: the pod is being deleted, and no kubelet ends it."""
+        """Evict the pod of a node that is gone: it is being deleted, and no kubelet ends it."""
         pod = agent.me.who.pod
         sim = self.pods.get(pod)
         if sim is not None and sim.agent is agent and not sim.seen.deleting:

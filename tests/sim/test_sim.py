@@ -1,4 +1,4 @@
-"""The shipped protocol under random latencies and faults; every seed is one history."""
+"""Test the shipped protocol under random latencies and faults. Each seed is one history."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def world(seed: int, n: int, min_members: int, budget: int = 20) -> World:
 
 
 def inject(w: World, fault: str, rng: random.Random) -> None:
-    """One fault on a random live agent."""
+    """Inject one fault at a random live agent."""
     live = sorted(p for p, a in w.agents.items() if a.alive)
     if not live:
         return
     pod = rng.choice(live)
     agent = w.agents[pod]
-    w.say(f"FAULT {fault} {agent.me.who.name}")
+    w.note(f"FAULT {fault} {agent.me.who.name}")
     if fault == "worker":
         w.fail(agent)
     elif fault == "fatal":
         w.fail(agent, fatal=True)
     elif fault == "die":
-        w.end(agent, told=True)
+        w.end(agent, reported=True)
     elif fault == "die-silently":
-        w.end(agent, told=False)
+        w.end(agent, reported=False)
     elif fault == "restart-holder":
-        w.end(w.holder() or agent, told=rng.random() < 0.5)
+        w.end(w.holder() or agent, reported=rng.random() < 0.5)
     elif fault == "leave":
         w.feed(agent, LeaveRequested())
     elif fault == "operator-down":
         w.operator_down(rng.uniform(1, 20))
     elif fault == "scale":
-        w.want(max(1, rng.randint(w.desired.min_members, len(w.desired.wanted))))
+        w.scale(max(1, rng.randint(w.desired.min_members, len(w.desired.wanted))))
     elif fault == "delete-pod":
         w.operator.delete(pod)
     elif fault == "delete-by-force":
@@ -77,7 +77,7 @@ def inject(w: World, fault: str, rng: random.Random) -> None:
         w.operator.delete(pod)
         w.after(rng.uniform(1, 200), lambda: w.operator.unschedulable.discard(pod.index))
     elif fault == "api-away":
-        take_away(w, rng)
+        cut_all(w, rng)
     elif fault == "delete-lease":
         w.drop_lease(agent.me.who.name)
     else:
@@ -85,7 +85,7 @@ def inject(w: World, fault: str, rng: random.Random) -> None:
 
 
 def break_agent(w: World, agent: Agent, fault: str, rng: random.Random) -> None:
-    """Cut, mute, dark or stuck for a while."""
+    """Cut off, mute, darken or stick the agent for a while."""
     if fault == "cut":
         w.cut(agent)
     elif fault == "mute":
@@ -99,8 +99,8 @@ def break_agent(w: World, agent: Agent, fault: str, rng: random.Random) -> None:
         w.after(rng.uniform(0.5, 12), lambda: w.heal(agent))
 
 
-def take_away(w: World, rng: random.Random) -> None:
-    """The API server, for everybody a little sooner or later: it has several endpoints."""
+def cut_all(w: World, rng: random.Random) -> None:
+    """Cut off all agents, each a little sooner or later: the API server has several endpoints."""
     back_s = rng.uniform(1, 15)
     for agent in w.agents.values():
         w.after(rng.uniform(0, 0.5), partial(w.cut, agent))
@@ -109,9 +109,9 @@ def take_away(w: World, rng: random.Random) -> None:
 
 
 def comes_to_rest(w: World) -> bool:
-    """Whether the live wanted agents run together before long, and go on doing so.
+    """Whether the live wanted agents run together within LONGEST_S, and continue to.
 
-    The third pod of an index within some minutes is made minutes later, so it may take a while.
+    The operator creates the third pod of an index within some minutes only minutes later.
     """
     end = w.now + LONGEST_S
     while w.now < end:
@@ -123,11 +123,11 @@ def comes_to_rest(w: World) -> bool:
     return False
 
 
-def story(w: World) -> str:
-    """What happened, for a failure's message."""
+def history_of(w: World) -> str:
+    """The history and the state of a world, for the message of a failed test."""
     seen = (sim.seen for sim in w.operator.pods.values())
     pods = (f"{pod.name} {pod.worker.stage.value} deleting={pod.deleting}" for pod in seen)
-    return "\n".join([*w.log, repr(w.round), f"live: {sorted(w.live())}", *pods])
+    return "\n".join([*w.log, repr(w.lease), f"live: {sorted(w.live())}", *pods])
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -141,8 +141,8 @@ def test_when_faults_stop_the_live_wanted_agents_run(seed: int) -> None:
             inject(w, rng.choice(FAULTS), rng)
         rests = comes_to_rest(w)
     except BrokenInvariantError as broken:
-        pytest.fail(f"{broken}\n{story(w)}")
-    assert rests, story(w)
+        pytest.fail(f"{broken}\n{history_of(w)}")
+    assert rests, history_of(w)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 3))
@@ -155,14 +155,14 @@ def test_when_faults_stop_the_live_wanted_agents_run(seed: int) -> None:
     ],
 )  # fmt: skip
 def test_one_incident_is_charged_once(seed: int, fault: str, charges: int) -> None:
-    """SIGTERM without a deletion counts: the operator sees that nothing excuses it."""
+    """SIGTERM without a deletion counts, as the operator sees nothing that excuses it."""
     rng = random.Random(seed)
     w = world(seed, 3, min_members=1)
     w.run(3 + rng.random() * 4)
-    assert w.round.round.phase is Phase.ACTIVE, story(w)
+    assert w.lease.round.phase is Phase.ACTIVE, history_of(w)
     inject(w, fault, rng)
-    assert comes_to_rest(w), story(w)
-    assert w.spent() == charges, story(w)
+    assert comes_to_rest(w), history_of(w)
+    assert w.spent() == charges, history_of(w)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 3))
@@ -170,7 +170,7 @@ def test_a_job_that_finishes_succeeds_once(seed: int) -> None:
     w = world(seed, 4, min_members=2)
     w.work_s = 3.0
     w.run(120)
-    assert w.round.round.phase is Phase.SUCCEEDED, story(w)
+    assert w.lease.round.phase is Phase.SUCCEEDED, history_of(w)
     assert w.spent() == 0
 
 
@@ -178,13 +178,13 @@ def test_a_job_that_finishes_succeeds_once(seed: int) -> None:
 
 
 def crash_and_leave(seed: int, budget: int, without: str = "") -> World:
-    """Workers crash and pods are deleted, both again and again, at random times."""
+    """A world in which workers crash and pods are deleted at random times."""
     rng = random.Random(seed)
     w = world(seed, 4, min_members=rng.randint(1, 4), budget=budget)
     w.without = frozenset(without.split())
     w.run(5)
     for _ in range(40):
-        if w.round.round.phase.is_terminal:
+        if w.lease.round.phase.is_terminal:
             break
         w.run(w.now + rng.uniform(0.02, 8))
         inject(w, rng.choice(["worker", "worker", "delete-pod", "delete-by-force"]), rng)
@@ -193,43 +193,43 @@ def crash_and_leave(seed: int, budget: int, without: str = "") -> World:
 
 
 def crashes(w: World) -> int:
-    """How many rounds were ended by a crash, or the job by the last one."""
+    """The number of crashes that ended a round or the job."""
     numbers = {n for round_ in w.history for n in round_.charged.numbers}
-    return len(numbers) + (w.round.round.phase is Phase.FAILED)
+    return len(numbers) + (w.lease.round.phase is Phase.FAILED)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_departures_refund_no_crash(seed: int) -> None:
-    """Every crash that a round was charged for counts to the end, whoever left meanwhile."""
+    """Every charged crash counts to the end, also if pods leave."""
     try:
         w = crash_and_leave(seed, budget=1000)
     except BrokenInvariantError as broken:
         pytest.fail(f"{broken} (seed {seed})")
-    assert w.spent() == crashes(w), story(w)
+    assert w.spent() == crashes(w), history_of(w)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_the_budget_is_kept_whoever_leaves(seed: int) -> None:
-    """With 3 restarts the fourth crash ends the job: neither an earlier one nor a later one."""
+def test_departures_do_not_change_the_budget(seed: int) -> None:
+    """With 3 restarts the fourth crash ends the job, no earlier and no later one."""
     w = crash_and_leave(seed, budget=3)
-    while not w.round.round.phase.is_terminal and w.now < LONGEST_S:
+    while not w.lease.round.phase.is_terminal and w.now < LONGEST_S:
         w.run(w.now + 5)
         live = [agent for agent in w.agents.values() if agent.running is not None]
         if live:
             w.fail(live[0])
-    assert w.round.round.phase is Phase.FAILED, story(w)
-    assert crashes(w) == 4, story(w)
+    assert w.lease.round.phase is Phase.FAILED, history_of(w)
+    assert crashes(w) == 4, history_of(w)
 
 
 @pytest.mark.parametrize("seed", range(max(1, SEEDS // 6)))
 @pytest.mark.parametrize("budget", [0, 3])
 def test_no_departure_answers_the_last_crash(seed: int, budget: int) -> None:
-    """A pod is deleted just after each crash: the job fails with the crash over its budget."""
+    """The job fails with the crash over its budget, also if a pod is deleted after each crash."""
     w = world(seed, 4, min_members=1, budget=budget)
     failures = 0
-    while not w.round.round.phase.is_terminal and w.now < LONGEST_S:
+    while not w.lease.round.phase.is_terminal and w.now < LONGEST_S:
         w.run(w.now + 1)
-        n, members = w.round.round.n, w.round.round.pods
+        n, members = w.lease.round.n, w.lease.round.pods
         running = [agent for pod, agent in sorted(w.agents.items()) if agent.running == n]
         if len(running) < 2 or len(running) < len(members):
             continue
@@ -237,12 +237,12 @@ def test_no_departure_answers_the_last_crash(seed: int, budget: int) -> None:
         failures += 1
         w.run(w.now + 0.3)
         w.operator.delete(running[-1].me.who.pod)
-    assert w.round.round.phase is Phase.FAILED, story(w)
-    assert failures == budget + 1, story(w)
+    assert w.lease.round.phase is Phase.FAILED, history_of(w)
+    assert failures == budget + 1, history_of(w)
 
 
 def test_the_clauses_that_keep_the_budget_are_needed() -> None:
-    """Left out, each of them breaks histories of the same kind."""
+    """Histories break if one of the clauses is left out."""
     for clause in ("8-departures-strike-nothing", "8-keeps-delay"):
         broken = 0
         for seed in range(10):
@@ -258,34 +258,34 @@ def test_the_clauses_that_keep_the_budget_are_needed() -> None:
 
 @pytest.mark.parametrize("seed", range(SEEDS // 3))
 def test_a_job_that_waits_for_a_pod_keeps_the_others(seed: int) -> None:
-    """F21: an operator that takes the holder for silent is found by check_deletion."""
+    """F21: check_deletion finds an operator that takes the holder for silent."""
     rng = random.Random(seed)
     w = world(seed, 4, min_members=4)
     w.operator.unschedulable.add(3)
     w.run(400 + rng.uniform(0, 100))
-    assert [pod for pod, agent in w.agents.items() if not agent.alive] == [], story(w)
+    assert [pod for pod, agent in w.agents.items() if not agent.alive] == [], history_of(w)
     w.operator.unschedulable.clear()
-    assert comes_to_rest(w), story(w)
-    assert {pod.generation for pod in w.round.round.pods} == {0}, story(w)
+    assert comes_to_rest(w), history_of(w)
+    assert {pod.generation for pod in w.lease.round.pods} == {0}, history_of(w)
     assert w.spent() == 0
 
 
 @pytest.mark.parametrize("every_s", [20.0, 60.0])
 @pytest.mark.parametrize("seed", range(max(1, SEEDS // 6)))
 def test_pods_that_start_one_after_the_other_are_kept(seed: int, every_s: float) -> None:
-    """Nodes come one by one, so the last pods wait for theirs for minutes before their agents."""
+    """Nodes join one by one, so the last pods wait for minutes."""
     w = world(seed, 8, min_members=8)
     w.operator.unschedulable |= set(range(1, 8))
     for index in range(1, 8):
         w.after(every_s * index, partial(w.operator.unschedulable.discard, index))
     w.run(every_s * 8)
-    assert comes_to_rest(w), story(w)
-    assert {pod.generation for pod in w.round.round.pods} == {0}, story(w)
+    assert comes_to_rest(w), history_of(w)
+    assert {pod.generation for pod in w.lease.round.pods} == {0}, history_of(w)
 
 
 @pytest.mark.parametrize("seed", range(max(1, SEEDS // 6)))
 def test_an_agent_that_leaves_and_then_is_silent_is_replaced(seed: int) -> None:
-    """SIGTERM of a node that shuts down, and then the node is gone."""
+    """A node that shuts down sends SIGTERM, and then is gone."""
     w = world(seed, 4, min_members=4)
     w.operator.unschedulable.add(3)
     w.run(40)
@@ -295,24 +295,26 @@ def test_an_agent_that_leaves_and_then_is_silent_is_replaced(seed: int) -> None:
     w.feed(agent, LeaveRequested())
     while not w.leases[agent.me.who.name].state.leaving:
         w.run(w.now + 0.005)
-    w.end(agent, told=False)
+    w.end(agent, reported=False)
     w.run(w.now + 40)  # long before the node's pods are evicted
-    assert Pod(pod.index, 1) in w.operator.pods, story(w)
+    assert Pod(pod.index, 1) in w.operator.pods, history_of(w)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 3))
 def test_two_pods_of_a_dead_node_are_replaced_together(seed: int) -> None:
-    """All are needed: the round is Forming as soon as the first is found."""
+    """All pods are needed, so the round is Forming once the holder finds the first loss."""
     w = world(seed, 4, min_members=4)
     w.spread = 2
     w.run(5 + w.rng.random())
-    assert w.round.round.phase is Phase.ACTIVE, story(w)
+    assert w.lease.round.phase is Phase.ACTIVE, history_of(w)
     holder = w.holder()
     dead = "node-0" if holder is None or holder.me.who.node == "node-1" else "node-1"
     lost = w.end_node(dead)
     at = w.now
     while {p.index for p in lost} - {p.index for p in w.agents if p.generation == 1}:
         w.run(w.now + 0.1)
-        assert w.now < at + 6.0, story(w)  # 3T until the first is silent, T for the second, a look
-    assert comes_to_rest(w), story(w)
-    assert w.spent() == 1, story(w)
+        assert w.now < at + 6.0, history_of(
+            w
+        )  # 3T until the first is silent, T for the second, and a GET
+    assert comes_to_rest(w), history_of(w)
+    assert w.spent() == 1, history_of(w)

@@ -1,9 +1,9 @@
-"""A world for the shipped agent_step: API server, agents, workers and operator in virtual time.
+"""Simulate API server, agents and workers around the shipped agent_step, in virtual time.
 
-One seed decides every latency and every choice, so a failure is replayed by its number. Requests
-and deliveries take random times; a watch keeps its order; compare-and-swap is exact. Invariants
-(docs/protocol.md) are checked at every write of the Round, at every start of workers, and at every
-deletion of a pod. The operator is in tests/sim/operator.py.
+One seed decides every latency and every choice, so that a test replays a failure by its seed.
+Requests and deliveries take random times; a watch keeps its order; compare-and-swap is exact. The
+world checks the invariants (docs/protocol.md) at every write of the round, every start of workers
+and every deletion of a pod. The operator is in tests/sim/operator.py.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ from elasticjob.wire.member import Pod
 from elasticjob.wire.names import parse_pod_name, pod_name
 from elasticjob.wire.round import Phase, Round
 
-HEALED_S = 15.0  # within which what was found before may still be acted upon
-EVICTION_S = 60.0  # when a cluster itself gives up a pod that nobody hears
+HEALED_S = 15.0  # within which the operator may still act on what it found before
+EVICTION_S = 60.0  # when Kubernetes evicts the pods of a node that is gone
 
 PLANNED = (
     CauseKind.LEAVING,
@@ -88,37 +88,37 @@ class BrokenInvariantError(AssertionError):
 
 @dataclass
 class Agent:
-    """One incarnation: its core, its streams, its workers."""
+    """One incarnation of an agent: its state, its watch, its workers."""
 
     me: Me
     alive: bool = True
     node_is_dead: bool = False  # no kubelet reports how its pod ended, or ends it
-    harmed_until: float = -math.inf  # when it was last cut off, stuck or told to end; inf: it is
-    reads: bool = True  # its streams deliver
+    harmed_until: float = -math.inf  # the end of its last fault or SIGTERM; inf: it lasts
+    reads: bool = True  # its watch delivers
     writes: bool = True  # its requests arrive
     stuck: bool = False  # it can neither reap nor start workers
     wide: bool = False
-    epoch: int = 0  # of its stream
-    at: float = 0.0  # when its stream delivers next at the earliest
+    epoch: int = 0  # of its watch
+    delivers_at: float = 0.0  # no delivery before this time
     running: int | None = None  # n of the workers that are alive
     tick: float | None = None
 
 
 @dataclass
 class World:
-    """The whole system."""
+    """The whole system, and the checks of its invariants."""
 
     seed: int
     desired: Desired
     latency_s: float = 0.05
-    work_s: float | None = None  # workers finish after so long; None: never
+    work_s: float | None = None  # workers finish after this time; None: never
     now: float = 0.0
     version: int = 1
     renewals: int = 0
-    round: RoundLease = field(init=False)
+    lease: RoundLease = field(init=False)
     leases: dict[str, AgentLease] = field(default_factory=dict)
     agents: dict[Pod, Agent] = field(default_factory=dict)
-    delayed_from: int = 0  # the round of the last failure that earned a delay
+    delayed_from: int = 0  # the round of the last failure that was delayed
     starts_from: float = 0.0  # before this time no workers of that round or a later one start
     spread: int = 3  # nodes
     started: dict[tuple[int, int], Pod] = field(default_factory=dict)  # (n, index) -> pod
@@ -131,11 +131,11 @@ class World:
         self.rng = random.Random(self.seed)
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.order = 0
-        self.round = RoundLease("1", "round-uid", UID, self.desired, Round())
-        self.history = [self.round.round]
+        self.lease = RoundLease("1", "round-uid", UID, self.desired, Round())
+        self.history = [self.lease.round]
         self.operator = Operator(self, self.desired)
-        self.operator.rounds.append(self.round.round)
-        self.operator.look_soon()
+        self.operator.rounds.append(self.lease.round)
+        self.operator.pass_soon()
 
     # ---- time --------------------------------------------------------------------------------
 
@@ -147,30 +147,30 @@ class World:
         return self.rng.uniform(0.1, 1.0) * self.latency_s
 
     def run(self, until: float) -> None:
-        """Everything that happens before `until`; raises BrokenInvariantError."""
+        """Let everything happen that is due before `until`. Raises BrokenInvariantError."""
         while self.queue and self.queue[0][0] <= until:
             at, _, what = heapq.heappop(self.queue)
             self.now = max(self.now, at)
             what()
         self.now = until
 
-    def say(self, text: str) -> None:
+    def note(self, text: str) -> None:
         self.log.append(f"{self.now:8.3f} {text}")
 
     # ---- agents ------------------------------------------------------------------------------
 
     def node_of(self, pod: Pod) -> str:
-        """Where a pod runs; a replacement goes to a node of its own."""
+        """The node of a pod. Each replacement has a new node."""
         return f"node-{pod.index % self.spread}" if pod.generation == 0 else f"node-of-{pod}"
 
-    def make(self, pod: Pod, node: str) -> Agent:
+    def start_agent(self, pod: Pod, node: str) -> Agent:
         """A node starts the agent of a pod."""
         name = pod_name(JOB, pod.index, pod.generation)
         who = Identity(
             pod, name, f"nonce-{name}-{self.rng.random()}", UID, node=node,
             address=f"10.0.{pod.generation}.{pod.index}", jitter=self.rng.random(),
         )  # fmt: skip
-        self.say(f"{name} born")
+        self.note(f"{name} starts")
         agent = Agent(new_agent(who, self.now, self.without))
         self.agents[pod] = agent
         self.feed(agent, Tick())
@@ -202,13 +202,13 @@ class World:
         handler(agent, action)
 
     def request(self, agent: Agent, call: Callable[[], Event], failed: Event) -> None:
-        """A request arrives after a lag, its answer after another; or nothing does."""
+        """Send a request: it arrives after a lag, and its answer after another, or times out."""
 
         def arrive() -> None:
             if not agent.alive:
                 return
             if not agent.writes:
-                self.after(self.hangs_s, lambda: self.feed(agent, failed))
+                self.after(self.timeout_s, lambda: self.feed(agent, failed))
                 return
             answer = call()
             self.after(self.lag(), lambda: self.feed(agent, answer))
@@ -216,17 +216,17 @@ class World:
         self.after(self.lag(), arrive)
 
     @property
-    def hangs_s(self) -> float:
-        """How long a request hangs that gets no answer: the agent's own limit."""
+    def timeout_s(self) -> float:
+        """The time after which an agent gives up a request without an answer."""
         return min(2.0, self.desired.heartbeat_s)
 
     def cut(self, agent: Agent) -> None:
-        """No network: requests get no answer, streams bring nothing."""
+        """Cut the network: requests get no answer, and the watch delivers nothing."""
         agent.reads = agent.writes = False
         agent.harmed_until = math.inf
 
     def heal(self, agent: Agent) -> None:
-        """The network is back, and the stream goes on from what there is now."""
+        """End the fault: requests are answered, and the watch starts from the current state."""
         agent.writes = True
         if agent.harmed_until == math.inf and not agent.stuck:
             agent.harmed_until = self.now + HEALED_S
@@ -252,23 +252,23 @@ class World:
                 self.after(1.0, arrive)
                 return
             agent.wide = wide
-            agent.at = self.now
-            self.deliver(agent, RoundSeen(self.round, Source.READ))
+            agent.delivers_at = self.now
+            self.deliver(agent, RoundSeen(self.lease, Source.READ))
             if wide:
                 self.deliver(agent, ViewComplete(tuple(self.leases.values())))
 
         self.after(self.lag(), arrive)
 
     def deliver(self, agent: Agent, event: Event) -> None:
-        """In order, after a lag, while the stream is the same."""
+        """Deliver an event in order, after a lag, unless the watch is opened again before."""
         epoch = agent.epoch
-        agent.at = max(agent.at, self.now + self.lag()) + 1e-6
+        agent.delivers_at = max(agent.delivers_at, self.now + self.lag()) + 1e-6
 
         def arrive() -> None:
             if agent.epoch == epoch and agent.reads:
                 self.feed(agent, event)
 
-        self.after(agent.at - self.now, arrive)
+        self.after(agent.delivers_at - self.now, arrive)
 
     def do_create_lease(self, agent: Agent, action: CreateLease) -> None:
         who = agent.me.who
@@ -309,21 +309,21 @@ class World:
 
     def do_cas_round(self, agent: Agent, action: CasRound) -> None:
         def call() -> Event:
-            if self.round.version != action.version:
+            if self.lease.version != action.version:
                 return CasFailed(conflict=True)
             self.put_round(action.round, action.holder, agent.me.who.name)
-            return RoundSeen(self.round, Source.ANSWER)
+            return RoundSeen(self.lease, Source.ANSWER)
 
         self.request(agent, call, CasFailed(conflict=False))
 
     def do_pulse(self, agent: Agent, action: Pulse) -> None:
         def call() -> Event:
-            if self.round.version != action.version:
+            if self.lease.version != action.version:
                 return PulseFailed(conflict=True)
             self.renewals += 1
-            lease = replace(self.round, renew_time=str(self.renewals), report=action.report)
-            self.set_round(lease, is_pulse=lease.report == self.round.report)
-            return RoundSeen(self.round, Source.PULSE)
+            lease = replace(self.lease, renew_time=str(self.renewals), report=action.report)
+            self.set_round(lease, is_pulse=lease.report == self.lease.report)
+            return RoundSeen(self.lease, Source.PULSE)
 
         self.request(agent, call, PulseFailed(conflict=False))
 
@@ -342,7 +342,7 @@ class World:
             raise BrokenInvariantError(f"I4 {pod} starts {n} within the delay of the last failure")
         self.started[n, pod.index] = pod
         agent.running = n
-        self.say(f"{agent.me.who.name} starts {n}")
+        self.note(f"{agent.me.who.name} starts {n}")
 
         def exec_done() -> None:
             if agent.running == n:
@@ -365,13 +365,13 @@ class World:
         self.after(self.lag() * 2, reaped)
 
     def do_exit(self, agent: Agent, action: Exit) -> None:
-        self.say(f"{agent.me.who.name} exits {action.code}: {action.reason}")
-        self.end(agent, told=True, code=action.code)
+        self.note(f"{agent.me.who.name} exits {action.code}: {action.reason}")
+        self.end(agent, reported=True, code=action.code)
 
     # ---- workers -----------------------------------------------------------------------------
 
     def finish(self, agent: Agent, n: int) -> None:
-        """All workers of one agent end with 0: only in a round that everybody has started."""
+        """Let all workers of an agent exit with 0, once all members have started the round."""
         if not agent.alive or agent.running != n:
             return
         members = next(r for r in reversed(self.history) if r.n == n).pods
@@ -383,34 +383,34 @@ class World:
         self.feed(agent, WorkerExited(n))
 
     def fail(self, agent: Agent, fatal: bool = False) -> None:
-        """A worker fails."""
+        """Let a worker fail."""
         n = agent.running
         if n is None or not agent.alive:
             return
-        self.say(f"{agent.me.who.name} worker of {n} fails")
+        self.note(f"{agent.me.who.name} worker of {n} fails")
         after_ms = int((self.now - agent.me.round_at) * 1000)
         cause = Cause(
             CauseKind.WORKER_FAILED, agent.me.who.name, code=1, n=n, after_ms=max(0, after_ms)
         )
         self.feed(agent, WorkerExited(n, cause, fatal))
 
-    def end(self, agent: Agent, told: bool, code: int = 137) -> None:
-        """The agent ends, and its workers with it. told False: its node does, which reports it."""
+    def end(self, agent: Agent, reported: bool, code: int = 137) -> None:
+        """End an agent and its workers. reported False: no kubelet reports it, as its node died."""
         if not agent.alive:
             return
         agent.alive, agent.running, agent.harmed_until = False, None, math.inf
-        agent.node_is_dead = agent.node_is_dead or not told
+        agent.node_is_dead = agent.node_is_dead or not reported
         if agent.node_is_dead:
             self.after(EVICTION_S, lambda: self.operator.evict(agent))
         else:
             self.after(self.lag(), lambda: self.operator.agent_ended(agent, code))
 
     def end_node(self, node: str) -> list[Pod]:
-        """A node dies with all of its pods."""
-        there = [p for p, agent in self.agents.items() if agent.me.who.node == node and agent.alive]
-        for pod in there:
-            self.end(self.agents[pod], told=False)
-        return there
+        """End a node with all of its pods."""
+        pods = [p for p, agent in self.agents.items() if agent.me.who.node == node and agent.alive]
+        for pod in pods:
+            self.end(self.agents[pod], reported=False)
+        return pods
 
     # ---- the API server ----------------------------------------------------------------------
 
@@ -432,7 +432,7 @@ class World:
                 self.deliver(agent, LeaseGone(name))
 
     def put_round(self, next_: Round | None, holder: str | None, who: str) -> None:
-        lease = self.round
+        lease = self.lease
         if next_ is not None:
             self.check_round(lease.round, next_)
             self.check_charges(lease.round, next_)
@@ -440,22 +440,22 @@ class World:
             members = ",".join(f"{p.index}@{p.generation}" for p in sorted(next_.pods))
             charged = sorted(next_.charged.numbers)
             cause = next_.cause.kind.value if next_.cause else ""
-            self.say(
+            self.note(
                 f"{who}: round {next_.n} {next_.phase.value} [{members}] charged {charged} {cause}"
                 f" in {next_.delay_ms} ms"
             )
             lease = replace(lease, round=next_)
         if holder is not None:
             self.renewals += 1
-            self.say(f"{who}: holder {holder or 'none'}")
+            self.note(f"{who}: holder {holder or 'none'}")
             lease = replace(lease, holder=holder, renew_time=str(self.renewals))
         self.set_round(lease)
 
     def set_round(self, lease: RoundLease, is_pulse: bool = False) -> None:
         self.version += 1
-        self.round = replace(lease, version=str(self.version))
+        self.lease = replace(lease, version=str(self.version))
         for agent in self.agents.values():
-            self.deliver(agent, RoundSeen(self.round, Source.WATCH))
+            self.deliver(agent, RoundSeen(self.lease, Source.WATCH))
         self.operator.round_changed(is_pulse)
 
     def check_round(self, old: Round, new: Round) -> None:
@@ -466,12 +466,12 @@ class World:
         if len({p.index for p in new.pods}) != len(new.pods):
             raise BrokenInvariantError("I2 two pods of one index in a round")
         if new.phase is Phase.SUCCEEDED and any((old.n, p) not in self.finished for p in old.pods):
-            raise BrokenInvariantError("I6 Succeeded, but a member never finished")
-        if new.phase is Phase.ACTIVE and len(new.members) < self.round.desired.min_members:
+            raise BrokenInvariantError("I6 Succeeded, but a member has not finished")
+        if new.phase is Phase.ACTIVE and len(new.members) < self.lease.desired.min_members:
             raise BrokenInvariantError("rule 8: Active below min")
 
     def check_charges(self, old: Round, new: Round) -> None:
-        """I4: what is planned takes no charge away, and earns no earlier restart."""
+        """I4: a planned round strikes no charge and shortens no start delay."""
         kind = new.cause.kind if new.cause else None
         if kind in PLANNED and not old.charged.numbers <= new.charged.numbers:
             raise BrokenInvariantError(f"I4 {kind} strikes {old.charged} -> {new.charged}")
@@ -481,14 +481,14 @@ class World:
             self.starts_from = max(self.starts_from, self.now + new.delay_ms / 1000)
             self.delayed_from = new.n
 
-    # ---- the operator, people and nodes --------------------------------------------------------
+    # ---- the operator, users and nodes ---------------------------------------------------------
 
-    def want(self, replicas: int) -> None:
-        """kubectl scale."""
+    def scale(self, replicas: int) -> None:
+        """Scale the job, as kubectl scale does."""
         self.operator.edit(replicas=replicas)
 
     def operator_down(self, seconds: float) -> None:
-        """The operator's process is away for so long; what it remembered is lost."""
+        """Stop the operator for this time; its memory is lost."""
 
         def up() -> None:
             self.operator.up = True
@@ -498,43 +498,42 @@ class World:
         self.after(seconds, up)
 
     def check_deletion(self, pod: Pod, why: str) -> None:
-        """The operator deletes no pod as unheard whose agent works (issue of F21)."""
+        """Check that the operator deletes no pod as silent whose agent works (F21)."""
         agent = self.operator.pods[pod].agent
         if "not heard" in why and agent is not None and self.now > agent.harmed_until:
             raise BrokenInvariantError(f"the operator deletes {pod}, whose agent works: {why}")
 
     def terminate(self, agent: Agent, grace_s: float) -> None:
-        """A kubelet that works sends SIGTERM, and SIGKILL after the grace."""
+        """Send SIGTERM, and SIGKILL after the grace, unless the node is dead."""
         if agent.node_is_dead:
             return
         self.after(self.lag(), lambda: self.feed(agent, LeaveRequested()))
         agent.harmed_until = math.inf
-        self.after(self.lag() + grace_s, lambda: self.end(agent, told=True))
+        self.after(self.lag() + grace_s, lambda: self.end(agent, reported=True))
 
-    # ---- questions ---------------------------------------------------------------------------
+    # ---- observations ------------------------------------------------------------------------
 
     def live(self) -> set[Pod]:
-        """Agents that are alive, wanted and not leaving."""
+        """The pods whose agents are alive, wanted and not leaving."""
         return {
             p for p, a in self.agents.items()
-            if a.alive and not a.me.leaving and self.round.desired.is_wanted(p)
+            if a.alive and not a.me.leaving and self.lease.desired.is_wanted(p)
         }  # fmt: skip
 
     def at_rest(self) -> bool:
-        """I5: a round of exactly the live wanted agents is Active and run, or the job is over."""
-        round_ = self.round.round
+        """I5: whether a round of exactly the live wanted agents runs, or the job is over."""
+        round_ = self.lease.round
         if round_.phase.is_terminal:
             return True
         live = self.live()
-        if len(live) < max(1, self.round.desired.min_members):
+        if len(live) < max(1, self.lease.desired.min_members):
             return round_.phase is Phase.FORMING
         running = {p for p, a in self.agents.items() if a.running == round_.n}
         return round_.phase is Phase.ACTIVE and set(round_.pods) == live == running
 
     def spent(self) -> int:
-        return spent(self.round.round, self.round.desired)
+        return spent(self.lease.round, self.lease.desired)
 
     def holder(self) -> Agent | None:
-        return (
-            self.agents.get(Pod(*parse_pod_name(self.round.holder))) if self.round.holder else None
-        )
+        name = self.lease.holder
+        return self.agents.get(Pod(*parse_pod_name(name))) if name else None

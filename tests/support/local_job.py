@@ -12,6 +12,7 @@ from typing import Any
 
 from dev.wait import wait_until_async
 from tests.support import sign_ins
+from tests.support.protocol import is_round_lease
 from tests.support.sign_ins import SignIn
 
 from elasticjob.local.api.objects.builtins import EVENTS, LEASES, NAMESPACES, PODS
@@ -52,7 +53,7 @@ class LocalNamespace:
         meta = event.object["metadata"]
         if resource != LEASES or meta["namespace"] != self.namespace:
             return
-        if event.type != "DELETED" and leases.is_round(event.object):
+        if event.type != "DELETED" and is_round_lease(event.object):
             rounds = self.rounds.setdefault(meta["labels"][names.LABEL_JOB], [])
             round_ = leases.parse_round(event.object).round
             if not rounds or rounds[-1] != round_:
@@ -116,7 +117,7 @@ class LocalJob:
         found = self._store.list(LEASES, self._namespace, self._is_mine)
         uid = self._store.get(self._cluster.jobs, self._namespace, self.name)["metadata"]["uid"]
         job = leases.Job(self._namespace, self.name, uid)
-        parsed = [leases.parse_agent(body, job) for body in found if not leases.is_round(body)]
+        parsed = [leases.parse_agent(body, job) for body in found if not is_round_lease(body)]
         return {lease.name: lease for lease in parsed}
 
     @property

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Union
 
 from tests.support.merge_patch import merge
-from tests.support.protocol import JOB, identity, letter, name, pod
+from tests.support.protocol import JOB, identity, is_round_lease, letter, name, pod
 
 from elasticjob.rendezvous import agent_step, new_agent, next_wake
 from elasticjob.rendezvous.actions import (
@@ -80,7 +80,7 @@ class Server:
     def __init__(self, desired: Desired) -> None:
         self.version = 0
         self.objects: dict[str, Json] = {}
-        self.strays: dict[Pod, wire.AgentLease] = {}
+        self.forged: dict[Pod, wire.AgentLease] = {}
         self.listeners: list[Callable[[Change], None]] = []
         self.create(wire.round_manifest(JOB, desired, Round()))
 
@@ -106,19 +106,19 @@ class Server:
         """Nothing happens if it is not there."""
         if self.objects.pop(name_, None) is not None:
             self.version += 1
-            self._tell(LeaseGone(name_))
+            self._notify(LeaseGone(name_))
 
-    def stray(self, lease: wire.AgentLease) -> None:
+    def forge(self, lease: wire.AgentLease) -> None:
         """A Lease of another job gets the labels of a pod of this job, so its agents receive it."""
         self.version += 1
         name_ = names.pod_name(OTHER_JOB, lease.pod.index, lease.pod.generation)
-        self.strays[lease.pod] = replace(lease, name=name_, version=str(self.version))
-        self._tell(LeaseSeen(self.strays[lease.pod]))
+        self.forged[lease.pod] = replace(lease, name=name_, version=str(self.version))
+        self._notify(LeaseSeen(self.forged[lease.pod]))
 
-    def unstray(self, pod_: Pod) -> None:
+    def delete_forged(self, pod_: Pod) -> None:
         """It is deleted, or loses the labels."""
         self.version += 1
-        self._tell(LeaseGone(self.strays.pop(pod_).name))
+        self._notify(LeaseGone(self.forged.pop(pod_).name))
 
     def round(self) -> wire.RoundLease:
         """The Round as it is."""
@@ -136,16 +136,16 @@ class Server:
 
     def _store(self, made: Json) -> Json:
         made["metadata"]["resourceVersion"] = str(self.version + 1)
-        if wire.is_round(made):
+        if is_round_lease(made):
             change: Change = RoundSeen(wire.parse_round(made), Source.WATCH)
         else:
             change = LeaseSeen(wire.parse_agent(made, JOB))
         self.version += 1
         self.objects[made["metadata"]["name"]] = made
-        self._tell(change)
+        self._notify(change)
         return made
 
-    def _tell(self, change: Change) -> None:
+    def _notify(self, change: Change) -> None:
         for listener in self.listeners:
             listener(change)
 
@@ -179,7 +179,7 @@ Step = tuple[Player, Event, tuple[Action, ...]]
 
 
 class Meeting:
-    """The server, the agents, the time. told: is called with every step."""
+    """The server, the agents, the time. on_step: is called with every step."""
 
     def __init__(self, desired: Desired, without: frozenset[str] = frozenset()) -> None:
         self.now = 0.0
@@ -187,7 +187,7 @@ class Meeting:
         self.server = Server(desired)
         self.server.listeners.append(self._changed)
         self.players: dict[str, Player] = {}
-        self.told: Callable[[Step], None] = lambda step: None
+        self.on_step: Callable[[Step], None] = lambda step: None
 
     # ---- agents ----------------------------------------------------------------------------------
 
@@ -204,7 +204,7 @@ class Meeting:
         if not player.alive:
             return
         player.me, actions = agent_step(player.me, event, self.now)
-        self.told((player, event, actions))
+        self.on_step((player, event, actions))
         for action in actions:
             self._accept(player, action)
 
@@ -324,8 +324,8 @@ class Meeting:
     def _changed(self, change: Change) -> None:
         is_round = isinstance(change, RoundSeen)
         for player in self.players.values():
-            hears = player.alive and not player.dark and player.me.lease is not None
-            if hears and (is_round or player.wide):
+            receives = player.alive and not player.dark and player.me.lease is not None
+            if receives and (is_round or player.wide):
                 player.stream.append(change)
 
 
@@ -350,7 +350,7 @@ def _open(meeting: Meeting, player: Player, action: Action) -> Iterator[Event | 
     player.stream.clear()
     player.stream.append(RoundSeen(meeting.server.round(), Source.READ))
     if player.wide:
-        found = (*meeting.server.leases(), *meeting.server.strays.values())
+        found = (*meeting.server.leases(), *meeting.server.forged.values())
         player.stream.append(ViewComplete(found))
     if player.me.lease is None:
         meeting.deliver(player.letter)

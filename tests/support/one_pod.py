@@ -15,7 +15,7 @@ from typing import Any
 
 from dev.wait import wait_until
 from tests.support.merge_patch import merge
-from tests.support.protocol import JOB, round_object
+from tests.support.protocol import JOB, is_round_lease, round_object
 from tests.support.scripted_api import (
     Answer,
     ReceivedRequest,
@@ -28,7 +28,7 @@ from tests.support.scripted_api import (
 from tests.support.survivors import sweep
 
 from elasticjob.controller.act.bundle import build
-from elasticjob.wire.lease import RoundLease, is_round, parse_round, round_patch
+from elasticjob.wire.lease import RoundLease, parse_round, round_patch
 from elasticjob.wire.round import Round
 
 PATIENCE_S = 20.0
@@ -77,7 +77,7 @@ class LeaseStore:
 
     def _store(self, made: dict[str, Any]) -> dict[str, Any]:
         made["metadata"]["resourceVersion"] = str(next(self._versions))
-        if is_round(made):
+        if is_round_lease(made):
             self._round = made
             self._watch.send({"type": "MODIFIED", "object": made})
         else:

@@ -140,8 +140,8 @@ def lease(letter_: str, words: str, version: int = 1, **fields: Any) -> AgentLea
 def round_lease(
     round_: Round, holder: str = "", version: int = 1, pulse: str = "", **wanted: Any
 ) -> RoundLease:
-    """A version of the Round Lease. wanted: fields of desired; told=False: without a report."""
-    told = wanted.pop("told", True)
+    """A version of the Round Lease, with a report of it. wanted: fields of desired."""
+    has_report = wanted.pop("has_report", True)
     return RoundLease(
         version=str(version),
         uid="uid-of-round",
@@ -150,11 +150,17 @@ def round_lease(
         round=round_,
         holder=name(holder) if holder else "",
         renew_time=pulse,
-        report=Report(round_.n, tuple(sorted(round_.pods))) if told else None,
+        report=Report(round_.n, tuple(sorted(round_.pods))) if has_report else None,
     )
 
 
 # ---- Leases as the API server stores them --------------------------------------------------------
+
+
+def is_round_lease(lease_: Json) -> bool:
+    """Whether a Lease of the job is its Round Lease."""
+    return bool(lease_["metadata"]["labels"][names.LABEL_LEASE] == names.LEASE_ROUND)
+
 
 FORMING = Round()
 DESIRED = desired("A B", heartbeat_s=0.5)
@@ -283,14 +289,14 @@ def joined(
     me, actions = steps(me, RoundSeen(present, Source.WATCH), now=now)
     if Start(round_) in actions:
         me, _ = steps(me, WorkersStarted(round_.n, 10), now=now)
-    return _said(me, words)
+    return _with_state(me, words)
 
 
-def _said(me: Me, words: str) -> Me:
+def _with_state(me: Me, words: str) -> Me:
     """The agent with this state in its Lease; its next renewal is due after T."""
     if words:
-        told = state(words)
-        me = replace(me, phase=told.phase, n=told.n, leaving=told.leaving)
+        found = state(words)
+        me = replace(me, phase=found.phase, n=found.n, leaving=found.leaving)
     return replace(
         me, own_version="1", written_state=own_state(me).to_json(), writing_state="", renew_at=T
     )

@@ -103,15 +103,15 @@ def replay(scenario: Scenario, without: str = "") -> list[list[str]]:
 
 
 class ScenarioRunner:
-    """Runs commands and writes down what is worth reading."""
+    """Run the commands of a scenario and write its transcript."""
 
     def __init__(self, without: frozenset[str]) -> None:
         self.without = without
         self.lines: list[str] = []
         self.is_over = False
-        self.told_at = 0.0
-        self.told_round = ""
-        self.said: dict[str, str] = {}
+        self.shown_at = 0.0
+        self.shown_round = ""
+        self.reported: dict[str, str] = {}
         self.wanted: dict[str, Any] = {}
         self.meeting = Meeting(desired())
         self.commands: dict[str, Callable[..., None]] = {
@@ -120,8 +120,9 @@ class ScenarioRunner:
             "finish": self.finish, "leave": self.leave, "die": self.die, "restart": self.restart,
             "cut": self.cut, "heal": self.heal, "hold": self.hold, "free": self.free,
             "perform": self.perform, "lose": self.lose, "deliver": self.deliver, "work": self.work,
-            "mark": self.mark, "unmake": self.unmake, "want": self.want, "mute": self.mute,
-            "dark": self.dark, "clear": self.clear, "stray": self.stray, "unstray": self.unstray,
+            "mark": self.mark, "want": self.want, "mute": self.mute, "dark": self.dark,
+            "clear": self.clear, "delete-lease": self.delete_lease, "forge": self.forge,
+            "delete-forged": self.delete_forged,
         }  # fmt: skip
 
     def run(self, command: str) -> None:
@@ -133,18 +134,18 @@ class ScenarioRunner:
             self.commands[verb](*words)
         except m.RestlessError:
             self.is_over = True
-            self.say(RESTLESS)
+            self.write(RESTLESS)
 
     def take(self) -> list[str]:
         """What was written since the last step."""
         lines, self.lines = self.lines, []
         return lines
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """One line, after the time if it has moved."""
-        if self.meeting.now != self.told_at:
-            self.told_at = self.meeting.now
-            self.lines.append(f"t  {self.told_at:g} s")
+        if self.meeting.now != self.shown_at:
+            self.shown_at = self.meeting.now
+            self.lines.append(f"t  {self.shown_at:g} s")
         self.lines.append(line)
 
     # ---- the job ---------------------------------------------------------------------------------
@@ -154,7 +155,7 @@ class ScenarioRunner:
         calls = {"cooldown_s": 0.0, "last_call_s": 30.0}
         self.wanted = _wanted(words, calls)
         self.meeting = Meeting(desired(**self.wanted), self.without)
-        self.meeting.told = self.tell
+        self.meeting.on_step = self.record_step
 
     def start(self, *letters: str) -> None:
         """Pods are made and their agents start."""
@@ -166,7 +167,7 @@ class ScenarioRunner:
         self.start(*letters)
         for until in (0.0, self.meeting.now + 5.0, self.meeting.now + 10.0):
             self.quietly(until)
-        self.told_at, self.lines = self.meeting.now, []
+        self.shown_at, self.lines = self.meeting.now, []
         self.show()
 
     def quietly(self, until: float) -> None:
@@ -179,7 +180,7 @@ class ScenarioRunner:
     def go(self) -> None:
         """All that can happen at this moment."""
         self.meeting.go()
-        self.tell_round()
+        self.show_round()
 
     def wait(self, seconds: str) -> None:
         """Time goes by, and all that happens then happens."""
@@ -191,10 +192,10 @@ class ScenarioRunner:
 
     def show(self) -> None:
         """The Round, and the state in each Lease."""
-        self.told_round = ""
-        self.tell_round()
+        self.shown_round = ""
+        self.show_round()
         for found in self.meeting.server.leases():
-            self.say(f"   {letter(found.pod)} reports {words.said(found)}")
+            self.write(f"   {letter(found.pod)} reports {words.lease_state(found)}")
 
     # ---- what happens to agents ------------------------------------------------------------------
 
@@ -273,8 +274,8 @@ class ScenarioRunner:
 
     def _or_nothing(self, moved: bool, letter_: str, what: str) -> None:
         if not moved:
-            self.say(f"{letter_:<2} no {what}")
-        self.tell_round()
+            self.write(f"{letter_:<2} no {what}")
+        self.show_round()
 
     # ---- the operator, and people ----------------------------------------------------------------
 
@@ -284,24 +285,24 @@ class ScenarioRunner:
         `mark A excused`: the pod was deleted.
         """
         m.mark(self.meeting, letter_, excused=how == "excused")
-        self.tell_round()
+        self.show_round()
 
     def clear(self) -> None:
         """The operator clears the holder."""
         m.clear(self.meeting)
-        self.tell_round()
+        self.show_round()
 
-    def unmake(self, letter_: str) -> None:
+    def delete_lease(self, letter_: str) -> None:
         """A user deletes the Lease."""
         self.meeting.server.delete(name(letter_))
 
-    def stray(self, letter_: str, *said: str) -> None:
+    def forge(self, letter_: str, *state: str) -> None:
         """Another job's code labels its Lease as this pod's, with this state."""
-        self.meeting.server.stray(lease(letter_, " ".join(said)))
+        self.meeting.server.forge(lease(letter_, " ".join(state)))
 
-    def unstray(self, letter_: str) -> None:
+    def delete_forged(self, letter_: str) -> None:
         """That Lease is deleted."""
-        self.meeting.server.unstray(pod(letter_))
+        self.meeting.server.delete_forged(pod(letter_))
 
     def want(self, *words: str) -> None:
         """The operator changes `desired`: `want A B`, `want budget 3 pardon 2`."""
@@ -319,32 +320,32 @@ class ScenarioRunner:
 
     # ---- the transcript --------------------------------------------------------------------------
 
-    def tell(self, step: Step) -> None:
+    def record_step(self, step: Step) -> None:
         """A step of an agent, if there is anything to see."""
-        self.tell_round()
+        self.show_round()
         player, event, actions = step
         did = [text for action in actions for text in [words.done(player.me, action)] if text]
         did = [text for text in did if self.is_news(player.letter, text)]
         line = f"{player.letter:<2} {words.learned(event)}"
         if did:
-            self.say(f"{line} -> {'; '.join(did)}")
-        elif isinstance(event, words.ALWAYS_TOLD):
-            self.say(line)
+            self.write(f"{line} -> {'; '.join(did)}")
+        elif isinstance(event, words.ALWAYS_SHOWN):
+            self.write(line)
 
     def is_news(self, letter_: str, text: str) -> bool:
         """Whether the text is new: a write repeated for want of an answer is shown once."""
-        before = self.said.get(letter_)
+        before = self.reported.get(letter_)
         if text.startswith("report "):
-            self.said[letter_] = text
+            self.reported[letter_] = text
         return text != before
 
-    def tell_round(self) -> None:
+    def show_round(self) -> None:
         """The Round, if it is another."""
         lease = self.meeting.server.round()
         text = f"=  {words.show(lease.round)}; holder {words.of_name(lease.holder)}"
-        if text != self.told_round:
-            self.told_round = text
-            self.say(text)
+        if text != self.shown_round:
+            self.shown_round = text
+            self.write(text)
 
 
 # ---- what the operator wants -------------------------------------------------------------------
@@ -374,5 +375,5 @@ def _wanted(words: tuple[str, ...], before: dict[str, Any]) -> dict[str, Any]:
             letters.append(word)
     fields["startup_last_call_s"] = fields["last_call_s"]
     if letters:
-        fields["wanted"] = " ".join(letters).replace("nobody", "")
+        fields["wanted"] = " ".join(letters).replace("none", "")
     return fields

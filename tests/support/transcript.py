@@ -66,7 +66,7 @@ def _state(state: AgentState) -> str:
     return f"{state.phase.value} {state.n}{' leaving' if state.leaving else ''}"
 
 
-def said(lease: AgentLease) -> str:
+def lease_state(lease: AgentLease) -> str:
     """The state in a Lease, and the operator's mark."""
     return f"{_state(lease.state)}{' ended' if lease.ended else ''}"
 
@@ -82,7 +82,7 @@ def _renewed(event: RenewalReturned) -> str:
 
 def _seen(event: LeaseSeen) -> str:
     verb = "gets" if event.by_get else "sees"
-    return f"{verb} {letter(event.lease.pod)} {said(event.lease)}"
+    return f"{verb} {letter(event.lease.pod)} {lease_state(event.lease)}"
 
 
 def _round_seen(event: RoundSeen) -> str:
@@ -112,7 +112,7 @@ _EVENTS: dict[type, Callable[[Any], str]] = {
     Progressed: lambda event: "progress",
     Tick: lambda event: "waited",
 }
-ALWAYS_TOLD = (WorkerExited, LeaveRequested, CasFailed)  # shown also if nothing comes of it
+ALWAYS_SHOWN = (WorkerExited, LeaveRequested, CasFailed)  # shown without actions, too
 
 
 def done(me: Me, action: Action) -> str:
@@ -120,7 +120,7 @@ def done(me: Me, action: Action) -> str:
     return _ACTIONS[type(action)](me, action) if type(action) in _ACTIONS else ""
 
 
-def _said(me: Me, action: WriteState) -> str:
+def _write_state(me: Me, action: WriteState) -> str:
     new = AgentState.from_json(action.state)
     old = AgentState.from_json(me.written_state) if me.written_state else None
     return "" if old and _state(old) == _state(new) else f"report {_state(new)}"
@@ -144,7 +144,7 @@ def _pulse(me: Me, action: Pulse) -> str:
 _ACTIONS: dict[type, Callable[[Me, Any], str]] = {
     Pulse: _pulse,
     CreateLease: lambda me, a: f"create {_state(AgentState.from_json(a.state))}",
-    WriteState: _said,
+    WriteState: _write_state,
     CasRound: _cas,
     GetLease: lambda me, a: f"get {of_name(a.name)}",
     ReopenStream: lambda me, a: f"open the {'wide' if a.wide else 'narrow'} stream",

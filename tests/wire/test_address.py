@@ -31,7 +31,7 @@ def test_an_address(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_is_no_address_is_refused_by_name(text: str) -> None:
+def test_another_text_is_refused_with_the_name_of_its_field(text: str) -> None:
     assert not is_address(text)
     with pytest.raises(WireError, match=r"^it\.address is .*, not an IP address$"):
         address({"address": text}, "address", "it")

@@ -18,12 +18,12 @@ def test_the_default_role_is_not_written() -> None:
 
 
 @pytest.mark.parametrize("state", [AgentState(AgentPhase.READY, 0), _LONG], ids=["short", "long"])
-def test_what_was_read_is_written_alike(state: AgentState) -> None:
-    """The agent compares texts to see whether its Lease says what it should."""
+def test_a_record_is_written_as_it_was_read(state: AgentState) -> None:
+    """The agent compares texts to find out whether its Lease has its current state."""
     text = state.to_json()
     assert AgentState.from_json(text).to_json() == text
 
 
 @pytest.mark.parametrize("word", list(AgentPhase))
-def test_every_word_is_read_back(word: AgentPhase) -> None:
+def test_every_phase_is_read_back(word: AgentPhase) -> None:
     assert AgentState.from_json(AgentState(word, 4).to_json()).phase is word

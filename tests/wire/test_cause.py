@@ -59,7 +59,7 @@ def test_a_short_message_is_kept(message: str) -> None:
 
 @pytest.mark.parametrize("letter", ["x", "\u00e4", "\u4f60", "\U0001f600", "\ud800"])
 def test_a_long_message_keeps_its_end(letter: str) -> None:
-    """Where a traceback has its error. A lone surrogate comes from an error file's JSON."""
+    """A traceback ends with its error. A lone surrogate comes from the JSON of an error file."""
     clipped = clip(letter * 500 + "ValueError: no")
     assert clipped.startswith("...")
     assert clipped.endswith("ValueError: no")
@@ -71,8 +71,8 @@ def test_a_short_message_is_cleaned_too() -> None:
     assert clip("bad \ud800 text") == "bad ? text"
 
 
-def test_what_was_clipped_stays_as_it_is() -> None:
-    """Else a Lease would be written again and again: its text is compared with the last one."""
+def test_a_clipped_message_is_not_clipped_again() -> None:
+    """Else the agent would write its Lease for ever, as it compares the text with the last one."""
     once = Cause.from_fields(Cause(CauseKind.OTHER, message="\u4f60" * 200).to_fields(), "it")
     assert once is not None
     assert Cause.from_fields(once.to_fields(), "it") == once

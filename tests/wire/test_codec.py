@@ -27,7 +27,7 @@ def test_a_record_is_one_compact_object_with_its_version() -> None:
     assert dump({"n": 0, "a": "x", "b": [1]}) == '{"v":1,"n":0,"a":"x","b":[1]}'
 
 
-def test_what_says_nothing_is_left_out() -> None:
+def test_empty_values_are_left_out() -> None:
     assert dump({"a": None, "b": False, "c": "", "d": [], "e": 0, "f": True}) == (
         '{"v":1,"e":0,"f":true}'
     )
@@ -38,7 +38,7 @@ def test_unknown_keys_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("version", ["2", '"1"', "null", "true", "1.5"])
-def test_another_version_is_refused_with_a_message_that_says_so(version: str) -> None:
+def test_another_version_is_refused_with_a_message_that_names_it(version: str) -> None:
     with pytest.raises(WireError, match=r"round has version .*, this release reads 1.*one release"):
         load(f'{{"v":{version}}}', "round")
 
@@ -53,7 +53,7 @@ def test_no_version_is_refused() -> None:
     ["", "{", "not json", '{"v":1', "[1]", "1", '"text"', "null", "[" * 100_000, "\x00"],
     ids=["empty", "open", "words", "cut", "list", "int", "str", "null", "deep", "nul"],
 )
-def test_what_is_no_record_is_refused(broken: str) -> None:
+def test_another_text_than_a_record_is_refused(broken: str) -> None:
     with pytest.raises(WireError, match="round is not "):
         load(broken, "round")
 
@@ -104,7 +104,7 @@ def test_a_flag_is_off_unless_it_is_set() -> None:
     assert flag({"leaving": True}, "leaving", "agent") is True
 
 
-def test_compact_seconds_read_as_people_write_them() -> None:
+def test_compact_seconds() -> None:
     assert [compact(30.0), compact(0.2), compact(0.0)] == [30, 0.2, 0]
 
 
@@ -112,7 +112,7 @@ def test_compact_seconds_read_as_people_write_them() -> None:
     "value", ["", "-1", "+1", " 1", "1_0", "1.0", "\u00b2", "\u0663", "9" * 20, "9" * 5000, "x"]
 )
 def test_whole_number_reads_plain_digits_only(value: str) -> None:
-    """str.isdigit is true of superscripts, which int refuses, and of other scripts' digits."""
+    """str.isdigit accepts superscripts, which int refuses, and the digits of other scripts."""
     assert whole_number(value) is None
 
 
@@ -189,8 +189,8 @@ def test_an_index_is_named_once(twice: str) -> None:
         load_tagged(twice, "@", "round.members")
 
 
-def test_many_ranges_together_cannot_cost_the_reader_its_memory() -> None:
-    """Each is allowed alone; 256 KiB of annotation hold 20,000 of them."""
+def test_many_ranges_together_do_not_exhaust_the_readers_memory() -> None:
+    """Each is allowed alone, and 256 KiB of annotation hold 20,000 of them."""
     step = LARGEST_SET // 2 + 1
     ranges = ",".join(f"{i * step}-{i * step + step - 1}" for i in range(10_000))
     with pytest.raises(WireError, match="names more than"):

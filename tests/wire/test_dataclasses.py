@@ -1,4 +1,4 @@
-"""Ours beside the standard library's: the same class statement, made by both."""
+"""Compare wire.dataclasses with the standard library's: both decorate the same classes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_fields_by_place_by_name_and_by_default(by: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "named"), [((), {}), ((1, (), "x", 4), {}), ((1,), {"n": 1}), ((1,), {"m": 1})]
 )
-def test_what_does_not_fit_is_refused(by: Any, given: Any, named: Any) -> None:
+def test_wrong_arguments_are_refused(by: Any, given: Any, named: Any) -> None:
     make = made(by)
     with pytest.raises(TypeError, match="__init__"):
         make.Round(*given, **named)
@@ -73,7 +73,7 @@ def test_equal_if_of_one_class_with_equal_fields(by: Any) -> None:
 
 
 @both
-def test_an_order_only_where_it_is_asked_for(by: Any) -> None:
+def test_an_order_only_if_it_is_requested(by: Any) -> None:
     make = made(by)
     low, middle, high = make.Pod(9), make.Pod(9, 1), make.Pod(10)
     assert sorted([high, middle, low]) == [low, middle, high]
@@ -112,7 +112,7 @@ def test_a_copy_with_changes(by: Any) -> None:
         by.replace(one, m=1)
 
 
-def test_the_standard_module_takes_ours_for_its_own() -> None:
+def test_the_standard_module_accepts_these_classes() -> None:
     member = Member(Pod(1, 2), 8)
     assert dataclasses.is_dataclass(member)
     assert [field.name for field in dataclasses.fields(Member)] == ["pod", "workers", "role"]
@@ -120,6 +120,6 @@ def test_the_standard_module_takes_ours_for_its_own() -> None:
     assert dataclasses.replace(member, workers=4) == Member(Pod(1, 2), 4)
 
 
-def test_only_frozen_ones() -> None:
+def test_only_frozen_classes() -> None:
     with pytest.raises(TypeError, match="frozen dataclasses only"):
         ours.dataclass(frozen=False)

@@ -1,4 +1,4 @@
-"""What is written today must be read by the next release, and by the one before: golden files.
+"""Golden files: the next release and the one before must read what this release writes.
 
 Each file is the text of one annotation. A file that has to change is a change of the protocol:
 it needs a new file beside the old one, which must still be read.
@@ -106,7 +106,7 @@ def golden(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_is_written_as_the_file_has_it(name: str) -> None:
+def test_a_record_is_written_as_in_the_file(name: str) -> None:
     assert RECORDS[name].to_json() == golden(name)
 
 
@@ -148,7 +148,7 @@ _HOSTILE: list[Any] = [
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_any_wrong_value_anywhere_is_a_wire_error_or_harmless(name: str) -> None:
-    """Never another exception: not on reading, and not on writing what was read."""
+    """Neither reading nor writing the record raises another exception."""
     kind = type(RECORDS[name])
     for hostile in _hostile(json.loads(golden(name))):
         assert len(_refusal(kind, hostile)) < 400
@@ -168,7 +168,7 @@ def test_a_record_without_its_number_is_refused(kind: type[Any]) -> None:
         kind.from_json('{"v":1}')
 
 
-def test_a_desired_without_anything_wants_nobody() -> None:
+def test_an_empty_desired_wants_no_pod() -> None:
     assert Desired.from_json('{"v":1}') == Desired(wanted=())
 
 
@@ -176,32 +176,32 @@ def test_a_desired_without_anything_wants_nobody() -> None:
     ("kind", "field", "words"),
     [(Round, "phase", "Waiting"), (AgentState, "state", "sleeping")],
 )
-def test_a_word_of_a_later_release_is_refused_by_name(
+def test_a_phase_of_a_later_release_is_refused_by_name(
     kind: type[Any], field: str, words: str
 ) -> None:
-    """Unlike an unknown key: whoever does not understand it must not act on it."""
+    """Unlike an unknown key, as a reader must not act on a phase that it does not support."""
     with pytest.raises(
         WireError, match=f"{field} is '{words}', which this release does not support"
     ):
         kind.from_json(json.dumps({"v": 1, "n": 1, field: words}))
 
 
-def test_phase_and_word_are_text() -> None:
+def test_phases_are_text() -> None:
     with pytest.raises(WireError, match="phase"):
         Round.from_json('{"v":1,"n":1,"phase":["Active"]}')
     with pytest.raises(WireError, match="state"):
         AgentState.from_json('{"v":1,"n":1,"state":null}')
 
 
-def test_a_role_that_would_break_the_round_is_refused_where_it_comes_in() -> None:
-    """It would be copied from the agent's Lease into ranges that then nobody could read."""
+def test_a_role_that_would_break_the_round_is_refused_on_reading() -> None:
+    """The holder would copy it from the agent Lease into ranges that no agent can read."""
     with pytest.raises(WireError, match=r"agent\.role is 'a,b', not a plain word"):
         AgentState.from_json('{"v":1,"n":1,"state":"ready","role":"a,b"}')
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1\0", "somewhere", "10.0.0.300"])
-def test_an_address_that_is_none_is_refused_where_it_comes_in(address: str) -> None:
-    """It would become MASTER_ADDR of every worker; none can be started with a NUL in it."""
+def test_a_wrong_address_is_refused_on_reading(address: str) -> None:
+    """It would become MASTER_ADDR of every worker, and no process starts with a NUL in it."""
     state = {"v": 1, "n": 1, "state": "ready", "address": address}
     with pytest.raises(WireError, match=r"agent\.address is '.*', not an IP address"):
         AgentState.from_json(json.dumps(state))
@@ -231,7 +231,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _hostile(record: dict[str, Any]) -> Iterator[str]:
-    """The record with one value after the other replaced by something wrong, and left out."""
+    """The record with one value after the other replaced by a wrong one, and left out."""
     for fields in list(_objects(record)):
         for key, kept in list(fields.items()):
             for wrong in _HOSTILE:

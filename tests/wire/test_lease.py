@@ -24,7 +24,6 @@ from elasticjob.wire.lease import (
     ended_manifest,
     ended_patch,
     holder_patch,
-    is_round,
     job_uid_of,
     parse_agent,
     parse_round,
@@ -44,7 +43,7 @@ TIME = "2026-11-22T10:00:00.000001Z"
 
 
 def stored(manifest: Json, version: str = "7") -> Json:
-    """As the API server answers it."""
+    """The Lease as the API server returns it."""
     manifest = copy.deepcopy(manifest)
     manifest["metadata"].update(resourceVersion=version, uid="uid-of-lease")
     return manifest
@@ -61,7 +60,6 @@ def test_a_round_lease_and_its_inverse() -> None:
     lease = stored(round_manifest(JOB, WANTED, Round()))
     assert lease["metadata"]["name"] == "my-job-round"
     assert lease["metadata"]["labels"][names.LABEL_LEASE] == names.LEASE_ROUND
-    assert is_round(lease)
     assert parse_round(lease) == RoundLease("7", "uid-of-lease", "uid-1", WANTED, Round())
 
 
@@ -91,14 +89,13 @@ def test_the_round_lease_is_owned_by_the_job() -> None:
 
 def test_an_agent_lease_and_its_inverse() -> None:
     lease = stored(agent_lease())
-    assert not is_round(lease)
     assert parse_agent(lease, JOB) == AgentLease(
         "my-job-3-1", Pod(3, 1), "7", "uid-of-lease", "uid-1", "nonce-1", TIME, STATE
     )
 
 
 def test_an_agent_lease_is_owned_by_the_round_lease() -> None:
-    """So a deleted job takes the Round first, and agents freeze instead of stepping (27)."""
+    """So a deleted job takes the Round Lease first, and the agents freeze."""
     (owner,) = agent_lease()["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("Lease", "my-job-round", "round-uid")
     assert "blockOwnerDeletion" not in owner
@@ -110,7 +107,7 @@ def test_a_lease_lasts_whole_seconds_from_1(given: float, written: int) -> None:
     assert lease["spec"]["leaseDurationSeconds"] == written
 
 
-def test_ended_is_an_annotation_of_its_own() -> None:
+def test_ended_is_a_separate_annotation() -> None:
     """The operator's mark and the agent's renewals never overwrite each other."""
     lease = merge(stored(agent_lease()), ended_patch(EndedMark("Evicted"), "7"))
     assert parse_agent(lease, JOB).ended
@@ -132,9 +129,7 @@ def test_ended_is_an_annotation_of_its_own() -> None:
         (7, False),
     ],
 )
-def test_a_mark_counts_however_broken_and_excuses_only_where_it_says_so(
-    annotation: Any, excused: bool
-) -> None:
+def test_a_malformed_mark_counts_and_excuses_nothing(annotation: Any, excused: bool) -> None:
     lease = stored(agent_lease())
     lease["metadata"]["annotations"][names.ANNOTATION_ENDED] = annotation
     found = parse_agent(lease, JOB)
@@ -164,11 +159,11 @@ PATCHES: dict[str, Callable[[str], Json]] = {
 
 @pytest.mark.parametrize("name", PATCHES)
 def test_every_patch_is_a_compare_and_swap(name: str) -> None:
-    """The API server answers 409 if the object has another version than the patch carries."""
+    """The API server answers 409 if the object has another version than the patch."""
     assert PATCHES[name]("42")["metadata"]["resourceVersion"] == "42"
 
 
-def test_a_patch_changes_nothing_but_its_own() -> None:
+def test_a_patch_changes_its_fields_only() -> None:
     before = stored(round_manifest(JOB, WANTED, ACTIVE))
     before["spec"] = {"holderIdentity": "my-job-1-0", "renewTime": "old"}
     old = parse_round(before)
@@ -190,7 +185,7 @@ def test_a_patch_changes_nothing_but_its_own() -> None:
 
 @pytest.mark.parametrize("version", ["", "x", "0x7", "\u00b2", "-1", None, 7])
 def test_a_version_that_cannot_be_compared_is_refused(version: object) -> None:
-    """They are decimal numbers and grow (KEP-5504): the rules compare them."""
+    """The rules compare versions, which are growing decimal numbers (KEP-5504)."""
     lease = stored(round_manifest(JOB, WANTED, ACTIVE))
     lease["metadata"]["resourceVersion"] = version
     with pytest.raises(WireError, match=r"metadata\.resourceVersion"):
@@ -198,14 +193,14 @@ def test_a_version_that_cannot_be_compared_is_refused(version: object) -> None:
 
 
 @pytest.mark.parametrize("key", [names.ANNOTATION_DESIRED, names.ANNOTATION_ROUND])
-def test_a_round_lease_without_its_records_says_which(key: str) -> None:
+def test_a_round_lease_without_a_record_is_refused_by_name(key: str) -> None:
     lease = stored(round_manifest(JOB, WANTED, ACTIVE))
     del lease["metadata"]["annotations"][key]
     with pytest.raises(WireError, match=f"no annotation {key}"):
         parse_round(lease)
 
 
-def test_an_agent_lease_without_its_record_says_so() -> None:
+def test_an_agent_lease_without_its_record_is_refused_by_name() -> None:
     lease = stored(agent_lease())
     del lease["metadata"]["annotations"]
     with pytest.raises(WireError, match=f"no annotation {names.ANNOTATION_AGENT}"):
@@ -214,7 +209,7 @@ def test_an_agent_lease_without_its_record_says_so() -> None:
 
 @pytest.mark.parametrize("name", ["my-job", "other-3-1", "-3-1", "my-job-03-1", "my-job-round", ""])
 def test_a_lease_that_is_not_named_like_a_pod_of_the_job_is_refused(name: str) -> None:
-    """Its labels are what code in another job can write on the one Lease that it may write."""
+    """Code in another job can write labels, on the one Lease that it may write."""
     lease = stored(agent_lease())
     lease["metadata"]["name"] = name
     with pytest.raises(WireError, match=f"the Lease '{name}' is not named like a pod of my-job$"):
@@ -254,7 +249,7 @@ def test_a_label_that_does_not_agree_with_the_name_is_refused(label: str, value:
         parse_agent(lease, JOB)
 
 
-def test_a_lease_without_labels_is_no_jobs() -> None:
+def test_a_lease_without_labels_has_no_job() -> None:
     assert job_uid_of({"metadata": {"name": "my-job-3-1"}}) == ""
 
 
@@ -263,12 +258,11 @@ def parse_of_job(lease: Json) -> AgentLease:
 
 
 @pytest.mark.parametrize("parse", [parse_round, parse_of_job])
-def test_whatever_a_lease_is_it_is_read_or_refused(parse: Callable[[Json], object]) -> None:
+def test_any_lease_is_read_or_refused(parse: Callable[[Json], object]) -> None:
     made = round_manifest(JOB, WANTED, ACTIVE) if parse is parse_round else agent_lease()
     for hostile in _hostile(stored(made)):
         try:
             parse(hostile)
-            is_round(hostile)
             job_uid_of(hostile)
         except WireError:
             pass

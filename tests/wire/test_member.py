@@ -46,7 +46,7 @@ def test_shares(members: list[Member], shares: str) -> None:
     assert list(load_members(dump_pods(m.pod for m in members), shares, "it")) == members
 
 
-def test_a_pod_without_a_share_brings_one_worker() -> None:
+def test_a_pod_without_a_share_has_one_worker() -> None:
     assert load_members("0-1@0", "1x4", "it") == (Member(Pod(0, 0)), Member(Pod(1, 0), 4))
 
 
@@ -70,12 +70,12 @@ def test_a_role_is_a_plain_word(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["", "a,b", "a:b", "a b", "a@b", "\u00e4", "a\n", "x" * 64])
-def test_what_would_break_a_range_is_no_role(role: str) -> None:
+def test_a_text_that_would_break_a_range_is_no_role(role: str) -> None:
     assert not is_role(role)
 
 
-def test_who_the_members_are_is_read_once() -> None:
-    """A pulse and a crash bring the same texts again, to every agent."""
+def test_the_same_members_are_decoded_once() -> None:
+    """A pulse and a crash deliver the same texts again, to every agent."""
     assert load_pods("0-127@0", "it") is load_pods("0-127@0", "it")
     assert load_members("0-127@0", "0-127x8", "it") is load_members("0-127@0", "0-127x8", "it")
 

@@ -21,7 +21,7 @@ ALL = {"A": "running 2", "B": "running 2", "C": "running 2"}
 DONE = {"A": "done 2", "B": "done 2", "C": "done 2"}
 
 
-def told(round_: Any) -> str:
+def shown(round_: Any) -> str:
     """The outcome in short: `3 Active A B charged 2,3`."""
     if not isinstance(round_, Round):
         return "wait" if round_ is Wait.WAIT else "nothing"
@@ -32,7 +32,7 @@ def told(round_: Any) -> str:
 
 
 def outcome(case_: Case) -> str:
-    return told(decide(case_, judge(case_)))
+    return shown(decide(case_, judge(case_)))
 
 
 def decided(case_: Case) -> Round:
@@ -81,7 +81,7 @@ def test_what_is_terminal_never_changes(phase: Phase) -> None:
     assert outcome(case(over, entries, wanted="A D", without="1-terminal")) != "nothing"
 
 
-def test_n_is_above_every_number_that_the_writer_knows() -> None:
+def test_n_is_above_every_number_that_the_writer_received() -> None:
     """Rule 1: a Round that was restored from a backup is older than what was seen (I1)."""
     later = replace(case(ABC, {**ALL, "C": "running 2 ended"}), highest_n=7)
     assert outcome(later) == "8 Active A B charged 2,8"
@@ -218,7 +218,7 @@ WAITING = {"A": "running 1", "B": "running 1", "C": "running 1"}
 def test_no_round_shortens_the_delay_of_the_one_before(
     round_: Round, entries: dict[str, Any], wanted: dict[str, Any], result: str, delay_ms: int
 ) -> None:
-    """F20: the delay is the job's, whoever leaves, joins or is lost meanwhile."""
+    """F20: the job keeps the delay if a pod leaves, joins or is lost meanwhile."""
     made = case(round_, {**WAITING, **entries}, **wanted)
     assert (outcome(made), decided(made).delay_ms) == (result, delay_ms)
 
@@ -263,7 +263,7 @@ def test_a_healthy_time_pays_off_before_a_loss_is_charged() -> None:
 @pytest.mark.parametrize(
     ("entries", "own", "result"),
     [
-        # F9, V5: the others' word comes first, for it may explain the failure
+        # F9, V5: the others renew first, as a loss may explain the failure
         ({"B": seen("B", "failed 2", order=5)}, "A", "wait"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 2", order=5)}, "A", "wait"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 2", order=6)}, "A",
@@ -277,14 +277,14 @@ def test_a_healthy_time_pays_off_before_a_loss_is_charged() -> None:
           "C": seen("C", "running 2", order=6)}, "A", "3 Failed A B C charged 2"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 1 ended", order=6)}, "A",
          "3 Active A B charged 3"),  # the loss explains it: one incident
-        # F9: a departure answers no crash, and the leaver has no more to say
+        # F9: a departure answers no crash, and a leaving member is not waited for
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 2 leaving", order=1)}, "A",
          "3 Failed A B C charged 2"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 2 ended excused", order=1)},
          "A", "3 Failed A B C charged 2"),
     ],
 )  # fmt: skip
-def test_failed_waits_for_the_word_of_every_member(
+def test_failed_waits_for_a_renewal_of_every_member(
     entries: dict[str, Any], own: str, result: str
 ) -> None:
     assert outcome(case(ABC, {**ALL, **entries}, own=own, max_restarts=1)) == result
@@ -315,12 +315,12 @@ def test_the_first_failure_of_the_round_is_blamed() -> None:
     assert found.cause.pod == "job-C"
 
 
-# ---- nobody wanted, superfluous ------------------------------------------------------------------
+# ---- none wanted, superfluous --------------------------------------------------------------------
 
 
 def test_none_wanted_is_forming_once() -> None:
     found = decided(case(ABC, ALL, wanted=""))
-    assert (told(found), found.master, found.delay_ms) == ("3 Forming charged 2", None, 0)
+    assert (shown(found), found.master, found.delay_ms) == ("3 Forming charged 2", None, 0)
     assert found.cause is not None
     assert found.cause.kind is CauseKind.SUSPENDED
     assert outcome(case(forming(3), {"A": "ready 3"}, wanted="")) == "nothing"
@@ -437,7 +437,7 @@ def test_an_active_round_has_at_least_one_member() -> None:
 
 
 @pytest.mark.parametrize("done", ["A", "B"])
-def test_nobody_joins_a_job_that_is_finishing(done: str) -> None:
+def test_no_pod_joins_a_job_that_is_finishing(done: str) -> None:
     """F14."""
     entries = {**TWO, done: "done 2"}
     assert outcome(case(PAIR, entries, cooldown_s=0.0)) == "nothing"
@@ -451,7 +451,7 @@ def test_a_forming_round_keeps_why_the_last_one_ended() -> None:
     assert found.cause == lost
 
 
-def test_whoever_joins_is_as_its_lease_says() -> None:
+def test_a_new_member_is_as_its_lease_reports() -> None:
     entries = {
         "A": seen("A", "ready 0", workers=8),
         "B": seen("B", "ready 0", workers=4, role="actor", port_base=23000),
@@ -468,7 +468,7 @@ def test_the_master_is_the_lowest_member() -> None:
     assert found.master == PAIR.master
 
 
-def test_a_member_keeps_its_share_whatever_its_lease_says_now() -> None:
+def test_a_member_keeps_its_share_if_its_lease_changes() -> None:
     entries = {**TWO, "A": seen("A", "running 2", workers=9)}
     found = decided(case(PAIR, entries, cooldown_s=0.0))
     assert found.member(pod("A")) == Member(Pod(0, 0), 1)

@@ -1,4 +1,4 @@
-"""Rule 7: every term, with the trace that needs it beside it."""
+"""Rule 7: every clause, and the trace that needs it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def letters(found: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "done", "leaving", "lost", "failed"),
+    ("reported", "done", "leaving", "lost", "failed"),
     [
         ("running 2", "", "", "", ""),
         ("done 2", "B", "", "", ""),
@@ -46,16 +46,16 @@ def letters(found: Any) -> str:
         ("ready 2 leaving", "", "B", "", ""),  # V3
         ("done 2 leaving", "B", "", "", ""),  # done before leaving: it has finished
         ("running 2 ended", "", "", "B", ""),
-        ("done 2 ended", "B", "", "", ""),  # F12: its pod went, its word counts
+        ("done 2 ended", "B", "", "", ""),  # F12: its pod is gone, its state counts
         ("running 2 leaving ended", "", "B", "", ""),  # leaving before lost: no charge
         ("failed 2 leaving", "", "B", "", ""),
         ("ready 1", "", "", "", ""),  # not late yet
     ],
 )
 def test_a_member_is_done_or_leaving_or_lost_in_this_order(
-    said: str, done: str, leaving: str, lost: str, failed: str
+    reported: str, done: str, leaving: str, lost: str, failed: str
 ) -> None:
-    found = judge(case(RUN2, {**ALL, "B": said}))
+    found = judge(case(RUN2, {**ALL, "B": reported}))
     assert letters(found.done) == done
     assert letters(found.leaving) == leaving
     assert letters(found.lost) == lost
@@ -87,7 +87,7 @@ def test_silence_is_three_pulses_and_three_t_and_confirmed(
 
 
 @pytest.mark.parametrize(
-    ("said", "is_suspect"),
+    ("reported", "is_suspect"),
     [
         ("ready 1", True),
         ("running 1", True),
@@ -98,20 +98,20 @@ def test_silence_is_three_pulses_and_three_t_and_confirmed(
         ("done 2", False),
     ],
 )
-def test_late_is_not_running_by_the_start_deadline(said: str, is_suspect: bool) -> None:
+def test_late_is_not_running_by_the_start_deadline(reported: str, is_suspect: bool) -> None:
     """3 s grace, 2 T and 15 s after the round was seen (F7, F10)."""
-    late = case(RUN2, {**ALL, "B": seen("B", said)}, round_at=1000.0 - 28.0)
+    late = case(RUN2, {**ALL, "B": seen("B", reported)}, round_at=1000.0 - 28.0)
     assert (pod("B") in judge(late).suspects) is is_suspect
     assert not judge(late).lost  # V9: late, too, is confirmed by a GET
-    confirmed = case(RUN2, {**ALL, "B": seen("B", said, confirmed=True)}, round_at=972.0)
+    confirmed = case(RUN2, {**ALL, "B": seen("B", reported, confirmed=True)}, round_at=972.0)
     lost = {pod("B"): CauseKind.POD_LATE} if is_suspect else {}
     assert dict(judge(confirmed).lost) == lost
-    early = case(RUN2, {**ALL, "B": seen("B", said, confirmed=True)}, round_at=972.1)
+    early = case(RUN2, {**ALL, "B": seen("B", reported, confirmed=True)}, round_at=972.1)
     assert not judge(early).lost
 
 
 def test_a_get_from_before_it_was_silent_or_late_confirms_nothing() -> None:
-    """F13: it was asked for as one suspicion, and is accused by another one, later."""
+    """F13: the GET confirmed another suspicion than the later one."""
     early = replace(seen("B", "running 2", pulses=9), got_at=990.0, got_pulse=1000 - 7)
     entries = {**ALL, "B": early, "C": seen("C", "running 2", pulses=9, confirmed=True)}
     found = judge(case(RUN2, entries))
@@ -136,14 +136,14 @@ def test_the_holder_never_suspects_itself() -> None:
     assert not found.suspects
 
 
-def test_a_member_that_the_view_does_not_have_is_asked_for_when_late() -> None:
+def test_a_late_member_that_the_view_lacks_is_read_by_a_get() -> None:
     found = judge(case(RUN2, {"A": "running 2", "B": "running 2"}, round_at=0.0))
     assert found.suspects == pods("C")
     assert not found.lost
 
 
 LEFT_OUT = [
-    # clause, what B's Lease says, when the round was seen, who is lost with it and without it
+    # clause, B's state, round_at, the lost members with the clause and without it
     ("7-ended", "running 2 ended", 990.0, "B", ""),
     ("7-late", seen("B", "running 1", confirmed=True), 0.0, "B", ""),
     ("7-silent", seen("B", "running 2", pulses=3, confirmed=True), 990.0, "B", ""),
@@ -153,13 +153,13 @@ LEFT_OUT = [
 ]
 
 
-@pytest.mark.parametrize(("clause", "said", "round_at", "lost", "without"), LEFT_OUT)
+@pytest.mark.parametrize(("clause", "reported", "round_at", "lost", "without"), LEFT_OUT)
 def test_every_clause_of_a_loss_is_needed(
-    clause: str, said: Any, round_at: float, lost: str, without: str
+    clause: str, reported: Any, round_at: float, lost: str, without: str
 ) -> None:
-    whole = case(RUN2, {**ALL, "B": said}, round_at=round_at)
+    whole = case(RUN2, {**ALL, "B": reported}, round_at=round_at)
     assert letters(judge(whole).lost) == lost
-    left_out = case(RUN2, {**ALL, "B": said}, round_at=round_at, without=clause)
+    left_out = case(RUN2, {**ALL, "B": reported}, round_at=round_at, without=clause)
     assert letters(judge(left_out).lost) == without
 
 
@@ -170,7 +170,7 @@ def test_every_clause_of_a_loss_is_needed(
     ("nodes", "pulses", "lost"),
     [
         (("n1", "n1"), 3, "B C"),  # one node: its end explains both
-        (("n1", "n2"), 3, ""),  # F6: two nodes: is it my own network?
+        (("n1", "n2"), 3, ""),  # F6: two nodes, so the cause may be the holder's network
         (("n1", "n2"), 8, ""),
         (("n1", "n2"), 9, "B C"),  # ... but never forbidden
     ],
@@ -186,13 +186,13 @@ def test_nine_pulses_where_the_silent_sit_on_several_nodes(
     assert letters(judge(case(RUN2, entries)).lost) == lost
 
 
-def test_a_member_whose_node_was_never_seen_is_a_node_of_its_own() -> None:
+def test_a_member_without_a_node_counts_as_one_more_node() -> None:
     no_node = Seen(None, 0.0, 1000 - 3, got_at=1000.0, got_pulse=1000)
     entries = {"A": "running 2", "B": no_node, "C": no_node}
     assert not judge(case(RUN2, entries)).lost
 
 
-def test_who_is_done_or_leaving_does_not_count_among_the_silent() -> None:
+def test_done_and_leaving_members_do_not_count_as_silent() -> None:
     quiet = seen("C", "running 2", pulses=3, confirmed=True)
     for word in ("done 2", "running 2 leaving"):
         other = seen("B", word, pulses=3, confirmed=True)
@@ -203,7 +203,7 @@ def test_who_is_done_or_leaving_does_not_count_among_the_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said", "superfluous"),
+    ("wanted", "reported", "superfluous"),
     [
         ("A B C", "running 2", ""),
         ("A C", "running 2", "B"),
@@ -214,9 +214,9 @@ def test_who_is_done_or_leaving_does_not_count_among_the_silent() -> None:
     ],
 )
 def test_superfluous_is_not_wanted_and_neither_done_nor_going(
-    wanted: str, said: str, superfluous: str
+    wanted: str, reported: str, superfluous: str
 ) -> None:
-    found = judge(case(RUN2, {**ALL, "B": said}, wanted=wanted))
+    found = judge(case(RUN2, {**ALL, "B": reported}, wanted=wanted))
     assert letters(found.superfluous) == superfluous
 
 
@@ -241,7 +241,7 @@ PAIR = active(2, "A B")
         (seen("C"), False),
     ],
 )
-def test_a_newcomer_says_ready_n_and_is_there(candidate: Seen, is_newcomer: bool) -> None:
+def test_a_newcomer_reports_ready_n_and_is_not_silent(candidate: Seen, is_newcomer: bool) -> None:
     found = judge(case(PAIR, {"A": "running 2", "B": "running 2", "C": candidate}))
     assert (found.newcomers == pods("C")) is is_newcomer
 
@@ -256,7 +256,7 @@ def test_a_newcomer_is_wanted(wanted: str, newcomers: str) -> None:
 
 
 def test_the_newest_such_of_an_index() -> None:
-    """V14: both say `ready n`; the older one has left, or was given up."""
+    """V14: both report `ready n`; the older one has left, or was given up."""
     entries = {"A": "running 2", "B": "running 2", "C": "ready 2", "C'": "ready 2"}
     assert letters(judge(case(PAIR, entries)).newcomers) == "C'"
     entries["C'"] = "ready 2 leaving"
@@ -273,7 +273,7 @@ def test_not_of_an_index_that_a_staying_member_has() -> None:
 
 
 def test_a_superfluous_member_does_not_hold_its_index() -> None:
-    """By plan: the operator wants the next generation, and it is there."""
+    """The operator wants the next generation, and its pod has joined."""
     entries = {"A": "running 2", "B": "running 2", "B'": "ready 2"}
     found = judge(case(PAIR, entries, wanted="A B'"))
     assert (letters(found.superfluous), letters(found.newcomers)) == ("B", "B'")
@@ -291,7 +291,7 @@ def test_the_holder_may_be_a_newcomer_however_long_its_lease_is_unchanged() -> N
 
 @pytest.mark.parametrize("name", [name for name, _ in j.NEWCOMER])
 def test_every_term_of_a_newcomer_can_be_left_out(name: str) -> None:
-    """And then lets in somebody whom it kept out."""
+    """Without the clause, a pod is a newcomer that otherwise is none."""
     entries = {
         "A": "running 2",
         "B": "running 2",

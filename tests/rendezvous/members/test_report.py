@@ -1,4 +1,4 @@
-"""What the holder tells beside its pulse."""
+"""The report that the holder writes with its pulse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elasticjob.wire.report import Progress, Recovery, Report
 AB2 = active(2, "A B", starts=2)
 
 
-def test_it_names_who_runs_this_round() -> None:
+def test_it_names_the_members_that_run_this_round() -> None:
     seen = view("A", {"A": "running 2", "B": "running 1", "C": "done 2", "D": "running 2"})
     made = report(seen, active(2, "A B C", starts=2))
     assert (made.n, made.running) == (2, (pod("A"), pod("C")))
@@ -47,17 +47,17 @@ def test_a_round_without_members_has_nothing_to_report() -> None:
     [
         ("running 2", True),
         ("running 1", False),
-        ("done 2", False),  # it has run: that was told before
+        ("done 2", False),  # it has run, which an earlier report contains
         ("ready 2", False),
         ("", False),
     ],
 )
-def test_people_wait_to_read_that_all_run(words: str, complete: bool) -> None:
+def test_all_members_run(words: str, complete: bool) -> None:
     assert is_running(view("A", {"A": "running 2", "B": entry("B", words)}), AB2) is complete
 
 
 @pytest.mark.parametrize(
-    ("told", "is_told"),
+    ("last", "is_reported"),
     [
         (None, False),
         (Report(1, (pod("A"), pod("B"))), False),
@@ -65,6 +65,6 @@ def test_people_wait_to_read_that_all_run(words: str, complete: bool) -> None:
         (Report(2, (pod("A"), pod("B"))), True),
     ],
 )
-def test_it_is_told_once(told: Report | None, is_told: bool) -> None:
+def test_it_is_reported_once(last: Report | None, is_reported: bool) -> None:
     present = round_lease(AB2, "A")
-    assert is_running_reported(replace(present, report=told)) is is_told
+    assert is_running_reported(replace(present, report=last)) is is_reported

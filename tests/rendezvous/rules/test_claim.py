@@ -1,4 +1,4 @@
-"""Rule 5: somebody must judge."""
+"""Rule 5: claim an empty or silent holder."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def test_a_holder_that_came_meanwhile_ends_the_claim() -> None:
     assert not of(CasRound, steps(me, Tick(), now=1.0)[1])
 
 
-def test_a_claim_that_failed_is_tried_again_while_nobody_holds() -> None:
+def test_a_failed_claim_is_repeated_while_there_is_no_holder() -> None:
     me, _ = steps(joined("A", ABC), seen())
     me, actions = steps(me, CasFailed(conflict=False))
     assert not of(CasRound, actions)
     assert of(CasRound, steps(me, Tick(), now=0.5)[1])
 
 
-def test_whoever_stands_outside_claims_too() -> None:
+def test_an_agent_outside_claims_too() -> None:
     """F5: the members may all be gone."""
     me, _ = steps(joined("D", ABC), seen())
     assert of(CasRound, steps(me, Tick(), now=2.0)[1])
@@ -103,11 +103,11 @@ def test_a_leaver_claims_nothing() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
-def test_after_the_end_nobody_judges(phase: Phase) -> None:
+def test_after_the_end_no_agent_claims(phase: Phase) -> None:
     assert not of(CasRound, steps(joined("A", ABC), seen(ended(ABC, phase)))[1])
 
 
-def test_whoever_has_no_lease_yet_does_not_claim() -> None:
+def test_an_agent_without_a_lease_does_not_claim() -> None:
     me = replace(joined("A", ABC), stage=Stage.CREATING, request_pending=True)
     assert not of(CasRound, steps(me, seen())[1])
 
@@ -124,7 +124,7 @@ def quiet(letter: str = "B", pulse: str = "p1", without: str = "") -> Me:
     return me
 
 
-def test_after_three_renewals_without_a_pulse_it_looks_before_it_claims() -> None:
+def test_after_three_renewals_without_a_pulse_it_reads_again_before_it_claims() -> None:
     me = joined("B", ABC, holder="A", pulse="p1")
     for i, expected in enumerate([[], [], [ReopenStream(wide=False)]]):
         me, actions = steps(me, renewed("B", 10 + i), now=(i + 1) * T)
@@ -141,13 +141,13 @@ def test_three_quick_renewals_are_no_proof() -> None:
     assert of(ReopenStream, steps(me, Tick(), now=3 * T)[1])
 
 
-def test_without_renewals_of_its_own_it_accuses_nobody() -> None:
+def test_without_its_own_renewals_it_does_not_check_the_holder() -> None:
     """It is cut off itself."""
     me = joined("B", ABC, holder="A", pulse="p1")
     assert not of(ReopenStream, steps(me, Tick(), now=99.0)[1])
 
 
-def test_a_pulse_begins_the_silence_anew() -> None:
+def test_a_pulse_restarts_the_silence() -> None:
     me = joined("B", ABC, holder="A", pulse="p1")
     me, _ = steps(me, renewed("B", 10), renewed("B", 11), now=2 * T)
     me, _ = steps(me, seen(holder="A", pulse="p2"), now=2 * T)
@@ -164,7 +164,7 @@ def test_a_version_without_a_pulse_is_no_sign_of_life() -> None:
 
 
 def test_a_newer_pulse_in_the_read_ends_the_doubt() -> None:
-    """F10: it was my own watch that was dead."""
+    """F10: the agent's watch was dead, not the holder."""
     me, actions = steps(quiet(), seen(holder="A", pulse="p2", source=READ), now=3 * T)
     assert not of(CasRound, actions)
     assert (me.doubted_pulse, me.holder_silent) == (None, False)
@@ -179,7 +179,7 @@ def test_the_same_pulse_in_the_read_is_silence_and_the_holder_is_replaced() -> N
     assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
 
 
-def test_while_it_looks_it_looks_once() -> None:
+def test_it_reads_again_once() -> None:
     me = quiet()
     assert not of(ReopenStream, steps(me, renewed("B", 20), renewed("B", 21), now=9 * T)[1])
 
@@ -191,7 +191,7 @@ def test_another_holder_in_the_read_is_given_its_time() -> None:
 
 
 def test_a_holder_that_is_no_pods_name_is_replaced_like_any_other() -> None:
-    """Somebody wrote it by hand: nobody's pod is silent then."""
+    """A user wrote the holder's name by hand, and no pod has it."""
     me, _ = steps(quiet(), seen(holder="A", pulse="p1", source=READ), now=3 * T)
     by_hand = replace(round_lease(ABC, "", 3), holder="somebody")
     me, _ = steps(me, CasFailed(conflict=True), RoundSeen(by_hand, WATCH), now=3 * T)
@@ -205,7 +205,7 @@ def test_a_holder_that_is_no_pods_name_is_replaced_like_any_other() -> None:
     assert me.hold.replaced_holder is None
 
 
-def test_without_the_second_look_it_claims_at_once() -> None:
+def test_without_the_second_read_it_claims_at_once() -> None:
     _, actions = steps(quiet(without="5-reopens"), Tick(), now=3 * T)
     assert of(CasRound, actions) == [CasRound("1", holder=name("B"))]
 

@@ -1,4 +1,4 @@
-"""Rule 4: a worker of mine failed, or I stopped it in the dark."""
+"""Rule 4: a worker failed, or the agent stopped it as the API server was away."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_when_all_fail_at_once_few_of_them_write() -> None:
     assert of(CasRound, steps(me, Tick(), now=1.0041)[1])
 
 
-# ---- answered by somebody else -------------------------------------------------------------------
+# ---- answered by another round -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_when_all_fail_at_once_few_of_them_write() -> None:
     ids=["crash", "without-B", "without-me", "forming"],
 )
 def test_a_newer_round_covers_the_crash(newer: Round) -> None:
-    """V1: whatever made it, nothing is charged for this crash."""
+    """V1: a newer round of any cause answers this crash, which is not charged."""
     me, _ = steps(joined("A", AB1), round_seen(newer))
     assert not of(CasRound, steps(me, failed())[1])
 
@@ -144,13 +144,13 @@ def test_one_write_at_a_time() -> None:
 # ---- over budget ---------------------------------------------------------------------------------
 
 
-def test_over_budget_it_says_failed_at_once_and_waits() -> None:
+def test_over_budget_it_reports_failed_at_once_and_waits() -> None:
     """F9: a loss may explain it, and then there is one incident."""
     full = active(1, "A B", charged=[1])
     me, actions = steps(joined("A", full, max_restarts=1), failed())
     assert not of(CasRound, actions)
-    (told,) = of(WriteState, actions)
-    state = AgentState.from_json(told.state)
+    (written,) = of(WriteState, actions)
+    state = AgentState.from_json(written.state)
     assert (state.phase, state.n, state.cause) == (AgentPhase.FAILED, 1, failed().failure)
     assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
 
@@ -167,7 +167,7 @@ def test_budget_0_is_over_at_the_first_crash() -> None:
     assert me.phase is AgentPhase.FAILED
 
 
-def test_a_healthy_time_pays_off_before_the_budget_is_asked() -> None:
+def test_a_healthy_time_forgives_before_the_budget_is_checked() -> None:
     full = active(1, "A B", charged=[1])
     me = joined("A", full, max_restarts=1, reset_after_s=3600.0)
     found = cas(steps(me, failed(), now=3600.0)[1]).round
@@ -176,10 +176,10 @@ def test_a_healthy_time_pays_off_before_the_budget_is_asked() -> None:
     assert (found.resets, found.delay_ms) == (1, 0)
 
 
-# ---- who does not --------------------------------------------------------------------------------
+# ---- no step -------------------------------------------------------------------------------------
 
 
-def test_a_leaver_neither_steps_nor_says_failed() -> None:
+def test_a_leaving_agent_neither_steps_nor_reports_failed() -> None:
     for budget in (0, 10):
         me, _ = steps(joined("A", AB1, max_restarts=budget), LeaveRequested())
         me, actions = steps(me, failed())
@@ -254,17 +254,17 @@ def test_the_blamed_agent_ends_with_its_workers_code() -> None:
     assert [e.code for e in of(Exit, actions)] == [1]
 
 
-def test_who_lost_the_race_tells_its_cause_with_the_next_renewal() -> None:
+def test_an_agent_that_lost_the_race_reports_its_cause_with_the_next_renewal() -> None:
     """It may have failed first."""
     me, _ = steps(joined("A", AB1), failed(), round_seen(active(2, "A B", charged=[2])))
     me = replace(me, renew_at=0.0)
     _, actions = renew(me, 1.0)
-    (told,) = of(WriteState, actions)
-    assert AgentState.from_json(told.state).cause == failed().failure
+    (written,) = of(WriteState, actions)
+    assert AgentState.from_json(written.state).cause == failed().failure
 
 
 def test_a_cause_stays_in_the_lease_over_the_next_run() -> None:
-    """It is the last failure of this pod, and says of which round."""
+    """It is the last failure of this pod, with the number of its round."""
     me, _ = steps(joined("A", AB1), failed(), round_seen(active(2, "A B", charged=[2])))
     me, _ = steps(me, WorkersReaped(1), WorkersStarted(2, 10))
     assert me.cause == failed().failure

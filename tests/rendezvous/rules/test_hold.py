@@ -1,4 +1,4 @@
-"""Rule 6: the holder's stream and pulse, and what it asks before it accuses."""
+"""Rule 6: the holder's watch, pulse, GETs and decisions."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_the_initial_set_leaves_out_other_jobs() -> None:
     }  # fmt: skip
 
 
-def test_whoever_lost_the_holder_goes_back_to_the_narrow_stream() -> None:
+def test_a_former_holder_returns_to_the_narrow_stream() -> None:
     me, actions = steps(holder(), seen(holder="B"))
     assert me.hold is None
     assert of(ReopenStream, actions) == [ReopenStream(wide=False)]
@@ -127,15 +127,15 @@ def test_whoever_lost_the_holder_goes_back_to_the_narrow_stream() -> None:
 
 
 def test_the_end_comes_with_the_last_report() -> None:
-    """No pulse follows it, so nobody would hear of the last step."""
-    said = AgentState(AgentPhase.DONE, 1, progress=Progress(9, 9))
-    done = [LeaseSeen(replace(lease(x, "done 1", 2), state=said)) for x in "ABC"]
+    """No pulse follows it, so no other write would report the last progress."""
+    reported = AgentState(AgentPhase.DONE, 1, progress=Progress(9, 9))
+    done = [LeaseSeen(replace(lease(x, "done 1", 2), state=reported)) for x in "ABC"]
     (write,) = of(CasRound, steps(holder(), *done)[1])
     assert write.round.phase is Phase.SUCCEEDED
     assert write.report.progress == Progress(9, 9)
 
 
-def test_a_round_that_goes_on_is_told_of_by_its_pulses() -> None:
+def test_a_round_that_continues_is_reported_by_its_pulses() -> None:
     ended = LeaseSeen(lease("C", "running 1 ended", 2))
     (write,) = of(CasRound, steps(holder(), ended)[1])
     assert write.report is None
@@ -174,14 +174,14 @@ def test_a_later_version_brings_the_pulse_back_too() -> None:
 
 
 def test_a_pulse_that_did_not_come_back_reopens_the_stream() -> None:
-    """F10: my own stream is dead: what it does not say proves nothing."""
+    """F10: the holder's watch is dead: what it does not deliver proves nothing."""
     me, _ = steps(holder(), Tick(), now=T)
     me, _ = steps(me, seen(version=9, source=PULSE, pulse="p1"), now=T)
     me, actions = steps(me, Tick(), now=2 * T)
     assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
     assert not of(Pulse, actions)
     me, actions = steps(me, Tick(), now=9 * T)
-    assert not of(Pulse, actions)  # others find me silent, and rightly so
+    assert not of(Pulse, actions)  # so the other agents find the holder silent
     assert not of(CasRound, actions)
     me, actions = steps(me, seen(version=20, source=READ), ViewComplete(tuple(leases("A", "B"))))
     assert me.hold is not None
@@ -231,10 +231,10 @@ def test_a_leaving_holder_clears_and_neither_pulses_nor_judges() -> None:
     assert not of(CasRound, actions)
 
 
-# ---- asking before accusing ----------------------------------------------------------------------
+# ---- a GET before a loss -------------------------------------------------------------------------
 
 
-def test_a_silent_member_is_asked_for_once_and_lost_when_confirmed() -> None:
+def test_a_silent_member_is_read_once_and_lost_when_confirmed() -> None:
     """F13."""
     me = holder(members="A B C")
     me, others = pulsed(me, 2)
@@ -271,7 +271,7 @@ def test_a_lease_that_is_not_found_confirms_as_well() -> None:
 
 
 def test_pods_that_went_together_cost_one_round() -> None:
-    """All are asked for before anything is decided; else each answer would make a round."""
+    """All answers precede a decision; else each answer would make a round."""
     me, _ = pulsed(holder(), 8)
     me, others = pulsed(me, 1, start=8 * T, version=200)  # nine: B and C sit on two nodes
     assert others == [GetLease(name("B")), GetLease(name("C"))]
@@ -309,8 +309,8 @@ def lost_itself(**fields: Any) -> Me:
     return replace(me, hold=replace(me.hold, view=replace(me.hold.view, seen=seen_), dirty=True))
 
 
-def test_a_holder_without_its_own_lease_in_its_view_asks_for_it() -> None:
-    """Else it is no newcomer of any round, and renews its Lease only when its word changes."""
+def test_a_holder_without_its_lease_in_the_view_reads_it() -> None:
+    """Else it is no newcomer, as it renews its Lease only when its state changes."""
     me, actions = steps(lost_itself(), Tick())
     assert actions == [GetLease(name("A"))]
     assert steps(me, Tick(), now=1.0)[1] == []  # under way
@@ -342,7 +342,7 @@ def test_a_get_of_its_own_lease_without_an_answer_is_repeated_but_not_at_once() 
     assert of(GetLease, steps(me, Tick(), now=0.5)[1]) == [GetLease(name("A"))]
 
 
-def test_a_lease_or_a_deletion_of_another_job_is_ignored_whatever_it_says() -> None:
+def test_a_lease_or_a_deletion_of_another_job_is_ignored() -> None:
     """S1: its labels are those of a pod of ours, its name is not."""
     foreign = [replace(lease(x, "running 1 leaving", 9), name=f"evil-{i}-0") for i, x in
                enumerate("ABC")]  # fmt: skip
@@ -378,7 +378,7 @@ def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> Non
     assert of(CasRound, steps(me, same)[1])[0].round.pods == {pod("B"), pod("C")}
 
 
-def test_without_that_it_takes_three_more_beats() -> None:
+def test_without_that_it_takes_three_more_t() -> None:
     me = joined("B", ABC, holder="A", pulse="p1", without="6-replaced-is-silent")
     me, _ = steps(replace(me, holder_silent=True), seen(holder="B", source=ANSWER))
     view = ViewComplete(tuple(leases("A", "B", "C")))
@@ -386,7 +386,7 @@ def test_without_that_it_takes_three_more_beats() -> None:
     assert not of(GetLease, actions)
 
 
-def test_a_renewal_that_says_nothing_new_is_no_reason_to_decide_again() -> None:
+def test_a_renewal_without_a_change_is_no_reason_to_decide_again() -> None:
     me = holder()
     assert me.hold is not None
     assert not me.hold.dirty
@@ -395,7 +395,7 @@ def test_a_renewal_that_says_nothing_new_is_no_reason_to_decide_again() -> None:
     assert not me.hold.dirty
 
 
-def test_while_it_waits_for_the_members_word_every_renewal_counts() -> None:
+def test_while_it_waits_for_the_members_every_renewal_counts() -> None:
     """F9, V5."""
     full = active(1, "A B C", charged=[1])
     me = holder(full, max_restarts=1)
@@ -420,7 +420,7 @@ def test_the_last_call_runs_from_the_first_moment_that_a_round_could_begin() -> 
     assert of(CasRound, actions)[0].round.pods == {pod("A")}
 
 
-def test_the_last_call_begins_anew_when_the_round_could_not_begin() -> None:
+def test_the_last_call_restarts_when_too_few_pods_were_there() -> None:
     me = holding("A", forming(0), [lease("A", "ready 0"), lease("B", "ready 0")], min_members=2)
     assert me.hold is not None
     assert me.hold.view.last_call_since == 0.0
@@ -441,7 +441,7 @@ def test_the_written_round_remembers_how_long_it_took() -> None:
     assert (me.detect_ms, me.rendezvous_ms) == (None, 3000)
 
 
-def test_a_decision_that_did_not_land_is_made_again() -> None:
+def test_a_failed_decision_is_repeated() -> None:
     me, actions = steps(holder(), LeaseSeen(lease("B", "running 1 ended", 9)))
     assert of(CasRound, actions)
     me, actions = steps(me, CasFailed(conflict=False))

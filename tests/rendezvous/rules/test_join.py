@@ -51,7 +51,7 @@ def test_first_a_consistent_read_then_the_lease_then_joined() -> None:
     assert (me.stage, me.own_version, actions) == (Stage.JOINED, "7", [])
 
 
-def test_each_request_is_made_once() -> None:
+def test_each_request_is_sent_once() -> None:
     me, _ = steps(agent(), Tick())
     assert steps(me, Tick())[1] == []
     me, _ = steps(me, read(forming(0)))
@@ -64,7 +64,7 @@ def test_what_a_watch_brings_is_no_consistent_read() -> None:
     assert (me.stage, actions) == (Stage.READING, [])
 
 
-def test_another_jobs_round_is_nobodys() -> None:
+def test_another_jobs_round_is_ignored() -> None:
     me, _ = steps(agent(), Tick())
     other = replace(round_lease(forming(4), "Z"), job_uid="uid-2")
     assert steps(me, RoundSeen(other, READ)) == (me, [])
@@ -96,7 +96,7 @@ def test_another_incarnations_lease_ends_it() -> None:
 
 
 def test_my_own_lease_is_mine_as_it_stands() -> None:
-    """V11: the create was applied, its answer was lost, and the Round has named me since."""
+    """V11: the create was applied, its answer was lost, and the round names the pod since."""
     me, _ = steps(agent(), Tick(), read(forming(0)))
     me, _ = steps(me, RoundSeen(round_lease(active(1, "A B"), "Z", 2), WATCH))
     me, actions = steps(me, LeaseSeen(lease("A", "ready 0", 1), by_get=True))
@@ -104,7 +104,7 @@ def test_my_own_lease_is_mine_as_it_stands() -> None:
     assert (me.phase, me.n) == (AgentPhase.READY, 0)
 
 
-def test_a_round_that_names_it_is_looked_into_first() -> None:
+def test_if_the_round_names_the_pod_its_lease_is_read_first() -> None:
     me, actions = steps(agent(), Tick(), read(active(1, "A B")))
     assert (me.stage, actions[-1]) == (Stage.CHECKING, GetLease(name("A")))
 
@@ -119,7 +119,7 @@ def test_a_terminal_round_ends_it_before_it_joins(phase: Phase) -> None:
 
 
 def test_named_and_no_lease_ends_it() -> None:
-    """V13: the Lease was deleted by hand, and the agent began anew."""
+    """V13: a user deleted the Lease, and the agent restarted."""
     me, _ = steps(agent(), Tick(), read(active(1, "A B")))
     me, actions = steps(me, LeaseGone(name("A"), by_get=True))
     assert [e.code for e in of(Exit, actions)] == [75]
@@ -133,7 +133,7 @@ def test_named_and_another_incarnations_lease_ends_it() -> None:
     assert [e.code for e in of(Exit, actions)] == [75]
 
 
-def test_a_look_that_got_no_answer_is_repeated() -> None:
+def test_a_get_without_an_answer_is_repeated() -> None:
     me, _ = steps(agent(), Tick(), read(active(1, "A B")))
     me, actions = steps(me, GetFailed(name("A")), now=1.0)
     assert actions == []
@@ -147,7 +147,7 @@ def test_named_by_its_index_only_is_not_named() -> None:
 
 
 def test_an_ended_lease_ends_it() -> None:
-    """A pod that was given up before it had a Lease: the operator made one."""
+    """The operator created the Lease of a pod that it gave up before it had one."""
     me, _ = steps(agent(), Tick(), read(forming(0)))
     made = replace(lease("A", "ready 0 ended"), nonce="")
     _, actions = steps(me, LeaseSeen(made, by_get=True))
@@ -181,14 +181,14 @@ def test_while_its_lease_is_gone_it_writes_nothing_else() -> None:
 # ---- own_state -----------------------------------------------------------------------------------
 
 
-def test_a_lease_says_who_and_how_far() -> None:
+def test_a_lease_contains_identity_and_progress() -> None:
     me = agent("B", pod_uid="uid-b", workers=8, role="actor", port_base=23000)
     assert own_state(me) == state(
         "ready 0", "B", pod_uid="uid-b", workers=8, role="actor", port_base=23000
     )
 
 
-def test_times_of_the_last_round_are_told_for_that_round_only() -> None:
+def test_times_of_the_last_round_are_reported_for_that_round_only() -> None:
     me = replace(agent(), n=3, written_n=3, detect_ms=4, rendezvous_ms=5)
     assert (own_state(me).detect_ms, own_state(me).rendezvous_ms) == (4, 5)
     later = replace(me, n=4)

@@ -56,7 +56,9 @@ def codes(actions: list[Action]) -> list[int]:
 # ---- SIGTERM -------------------------------------------------------------------------------------
 
 
-def test_a_member_tells_at_once_and_keeps_its_workers_until_it_sees_the_round_without_it() -> None:
+def test_a_member_reports_leaving_at_once_and_keeps_its_workers_until_the_round_without_it() -> (
+    None
+):
     """So that all workers stop at the same point, and can save together."""
     me, actions = steps(joined("A", AB1), LeaveRequested(), now=1.0)
     (write,) = of(WriteState, actions)
@@ -70,7 +72,7 @@ def test_a_member_tells_at_once_and_keeps_its_workers_until_it_sees_the_round_wi
     assert codes(actions) == [143]
 
 
-def test_a_leaver_that_nobody_answers_stops_its_workers_with_half_of_its_grace() -> None:
+def test_a_leaving_agent_without_an_answer_stops_its_workers_with_half_of_its_grace() -> None:
     me, _ = steps(joined("A", AB1, desired=desired(stop_grace_s=20.0)), LeaveRequested(), now=1.0)
     me, actions = steps(me, flagged(), Tick(), now=10.9)
     assert not of(Stop, actions)
@@ -80,14 +82,14 @@ def test_a_leaver_that_nobody_answers_stops_its_workers_with_half_of_its_grace()
     assert codes(actions) == [143]
 
 
-def test_a_leaver_waits_no_longer_than_three_beats() -> None:
+def test_a_leaving_agent_waits_no_longer_than_three_t() -> None:
     me, _ = steps(joined("A", AB1, heartbeat_s=0.2), LeaveRequested(), now=1.0)
     _, actions = steps(me, Tick(), now=1.61)
     assert len(of(Stop, actions)) == 1
 
 
 def test_a_leaver_ignores_a_newer_round_that_names_it() -> None:
-    """A peer's crash step came first; the round without me follows, and I stop at that."""
+    """A crash step came first; the round without the leaving agent follows."""
     me, _ = steps(joined("A", AB1), LeaveRequested(), flagged(), now=1.0)
     _, actions = steps(me, round_seen(active(2, "A B", charged=[2])), now=2.0)
     assert not actions
@@ -109,17 +111,17 @@ def test_before_it_has_a_lease_it_leaves_at_once() -> None:
     assert codes(steps(me, LeaveRequested())[1]) == [143]
 
 
-def test_told_before_anything_was_asked_it_asks_nothing() -> None:
+def test_sigterm_before_the_first_request_prevents_it() -> None:
     assert steps(agent(), LeaveRequested())[1] == [Exit(143, "received SIGTERM")]
 
 
-def test_told_twice_is_told_once() -> None:
+def test_a_second_sigterm_changes_nothing() -> None:
     me, _ = steps(joined("A", AB1), LeaveRequested(), now=1.0)
     again, _ = steps(me, LeaveRequested(), now=5.0)
     assert again.leave_stop_at == me.leave_stop_at
 
 
-def test_a_holder_clears_before_it_goes() -> None:
+def test_a_holder_clears_the_holder_before_it_exits() -> None:
     me = holding("A", AB1, [lease("A", "running 1"), lease("B", "running 1")])
     me, actions = steps(me, LeaveRequested(), now=1.0)
     assert of(CasRound, actions) == [CasRound("1", holder="")]
@@ -130,7 +132,7 @@ def test_a_holder_clears_before_it_goes() -> None:
     assert codes(actions) == [143]
 
 
-def test_with_the_api_away_it_goes_before_the_pod_is_killed() -> None:
+def test_with_the_api_away_it_exits_before_the_pod_is_killed() -> None:
     """The flag cannot go out; the pod's own grace is 5 s longer than ours."""
     me, _ = steps(joined("A", AB1, desired=desired(stop_grace_s=20.0)), LeaveRequested(), now=1.0)
     me, actions = steps(me, Tick(), now=11.0)
@@ -140,8 +142,8 @@ def test_with_the_api_away_it_goes_before_the_pod_is_killed() -> None:
     assert codes(steps(me, Tick(), now=21.0)[1]) == [143]
 
 
-def test_with_the_round_gone_there_is_nobody_to_wait_for() -> None:
-    """The job is being deleted: the Round goes first."""
+def test_with_the_round_gone_it_does_not_wait() -> None:
+    """The job is being deleted, its Round Lease first."""
     me, actions = steps(joined("A", AB1), RoundGone(), now=1.0)
     assert not actions  # frozen: the workers are kept
     me, actions = steps(me, LeaveRequested(), now=2.0)
@@ -176,7 +178,7 @@ def test_exit_codes(letter: str, phase: Phase, cause: Cause | None, code: int, r
     assert terminal_exit(agent(letter), over) == Exit(code, reason)
 
 
-def test_after_success_it_reaps_and_goes() -> None:
+def test_after_success_it_reaps_and_exits() -> None:
     me, _ = steps(joined("A", AB1), WorkerExited(1), WorkersReaped(1))
     _, actions = steps(me, round_seen(ended(AB1, Phase.SUCCEEDED)))
     assert codes(actions) == [0]
@@ -189,7 +191,7 @@ def test_after_failure_it_stops_its_workers_first() -> None:
     assert codes(steps(me, WorkersReaped(1))[1]) == [1]
 
 
-def test_told_to_leave_after_the_end_it_ends_with_the_jobs_code() -> None:
+def test_sigterm_after_the_end_keeps_the_jobs_exit_code() -> None:
     me, _ = steps(joined("B", AB1), round_seen(ended(AB1, Phase.SUCCEEDED)))
     me, _ = steps(me, LeaveRequested())
     assert codes(steps(me, WorkersReaped(1))[1]) == [0]
@@ -213,7 +215,7 @@ NEXT = round_seen(active(2, "A B", charged=[2]))
 REAPED = WorkersReaped(1)
 
 
-def test_who_misses_its_own_start_deadline_goes() -> None:
+def test_an_agent_that_misses_its_start_deadline_exits() -> None:
     """W11: else it is dropped and admitted and dropped, and charged each time."""
     me, actions = steps(joined("A", AB1), NEXT, REAPED)
     assert of(Start, actions)
@@ -225,7 +227,7 @@ def test_who_misses_its_own_start_deadline_goes() -> None:
     assert of(Exit, actions) == [Exit(75, "the workers of round 2 did not start in time")]
 
 
-def test_who_cannot_end_its_workers_goes() -> None:
+def test_an_agent_that_cannot_end_its_workers_exits() -> None:
     """W11: the kernel does not let go of one of them. The pod's end does."""
     me, actions = steps(joined("A", AB1), NEXT)
     assert of(Stop, actions) == [Stop(1, 3.0)]
@@ -245,7 +247,7 @@ def test_who_cannot_end_its_workers_goes() -> None:
     ],
     ids=["started", "failed", "leaving", "frozen"],
 )
-def test_who_started_or_leaves_or_is_frozen_has_no_start_deadline(
+def test_a_started_or_leaving_or_frozen_agent_has_no_start_deadline(
     events: tuple[Event, ...],
 ) -> None:
     me, _ = steps(joined("A", AB1), NEXT, *events)
@@ -253,7 +255,7 @@ def test_who_started_or_leaves_or_is_frozen_has_no_start_deadline(
     assert 75 not in codes(actions)
 
 
-def test_a_leaver_whose_workers_cannot_be_ended_was_told_to_leave() -> None:
+def test_a_leaving_agent_whose_workers_do_not_end_exits_after_sigterm() -> None:
     me, _ = steps(joined("A", AB1), NEXT, LeaveRequested())
     assert codes(steps(me, Tick(), now=18.0)[1]) == [143]
 
@@ -262,7 +264,7 @@ def test_a_leaver_whose_workers_cannot_be_ended_was_told_to_leave() -> None:
 
 
 def test_a_round_that_gives_it_another_number_of_workers_is_refused() -> None:
-    """How many processes a pod runs is its spec's word: another pod's Lease can be forged (S1)."""
+    """The pod's spec sets its number of workers: another pod's Lease can be forged (S1)."""
     more = round_seen(active(7, "A B", workers=30))
     me, actions = steps(joined("A", AB1), more)
     assert of(Stop, actions) == [Stop(1, 3.0)]
@@ -286,12 +288,12 @@ def test_the_number_of_others_is_not_its_business() -> None:
     assert len(of(Start, actions)) == 1
 
 
-def test_who_leaves_does_not_mind_it() -> None:
+def test_a_leaving_agent_ignores_it() -> None:
     me, _ = steps(joined("A", AB1), LeaveRequested())
     me, actions = steps(me, round_seen(active(7, "A B", workers=30)))
     assert 75 not in codes(actions)
 
 
-def test_who_is_not_named_has_no_deadline() -> None:
+def test_an_agent_outside_has_no_deadline() -> None:
     me = joined("C", AB1)
     assert not codes(steps(me, Tick(), now=20 * T)[1])

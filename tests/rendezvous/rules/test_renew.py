@@ -1,4 +1,4 @@
-"""Rule 3: what the Lease says, and when it is renewed."""
+"""Rule 3: what the agent Lease contains, and when the agent renews it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_one_renewal_at_a_time() -> None:
 def test_failed_done_and_leaving_go_out_at_once(
     old: AgentState, new: AgentState, urgent: bool
 ) -> None:
-    """Others wait for these words; `running n` rides on the next beat."""
+    """Other agents wait for these states; `running n` waits for the next renewal."""
     assert is_urgent(new, old.to_json()) is urgent
 
 
@@ -95,7 +95,7 @@ def test_done_is_written_at_once() -> None:
     assert me.renew_at == 0.1 + T
 
 
-def test_the_word_that_came_meanwhile_goes_out_after_the_renewal_under_way() -> None:
+def test_a_state_that_changes_during_a_renewal_is_written_after_it() -> None:
     me, _ = steps(joined("A", AB1), Tick(), WorkerExited(1), now=T)
     _, actions = steps(me, returned(), now=T + 0.1)
     assert [AgentState.from_json(w.state).phase for w in of(WriteState, actions)] == [
@@ -104,7 +104,7 @@ def test_the_word_that_came_meanwhile_goes_out_after_the_renewal_under_way() -> 
 
 
 def test_a_renewal_that_failed_is_repeated_within_t_but_never_at_once() -> None:
-    """Also of an urgent word: a refusal takes no time, and would be a loop."""
+    """Also an urgent state: a refusal takes no time, and would be a loop."""
     me, _ = steps(joined("A", AB1), WorkerExited(1), now=0.1)
     me, actions = steps(me, RenewalReturned(None), now=0.2)
     assert not actions
@@ -144,7 +144,7 @@ def test_the_holders_own_lease_rests_while_nothing_changes() -> None:
 
 
 @pytest.mark.parametrize(("members", "waits"), [(2, 0.05), (1000, T)])
-def test_running_goes_out_with_the_beat_and_sooner_from_a_small_group(
+def test_running_is_written_with_the_renewal_and_sooner_in_a_small_group(
     members: int, waits: float
 ) -> None:
     """People wait to read it, but 1,000 agents do not follow a restart by 1,000 writes."""

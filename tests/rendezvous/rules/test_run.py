@@ -1,4 +1,4 @@
-"""Rule 3: stop what is old, run the newest round once, say `ready n` when outside."""
+"""Rule 3: stop old workers, run the newest round once, report `ready n` outside."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_no_other_round_is_started(round_: Round) -> None:
     assert not of(Start, actions)
 
 
-def test_running_is_said_once_the_workers_are_there() -> None:
+def test_running_is_reported_once_the_workers_have_started() -> None:
     me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A B")))
     assert me.phase is AgentPhase.READY
     me, _ = steps(me, WorkersStarted(1, start_ms=45, stop_ms=20))
@@ -153,7 +153,7 @@ def test_a_member_that_is_done_runs_the_next_round_too() -> None:
 
 
 @pytest.mark.parametrize("round_", [active(2, "B C"), forming(2)], ids=["active", "forming"])
-def test_outside_it_stops_reaps_and_then_says_ready_n(round_: Round) -> None:
+def test_outside_it_stops_reaps_and_then_reports_ready_n(round_: Round) -> None:
     me, actions = steps(joined("A", active(1, "A B")), round_seen(round_))
     assert len(of(Stop, actions)) == 1
     assert me.phase is AgentPhase.RUNNING
@@ -161,26 +161,26 @@ def test_outside_it_stops_reaps_and_then_says_ready_n(round_: Round) -> None:
     assert (me.phase, me.n) == (AgentPhase.READY, 2)
 
 
-def test_ready_goes_out_spread_over_the_herd_and_not_only_with_the_beat() -> None:
+def test_ready_is_written_before_the_next_renewal_and_spread_over_the_agents() -> None:
     me, actions = steps(joined("A", forming(0)), round_seen(active(1, "B C")), now=1.0)
     assert (me.phase, me.n) == (AgentPhase.READY, 1)
     assert len(of(WriteState, actions)) == 1  # jitter 0
 
 
-def test_a_member_says_nothing_before_it_runs() -> None:
-    """V11, F4: `ready n` of a round that names it would be a newcomer's word."""
+def test_a_member_reports_nothing_before_it_runs() -> None:
+    """V11, F4: `ready n` of a round that names it would make it a newcomer."""
     me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A B", delay_ms=4000)))
     assert (me.phase, me.n) == (AgentPhase.READY, 0)
 
 
-def test_a_leaver_keeps_its_last_word() -> None:
-    """V15: what it said last is what its loss is measured by."""
+def test_a_leaving_agent_keeps_its_last_state() -> None:
+    """V15: its last state decides about its departure."""
     me, _ = steps(joined("A", active(1, "A B")), LeaveRequested(), round_seen(active(2, "B")))
     me, _ = steps(me, WorkersReaped(1))
     assert (me.phase, me.n) == (AgentPhase.RUNNING, 1)
 
 
-def test_a_terminal_round_is_nobodys_to_be_ready_for() -> None:
+def test_no_agent_reports_ready_for_a_terminal_round() -> None:
     me, _ = steps(
         joined("C", active(1, "A B")), round_seen(ended(active(1, "A B"), Phase.SUCCEEDED))
     )
@@ -200,7 +200,7 @@ def test_workers_outlive_a_dark_api_up_to_its_grace() -> None:
     assert (me.cause.kind, me.cause.n) == (CauseKind.API_DARK, 1)
 
 
-def test_any_answer_begins_the_grace_anew() -> None:
+def test_any_answer_restarts_the_grace() -> None:
     me = joined("A", active(1, "A B"), desired=desired(api_grace_s=600.0))
     me, _ = steps(me, RenewalReturned(lease("A", "running 1", 9)), now=500.0)
     assert not of(Stop, steps(me, Tick(), now=900.0)[1])
@@ -215,13 +215,13 @@ def test_on_return_the_round_is_stepped_like_a_crash() -> None:
 
 
 @pytest.mark.parametrize("event", [WorkerExited(1), RoundGone()], ids=["done", "frozen"])
-def test_who_is_done_or_frozen_is_not_stopped_by_the_dark(event: Event) -> None:
-    """Frozen: the job is being deleted, and the workers are kept until they are told."""
+def test_a_done_or_frozen_agent_is_not_stopped_without_the_api(event: Event) -> None:
+    """Frozen: the job is being deleted, and the workers run until SIGTERM."""
     me, _ = steps(joined("A", active(1, "A B")), event)
     assert not of(Stop, steps(me, Tick(), now=99_999.0)[1])
 
 
-# ---- the Lease is not mine any more --------------------------------------------------------------
+# ---- the Lease is another's now ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("why", ["ended", "another"])
@@ -234,7 +234,7 @@ def test_an_ended_or_foreign_lease_stops_reaps_exits_and_writes_no_more(why: str
     me, actions = steps(me, LeaseSeen(found, by_get=True))
     assert actions == [Stop(1, 3.0)]
     me, actions = steps(me, RenewalReturned(None), Tick(), now=2.9)
-    assert actions == []  # not even a renewal: it would overwrite the other's word
+    assert actions == []  # not even a renewal: it would overwrite the other's state
     _, actions = steps(me, WorkersReaped(1), now=3.0)
     assert [e.code for e in of(Exit, actions)] == [75]
 

@@ -235,12 +235,6 @@ def job_uid_of(lease: Json) -> str:
     return _text(_part(_part(lease, "metadata"), "labels"), names.LABEL_JOB_UID)
 
 
-def is_round(lease: Json) -> bool:
-    """Whether a Lease of the job's stream is its Round Lease; raises WireError."""
-    labels = _part(_part(lease, "metadata"), "labels")
-    return bool(labels.get(names.LABEL_LEASE) == names.LEASE_ROUND)
-
-
 def _labels(job: Job, kind: str) -> dict[str, str]:
     return {
         names.LABEL_JOB: job.name,
