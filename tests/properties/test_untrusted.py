@@ -86,15 +86,15 @@ def test_a_megabyte_of_escaped_quotes_is_read_once() -> None:
 @given(st.integers(0, 9000), values)
 @example(DEEPEST + 1, [])
 @example(9000, {"a": "]"})
-def test_the_part_that_is_too_deep_is_cut_and_the_rest_is_kept(levels: int, beside: Any) -> None:
+def test_the_part_that_is_too_deep_is_cut_and_the_rest_is_kept(levels: int, other: Any) -> None:
     deep = b'{"a":[' * (levels // 2) + brackets(levels) + b"]}" * (levels // 2)
     raw = b'{"before":%b,"deep":%b,"after":%b}' % (
-        json.dumps(beside).encode(),
+        json.dumps(other).encode(),
         deep,
-        json.dumps(beside).encode(),
+        json.dumps(other).encode(),
     )
     found = load(raw)
-    assert (found["before"], found["after"]) == (beside, beside)
+    assert (found["before"], found["after"]) == (other, other)
     assert not is_nested_deeper(found, DEEPEST)
     assert is_nested_deeper(found, DEEPEST - 1) == (1 + 2 * (levels // 2) + levels >= DEEPEST)
 

@@ -73,7 +73,7 @@ def test_the_holder_wakes_for_pulse_silence_last_call_and_cooldown() -> None:
 
 
 def test_a_wake_that_was_due_is_not_due_again() -> None:
-    """Else the loop would spin: whatever was due at `now` has happened in this step."""
+    """Else the loop would spin: this step has done what was due at `now`."""
     me = joined("A", AB1)
     for now in (T, 2 * T, 28.0, 1800.0):
         me, _ = steps(me, Tick(), now=now)

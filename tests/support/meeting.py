@@ -45,12 +45,27 @@ from elasticjob.rendezvous.events import (
     WorkersStarted,
 )
 from elasticjob.rendezvous.state import Me
-from elasticjob.wire import lease as wire
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import WireError
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import Json
+from elasticjob.wire.lease import (
+    AgentLease,
+    EndedMark,
+    Json,
+    RoundLease,
+    agent_manifest,
+    agent_patch,
+    desired_patch,
+    ended_manifest,
+    ended_patch,
+    holder_patch,
+    parse_agent,
+    parse_round,
+    pulse_patch,
+    round_manifest,
+    round_patch,
+)
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
@@ -80,9 +95,9 @@ class Server:
     def __init__(self, desired: Desired) -> None:
         self.version = 0
         self.objects: dict[str, Json] = {}
-        self.forged: dict[Pod, wire.AgentLease] = {}
+        self.forged: dict[Pod, AgentLease] = {}
         self.listeners: list[Callable[[Change], None]] = []
-        self.create(wire.round_manifest(JOB, desired, Round()))
+        self.create(round_manifest(JOB, desired, Round()))
 
     def create(self, manifest: Json) -> Json:
         """A new Lease; raises ConflictError."""
@@ -108,7 +123,7 @@ class Server:
             self.version += 1
             self._notify(LeaseGone(name_))
 
-    def forge(self, lease: wire.AgentLease) -> None:
+    def forge(self, lease: AgentLease) -> None:
         """A Lease of another job gets the labels of a pod of this job, so its agents receive it."""
         self.version += 1
         name_ = names.pod_name(OTHER_JOB, lease.pod.index, lease.pod.generation)
@@ -120,16 +135,16 @@ class Server:
         self.version += 1
         self._notify(LeaseGone(self.forged.pop(pod_).name))
 
-    def round(self) -> wire.RoundLease:
+    def round(self) -> RoundLease:
         """The Round as it is."""
-        return wire.parse_round(self.objects[ROUND])
+        return parse_round(self.objects[ROUND])
 
-    def lease(self, name_: str) -> wire.AgentLease | None:
+    def lease(self, name_: str) -> AgentLease | None:
         """An agent's Lease as it is."""
         found = self.objects.get(name_)
-        return wire.parse_agent(found, JOB) if found else None
+        return parse_agent(found, JOB) if found else None
 
-    def leases(self) -> tuple[wire.AgentLease, ...]:
+    def leases(self) -> tuple[AgentLease, ...]:
         """All agents' Leases."""
         found = (self.lease(name_) for name_ in sorted(self.objects) if name_ != ROUND)
         return tuple(lease for lease in found if lease)
@@ -137,9 +152,9 @@ class Server:
     def _store(self, made: Json) -> Json:
         made["metadata"]["resourceVersion"] = str(self.version + 1)
         if is_round_lease(made):
-            change: Change = RoundSeen(wire.parse_round(made), Source.WATCH)
+            change: Change = RoundSeen(parse_round(made), Source.WATCH)
         else:
-            change = LeaseSeen(wire.parse_agent(made, JOB))
+            change = LeaseSeen(parse_agent(made, JOB))
         self.version += 1
         self.objects[made["metadata"]["name"]] = made
         self._notify(change)
@@ -360,31 +375,29 @@ def _open(meeting: Meeting, player: Player, action: Action) -> Iterator[Event | 
 def _create(meeting: Meeting, player: Player, action: CreateLease) -> Iterator[Event]:
     who, round_uid = player.me.who, meeting.server.round().uid
     state = AgentState.from_json(action.state)
-    made = wire.agent_manifest(JOB, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0)
-    yield LeaseSeen(wire.parse_agent(meeting.server.create(made), JOB))
+    made = agent_manifest(JOB, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0)
+    yield LeaseSeen(parse_agent(meeting.server.create(made), JOB))
 
 
 def _write(meeting: Meeting, player: Player, action: WriteState) -> Iterator[Event]:
-    change = wire.agent_patch(
-        AgentState.from_json(action.state), meeting.now_text(), action.version
-    )
+    change = agent_patch(AgentState.from_json(action.state), meeting.now_text(), action.version)
     made = meeting.server.patch(player.me.who.name, change)
-    yield RenewalReturned(wire.parse_agent(made, JOB))
+    yield RenewalReturned(parse_agent(made, JOB))
 
 
 def _cas(meeting: Meeting, player: Player, action: CasRound) -> Iterator[Event]:
     change: Json = {}
     if action.holder is not None:
-        change = wire.holder_patch(action.holder, meeting.now_text(), action.version)
+        change = holder_patch(action.holder, meeting.now_text(), action.version)
     if action.round is not None:
-        change = {**change, **wire.round_patch(action.round, action.version, action.report)}
+        change = {**change, **round_patch(action.round, action.version, action.report)}
     made = meeting.server.patch(ROUND, change)
-    yield RoundSeen(wire.parse_round(made), Source.ANSWER)
+    yield RoundSeen(parse_round(made), Source.ANSWER)
 
 
 def _pulse(meeting: Meeting, player: Player, action: Pulse) -> Iterator[Event]:
-    change = wire.pulse_patch(action.report, meeting.now_text(), action.version)
-    yield RoundSeen(wire.parse_round(meeting.server.patch(ROUND, change)), Source.PULSE)
+    change = pulse_patch(action.report, meeting.now_text(), action.version)
+    yield RoundSeen(parse_round(meeting.server.patch(ROUND, change)), Source.PULSE)
 
 
 def _get(meeting: Meeting, player: Player, action: GetLease) -> Iterator[Event]:
@@ -411,23 +424,23 @@ def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
 
     excused: the pod was deleted or taken away.
     """
-    ended = wire.EndedMark("gone", excused)
+    ended = EndedMark("gone", excused)
     found = meeting.server.lease(name(letter_))
     present = meeting.server.round()
     if found is None:
-        made = wire.ended_manifest(JOB, present.uid, pod(letter_), ended, present.round.n)
+        made = ended_manifest(JOB, present.uid, pod(letter_), ended, present.round.n)
         meeting.server.create(made)
     else:
-        meeting.server.patch(found.name, wire.ended_patch(ended, found.version))
+        meeting.server.patch(found.name, ended_patch(ended, found.version))
     if present.holder == name(letter_):
         clear(meeting)
 
 
 def clear(meeting: Meeting) -> None:
     """The operator clears the holder."""
-    meeting.server.patch(ROUND, wire.holder_patch("", "", meeting.server.round().version))
+    meeting.server.patch(ROUND, holder_patch("", "", meeting.server.round().version))
 
 
 def want(meeting: Meeting, desired: Desired) -> None:
     """The operator changes `desired`."""
-    meeting.server.patch(ROUND, wire.desired_patch(desired, meeting.server.round().version))
+    meeting.server.patch(ROUND, desired_patch(desired, meeting.server.round().version))

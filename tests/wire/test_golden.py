@@ -1,7 +1,7 @@
 """Golden files: the next release and the one before must read what this release writes.
 
 Each file is the text of one annotation. A file that has to change is a change of the protocol:
-it needs a new file beside the old one, which must still be read.
+it needs a new file in addition to the old one, which must still be read.
 """
 
 from __future__ import annotations

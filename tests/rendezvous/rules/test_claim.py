@@ -193,7 +193,7 @@ def test_another_holder_in_the_read_is_given_its_time() -> None:
 def test_a_holder_that_is_no_pods_name_is_replaced_like_any_other() -> None:
     """A user wrote the holder's name by hand, and no pod has it."""
     me, _ = steps(quiet(), seen(holder="A", pulse="p1", source=READ), now=3 * T)
-    by_hand = replace(round_lease(ABC, "", 3), holder="somebody")
+    by_hand = replace(round_lease(ABC, "", 3), holder="another")
     me, _ = steps(me, CasFailed(conflict=True), RoundSeen(by_hand, WATCH), now=3 * T)
     for i in range(3):
         me, _ = steps(me, renewed("B", 30 + i), now=(4 + i) * T)

@@ -56,7 +56,7 @@ def test_one_write_restarts_the_same_members_charged() -> None:
         "1",
         round=replace(AB1, n=2, cause=failed().failure, charged=Charges(frozenset({2})), starts=2),
     )
-    assert me.phase is AgentPhase.RUNNING  # nobody waits for my word: the Round says it all
+    assert me.phase is AgentPhase.RUNNING  # the next round reports the crash
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def seen(
 
 
 def pulsed(me: Me, times: int, start: float = 0.0, version: int = 100) -> tuple[Me, list[Any]]:
-    """So many pulses of A go out and come back, T apart; all other actions."""
+    """A sends and receives this number of pulses, T apart. Returns all other actions."""
     others: list[Any] = []
     for i in range(1, times + 1):
         at = start + i * T
@@ -343,7 +343,7 @@ def test_a_get_of_its_own_lease_without_an_answer_is_repeated_but_not_at_once() 
 
 
 def test_a_lease_or_a_deletion_of_another_job_is_ignored() -> None:
-    """S1: its labels are those of a pod of ours, its name is not."""
+    """S1: its labels are those of a pod of this job, its name is not."""
     foreign = [replace(lease(x, "running 1 leaving", 9), name=f"evil-{i}-0") for i, x in
                enumerate("ABC")]  # fmt: skip
     me = holder()
@@ -361,7 +361,7 @@ def test_a_lease_or_a_deletion_of_another_job_is_ignored() -> None:
 
 def test_a_get_of_a_name_that_is_no_pods_is_ignored() -> None:
     me = holder()
-    assert steps(me, LeaseGone("somebody"), GetFailed("somebody"))[1] == []
+    assert steps(me, LeaseGone("other"), GetFailed("other"))[1] == []
 
 
 def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> None:

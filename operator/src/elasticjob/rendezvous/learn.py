@@ -78,7 +78,7 @@ def _delay_since(lease: RoundLease, now: float) -> float:
 
 
 def _is_newest(me: Me, event: RoundSeen) -> bool:
-    """Whether this version replaces the last one. A consistent read does, an older version not."""
+    """Whether this version replaces the last one: a consistent read always, an older one never."""
     if me.lease is None or event.source is Source.READ:
         return True
     return is_newer(event.lease.version, me.lease.version)

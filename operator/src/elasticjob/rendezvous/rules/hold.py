@@ -77,7 +77,7 @@ def judge_members(me: Me, now: float) -> Step:
 def has_news(hold: Hold, lease: RoundLease) -> bool:
     """Whether the next pulse is due now: all members run, or a pod outside has become silent.
 
-    It waits until the watch has delivered the last pulse: `pulse` would take the watch for dead.
+    It waits until the watch has delivered the last pulse, or `pulse` would take the watch for dead.
     """
     if not hold.pulse_returned:
         return False
@@ -102,9 +102,9 @@ def get_suspects(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple
     state changes, so no other event would add it.
     """
     own = hold.view.seen.get(hold.view.own)
-    own_lacking = frozenset() if own and own.lease else frozenset({hold.view.own})
-    missing = (judged.suspects | own_lacking) - hold.pending_gets
-    requested = missing if now >= hold.get_at else frozenset()
+    own_missing = frozenset() if own and own.lease else frozenset({hold.view.own})
+    needed = (judged.suspects | own_missing) - hold.pending_gets
+    requested = needed if now >= hold.get_at else frozenset()
     job = hold.view.job
     gets = (GetLease(names.pod_name(job, p.index, p.generation)) for p in sorted(requested))
     return replace(hold, pending_gets=hold.pending_gets | requested), tuple(gets)
