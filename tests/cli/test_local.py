@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
 from elasticjob.wire.names import API_VERSION, KIND
 
@@ -57,7 +57,7 @@ def test_the_exit_code_is_the_outcome(
     if code == 0:
         assert "demo-0-0 | I am 0 of 2" in out
         assert "demo-1-0 | I am 1 of 2" in out
-    assert carriers(MARKER, f"{tmp_path}/") == set()
+    assert pids_with_env(MARKER, f"{tmp_path}/") == set()
 
 
 def test_ctrl_c_ends_every_process(tmp_path: Path) -> None:
@@ -67,4 +67,4 @@ def test_ctrl_c_ends_every_process(tmp_path: Path) -> None:
         program.send_signal(signal.SIGINT)
         program.communicate(timeout=60)
     assert program.returncode == 130
-    assert carriers(MARKER, f"{tmp_path}/") == set()
+    assert pids_with_env(MARKER, f"{tmp_path}/") == set()

@@ -18,7 +18,7 @@ from tests.support.jobs import elastic_job
 from elasticjob.controller.settings import Settings
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import LEASES, PODS
-from elasticjob.local.api.server import Running, serve
+from elasticjob.local.api.server import RunningServer, serve
 from elasticjob.wire import names
 
 pytestmark = pytest.mark.process
@@ -66,12 +66,12 @@ async def operator(kubeconfig: Path) -> AsyncIterator[asyncio.subprocess.Process
             await process.wait()
 
 
-def holder(running: Running) -> str:
+def holder(running: RunningServer) -> str:
     lease = running.store.find(LEASES, "default", LEASE) or {}
     return str(lease.get("spec", {}).get("holderIdentity") or "")
 
 
-def create_jobs(running: Running) -> None:
+def create_jobs(running: RunningServer) -> None:
     resource = running.store.resources[names.GROUP, names.PLURAL]
     for name in JOBS:
         job = elastic_job(name)
@@ -79,7 +79,7 @@ def create_jobs(running: Running) -> None:
         running.store.create(resource, "default", job)
 
 
-def pods(running: Running) -> dict[str, str]:
+def pods(running: RunningServer) -> dict[str, str]:
     """Names and UIDs."""
     found = [pod["metadata"] for pod in running.store.list(PODS, "default")]
     return {meta["name"]: meta["uid"] for meta in found}

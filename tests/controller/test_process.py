@@ -16,7 +16,7 @@ from tests.support.operator_log import health_port
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import CRDS, PODS
-from elasticjob.local.api.server import Running, serve
+from elasticjob.local.api.server import RunningServer, serve
 from elasticjob.wire import names
 
 pytestmark = pytest.mark.process
@@ -26,12 +26,12 @@ OPERATOR = (sys.executable, "-m", "elasticjob.controller")
 HEALTH = ("--health-host", "127.0.0.1", "--health-port", "0")
 
 
-def apply(running: Running, name: str) -> None:
+def apply(running: RunningServer, name: str) -> None:
     body = {**elastic_job(name, replicas=1), "metadata": {"name": name}}
     running.store.create(running.store.resources[names.GROUP, names.PLURAL], "default", body)
 
 
-async def has_pod(running: Running, name: str) -> None:
+async def has_pod(running: RunningServer, name: str) -> None:
     has = lambda: running.store.find(PODS, "default", name) is not None  # noqa: E731
     await wait_until_async(has, what=f"pod {name}", within_s=DEADLINE_S)
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tests.support.local_cluster import LocalCluster, local_mode
 
-from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import Local
 
@@ -42,7 +42,7 @@ def local(
     context = local_mode(root, python)
     yield runner.run(context.__aenter__())
     runner.run(context.__aexit__(None, None, None))
-    assert not carriers(MARKER, f"{root}/")
+    assert not pids_with_env(MARKER, f"{root}/")
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from tests.support.local_cluster import LocalCluster
 from tests.support.survivors import is_dead
 
 from elasticjob.local.api.call import Call
-from elasticjob.local.api.faults import Faults, Order
+from elasticjob.local.api.faults import Fault, Faults
 from elasticjob.wire import names
 from elasticjob.wire.round import Phase
 
 pytestmark = pytest.mark.e2e
 
-Fault = Callable[[Faults, Callable[[Call], bool]], Order]
-FAULTS: dict[str, Fault] = {
+MakeFault = Callable[[Faults, Callable[[Call], bool]], Fault]
+FAULTS: dict[str, MakeFault] = {
     "conflict": lambda f, when: f.refuse(409, when),
     "broken": lambda f, when: f.refuse(500, when, times=2),
     "throttled": lambda f, when: f.refuse(429, when, retry_after_s=1),
@@ -104,7 +104,7 @@ async def test_a_server_that_does_not_answer_costs_no_restart(cluster: LocalClus
     finally:
         cluster.faults.thaw()
         cluster.faults.cut_streams()
-        cluster.faults.withdraw(order)
+        cluster.faults.remove(order)
     await job.renews(4)
     assert [r.phase for r in job.rounds] == [Phase.FORMING, Phase.ACTIVE]
     assert job.pods == pods

@@ -140,14 +140,14 @@ async def test_a_pod_that_cannot_be_deleted_does_not_delay_its_replacement(
     await job.runs(1, pods=2)
     lost = a_member(job)
     cluster.kubelet.freeze(cluster.namespace, f"job-{lost}")
-    cluster.kubelet.lose_node()
+    cluster.kubelet.disconnect_node()
     try:
         replacement = f"job-{lost[0]}-1"
         await job.until(lambda: replacement in job.pods, "the next generation")
         assert "deletionTimestamp" in job.pod(lost)["metadata"]
     finally:
         cluster.kubelet.thaw(cluster.namespace, f"job-{lost}")
-        cluster.kubelet.find_node()
+        cluster.kubelet.reconnect_node()
     await job.runs_again(pods=2)
     assert job.status["counted"] == 1
 
@@ -282,12 +282,12 @@ async def test_a_silent_kubelet_of_live_agents_costs_nothing(
 ) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
-    cluster.kubelet.lose_node()
+    cluster.kubelet.disconnect_node()
     try:
         os.kill(job.workers(1)[0].pid, signal.SIGKILL)
         await job.runs(2, pods=2)
         await job.renews(3)
         assert job.round.n == 2
     finally:
-        cluster.kubelet.find_node()
+        cluster.kubelet.reconnect_node()
     assert sorted(job.pods) == ["job-0-0", "job-1-0"]

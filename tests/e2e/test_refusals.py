@@ -42,7 +42,7 @@ def refused(
     try:
         yield requested
     finally:
-        cluster.faults.withdraw(order)
+        cluster.faults.remove(order)
 
 
 def living(cluster: LocalCluster) -> int:

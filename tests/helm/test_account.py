@@ -19,7 +19,7 @@ from elasticjob.local.api.access import Access
 from elasticjob.local.api.call import Call, Target, target_of
 from elasticjob.local.api.objects.builtins import PODS
 from elasticjob.local.api.objects.errors import ApiError
-from elasticjob.local.api.server import Running, kubeconfig
+from elasticjob.local.api.server import RunningServer, kubeconfig
 from elasticjob.wire import names
 
 pytestmark = pytest.mark.process
@@ -86,7 +86,7 @@ def test_the_operator_requests_nothing_that_its_roles_forbid(
     assert recorder.refused == []
 
 
-def installed(running: Running, objects: tuple[Json, ...], pod: Json) -> Recorder:
+def installed(running: RunningServer, objects: tuple[Json, ...], pod: Json) -> Recorder:
     """Create the objects of the chart that the local server supports, and a job."""
     store = running.store
     for name in (NAMESPACE, TEAM):
@@ -107,5 +107,5 @@ def installed(running: Running, objects: tuple[Json, ...], pod: Json) -> Recorde
     return recorder
 
 
-def pods_of_job(running: Running) -> list[str]:
+def pods_of_job(running: RunningServer) -> list[str]:
     return sorted(pod["metadata"]["name"] for pod in running.store.list(PODS, TEAM))

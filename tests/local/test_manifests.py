@@ -6,7 +6,7 @@ import pytest
 
 from elasticjob.local.api.kinds import jobs
 from elasticjob.local.api.objects.builtins import CONFIGMAPS, NAMESPACES
-from elasticjob.local.api.server import assembled, preload
+from elasticjob.local.api.server import new_store, preload
 from elasticjob.local.api.verbs import Verbs
 from elasticjob.local.api.watch import Watches
 from elasticjob.local.manifests import ManifestError, create, parse
@@ -17,7 +17,7 @@ CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
 
 @pytest.fixture
 def verbs() -> Verbs:
-    store = assembled("PEM", jobs.admission())
+    store = new_store("PEM", jobs.admission())
     preload(store, jobs.definitions())
     return Verbs(store, Watches(store))
 

@@ -10,7 +10,7 @@ from dev.wait import wait_until_async
 
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import PODS
-from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, up
 
@@ -92,4 +92,4 @@ def test_the_operator_is_a_pod_that_is_started_again(tmp_path: Path) -> None:
             await wait_until_async(has_started)
 
     asyncio.run(scenario())
-    assert carriers(MARKER, f"{tmp_path}/") == set()
+    assert pids_with_env(MARKER, f"{tmp_path}/") == set()

@@ -22,7 +22,7 @@ from elasticjob.local.api.objects.builtins import (
     ROLEBINDINGS,
     SERVICEACCOUNTS,
 )
-from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import Local, up
 from elasticjob.wire.agent_state import AgentState
@@ -150,7 +150,7 @@ async def agents_on_local(
             yield agents
         finally:
             agents.kill_all()  # none of them need leave in order
-    left = carriers(MARKER, str(local_root.resolve()))
+    left = pids_with_env(MARKER, str(local_root.resolve()))
     assert not left, f"processes are left: {left}"
 
 

@@ -24,7 +24,7 @@ from elasticjob.local.api.objects.builtins import CRDS, EVENTS, PODS
 from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import ApiError, Event
 from elasticjob.local.manifests import create, parse
-from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, operator_pod, up
 from elasticjob.wire import names
@@ -139,7 +139,7 @@ class LocalCluster(LocalNamespace):
         return objects + [
             f"process {pid} of {name}"
             for uid, name in self._pods.items()
-            for pid in carriers(MARKER, f"{self._pods_root}/{uid}")
+            for pid in pids_with_env(MARKER, f"{self._pods_root}/{uid}")
             if not is_dead(pid)
         ]
 

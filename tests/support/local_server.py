@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from elasticjob.local.api.server import Running, serve
+from elasticjob.local.api.server import RunningServer, serve
 
 T = TypeVar("T")
 DEADLINE_S = 10
@@ -21,10 +21,10 @@ DEADLINE_S = 10
 class LocalServer:
     """A running server; tests reach its parts through `call`, on the server's event loop."""
 
-    running: Running
+    running: RunningServer
     loop: asyncio.AbstractEventLoop
 
-    def call(self, function: Callable[[Running], T]) -> T:
+    def call(self, function: Callable[[RunningServer], T]) -> T:
         """Run a function on the server's event loop; return its result."""
 
         async def run() -> T:

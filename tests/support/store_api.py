@@ -19,7 +19,7 @@ from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Resource as Stored
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.api.patches import merge
-from elasticjob.local.api.server import assembled, preload
+from elasticjob.local.api.server import new_store, preload
 
 Refuse = Callable[[str], Exception | None]
 
@@ -38,7 +38,7 @@ class Call:
 
 def store() -> Store:
     """A store with the definition of ElasticJob and its admission, and the namespace `team`."""
-    made = assembled("CA", jobs.admission())
+    made = new_store("CA", jobs.admission())
     preload(made, jobs.definitions())
     made.create(made.resources["", "namespaces"], "", {"metadata": {"name": "team"}})
     return made

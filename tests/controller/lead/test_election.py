@@ -17,7 +17,7 @@ from elasticjob.controller.lead.candidate import Candidate, Place, Terms
 from elasticjob.controller.lead.election import Alone, Election
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import LEASES as STORED
-from elasticjob.local.api.server import Running, serve
+from elasticjob.local.api.server import RunningServer, serve
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ class Party:
 
 
 @asynccontextmanager
-async def server(root: Path) -> AsyncIterator[tuple[Running, Callable[[str], Party]]]:
+async def server(root: Path) -> AsyncIterator[tuple[RunningServer, Callable[[str], Party]]]:
     """A server, and parties that are stopped with it: 'person' and 'operator' by their tokens."""
     parties: list[Party] = []
     async with serve(root) as running:
@@ -68,13 +68,13 @@ async def happens(event: threading.Event) -> None:
     assert await asyncio.to_thread(event.wait, DEADLINE_S)
 
 
-def spec(running: Running) -> Json:
+def spec(running: RunningServer) -> Json:
     lease = running.store.get(STORED, PLACE.namespace, PLACE.name)
     found: Json = lease["spec"]
     return found
 
 
-def write(running: Running, **fields: Any) -> None:
+def write(running: RunningServer, **fields: Any) -> None:
     def change(lease: Json) -> Json:
         return {**lease, "spec": {**lease["spec"], **fields}}
 
@@ -189,7 +189,7 @@ def test_a_candidate_is_ready_from_its_first_answer_on_and_not_after_a_long_sile
                 lambda: election.complaint().endswith("503: fault: ServiceUnavailable")
             )
             assert election.complaint().startswith("no answer about the Lease default/operator yet")
-            running.faults.withdraw(refused)
+            running.faults.remove(refused)
             await happens(only.won)
             await wait_until_async(lambda: election.complaint() == "")
             await asyncio.to_thread(election.stop)

@@ -188,7 +188,7 @@ class TestFaults:
             lambda running: running.faults.refuse(500, to("GET", CONFIGMAPS), times=None)
         )
         assert [api.get(CONFIGMAPS).code for _ in range(3)] == [500, 500, 500]
-        server.call(lambda running: running.faults.withdraw(order))
+        server.call(lambda running: running.faults.remove(order))
         assert api.get(CONFIGMAPS).code == 200
 
     def test_a_delay_is_waited_out(self, server: LocalServer, api: Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from elasticjob.local.api.call import Answer, Call, target_of
 from elasticjob.local.api.objects.builtins import LEASES, NODES
 from elasticjob.local.api.objects.errors import ApiError
-from elasticjob.local.api.server import assembled, preload
+from elasticjob.local.api.server import new_store, preload
 from elasticjob.local.api.verbs import Verbs
 from elasticjob.local.api.watch import Watches
 
@@ -20,7 +20,7 @@ BODY = {"metadata": {"name": "a"}}
 
 @pytest.fixture
 def verbs() -> Verbs:
-    store = assembled("ca", [])
+    store = new_store("ca", [])
     preload(store, [])
     store.create(LEASES, "default", BODY)
     store.create(NODES, "", {"metadata": {"name": "n"}})
@@ -89,7 +89,7 @@ def test_forms(verbs: Verbs, accept: str, expected: int) -> None:
 
 
 def test_a_warning_is_quoted_for_its_header() -> None:
-    store = assembled("ca", [])
+    store = new_store("ca", [])
     preload(store, [WIDGETS])
     body = {"metadata": {"name": "w"}, "junk": 1}
     path = "/apis/test.example/v1/namespaces/default/widgets"

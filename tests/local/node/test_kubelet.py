@@ -26,7 +26,7 @@ from elasticjob.local.api.objects.builtins import (
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.node.kubelet import Kubelet, RootError
-from elasticjob.local.node.process_table import carriers
+from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
 
 pytestmark = pytest.mark.process
@@ -129,7 +129,7 @@ async def machine(root: Path, **options: Any) -> AsyncIterator[Machine]:
         yield one
     finally:
         await one.kubelet.close(grace_s=0)
-        assert carriers(MARKER, f"{root}/") == set()
+        assert pids_with_env(MARKER, f"{root}/") == set()
 
 
 def play(root: Path, scenario: Scenario, **options: Any) -> None:
@@ -471,7 +471,7 @@ def test_who_ignores_sigterm_is_killed_when_the_grace_is_over(tmp_path: Path) ->
         assert one.phase() == "Running"
         await one.until(lambda: one.pod() is None)
         assert time.monotonic() - begun >= 1.0
-        assert carriers(MARKER, f"{tmp_path}/{uid}") == set()
+        assert pids_with_env(MARKER, f"{tmp_path}/{uid}") == set()
 
     play(tmp_path, scenario)
 
@@ -494,7 +494,7 @@ def test_a_forced_deletion_ends_everything_at_once(tmp_path: Path) -> None:
         await one.until_logged("up")
         one.delete(grace_s=0)
         assert one.pod() is None
-        await one.until(lambda: not carriers(MARKER, f"{tmp_path}/{uid}"), within_s=2)
+        await one.until(lambda: not pids_with_env(MARKER, f"{tmp_path}/{uid}"), within_s=2)
         await one.until(lambda: not (tmp_path / uid[:13]).exists(), within_s=2)
         one.create("exit 0")  # the name is free at once
         await one.until_phase("Succeeded")
@@ -509,7 +509,7 @@ def test_a_finalizer_keeps_the_object_and_not_the_processes(tmp_path: Path) -> N
         one.finalizers("example.com/keep")
         one.delete(grace_s=5)
         await one.until_phase("Failed")
-        assert carriers(MARKER, f"{tmp_path}/{uid}") == set()
+        assert pids_with_env(MARKER, f"{tmp_path}/{uid}") == set()
         assert one.pod() is not None
         one.finalizers()
         await one.until(lambda: one.pod() is None)
@@ -521,7 +521,7 @@ def test_what_is_left_when_the_main_process_ends_is_killed(tmp_path: Path) -> No
     async def scenario(one: Machine) -> None:
         uid = one.create("setsid sleep 1000 & sleep 0.1; exit 0")["metadata"]["uid"]
         await one.until_phase("Succeeded")
-        assert carriers(MARKER, f"{tmp_path}/{uid}") == set()
+        assert pids_with_env(MARKER, f"{tmp_path}/{uid}") == set()
 
     play(tmp_path, scenario)
 
@@ -703,7 +703,7 @@ def test_a_lost_node_says_nothing_and_makes_up_for_it(tmp_path: Path) -> None:
         for name in ("ends", "deleted", "forced"):
             await one.until_phase("Running", name)
         forced = one.store.get(PODS, "ns", "forced")["metadata"]["uid"]
-        one.kubelet.lose_node()
+        one.kubelet.disconnect_node()
         assert one.store.get(NODES, "", "local")["status"]["conditions"][0]["status"] == "Unknown"
         one.kubelet.kill("ns", "ends")
         one.delete("deleted", grace_s=5)
@@ -712,13 +712,13 @@ def test_a_lost_node_says_nothing_and_makes_up_for_it(tmp_path: Path) -> None:
         await asyncio.sleep(0.2)
         assert one.phase("ends") == "Running"
         assert one.pod("deleted") is not None
-        assert carriers(MARKER, f"{tmp_path}/{forced}")  # it runs on unseen
+        assert pids_with_env(MARKER, f"{tmp_path}/{forced}")  # it runs on unseen
         assert one.phase("new") == "Pending"
-        one.kubelet.find_node()
+        one.kubelet.reconnect_node()
         await one.until_phase("Failed", "ends")
         await one.until_phase("Succeeded", "new")
         await one.until(lambda: one.pod("deleted") is None)
-        await one.until(lambda: not carriers(MARKER, f"{tmp_path}/{forced}"))
+        await one.until(lambda: not pids_with_env(MARKER, f"{tmp_path}/{forced}"))
 
     play(tmp_path, scenario)
 

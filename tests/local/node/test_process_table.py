@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from elasticjob.local.node.process_table import carriers, descendants, parents
+from elasticjob.local.node.process_table import descendants, parents, pids_with_env
 
 TABLE = {1: 0, 10: 1, 11: 10, 12: 10, 13: 12, 20: 1, 21: 20}
 
@@ -34,4 +34,4 @@ def test_this_process_is_there_with_its_parent() -> None:
 
 
 def test_nobody_carries_what_nobody_was_given() -> None:
-    assert carriers("ELASTICJOB_TEST_NOBODY", "") == set()
+    assert pids_with_env("ELASTICJOB_TEST_NOBODY", "") == set()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from dev.wait import wait_until_async
 
-from elasticjob.local.node.process_table import carriers, parents
+from elasticjob.local.node.process_table import parents, pids_with_env
 from elasticjob.local.node.processes import (
     MARKER,
     Exit,
@@ -141,7 +141,7 @@ def test_all_that_is_left_dies_with_the_main_process(tmp_path: Path) -> None:
             assert sleepers(process) == 0
 
     asyncio.run(scenario())
-    assert carriers(MARKER, f"{tmp_path}/uid") == set()
+    assert pids_with_env(MARKER, f"{tmp_path}/uid") == set()
 
 
 def test_orphans_in_sessions_of_their_own_are_found_and_ended(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_an_init_that_is_killed_takes_its_container_with_it(tmp_path: Path) -> N
             assert await process.wait() == Exit(137, known=False)
 
     asyncio.run(scenario())
-    assert carriers(MARKER, f"{tmp_path}/uid") == set()
+    assert pids_with_env(MARKER, f"{tmp_path}/uid") == set()
 
 
 def test_a_nursery_that_is_killed_is_replaced(tmp_path: Path) -> None:
@@ -243,10 +243,10 @@ def test_everything_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
         assert server.stdout is not None
         assert server.stdout.readline() == b"started\n"
         asyncio.run(logged(tmp_path, "up"))
-        family = set(carriers(MARKER, f"{tmp_path}/"))
+        family = set(pids_with_env(MARKER, f"{tmp_path}/"))
         server.kill()
     assert len(family) >= 3  # nursery, init, main process
-    asyncio.run(wait_until_async(lambda: not carriers(MARKER, f"{tmp_path}/")))
+    asyncio.run(wait_until_async(lambda: not pids_with_env(MARKER, f"{tmp_path}/")))
     commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in set(parents()) - before}
     left = [path.read_bytes() for path in commands.values() if path.exists()]
     assert not [line for line in left if b"sleep\x001000" in line]
@@ -261,4 +261,4 @@ def test_a_sweep_ends_what_carries_the_marker_and_what_descends_from_it(tmp_path
         assert asyncio.run(sweep(f"{tmp_path}/other")) == 0
         assert asyncio.run(sweep(f"{tmp_path}/")) >= 2
         left_over.wait()
-    assert carriers(MARKER, f"{tmp_path}/") == set()
+    assert pids_with_env(MARKER, f"{tmp_path}/") == set()

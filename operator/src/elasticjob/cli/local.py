@@ -118,7 +118,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from elasticjob.local.follow import Follower
+    from elasticjob.local.follower import Follower
     from elasticjob.local.manifests import ManifestError, create, parse
     from elasticjob.wire.names import KIND
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from elasticjob.local.api.faults import Faults
 from elasticjob.local.api.objects.builtins import NAMESPACES, PODS
 from elasticjob.local.api.objects.resource import Object
-from elasticjob.local.api.server import Running, serve
+from elasticjob.local.api.server import RunningServer, serve
 from elasticjob.local.node.kubelet import DEFAULT_PATH, MAX_PODS, Kubelet
 from elasticjob.local.node.pod.container import RestartDelay, restart_delay_s
 
@@ -24,7 +24,7 @@ OPERATOR = "operator"
 class Local:
     """What runs. `kubelet` also takes faults on purpose; the operator is a pod like any other."""
 
-    server: Running
+    server: RunningServer
     kubelet: Kubelet
 
 

@@ -32,7 +32,7 @@ class CutError(Exception):
 
 
 @dataclass
-class Order:
+class Fault:
     """A fault for the next `times` requests that match; None: until it is withdrawn."""
 
     when: When
@@ -42,7 +42,7 @@ class Order:
     cut_before: bool = False
     cut_after: bool = False
 
-    def takes(self, call: Call) -> bool:
+    def consume(self, call: Call) -> bool:
         """Whether it applies to the call; if so it is used up once."""
         if self.times == 0 or not self.when(call):
             return False
@@ -55,7 +55,7 @@ class Faults:
     """The orders in force, and the streams that can be cut."""
 
     def __init__(self) -> None:
-        self.orders: list[Order] = []
+        self.active: list[Fault] = []
         self._thawed = asyncio.Event()
         self._thawed.set()
         self._streams: dict[asyncio.BaseTransport, Call] = {}
@@ -70,23 +70,23 @@ class Faults:
         times: int | None = 1,
         retry_after_s: int | None = None,
         message: str = "",
-    ) -> Order:
+    ) -> Fault:
         """Answer with an error instead of doing what is asked."""
         details = {} if retry_after_s is None else {"retryAfterSeconds": retry_after_s}
         refusal = ApiError(code, REASONS[code], message or f"fault: {REASONS[code]}", details)
-        return self._order(Order(when, times, refusal=refusal))
+        return self._add(Fault(when, times, refusal=refusal))
 
-    def delay(self, seconds: float, when: When, *, times: int | None = 1) -> Order:
+    def delay(self, seconds: float, when: When, *, times: int | None = 1) -> Fault:
         """Wait before doing what is asked."""
-        return self._order(Order(when, times, delay_s=seconds))
+        return self._add(Fault(when, times, delay_s=seconds))
 
-    def cut(self, when: When, *, times: int | None = 1, after: bool = False) -> Order:
+    def cut(self, when: When, *, times: int | None = 1, after: bool = False) -> Fault:
         """Break the connection: before anything is done, or `after` it is done but unanswered."""
-        return self._order(Order(when, times, cut_before=not after, cut_after=after))
+        return self._add(Fault(when, times, cut_before=not after, cut_after=after))
 
-    def withdraw(self, order: Order) -> None:
-        """End an order."""
-        self.orders.remove(order)
+    def remove(self, fault: Fault) -> None:
+        """End an fault."""
+        self.active.remove(fault)
 
     def freeze(self) -> None:
         """Take connections and requests, and answer nothing until `thaw`."""
@@ -106,20 +106,20 @@ class Faults:
 
     # -- the server's side ----------------------------------------------------------------------
 
-    async def before(self, call: Call) -> bool:
+    async def apply_before(self, call: Call) -> bool:
         """Suffer what is ordered; answers whether the connection is to be cut afterwards."""
         cut_after = False
-        for order in [order for order in self.orders if order.takes(call)]:
-            await asyncio.sleep(order.delay_s)
-            if order.cut_before:
+        for fault in [fault for fault in self.active if fault.consume(call)]:
+            await asyncio.sleep(fault.delay_s)
+            if fault.cut_before:
                 raise CutError
-            if order.refusal is not None:
-                raise order.refusal
-            cut_after = cut_after or order.cut_after
-        await self.thawed()
+            if fault.refusal is not None:
+                raise fault.refusal
+            cut_after = cut_after or fault.cut_after
+        await self.wait_until_thawed()
         return cut_after
 
-    async def thawed(self) -> None:
+    async def wait_until_thawed(self) -> None:
         """Wait out a freeze."""
         if not self._thawed.is_set():
             await self._thawed.wait()
@@ -132,6 +132,6 @@ class Faults:
         """It is gone."""
         self._streams.pop(transport, None)
 
-    def _order(self, order: Order) -> Order:
-        self.orders.append(order)
-        return order
+    def _add(self, fault: Fault) -> Fault:
+        self.active.append(fault)
+        return fault

@@ -32,7 +32,7 @@ class Handler:
         """One request, whatever comes of it."""
         try:
             call = await _received(request)
-            cut = await self._faults.before(call)
+            cut = await self._faults.apply_before(call)
             answer = self._answer(request, call)
             if cut:
                 raise CutError
@@ -75,7 +75,7 @@ class Handler:
             self._faults.stream_opened(transport, call)
             try:
                 async for chunk in chunks:
-                    await self._faults.thawed()
+                    await self._faults.wait_until_thawed()
                     await response.write(chunk)
             except ConnectionError:
                 pass  # the client has gone; nobody is left to tell

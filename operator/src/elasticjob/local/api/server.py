@@ -48,7 +48,7 @@ AGENT_ROLE: Object = {
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningServer:
     """A server that answers, and what its neighbours in this process need of it."""
 
     url: str
@@ -89,7 +89,7 @@ async def serve(
     definitions: Iterable[Object] | None = None,
     admission: Sequence[Admission] | None = None,
     watch_list: bool = True,
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[RunningServer]:
     """Serve until the context ends. Everything is in memory; `root` gets the CA and kubeconfigs.
 
     `definitions` and `admission` stand for the job's own when a test brings others; `watch_list`
@@ -97,7 +97,7 @@ async def serve(
     """
     authority, loop = trustme.CA(organization_name="ElasticJob local"), asyncio.get_running_loop()
     ca = authority.cert_pem.bytes()
-    store = assembled(ca.decode(), jobs.admission() if admission is None else admission)
+    store = new_store(ca.decode(), jobs.admission() if admission is None else admission)
     access, watches, faults = Access(store), Watches(store), faults or Faults()
     Collector(store, loop.call_soon)
     preload(store, jobs.definitions() if definitions is None else definitions)
@@ -110,13 +110,13 @@ async def serve(
         await site.start()
         url = f"https://{HOST}:{runner.addresses[0][1]}"
         files = _write_files(root, url, ca, access)
-        yield Running(url, *files, store, access, watches, faults, verbs)
+        yield RunningServer(url, *files, store, access, watches, faults, verbs)
     finally:
         await _hang_up(http)
         await runner.cleanup()
 
 
-def assembled(ca: str, admission: Sequence[Admission]) -> Store:
+def new_store(ca: str, admission: Sequence[Admission]) -> Store:
     """A store with everything that guards and furnishes it, in the order of a real server."""
     store = Store(BUILTINS)
     store.admission += [pods.admit, validation.admit]

@@ -29,7 +29,7 @@ from elasticjob.local.node.pod.container import RestartDelay, restart_delay_s
 from elasticjob.local.node.pod.logs import LogOptions, reading
 from elasticjob.local.node.pod.worker import PodWorker, Site
 from elasticjob.local.node.processes import Process, Processes, sweep
-from elasticjob.local.node.reports import Reports, place
+from elasticjob.local.node.reporter import Reports, place
 
 MAX_PODS = 110
 CLOSE_GRACE_S = 2.0
@@ -237,13 +237,13 @@ class Kubelet:
         for process in self._processes_of(namespace, name):
             process.signal(number)
 
-    def lose_node(self) -> None:
+    def disconnect_node(self) -> None:
         """The kubelet is cut off: pods run on, but it hears of nothing and reports nothing."""
         self._say(node.unknown)
         self._lost = True
         self._reports.silence()
 
-    def find_node(self) -> None:
+    def reconnect_node(self) -> None:
         """It is back, reports what has happened and does what it has missed."""
         self._lost = False
         self._reports.resume()

@@ -36,7 +36,7 @@ def descendants(parents: Mapping[Pid, Pid], roots: Iterable[Pid]) -> set[Pid]:
     return found
 
 
-def carriers(name: str, prefix: str) -> set[Pid]:
+def pids_with_env(name: str, prefix: str) -> set[Pid]:
     """The processes that were started with `name=prefix...` in their environment.
 
     /proc shows the environment of the last exec: one that a process clears afterwards still counts,

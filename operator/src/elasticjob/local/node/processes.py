@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import elasticjob
-from elasticjob.local.node.process_table import carriers, descendants, parents, send
+from elasticjob.local.node.process_table import descendants, parents, pids_with_env, send
 
 MARKER = "ELASTICJOB_LOCAL_POD"
 """In the environment of every process of a pod: <root>/<pod uid>."""
@@ -186,7 +186,7 @@ async def sweep(marker: str) -> int:
     seen: set[int] = set()
     for _ in range(SWEEP_TRIES):
         table = parents()
-        found = carriers(MARKER, marker) & set(table)
+        found = pids_with_env(MARKER, marker) & set(table)
         found |= descendants(table, found)
         found.discard(os.getpid())
         if not found:

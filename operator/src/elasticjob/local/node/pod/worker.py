@@ -18,7 +18,7 @@ from elasticjob.local.node.pod.grace import Grace, first
 from elasticjob.local.node.pod.status import conditions, phase
 from elasticjob.local.node.pod.unsupported import UnsupportedError, ignored, refuse
 from elasticjob.local.node.processes import MARKER, Order, Process, Processes
-from elasticjob.local.node.reports import Reports, place
+from elasticjob.local.node.reporter import Reports, place
 
 VOLUME_RETRY_S = 0.5
 UID_LENGTH = 13

@@ -4,7 +4,7 @@ from typing import Any
 
 from elasticjob.local.api.objects.builtins import BUILTINS, EVENTS, NAMESPACES, PODS
 from elasticjob.local.api.objects.store import Store
-from elasticjob.local.node.reports import Reports
+from elasticjob.local.node.reporter import Reports
 
 Object = dict[str, Any]
 

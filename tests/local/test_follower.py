@@ -13,8 +13,8 @@ from elasticjob.local.api.kinds import jobs
 from elasticjob.local.api.objects.builtins import EVENTS, NAMESPACES, PODS
 from elasticjob.local.api.objects.errors import bad_request
 from elasticjob.local.api.objects.store import Store
-from elasticjob.local.api.server import assembled, preload
-from elasticjob.local.follow import Follower, Outcome, lines
+from elasticjob.local.api.server import new_store, preload
+from elasticjob.local.follower import Follower, Outcome, lines
 from elasticjob.local.up import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
 
@@ -25,7 +25,7 @@ class World:
     """A store in which a test plays operator, kubelet and workers."""
 
     def __init__(self, *names: str) -> None:
-        self.store: Store = assembled("PEM", jobs.admission())
+        self.store: Store = new_store("PEM", jobs.admission())
         preload(self.store, jobs.definitions())
         for namespace in ("team", SYSTEM_NAMESPACE):
             self.store.create(NAMESPACES, "", {"metadata": {"name": namespace}})
