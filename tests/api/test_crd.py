@@ -1,4 +1,4 @@
-"""The CRD as an API server would judge it, and as it is committed."""
+"""The CRD: what an API server would refuse, and the committed file."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def test_the_committed_file_is_the_generated_one() -> None:
     assert yaml.safe_load(COMMITTED.read_text()) == CRD
 
 
-def test_it_is_small_enough_for_client_side_apply() -> None:
+def test_the_crd_is_small_enough_for_client_side_apply() -> None:
     assert COMMITTED.stat().st_size <= 60_000
 
 
-def test_it_is_structural() -> None:
+def test_the_schema_is_structural() -> None:
     assert list(faults(SCHEMA, "")) == []
 
 
@@ -48,11 +48,11 @@ def test_it_is_structural() -> None:
         (
             {"type": "object", "properties": {}, "additionalProperties": {"type": "integer"},
              "maxProperties": 1},
-            ": properties beside additionalProperties",
+            ": properties and additionalProperties",
         ),
     ],
 )  # fmt: skip
-def test_the_check_finds(node: Json, fault: str) -> None:
+def test_the_schema_check_finds_each_fault(node: Json, fault: str) -> None:
     assert fault in list(faults(node, ""))
 
 
@@ -61,7 +61,7 @@ def test_every_field_is_documented() -> None:
     assert bare == [".metadata", ".metadata.name"]  # the API server has its own texts for these
 
 
-def test_an_optional_field_of_the_spec_has_a_default_or_is_absent() -> None:
+def test_the_defaults_of_the_spec() -> None:
     defaults = {
         path.removeprefix(".spec."): node["default"]
         for path, node in fields(SCHEMA, "")
@@ -78,7 +78,7 @@ def test_an_optional_field_of_the_spec_has_a_default_or_is_absent() -> None:
     }
 
 
-def test_the_template_keeps_what_it_does_not_know() -> None:
+def test_the_template_preserves_unknown_fields() -> None:
     template = SCHEMA["properties"]["spec"]["properties"]["template"]
     closed = [
         path
@@ -101,12 +101,12 @@ def test_columns() -> None:
     assert narrow == ["STATUS", "READY", "MIN", "MAX", "ROUND", "RESTARTS", "AGE"]
 
 
-def test_rules_blame_fields_of_the_schema() -> None:
+def test_rules_name_fields_of_the_schema() -> None:
     known = {path for path, _ in fields(SCHEMA, "")}
     assert {f".{rule.path}" for rule in RULES} <= known
 
 
-def test_rules_are_all_there() -> None:
+def test_the_crd_has_every_rule() -> None:
     spec = SCHEMA["properties"]["spec"]
     placed = [*SCHEMA["x-kubernetes-validations"], *spec["x-kubernetes-validations"]]
     claims = {rule["message"]: rule["rule"] for rule in placed}
@@ -115,7 +115,7 @@ def test_rules_are_all_there() -> None:
         assert claims[rule.message].endswith(rule.cel)
 
 
-def test_only_a_rule_that_looks_at_the_old_object_is_given_one() -> None:
+def test_only_a_rule_that_reads_the_old_object_receives_it() -> None:
     for rule in SCHEMA["properties"]["spec"]["x-kubernetes-validations"]:
         assert rule.get("optionalOldSelf", False) == ("oldSelf" in rule["rule"])
 
@@ -136,7 +136,7 @@ def children(node: Json) -> Iterator[tuple[str, Json]]:
 
 
 def fields(node: Json, path: str) -> Iterator[tuple[str, Json]]:
-    """Every named field with its path; items of lists are passed through."""
+    """Every named field with its path, including the fields of list items."""
     for step, child in children(node):
         if step.startswith(".") and step != ".*":
             yield f"{path}{step}", child
@@ -144,7 +144,7 @@ def fields(node: Json, path: str) -> Iterator[tuple[str, Json]]:
 
 
 def faults(node: Json, path: str) -> Iterator[str]:
-    """What an API server would refuse in a structural schema, or price beyond the CEL budget."""
+    """What an API server would refuse in a structural schema, or as too expensive for CEL rules."""
     for word in ("$ref", "prefixItems", "const", "definitions", "$defs"):
         if word in node:
             yield f"{path}: {word}"
@@ -157,7 +157,7 @@ def faults(node: Json, path: str) -> Iterator[str]:
     if "default" in node and node["default"] is None:
         yield f"{path}: a null default"
     if "properties" in node and "additionalProperties" in node:
-        yield f"{path}: properties beside additionalProperties"
+        yield f"{path}: properties and additionalProperties"
     yield from unbounded(node, path)
     for step, child in children(node):
         yield from faults(child, f"{path}{step}")

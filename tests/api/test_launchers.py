@@ -1,4 +1,4 @@
-"""Launchers in command lines: as the program, and in what a shell runs."""
+"""Launchers in command lines: as the program, and in shell scripts."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_launcher_in_a_script(script: str, found: str) -> None:
         "torchrun 2>&1 --nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK train.py",
     ],
 )
-def test_a_script_that_is_in_order(script: str) -> None:
+def test_a_script_without_a_lone_launcher(script: str) -> None:
     assert launcher_without_group(["bash", "-c", script]) is None
 
 
@@ -117,12 +117,12 @@ def test_no_script(words: list[str]) -> None:
 
 
 @given(st.lists(st.text(alphabet="ac -o$(){}'\"\\\n;&=#", max_size=12), max_size=4))
-def test_any_script_can_be_read(words: list[str]) -> None:
+def test_any_script_can_be_parsed(words: list[str]) -> None:
     assert launcher_without_group(["sh", "-c", *words]) is None
     assert launcher(words) is None
 
 
-def test_the_page_has_the_flags() -> None:
+def test_the_page_on_launchers_has_the_flags() -> None:
     page = (Path(__file__).parents[2] / "docs" / "launchers.md").read_text()
     for flags in GROUP_FLAGS.values():
         assert f"`{flags}`" in page

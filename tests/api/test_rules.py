@@ -1,4 +1,4 @@
-"""Every rule on the same objects twice: as the API server's CEL and as its twin in Python."""
+"""Every rule on the same objects twice: in CEL, as the API server runs it, and in Python."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def env(*names: str) -> Json:
     return worker(env=[{"name": name, "value": "1"} for name in names])
 
 
-def runs(*words: str, **fields: Any) -> Json:
+def running(*words: str, **fields: Any) -> Json:
     return elastic_job(pod=containers(worker(command=list(words), **fields)))
 
 
@@ -69,16 +69,16 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ("empty command", elastic_job(pod=containers(worker(command=[]))), ["command"]),
     ("the named one has none", elastic_job(pod=ELSEWHERE, containerName="sidecar"),
      ["command", "worker environment"]),
-    ("split", runs("python", "-m", args=["torch.distributed.run", "train.py"]), ["launcher"]),
-    ("split before -m", runs("python", args=["-m", "torch.distributed.run"]), ["launcher"]),
+    ("split", running("python", "-m", args=["torch.distributed.run", "train.py"]), ["launcher"]),
+    ("split before -m", running("python", args=["-m", "torch.distributed.run"]), ["launcher"]),
     ("in the named one", elastic_job(
         pod=containers(worker(), worker("x", command=["torchrun"])), containerName="x"),
      ["launcher"]),
     ("in a sidecar", elastic_job(pod=containers(worker(), worker("x", command=["torchrun"]))), []),
     ("no command but args", elastic_job(pod=containers({"name": "w", "args": ["torchrun"]})),
      ["command"]),
-    *((" ".join(words), runs(*words), ["launcher"]) for words in LAUNCHERS),
-    *((" ".join(words), runs(*words), []) for words in OTHERS),
+    *((" ".join(words), running(*words), ["launcher"]) for words in LAUNCHERS),
+    *((" ".join(words), running(*words), []) for words in OTHERS),
     ("user's own variables", elastic_job(pod=containers(env("LR", "OMP_NUM_THREADS"))), []),
     ("RANK", elastic_job(pod=containers(env("A", "RANK"))), ["worker environment"]),
     ("ours", elastic_job(pod=containers(env("ELASTICJOB_X"))), ["worker environment"]),
@@ -101,13 +101,15 @@ CASES: list[tuple[str, Json, list[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("job", "broken"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
-def test_both_twins_find_what_is_broken(job: Json, broken: list[str]) -> None:
-    assert [rule.name for rule in RULES if not rule.holds(rule.scoped(job))] == broken
-    assert [rule.name for rule in RULES if not in_cel(rule.name, rule.scoped(job))] == broken
+@pytest.mark.parametrize(
+    ("job", "violated"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_cel_and_python_find_the_same_violations(job: Json, violated: list[str]) -> None:
+    assert [rule.name for rule in RULES if not rule.holds(rule.scoped(job))] == violated
+    assert [rule.name for rule in RULES if not in_cel(rule.name, rule.scoped(job))] == violated
 
 
-def test_every_rule_is_broken_by_some_case() -> None:
+def test_every_rule_is_violated_by_a_case() -> None:
     assert {name for *_, broken in CASES for name in broken} == {rule.name for rule in RULES}
 
 
@@ -170,7 +172,7 @@ SPECS = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(SPECS)
-def test_the_twins_agree_on_any_spec(spec: Json) -> None:
+def test_cel_and_python_agree_on_any_spec(spec: Json) -> None:
     for rule in RULES:
         if rule.scope == "spec":
             assert rule.holds(spec) == in_cel(rule.name, spec), rule.name
@@ -178,7 +180,7 @@ def test_the_twins_agree_on_any_spec(spec: Json) -> None:
 
 @settings(deadline=None)
 @given(st.text(alphabet="aB0-.", max_size=50))
-def test_the_twins_agree_on_any_name(name: str) -> None:
+def test_cel_and_python_agree_on_any_name(name: str) -> None:
     job = {"metadata": {"name": name}}
     for rule in RULES:
         if rule.scope == "":
@@ -187,16 +189,16 @@ def test_the_twins_agree_on_any_name(name: str) -> None:
 
 @settings(deadline=None)
 @given(SPECS, SPECS)
-def test_the_twins_agree_on_what_a_change_leaves_alone(old: Json, new: Json) -> None:
+def test_cel_and_python_agree_on_whether_a_change_is_relevant(old: Json, new: Json) -> None:
     for rule in RULES:
-        if rule.same_cel:
-            assert rule.same(old, new) == leaves_alone_in_cel(rule, old, new), rule.name
-            assert leaves_alone_in_cel(rule, old, old), rule.name
+        if rule.unchanged_cel:
+            assert rule.is_unchanged(old, new) == is_unchanged_in_cel(rule, old, new), rule.name
+            assert is_unchanged_in_cel(rule, old, old), rule.name
 
 
 def test_a_violation_names_the_field_and_the_cure() -> None:
     assert violations(elastic_job(minReplicas=5), None) == [
-        ("spec.minReplicas", "minReplicas is above replicas: lower minReplicas or raise replicas")
+        ("spec.minReplicas", "must be at most replicas: lower minReplicas or raise replicas")
     ]
 
 
@@ -206,7 +208,7 @@ def test_messages_are_one_line_each() -> None:
         assert len(rule.message) <= 160
 
 
-def test_what_has_not_changed_is_not_judged_again() -> None:
+def test_an_unchanged_field_is_not_validated_again() -> None:
     old = elastic_job(minReplicas=5)
     labelled = {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}}
     assert violations(labelled, old) == []
@@ -230,11 +232,11 @@ STORED = elastic_job(pod=containers(TORCHRUN))
                      containerName="x"), True),
     ],
 )  # fmt: skip
-def test_a_launcher_is_judged_when_the_template_changes(new: Json, refused: bool) -> None:
+def test_a_launcher_is_refused_when_the_template_changes(new: Json, refused: bool) -> None:
     assert bool(violations(new, STORED)) == refused
 
 
-def test_a_launcher_is_refused_at_creation_and_runs_on_where_it_is_stored() -> None:
+def test_a_launcher_is_refused_at_creation_but_not_in_a_stored_job() -> None:
     assert [path for path, _ in violations(STORED, None)] == ["spec.template.spec.containers"]
     assert violations_of_stored(STORED) == []
     broken = elastic_job(pod=containers(TORCHRUN), minReplicas=5)
@@ -260,7 +262,7 @@ def in_cel(name: str, scoped: Json) -> bool:
     return bool(PROGRAMS[name].execute({"self": scoped}))
 
 
-def leaves_alone_in_cel(rule: Rule, old: Json, new: Json) -> bool:
-    """The API server's oldSelf is an optional value, which no one can hand in from outside."""
-    program = cel.compile(rule.same_cel.replace("oldSelf", "optional.of(old)"))
+def is_unchanged_in_cel(rule: Rule, old: Json, new: Json) -> bool:
+    """Evaluate with `old` for oldSelf, an optional value that this library cannot receive."""
+    program = cel.compile(rule.unchanged_cel.replace("oldSelf", "optional.of(old)"))
     return bool(program.execute({"self": new, "old": old}))

@@ -1,4 +1,4 @@
-"""What the generator makes of a model, and what it refuses."""
+"""The schema generated from a model, and the models that are refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Whole(BaseModel):
     closed: Closed
 
 
-def test_a_model_becomes_structural() -> None:
+def test_a_model_becomes_a_structural_schema() -> None:
     size = {"description": "How large.", "type": "integer", "default": 1, "minimum": 1}
     named = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
     assert structural(Whole) == {
@@ -96,7 +96,7 @@ class Constant(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         (Loop, "Loop.inner: Loop contains itself"),
         (TwoTypes, "TwoTypes.field: give it one type"),
@@ -106,12 +106,12 @@ class Constant(BaseModel):
         (Constant, "Constant.field: a structural schema has no const"),
     ],
 )
-def test_what_has_no_counterpart_is_refused(model: type[BaseModel], said: str) -> None:
-    with pytest.raises(SchemaError, match=f"^{said}"):
+def test_a_model_without_counterpart_is_refused(model: type[BaseModel], message: str) -> None:
+    with pytest.raises(SchemaError, match=f"^{message}"):
         structural(model)
 
 
-def test_the_result_shares_nothing_with_the_next() -> None:
+def test_results_share_no_objects() -> None:
     first: Json = structural(Whole)
     first["properties"]["labels"]["type"] = "changed"
     assert structural(Whole)["properties"]["labels"]["type"] == "object"

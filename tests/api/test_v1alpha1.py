@@ -1,4 +1,4 @@
-"""The models read what the API server stores; what they do not know is kept or ignored."""
+"""The models parse what the API server stores, and preserve or ignore unknown fields."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tests.support.jobs import elastic_job, worker
 from elasticjob.api.v1alpha1 import ElasticJob, ElasticJobSpec
 
 
-def test_a_stored_job_is_read() -> None:
+def test_a_stored_job_is_parsed() -> None:
     job = ElasticJob.model_validate(elastic_job(minReplicas=2))
     assert (job.spec.replicas, job.spec.min_replicas, job.spec.max_replicas) == (4, 2, None)
     assert job.spec.clean_pod_policy == "Running"
 
 
-def test_the_template_is_kept_whole() -> None:
+def test_the_template_keeps_all_its_fields() -> None:
     pod = {
         "containers": [worker(resources={"limits": {"cpu": "1"}})],
         "nodeSelector": {"zone": "a"},
@@ -36,10 +36,10 @@ def test_the_template_is_kept_whole() -> None:
         {"template": {"spec": {"containers": []}}},
     ],
 )
-def test_bounds(wrong: dict[str, object]) -> None:
+def test_values_out_of_bounds_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ElasticJob.model_validate(elastic_job(**wrong))
 
 
-def test_status_of_a_later_release_is_no_error() -> None:
+def test_the_status_of_a_later_release_is_accepted() -> None:
     ElasticJob.model_validate({**elastic_job(), "status": {"phase": "Running", "later": 1}})

@@ -1,4 +1,4 @@
-"""Command lines of worker containers, for tests that look for launchers in them."""
+"""Command lines of worker containers, for tests of the detection of launchers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAUNCHERS = (
     ("python", "-u", "/opt/bin/torchrun", "train.py"),
     ("python", "/opt/bin/accelerate", "launch", "train.py"),
 )
-"""These start a launcher."""
+"""Command lines whose program is a launcher."""
 
 OTHERS = (
     ("python", "train.py"),
@@ -37,4 +37,4 @@ OTHERS = (
     ("sh", "-c", "torchrun train.py"),
     ("env", "torchrun", "train.py"),
 )
-"""These do not, or not as the program of the container."""
+"""Command lines whose program is no launcher."""

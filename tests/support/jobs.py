@@ -21,7 +21,7 @@ _SPEC: Json = {
 
 
 def elastic_job(name: str = "demo", *, pod: Json | None = None, **spec: Any) -> Json:
-    """A job with the schema's defaults. `pod` replaces the template's spec, `spec` any field."""
+    """A job with the schema's defaults. `pod` replaces the template's spec, `spec` other fields."""
     template = {"spec": pod if pod is not None else {"containers": [worker()]}}
     return copy.deepcopy(
         {

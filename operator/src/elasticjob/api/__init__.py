@@ -1,1 +1,1 @@
-"""The ElasticJob resource: pydantic models, the CRD made from them, rules that refuse bad input."""
+"""The ElasticJob resource: pydantic models, the CRD generated from them, and validation rules."""

@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, made from models and rules. `python -m` prints it as YAML."""
+"""The CustomResourceDefinition, generated from models and rules; `python -m` prints it as YAML."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLUMNS = (
 
 
 def custom_resource_definition() -> Json:
-    """The whole object, as it is applied to a cluster."""
+    """The CustomResourceDefinition as it is applied to a cluster."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -53,8 +53,8 @@ def custom_resource_definition() -> Json:
 
 
 def as_yaml() -> str:
-    """The object as the text of the committed file."""
-    head = "# Made from operator/src/elasticjob/api by `make generate`: do not edit.\n"
+    """The CustomResourceDefinition as the text of the committed file."""
+    head = "# Generated from operator/src/elasticjob/api by `make generate`. Do not edit.\n"
     return head + yaml.safe_dump(
         custom_resource_definition(), sort_keys=False, width=100, allow_unicode=True
     )
@@ -80,7 +80,7 @@ def _version() -> Json:
 
 def _schema() -> Json:
     schema = structural(ElasticJob)
-    # The API server knows metadata.name, but a rule may only blame a field that the schema has.
+    # The API server validates metadata.name itself; a rule may name a field of the schema only.
     name = {"type": "string", "maxLength": 253}
     metadata = {"type": "object", "properties": {"name": name}}
     schema["properties"] = {"metadata": metadata, **schema["properties"]}
@@ -92,7 +92,7 @@ def _schema() -> Json:
 def _validations(scope: str) -> list[Json]:
     return [
         {
-            **_claim(rule),
+            **_cel(rule),
             "message": rule.message,
             "reason": rule.reason,
             "fieldPath": f".{rule.field}",
@@ -102,11 +102,11 @@ def _validations(scope: str) -> list[Json]:
     ]
 
 
-def _claim(rule: Rule) -> Json:
-    """The rule in CEL. The API server itself lets pass only what is wholly unchanged."""
-    if not rule.same_cel:
+def _cel(rule: Rule) -> Json:
+    """The rule in CEL. The API server itself skips a rule only if its whole scope is unchanged."""
+    if not rule.unchanged_cel:
         return {"rule": rule.cel}
-    passes = f"oldSelf.hasValue() && {rule.same_cel} || {rule.cel}"
+    passes = f"oldSelf.hasValue() && {rule.unchanged_cel} || {rule.cel}"
     return {"rule": passes, "optionalOldSelf": True}
 
 

@@ -1,10 +1,10 @@
-"""Launchers: programs such as torchrun, which start a process group of their own.
+"""Detection of launchers: programs such as torchrun that start a process group themselves.
 
-The agent runs a container's command once for each worker, and gives each its place in the group by
-RANK, WORLD_SIZE and the like. A launcher ignores these variables: it reads its flags alone, and
-without them each worker trains a model of its own. So a launcher is refused as the program of a
-worker container (rules.py), where flags cannot change from round to round. In a shell script they
-can have the agent's variables as values; the operator warns where they are missing.
+The agent runs the command of the worker container once per worker and assigns ranks by RANK,
+WORLD_SIZE and similar variables. A launcher ignores these and reads its flags only; without flags,
+each worker would train a separate model. So a rule (rules.py) refuses a launcher as the program of
+the worker container, where the flags cannot change from round to round. In a shell script, the
+flags can refer to the agent's variables; the operator warns if they are missing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _MODULES = {
 }
 _SUBCOMMAND = ("accelerate", "launch")
 _PYTHON = "(^|/)python[0-9.]*$"
-_WITH_VALUE = ("-X", "-W")  # options of Python whose value is the next word
-_LOOKED_AT = 8  # words: a launcher behind more options of Python than that is not found
+_OPTIONS_WITH_VALUE = ("-X", "-W")  # options of Python whose value is the next word
+_MAX_WORDS = 8  # a launcher after more words than this is not found
 
 GROUP_FLAGS = {
     "torchrun": "--nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK"
@@ -34,25 +34,25 @@ GROUP_FLAGS = {
     "deepspeed": "--hostfile FILE --no_ssh --node_rank $GROUP_RANK"
     " --master_addr $MASTER_ADDR --master_port $MASTER_PORT",
 }
-"""The flags by which one launcher per pod, with N processes each, starts one group of all pods.
+"""The flags that make the launchers of all pods, one per pod with N processes, form one group.
 
-The underscores are for torch 1.13, whose torchrun does not know the same flags with hyphens.
+The underscores are for torch 1.13, whose torchrun does not accept these flags with hyphens.
 """
 
-# One of these, with another value than that of a single pod, gives a launcher its place among the
-# others: without it each takes itself for the first, however many there are to be.
+# A launcher joins a group if it has one of these flags with another value than that of a single
+# pod. Without it, each launcher acts as the first of its group.
 _GROUP_FLAG = {
     "torchrun": re.compile("--(node[-_]rank|rdzv[-_]endpoint)"),
     "accelerate": re.compile("--machine[-_]rank"),
     "deepspeed": re.compile("--(hostfile|node_rank)"),
 }
-_ALONE = "--standalone"  # of torchrun: it takes precedence over all flags of a group
-_SINGLE = ("0", "1", "1:1")
+_STANDALONE = "--standalone"  # of torchrun: it overrides all flags of a group
+_SINGLE_POD_VALUES = ("0", "1", "1:1")
 
 _SHELL = re.compile(r"(.*/)?(sh|bash|dash|ash|ksh|zsh)")
-# What may stand before the program of a simple command: assignments, reserved words, programs that
-# run another one, and the options of these.
-_BEFORE = re.compile(
+# Words that may precede the program of a simple command: assignments, reserved words, programs that
+# run another program, and their options.
+_PREFIX = re.compile(
     r"\w+=.*|-.*|\d+[smh]?|!|\{|if|then|elif|else|while|until|do|time|exec|(.*/)?(env|nohup"
     r"|nice|timeout|tini|dumb-init|setsid|stdbuf|numactl|xvfb-run|uv|poetry|pdm|pipenv)|run",
     re.DOTALL,
@@ -66,38 +66,38 @@ _TOKEN = re.compile(
 
 
 def launcher(words: Sequence[str]) -> str | None:
-    """Which launcher a command line starts: as its program, or as Python's script or module."""
-    for i, word in enumerate(words[:_LOOKED_AT]):
+    """The launcher that a command line runs: as its program, or as Python's script or module."""
+    for i, word in enumerate(words[:_MAX_WORDS]):
         if found := _launcher_at(words, i):
             return found
         if i == 0 and not re.search(_PYTHON, word):
             return None
-        if i > 0 and not (word.startswith("-") or words[i - 1] in _WITH_VALUE):
+        if i > 0 and not (word.startswith("-") or words[i - 1] in _OPTIONS_WITH_VALUE):
             return None
     return None
 
 
 def launcher_without_group(words: Sequence[str]) -> str | None:
-    """Which launcher a command line starts without the flags that connect it to the other pods.
+    """The launcher that a command line runs without the flags that connect it to other pods.
 
-    It is looked for behind programs such as env, and in the script of `sh -c`; not in files.
+    The search includes programs such as env and the script of `sh -c`, but no files.
     """
     for command in _simple_commands(_program_first(words)):
         program = _program_first(command)
         found = launcher(program)
-        if found and (_ALONE in program or not _has_flag(program, _GROUP_FLAG[found])):
+        if found and (_STANDALONE in program or not _has_flag(program, _GROUP_FLAG[found])):
             return found
     return None
 
 
 def cel(program: str, words: str) -> str:
-    """`launcher` as an expression that is true where it finds one.
+    """A CEL expression that is true if `launcher` finds a launcher.
 
-    program: CEL of the first word. words: CEL of all words; the API server does not know how long
-    one of these is, and refuses to match it with a regular expression.
+    program: the CEL of the first word. words: the CEL of all words. The API server has no bound for
+    the length of one of them and therefore refuses to match it with a regular expression.
     """
     at = f"i < w.size() && (i == 0 || python && {_CEL_OPTIONS_BEFORE}) && ({_CEL_LAUNCHER_AT})"
-    places = list(range(_LOOKED_AT))
+    places = list(range(_MAX_WORDS))
     return (
         f"[{program}.matches('{_PYTHON}')].exists(python, [{words}].exists(w,"
         f" {places}.exists(i, {at})))"
@@ -119,8 +119,8 @@ def _cel_is(word: str, name: str) -> str:
 
 
 _CEL_OPTIONS_BEFORE = (
-    f"{list(range(1, _LOOKED_AT - 1))}.all(j, j >= i"
-    f" || w[j].startsWith('-') || w[j - 1] in {list(_WITH_VALUE)})"
+    f"{list(range(1, _MAX_WORDS - 1))}.all(j, j >= i"
+    f" || w[j].startsWith('-') || w[j - 1] in {list(_OPTIONS_WITH_VALUE)})"
 )
 _CEL_LAUNCHER_AT = (
     f"{' || '.join(_cel_is('w[i]', name) for name in _PROGRAMS)} || i + 1 < w.size()"
@@ -130,7 +130,7 @@ _CEL_LAUNCHER_AT = (
 
 
 def _simple_commands(words: Sequence[str]) -> Iterator[list[str]]:
-    """The commands that a shell would run of its script; the command line itself without one."""
+    """The simple commands of the shell script in the command line, or the command line itself."""
     script = _script(words)
     if script is None:
         yield list(words)
@@ -146,7 +146,7 @@ def _simple_commands(words: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _script(words: Sequence[str]) -> str | None:
-    """The text that is given to a shell with -c, which may stand among other options."""
+    """The script that follows -c of a shell, or None. Other options may precede it."""
     if not words or not _SHELL.fullmatch(words[0]):
         return None
     i, is_text = 1, False
@@ -157,12 +157,12 @@ def _script(words: Sequence[str]) -> str | None:
 
 
 def _program_first(words: Sequence[str]) -> list[str]:
-    return list(dropwhile(_BEFORE.fullmatch, words))
+    return list(dropwhile(_PREFIX.fullmatch, words))
 
 
 def _has_flag(words: Sequence[str], name: re.Pattern[str]) -> bool:
     for word, following in pairwise([*words, ""]):
         flag, is_whole, value = word.partition("=")
-        if name.fullmatch(flag) and (value if is_whole else following) not in _SINGLE:
+        if name.fullmatch(flag) and (value if is_whole else following) not in _SINGLE_POD_VALUES:
             return True
     return False

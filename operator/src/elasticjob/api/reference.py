@@ -1,4 +1,4 @@
-"""The API reference, docs/api.md, made from the CRD. `python -m` prints it."""
+"""The API reference docs/api.md, generated from the CRD; `python -m` prints it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from elasticjob.wire import names
 
 _QUOTE = '"'
 _HEAD = f"""\
-<!-- Made from operator/src/elasticjob/api by `make generate`: do not edit. -->
+<!-- Generated from operator/src/elasticjob/api by `make generate`. Do not edit. -->
 # The ElasticJob resource
 
-`apiVersion: {names.API_VERSION}`, `kind: {names.KIND}`; `kubectl get {names.SHORT_NAME}` for short.
-`kubectl explain {names.SINGULAR}.spec` prints the same texts.
+`apiVersion: {names.API_VERSION}`, `kind: {names.KIND}`; short name `{names.SHORT_NAME}`.
+`kubectl explain {names.SINGULAR}.spec` prints the same descriptions.
 """
 
 
 def as_markdown() -> str:
-    """The text of the committed file."""
+    """The API reference as the text of the committed file."""
     version = custom_resource_definition()["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]
     parts = [
@@ -34,15 +34,15 @@ def as_markdown() -> str:
 
 
 def _sections(path: str, node: Json) -> Iterator[str]:
-    """One table per object, an object before what it contains."""
+    """One section with a table of fields per object, an object before those that it contains."""
     required = node.get("required", [])
     rows = [
         f"| `{name}` | {_type(child)} | {_default(child, name in required)} |"
         f" {child['description']} |\n"
         for name, child in node["properties"].items()
     ]
-    head = "| field | type | default | meaning |\n|---|---|---|---|\n"
-    rest = "\nAll other fields are kept as they are.\n" if _keeps_unknown(node) else ""
+    head = "| field | type | default | description |\n|---|---|---|---|\n"
+    rest = "\nAll other fields are kept unchanged.\n" if _keeps_unknown(node) else ""
     yield f"## {path}\n\n{node['description']}\n\n{head}{''.join(rows)}{rest}"
     for name, child in node["properties"].items():
         inner = child.get("items", child)
@@ -82,11 +82,12 @@ def _default(node: Json, required: bool) -> str:
 def _rules() -> str:
     rows = "".join(f"| `{rule.path}` | {rule.message} |\n" for rule in RULES)
     return (
-        "## What is refused\n\n"
-        "The API server checks these on every write, the operator again.\n\n"
-        f"| field blamed | message |\n|---|---|\n{rows}\n"
-        "Launchers are refused only where a job is created and where `template` or `containerName`"
-        " changes: a job that was stored with one runs on. See [launchers.md](launchers.md).\n"
+        "## Validation\n\n"
+        "The API server applies these rules to each write, the operator to each stored job.\n\n"
+        f"| field | message |\n|---|---|\n{rows}\n"
+        "A launcher is refused only when a job is created or its `template` or `containerName`"
+        " changes: a job that is already stored with a launcher still runs. See"
+        " [launchers.md](launchers.md).\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the operator adds to a worker container, and what a template therefore may not use."""
+"""Names and paths in the worker container that are reserved for the operator and the agent."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ DIRECTORIES = (AGENT_DIRECTORY, WORK_DIRECTORY, TOKEN_DIRECTORY)
 VOLUME_PREFIX = "elasticjob-"
 ENV_PREFIX = "ELASTICJOB_"
 
-# What the agent gives to each worker and a person could not mean to set. What torchrun leaves to a
-# person stays theirs: OMP_NUM_THREADS, NCCL settings, TORCHELASTIC_ENABLE_FILE_TIMER and others.
+# The agent sets these for each worker. Variables that torchrun leaves to the user remain allowed:
+# OMP_NUM_THREADS, NCCL settings, TORCHELASTIC_ENABLE_FILE_TIMER and others.
 WORKER_ENV = (
     "RANK",
     "LOCAL_RANK",

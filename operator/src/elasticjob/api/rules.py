@@ -1,11 +1,11 @@
-"""What the schema cannot say about an ElasticJob: each rule in CEL and as its twin in Python.
+"""Validation rules of an ElasticJob that its schema cannot express, each in CEL and in Python.
 
-The API server runs the CEL, so a bad job is refused while the operator is away. The Python twin
-stands in where there is no CEL (the local API server) or where the CRD is older than the operator.
-A test evaluates both on the same objects. Messages are plain texts, because a computed one
-(messageExpression) exceeds what the API server grants a rule.
+The API server evaluates the CEL, so that it refuses an invalid job even without an operator. The
+Python function is used where there is no CEL (the local API server) or where the CRD is older than
+the operator. A test evaluates both on the same objects. Messages are constant, because a computed
+one (messageExpression) exceeds the cost that the API server allows a rule.
 
-A rule sees the value at its scope, after the schema's defaults, as `self`.
+A rule reads the value at its scope as `self`, after the API server has set the schema's defaults.
 """
 
 from __future__ import annotations
@@ -29,57 +29,53 @@ _NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 @dataclass(frozen=True)
 class Rule:
-    """One claim that holds for every ElasticJob.
-
-    scope: the field that the rule looks at: `spec`, or empty for the whole object. field: the field
-    to blame, below the scope. cel, holds: the claim, twice. same_cel, same: whether a change (of
-    oldSelf to self, of the first to the second) leaves alone what the rule is about, twice; such a
-    change is not judged. By default, that is whether the whole scope is unchanged.
-    """
+    """One condition that every ElasticJob fulfils, in CEL and in Python."""
 
     name: str
-    scope: str
-    field: str
+    scope: str  # the field that the rule reads: `spec`, or empty for the whole object
+    field: str  # the field that the message is about, below the scope
     reason: Reason
     message: str
     cel: str
     holds: Callable[[Json], bool]
-    same_cel: str = ""
-    same: Callable[[Json, Json], bool] = operator.eq
+    # Whether a change leaves everything unchanged that the rule reads; if so, the rule is skipped.
+    # From oldSelf to self in CEL, from the first to the second in Python. Default: the whole scope.
+    unchanged_cel: str = ""
+    is_unchanged: Callable[[Json, Json], bool] = operator.eq
 
     @property
     def is_for_writes_only(self) -> bool:
-        """Whether jobs that are stored already may break the rule, and run."""
-        return self.same_cel != ""
+        """Whether a job that is already stored may violate the rule and still run."""
+        return self.unchanged_cel != ""
 
     @property
     def path(self) -> str:
-        """The field to blame, from the object's root."""
+        """The path of the field that the message is about, from the root of the object."""
         return f"{self.scope}.{self.field}" if self.scope else self.field
 
     def scoped(self, job: Json) -> Json:
-        """What the rule sees of an object as `self`."""
+        """The part of an object that the rule reads as `self`."""
         scoped: Json = job[self.scope] if self.scope else job
         return scoped
 
 
 def violations(new: Json, old: Json | None) -> list[tuple[str, str]]:
-    """The rules that a write breaks: (path of the field, one line with the cure).
+    """The violations of a write, each as (path of the field, message of one line with the cure).
 
-    `new` has passed the schema, defaults included. `old` is what it replaces: like the API server
-    from 1.30 on (KEP-4008), a rule does not judge again what has not changed, so that a rule made
-    stricter never stops an old job from being labelled, scaled down or finished.
+    `new` has passed the schema and has its defaults. `old` is the object that it replaces. As in
+    the API server from 1.30 (KEP-4008), a rule is skipped if everything that it reads is unchanged,
+    so that an old job can be labelled, scaled down and finished after a rule became stricter.
     """
     return [
         (rule.path, rule.message)
         for rule in RULES
-        if not (old is not None and rule.same(rule.scoped(old), rule.scoped(new)))
+        if not (old is not None and rule.is_unchanged(rule.scoped(old), rule.scoped(new)))
         and not rule.holds(rule.scoped(new))
     ]
 
 
 def violations_of_stored(job: Json) -> list[tuple[str, str]]:
-    """The rules that a stored job breaks and that the operator relies on, in the same form."""
+    """The violations in a stored job of the rules that the operator relies on, in the same form."""
     return [
         (rule.path, rule.message)
         for rule in RULES
@@ -88,7 +84,7 @@ def violations_of_stored(job: Json) -> list[tuple[str, str]]:
 
 
 def worker_container(spec: Json) -> str | None:
-    """Name of the container whose command the workers run; None if the spec does not tell."""
+    """The name of the worker container, or None if the spec does not determine it."""
     found = [container["name"] for container in _containers(spec)]
     given = spec.get("containerName")
     if given is not None:
@@ -99,11 +95,11 @@ def worker_container(spec: Json) -> str | None:
 
 
 def worker_command_line(spec: Json) -> list[str]:
-    """What each worker runs: the command of the worker container and its arguments."""
+    """The command line of each worker: the command and arguments of the worker container."""
     return [word for worker in _workers(spec) for word in _command_line(worker)]
 
 
-# ---- the twins in Python -------------------------------------------------------------------------
+# ---- the rules in Python -------------------------------------------------------------------------
 
 
 def _name_fits(job: Json) -> bool:
@@ -141,7 +137,7 @@ def _worker_starts_no_launcher(spec: Json) -> bool:
     )
 
 
-def _same_template(old: Json, new: Json) -> bool:
+def _is_template_unchanged(old: Json, new: Json) -> bool:
     return all(old.get(field) == new.get(field) for field in ("template", "containerName"))
 
 
@@ -171,7 +167,7 @@ def _pods_are_not_restarted(spec: Json) -> bool:
     return bool(spec["template"]["spec"].get("restartPolicy", "Never") == "Never")
 
 
-def _template_marks_are_free(spec: Json) -> bool:
+def _template_keys_are_free(spec: Json) -> bool:
     meta = spec["template"].get("metadata", {})
     keys = [*meta.get("labels", {}), *meta.get("annotations", {})]
     return not any(key.startswith(f"{names.GROUP}/") for key in keys)
@@ -187,12 +183,12 @@ def _containers(spec: Json) -> list[Json]:
 
 
 def _workers(spec: Json) -> list[Json]:
-    """The worker container, or nothing while the spec does not tell which one it is."""
+    """The worker container as a list, which is empty if the spec does not determine it."""
     name = worker_container(spec)
     return [container for container in _containers(spec) if container["name"] == name]
 
 
-# ---- the same in CEL -----------------------------------------------------------------------------
+# ---- the rules in CEL ----------------------------------------------------------------------------
 
 _POD = "self.template.spec"
 _IS_WORKER = (
@@ -200,16 +196,16 @@ _IS_WORKER = (
     f" : {_POD}.containers.size() == 1 || c.name == 'worker')"
 )
 _COMMAND_LINE = "c.command + (has(c.args) ? c.args : [])"
-# Whole values: the API server does not know how long a list of oldSelf is, and refuses a loop.
-_SAME_TEMPLATE = (
+# Compares whole values: the API server does not bound the lists of oldSelf, and refuses a loop.
+_TEMPLATE_UNCHANGED = (
     "self.template == oldSelf.value().template"
     " && has(self.containerName) == has(oldSelf.value().containerName)"
     " && (!has(self.containerName) || self.containerName == oldSelf.value().containerName)"
 )
 
 
-def _cel_of_worker(claim: str) -> str:
-    return f"{_POD}.containers.all(c, !{_IS_WORKER} || {claim})"
+def _cel_of_worker(condition: str) -> str:
+    return f"{_POD}.containers.all(c, !{_IS_WORKER} || {condition})"
 
 
 def _cel_list(texts: tuple[str, ...]) -> str:
@@ -220,7 +216,7 @@ _CEL_MOUNT_IS_FREE = " && ".join(
     f"m.mountPath != '{directory}' && !m.mountPath.startsWith('{directory}/')"
     for directory in DIRECTORIES
 )
-_CEL_MARKS = [
+_CEL_KEYS_ARE_FREE = [
     f"(!has(self.template.metadata.{marks})"
     f" || !self.template.metadata.{marks}.exists(k, k.startsWith('{names.GROUP}/')))"
     for marks in ("labels", "annotations")
@@ -232,7 +228,8 @@ RULES = (
         scope="",
         field="metadata.name",
         reason="FieldValueInvalid",
-        message=f"pods are named after the job: choose a name of at most {MAX_NAME} characters",
+        message=f"must be at most {MAX_NAME} characters, because pods are named after the job:"
+        " choose a shorter name",
         cel=f"self.metadata.name.size() <= {MAX_NAME}",
         holds=_name_fits,
     ),
@@ -241,8 +238,8 @@ RULES = (
         scope="",
         field="metadata.name",
         reason="FieldValueInvalid",
-        message="pods are named after the job: begin with a letter, go on with lower-case letters,"
-        " digits and -, and end with a letter or digit",
+        message="must begin with a letter, contain only lower-case letters, digits and -, and end"
+        " with a letter or digit, because pods are named after the job",
         cel=f"self.metadata.name.matches('{_NAME}')",
         holds=_name_is_a_dns_label,
     ),
@@ -251,7 +248,7 @@ RULES = (
         scope="spec",
         field="minReplicas",
         reason="FieldValueInvalid",
-        message="minReplicas is above replicas: lower minReplicas or raise replicas",
+        message="must be at most replicas: lower minReplicas or raise replicas",
         cel="!has(self.minReplicas) || self.minReplicas <= self.replicas",
         holds=_min_is_not_above_replicas,
     ),
@@ -260,7 +257,7 @@ RULES = (
         scope="spec",
         field="maxReplicas",
         reason="FieldValueInvalid",
-        message="replicas is above maxReplicas: lower replicas or raise maxReplicas",
+        message="must be at least replicas: raise maxReplicas or lower replicas",
         cel="!has(self.maxReplicas) || self.replicas <= self.maxReplicas",
         holds=_max_is_not_below_replicas,
     ),
@@ -269,7 +266,7 @@ RULES = (
         scope="spec",
         field="containerName",
         reason="FieldValueInvalid",
-        message="the template has no container of this name: use the name of one of"
+        message="must be the name of a container of the template: use the name of one of"
         " template.spec.containers",
         cel="!has(self.containerName)"
         f" || {_POD}.containers.exists(c, c.name == self.containerName)",
@@ -280,8 +277,8 @@ RULES = (
         scope="spec",
         field="containerName",
         reason="FieldValueRequired",
-        message="the template has several containers and none is named worker: set containerName"
-        " to the one that trains",
+        message="required if the template has several containers and none is named worker: set it"
+        " to the name of the container that trains",
         cel=f"has(self.containerName) || {_POD}.containers.size() == 1"
         f" || {_POD}.containers.exists(c, c.name == 'worker')",
         holds=_worker_is_not_ambiguous,
@@ -291,8 +288,8 @@ RULES = (
         scope="spec",
         field="template.spec.containers",
         reason="FieldValueRequired",
-        message="the worker container has no command, and the image's entrypoint is not known here:"
-        " set command, for example [python3, train.py]",
+        message="the worker container must have a command, because the agent replaces the image's"
+        " entrypoint: set command, for example to [python3, train.py]",
         cel=_cel_of_worker("(has(c.command) && c.command.size() > 0)"),
         holds=_worker_has_a_command,
     ),
@@ -302,22 +299,22 @@ RULES = (
         field="template.spec.containers",
         reason="FieldValueForbidden",
         message="torchrun and other launchers would train one model per worker: set command to the"
-        " training program, as in [python3, train.py], and nprocPerNode",
+        " training program, for example [python3, train.py], and set nprocPerNode",
         cel=_cel_of_worker(
             "!has(c.command) || c.command.size() == 0"
             f" || !{launchers.cel('c.command[0]', _COMMAND_LINE)}"
         ),
         holds=_worker_starts_no_launcher,
-        same_cel=_SAME_TEMPLATE,
-        same=_same_template,
+        unchanged_cel=_TEMPLATE_UNCHANGED,
+        is_unchanged=_is_template_unchanged,
     ),
     Rule(
         name="worker environment",
         scope="spec",
         field="template.spec.containers",
         reason="FieldValueForbidden",
-        message="the agent gives RANK, WORLD_SIZE, MASTER_ADDR and the like to each worker, and"
-        f" {ENV_PREFIX}* is its own: remove these from env of the worker container",
+        message="the agent sets RANK, WORLD_SIZE, MASTER_ADDR and similar variables for each"
+        f" worker, and {ENV_PREFIX}* is reserved: remove them from env of the worker container",
         cel=_cel_of_worker(
             f"!has(c.env) || c.env.all(e, !(e.name in {_cel_list(WORKER_ENV)})"
             f" && !e.name.startsWith('{ENV_PREFIX}'))"
@@ -329,8 +326,8 @@ RULES = (
         scope="spec",
         field="template.spec.containers",
         reason="FieldValueForbidden",
-        message=f"{', '.join(DIRECTORIES)} belong to the agent: mount volumes of the worker"
-        " container elsewhere",
+        message=f"{', '.join(DIRECTORIES)} are reserved for the agent: mount the volumes of the"
+        " worker container elsewhere",
         cel=_cel_of_worker(f"!has(c.volumeMounts) || c.volumeMounts.all(m, {_CEL_MOUNT_IS_FREE})"),
         holds=_worker_mounts_are_free,
     ),
@@ -339,7 +336,8 @@ RULES = (
         scope="spec",
         field="template.spec.volumes",
         reason="FieldValueForbidden",
-        message=f"volumes whose names begin with {VOLUME_PREFIX} are the operator's: rename yours",
+        message=f"names that begin with {VOLUME_PREFIX} are reserved for the operator: rename the"
+        " volume",
         cel=f"!has({_POD}.volumes) || {_POD}.volumes.all(v, !v.name.startsWith('{VOLUME_PREFIX}'))",
         holds=_volume_names_are_free,
     ),
@@ -348,8 +346,8 @@ RULES = (
         scope="spec",
         field="template.spec.restartPolicy",
         reason="FieldValueInvalid",
-        message="the agent restarts workers and the operator replaces pods: set restartPolicy to"
-        " Never or leave it out",
+        message="must be Never or absent, because the agent restarts workers and the operator"
+        " replaces pods: remove restartPolicy",
         cel=f"!has({_POD}.restartPolicy) || {_POD}.restartPolicy == 'Never'",
         holds=_pods_are_not_restarted,
     ),
@@ -358,9 +356,9 @@ RULES = (
         scope="spec",
         field="template.metadata",
         reason="FieldValueForbidden",
-        message=f"labels and annotations that begin with {names.GROUP}/ are the operator's: remove"
-        " them from the template",
-        cel=f"!has(self.template.metadata) || {' && '.join(_CEL_MARKS)}",
-        holds=_template_marks_are_free,
+        message=f"labels and annotations that begin with {names.GROUP}/ are reserved for the"
+        " operator: remove them from the template",
+        cel=f"!has(self.template.metadata) || {' && '.join(_CEL_KEYS_ARE_FREE)}",
+        holds=_template_keys_are_free,
     ),
 )

@@ -1,8 +1,8 @@
-"""From a pydantic model to a structural schema, the only kind that a CRD may hold.
+"""Conversion of a pydantic model to a structural schema, the only kind that a CRD may contain.
 
-pydantic writes JSON Schema 2020-12; the API server takes a stricter OpenAPI 3.0 subset: everything
-inlined, one type per node, no null arm, no numeric exclusive bound. What has no counterpart is
-refused here with the path of the field, instead of by an API server later.
+pydantic generates JSON Schema 2020-12. The API server accepts a stricter OpenAPI 3.0 subset: no
+references, one type per node, no null type, no numeric exclusive bound. The conversion refuses what
+has no counterpart, and names the field, before an API server refuses it.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ _COPIED = (
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
 )
-# A title repeats the name of the field.
-_DROPPED = ("title", "$defs")
+_DROPPED = ("title", "$defs")  # a title repeats the name of the field
 _CONVERTED = ("properties", "items", "additionalProperties")
 
 
 class SchemaError(TypeError):
-    """A model says something that a structural schema cannot."""
+    """A model contains something that a structural schema cannot express."""
 
 
 def structural(model: type[BaseModel]) -> Json:
-    """The structural schema of a model; raises SchemaError where there is none."""
+    """The structural schema of a model. Raises SchemaError if there is none."""
     document = model.model_json_schema()
     return _Conversion(document.get("$defs", {})).node(document, model.__name__, ())
 
 
 class _Conversion:
-    """One walk through a document. `inside` holds the references being inlined, against loops."""
+    """The conversion of one document. `inside` contains the references being inlined."""
 
     def __init__(self, definitions: Json) -> None:
         self._definitions = definitions
 
     def node(self, given: Json, path: str, inside: tuple[str, ...]) -> Json:
         given, inside = self._inlined(_without_null(given, path), path, inside)
-        strange = set(given) - {*_COPIED, *_DROPPED, *_CONVERTED}
-        if strange:
-            raise SchemaError(f"{path}: a structural schema has no {', '.join(sorted(strange))}")
+        unsupported = set(given) - {*_COPIED, *_DROPPED, *_CONVERTED}
+        if unsupported:
+            words = ", ".join(sorted(unsupported))
+            raise SchemaError(f"{path}: a structural schema has no {words}")
         out = {key: given[key] for key in _COPIED if key in given}
         if "description" in out:
             out["description"] = _unwrapped(out["description"])
@@ -66,14 +66,14 @@ class _Conversion:
     def _inlined(
         self, given: Json, path: str, inside: tuple[str, ...]
     ) -> tuple[Json, tuple[str, ...]]:
-        """What a reference points at; what stands beside the reference (its docs) wins."""
+        """The definition that a reference names; keywords next to the reference override it."""
         if "$ref" not in given:
             return given, inside
         name = given["$ref"].rsplit("/", 1)[-1]
         if name in inside:
             raise SchemaError(f"{path}: {name} contains itself, and a CRD has no references")
-        beside = {key: value for key, value in given.items() if key != "$ref"}
-        return {**self._definitions[name], **beside}, (*inside, name)
+        siblings = {key: value for key, value in given.items() if key != "$ref"}
+        return {**self._definitions[name], **siblings}, (*inside, name)
 
     def _children(self, given: Json, path: str, inside: tuple[str, ...]) -> Json:
         out: Json = {}
@@ -93,16 +93,16 @@ class _Conversion:
 
 
 def _without_null(given: Json, path: str) -> Json:
-    """`T | None` becomes T without a default: an absent field, never a null."""
+    """The schema of `T | None` as that of T without a default: the field is absent, never null."""
     if "anyOf" not in given:
         return given
     arms = [arm for arm in given["anyOf"] if arm != {"type": "null"}]
     if len(arms) != 1 or given.get("default") is not None:
         raise SchemaError(f"{path}: give it one type, or one type and None as its default")
-    beside = {key: value for key, value in given.items() if key not in ("anyOf", "default")}
-    return {**arms[0], **beside}
+    siblings = {key: value for key, value in given.items() if key not in ("anyOf", "default")}
+    return {**arms[0], **siblings}
 
 
 def _unwrapped(docstring: str) -> str:
-    """A docstring's lines are wrapped for its source; kubectl wraps for the terminal."""
+    """The docstring as one line: kubectl wraps it for the terminal."""
     return " ".join(docstring.split())

@@ -1,13 +1,13 @@
-"""The ElasticJob resource: the one place where its fields, defaults, bounds and docs are written.
+"""The ElasticJob resource: the definition of its fields, defaults, bounds and descriptions.
 
-The CRD (crd.py) and the API reference (reference.py) are made from these models; the docstring
-under a field is what `kubectl explain` prints. What holds for every field:
+The CRD (crd.py) and the API reference (reference.py) are generated from these models. The docstring
+under a field is the text that `kubectl explain` prints. These rules hold for every field:
 
-* A field that the operator does not honour is not here.
-* Every list, string and map has a bound: without one the API server refuses the CEL rules of
-  rules.py, because it prices them at the largest object that the schema lets through.
-* Defaults are literals, because the API server writes them. What depends on another field has no
-  default: it is absent, and its text says what absence means.
+* The operator honours it.
+* It has a bound if it is a list, string or map. Without one the API server refuses the CEL rules of
+  rules.py, because it estimates their cost for the largest object that the schema allows.
+* Its default is a literal, because the API server writes it. A field whose default depends on
+  another field has none; its description gives the meaning of absence.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 MAX_REPLICAS = 10_000
-# Linux refuses an argument or variable above this (MAX_ARG_STRLEN), whatever Kubernetes takes.
+# Linux limits the length of an argument or variable to this (MAX_ARG_STRLEN); Kubernetes does not.
 MAX_ARGUMENT = 131_072
 
 Name = Annotated[str, Field(min_length=1, max_length=63)]
@@ -34,287 +34,304 @@ _BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["nam
 _BY_TYPE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 
 
-class _Fields(BaseModel):
-    """camelCase on the wire, snake_case in Python; the docstring under a field describes it."""
+class _Model(BaseModel):
+    """The base of all models: camelCase in JSON, snake_case in Python."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
     )
 
 
-class _Kept(_Fields):
-    """As much of a Kubernetes object as the operator reads or changes; the rest is kept as it is.
+class _OpenModel(_Model):
+    """The fields of a Kubernetes object that the operator reads or changes; others are preserved.
 
-    A whole PodTemplateSpec in a CRD is 400 KB and more, beyond what client-side apply can store.
+    A complete PodTemplateSpec in a CRD exceeds 400 KB, which client-side apply cannot store.
     """
 
     model_config = ConfigDict(extra="allow")
 
 
-class EnvVar(_Kept):
-    """An environment variable; `valueFrom` works as in any pod."""
+class EnvVar(_OpenModel):
+    """Environment variable of a container. All fields of a Kubernetes EnvVar are allowed."""
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
-    """Name of the variable. RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and the other variables
-    that the agent gives to each worker, and all that begin with ELASTICJOB_, are refused in the
-    worker container."""
+    """Name of the variable. In the worker container, RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT,
+    the other variables that the agent sets for each worker, and all names that begin with
+    ELASTICJOB_ are reserved."""
     value: Argument | None = None
     """Value of the variable."""
 
 
-class VolumeMount(_Kept):
-    """A volume of the pod in the container's file system."""
+class VolumeMount(_OpenModel):
+    """Mount of a volume in a container. All fields of a Kubernetes VolumeMount are allowed."""
 
     name: Name
-    """Name of the volume."""
+    """Name of the volume to mount."""
     mount_path: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Where the container sees it. /opt/elasticjob, /var/run/elasticjob and
-    /var/run/secrets/elasticjob are the operator's in the worker container."""
+    """Path in the container at which the volume is mounted. In the worker container,
+    /opt/elasticjob, /var/run/elasticjob, /var/run/secrets/elasticjob and the paths below them are
+    reserved."""
 
 
-class Container(_Kept):
-    """A container of the pod. Only the worker container is changed; the others are left alone."""
+class Container(_OpenModel):
+    """Container of the pod. The operator changes the worker container only. All fields of a
+    Kubernetes Container are allowed."""
 
     name: Name
-    """Name of the container; see `spec.containerName`."""
+    """Name of the container. See `spec.containerName`."""
     image: Annotated[str, Field(max_length=1024)] | None = None
-    """Image of the container. The worker's must have `python3`, 3.9 or later, in its PATH:
-    the agent runs in it, from the standard library alone."""
+    """Image of the container. In the worker container, it must contain `python3`, version 3.9 or
+    later, in its PATH: the agent runs on it and needs the standard library only."""
     command: Annotated[list[Argument], Field(max_length=256)] | None = None
-    """What each worker process runs, for example [python3, train.py]. Required in the worker
-    container, because the agent is started in its place and cannot know the image's entrypoint."""
+    """Command of the container, for example [python3, train.py]. Required in the worker container,
+    where each worker process runs it: the agent replaces the image's entrypoint, which the operator
+    cannot read."""
     args: Annotated[list[Argument], Field(max_length=1024)] | None = None
-    """Arguments of the command, passed on as they are."""
+    """Arguments to the command. They are passed to the workers unchanged."""
     env: Annotated[list[EnvVar], Field(max_length=512)] | None = None
-    """Environment of the container, passed on to the workers."""
+    """Environment variables of the container. The workers inherit those of the worker container."""
     volume_mounts: Annotated[list[VolumeMount], Field(max_length=128)] | None = None
-    """Volumes that the container sees. The operator adds three to the worker container: its
-    agent, a directory for the agent's files, and a token for the agent."""
+    """Volumes to mount in the container. The operator adds three mounts to the worker container:
+    the agent, a directory for the agent's files, and the agent's token."""
     termination_message_path: Annotated[str, Field(max_length=1024)] | None = None
-    """Where the worker container's agent writes its verdict when it ends, instead of
-    /dev/termination-log."""
+    """Path of the file to which the agent of the worker container writes its termination message.
+    Absent: /dev/termination-log."""
 
 
-class Volume(_Kept):
-    """A volume of the pod."""
+class Volume(_OpenModel):
+    """Volume of the pod. All fields of a Kubernetes Volume are allowed."""
 
     name: Name
-    """Name of the volume. Names that begin with elasticjob- are the operator's."""
+    """Name of the volume. Names that begin with elasticjob- are reserved."""
 
 
-class PodSpec(_Kept):
-    """The pod's specification. Every field of a Kubernetes PodSpec may be used."""
+class PodSpec(_OpenModel):
+    """Specification of the pod. All fields of a Kubernetes PodSpec are allowed."""
 
     containers: Annotated[
         list[Container], Field(min_length=1, max_length=32, json_schema_extra=_BY_NAME)
     ]
-    """Containers of the pod. One of them runs the workers; see `spec.containerName`."""
+    """Containers of the pod. One of them is the worker container: see `spec.containerName`."""
     volumes: Annotated[list[Volume], Field(max_length=128, json_schema_extra=_BY_NAME)] | None = (
         None
     )
-    """Volumes of the pod, in addition to the operator's. A volume that only this pod has, such as
-    an emptyDir, is lost with the pod."""
+    """Volumes of the pod, in addition to those of the operator. The contents of a volume that
+    belongs to the pod, such as an emptyDir, are lost when the pod is replaced."""
     restart_policy: Annotated[str, Field(max_length=16)] | None = None
-    """Never or absent. The agent restarts workers in place; the operator replaces pods."""
+    """Restart policy of the containers. Must be Never or absent: the agent restarts workers, and
+    the operator replaces pods."""
     termination_grace_period_seconds: Annotated[int, Field(ge=0)] | None = None
-    """The pod gets this or `spec.stopGraceSeconds` + 5 seconds, whichever is more."""
+    """Time in seconds that the pod has to terminate after SIGTERM. The operator raises it to
+    `spec.stopGraceSeconds` + 5 if it is less or absent."""
     service_account_name: Annotated[str, Field(max_length=253)] | None = None
-    """Account of the pod; the operator gives it the right to the Leases of this namespace. Absent:
-    an account of the job's own. That one has no imagePullSecrets; name yours in
-    `template.spec.imagePullSecrets`, or name an account that has them."""
+    """Name of the ServiceAccount of the pod. The operator gives it access to the Leases of the
+    namespace. Absent: the operator creates an account for the job. That account has no
+    imagePullSecrets: list them in `template.spec.imagePullSecrets`, or name an account that has
+    them."""
     automount_service_account_token: bool | None = None
-    """Whether every container gets a token of the account. Absent: no; the agent has its own."""
+    """Whether the account's token is mounted in every container. Absent: false. The agent's token
+    does not depend on it."""
     host_network: bool | None = None
-    """Whether the pod uses its node's network. The ports of the job are chosen accordingly."""
+    """Whether the pod uses the network of its node. If true, the agents choose a free MASTER_PORT
+    between 20000 and 29999 instead of 29500. Absent: false."""
 
 
-class TemplateMeta(_Kept):
-    """What is kept of the template's metadata."""
+class TemplateMeta(_OpenModel):
+    """Metadata of the pods."""
 
     labels: Annotated[dict[str, LabelValue], Field(max_length=64)] | None = None
-    """Labels of each pod, in addition to the operator's."""
+    """Labels of each pod, in addition to those of the operator. Keys that begin with
+    elasticjob.dev/ are reserved."""
     annotations: (
         Annotated[dict[str, Annotated[str, Field(max_length=262_144)]], Field(max_length=64)] | None
     ) = None
-    """Annotations of each pod, in addition to the operator's."""
+    """Annotations of each pod, in addition to those of the operator. Keys that begin with
+    elasticjob.dev/ are reserved."""
 
 
-class PodTemplate(_Kept):
-    """What each pod of the job is made from: a Kubernetes pod template."""
+class PodTemplate(_OpenModel):
+    """Kubernetes pod template from which the operator creates the pods of the job."""
 
     metadata: TemplateMeta | None = None
     """Labels and annotations of each pod."""
     spec: PodSpec
-    """The pod's specification. Every field of a Kubernetes PodSpec may be used."""
+    """Specification of each pod. All fields of a Kubernetes PodSpec are allowed."""
 
 
-class ElasticJobSpec(_Fields):
-    """What the job shall be."""
+class ElasticJobSpec(_Model):
+    """Desired state of the job."""
 
     replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 1
-    """How many pods the job wants, each with its agent. `kubectl scale` changes it while the job
-    runs: the workers stop, and go on with the new number. To run none, set `suspend`."""
+    """Desired number of pods, each with one agent. It can be changed while the job runs, for
+    example with `kubectl scale`: the workers stop and start again in a group of the new size. To
+    run no pods, set `suspend`."""
     min_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] | None = None
-    """Workers run while at least this many pods take part; with fewer, those that are left stop
-    their workers and wait. Absent: as many as `replicas`."""
+    """Minimum number of pods with which the workers run. While fewer are available, the remaining
+    pods stop their workers and wait. At most `replicas`. Absent: the value of `replicas`."""
     max_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] | None = None
-    """`replicas` is refused beyond this, whoever sets it: a person, or an autoscaler through the
-    scale subresource. Absent: no limit; `status.maxReplicas` then equals `replicas`."""
+    """Maximum value of `replicas`. The API server refuses a higher value from every client,
+    including autoscalers, which use the scale subresource. Absent: no limit, and
+    `status.maxReplicas` equals `replicas`."""
     nproc_per_node: Annotated[int, Field(ge=1, le=256)] = 1
-    """Worker processes per pod: as many as it has accelerators, as a rule."""
+    """Number of worker processes per pod, usually the number of its accelerators."""
     template: PodTemplate
-    """What each pod is made from. A change here, or of `containerName`, `nprocPerNode` or
-    `stopGraceSeconds`, restarts the job once with new pods. That is planned, so it is not counted
-    against `maxRestarts`."""
+    """Template of the pods. A change of `template`, `containerName`, `nprocPerNode` or
+    `stopGraceSeconds` restarts the job once, with new pods. This restart is planned and does not
+    count against `maxRestarts`."""
     container_name: Name | None = None
-    """The container of the template whose command the workers run. Absent: the only container, or
-    else the one named worker."""
+    """Name of the worker container: the container of the template whose command the workers run.
+    Absent: the only container, or else the container named worker."""
     max_restarts: Annotated[int, Field(ge=0, le=10_000)] = 10
-    """How many failures the job survives: crashes of workers, and losses of pods. One more, and it
-    is Failed; with 0 that is the first one. Planned restarts are not counted: scaling, suspending,
-    a new template, a pod that is drained or preempted."""
+    """Number of failures that the job survives: crashes of workers and losses of pods. After one
+    more, the job is Failed; with 0, after the first. Planned restarts are not counted: scaling,
+    suspension, a new template, and pods that are drained or preempted."""
     stop_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = 25
-    """How long workers may take to save and exit after SIGTERM when they are stopped by plan: the
-    job is scaled or suspended, or the pod is deleted. Then they are killed."""
+    """Time in seconds that workers have to save their state and exit after SIGTERM when a stop is
+    planned: the job is scaled or suspended, or the pod is deleted. Then they are killed."""
     crash_grace_seconds: Annotated[int, Field(ge=0, le=3_600)] = 3
-    """How long the other workers may take to exit after SIGTERM when one has failed. Short,
-    because with a member missing nothing that needs all of them can be saved any more."""
+    """Time in seconds that the other workers have to exit after SIGTERM when one worker has failed.
+    Then they are killed. The default is short because state that needs all members can no longer be
+    saved."""
     suspend: bool = False
-    """Whether the job has no pods for now. Suspending stops the workers like scaling does and
-    deletes the pods; resuming makes new ones. Counters are kept."""
+    """Whether the job is suspended. If true, the workers are stopped as for scaling, and the
+    operator deletes the pods. If it becomes false again, the operator creates new pods. The
+    counters in `status` are kept."""
     clean_pod_policy: Literal["All", "Running", "None", "KeepFailed"] = "Running"
-    """Which pods are deleted. When the job has ended: Running: those in which a container still
-    runs; the others stay, with their logs, until the job is deleted. All: all. None: none.
-    KeepFailed: all but the pod that failed last. While the job goes on, those that have ended and
-    were replaced: All: all. Running and KeepFailed: all but the pod that failed last, and that
-    one as well while the API server refuses a new pod of the job, whose place in a quota it may
-    take. None: none."""
+    """Which pods the operator deletes. When the job has ended: All: all pods. Running: pods in
+    which a container still runs; the others remain, with their logs, until the job is deleted.
+    KeepFailed: all but the pod that failed last. None: no pods. While the job runs, of the pods
+    that have ended and were replaced: All: all. Running and KeepFailed: all but the pod that failed
+    last; this pod, too, while the API server refuses to create a new pod of the job, because it may
+    use up the quota. None: none."""
 
 
-class Condition(_Fields):
-    """One aspect of the job's state, as every Kubernetes object has them."""
+class Condition(_Model):
+    """One aspect of the current state of the job."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
-    """What is said: Accepted, PodsReady, Running, Suspended, Complete, Failed. And Unstable:
-    within an hour there were many restarts that `spec.maxRestarts` does not count."""
+    """Type of the condition: Accepted, PodsReady, Running, Suspended, Complete, Failed or Unstable.
+    Unstable: within an hour there were many restarts that `spec.maxRestarts` does not count."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it is so."""
+    """Status of the condition: True, False or Unknown."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Why, in one word for programs."""
+    """Reason for the status, in one CamelCase word for programs."""
     message: Annotated[str, Field(max_length=32_768)]
-    """Why, in a sentence for people."""
+    """Reason for the status, in a sentence for people."""
     last_transition_time: datetime
-    """When `status` changed last."""
+    """Time of the last change of `status`."""
     observed_generation: Count | None = None
-    """The generation of the spec that this was said about."""
+    """The `metadata.generation` that the condition was computed from."""
 
 
-class LastFailure(_Fields):
-    """The first cause of the last failure that was counted: what failed, not who was hit by it."""
+class LastFailure(_Model):
+    """First cause of the last counted failure. Failures that followed from it are not shown."""
 
     pod: Annotated[str, Field(max_length=253)] | None = None
-    """Pod that failed."""
+    """Name of the pod that failed."""
     node: Annotated[str, Field(max_length=253)] | None = None
-    """Node that it ran on."""
+    """Name of the node on which the pod ran."""
     rank: Count | None = None
-    """Global rank of the worker that failed; absent when the whole pod was lost."""
+    """Global rank of the worker that failed. Absent: the whole pod was lost."""
     exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
-    """Exit code of the worker, if it exited."""
+    """Exit code of the worker. Absent: the worker did not exit by itself."""
     signal: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Number of the signal that ended the worker, if one did."""
+    """Number of the signal that terminated the worker. Absent: no signal did."""
     reason: Short | None = None
-    """What happened, in one word: WorkerFailed, WorkerSignaled, PodEnded, PodSilent, OOMKilled and
-    others."""
+    """Reason for the failure, in one CamelCase word: WorkerFailed, WorkerSignaled, PodEnded,
+    PodSilent, OOMKilled and others."""
     message: Message | None = None
-    """What happened, in a sentence; the last line of the traceback where there is one."""
+    """Description of the failure: the last line of the traceback, if there is one."""
     time: datetime | None = None
-    """When the operator learned of it."""
+    """Time at which the operator observed the failure."""
     round: Count | None = None
-    """The round that it ended."""
+    """Number of the round that the failure ended."""
 
 
-class LastRecovery(_Fields):
-    """How long the last restart took, by parts."""
+class LastRecovery(_Model):
+    """Duration of the last recovery: from a failure until the workers of the next round ran."""
 
     round: Count
-    """The round that it led to."""
+    """Number of the round that the recovery led to."""
     detect_millis: Millis | None = None
-    """From the failure until the next round was written."""
+    """Milliseconds from the failure until the next round was written."""
     stop_millis: Millis | None = None
-    """Until the slowest member had no old worker left; a part of `startMillis`."""
+    """Milliseconds in which the slowest member stopped its workers of the previous round. Included
+    in `startMillis`."""
     rendezvous_millis: Millis | None = None
-    """From then until the slowest member had seen the new round."""
+    """Milliseconds for which the job had no members, because too few pods were available."""
     start_millis: Millis | None = None
-    """From then until the slowest member had started its workers."""
+    """Milliseconds from the delivery of the round until the slowest member had started its
+    workers."""
     total_millis: Millis | None = None
-    """From the failure until the last worker of the new round had been started."""
+    """Milliseconds from the failure until the last worker of the new round had started."""
 
 
-class Progress(_Fields):
-    """How far the training is, by what rank 0 writes to the file ELASTICJOB_PROGRESS_FILE."""
+class Progress(_Model):
+    """Progress of the training, as rank 0 writes it to the file ELASTICJOB_PROGRESS_FILE."""
 
     step: Count | None = None
-    """Steps done."""
+    """Number of steps done."""
     total: Count | None = None
-    """Steps in all."""
+    """Total number of steps."""
 
 
-class ElasticJobStatus(_Fields):
-    """What the job is, as the operator saw it last. Written by the operator alone."""
+class ElasticJobStatus(_Model):
+    """Observed state of the job. Only the operator writes it."""
 
     observed_generation: Count | None = None
-    """The generation of the spec that this status was made for."""
+    """The `metadata.generation` that this status was computed from."""
     phase: Short | None = None
-    """The state of the job in a few words for people; programs read the conditions."""
+    """Summary of the state of the job for people. Programs read `conditions`."""
     ready: Annotated[str, Field(max_length=32)] | None = None
-    """Pods whose workers run in the present round, of those wanted: 3/4."""
+    """Number of pods whose workers run in the current round, of the desired number: 3/4."""
     replicas: Count | None = None
-    """Pods that exist and have not ended."""
+    """Number of pods that exist and have not ended."""
     ready_replicas: Count | None = None
-    """Pods whose workers run in the present round."""
+    """Number of pods whose workers run in the current round."""
     selector: Short | None = None
-    """Label selector of the job's pods, for the scale subresource."""
+    """Label selector of the pods of the job, for the scale subresource."""
     min_replicas: Count | None = None
-    """The lower bound in force: `spec.minReplicas`, or what its absence means."""
+    """Effective minimum of pods: `spec.minReplicas` or, if absent, `spec.replicas`."""
     max_replicas: Count | None = None
-    """The upper bound in force: `spec.maxReplicas`, or what its absence means."""
+    """Effective maximum of pods: `spec.maxReplicas` or, if absent, `spec.replicas`."""
     round: Count | None = None
-    """Number of the present round. It grows with each change of members and each restart."""
+    """Number of the current round. Each change of members and each restart increases it."""
     restarts: Count | None = None
-    """How often the workers have been started again, for whatever reason."""
+    """Number of restarts of the workers, for any reason."""
     counted: Count | None = None
-    """How many failures count against `spec.maxRestarts` now."""
+    """Number of failures that count against `spec.maxRestarts`."""
     generations: Annotated[str, Field(max_length=MAX_ARGUMENT)] | None = None
-    """The next generation of each pod index, as ranges: 0-2@1,3@2. Reserved here before pods are
-    made, so that no pod name is ever used twice."""
+    """Next generation of each pod index, as ranges: 0-2@1,3@2. The operator reserves generations
+    here before it creates pods, so that it never uses a pod name twice."""
     blamed: Annotated[str, Field(max_length=MAX_ARGUMENT)] | None = None
-    """How many counted failures were blamed on the present pod of an index: 3x2. At three the pod
-    is replaced."""
+    """Number of counted failures that began in the current pod of an index, as INDEXxNUMBER: 3x2.
+    At three the operator replaces the pod."""
     agent_hash: Annotated[str, Field(max_length=64)] | None = None
-    """Which agent the pods run: the hash in the name of its ConfigMap. Kept while pods of the
-    job live, so that an upgrade of the operator does not mix agents in a running job."""
+    """Hash in the name of the ConfigMap from which the pods run their agent. It stays the same
+    while pods of the job exist, so that an upgrade of the operator does not mix agents in one
+    job."""
     template_hash: Annotated[str, Field(max_length=64)] | None = None
-    """Hash of what the present pods are made from."""
+    """Hash of everything that the current pods are made from."""
     conditions: (
         Annotated[list[Condition], Field(max_length=16, json_schema_extra=_BY_TYPE)] | None
     ) = None
-    """The state of the job for programs, one entry per type. Complete and Failed are final."""
+    """Conditions of the job, one per type. Complete and Failed are final."""
     last_failure: LastFailure | None = None
-    """The first cause of the last failure that was counted."""
+    """First cause of the last counted failure. Failures that followed from it are not shown."""
     last_recovery: LastRecovery | None = None
-    """How long the last restart took."""
+    """Duration of the last recovery: from a failure until the workers of the next round ran."""
     progress: Progress | None = None
-    """How far the training is, if the workers say."""
+    """Progress of the training, as rank 0 writes it to the file ELASTICJOB_PROGRESS_FILE."""
     start_time: datetime | None = None
-    """When the operator first saw the job."""
+    """Time at which the operator first observed the job."""
     completion_time: datetime | None = None
-    """When the job ended, well or not."""
+    """Time at which the job became Complete or Failed."""
 
 
-class ElasticJob(_Fields):
-    """A PyTorch job: its pods form one process group, and form it anew after each failure."""
+class ElasticJob(_Model):
+    """A PyTorch job whose pods form one process group, and form it again after each failure."""
 
     spec: ElasticJobSpec
-    """What the job shall be."""
+    """Desired state of the job."""
     status: ElasticJobStatus | None = None
-    """What the job is, as the operator saw it last."""
+    """Observed state of the job. Only the operator writes it."""
