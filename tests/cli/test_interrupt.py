@@ -37,7 +37,7 @@ def test_the_result_is_the_exit_code() -> None:
     assert until_interrupted(work()) == 7
 
 
-def test_a_fault_is_not_hidden() -> None:
+def test_an_exception_is_raised() -> None:
     async def work() -> int:
         raise ValueError("fault")
 
@@ -45,7 +45,7 @@ def test_a_fault_is_not_hidden() -> None:
         until_interrupted(work())
 
 
-def test_a_cancellation_from_within_is_no_interruption() -> None:
+def test_a_cancellation_without_signal_is_raised() -> None:
     async def work() -> int:
         raise asyncio.CancelledError
 
@@ -55,7 +55,7 @@ def test_a_cancellation_from_within_is_no_interruption() -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_in_order(number: signal.Signals, code: int) -> None:
+def test_a_signal_cancels_the_work(number: signal.Signals, code: int) -> None:
     with _started("0") as program:
         program.send_signal(number)
         out, _ = program.communicate(timeout=10)
@@ -64,7 +64,7 @@ def test_a_signal_ends_in_order(number: signal.Signals, code: int) -> None:
 
 
 @pytest.mark.process
-def test_a_second_one_ends_at_once() -> None:
+def test_a_second_signal_also_cancels_the_cleanup() -> None:
     with _started("1000") as program:
         program.send_signal(signal.SIGINT)
         assert program.stdout is not None

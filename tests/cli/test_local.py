@@ -1,4 +1,4 @@
-"""`elasticjob local run` as a person runs it: its own process, its output, its exit code."""
+"""`elasticjob local run` as a process: its output and exit code."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_exit_code_is_the_outcome(
     assert pids_with_env(MARKER, f"{tmp_path}/") == set()
 
 
-def test_ctrl_c_ends_every_process(tmp_path: Path) -> None:
+def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
     with run(tmp_path, "trap '' TERM; echo up; while :; do sleep 1; done") as program:
         assert program.stdout is not None
         assert any(line.endswith("| up\n") for line in program.stdout)

@@ -32,10 +32,10 @@ def test_help(arguments: list[str], shown: str, capsys: pytest.CaptureFixture[st
         ([], "COMMAND"),
         (["local"], "COMMAND"),
         (["local", "run"], "-f/--filename"),
-        (["local", "run", "-f", "x", "--python", "/no/such"], "/no/such: there is no such program"),
+        (["local", "run", "-f", "x", "--python", "/no/such"], "/no/such: no such program"),
     ],
 )
-def test_what_is_missing_is_named(
+def test_an_error_names_the_missing_or_wrong_argument(
     arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -45,15 +45,15 @@ def test_what_is_missing_is_named(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (None, "No such file or directory"),
         ("a: [", "line 1, column 5"),
-        (CONFIG, "there is no ElasticJob in it"),
+        (CONFIG, "must contain an ElasticJob"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused_before_anything_starts(
-    text: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_file_is_refused_before_anything_starts(
+    text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "job.yaml"
     if text is not None:
@@ -61,5 +61,5 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_starts(
     assert main(["local", "run", "-f", str(file), "--root", str(tmp_path / "root")]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"elasticjob: {file}: ")
-    assert said in error
+    assert message in error
     assert not (tmp_path / "root").exists()

@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 
 class World:
-    """A store in which a test plays operator, kubelet and workers."""
+    """A store in which a test writes as operator, kubelet and workers."""
 
     def __init__(self, *names: str) -> None:
         self.store: Store = new_store("PEM", jobs.admission())
@@ -31,7 +31,7 @@ class World:
             self.store.create(NAMESPACES, "", {"metadata": {"name": namespace}})
         self.resource = self.store.resources[GROUP, PLURAL]
         self.jobs = [self._job(name) for name in names]
-        self.said: list[str] = []
+        self.printed_lines: list[str] = []
         self.printed: dict[str, list[bytes]] = {}
 
     def _job(self, name: str) -> Object:
@@ -52,8 +52,8 @@ class World:
 
         yield pieces()
 
-    def say(self, who: str, text: str) -> None:
-        self.said.append(f"{who}: {text}")
+    def print_line(self, source: str, text: str) -> None:
+        self.printed_lines.append(f"{source}: {text}")
 
     def status(self, name: str, phase: str, *true: str) -> None:
         conditions = [
@@ -98,7 +98,7 @@ class World:
 
     def follow(self, scenario: Callable[[], Awaitable[None]]) -> list[Outcome]:
         async def run() -> list[Outcome]:
-            follower = Follower(self.store, self.logs, self.jobs, self.say)
+            follower = Follower(self.store, self.logs, self.jobs, self.print_line)
             following = asyncio.create_task(follower.run())
             await scenario()
             return await asyncio.wait_for(following, 5)
@@ -116,11 +116,11 @@ def test_a_job_is_followed_to_its_end() -> None:
         world.status("demo", "Complete", "Complete")
 
     assert world.follow(scenario) == [Outcome("demo", "Complete", True)]
-    assert world.said == ["demo: Starting", "demo: Running", "demo: Complete"]
+    assert world.printed_lines == ["demo: Starting", "demo: Running", "demo: Complete"]
 
 
 @pytest.mark.parametrize("end", ["Failed", "deleted"])
-def test_a_job_that_fails_or_is_deleted_did_not_complete(end: str) -> None:
+def test_a_failed_or_deleted_job_is_not_completed(end: str) -> None:
     world = World("demo")
 
     async def scenario() -> None:
@@ -134,7 +134,7 @@ def test_a_job_that_fails_or_is_deleted_did_not_complete(end: str) -> None:
     assert outcome.phase.startswith(end)
 
 
-def test_all_jobs_of_the_file_are_waited_for_and_no_others() -> None:
+def test_the_follower_waits_for_its_jobs_only() -> None:
     world = World("a", "b")
 
     async def scenario() -> None:
@@ -147,10 +147,10 @@ def test_all_jobs_of_the_file_are_waited_for_and_no_others() -> None:
         ("a", True),
         ("b", False),
     ]
-    assert not any(line.startswith("other") for line in world.said)
+    assert not any(line.startswith("other") for line in world.printed_lines)
 
 
-def test_pods_print_under_their_names() -> None:
+def test_lines_of_pods_have_their_names() -> None:
     world = World("demo")
     world.printed = {"demo-0-0": [b"one\ntw", b"o\nthree"], "demo-1-0": [b"\xff\n"]}
 
@@ -162,7 +162,7 @@ def test_pods_print_under_their_names() -> None:
         world.status("demo", "Complete", "Complete")
 
     world.follow(scenario)
-    assert sorted(world.said) == [
+    assert sorted(world.printed_lines) == [
         "demo-0-0: one",
         "demo-0-0: three",
         "demo-0-0: two",
@@ -172,7 +172,7 @@ def test_pods_print_under_their_names() -> None:
     ]
 
 
-def test_events_of_jobs_and_troubles_of_pods_and_operator_are_said() -> None:
+def test_events_of_jobs_and_warnings_of_pods_and_operator_are_printed() -> None:
     world = World("demo")
 
     async def scenario() -> None:
@@ -189,7 +189,7 @@ def test_events_of_jobs_and_troubles_of_pods_and_operator_are_said() -> None:
         world.status("demo", "Complete", "Complete")
 
     world.follow(scenario)
-    assert world.said == [
+    assert world.printed_lines == [
         "demo: PodsCreated: text",
         "demo-0-0: BackOff: text",
         "operator: BackOff: text",
@@ -197,7 +197,7 @@ def test_events_of_jobs_and_troubles_of_pods_and_operator_are_said() -> None:
     ]
 
 
-def test_pieces_become_lines() -> None:
+def test_lines_of_pieces() -> None:
     async def collect(*pieces: bytes) -> list[str]:
         async def source() -> AsyncIterator[bytes]:
             for piece in pieces:

@@ -52,27 +52,27 @@ def test_the_objects_of_a_file(text: str, kinds: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "f: there is no object in it"),
-        ("---\n---\n", "f: there is no object in it"),
+        ("", "f: must contain an object"),
+        ("---\n---\n", "f: must contain an object"),
         ("a: [1\nb: 2", r"f: line 2, column 2: expected ',' or '\]', but got ':'"),
         ("\t- x", "f: line 1, column 1: found character"),
-        ("just text", "f: object 1 has no apiVersion or no kind"),
-        (f"{CONFIG}---\nkind: Pod", "f: object 2 has no apiVersion or no kind"),
-        ("apiVersion: v1\nkind: Pod", r"f: object 1 \(Pod\) has no metadata"),
+        ("just text", "f: object 1 must have apiVersion and kind"),
+        (f"{CONFIG}---\nkind: Pod", "f: object 2 must have apiVersion and kind"),
+        ("apiVersion: v1\nkind: Pod", r"f: object 1 \(Pod\) must have metadata"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_where_and_why(text: str, fault: str) -> None:
+def test_an_invalid_file_is_refused_with_place_and_reason(text: str, fault: str) -> None:
     with pytest.raises(ManifestError, match=fault):
         parse(text, "f")
 
 
-def test_objects_get_their_defaults_and_their_namespace(verbs: Verbs) -> None:
+def test_objects_get_defaults_and_namespace(verbs: Verbs) -> None:
     (created,) = create(verbs, [job()], "f")
     assert created["metadata"]["namespace"] == "default"
     assert created["spec"]["maxRestarts"] == 10
 
 
-def test_objects_are_created_in_their_order(verbs: Verbs) -> None:
+def test_objects_are_created_in_order(verbs: Verbs) -> None:
     objects = parse(
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n---\n"
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: team}\n",
@@ -82,7 +82,7 @@ def test_objects_are_created_in_their_order(verbs: Verbs) -> None:
     assert verbs.store.get(CONFIGMAPS, "team", "c")
 
 
-def test_a_namespace_may_be_there(verbs: Verbs) -> None:
+def test_an_existing_namespace_is_accepted(verbs: Verbs) -> None:
     present = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
     assert create(verbs, [present], "f") == [verbs.store.get(NAMESPACES, "", "default")]
 

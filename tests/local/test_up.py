@@ -1,4 +1,4 @@
-"""Server and kubelet together: a pod finds what it needs to talk to the API, as in a cluster."""
+"""Server and kubelet together: a pod can use the API, as in a cluster."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def phase(local: Local, namespace: str, name: str) -> str:
 
 
 def state(local: Local, namespace: str, name: str) -> tuple[int, str]:
-    """How often it has been started again, and waiting, running or terminated."""
+    """The number of restarts, and waiting, running or terminated."""
     pod = local.server.store.get(PODS, namespace, name)
     (status,) = pod["status"]["containerStatuses"]
     return status["restartCount"], next(iter(status["state"]))
@@ -76,7 +76,7 @@ def test_a_pod_reaches_the_api_as_in_a_cluster(tmp_path: Path) -> None:
     )
 
 
-def test_the_operator_is_a_pod_that_is_started_again(tmp_path: Path) -> None:
+def test_the_operator_is_a_pod_that_is_restarted(tmp_path: Path) -> None:
     command = ["sh", "-c", 'test -r "$1" && echo "$0"; exec sleep 1000']
 
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""Tokens and rights, without HTTP."""
+"""Authentication and authorization, without HTTP."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def token(access: Access, store: Store) -> str:
 
 
 def attempt(access: Access, token: str, method: str, path: str, **query: str) -> int:
-    """The code that the check ends with; 200 when it passes."""
+    """The status code of the check; 200 if it passes."""
     call = Call(method, path, query, authorization=f"Bearer {token}")
     try:
         access.check(call, target_of(call))
@@ -80,25 +80,25 @@ def bind(store: Store, **subject: Any) -> None:
     store.create(ROLEBINDINGS, "ns", body)
 
 
-def test_the_person_and_the_operator_may_do_everything(access: Access) -> None:
+def test_the_user_and_the_operator_may_do_everything(access: Access) -> None:
     for token in (access.admin_token, access.operator_token):
         assert attempt(access, token, "DELETE", LEASES) == 200
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic token-0", "token-0"])
-def test_without_a_good_token_there_is_no_entry(access: Access, header: str) -> None:
+def test_an_invalid_token_is_refused(access: Access, header: str) -> None:
     with pytest.raises(ApiError) as caught:
         access.authenticate(header)
     assert caught.value.code == 401
 
 
-def test_health_needs_no_token_and_discovery_any(access: Access, token: str) -> None:
+def test_health_needs_no_token_and_discovery_any_token(access: Access, token: str) -> None:
     assert attempt(access, "none", "GET", "/readyz") == 200
     assert attempt(access, "none", "GET", "/api") == 401
     assert attempt(access, token, "GET", "/api") == 200
 
 
-def test_a_role_counts_once_it_is_bound(access: Access, store: Store, token: str) -> None:
+def test_a_role_applies_when_it_is_bound(access: Access, store: Store, token: str) -> None:
     assert attempt(access, token, "GET", LEASES) == 403
     role(store)
     assert attempt(access, token, "GET", LEASES) == 403
@@ -118,7 +118,7 @@ def test_a_role_counts_once_it_is_bound(access: Access, store: Store, token: str
         {"kind": "User", "name": "system:serviceaccount:ns:agent"},
     ],
 )
-def test_an_account_is_known_by_user_and_groups_too(
+def test_a_binding_may_name_the_user_or_groups_of_an_account(
     access: Access, store: Store, token: str, subject: dict[str, str]
 ) -> None:
     role(store)
@@ -126,7 +126,7 @@ def test_an_account_is_known_by_user_and_groups_too(
     assert attempt(access, token, "GET", LEASES) == 200
 
 
-def test_an_account_of_another_namespace_is_another(
+def test_an_account_of_another_namespace_is_different(
     access: Access, store: Store, token: str
 ) -> None:
     role(store)
@@ -134,7 +134,7 @@ def test_an_account_of_another_namespace_is_another(
     assert attempt(access, token, "GET", LEASES) == 403
 
 
-def test_a_cluster_role_counts_where_it_is_bound(access: Access, store: Store, token: str) -> None:
+def test_a_cluster_role_applies_where_it_is_bound(access: Access, store: Store, token: str) -> None:
     store.create(CLUSTERROLES, "", {"metadata": {"name": "c"}, "rules": [RULE]})
     body = {
         "metadata": {"name": "b"},
@@ -150,7 +150,7 @@ def test_a_cluster_role_counts_where_it_is_bound(access: Access, store: Store, t
 
 
 @pytest.mark.parametrize("gone", [(PODS, "p"), (SERVICEACCOUNTS, "agent")])
-def test_a_token_ends_with_its_pod_and_with_its_account(
+def test_a_token_is_invalid_without_its_pod_or_account(
     access: Access, store: Store, token: str, gone: Any
 ) -> None:
     assert attempt(access, token, "GET", "/api") == 200
@@ -158,7 +158,7 @@ def test_a_token_ends_with_its_pod_and_with_its_account(
     assert attempt(access, token, "GET", "/api") == 401
 
 
-def test_a_token_is_not_for_the_next_pod_of_the_name(
+def test_a_token_is_invalid_for_another_pod_of_the_name(
     access: Access, store: Store, token: str
 ) -> None:
     store.delete(PODS, "ns", "p")
@@ -166,7 +166,7 @@ def test_a_token_is_not_for_the_next_pod_of_the_name(
     assert attempt(access, token, "GET", "/api") == 401
 
 
-def test_a_token_ends_with_its_lifetime(access: Access, store: Store, clock: Clock) -> None:
+def test_a_token_expires(access: Access, store: Store, clock: Clock) -> None:
     uid = store.get(PODS, "ns", "p")["metadata"]["uid"]
     token = access.mint("ns", "agent", "p", uid, lifetime_s=60)
     clock.at += timedelta(seconds=59)

@@ -1,4 +1,4 @@
-"""What a path and a query point at."""
+"""The target of a path and a query."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_paths_that_are_not_of_a_resource(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/pods/a/b/c", "/api/v1//pods", f"{ROOT}/xs/x/scale/y"])
-def test_paths_that_mean_nothing(path: str) -> None:
+def test_paths_that_are_refused(path: str) -> None:
     with pytest.raises(ApiError) as caught:
         target_of(Call("GET", path))
     assert caught.value.code == 404
@@ -74,8 +74,8 @@ def test_paths_that_mean_nothing(path: str) -> None:
 def test_bodies(kind: str, body: bytes, expected: object) -> None:
     call = Call("POST", "/", content_type=kind, body=body)
     if not isinstance(expected, int):
-        assert call.decoded() == expected
+        assert call.decode_body() == expected
         return
     with pytest.raises(ApiError) as caught:
-        call.decoded()
+        call.decode_body()
     assert caught.value.code == expected

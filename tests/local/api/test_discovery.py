@@ -1,4 +1,4 @@
-"""Discovery: which form for whom."""
+"""Discovery in the legacy and the aggregated form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from elasticjob.local.api.call import Call
-from elasticjob.local.api.discovery import AGGREGATED, answer
+from elasticjob.local.api.discovery import AGGREGATED, respond
 from elasticjob.local.api.objects.builtins import BUILTINS
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.store import Store
@@ -19,7 +19,7 @@ def store() -> Store:
 
 
 def ask(store: Store, path: str, accept: str = "application/json") -> Any:
-    return answer(store, Call("GET", path, accept=accept)).body
+    return respond(store, Call("GET", path, accept=accept)).body
 
 
 @pytest.mark.parametrize(
@@ -35,20 +35,20 @@ def ask(store: Store, path: str, accept: str = "application/json") -> Any:
         ("*/*", "APIGroupList"),
     ],
 )
-def test_new_clients_get_all_at_once_and_older_ones_the_legacy_form(
+def test_newer_clients_get_aggregated_and_older_ones_legacy_discovery(
     store: Store, accept: str, kind: str
 ) -> None:
     assert ask(store, "/apis", accept)["kind"] == kind
 
 
-@pytest.mark.parametrize("path", ["/apis/nobody", "/apis/nobody/v1", "/api/v2", "/", "/metrics"])
-def test_what_is_not_there(store: Store, path: str) -> None:
+@pytest.mark.parametrize("path", ["/apis/unknown", "/apis/unknown/v1", "/api/v2", "/", "/metrics"])
+def test_unknown_paths_are_refused(store: Store, path: str) -> None:
     with pytest.raises(ApiError) as caught:
         ask(store, path)
     assert caught.value.code == 404
 
 
-def test_the_address_of_a_document_changes_with_it(store: Store) -> None:
+def test_the_url_of_a_document_changes_with_it(store: Store) -> None:
     path = "api/v1"
     before = ask(store, "/openapi/v3")["paths"][path]
     assert ask(store, "/openapi/v3")["paths"][path] == before
@@ -58,7 +58,7 @@ def test_the_address_of_a_document_changes_with_it(store: Store) -> None:
     assert ask(store, "/openapi/v3")["paths"][path] != before
 
 
-def test_the_old_document_is_there_and_empty(store: Store) -> None:
-    found = answer(store, Call("GET", "/openapi/v2"))
+def test_the_openapi_v2_document_is_empty(store: Store) -> None:
+    found = respond(store, Call("GET", "/openapi/v2"))
     assert found.body == b""
     assert "@" not in found.content_type

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elasticjob.local.api.call import Call
-from elasticjob.local.api.listing import UNFINISHED_LISTS, Listing, Page
+from elasticjob.local.api.listing import MAX_UNFINISHED_LISTS, Listing, Page
 from elasticjob.local.api.objects.builtins import BUILTINS, CONFIGMAPS, NAMESPACES
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.store import Store
@@ -34,7 +34,7 @@ def names(found: Page) -> list[str]:
     return [obj["metadata"]["name"] for obj in found.objects]
 
 
-def test_the_rest_of_a_list_is_as_old_as_its_beginning(store: Store, listing: Listing) -> None:
+def test_later_pages_have_the_state_of_the_first(store: Store, listing: Listing) -> None:
     first = page(listing, limit="2")
     assert (names(first), first.meta["remainingItemCount"]) == (["a", "b"], 1)
     store.create(CONFIGMAPS, "n", {"metadata": {"name": "d"}})
@@ -43,9 +43,9 @@ def test_the_rest_of_a_list_is_as_old_as_its_beginning(store: Store, listing: Li
     assert rest.meta == {"resourceVersion": first.meta["resourceVersion"]}
 
 
-def test_a_list_that_is_not_finished_is_forgotten_in_the_end(listing: Listing) -> None:
+def test_an_unfinished_list_expires(listing: Listing) -> None:
     token = page(listing, limit="1").meta["continue"]
-    for _ in range(UNFINISHED_LISTS):
+    for _ in range(MAX_UNFINISHED_LISTS):
         page(listing, limit="1")
     with pytest.raises(ApiError) as caught:
         page(listing, **{"continue": token})

@@ -1,4 +1,4 @@
-"""Patches: what each kind makes of an object."""
+"""The result of each kind of patch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server as a whole: its files, its furnishing, its faults, its end."""
+"""The server as a whole: files, initial objects, fault injection, end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def to(method: str, path: str) -> Callable[[Call], bool]:
     return lambda call: call.method == method and call.path == path
 
 
-def test_its_files_are_for_their_owner_only(server: LocalServer) -> None:
+def test_only_the_owner_can_read_its_files(server: LocalServer) -> None:
     running = server.running
     for path in (running.kubeconfig, running.operator_kubeconfig, running.ca_file):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -57,7 +57,7 @@ def test_the_operators_kubeconfig_works(server: LocalServer) -> None:
         assert operator.get("/api/v1/namespaces").code == 200
 
 
-def test_it_is_furnished_before_it_listens(api: Client) -> None:
+def test_it_has_its_initial_objects_before_it_listens(api: Client) -> None:
     names = api.get("/api/v1/namespaces").names
     assert names == ["default", "kube-node-lease", "kube-public", "kube-system"]
     assert api.get("/api/v1/namespaces/default/serviceaccounts").names == ["default"]
@@ -105,12 +105,12 @@ class TestLogs:
         server.call(lambda running: running.serve_logs(source))
         return asked
 
-    def test_they_come_from_the_kubelet(self, api: Client, asked: list[Call]) -> None:
+    def test_the_kubelet_serves_logs(self, api: Client, asked: list[Call]) -> None:
         reply = api.get(f"{PODS}/p/log", container="w", follow="true", tailLines="5")
         assert (reply.code, reply.body) == (200, b"one\ntwo\n")
         assert asked[0].query["tailLines"] == "5"
 
-    def test_what_it_cannot_answer_is_refused_before_the_stream(
+    def test_an_unavailable_log_is_refused_before_the_stream(
         self, api: Client, asked: list[Call]
     ) -> None:
         reply = api.get(f"{PODS}/p/log", sinceTime="x")
@@ -130,7 +130,9 @@ def test_without_a_kubelet_there_are_no_logs(tmp_path: Path) -> None:
 
 
 class TestFaults:
-    def test_a_refusal_is_for_so_many_requests(self, server: LocalServer, api: Client) -> None:
+    def test_a_refusal_applies_to_a_number_of_requests(
+        self, server: LocalServer, api: Client
+    ) -> None:
         server.call(
             lambda running: running.faults.refuse(
                 429, to("GET", CONFIGMAPS), times=2, retry_after_s=3
@@ -141,9 +143,7 @@ class TestFaults:
         assert replies[0].headers["retry-after"] == "3"
         assert replies[0].body["details"]["retryAfterSeconds"] == 3
 
-    def test_a_refusal_can_have_the_words_of_a_real_server(
-        self, server: LocalServer, api: Client
-    ) -> None:
+    def test_a_refusal_can_have_a_message(self, server: LocalServer, api: Client) -> None:
         said = 'configmaps "a" is forbidden: exceeded quota: team-quota'
         server.call(
             lambda running: running.faults.refuse(403, to("POST", CONFIGMAPS), message=said)
@@ -153,7 +153,7 @@ class TestFaults:
         assert reply.body["message"] == said
 
     @pytest.mark.parametrize(("after", "done"), [(False, False), (True, True)])
-    def test_a_cut_comes_before_or_after_the_deed(
+    def test_a_request_is_cut_before_or_after_it_is_performed(
         self, server: LocalServer, api: Client, after: bool, done: bool
     ) -> None:
         name = f"cut-{after}".lower()
@@ -162,7 +162,7 @@ class TestFaults:
             api.post(CONFIGMAPS, {"metadata": {"name": name}})
         assert (api.get(f"{CONFIGMAPS}/{name}").code == 200) is done
 
-    def test_a_frozen_server_answers_when_it_thaws(self, server: LocalServer, api: Client) -> None:
+    def test_a_frozen_server_responds_after_thawing(self, server: LocalServer, api: Client) -> None:
         server.call(lambda running: running.faults.freeze())
         answered = threading.Event()
 
@@ -183,7 +183,7 @@ class TestFaults:
             assert list(watch) == []
         wait_until(lambda: server.call(lambda running: len(running.watches)) == 0)
 
-    def test_an_order_can_be_withdrawn(self, server: LocalServer, api: Client) -> None:
+    def test_a_fault_can_be_removed(self, server: LocalServer, api: Client) -> None:
         order = server.call(
             lambda running: running.faults.refuse(500, to("GET", CONFIGMAPS), times=None)
         )
@@ -191,12 +191,12 @@ class TestFaults:
         server.call(lambda running: running.faults.remove(order))
         assert api.get(CONFIGMAPS).code == 200
 
-    def test_a_delay_is_waited_out(self, server: LocalServer, api: Client) -> None:
+    def test_a_request_can_be_delayed(self, server: LocalServer, api: Client) -> None:
         server.call(lambda running: running.faults.delay(0.05, to("GET", CONFIGMAPS)))
         assert api.get(CONFIGMAPS).code == 200
 
 
-def test_an_open_watch_does_not_hold_the_end(tmp_path: Path) -> None:
+def test_an_open_watch_does_not_delay_the_end(tmp_path: Path) -> None:
     with local_server(tmp_path, definitions=[], admission=[]) as server:
         client = Client.from_kubeconfig(server.running.kubeconfig)
         connection = client.connect()
@@ -219,7 +219,7 @@ def test_a_server_without_watch_lists_refuses_them(tmp_path: Path) -> None:
             assert "WatchList feature gate" in watch.status["message"]
 
 
-def test_a_fault_in_the_server_is_500_and_its_neighbours_live(
+def test_an_internal_error_is_500_and_does_not_affect_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(resource: Any, new: Any, old: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Cells: ages, paths, and what a pod's status column says."""
+"""Cells of tables: ages, paths, and the status of a pod."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_an_event() -> None:
 
 
 @pytest.mark.parametrize("resource", BUILTINS, ids=lambda resource: resource.plural)
-def test_every_resource_has_a_row_for_a_bare_object(resource: Resource) -> None:
+def test_every_resource_has_a_row_for_a_minimal_object(resource: Resource) -> None:
     bare = {"metadata": {"name": "x", "creationTimestamp": "2026-03-01T11:59:00Z"}}
     made = table(resource, [bare], {"resourceVersion": "1"}, NOW)
     assert len(made["rows"][0]["cells"]) == len(made["columnDefinitions"])
@@ -128,7 +128,7 @@ def test_every_resource_has_a_row_for_a_bare_object(resource: Resource) -> None:
 
 
 @pytest.mark.parametrize(("include", "keys"), [("None", set()), ("Object", {"spec"}), ("", None)])
-def test_what_of_the_object_goes_along(include: str, keys: set[str] | None) -> None:
+def test_the_parameter_include_object(include: str, keys: set[str] | None) -> None:
     row = table(PODS, [pod({})], {}, NOW, include)["rows"][0]
     if include == "None":
         assert "object" not in row

@@ -1,4 +1,4 @@
-"""The verbs without HTTP: which path takes which method, and what it answers."""
+"""The verbs without HTTP: methods of paths, and responses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elasticjob.local.api.call import Answer, Call, target_of
+from elasticjob.local.api.call import Call, Response, target_of
 from elasticjob.local.api.objects.builtins import LEASES, NODES
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.server import new_store, preload
@@ -27,13 +27,13 @@ def verbs() -> Verbs:
     return Verbs(store, Watches(store))
 
 
-def perform(verbs: Verbs, method: str, path: str, body: Any = None, **fields: Any) -> Answer:
+def perform(verbs: Verbs, method: str, path: str, body: Any = None, **fields: Any) -> Response:
     raw = b"" if body is None else json.dumps(body).encode()
     call = Call(method, path, body=raw, **fields)
     target = target_of(call)
     assert target is not None
     answer = verbs.perform(call, target)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     return answer
 
 

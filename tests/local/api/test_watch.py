@@ -1,4 +1,4 @@
-"""What HTTP cannot show quickly: bookmarks by the minute, slow watchers, one encoding for all."""
+"""Watches without HTTP: bookmarks, slow clients, encoding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from elasticjob.local.api.objects.builtins import BUILTINS, LEASES, NAMESPACES
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.store import Store
-from elasticjob.local.api.watch import SLOW_WATCHER, Watch, Watches, WatchOptions
+from elasticjob.local.api.watch import MAX_QUEUED_EVENTS, Watch, Watches, WatchOptions
 
 Object = dict[str, Any]
 
@@ -55,7 +55,7 @@ def test_a_quiet_watch_sends_bookmarks_at_a_steady_pace(store: Store) -> None:
     run(test)
 
 
-def test_without_asking_there_are_none(store: Store) -> None:
+def test_bookmarks_are_sent_on_request_only(store: Store) -> None:
     async def test() -> None:
         watches = Watches(store, bookmark_every_s=0.01)
         options = WatchOptions(version=store.version, timeout_s=0.1)
@@ -65,7 +65,7 @@ def test_without_asking_there_are_none(store: Store) -> None:
     run(test)
 
 
-def test_what_piles_up_goes_out_in_one_piece(store: Store) -> None:
+def test_queued_events_are_sent_in_one_chunk(store: Store) -> None:
     async def test() -> None:
         watches = Watches(store)
         with Watch(watches, LEASES, WatchOptions(version=store.version)) as chunks:
@@ -78,22 +78,22 @@ def test_what_piles_up_goes_out_in_one_piece(store: Store) -> None:
     run(test)
 
 
-def test_a_watcher_that_does_not_read_is_cut_with_410(store: Store) -> None:
+def test_a_watch_whose_client_does_not_read_ends_with_410(store: Store) -> None:
     async def test() -> None:
         watches = Watches(store)
         with Watch(watches, LEASES, WatchOptions(version=store.version)) as chunks:
             await events(chunks)
-            for n in range(1, SLOW_WATCHER + 2):
+            for n in range(1, MAX_QUEUED_EVENTS + 2):
                 change(store, n)
             seen = [json.loads(line) async for chunk in chunks for line in chunk.splitlines()]
         assert seen[-1]["type"] == "ERROR"
         assert seen[-1]["object"]["code"] == 410
-        assert len(seen) <= SLOW_WATCHER + 1
+        assert len(seen) <= MAX_QUEUED_EVENTS + 1
 
     run(test)
 
 
-def test_an_event_is_encoded_once_for_all(store: Store) -> None:
+def test_an_event_is_encoded_once(store: Store) -> None:
     async def test() -> None:
         watches = Watches(store)
         options = WatchOptions(version=store.version)
@@ -114,7 +114,7 @@ def test_an_event_is_encoded_once_for_all(store: Store) -> None:
     run(test)
 
 
-def test_a_watch_by_name_is_fed_with_its_name_only(store: Store) -> None:
+def test_a_watch_by_name_receives_its_object_only(store: Store) -> None:
     async def test() -> None:
         store.create(LEASES, "n", {"metadata": {"name": "b"}, "spec": {"n": 0}})
         watches = Watches(store)
@@ -125,12 +125,12 @@ def test_a_watch_by_name_is_fed_with_its_name_only(store: Store) -> None:
             change(store, 1, "b")
             assert [event["object"]["metadata"]["name"] for event in await events(chunks)] == ["b"]
             await chunks.aclose()
-        assert watches._named == {}
+        assert watches._by_name == {}
 
     run(test)
 
 
-def test_initial_events_that_are_older_than_asked_for_are_not_sent(store: Store) -> None:
+def test_initial_events_older_than_requested_are_not_sent(store: Store) -> None:
     async def test() -> None:
         options = WatchOptions(version=store.version + 1, initial_events=True, bookmarks=True)
         with Watch(Watches(store), LEASES, options) as chunks:
@@ -152,7 +152,7 @@ def test_initial_events_that_are_older_than_asked_for_are_not_sent(store: Store)
         ({"resourceVersionMatch": "NotOlderThan"}, True, "resourceVersionMatch"),
     ],
 )
-def test_options_that_do_not_go_together(
+def test_contradicting_options_are_refused(
     query: dict[str, str], watch_list: bool, field: str
 ) -> None:
     with pytest.raises(ApiError) as caught:

@@ -13,10 +13,10 @@ def test_the_port_is_in_the_address(port: int, address: str) -> None:
     assert Addresses(port).take() == address
 
 
-def test_an_address_is_used_again_as_late_as_possible() -> None:
+def test_an_address_is_reused_as_late_as_possible() -> None:
     addresses = Addresses(6443)
     first = addresses.take()
-    addresses.give_back(first)
+    addresses.release(first)
     others = [addresses.take() for _ in range(HOSTS - 1)]
     assert first not in others
     assert addresses.take() == first

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from elasticjob.local.node.interpreter import offer, search_path
+from elasticjob.local.node.interpreter import install, search_path
 
 
 @pytest.mark.process
-def test_the_names_start_the_interpreter_with_its_own_packages(tmp_path: Path) -> None:
-    """Through a link a virtual environment's interpreter would lose them."""
-    offer(Path(sys.executable), tmp_path)
+def test_the_scripts_run_the_interpreter_with_its_packages(tmp_path: Path) -> None:
+    """An interpreter of a virtual environment that is run by a link has no packages."""
+    install(Path(sys.executable), tmp_path)
     for name in ("python", "python3"):
         command = [str(tmp_path / name), "-c", "import sys; print(sys.prefix, sys.argv[1])", "a b"]
         found = subprocess.run(command, capture_output=True, text=True, check=True)
         assert found.stdout == f"{sys.prefix} a b\n"
 
 
-def test_the_names_come_first_then_what_is_installed_beside_it() -> None:
+def test_the_order_of_the_search_path() -> None:
     path = search_path(Path("/r/bin"), Path("/venv/bin/python3.12"), "/usr/bin:/bin")
     assert path == "/r/bin:/venv/bin:/usr/bin:/bin"

@@ -1,4 +1,4 @@
-"""Pods as real processes, seen through the store as any client sees them."""
+"""Pods as real processes, observed in the store."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Machine:
         return status
 
     def state(self, name: str = "p") -> Object:
-        """Of the first container; {} before the kubelet has said anything."""
+        """The status of the first container; {} before the kubelet has reported."""
         state: Object = self.status(name).get("containerStatuses", [{"state": {}}])[0]["state"]
         return state
 
@@ -109,7 +109,7 @@ class Machine:
             return b"".join([piece async for piece in pieces]).decode()
 
     async def until_logged(self, text: str, name: str = "p") -> None:
-        """Logs begin when the container has."""
+        """The log of a pod, as soon as its container has started."""
         await self.until_phase("Running", name)
         logged = ""
 
@@ -187,7 +187,7 @@ def test_exit_codes(tmp_path: Path, script: str, code: int, reason: str) -> None
     play(tmp_path, scenario)
 
 
-def test_what_cannot_be_started_fails_with_a_start_error(tmp_path: Path) -> None:
+def test_a_command_that_cannot_be_started_is_a_start_error(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create(container={"command": ["no-such-program"]})
         await one.until_phase("Failed")
@@ -280,7 +280,7 @@ def test_a_pod_gets_its_environment_and_its_volumes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["python", "python3"])
-def test_pods_find_the_interpreter_that_was_given(tmp_path: Path, name: str) -> None:
+def test_pods_run_the_given_interpreter(tmp_path: Path, name: str) -> None:
     odd = tmp_path / "odd name"
     odd.write_text('#!/bin/sh\necho this one "$@"\n')
     odd.chmod(0o755)
@@ -298,18 +298,16 @@ def test_pods_find_the_interpreter_that_was_given(tmp_path: Path, name: str) -> 
     [
         (
             {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]},
-            'volume "v": hostPath is not supported here',
+            'volume "v": hostPath is not supported',
         ),
-        ({"container": {"command": []}}, 'container "worker": command is required here'),
+        ({"container": {"command": []}}, 'container "worker": command is required'),
         (
             {"container": {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}},
             "env A: secretKeyRef is not supported",
         ),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(
-    tmp_path: Path, spec: Object, named: str
-) -> None:
+def test_an_unsupported_pod_fails_with_a_message(tmp_path: Path, spec: Object, named: str) -> None:
     async def scenario(one: Machine) -> None:
         one.create(**spec)
         await one.until_phase("Failed")
@@ -321,7 +319,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(
     play(tmp_path, scenario)
 
 
-def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
+def test_ignored_fields_are_reported(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create("exit 0", container={"resources": {"limits": {"cpu": "1"}}})
         await one.until_phase("Succeeded")
@@ -330,7 +328,7 @@ def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_config_map_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+def test_a_pod_waits_for_its_config_map(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create("exit 0", volumes=[{"name": "v", "configMap": {"name": "late"}}])
         await one.until(lambda: "FailedMount" in one.reasons())
@@ -359,7 +357,7 @@ def container(name: str, script: str) -> Object:
     return {"name": name, "image": "none", "command": ["sh", "-c", script]}
 
 
-def test_init_containers_run_one_after_the_other_before_the_others(tmp_path: Path) -> None:
+def test_init_containers_run_in_order_before_the_containers(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         volume = {"name": "v", "emptyDir": {}}
         mount = {"volumeMounts": [{"name": "v", "mountPath": "/v"}], "workingDir": "/v"}
@@ -428,7 +426,7 @@ def test_restart_policies(tmp_path: Path, policy: str, script: str, restarts: bo
     play(tmp_path, scenario)
 
 
-def test_between_two_runs_a_pod_backs_off_and_can_be_deleted(tmp_path: Path) -> None:
+def test_a_pod_can_be_deleted_during_back_off(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create("echo first; exit 4", restartPolicy="Always")
         await one.until(lambda: "BackOff" in one.reasons())
@@ -444,7 +442,7 @@ def test_between_two_runs_a_pod_backs_off_and_can_be_deleted(tmp_path: Path) -> 
 # -- deletion --------------------------------------------------------------------------------------
 
 
-def test_deletion_asks_with_sigterm_and_waits(tmp_path: Path) -> None:
+def test_deletion_sends_sigterm_and_waits(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         seen: list[Object] = []
         one.store.listeners.append(lambda _, event: seen.append(event.object))
@@ -460,7 +458,7 @@ def test_deletion_asks_with_sigterm_and_waits(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_who_ignores_sigterm_is_killed_when_the_grace_is_over(tmp_path: Path) -> None:
+def test_a_pod_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         script = "trap '' TERM; (setsid sleep 1000 &); echo up; while :; do sleep 1; done"
         uid = one.create(script)["metadata"]["uid"]
@@ -476,7 +474,7 @@ def test_who_ignores_sigterm_is_killed_when_the_grace_is_over(tmp_path: Path) ->
     play(tmp_path, scenario)
 
 
-def test_a_second_deletion_shortens_the_grace(tmp_path: Path) -> None:
+def test_a_second_deletion_shortens_the_grace_period_of_a_pod(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create("trap '' TERM; echo up; while :; do sleep 1; done")
         await one.until_logged("up")
@@ -502,7 +500,7 @@ def test_a_forced_deletion_ends_everything_at_once(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_finalizer_keeps_the_object_and_not_the_processes(tmp_path: Path) -> None:
+def test_a_finalizer_holds_the_object_but_not_the_processes(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         uid = one.create()["metadata"]["uid"]
         await one.until_phase("Running")
@@ -517,7 +515,7 @@ def test_a_finalizer_keeps_the_object_and_not_the_processes(tmp_path: Path) -> N
     play(tmp_path, scenario)
 
 
-def test_what_is_left_when_the_main_process_ends_is_killed(tmp_path: Path) -> None:
+def test_processes_that_outlive_the_main_process_are_killed(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         uid = one.create("setsid sleep 1000 & sleep 0.1; exit 0")["metadata"]["uid"]
         await one.until_phase("Succeeded")
@@ -526,7 +524,7 @@ def test_what_is_left_when_the_main_process_ends_is_killed(tmp_path: Path) -> No
     play(tmp_path, scenario)
 
 
-def test_the_log_stays_until_the_pod_goes(tmp_path: Path) -> None:
+def test_the_log_exists_until_the_pod_is_deleted(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         uid = one.create("echo kept")["metadata"]["uid"]
         await one.until_phase("Succeeded")
@@ -550,7 +548,7 @@ def test_a_log_is_followed_to_the_end_of_the_run(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_the_run_before_has_a_log_of_its_own(tmp_path: Path) -> None:
+def test_the_previous_run_has_a_separate_log(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create(
             "test -e again && { echo second; sleep 1000; }; touch again; echo first; exit 1",
@@ -572,7 +570,7 @@ def test_the_run_before_has_a_log_of_its_own(tmp_path: Path) -> None:
         ({"previous": "true"}, 'previous terminated container "worker" in pod "p" not found'),
     ],
 )
-def test_logs_that_cannot_be_had(tmp_path: Path, query: dict[str, str], named: str) -> None:
+def test_logs_that_are_refused(tmp_path: Path, query: dict[str, str], named: str) -> None:
     async def scenario(one: Machine) -> None:
         one.create("exit 0")
         await one.until_phase("Succeeded")
@@ -597,7 +595,7 @@ def test_a_container_that_waits_has_no_log(tmp_path: Path) -> None:
 # -- the node --------------------------------------------------------------------------------------
 
 
-def test_the_node_says_what_it_is(tmp_path: Path) -> None:
+def test_the_status_of_the_node(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         status = one.store.get(NODES, "", "local")["status"]
         assert status["nodeInfo"]["kubeletVersion"] == "elasticjob-local"
@@ -606,7 +604,7 @@ def test_the_node_says_what_it_is(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_pods_beyond_the_limit_wait_for_room(tmp_path: Path) -> None:
+def test_pods_above_the_limit_stay_pending(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create(name="a")
         one.create(name="b", script="exit 0")
@@ -620,7 +618,7 @@ def test_pods_beyond_the_limit_wait_for_room(tmp_path: Path) -> None:
     play(tmp_path, scenario, max_pods=1)
 
 
-def test_thirty_two_pods_run_at_once_each_with_an_address_of_its_own(tmp_path: Path) -> None:
+def test_thirty_two_pods_run_at_once_with_different_addresses(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         for index in range(32):
             one.create(name=f"p{index}")
@@ -631,7 +629,7 @@ def test_thirty_two_pods_run_at_once_each_with_an_address_of_its_own(tmp_path: P
     play(tmp_path, scenario)
 
 
-def test_one_server_in_a_directory(tmp_path: Path) -> None:
+def test_a_directory_is_used_by_one_server(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         with pytest.raises(RootError, match="in use by another server"):
             await Machine(tmp_path).kubelet.start()
@@ -639,11 +637,11 @@ def test_one_server_in_a_directory(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
 
     async def scenario() -> None:
-        with pytest.raises(RootError, match="is not empty"):
+        with pytest.raises(RootError, match="not empty"):
             await Machine(tmp_path).kubelet.start()
 
     asyncio.run(scenario())
@@ -653,7 +651,7 @@ def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 # -- faults ----------------------------------------------------------------------------------------
 
 
-def test_a_pod_is_held_back_and_released(tmp_path: Path) -> None:
+def test_a_pod_is_held_and_released(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.kubelet.hold("ns", "p")
         one.create("exit 0")
@@ -684,7 +682,7 @@ def test_a_pod_is_frozen_and_thawed(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_process_one_is_killed(tmp_path: Path) -> None:
+def test_the_main_process_is_killed(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create()
         await one.until_phase("Running")
@@ -695,7 +693,7 @@ def test_process_one_is_killed(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_a_lost_node_says_nothing_and_makes_up_for_it(tmp_path: Path) -> None:
+def test_a_disconnected_node_reports_on_reconnection(tmp_path: Path) -> None:
     async def scenario(one: Machine) -> None:
         one.create(name="ends")
         one.create(name="deleted")
@@ -723,7 +721,7 @@ def test_a_lost_node_says_nothing_and_makes_up_for_it(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_closing_ends_every_pod_and_the_next_start_finds_an_empty_directory(tmp_path: Path) -> None:
+def test_closing_ends_every_pod_and_the_next_start_empties_the_directory(tmp_path: Path) -> None:
     async def first(one: Machine) -> None:
         one.create("trap '' TERM; echo up; (setsid sleep 1000 &); while :; do sleep 1; done")
         await one.until_logged("up")

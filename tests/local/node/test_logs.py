@@ -26,7 +26,7 @@ LINE = b"0123456789" * 10 + b"\n"
         (b"", 5, b""),
         (b"x", 1, b"x"),
         (LINE * 5000, 1, LINE),
-        (LINE * 5000, 3000, LINE * 3000),  # over several pieces
+        (LINE * 5000, 3000, LINE * 3000),  # is_last several pieces
         (b"x" * 200_000 + b"\nlast\n", 1, b"last\n"),
         (b"first\n" + b"x" * 200_000, 1, b"x" * 200_000),
     ],
@@ -36,38 +36,40 @@ def test_the_last_lines(text: bytes, lines: int, last: bytes) -> None:
     assert text[offset:] == last
 
 
-def read(path: Path, tail: int | None = None, living: Callable[[], bool] | None = None) -> bytes:
+def read(
+    path: Path, tail: int | None = None, is_running: Callable[[], bool] | None = None
+) -> bytes:
     async def collect() -> bytes:
         with path.open("rb") as log:
-            return b"".join([piece async for piece in logs.read(log, tail, living)])
+            return b"".join([piece async for piece in logs.read(log, tail, is_running)])
 
     return asyncio.run(collect())
 
 
-def test_all_of_it_and_its_end(tmp_path: Path) -> None:
+def test_the_whole_log(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(LINE * 2000)
     assert read(tmp_path / "log") == LINE * 2000
     assert read(tmp_path / "log", tail=7) == LINE * 7
 
 
-def test_a_follower_reads_what_is_written_before_the_end(tmp_path: Path) -> None:
+def test_a_follower_reads_everything_written_before_the_end(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"old\nfirst\n")
     writes = [b"second\n", b"third\n"]
 
-    def living() -> bool:
+    def is_running() -> bool:
         if not writes:
             return False
         with path.open("ab") as log:
             log.write(writes.pop(0))
         return True
 
-    assert read(path, tail=1, living=living) == b"first\nsecond\nthird\n"
+    assert read(path, tail=1, is_running=is_running) == b"first\nsecond\nthird\n"
 
 
-def test_the_last_part_is_bounded_in_lines_and_bytes(tmp_path: Path) -> None:
+def test_the_read_tail_is_bounded_in_lines_and_bytes(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"a\nb\nc\n")
-    assert logs.last_part(path, 2, 100) == b"b\nc\n"
-    assert logs.last_part(path, 2, 3) == b"\nc\n"
-    assert logs.last_part(tmp_path / "none", 2, 3) == b""
+    assert logs.read_tail(path, 2, 100) == b"b\nc\n"
+    assert logs.read_tail(path, 2, 3) == b"\nc\n"
+    assert logs.read_tail(tmp_path / "none", 2, 3) == b""

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from elasticjob.local.node.process_table import descendants, parents, pids_with_env
+from elasticjob.local.node.process_table import descendants, pids_with_env, read_parents
 
 TABLE = {1: 0, 10: 1, 11: 10, 12: 10, 13: 12, 20: 1, 21: 20}
 
@@ -29,9 +29,9 @@ def test_a_process_id_reused_as_its_own_ancestor_does_not_loop() -> None:
     assert descendants({5: 6, 6: 5}, {5}) == {5, 6}
 
 
-def test_this_process_is_there_with_its_parent() -> None:
-    assert parents()[os.getpid()] == os.getppid()
+def test_this_process_and_its_parent_are_found() -> None:
+    assert read_parents()[os.getpid()] == os.getppid()
 
 
-def test_nobody_carries_what_nobody_was_given() -> None:
+def test_no_process_has_an_unknown_variable() -> None:
     assert pids_with_env("ELASTICJOB_TEST_NOBODY", "") == set()

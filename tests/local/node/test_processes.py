@@ -1,4 +1,4 @@
-"""Real process trees: what ends them, and that nothing of them is left."""
+"""Real process trees: each is ended completely."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from dev.wait import wait_until_async
 
-from elasticjob.local.node.process_table import parents, pids_with_env
+from elasticjob.local.node.process_table import pids_with_env, read_parents
 from elasticjob.local.node.processes import (
     MARKER,
     Exit,
-    Order,
     Process,
     Processes,
+    ProcessSpec,
     StartError,
     sweep,
 )
@@ -28,7 +28,7 @@ from elasticjob.local.node.processes import (
 pytestmark = pytest.mark.process
 
 ESCAPE = "setsid env -i sleep 1000 & setsid env -i sh -c 'trap : TERM; sleep 1000' & "
-"""Two that leave the session and clear their environment; the second ignores SIGTERM, too."""
+"""Two processes in other sessions without environment; the second also ignores SIGTERM."""
 
 
 @asynccontextmanager
@@ -41,9 +41,9 @@ async def running(root: Path) -> AsyncIterator[Processes]:
         await sweep(f"{root}/")
 
 
-def order(root: Path, script: str, **env: str) -> Order:
+def order(root: Path, script: str, **env: str) -> ProcessSpec:
     given = {"PATH": os.environ["PATH"], MARKER: f"{root}/uid", **env}
-    return Order(["sh", "-c", script], given, str(root), str(root / "log"))
+    return ProcessSpec(["sh", "-c", script], given, str(root), str(root / "log"))
 
 
 def log_of(root: Path) -> str:
@@ -55,7 +55,7 @@ async def logged(root: Path, text: str) -> None:
 
 
 def sleepers(process: Process) -> int:
-    return len(process.living())
+    return len(process.pids())
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,13 @@ def test_exit_codes(tmp_path: Path, script: str, code: int) -> None:
         (["sh"], "nowhere", "workingDir .*nowhere.*: No such file or directory"),
     ],
 )
-def test_what_cannot_start_says_why(tmp_path: Path, argv: list[str], cwd: str, error: str) -> None:
+def test_a_start_error_names_the_step_and_the_reason(
+    tmp_path: Path, argv: list[str], cwd: str, error: str
+) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as processes:
             env = {"PATH": os.environ["PATH"], MARKER: f"{tmp_path}/uid"}
-            wanted = Order(argv, env, str(tmp_path / cwd), str(tmp_path / "log"))
+            wanted = ProcessSpec(argv, env, str(tmp_path / cwd), str(tmp_path / "log"))
             with pytest.raises(StartError, match=error):
                 await processes.start(wanted)
 
@@ -99,7 +101,7 @@ def test_what_cannot_start_says_why(tmp_path: Path, argv: list[str], cwd: str, e
 def test_a_process_gets_its_environment_and_nothing_else(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as processes:
-            wanted = Order(
+            wanted = ProcessSpec(
                 ["/usr/bin/env"], {MARKER: f"{tmp_path}/u", "A": "ü"}, "/", f"{tmp_path}/log"
             )
             await (await processes.start(wanted)).wait()
@@ -115,7 +117,7 @@ def test_no_signal_is_ignored_or_blocked_at_the_start(tmp_path: Path) -> None:
             await (await processes.start(show)).wait()
 
     asyncio.run(scenario())
-    # Signals 32 and 33 are the C library's: nobody else can set them, and make leaves them ignored.
+    # Signals 32 and 33 belong to the C library: only it can set them, and make leaves them ignored.
     masks = [int(line.split()[1], 16) & ~(0b11 << 31) for line in log_of(tmp_path).splitlines()]
     assert masks == [0, 0]
 
@@ -133,7 +135,7 @@ def test_a_signal_goes_to_the_main_process_only(tmp_path: Path) -> None:
     assert "told" in log_of(tmp_path)
 
 
-def test_all_that_is_left_dies_with_the_main_process(tmp_path: Path) -> None:
+def test_remaining_processes_are_killed_after_the_main_process(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as processes:
             process = await processes.start(order(tmp_path, ESCAPE + "sleep 0.1; exit 6"))
@@ -144,35 +146,35 @@ def test_all_that_is_left_dies_with_the_main_process(tmp_path: Path) -> None:
     assert pids_with_env(MARKER, f"{tmp_path}/uid") == set()
 
 
-def test_orphans_in_sessions_of_their_own_are_found_and_ended(tmp_path: Path) -> None:
+def test_orphans_in_other_sessions_are_killed(tmp_path: Path) -> None:
     async def scenario() -> tuple[int, set[int]]:
         async with running(tmp_path) as processes:
             process = await processes.start(order(tmp_path, f"({ESCAPE}); echo up; sleep 1000"))
             await wait_until_async(lambda: sleepers(process) >= 4)
-            family = process.living()
-            process.end()
+            family = process.pids()
+            process.kill_all()
             assert await process.wait() == Exit(137)
-            return len(family), family & set(parents())
+            return len(family), family & set(read_parents())
 
     count, left = asyncio.run(scenario())
     assert count >= 4
     assert left == set()
 
 
-def test_one_that_keeps_forking_is_ended(tmp_path: Path) -> None:
+def test_a_process_that_keeps_forking_is_killed(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as processes:
             script = "f() { sleep 0.02; (f &) ; }; f; f; f; echo up; sleep 1000"
             process = await processes.start(order(tmp_path, script))
             await logged(tmp_path, "up")
-            process.end()
+            process.kill_all()
             await process.wait()
             assert sleepers(process) == 0
 
     asyncio.run(asyncio.wait_for(scenario(), 10))
 
 
-def test_a_frozen_tree_stands_still_and_goes_on(tmp_path: Path) -> None:
+def test_a_process_tree_is_frozen_and_thawed(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as processes:
             loop = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"
@@ -185,13 +187,13 @@ def test_a_frozen_tree_stands_still_and_goes_on(tmp_path: Path) -> None:
             process.thaw()
             await wait_until_async(lambda: (tmp_path / "log").stat().st_size > before)
             process.freeze()
-            process.end()
+            process.kill_all()
             assert await process.wait() == Exit(137)
 
     asyncio.run(scenario())
 
 
-def test_an_init_that_is_killed_takes_its_container_with_it(tmp_path: Path) -> None:
+def test_a_container_is_killed_after_its_init(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as processes:
             script = "(setsid sleep 1000 &); echo up; sleep 1000"
@@ -204,13 +206,13 @@ def test_an_init_that_is_killed_takes_its_container_with_it(tmp_path: Path) -> N
     assert pids_with_env(MARKER, f"{tmp_path}/uid") == set()
 
 
-def test_a_nursery_that_is_killed_is_replaced(tmp_path: Path) -> None:
+def test_a_killed_fork_server_is_replaced(tmp_path: Path) -> None:
     async def scenario() -> list[Exit]:
         async with running(tmp_path) as processes:
             first = await processes.start(order(tmp_path, "sleep 0.2; exit 4"))
-            assert processes._nursery is not None
-            processes._nursery.kill()
-            processes._nursery.wait()
+            assert processes._fork_server is not None
+            processes._fork_server.kill()
+            processes._fork_server.wait()
             second = await processes.start(order(tmp_path, "exit 5"))
             return [await first.wait(), await second.wait()]
 
@@ -220,11 +222,11 @@ def test_a_nursery_that_is_killed_is_replaced(tmp_path: Path) -> None:
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from elasticjob.local.node.processes import MARKER, Order, Processes
+from elasticjob.local.node.processes import MARKER, ProcessSpec, Processes
 
 async def main(root, script):
     env = {"PATH": "/usr/bin:/bin", MARKER: f"{root}/uid"}
-    await Processes(Path(root)).start(Order(["sh", "-c", script], env, root, f"{root}/log"))
+    await Processes(Path(root)).start(ProcessSpec(["sh", "-c", script], env, root, f"{root}/log"))
     print("started", flush=True)
     await asyncio.sleep(1000)
 
@@ -232,10 +234,10 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def test_everything_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
-    """Also those that left the session and cleared their environment."""
+def test_all_processes_are_killed_after_the_server(tmp_path: Path) -> None:
+    """Including those in other sessions without environment."""
     command = [sys.executable, "-c", SERVER, str(tmp_path), f"({ESCAPE}); echo up; sleep 1000"]
-    before = set(parents())
+    before = set(read_parents())
     source = str(Path(__file__).parents[3] / "operator" / "src")
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": source}
@@ -245,14 +247,14 @@ def test_everything_dies_with_a_server_that_is_killed(tmp_path: Path) -> None:
         asyncio.run(logged(tmp_path, "up"))
         family = set(pids_with_env(MARKER, f"{tmp_path}/"))
         server.kill()
-    assert len(family) >= 3  # nursery, init, main process
+    assert len(family) >= 3  # fork server, init, main process
     asyncio.run(wait_until_async(lambda: not pids_with_env(MARKER, f"{tmp_path}/")))
-    commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in set(parents()) - before}
+    commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in set(read_parents()) - before}
     left = [path.read_bytes() for path in commands.values() if path.exists()]
     assert not [line for line in left if b"sleep\x001000" in line]
 
 
-def test_a_sweep_ends_what_carries_the_marker_and_what_descends_from_it(tmp_path: Path) -> None:
+def test_a_sweep_kills_marked_processes_and_their_descendants(tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"], MARKER: f"{tmp_path}/earlier"}
     script = "env -i sleep 1000 & echo up; sleep 1000"
     with subprocess.Popen(["sh", "-c", script], env=env, stdout=subprocess.PIPE) as left_over:

@@ -1,1 +1,1 @@
-"""What a person types: `elasticjob local ...`."""
+"""The command line interface: `elasticjob local ...`."""

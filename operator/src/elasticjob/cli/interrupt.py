@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: an orderly end, and at the second one an end at once."""
+"""Ctrl-C and SIGTERM: the first one cancels the work, the second one also its cleanup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 
 
 def until_interrupted(work: Coroutine[None, None, int]) -> int:
-    """Run to the end, or until a signal cancels it: then 128 + its number, as shells have it."""
+    """Run the work until it ends or a signal cancels it; returns its result or 128 + the signal."""
     received: list[signal.Signals] = []
 
     async def run() -> int:
@@ -17,7 +17,11 @@ def until_interrupted(work: Coroutine[None, None, int]) -> int:
 
         def interrupt(number: signal.Signals) -> None:
             if not received:
-                print("ending every process; once more: at once", file=sys.stderr, flush=True)
+                print(
+                    "ending all processes; interrupt again to end them at once",
+                    file=sys.stderr,
+                    flush=True,
+                )
             received.append(number)
             task.cancel()
 

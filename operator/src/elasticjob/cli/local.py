@@ -1,4 +1,4 @@
-"""`elasticjob local`: the whole system on this machine, without Kubernetes."""
+"""`elasticjob local`: ElasticJob on this machine, without Kubernetes."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 ABOUT = """\
-An API server in memory, a stand-in for the kubelet that runs each pod as processes of this
-machine, and the real operator and agents. Needs no Kubernetes, no container runtime and no root.
+Runs the operator and agents of ElasticJob with an in-memory API server and a local kubelet, which
+runs each pod as processes of this machine. It needs no Kubernetes, container runtime or root.
 
-It is not Kubernetes and no sandbox: pods run as you, see your files and share your network; images
-are not used, so commands must exist here. docs/local.md says what else is different.
+This is not Kubernetes and not a sandbox: pods run with your user ID and can access your files and
+network. Images are not used, so commands must be installed on this machine. See docs/local.md for
+all differences.
 """
 EPILOG_UP = """\
 example:
   elasticjob local up
-  # in another terminal, with the path that it prints:
+  # in another terminal, with the path that `up` prints:
   export KUBECONFIG=/tmp/elasticjob-1a2b3c4d/kubeconfig
   kubectl apply -f examples/quickstart.yaml
   kubectl get elasticjobs -w
 """
 EPILOG_RUN = """\
 exit code:
-  0    every ElasticJob of the file completed
-  1    one has failed, or was deleted
-  2    the file or an option cannot be used
-  130  interrupted by Ctrl-C; every process has been ended
+  0    all ElasticJobs of the file are Complete
+  1    an ElasticJob is Failed or was deleted
+  2    the file or an option is invalid
+  130  interrupted by Ctrl-C; all processes have ended
 
 example:
   elasticjob local run -f examples/quickstart.yaml
@@ -54,14 +55,24 @@ example:
 
 
 def add_to(commands: Any) -> None:
-    """Add `local` and its commands to the parser."""
+    """Add `local` and its subcommands to the parser."""
     parser = commands.add_parser("local", help="run jobs on this machine", description=ABOUT)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     below = parser.add_subparsers(metavar="COMMAND", required=True)
-    up = _command(below, "up", _up, "start it, and wait for Ctrl-C", EPILOG_UP)
-    run = _command(below, "run", _run, "start it, run the jobs of a file, and end it", EPILOG_RUN)
+    up = _command(below, "up", _up, "start the local mode and wait for Ctrl-C", EPILOG_UP)
+    run = _command(
+        below,
+        "run",
+        _run,
+        "run the jobs of a file in the local mode and exit when they have ended",
+        EPILOG_RUN,
+    )
     run.add_argument(
-        "-f", "--filename", required=True, metavar="FILE", help="YAML objects; - reads from stdin"
+        "-f",
+        "--filename",
+        required=True,
+        metavar="FILE",
+        help="file of YAML objects; - reads standard input",
     )
     for command in (up, run):
         _add_options(command)
@@ -87,30 +98,34 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=_program,
         default=Path(sys.executable),
         metavar="PATH",
-        help="what pods find as python and python3; default: the Python that runs this",
+        help="Python of the pods, as python and python3; default: the Python of elasticjob",
     )
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="of the API server; default: a free one"
+        "--port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="port of the API server; default: a free port",
     )
     parser.add_argument(
         "--root",
         type=Path,
         metavar="DIR",
-        help="where kubeconfig, logs and volumes are; default: a new directory, removed at the end",
+        help="directory for kubeconfig, logs and volumes; default: a temporary directory",
     )
     parser.add_argument(
         "--heartbeat-seconds",
         type=float,
         metavar="S",
-        help="how often each agent renews its Lease; default: the operator's choice",
+        help="interval at which agents renew their Leases; default: that of the operator",
     )
 
 
 def _up(options: argparse.Namespace) -> int:
     async def work(local: Local) -> int:
         screen = Screen()
-        for line in _how_to_use(local):
-            screen.line(line)
+        for line in _usage_lines(local):
+            screen.print(line)
         await asyncio.Event().wait()
         return EXIT_COMPLETE
 
@@ -124,26 +139,28 @@ def _run(options: argparse.Namespace) -> int:
 
     source = "standard input" if options.filename == "-" else options.filename
     try:
-        objects = parse(_text(options.filename), source)
+        objects = parse(_read_text(options.filename), source)
         if not any(obj["kind"] == KIND for obj in objects):
-            raise ManifestError(f"{source}: there is no {KIND} in it; `local up` runs without one")
+            raise ManifestError(
+                f"{source}: must contain an {KIND}; add one, or use `elasticjob local up`"
+            )
     except OSError as error:
-        return _refuse(f"{source}: {error.strerror}")
+        return _usage_error(f"{source}: {error.strerror}")
     except ManifestError as error:
-        return _refuse(str(error))
+        return _usage_error(str(error))
 
     async def work(local: Local) -> int:
         screen = Screen()
-        screen.line(f"kubectl works with KUBECONFIG={local.server.kubeconfig}")
+        screen.print(f"to use kubectl: export KUBECONFIG={local.server.kubeconfig}")
         try:
             created = create(local.server.verbs, objects, source)
         except ManifestError as error:
-            return _refuse(str(error))
+            return _usage_error(str(error))
         jobs = [obj for obj in created if obj["kind"] == KIND]
-        follower = Follower(local.server.store, local.kubelet.logs, jobs, screen.say)
+        follower = Follower(local.server.store, local.kubelet.logs, jobs, screen.print_line)
         outcomes = await follower.run()
         for outcome in outcomes:
-            screen.line(f"{KIND} {outcome.name}: {outcome.phase}")
+            screen.print(f"{KIND} {outcome.name}: {outcome.phase}")
         return EXIT_COMPLETE if all(outcome.completed for outcome in outcomes) else EXIT_FAILED
 
     return _with_local(options, work)
@@ -153,7 +170,7 @@ def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[i
     from elasticjob.local.node.kubelet import RootError
     from elasticjob.local.up import up
 
-    async def all_of_it(root: Path) -> int:
+    async def run(root: Path) -> int:
         async with up(
             root,
             operator=_operator(options),
@@ -165,13 +182,13 @@ def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[i
 
     try:
         with _root(options.root) as root:
-            return until_interrupted(all_of_it(root))
+            return until_interrupted(run(root))
     except (RootError, OSError) as error:
-        return _refuse(str(error))
+        return _usage_error(str(error))
 
 
 def _operator(options: argparse.Namespace) -> list[str]:
-    """The operator's command; it is this installation's own, whatever --python is."""
+    """The command of the operator, which runs in this Python regardless of --python."""
     command = [sys.executable, "-m", "elasticjob.controller"]
     command += ["--health-host", "127.0.0.1", "--health-port", "0", "--log-format", "text"]
     if options.heartbeat_seconds is not None:
@@ -179,16 +196,16 @@ def _operator(options: argparse.Namespace) -> list[str]:
     return command
 
 
-def _how_to_use(local: Local) -> list[str]:
+def _usage_lines(local: Local) -> list[str]:
     return [
-        f"API server on {local.server.url}, in memory, for this machine only. Not Kubernetes:",
-        "pods are processes of this machine, run as you, and are not isolated.",
+        f"API server: {local.server.url} (in memory, reachable from this machine only)",
+        "This is not Kubernetes: pods are processes with your user ID and are not isolated.",
         "",
         f"  export KUBECONFIG={local.server.kubeconfig}",
         "  kubectl apply -f job.yaml",
         "  kubectl get elasticjobs -w",
         "",
-        "Ctrl-C ends everything.",
+        "Press Ctrl-C to end all processes.",
     ]
 
 
@@ -197,25 +214,27 @@ def _root(given: Path | None) -> Iterator[Path]:
     if given is not None:
         yield given
         return
-    made = Path(tempfile.mkdtemp(prefix="elasticjob-"))
+    created = Path(tempfile.mkdtemp(prefix="elasticjob-"))
     try:
-        yield made
+        yield created
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(created, ignore_errors=True)
 
 
-def _text(filename: str) -> str:
+def _read_text(filename: str) -> str:
     return sys.stdin.read() if filename == "-" else Path(filename).read_text()
 
 
 def _program(text: str) -> Path:
-    """A path, or a name in PATH, of something that can be run."""
+    """The absolute path of a program, which is given as a path or a name in PATH."""
     found = shutil.which(Path(text).expanduser())
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text}: there is no such program")
+        raise argparse.ArgumentTypeError(
+            f"{text}: no such program; give the path of an executable file"
+        )
     return Path(found).absolute()
 
 
-def _refuse(why: str) -> int:
-    print(f"elasticjob: {why}", file=sys.stderr)
+def _usage_error(message: str) -> int:
+    print(f"elasticjob: {message}", file=sys.stderr)
     return EXIT_USAGE

@@ -1,4 +1,4 @@
-"""Lines from several speakers on one terminal."""
+"""Lines from several sources on one terminal."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_
 
 
 class Screen:
-    """Each line begins with who says it, in a colour of theirs when it is a terminal."""
+    """A screen on which each line begins with its source, in the colour of the source."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, markup=False, soft_wrap=True)
         self._width = 0
 
-    def line(self, text: str) -> None:
-        """A line of our own."""
+    def print(self, text: str) -> None:
+        """Print a line without a source."""
         self._console.print(Text(text))
 
-    def say(self, who: str, text: str) -> None:
-        """A line of somebody's; the names stay in one column."""
-        self._width = max(self._width, len(who))
-        colour = COLOURS[zlib.crc32(who.encode()) % len(COLOURS)]
-        self._console.print(Text.assemble((f"{who:<{self._width}} | ", colour), text))
+    def print_line(self, source: str, text: str) -> None:
+        """Print a line of a source. The sources form one column."""
+        self._width = max(self._width, len(source))
+        colour = COLOURS[zlib.crc32(source.encode()) % len(COLOURS)]
+        self._console.print(Text.assemble((f"{source:<{self._width}} | ", colour), text))

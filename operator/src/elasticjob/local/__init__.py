@@ -1,1 +1,1 @@
-"""An in-memory API server and a stand-in for the kubelet: one Linux machine, no Kubernetes."""
+"""The local mode: an in-memory API server and a local kubelet on one Linux machine."""

@@ -1,6 +1,6 @@
-"""Following jobs to their end: what they become, what befalls their pods, what their workers print.
+"""Following jobs until they end: their STATUS, events, and the output of their workers.
 
-In one stream of lines, each with the name of who says it, as `docker compose up` has it.
+All lines form one stream, each with its source, as in the output of `docker compose up`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from elasticjob.local.api.objects.store import Event, Store
 from elasticjob.local.up import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
 
-LAST_LINES_S = 5.0
-"""How long the last lines of a pod that has ended may take."""
+LAST_LINES_S = 5.0  # limits the time to read the last lines of pods that have ended
 
 Logs = Callable[[Object, Call], AbstractContextManager[AsyncIterator[bytes]]]
-Say = Callable[[str, str], None]
-"""Who, and one line of text."""
+PrintLine = Callable[[str, str], None]
+"""Prints one line, given as (source, text)."""
 
 
 @dataclass(frozen=True)
@@ -31,42 +30,43 @@ class Outcome:
     """How a job ended."""
 
     name: str
-    phase: str
-    """The STATUS that people see."""
+    phase: str  # the last STATUS
     completed: bool
 
 
 class Follower:
-    """Follows some jobs. Made before they do anything, so that nothing is missed."""
+    """Follows jobs from its construction on, which precedes their first event."""
 
-    def __init__(self, store: Store, logs: Logs, jobs: Iterable[Object], say: Say) -> None:
+    def __init__(
+        self, store: Store, logs: Logs, jobs: Iterable[Object], print_line: PrintLine
+    ) -> None:
         self._store = store
         self._logs = logs
-        self._say = say
+        self._print_line = print_line
         self._names = {job["metadata"]["uid"]: job["metadata"]["name"] for job in jobs}
         self._completed: dict[str, bool] = {}
-        self._told: dict[str, str] = {}
-        self._over = asyncio.Event()
+        self._phases: dict[str, str] = {}
+        self._all_ended = asyncio.Event()
         self._pods: dict[str, str] = {}
         self._readers: dict[tuple[str, str], asyncio.Task[None]] = {}
-        store.listeners.append(self._heard)
+        store.listeners.append(self._on_event)
 
     async def run(self) -> list[Outcome]:
-        """Until the last of the jobs has ended, and its pods' last lines are read."""
+        """Wait until all jobs have ended and the last lines of their pods are printed."""
         try:
-            await self._over.wait()
+            await self._all_ended.wait()
             if self._readers:
                 await asyncio.wait(self._readers.values(), timeout=LAST_LINES_S)
         finally:
-            self._store.listeners.remove(self._heard)
+            self._store.listeners.remove(self._on_event)
             for reader in self._readers.values():
                 reader.cancel()
         return [
-            Outcome(name, self._told.get(uid, ""), self._completed[uid])
+            Outcome(name, self._phases.get(uid, ""), self._completed[uid])
             for uid, name in self._names.items()
         ]
 
-    def _heard(self, resource: Resource, event: Event) -> None:
+    def _on_event(self, resource: Resource, event: Event) -> None:
         if resource.key == (GROUP, PLURAL) and event.object["metadata"]["uid"] in self._names:
             self._job_changed(event.object, deleted=event.type == "DELETED")
         elif resource == PODS:
@@ -77,19 +77,19 @@ class Follower:
     def _job_changed(self, job: Object, *, deleted: bool) -> None:
         uid, status = job["metadata"]["uid"], job.get("status", {})
         phase = "deleted" if deleted else status.get("phase", "")
-        if phase and phase != self._told.get(uid):
-            self._told[uid] = phase
-            self._say(self._names[uid], phase)
+        if phase and phase != self._phases.get(uid):
+            self._phases[uid] = phase
+            self._print_line(self._names[uid], phase)
         true = {
             entry["type"] for entry in status.get("conditions", ()) if entry["status"] == "True"
         }
         if deleted or true & {"Complete", "Failed"}:
             self._completed.setdefault(uid, "Complete" in true)
             if self._completed.keys() == self._names.keys():
-                self._over.set()
+                self._all_ended.set()
 
     def _pod_changed(self, pod: Object) -> None:
-        """A container that has started has a log; each run of it is read by a task of its own."""
+        """Start a task that reads the log of each run of a container of the jobs."""
         meta = pod["metadata"]
         if not any(owner["uid"] in self._names for owner in meta.get("ownerReferences", ())):
             return
@@ -98,34 +98,34 @@ class Follower:
         for status in statuses:
             run = (meta["uid"], f"{status['name']}/{status['restartCount']}")
             if "running" in status["state"] and run not in self._readers:
-                who = f"{meta['name']}/{status['name']}" if len(statuses) > 1 else meta["name"]
-                reading = self._read(pod, status["name"], who)
+                source = f"{meta['name']}/{status['name']}" if len(statuses) > 1 else meta["name"]
+                reading = self._read(pod, status["name"], source)
                 self._readers[run] = asyncio.get_running_loop().create_task(reading)
 
     def _event_written(self, event: Object) -> None:
-        """What is done about the jobs, and what goes wrong with their pods or the operator."""
+        """Print the events of the jobs, and warnings about their pods and the operator."""
         about = event["involvedObject"]
-        who = self._names.get(about.get("uid", ""))
-        if who is None and event.get("type") == "Warning":
-            who = self._pods.get(about.get("uid", ""))
+        source = self._names.get(about.get("uid", ""))
+        if source is None and event.get("type") == "Warning":
+            source = self._pods.get(about.get("uid", ""))
             if about.get("namespace") == SYSTEM_NAMESPACE:
-                who = about["name"]
-        if who is not None:
+                source = about["name"]
+        if source is not None:
             text = event.get("message")
-            self._say(who, f"{event['reason']}: {text}" if text else event["reason"])
+            self._print_line(source, f"{event['reason']}: {text}" if text else event["reason"])
 
-    async def _read(self, pod: Object, container: str, who: str) -> None:
+    async def _read(self, pod: Object, container: str, source: str) -> None:
         query = {"container": container, "follow": "true"}
         try:
             with self._logs(pod, Call("GET", "", query)) as pieces:
                 async for line in lines(pieces):
-                    self._say(who, line)
+                    self._print_line(source, line)
         except ApiError:
-            pass  # it was gone before it could be read
+            pass  # the pod was deleted before its log was opened
 
 
 async def lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """Whole lines from pieces that end anywhere; the last one may have no end."""
+    """The lines of a text in pieces; the last line may lack its newline."""
     rest = b""
     async for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")

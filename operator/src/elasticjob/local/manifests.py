@@ -1,4 +1,4 @@
-"""Files of YAML objects, created as `kubectl apply` would create them on an empty cluster."""
+"""Files of YAML objects, created as `kubectl create` does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from elasticjob.local.api.call import JSON, Answer, Call, Target
+from elasticjob.local.api.call import JSON, Call, Response, Target
 from elasticjob.local.api.objects.builtins import NAMESPACES
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Object, Resource
@@ -18,11 +18,11 @@ DEFAULT_NAMESPACE = "default"
 
 
 class ManifestError(Exception):
-    """A file that cannot be used: one line that says where and why."""
+    """A file that cannot be used. The text is one line with the place and the reason."""
 
 
 def parse(text: str, source: str) -> list[Object]:
-    """The objects of a file of one or more documents; `source` is what to call it."""
+    """The objects of a YAML file; `source` is its name in messages. Raises ManifestError."""
     try:
         documents = list(yaml.safe_load_all(text))
     except yaml.YAMLError as error:
@@ -30,16 +30,20 @@ def parse(text: str, source: str) -> list[Object]:
     objects = [part for document in documents if document for part in _parts(document)]
     for position, obj in enumerate(objects, 1):
         if not isinstance(obj, dict) or not obj.get("kind") or not obj.get("apiVersion"):
-            raise ManifestError(f"{source}: object {position} has no apiVersion or no kind")
+            raise ManifestError(
+                f"{source}: object {position} must have apiVersion and kind; add them"
+            )
         if not isinstance(obj.get("metadata"), dict):
-            raise ManifestError(f"{source}: object {position} ({obj['kind']}) has no metadata")
+            raise ManifestError(
+                f"{source}: object {position} ({obj['kind']}) must have metadata; add it"
+            )
     if not objects:
-        raise ManifestError(f"{source}: there is no object in it")
+        raise ManifestError(f"{source}: must contain an object; add one")
     return objects
 
 
 def create(verbs: Verbs, objects: Iterable[Object], source: str) -> list[Object]:
-    """Create them in their order, unknown fields refused; what is stored, defaults included."""
+    """Create the objects in order, and return them as stored. Unknown fields raise an error."""
     return [_create(verbs, obj, source) for obj in objects]
 
 
@@ -57,16 +61,16 @@ def _create(verbs: Verbs, obj: Object, source: str) -> Object:
         body=json.dumps(obj, default=str).encode(),
     )
     try:
-        answer = verbs.perform(call, target)
+        response = verbs.perform(call, target)
     except ApiError as error:
         if resource == NAMESPACES and error.reason == "AlreadyExists":
             return verbs.store.get(NAMESPACES, "", name)
-        # A 422 names its object, a 400 does not.
+        # The message of a 422 names its object, that of a 400 does not.
         place = source if error.code == 422 else where
         raise ManifestError(f"{place}: {error.message}") from None
-    assert isinstance(answer, Answer)
-    assert isinstance(answer.body, dict)
-    return answer.body
+    assert isinstance(response, Response)
+    assert isinstance(response.body, dict)
+    return response.body
 
 
 def _resource(verbs: Verbs, obj: Object, where: str) -> Resource:
@@ -77,7 +81,7 @@ def _resource(verbs: Verbs, obj: Object, where: str) -> Resource:
 
 
 def _parts(document: Any) -> list[Any]:
-    """A document is an object, or a List of them."""
+    """The objects of a document, which is an object or a List of objects."""
     if isinstance(document, dict) and document.get("kind") == "List":
         return list(document.get("items") or ())
     return [document]
@@ -87,4 +91,4 @@ def _yaml_fault(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return f"it is not YAML: {error}".splitlines()[0]
+    return f"not valid YAML: {error}".splitlines()[0]

@@ -1,4 +1,4 @@
-"""Everything of the local mode together: API server, kubelet, and the operator as a pod."""
+"""The local mode as a whole: API server, kubelet, and the operator as a pod."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPERATOR = "operator"
 
 @dataclass(frozen=True)
 class Local:
-    """What runs. `kubelet` also takes faults on purpose; the operator is a pod like any other."""
+    """The running parts. The operator is a pod."""
 
     server: RunningServer
     kubelet: Kubelet
@@ -40,10 +40,10 @@ async def up(
     delay_s: RestartDelay = restart_delay_s,
     faults: Faults | None = None,
 ) -> AsyncIterator[Local]:
-    """Run until the context ends, and then end every process.
+    """Run the local mode until the context ends, then end every process.
 
-    `operator` is the command that starts the operator; `--kubeconfig FILE` is added to it. Without
-    one there is no operator.
+    `operator` is the command of the operator, without `--kubeconfig FILE`, which is added. If it is
+    empty, no operator runs.
     """
     async with serve(root, port=port, faults=faults) as server:
         kubelet = Kubelet(
@@ -69,9 +69,9 @@ async def up(
 
 
 def operator_pod(command: Sequence[str]) -> Object:
-    """The operator as on a cluster, where a Deployment keeps it: when it ends it is started again.
+    """The pod of the operator, which is restarted when it ends.
 
-    So its log is where people look for it, and a test stops it as it stops any pod.
+    As on a cluster, `kubectl logs` shows its log, and a test stops it as it stops any pod.
     """
     return {
         "metadata": {"name": OPERATOR, "labels": {"app.kubernetes.io/name": "elasticjob-operator"}},

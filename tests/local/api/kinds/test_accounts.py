@@ -1,10 +1,10 @@
-"""What a namespace is furnished with."""
+"""The default account and CA of a namespace."""
 
 from __future__ import annotations
 
 import pytest
 
-from elasticjob.local.api.kinds.accounts import Accounts
+from elasticjob.local.api.kinds.accounts import ServiceAccounts
 from elasticjob.local.api.objects.builtins import (
     BUILTINS,
     CONFIGMAPS,
@@ -19,7 +19,7 @@ from elasticjob.local.api.objects.store import Store
 @pytest.fixture
 def store() -> Store:
     store = Store(BUILTINS)
-    Accounts(store, "the CA")
+    ServiceAccounts(store, "the CA")
     store.create(NAMESPACES, "", {"metadata": {"name": "n"}})
     return store
 
@@ -29,7 +29,7 @@ def test_a_new_namespace_has_an_account_and_the_ca(store: Store) -> None:
     assert store.get(CONFIGMAPS, "n", "kube-root-ca.crt")["data"] == {"ca.crt": "the CA"}
 
 
-def test_a_pod_needs_an_account_that_is_there(store: Store) -> None:
+def test_a_pod_needs_an_existing_account(store: Store) -> None:
     def pod(name: str, account: str) -> None:
         spec = {"serviceAccountName": account}
         store.create(PODS, "n", {"metadata": {"name": name}, "spec": spec})

@@ -1,4 +1,4 @@
-"""Rules for the content of the simple built-ins."""
+"""Validation of the content of simple built-in objects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elasticjob.local.api.kinds.contents import CONFIG_LIMIT_BYTES, CONTENT
+from elasticjob.local.api.kinds.contents import CONFIG_LIMIT_BYTES, CONTENT_RULES
 from elasticjob.local.api.objects.builtins import CONFIGMAPS, EVENTS, LEASES, ROLEBINDINGS, ROLES
 from elasticjob.local.api.objects.resource import Resource
 
@@ -16,8 +16,8 @@ META = {"name": "a", "namespace": "n"}
 
 
 def fields(resource: Resource, new: Object, old: Object | None = None) -> list[str]:
-    """The fields that are complained of."""
-    return [field for field, _ in CONTENT[resource.key]({"metadata": META, **new}, old)]
+    """The fields with violations."""
+    return [field for field, _ in CONTENT_RULES[resource.key]({"metadata": META, **new}, old)]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_roles(rule: Object, expected: list[str]) -> None:
     assert fields(ROLES, {"rules": [rule]}) == expected
 
 
-def test_a_binding_keeps_its_role() -> None:
+def test_the_role_of_a_binding_is_immutable() -> None:
     old = {"roleRef": {"kind": "Role", "name": "r"}}
     assert fields(ROLEBINDINGS, old, old) == []
     changed = {"roleRef": {"kind": "Role", "name": "s"}}

@@ -1,4 +1,4 @@
-"""Definitions: served from the write that makes them to the one that removes their last object."""
+"""CustomResourceDefinitions: creation, validation and deletion."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def store() -> Store:
     return store
 
 
-def test_a_definition_is_established_and_served_by_the_write_that_makes_it(store: Store) -> None:
+def test_creation_establishes_and_serves_a_definition(store: Store) -> None:
     created = store.create(CRDS, "", WIDGETS)
     conditions = {item["type"]: item["status"] for item in created["status"]["conditions"]}
     assert conditions == {"NamesAccepted": "True", "Established": "True"}
@@ -63,7 +63,7 @@ def test_a_changed_schema_is_served_at_once(store: Store) -> None:
     assert store.resources[KEY].schema == {"type": "array"}
 
 
-def test_a_deleted_definition_goes_with_its_last_object(store: Store) -> None:
+def test_a_deleted_definition_is_removed_after_its_last_object(store: Store) -> None:
     store.create(CRDS, "", WIDGETS)
     widgets = store.resources[KEY]
     store.create(widgets, "default", {"metadata": {"name": "free"}})
@@ -87,7 +87,9 @@ def test_a_deleted_definition_goes_with_its_last_object(store: Store) -> None:
         (("spec", "versions", 0, "schema"), {}, "spec.versions[0].schema.openAPIV3Schema"),
     ],
 )
-def test_wrong_definitions(store: Store, path: tuple[Any, ...], value: Any, field: str) -> None:
+def test_invalid_definitions_are_refused(
+    store: Store, path: tuple[Any, ...], value: Any, field: str
+) -> None:
     wrong = copy.deepcopy(WIDGETS)
     place = wrong
     for step in path[:-1]:

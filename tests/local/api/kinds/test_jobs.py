@@ -1,4 +1,4 @@
-"""The product's own resource on the local server."""
+"""The resource ElasticJob on the local server."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def job(**spec: Any) -> dict[str, Any]:
     }
 
 
-def test_a_good_job_is_completed(store: Store, resource: Resource) -> None:
+def test_a_valid_job_gets_defaults(store: Store, resource: Resource) -> None:
     assert "maxRestarts" in store.create(resource, "n", job(replicas=2))["spec"]
 
 
-def test_a_job_that_breaks_a_rule_is_refused_in_the_rules_words(
+def test_a_job_that_violates_a_rule_is_refused_with_its_message(
     store: Store, resource: Resource
 ) -> None:
     with pytest.raises(ApiError) as caught:
@@ -56,9 +56,9 @@ def test_a_job_that_breaks_a_rule_is_refused_in_the_rules_words(
     assert (cause["field"], cause["reason"]) in {(rule.path, rule.reason) for rule in RULES}
 
 
-def test_every_rule_has_words_for_its_reason() -> None:
-    assert {rule.reason for rule in RULES} <= set(jobs.WORDS)
+def test_every_reason_has_a_message_start() -> None:
+    assert {rule.reason for rule in RULES} <= set(jobs.MESSAGE_STARTS)
 
 
-def test_other_resources_pass() -> None:
+def test_other_resources_are_admitted() -> None:
     assert jobs.admit(PODS, {"anything": 1}, None) == {"anything": 1}

@@ -1,4 +1,4 @@
-"""Pods as the API sees them."""
+"""Defaults and validation of pods."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_new_pod_gets_the_defaults_of_a_real_server() -> None:
     assert spec["containers"][0]["terminationMessagePath"] == "/dev/termination-log"
 
 
-def test_other_kinds_pass() -> None:
+def test_other_kinds_are_admitted() -> None:
     assert admit(LEASES, {"spec": {}}, None) == {"spec": {}}
 
 
@@ -100,5 +100,5 @@ def test_changes_of_a_pod(change: Object, expected: list[str]) -> None:
     assert fields(pod(**change), pod()) == expected
 
 
-def test_a_node_is_given_once() -> None:
+def test_the_node_name_is_set_once() -> None:
     assert fields(pod(nodeName="b"), pod(nodeName="a")) == ["spec"]

@@ -20,13 +20,13 @@ WIDGETS = Resource(
 WIDGET: dict[str, Any] = {"metadata": {"name": "w", "resourceVersion": "7"}, "status": {"have": 1}}
 
 
-def test_what_is_not_there_is_zero() -> None:
+def test_absent_numbers_are_zero() -> None:
     scale = scale_of(WIDGETS, WIDGET)
     assert (scale["spec"], scale["status"]) == ({"replicas": 0}, {"replicas": 1})
     assert scale["metadata"] == {"name": "w", "resourceVersion": "7"}
 
 
-def test_a_number_is_written_where_the_definition_says() -> None:
+def test_replicas_are_written_to_the_path_of_the_definition() -> None:
     made = scaled(WIDGETS, WIDGET, lambda scale: {**scale, "spec": {"replicas": 3}})
     assert made["spec"] == {"size": {"want": 3}}
     assert "spec" not in WIDGET
@@ -38,7 +38,7 @@ def test_the_version_of_the_scale_is_a_precondition() -> None:
 
 
 @pytest.mark.parametrize("replicas", [-1, "3", True, None])
-def test_numbers_that_are_none(replicas: Any) -> None:
+def test_invalid_replicas_are_refused(replicas: Any) -> None:
     with pytest.raises(ApiError) as caught:
         scaled(WIDGETS, WIDGET, lambda _: {"spec": {"replicas": replicas}})
     assert caught.value.code == 422

@@ -1,4 +1,4 @@
-"""The schema walk: defaults, pruning, and faults in Kubernetes' words."""
+"""Defaulting, pruning and validation by structural schemas."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ JOB = spec(
 )
 
 
-def test_defaults_fill_in_and_go_down_into_defaulted_objects() -> None:
+def test_defaults_are_set_recursively() -> None:
     checked = check(JOB, {"spec": {"command": ["x"]}})
     assert checked.object["spec"] == {
         "command": ["x"],
@@ -210,7 +210,7 @@ def test_faults(schema: dict[str, Any], value: Any, message: str) -> None:
         ({"not": {"enum": [1]}}, 2, None),
     ],
 )
-def test_combinations(schema: dict[str, Any], value: int, fault: str | None) -> None:
+def test_combined_schemas(schema: dict[str, Any], value: int, fault: str | None) -> None:
     expected = [("<nil>", f'Invalid value: "": "spec" {fault}')] if fault else []
     assert check(spec({"type": "integer", **schema}), {"spec": value}).violations == expected
 

@@ -1,4 +1,4 @@
-"""Decoding: bodies that fit their types, and bodies that a real server cannot even read."""
+"""Decoding of bodies whose fields have the right or wrong types."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ WIDGETS = replace(
         (WIDGETS, {"metadata": {"labels": {"a": 1}}}),
     ],
 )
-def test_bodies_that_do_not_fit(resource: Resource, body: Any) -> None:
+def test_bodies_that_are_refused(resource: Resource, body: Any) -> None:
     with pytest.raises(ApiError) as caught:
         decode(resource, body)
     assert (caught.value.code, caught.value.reason) == (400, "BadRequest")
 
 
-def test_kind_and_version_are_filled_in_and_nulls_of_built_ins_dropped() -> None:
+def test_kind_and_version_are_set_and_nulls_of_built_in_objects_dropped() -> None:
     body = {"metadata": {"creationTimestamp": None}, "spec": {"holderIdentity": None}}
     assert decode(LEASES, body).object == {
         "apiVersion": "coordination.k8s.io/v1",

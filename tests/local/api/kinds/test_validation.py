@@ -1,4 +1,4 @@
-"""Rules for metadata, and admission by them and by schemas."""
+"""Validation of metadata, and admission by it and by schemas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
 
 
 def fields(resource: Resource, new: Object, old: Object | None = None) -> list[str]:
-    """The fields that are complained of."""
+    """The fields with violations."""
     try:
         admit(resource, new, old)
     except ApiError as error:
@@ -46,7 +46,7 @@ def test_names(resource: Resource, name: str, good: bool) -> None:
     assert fields(resource, {"metadata": {"name": name}}) == ([] if good else ["metadata.name"])
 
 
-def test_a_name_is_judged_once() -> None:
+def test_a_name_is_validated_on_creation_only() -> None:
     meta = {"metadata": {"name": "Bad"}}
     assert fields(PODS, meta, old={**meta, "spec": {}}) == []
 
@@ -80,7 +80,7 @@ def test_metadata(meta: Object, field: str | None) -> None:
     assert set(found) == ({field} if field else set())
 
 
-def test_the_content_of_built_ins_is_judged_too() -> None:
+def test_the_content_of_built_in_objects_is_validated() -> None:
     wrong = {"metadata": {"name": "a"}, "spec": {"leaseTransitions": -1}}
     assert fields(LEASES, wrong) == ["spec.leaseTransitions"]
 
@@ -102,13 +102,13 @@ class TestCustom:
         },
     )
 
-    def test_it_is_completed_and_judged(self) -> None:
+    def test_it_is_defaulted_and_validated(self) -> None:
         assert admit(self.widgets, {"metadata": {"name": "a"}, "spec": {}}, None)["spec"] == {
             "m": 1
         }
         assert fields(self.widgets, {"metadata": {"name": "a"}, "spec": {"n": 4}}) == ["spec.n"]
 
-    def test_an_old_fault_does_not_stand_in_the_way_of_another_change(self) -> None:
+    def test_an_old_violation_does_not_prevent_other_changes(self) -> None:
         old = {"metadata": {"name": "a"}, "spec": {"n": 4, "m": 1}}
         assert fields(self.widgets, {**old, "spec": {"n": 4, "m": 2}}, old) == []
         assert fields(self.widgets, {**old, "spec": {"n": 5, "m": 2}}, old) == ["spec.n"]

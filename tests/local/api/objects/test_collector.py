@@ -1,4 +1,4 @@
-"""Garbage collection, one turn at a time."""
+"""Garbage collection, one step at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Object = dict[str, Any]
 
 
 class Garden:
-    """A store with a collector that runs when the test says so."""
+    """A store with a collector that a test runs."""
 
     def __init__(self) -> None:
         self.store = Store(BUILTINS)
@@ -33,7 +33,7 @@ class Garden:
             self.store.create(NAMESPACES, "", {"metadata": {"name": name}})
 
     def turn(self) -> None:
-        """All that is due, and what it makes due."""
+        """Collect everything, including the consequences."""
         while self.due:
             self.due.pop(0)()
 
@@ -76,7 +76,7 @@ def garden() -> Garden:
     return Garden()
 
 
-def test_dependents_follow_their_owner_after_it_has_gone(garden: Garden) -> None:
+def test_dependents_are_deleted_after_their_owner(garden: Garden) -> None:
     owner = garden.plant(LEASES, "owner")
     child = garden.plant(LEASES, "child", owner)
     garden.plant(CONFIGMAPS, "grandchild", child)
@@ -89,7 +89,7 @@ def test_dependents_follow_their_owner_after_it_has_gone(garden: Garden) -> None
     assert garden.names(CONFIGMAPS) == ["stranger"]
 
 
-def test_changes_of_an_owned_object_give_no_work(garden: Garden) -> None:
+def test_changes_of_a_dependent_need_no_collection(garden: Garden) -> None:
     owner = garden.plant(LEASES, "owner")
     garden.plant(LEASES, "child", owner)
     garden.turn()
@@ -97,7 +97,7 @@ def test_changes_of_an_owned_object_give_no_work(garden: Garden) -> None:
     assert garden.due == []
 
 
-def test_foreground_waits_for_those_who_block(garden: Garden) -> None:
+def test_foreground_deletion_waits_for_blocking_dependents(garden: Garden) -> None:
     owner = garden.plant(LEASES, "owner")
     garden.plant(CONFIGMAPS, "blocking", owner, block=True, finalizers=["a/hold"])
     garden.plant(CONFIGMAPS, "free", owner)
@@ -113,7 +113,7 @@ def test_foreground_waits_for_those_who_block(garden: Garden) -> None:
     assert garden.names(CONFIGMAPS) == []
 
 
-def test_foreground_does_not_wait_for_those_who_do_not_block(garden: Garden) -> None:
+def test_foreground_deletion_does_not_wait_for_other_dependents(garden: Garden) -> None:
     owner = garden.plant(LEASES, "owner")
     garden.plant(CONFIGMAPS, "slow", owner, finalizers=["a/hold"])
     garden.turn()
@@ -123,7 +123,7 @@ def test_foreground_does_not_wait_for_those_who_do_not_block(garden: Garden) -> 
     assert garden.names(CONFIGMAPS) == ["slow"]
 
 
-def test_foreground_goes_down_the_tree(garden: Garden) -> None:
+def test_foreground_deletion_is_recursive(garden: Garden) -> None:
     owner = garden.plant(LEASES, "owner")
     child = garden.plant(LEASES, "child", owner, block=True)
     garden.plant(CONFIGMAPS, "grandchild", child, block=True, finalizers=["a/hold"])
@@ -136,7 +136,7 @@ def test_foreground_goes_down_the_tree(garden: Garden) -> None:
     assert garden.names(LEASES) == []
 
 
-def test_orphans_stay(garden: Garden) -> None:
+def test_orphans_are_kept(garden: Garden) -> None:
     owner = garden.plant(LEASES, "owner")
     garden.plant(CONFIGMAPS, "child", owner)
     garden.turn()
@@ -146,7 +146,7 @@ def test_orphans_stay(garden: Garden) -> None:
     assert "ownerReferences" not in garden.meta(CONFIGMAPS, "child")
 
 
-def test_one_living_owner_is_enough(garden: Garden) -> None:
+def test_an_object_with_a_remaining_owner_is_kept(garden: Garden) -> None:
     first, second = garden.plant(LEASES, "first"), garden.plant(LEASES, "second")
     garden.plant(CONFIGMAPS, "child", first, second)
     garden.turn()
@@ -159,7 +159,7 @@ def test_one_living_owner_is_enough(garden: Garden) -> None:
     assert garden.names(CONFIGMAPS) == []
 
 
-def test_an_owner_that_never_was_or_is_elsewhere_does_not_count(garden: Garden) -> None:
+def test_an_owner_that_is_unknown_or_in_another_namespace_is_ignored(garden: Garden) -> None:
     elsewhere = garden.plant(LEASES, "owner", namespace="other")
     garden.plant(CONFIGMAPS, "a", elsewhere)
     ghost = {**elsewhere, "metadata": {**elsewhere["metadata"], "uid": "ghost"}}
@@ -170,7 +170,7 @@ def test_an_owner_that_never_was_or_is_elsewhere_does_not_count(garden: Garden) 
     assert garden.names(CONFIGMAPS) == ["c"]
 
 
-def test_a_namespace_waits_for_pods_in_their_grace(garden: Garden) -> None:
+def test_a_namespace_waits_for_terminating_pods(garden: Garden) -> None:
     garden.plant(CONFIGMAPS, "c")
     pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "n"}}
     garden.store.create(PODS, "default", pod)

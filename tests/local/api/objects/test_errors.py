@@ -1,4 +1,4 @@
-"""The words of a refusal are Kubernetes' own."""
+"""Errors have the messages of Kubernetes."""
 
 from __future__ import annotations
 

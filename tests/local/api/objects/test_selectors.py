@@ -1,4 +1,4 @@
-"""Selectors: the two little languages, as tables."""
+"""Label and field selectors, as tables."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_fields(text: str, expected: bool) -> None:
     assert selectors.fields(text, PODS)(POD) is expected
 
 
-def test_a_field_that_is_not_offered_is_refused_in_kubernetes_words() -> None:
+def test_a_field_that_is_not_selectable_is_refused() -> None:
     with pytest.raises(ApiError, match=r"field label not supported: spec\.nodeName"):
         selectors.fields("spec.nodeName=x", LEASES)
     with pytest.raises(ApiError, match="invalid selector"):
@@ -84,5 +84,5 @@ def test_a_field_that_is_not_offered_is_refused_in_kubernetes_words() -> None:
         ("", None),
     ],
 )
-def test_the_name_that_a_selector_pins(text: str, name: str | None) -> None:
+def test_the_only_name_of_a_field_selector(text: str, name: str | None) -> None:
     assert selectors.exact_name(text) == name

@@ -62,7 +62,7 @@ def meta_edit(**fields: Any) -> Any:
     return lambda obj: {**obj, "metadata": {**obj["metadata"], **fields}}
 
 
-def test_a_new_object_has_the_metadata_that_only_the_server_can_give(store: Store) -> None:
+def test_a_new_object_has_the_metadata_of_the_server(store: Store) -> None:
     sent = named("a", spec={"holderIdentity": "x"})
     sent["metadata"].update(uid="mine", generation=9, deletionTimestamp="2020-01-01T00:00:00Z")
     lease = store.create(LEASES, "default", sent)
@@ -108,7 +108,7 @@ def test_creates_that_are_refused(
     assert refusal(caught) == expected
 
 
-def test_a_generated_name_that_is_taken_is_drawn_again(store: Store) -> None:
+def test_a_generated_name_that_exists_is_generated_again(store: Store) -> None:
     names = set()
     for seed in (1, 1):
         store._rng = random.Random(seed)  # the same draws again
@@ -124,7 +124,7 @@ def test_a_generated_name_is_never_longer_than_a_label(store: Store) -> None:
     assert len(name) == 63
 
 
-def test_status_is_the_servers_at_birth(store: Store) -> None:
+def test_the_initial_status_is_that_of_the_server(store: Store) -> None:
     assert "status" not in store.create(WIDGETS, "default", named("w", status={"phase": "Mine"}))
     pod = store.create(PODS, "default", named("p", status={"phase": "Running"}))
     assert pod["status"] == {"phase": "Pending"}
@@ -160,7 +160,7 @@ def test_an_update_that_changes_nothing_makes_no_version_and_no_event(store: Sto
     assert seen == []
 
 
-def test_generation_counts_changes_of_the_wish_only(store: Store) -> None:
+def test_the_generation_counts_changes_of_the_spec_only(store: Store) -> None:
     store.create(WIDGETS, "default", named("w", spec={"n": 1}))
 
     def generation() -> int:
@@ -183,7 +183,7 @@ def test_status_and_the_rest_are_written_separately(store: Store) -> None:
     assert (written["spec"], written["status"]) == ({"n": 2}, {"phase": "X"})
 
 
-def test_a_change_that_mutates_its_copy_leaves_the_old_version_alone(store: Store) -> None:
+def test_a_change_in_place_does_not_change_the_old_version(store: Store) -> None:
     before = store.create(LEASES, "default", named("a", spec={"n": [1]}))
 
     def mutate(obj: dict[str, Any]) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def test_a_change_that_mutates_its_copy_leaves_the_old_version_alone(store: Stor
     assert (before["spec"], after["spec"]) == ({"n": [1]}, {"n": [1, 2]})
 
 
-def test_dry_runs_leave_nothing(store: Store) -> None:
+def test_dry_runs_write_nothing(store: Store) -> None:
     store.create(LEASES, "default", named("a", spec={"n": 1}))
     version = store.version
     assert store.create(LEASES, "default", named("b"), dry_run=True)["metadata"]["uid"]
@@ -214,7 +214,7 @@ def test_deletion_preconditions(store: Store, field: str) -> None:
     assert store.list(LEASES) == []
 
 
-def test_a_finalizer_holds_a_deleted_object_until_it_is_taken_away(store: Store) -> None:
+def test_a_finalizer_holds_a_deleted_object(store: Store) -> None:
     obj = named("w")
     obj["metadata"]["finalizers"] = ["test.example/hold"]
     store.create(WIDGETS, "default", obj)
@@ -237,16 +237,14 @@ class TestPodGrace:
             PODS, "default", "p", edit(spec={"nodeName": "n", "terminationGracePeriodSeconds": 7})
         )
 
-    def test_a_running_pod_stays_for_its_grace_and_goes_when_the_kubelet_says_so(
-        self, store: Store
-    ) -> None:
+    def test_a_running_pod_is_held_until_the_kubelet_removes_it(self, store: Store) -> None:
         meta = store.delete(PODS, "default", "p")["metadata"]
         assert meta["deletionGracePeriodSeconds"] == 7
         assert meta["deletionTimestamp"] == "2026-03-01T12:00:07Z"
         store.delete(PODS, "default", "p", {"gracePeriodSeconds": 0})
         assert store.find(PODS, "default", "p") is None
 
-    def test_a_second_deletion_can_shorten_the_grace_but_not_stretch_it(
+    def test_a_second_deletion_can_only_shorten_the_grace_period(
         self, store: Store, clock: Clock
     ) -> None:
         marked = store.delete(PODS, "default", "p")
@@ -257,13 +255,13 @@ class TestPodGrace:
         assert meta["deletionTimestamp"] == "2026-03-01T12:00:03Z"
 
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-    def test_a_pod_at_its_end_goes_at_once(self, store: Store, phase: str) -> None:
+    def test_a_pod_that_has_ended_is_removed_at_once(self, store: Store, phase: str) -> None:
         store.update(PODS, "default", "p", edit(status={"phase": phase}), "status")
         store.delete(PODS, "default", "p")
         assert store.find(PODS, "default", "p") is None
 
 
-def test_a_pod_without_a_node_goes_at_once(store: Store) -> None:
+def test_a_pod_without_a_node_is_removed_at_once(store: Store) -> None:
     store.create(PODS, "default", named("p", spec={}))
     store.delete(PODS, "default", "p")
     assert store.find(PODS, "default", "p") is None
@@ -277,14 +275,14 @@ def test_a_pod_without_a_node_goes_at_once(store: Store) -> None:
         ({"orphanDependents": True}, "orphan"),
     ],
 )
-def test_a_propagation_policy_travels_as_a_finalizer(
+def test_a_propagation_policy_is_stored_as_a_finalizer(
     store: Store, options: dict[str, Any], finalizer: str
 ) -> None:
     store.create(LEASES, "default", named("a"))
     assert store.delete(LEASES, "default", "a", options)["metadata"]["finalizers"] == [finalizer]
 
 
-def test_a_terminating_namespace_takes_nothing_new_and_waits_to_be_emptied(store: Store) -> None:
+def test_a_terminating_namespace_refuses_objects_and_is_held_until_empty(store: Store) -> None:
     marked = store.delete(NAMESPACES, "", "default")
     assert marked["status"]["phase"] == "Terminating"
     with pytest.raises(ApiError) as caught:
@@ -296,7 +294,7 @@ def test_a_terminating_namespace_takes_nothing_new_and_waits_to_be_emptied(store
     assert store.find(NAMESPACES, "", "default") is None
 
 
-def test_history_answers_from_a_version_and_410_from_before_it(store: Store) -> None:
+def test_a_version_before_the_history_is_expired(store: Store) -> None:
     store.create(LEASES, "default", named("a", spec={"n": 0}))
     start = store.version
     for n in range(1, 4):
@@ -314,7 +312,7 @@ def test_history_answers_from_a_version_and_410_from_before_it(store: Store) -> 
     assert refusal(caught) == (504, "Timeout")
 
 
-def test_a_compacted_history_is_gone_and_begins_anew(store: Store) -> None:
+def test_a_compaction_expires_earlier_versions(store: Store) -> None:
     store.create(LEASES, "default", named("a"))
     start = store.version
     store.update(LEASES, "default", "a", edit(spec={"n": 1}))
@@ -327,7 +325,7 @@ def test_a_compacted_history_is_gone_and_begins_anew(store: Store) -> None:
     assert len(store.since(LEASES, now)) == 1
 
 
-def test_a_deletion_event_carries_the_version_of_the_deletion(store: Store) -> None:
+def test_a_deletion_event_has_the_version_of_the_deletion(store: Store) -> None:
     seen: list[Event] = []
     store.create(LEASES, "default", named("a"))
     store.listeners.append(lambda _, event: seen.append(event))
@@ -337,7 +335,7 @@ def test_a_deletion_event_carries_the_version_of_the_deletion(store: Store) -> N
     assert seen[0].old is not None
 
 
-def test_what_a_listener_writes_is_told_after_the_present_event(store: Store) -> None:
+def test_events_of_a_listener_follow_the_current_event(store: Store) -> None:
     told: list[tuple[str, str]] = []
 
     def echo(resource: Resource, event: Event) -> None:

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from elasticjob.local.node.pod.command import order
-from elasticjob.local.node.processes import MARKER, Order
+from elasticjob.local.node.pod.command import process_spec
+from elasticjob.local.node.processes import MARKER, ProcessSpec
 
 NODE = {"PATH": "/r/bin:/usr/bin", MARKER: "/r/uid"}
 POD: dict[str, Any] = {
@@ -14,12 +14,12 @@ POD: dict[str, Any] = {
 }
 
 
-def made(**container: Any) -> Order:
+def made(**container: Any) -> ProcessSpec:
     given = {"name": "worker", "command": ["run"], **container}
-    return order(POD, given, Path("/r/uid"), NODE, Path("/r/log"), Path("/r/message"))
+    return process_spec(POD, given, Path("/r/uid"), NODE, Path("/r/log"), Path("/r/message"))
 
 
-def test_what_a_container_has_without_asking() -> None:
+def test_the_default_process_of_a_container() -> None:
     found = made()
     assert found.argv == ["run"]
     assert found.cwd == "/r/uid/home"
@@ -48,7 +48,7 @@ def test_paths_are_replaced_in_command_arguments_environment_and_directory() -> 
 
 
 def test_a_path_is_replaced_once_and_after_expansion() -> None:
-    """`/r` is both a mountPath and where the volumes are."""
+    """`/r` is both a mountPath and the directory of the volumes."""
     found = made(
         command=["run", "$(DATA)/x"],
         env=[{"name": "DATA", "value": "/r/data"}],

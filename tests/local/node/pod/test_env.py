@@ -80,7 +80,7 @@ def test_a_pod_without_a_service_account_has_the_default_one() -> None:
     assert field({"metadata": {}, "spec": {}}, "spec.serviceAccountName") == "default"
 
 
-def test_a_value_refers_to_what_stands_before_it() -> None:
+def test_a_value_refers_to_variables_before_it() -> None:
     found = env_of(
         {"name": "LATE", "value": "$(B)"},
         {"name": "A", "value": "1"},
@@ -95,7 +95,7 @@ def test_a_value_refers_to_what_stands_before_it() -> None:
     }
 
 
-def test_a_pod_may_replace_what_the_kubelet_sets_and_extend_it() -> None:
+def test_a_pod_may_override_and_extend_variables_of_the_kubelet() -> None:
     assert env_of({"name": "PATH", "value": "/opt/bin:$(PATH)"}, base={"PATH": "/usr/bin"}) == {
         "PATH": "/opt/bin:/usr/bin"
     }
@@ -114,10 +114,10 @@ def test_a_field_reference() -> None:
     ("source", "named"),
     [
         ({"secretKeyRef": {"name": "s", "key": "k"}}, "env A: secretKeyRef is not supported"),
-        ({"fieldRef": {"fieldPath": "status.phase"}}, "'status.phase' cannot be referred to"),
+        ({"fieldRef": {"fieldPath": "status.phase"}}, "'status.phase' is not supported"),
     ],
 )
-def test_other_sources_are_refused_by_name(source: dict[str, Any], named: str) -> None:
+def test_an_unsupported_source_is_named(source: dict[str, Any], named: str) -> None:
     with pytest.raises(UnsupportedError, match=named):
         env_of({"name": "A", "valueFrom": source})
 

@@ -45,5 +45,5 @@ def test_a_volume_may_be_mounted_at_the_root() -> None:
     assert root.real("/data/x") == "/r/data/x"
 
 
-def test_what_was_replaced_is_not_replaced_again() -> None:
+def test_a_path_is_replaced_once() -> None:
     assert PathMap.of([("/tmp", Path("/tmp/pods/1/tmp"))]).real("/tmp/x") == "/tmp/pods/1/tmp/x"

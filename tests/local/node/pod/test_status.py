@@ -88,7 +88,7 @@ def test_why_a_pod_is_not_ready(
         assert entry.get("message") == message
 
 
-def test_an_init_container_is_waited_for() -> None:
+def test_a_pod_is_not_initialized_before_its_init_containers_end() -> None:
     entry = told("Pending", [container(Running("t"), name="setup")], [NEW])["Initialized"]
     assert entry["status"] == "False"
     assert entry["message"] == "containers with incomplete status: [setup]"
@@ -134,11 +134,11 @@ def test_the_transition_time_is_that_of_the_last_change() -> None:
         ),
     ],
 )
-def test_a_state_as_the_api_has_it(state: State, shown: dict[str, Any]) -> None:
+def test_a_state_as_json(state: State, shown: dict[str, Any]) -> None:
     assert container(state).to_json()["state"] == shown
 
 
-def test_a_container_as_the_api_has_it() -> None:
+def test_a_container_status_as_json() -> None:
     assert ContainerStatus("a", "i", Running("t"), ended(1), 2, "process://7").to_json() == {
         "name": "a",
         "image": "i",

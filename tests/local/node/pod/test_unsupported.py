@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from elasticjob.local.node.pod.unsupported import UnsupportedError, ignored, refuse
+from elasticjob.local.node.pod.unsupported import UnsupportedError, check_supported, ignored_fields
 
 
 def pod(*declared: dict[str, Any], **container: Any) -> dict[str, Any]:
@@ -12,9 +12,9 @@ def pod(*declared: dict[str, Any], **container: Any) -> dict[str, Any]:
     return {"metadata": {"name": "p", "namespace": "ns"}, "spec": spec}
 
 
-def test_what_a_pod_of_ours_uses_is_not_refused() -> None:
+def test_a_pod_of_an_elasticjob_is_supported() -> None:
     token = {"serviceAccountToken": {"path": "token"}}
-    refuse(
+    check_supported(
         pod(
             {"name": "work", "emptyDir": {}},
             {"name": "code", "configMap": {"name": "code"}},
@@ -29,23 +29,23 @@ def test_what_a_pod_of_ours_uses_is_not_refused() -> None:
     [
         (
             {"persistentVolumeClaim": {"claimName": "c"}},
-            'volume "v": persistentVolumeClaim is not supported here, only emptyDir, configMap',
+            'volume "v": persistentVolumeClaim is not supported by elasticjob local; use emptyDir',
         ),
         ({"hostPath": {"path": "/"}}, "hostPath is not supported"),
         ({"secret": {"secretName": "s"}}, "secret is not supported"),
         ({"projected": {"sources": [{"secret": {}}]}}, "projected secret is not supported"),
     ],
 )
-def test_other_kinds_are_refused_by_name(volume: dict[str, Any], named: str) -> None:
+def test_an_unsupported_volume_is_named(volume: dict[str, Any], named: str) -> None:
     with pytest.raises(UnsupportedError, match=named):
-        refuse(pod({"name": "v", **volume}))
+        check_supported(pod({"name": "v", **volume}))
 
 
 @pytest.mark.parametrize(
     ("container", "named"),
     [
         ({"envFrom": [{"configMapRef": {"name": "c"}}]}, "envFrom is not supported"),
-        ({"restartPolicy": "Always"}, "restartPolicy is not supported here"),
+        ({"restartPolicy": "Always"}, "restartPolicy is not supported"),
         ({"volumeDevices": [{"name": "v"}]}, "volumeDevices"),
         ({"volumeMounts": [{"name": "w", "mountPath": "/w"}]}, 'there is no volume "w"'),
         (
@@ -58,16 +58,16 @@ def test_other_kinds_are_refused_by_name(volume: dict[str, Any], named: str) -> 
         ),
     ],
 )
-def test_what_a_container_cannot_have_is_refused_by_name(
+def test_an_unsupported_field_of_a_container_is_named(
     container: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(UnsupportedError, match=named):
-        refuse(pod({"name": "v", "emptyDir": {}}, **container))
+        check_supported(pod({"name": "v", "emptyDir": {}}, **container))
 
 
-def test_what_is_left_out_is_named() -> None:
+def test_ignored_fields_are_named() -> None:
     obj = pod(
         resources={"limits": {"nvidia.com/gpu": 8}}, livenessProbe={"exec": {}}, securityContext={}
     )
     obj["spec"].update(nodeSelector={"gpu": "yes"}, hostNetwork=False)
-    assert ignored(obj) == ["spec.nodeSelector", "worker.livenessProbe", "worker.resources"]
+    assert ignored_fields(obj) == ["spec.nodeSelector", "worker.livenessProbe", "worker.resources"]

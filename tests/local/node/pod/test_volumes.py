@@ -93,12 +93,14 @@ def made(home: Path, *declared: dict[str, Any]) -> dict[str, bytes]:
         ),
     ],
 )
-def test_contents(tmp_path: Path, volume: dict[str, Any], files: dict[str, bytes]) -> None:
+def test_the_files_of_a_volume(
+    tmp_path: Path, volume: dict[str, Any], files: dict[str, bytes]
+) -> None:
     assert made(tmp_path, {"name": "v", **volume}) == files
     assert (tmp_path / "v").is_dir()
 
 
-def test_modes_are_those_asked_for(tmp_path: Path) -> None:
+def test_files_have_the_requested_modes(tmp_path: Path) -> None:
     made(
         tmp_path,
         {
@@ -127,7 +129,7 @@ def test_modes_are_those_asked_for(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_not_there_yet_is_waited_for(
+def test_a_missing_source_is_an_error_to_retry(
     tmp_path: Path, volume: dict[str, Any], awaited: str
 ) -> None:
     with pytest.raises(NotReadyError, match=awaited):
@@ -136,13 +138,13 @@ def test_what_is_not_there_yet_is_waited_for(
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x"])
-def test_an_item_stays_in_its_volume(tmp_path: Path, path: str) -> None:
+def test_an_item_outside_its_volume_is_refused(tmp_path: Path, path: str) -> None:
     items = [{"key": "train.py", "path": path}]
     with pytest.raises(UnsupportedError, match="must be relative"):
         made(tmp_path, {"name": "v", "configMap": {"name": "code", "items": items}})
 
 
-def test_a_sub_path_is_below_its_volume_and_made_when_absent(tmp_path: Path) -> None:
+def test_a_sub_path_is_created_below_its_volume(tmp_path: Path) -> None:
     mounts = [{"name": "v", "mountPath": "/out", "subPath": "a/b"}]
     obj = pod({"name": "v", "emptyDir": {}}, volumeMounts=mounts)
     volumes.create(obj, tmp_path, SOURCES)

@@ -1,1 +1,1 @@
-"""The local API server: HTTP, requests and their answers."""
+"""The local API server: HTTP, requests and responses."""

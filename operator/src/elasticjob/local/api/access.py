@@ -1,7 +1,7 @@
-"""Who may talk to the server: bearer tokens, and what the account behind one is allowed.
+"""Authentication by bearer tokens, and authorization of the accounts behind them.
 
-Three kinds of token: the person's and the operator's, who may do everything, and those of pods'
-service accounts, whose rights come from the Roles in the store, so that a missing right shows here.
+There are three kinds of token: the user's and the operator's, which permit everything, and those of
+the pods' service accounts, whose permissions come from the Roles in the store.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 
 
 @dataclass(frozen=True)
-class Bound:
-    """A service account's token holds while its pod and its account are there."""
+class BoundToken:
+    """What a service account's token is bound to. It is valid while its pod and account exist."""
 
     user: User
     namespace: str
     account: str
     pod_name: str
     pod_uid: str
-    expires_at: datetime | None
+    expires_at: datetime | None  # None: not before its pod is deleted
 
 
 class Access:
-    """Tokens and rights. `mint` stands in for the kubelet's TokenRequest."""
+    """The tokens of the server and the permissions behind them."""
 
     def __init__(
         self, store: Store, *, new_token: Callable[[], str] = lambda: secrets.token_urlsafe(32)
@@ -46,7 +46,7 @@ class Access:
         self.admin_token = new_token()
         self.operator_token = new_token()
         self._users = {self.admin_token: ADMIN, self.operator_token: OPERATOR}
-        self._bound: dict[str, Bound] = {}
+        self._bound_tokens: dict[str, BoundToken] = {}
 
     def mint(
         self,
@@ -56,8 +56,11 @@ class Access:
         pod_uid: str,
         lifetime_s: float | None = None,
     ) -> str:
-        """A token of the service account, bound to one pod; None lives as long as the pod."""
-        self._forget_dead()
+        """Issue a token of the service account for one pod, as TokenRequest does.
+
+        With `lifetime_s` None it is valid as long as the pod exists.
+        """
+        self._remove_invalid()
         user = User(
             f"system:serviceaccount:{namespace}:{service_account}",
             (
@@ -69,11 +72,13 @@ class Access:
         token = self._new_token()
         life = None if lifetime_s is None else timedelta(seconds=lifetime_s)
         expires_at = None if life is None else self._store.now() + life
-        self._bound[token] = Bound(user, namespace, service_account, pod_name, pod_uid, expires_at)
+        self._bound_tokens[token] = BoundToken(
+            user, namespace, service_account, pod_name, pod_uid, expires_at
+        )
         return token
 
     def check(self, call: Call, target: Target | None) -> None:
-        """401 without a valid token, 403 without the right. Discovery is open to every account."""
+        """Raise 401 without a valid token and 403 without permission. Any account may discover."""
         if call.path in OPEN_PATHS:
             return
         user = self.authenticate(call.authorization)
@@ -81,30 +86,32 @@ class Access:
             raise forbidden(user, target)
 
     def authenticate(self, authorization: str) -> User:
-        """The user behind an Authorization header."""
+        """The user that an Authorization header identifies. Raises 401 if there is none."""
         kind, _, token = authorization.partition(" ")
         if kind.lower() == "bearer":
             token = token.strip()
             if token in self._users:
                 return self._users[token]
-            bound = self._bound.get(token)
-            if bound is not None and self._holds(bound):
+            bound = self._bound_tokens.get(token)
+            if bound is not None and self._is_valid(bound):
                 return bound.user
         raise ApiError(401, "Unauthorized", "Unauthorized")
 
-    def _holds(self, bound: Bound) -> bool:
+    def _is_valid(self, bound: BoundToken) -> bool:
         if bound.expires_at is not None and self._store.now() >= bound.expires_at:
             return False
         pod = self._store.find(PODS, bound.namespace, bound.pod_name)
         account = self._store.find(SERVICEACCOUNTS, bound.namespace, bound.account)
         return account is not None and pod is not None and pod["metadata"]["uid"] == bound.pod_uid
 
-    def _forget_dead(self) -> None:
-        self._bound = {token: bound for token, bound in self._bound.items() if self._holds(bound)}
+    def _remove_invalid(self) -> None:
+        self._bound_tokens = {
+            token: bound for token, bound in self._bound_tokens.items() if self._is_valid(bound)
+        }
 
 
 def forbidden(user: User, target: Target) -> ApiError:
-    """403 in the words by which people find their missing Role."""
+    """A 403 with the message by which users find the missing Role."""
     resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
     where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
     qualified = f"{target.plural}.{target.group}" if target.group else target.plural

@@ -1,4 +1,4 @@
-"""Request bodies: objects, patches and options, decoded and judged before anything is written."""
+"""Request bodies: objects, patches and options, decoded and validated before any write."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from elasticjob.local.api.kinds.typed import decode, undecodable
 from elasticjob.local.api.objects.errors import ApiError, invalid, unsupported_media_type
 from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.patches import PATCHES, strategic
-from elasticjob.local.api.query import number
+from elasticjob.local.api.query import parse_int
 
-POLICIES = ("Foreground", "Background", "Orphan")
+PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
 OPTIONS = {"dryRun": ("All",), "fieldValidation": ("Ignore", "Strict", "Warn")}
 OPTIONS_KINDS = {"POST": "Create", "PUT": "Update", "PATCH": "Patch", "DELETE": "Delete"}
 DELETE_OPTIONS = Resource("meta.k8s.io", "v1", "deleteoptions", "DeleteOptions")
@@ -20,7 +20,7 @@ NO_KIND = Resource("", "", "", "")
 
 
 def check_options(call: Call) -> None:
-    """422 for a value of an option that does not exist."""
+    """Raise 422 if an option of the query has an unsupported value."""
     for option, supported in OPTIONS.items():
         found = call.query.get(option, "")
         if found and found not in supported:
@@ -31,7 +31,10 @@ def check_options(call: Call) -> None:
 
 
 def decoded(resource: Resource, call: Call, body: Any) -> tuple[Object, list[str]]:
-    """The body as an object, and warnings for what was dropped; strict clients get a refusal."""
+    """The body as an object, and warnings for the unknown fields that were dropped.
+
+    Raises 400 for unknown fields if the client requests strict validation.
+    """
     found = decode(resource, body)
     unknown = [f'unknown field "{path}"' for path in found.unknown]
     level = call.query.get("fieldValidation") or "Warn"
@@ -41,7 +44,7 @@ def decoded(resource: Resource, call: Call, body: Any) -> tuple[Object, list[str
 
 
 def patched(resource: Resource, call: Call, body: Any) -> tuple[Object, list[str]]:
-    """As `decoded`, but a patch whose result does not decode is 422, where a body is 400."""
+    """The result of a patch as `decoded` returns it. Raises 422 where `decoded` raises 400."""
     try:
         return decoded(resource, call, body)
     except ApiError as error:
@@ -50,27 +53,27 @@ def patched(resource: Resource, call: Call, body: Any) -> tuple[Object, list[str
 
 
 def patch_of(resource: Resource, call: Call) -> Callable[[Object, Any], Any]:
-    """The kind of patch that the Content-Type names, or 415."""
+    """The patch function for the Content-Type. Raises 415 if there is none."""
     apply = PATCHES.get(call.content_type.partition(";")[0].strip())
-    if apply is None or (apply is strategic and resource.custom):
+    if apply is None or (apply is strategic and resource.is_custom):
         raise unsupported_media_type(PATCHES)
     return apply
 
 
 def delete_options(call: Call) -> Object:
-    """DeleteOptions from body and query."""
-    options = dict(call.decoded() or {})
+    """The DeleteOptions of the body, overridden by those of the query."""
+    options = dict(call.decode_body() or {})
     if "propagationPolicy" in call.query:
         options["propagationPolicy"] = call.query["propagationPolicy"]
     if "gracePeriodSeconds" in call.query:
-        options["gracePeriodSeconds"] = number(call.query, "gracePeriodSeconds")
+        options["gracePeriodSeconds"] = parse_int(call.query, "gracePeriodSeconds")
     if "orphanDependents" in call.query:
         options["orphanDependents"] = call.query["orphanDependents"] == "true"
-    if call.dry_run:
+    if call.is_dry_run:
         options["dryRun"] = ["All"]
     policy = options.get("propagationPolicy")
-    if policy is not None and policy not in POLICIES:
-        supported = ", ".join(f'"{known}"' for known in POLICIES)
+    if policy is not None and policy not in PROPAGATION_POLICIES:
+        supported = ", ".join(f'"{known}"' for known in PROPAGATION_POLICIES)
         message = f'Unsupported value: "{policy}": supported values: {supported}, "nil"'
         raise invalid(DELETE_OPTIONS, "", [("propagationPolicy", message)])
     return options

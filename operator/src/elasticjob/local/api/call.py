@@ -1,4 +1,4 @@
-"""One request as the API understands it, whatever library received it, and its answer."""
+"""One API request and its response, independent of the HTTP library."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from elasticjob.local.api.objects.encoding import encode
 from elasticjob.local.api.objects.errors import bad_request, no_such_path, unsupported_media_type
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.selectors import exact_name
-from elasticjob.local.api.query import truth
+from elasticjob.local.api.query import parse_bool
 
 JSON = "application/json"
 BODY_TYPES = ("", JSON, "application/yaml")
-"""Some clients name no type: kubectl's PUT of a scale, the Python client's POST."""
+"""The empty type is that of kubectl's PUT of a scale and of the Python client's POST."""
 ACCEPTED = ("", JSON, "application/*", "*/*")
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
 @dataclass(frozen=True)
 class Call:
-    """An HTTP request, decoded no further than its parts."""
+    """An HTTP request whose body is not decoded yet."""
 
     method: str
     path: str
@@ -36,13 +36,13 @@ class Call:
     body: bytes = b""
 
     @property
-    def watches(self) -> bool:
-        """Whether a list is to go on as a watch."""
-        return self.method == "GET" and truth(self.query.get("watch"))
+    def is_watch(self) -> bool:
+        """Whether the request of a list is one for a watch."""
+        return self.method == "GET" and parse_bool(self.query.get("watch"))
 
     @property
-    def acceptable(self) -> bool:
-        """Whether the client takes JSON: whole objects or Tables."""
+    def accepts_json(self) -> bool:
+        """Whether the client accepts JSON, as whole objects or Tables."""
         kinds = [kind.replace(" ", "") for kind in self.accept.split(",")]
         return any(
             kind.split(";")[0] in ACCEPTED and ("as=" not in kind or "as=Table" in kind)
@@ -50,12 +50,12 @@ class Call:
         )
 
     @property
-    def dry_run(self) -> bool:
-        """Whether everything is to be done but the write."""
+    def is_dry_run(self) -> bool:
+        """Whether the server does everything but the write."""
         return self.query.get("dryRun") == "All"
 
-    def decoded(self, accepted: tuple[str, ...] = BODY_TYPES) -> Any:
-        """The body as a JSON value, None when there is none; 415 or 400 when it is neither."""
+    def decode_body(self, accepted: tuple[str, ...] = BODY_TYPES) -> Any:
+        """The body as a JSON value, or None if it is empty. Raises 415 or 400."""
         kind = self.content_type.partition(";")[0].strip()
         if kind not in accepted:
             raise unsupported_media_type(accepted)
@@ -69,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Target:
-    """What a path points at, in the words of authorization."""
+    """The resource that a path addresses, in the terms of authorization."""
 
     verb: str
     group: str
@@ -81,8 +81,8 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A complete answer; a dict goes out as JSON."""
+class Response:
+    """A complete response; a dict is sent as JSON."""
 
     body: Object | bytes
     code: int = 200
@@ -90,20 +90,20 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
     def encoded(self) -> bytes:
-        """The bytes of the body."""
+        """The body as bytes."""
         return self.body if isinstance(self.body, bytes) else encode(self.body)
 
 
 @dataclass(frozen=True)
 class Stream:
-    """An answer that goes on. Its source is entered before the first byte and left at the end."""
+    """A response without a known end. Its source is open from the first byte to the last."""
 
     source: AbstractContextManager[AsyncIterator[bytes]]
     content_type: str = JSON
 
 
 def target_of(call: Call) -> Target | None:
-    """The target of a resource path; None for other paths (discovery, version, health)."""
+    """The target of a resource path, or None for other paths (discovery, version, health)."""
     steps = call.path.strip("/").split("/")
     if steps[0] == "api" and len(steps) > 2:
         group, version, rest = "", steps[1], steps[2:]
@@ -121,14 +121,14 @@ def target_of(call: Call) -> Target | None:
         raise no_such_path()
     verb = _verb(call, name)
     if not name and verb in ("list", "watch", "deletecollection"):
-        pinned = exact_name(call.query.get("fieldSelector", ""))
-        return Target(verb, group, version, plural, namespace, pinned or "", subresource)
+        selected = exact_name(call.query.get("fieldSelector", ""))
+        return Target(verb, group, version, plural, namespace, selected or "", subresource)
     return Target(verb, group, version, plural, namespace, name, subresource)
 
 
 def _verb(call: Call, name: str) -> str:
     if call.method == "GET":
-        return "get" if name else "watch" if call.watches else "list"
+        return "get" if name else "watch" if call.is_watch else "list"
     if call.method == "DELETE":
         return "delete" if name else "deletecollection"
     return VERBS.get(call.method, call.method.lower())

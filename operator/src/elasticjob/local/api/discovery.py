@@ -1,11 +1,11 @@
-"""What clients read about the API: groups, resources, version, and OpenAPI enough for kubectl."""
+"""Discovery of the API: groups, resources, version, and the OpenAPI that kubectl needs."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
 
-from elasticjob.local.api.call import Answer, Call
+from elasticjob.local.api.call import Call, Response
 from elasticjob.local.api.objects.encoding import encode
 from elasticjob.local.api.objects.errors import no_such_path
 from elasticjob.local.api.objects.resource import Object, Resource
@@ -15,7 +15,7 @@ VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update
 SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 EMPTY_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-"""Without the '@' of the registered name, which Go's own parser of media types refuses."""
+"""The registered name without its '@', which Go's parser of media types refuses."""
 VERSION = {
     "major": "1",
     "minor": "34",
@@ -28,43 +28,43 @@ VERSION = {
     "platform": "elasticjob/local",
 }
 PATCH_TYPES = ("application/merge-patch+json", "application/json-patch+json")
-"""Strategic merge is served but not listed: with it kubectl would compute patches from a schema of
-the built-ins that is not here."""
+"""Strategic merge is served but not listed: for it, kubectl would need a schema of the built-in
+resources, which this server does not have."""
 
 
-def answer(store: Store, call: Call) -> Answer:
-    """The answer to a path that is not a resource's."""
+def respond(store: Store, call: Call) -> Response:
+    """The response to a path that is not that of a resource."""
     steps = call.path.strip("/").split("/")
     match steps:
         case ["healthz" | "livez" | "readyz"]:
-            return Answer(b"ok", content_type="text/plain")
+            return Response(b"ok", content_type="text/plain")
         case ["version"]:
-            return Answer(VERSION)
-        case ["api" | "apis"] if _wants_aggregated(call):
-            return Answer(aggregated(store, core=steps == ["api"]), content_type=AGGREGATED)
+            return Response(VERSION)
+        case ["api" | "apis"] if _accepts_aggregated(call):
+            return Response(aggregated(store, core=steps == ["api"]), content_type=AGGREGATED)
         case ["api"]:
-            return Answer({"kind": "APIVersions", "versions": ["v1"]})
+            return Response({"kind": "APIVersions", "versions": ["v1"]})
         case ["apis"]:
-            return Answer(group_list(store))
+            return Response(group_list(store))
         case ["apis", group]:
-            return Answer(_group(group, _served(store, lambda found: found.group == group)))
+            return Response(_group(group, _served(store, lambda found: found.group == group)))
         case ["api", version]:
-            return Answer(resource_list(store, "", version))
+            return Response(resource_list(store, "", version))
         case ["apis", group, version]:
-            return Answer(resource_list(store, group, version))
+            return Response(resource_list(store, group, version))
         case ["openapi", "v2"]:
-            return Answer(b"", content_type=EMPTY_OPENAPI_V2)
+            return Response(b"", content_type=EMPTY_OPENAPI_V2)
         case ["openapi", "v3"]:
-            return Answer(openapi_index(store))
+            return Response(openapi_index(store))
         case ["openapi", "v3", "api", version]:
-            return Answer(openapi(store, "", version))
+            return Response(openapi(store, "", version))
         case ["openapi", "v3", "apis", group, version]:
-            return Answer(openapi(store, group, version))
+            return Response(openapi(store, group, version))
     raise no_such_path()
 
 
 def group_list(store: Store) -> Object:
-    """Legacy discovery: all groups but the core."""
+    """Legacy discovery: all groups except the core group."""
     groups: dict[str, list[Resource]] = {}
     for resource in store.resources.values():
         if resource.group:
@@ -89,7 +89,7 @@ def resource_list(store: Store, group: str, version: str) -> Object:
 
 
 def aggregated(store: Store, *, core: bool) -> Object:
-    """Discovery in one answer, as kubectl asks for it since 1.30."""
+    """Aggregated discovery, as kubectl requests it since 1.30."""
     groups: dict[tuple[str, str], list[Object]] = {}
     for resource in store.resources.values():
         if (resource.group == "") == core:
@@ -107,7 +107,7 @@ def aggregated(store: Store, *, core: bool) -> Object:
 
 
 def openapi_index(store: Store) -> Object:
-    """The OpenAPI v3 documents; the hash in each address changes with the document."""
+    """The index of OpenAPI v3 documents; the hash in each URL changes with the document."""
     paths = {}
     for group, version in {(item.group, item.version): None for item in store.resources.values()}:
         path = f"apis/{group}/{version}" if group else f"api/{version}"
@@ -117,7 +117,7 @@ def openapi_index(store: Store) -> Object:
 
 
 def openapi(store: Store, group: str, version: str) -> Object:
-    """One OpenAPI v3 document: what `kubectl apply` and `kubectl explain` look for, no more."""
+    """One OpenAPI v3 document with the parts that `kubectl apply` and `kubectl explain` read."""
     served = _served(store, lambda found: (found.group, found.version) == (group, version))
     return {
         "openapi": "3.0.0",
@@ -134,8 +134,8 @@ def _served(store: Store, wanted: Callable[[Resource], bool]) -> list[Resource]:
     return served
 
 
-def _wants_aggregated(call: Call) -> bool:
-    """Older clients ask for v2beta1 alone; they get the legacy form, which they accept too."""
+def _accepts_aggregated(call: Call) -> bool:
+    """Whether the client accepts v2. Clients of v2beta1 also accept the legacy form."""
     kinds = [kind.replace(" ", "") for kind in call.accept.split(",")]
     return any("v=v2;" in kind + ";" and "as=APIGroupDiscoveryList" in kind for kind in kinds)
 
@@ -211,7 +211,7 @@ def _item_path(resource: Resource) -> str:
 
 
 def _item(resource: Resource) -> Object:
-    """GET and PATCH. That PATCH takes fieldValidation tells kubectl that the server validates."""
+    """GET and PATCH. PATCH has fieldValidation, by which kubectl detects server-side validation."""
     reference = {"schema": {"$ref": f"#/components/schemas/{_model(resource)}"}}
     responses = {"200": {"description": "OK", "content": {"application/json": reference}}}
     query = [

@@ -1,7 +1,4 @@
-"""Faults on purpose: a test tells the server to refuse, delay, cut or freeze.
-
-One object, passed to `serve`; without orders it does nothing.
-"""
+"""Fault injection for tests: the server refuses, delays, cuts off or suspends requests."""
 
 from __future__ import annotations
 
@@ -28,22 +25,22 @@ REASONS = {
 
 
 class CutError(Exception):
-    """The connection is to be broken off without an answer."""
+    """The server closes the connection without a response."""
 
 
 @dataclass
 class Fault:
-    """A fault for the next `times` requests that match; None: until it is withdrawn."""
+    """One injected fault."""
 
     when: When
-    times: int | None
+    times: int | None  # the number of matching requests that are left; None: until it is removed
     refusal: ApiError | None = None
     delay_s: float = 0
     cut_before: bool = False
     cut_after: bool = False
 
     def consume(self, call: Call) -> bool:
-        """Whether it applies to the call; if so it is used up once."""
+        """Whether the fault applies to the request. If so, `times` decreases by one."""
         if self.times == 0 or not self.when(call):
             return False
         if self.times is not None:
@@ -52,7 +49,7 @@ class Fault:
 
 
 class Faults:
-    """The orders in force, and the streams that can be cut."""
+    """The active faults, and the open streams that can be cut."""
 
     def __init__(self) -> None:
         self.active: list[Fault] = []
@@ -60,7 +57,7 @@ class Faults:
         self._thawed.set()
         self._streams: dict[asyncio.BaseTransport, Call] = {}
 
-    # -- orders ---------------------------------------------------------------------------------
+    # -- injection ------------------------------------------------------------------------------
 
     def refuse(
         self,
@@ -71,43 +68,43 @@ class Faults:
         retry_after_s: int | None = None,
         message: str = "",
     ) -> Fault:
-        """Answer with an error instead of doing what is asked."""
+        """Respond to matching requests with an error instead of performing them."""
         details = {} if retry_after_s is None else {"retryAfterSeconds": retry_after_s}
         refusal = ApiError(code, REASONS[code], message or f"fault: {REASONS[code]}", details)
         return self._add(Fault(when, times, refusal=refusal))
 
     def delay(self, seconds: float, when: When, *, times: int | None = 1) -> Fault:
-        """Wait before doing what is asked."""
+        """Delay matching requests."""
         return self._add(Fault(when, times, delay_s=seconds))
 
     def cut(self, when: When, *, times: int | None = 1, after: bool = False) -> Fault:
-        """Break the connection: before anything is done, or `after` it is done but unanswered."""
+        """Cut the connections of matching requests before they are performed, or `after` that."""
         return self._add(Fault(when, times, cut_before=not after, cut_after=after))
 
     def remove(self, fault: Fault) -> None:
-        """End an fault."""
+        """Deactivate a fault."""
         self.active.remove(fault)
 
     def freeze(self) -> None:
-        """Take connections and requests, and answer nothing until `thaw`."""
+        """Accept connections and requests, and send nothing until `thaw`."""
         self._thawed.clear()
 
     def thaw(self) -> None:
-        """Answer what has piled up."""
+        """Perform the requests received since `freeze`, and continue."""
         self._thawed.set()
 
     def cut_streams(self, when: When = lambda call: True) -> int:
-        """Break off open watches without a last word; answers how many."""
+        """Cut the connections of open watches and logs; returns their number."""
         cut = [transport for transport, call in self._streams.items() if when(call)]
         for transport in cut:
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
         return len(cut)
 
-    # -- the server's side ----------------------------------------------------------------------
+    # -- use by the server ----------------------------------------------------------------------
 
     async def apply_before(self, call: Call) -> bool:
-        """Suffer what is ordered; answers whether the connection is to be cut afterwards."""
+        """Apply the faults that match; returns whether to cut the connection afterwards."""
         cut_after = False
         for fault in [fault for fault in self.active if fault.consume(call)]:
             await asyncio.sleep(fault.delay_s)
@@ -120,16 +117,16 @@ class Faults:
         return cut_after
 
     async def wait_until_thawed(self) -> None:
-        """Wait out a freeze."""
+        """Wait until the server is not frozen."""
         if not self._thawed.is_set():
             await self._thawed.wait()
 
     def stream_opened(self, transport: asyncio.BaseTransport, call: Call) -> None:
-        """A stream that can be cut."""
+        """Register an open stream, so that it can be cut."""
         self._streams[transport] = call
 
     def stream_closed(self, transport: asyncio.BaseTransport) -> None:
-        """It is gone."""
+        """Remove a stream that has ended."""
         self._streams.pop(transport, None)
 
     def _add(self, fault: Fault) -> Fault:

@@ -1,4 +1,4 @@
-"""HTTP in and out: one handler for all paths, between aiohttp and the verbs."""
+"""The HTTP handler of all paths, between aiohttp and the verbs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from elasticjob.local.api import discovery
 from elasticjob.local.api.access import Access
-from elasticjob.local.api.call import Answer, Call, Stream, target_of
+from elasticjob.local.api.call import Call, Response, Stream, target_of
 from elasticjob.local.api.faults import CutError, Faults
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.verbs import Verbs
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Handler:
-    """Answers every request of the server."""
+    """The handler of every request of the server."""
 
     def __init__(self, verbs: Verbs, access: Access, faults: Faults) -> None:
         self._verbs = verbs
@@ -29,32 +29,32 @@ class Handler:
         self._faults = faults
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request, whatever comes of it."""
+        """Respond to one request, with a Status object if it fails."""
         try:
-            call = await _received(request)
+            call = await _read_call(request)
             cut = await self._faults.apply_before(call)
-            answer = self._answer(request, call)
+            response = self._respond(request, call)
             if cut:
                 raise CutError
-            if isinstance(answer, Stream):
-                return await self._stream(request, call, answer)
+            if isinstance(response, Stream):
+                return await self._stream(request, call, response)
         except CutError:
-            return _broken_off(request)
+            return _abort(request)
         except ApiError as error:
-            answer = _refusal(error)
+            response = _error_response(error)
         return web.Response(
-            body=answer.encoded(),
-            status=answer.code,
-            headers=[("Content-Type", answer.content_type), *answer.headers],
+            body=response.encoded(),
+            status=response.code,
+            headers=[("Content-Type", response.content_type), *response.headers],
         )
 
-    def _answer(self, request: web.BaseRequest, call: Call) -> Answer | Stream:
+    def _respond(self, request: web.BaseRequest, call: Call) -> Response | Stream:
         try:
             _check_origin(request)
             target = target_of(call)
             self._access.check(call, target)
             if target is None:
-                return discovery.answer(self._verbs.store, call)
+                return discovery.respond(self._verbs.store, call)
             return self._verbs.perform(call, target)
         except ApiError:
             raise
@@ -78,17 +78,17 @@ class Handler:
                     await self._faults.wait_until_thawed()
                     await response.write(chunk)
             except ConnectionError:
-                pass  # the client has gone; nobody is left to tell
+                pass  # the client has closed the connection
             finally:
                 self._faults.stream_closed(transport)
         return response
 
 
-async def _received(request: web.BaseRequest) -> Call:
+async def _read_call(request: web.BaseRequest) -> Call:
     try:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        message = "the request is too large: at most 3 MiB are taken"
+        message = "the request is too large: the limit is 3 MiB"
         raise ApiError(413, "RequestEntityTooLarge", message) from None
     headers = request.headers
     return Call(
@@ -103,20 +103,22 @@ async def _received(request: web.BaseRequest) -> Call:
 
 
 def _check_origin(request: web.BaseRequest) -> None:
-    """Refuse what a web page could send: a browser names its origin, or is led here by DNS."""
+    """Refuse requests of web pages: they have an Origin, or a host name that resolves to here."""
     host = urlsplit(f"//{request.headers.get('Host', '')}").hostname
     if "Origin" in request.headers or host not in LOOPBACK:
-        message = "this server answers local clients only: not a browser, not another host's name"
+        message = (
+            "this server accepts local clients only: use 127.0.0.1 or localhost, and no browser"
+        )
         raise ApiError(403, "Forbidden", message)
 
 
-def _broken_off(request: web.BaseRequest) -> web.StreamResponse:
+def _abort(request: web.BaseRequest) -> web.StreamResponse:
     if isinstance(request.transport, asyncio.WriteTransport):
         request.transport.abort()
     return web.Response()
 
 
-def _refusal(error: ApiError) -> Answer:
+def _error_response(error: ApiError) -> Response:
     retry = error.details.get("retryAfterSeconds")
     headers = () if retry is None else (("Retry-After", str(retry)),)
-    return Answer(error.status(), error.code, headers=headers)
+    return Response(error.status(), error.code, headers=headers)

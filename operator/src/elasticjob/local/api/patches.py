@@ -1,6 +1,6 @@
-"""The three kinds of patch that are served: JSON merge, JSON, and strategic merge for built-ins.
+"""JSON merge patches, JSON patches, and strategic merge patches of built-in objects.
 
-Each takes the present object and the patch and returns a new object; neither is changed.
+Each function takes the current object and the patch and returns a new object.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "volumeMounts": ("mountPath",),
     "volumes": ("name",),
 }
-"""List fields of built-ins whose items have an identity. `ports`: of a container, of a Service.
+"""The merge keys of list fields of built-in objects. `ports` is a field of containers and Services.
 
-A real server takes this from struct tags in its API types; these are the fields that are used here.
+A real server reads them from struct tags of its API types; this table has those that are used here.
 """
-SETS = frozenset({"finalizers"})
+SET_FIELDS = frozenset({"finalizers"})
 DELETE_FROM_LIST = "$deleteFromPrimitiveList/"
 ELEMENT_ORDER = "$setElementOrder/"
 
 
 class Replace(jsonpatch.ReplaceOperation):
-    """A real server's `replace` adds a field that is not there, which RFC 6902 forbids."""
+    """The operation `replace` of a real server: unlike RFC 6902, it adds a field that is absent."""
 
     def apply(self, obj: Any) -> Any:
-        """Set a field of an object; else as the library does."""
+        """Set a field of an object; replace other values as the library does."""
         parent, name = self.pointer.to_last(obj)
         if isinstance(parent, dict) and name is not None:
             parent[name] = self.operation["value"]
@@ -48,13 +48,13 @@ class Replace(jsonpatch.ReplaceOperation):
 
 
 class Operations(jsonpatch.JsonPatch):
-    """A JSON patch whose operations do what a real server's do."""
+    """A JSON patch with the operations of a real server."""
 
     operations = MappingProxyType({**jsonpatch.JsonPatch.operations, "replace": Replace})
 
 
 def merge(target: Any, patch: Any) -> Any:
-    """RFC 7396: null removes, objects merge, all else replaces."""
+    """Apply a JSON merge patch (RFC 7396): null removes, objects merge, other values replace."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -67,7 +67,7 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def json_patch(target: Object, operations: Any) -> Any:
-    """RFC 6902; an operation that does not apply, a failing `test` included, is 422."""
+    """Apply a JSON patch (RFC 6902). Raises 422 for an operation that fails, including `test`."""
     try:
         patch = Operations(operations)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
@@ -80,7 +80,7 @@ def json_patch(target: Object, operations: Any) -> Any:
 
 
 def strategic(target: Any, patch: Any) -> Any:
-    """Kubernetes' own: as merge, but lists of things with an identity merge by it."""
+    """Apply a strategic merge patch: as `merge`, but lists that have a merge key merge by it."""
     if not isinstance(patch, dict):
         return patch
     if patch.get("$patch") == "replace":
@@ -93,7 +93,7 @@ def strategic(target: Any, patch: Any) -> Any:
         elif name == "$retainKeys":
             merged = {field: kept for field, kept in merged.items() if field in value}
         elif name.startswith("$"):
-            continue  # $setElementOrder is honoured with its list, $patch above
+            continue  # $setElementOrder is applied with its list, $patch above
         elif value is None:
             merged.pop(name, None)
         elif isinstance(value, list):
@@ -114,7 +114,7 @@ PATCHES: dict[str, Callable[[Object, Any], Any]] = {
 def _strategic_list(
     name: str, target: list[Any], patch: list[Any], order: list[Any] | None
 ) -> list[Any]:
-    if name in SETS:
+    if name in SET_FIELDS:
         return list(dict.fromkeys([*target, *patch]))
     key = _merge_key(name, target + patch)
     if key is None:
@@ -129,7 +129,7 @@ def _strategic_list(
 
 
 def _merge_key(name: str, items: list[Any]) -> str | None:
-    """The first candidate that every item has; without one the list is replaced as a whole."""
+    """The first merge key of the field that every item has, or None if the list is replaced."""
     for key in MERGE_KEYS.get(name, ()):
         if all(isinstance(item, dict) and key in item for item in items):
             return key
@@ -137,6 +137,6 @@ def _merge_key(name: str, items: list[Any]) -> str | None:
 
 
 def _ordered(items: dict[Any, Any], order: list[Any]) -> list[Any]:
-    """In the client's order; what the client does not know of keeps its place after the rest."""
+    """The items in the order of the client, followed by those that the order does not contain."""
     places = {identity: place for place, identity in enumerate(order)}
     return [items[key] for key in sorted(items, key=lambda key: places.get(key, len(places)))]

@@ -1,4 +1,4 @@
-"""Query parameters, read as Go reads them."""
+"""Query parameters, parsed as Go parses them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from elasticjob.local.api.objects.errors import bad_request
 
 
-def truth(text: str | None) -> bool:
-    """A boolean."""
+def parse_bool(text: str | None) -> bool:
+    """The value of a boolean parameter."""
     return text in ("1", "t", "T", "true", "TRUE", "True")
 
 
-def number(query: Mapping[str, str], name: str) -> int:
-    """An integer; 0 when it is absent."""
+def parse_int(query: Mapping[str, str], name: str) -> int:
+    """The value of an integer parameter, 0 if it is absent. Raises 400."""
     text = query.get(name) or "0"
     if not text.isdecimal():
         raise bad_request(f'{name}: Invalid value: "{text}": strconv.ParseUint: invalid syntax')

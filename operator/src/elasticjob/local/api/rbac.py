@@ -1,4 +1,4 @@
-"""Role-based access: what the Roles and bindings in the store allow an account to do."""
+"""Role-based access control by the Roles and bindings in the store."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ CACHED_DECISIONS = 10_000
 
 @dataclass(frozen=True)
 class User:
-    """Who sends a request."""
+    """The sender of a request."""
 
     name: str
     groups: tuple[str, ...] = ()
 
 
 class Rbac:
-    """Answers whether a user may do something; remembers until a role or binding changes."""
+    """The authorizer. It caches its decisions until a role or binding changes."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._decisions: dict[tuple[User, Target], bool] = {}
-        store.listeners.append(self._forget)
+        store.listeners.append(self._clear_decisions)
 
     def allows(self, user: User, target: Target) -> bool:
-        """Whether some rule that is bound to the user covers the target."""
+        """Whether a rule that is bound to the user covers the target."""
         if MASTERS in user.groups:
             return True
         key = (user, target)
@@ -49,12 +49,12 @@ class Rbac:
         return self._decisions[key]
 
     def _rules(self, user: User, namespace: str) -> Iterator[Object]:
-        """The rules of all bindings that name the user: of the whole cluster, of the namespace."""
+        """The rules of the bindings of the cluster and namespace that include the user."""
         bindings = self._store.list(CLUSTERROLEBINDINGS)
         if namespace:
             bindings = bindings + self._store.list(ROLEBINDINGS, namespace)
         for binding in bindings:
-            if any(names(subject, user) for subject in binding.get("subjects", ())):
+            if any(includes(subject, user) for subject in binding.get("subjects", ())):
                 yield from self._role(binding).get("rules", ())
 
     def _role(self, binding: Object) -> Object:
@@ -64,13 +64,13 @@ class Rbac:
             return self._store.find(ROLES, place, reference["name"]) or {}
         return self._store.find(CLUSTERROLES, "", reference["name"]) or {}
 
-    def _forget(self, resource: Resource, event: Event) -> None:
+    def _clear_decisions(self, resource: Resource, event: Event) -> None:
         if resource in RBAC_RESOURCES:
             self._decisions.clear()
 
 
-def names(subject: Object, user: User) -> bool:
-    """Whether a binding's subject is the user."""
+def includes(subject: Object, user: User) -> bool:
+    """Whether the subject of a binding includes the user."""
     kind, name = subject.get("kind"), subject.get("name")
     if kind == "ServiceAccount":
         return user.name == f"system:serviceaccount:{subject.get('namespace')}:{name}"
@@ -80,8 +80,8 @@ def names(subject: Object, user: User) -> bool:
 def covers(rule: Object, target: Target) -> bool:
     """Whether one rule allows the target.
 
-    A rule with resourceNames covers a create never (there is no name to judge yet), a list or a
-    watch only when a field selector pins the name.
+    A rule with resourceNames never covers a create, whose name is not known yet. It covers a list
+    or watch only if a field selector selects one name.
     """
     resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
     wildcards = {"*", resource} | ({f"*/{target.subresource}"} if target.subresource else set())

@@ -1,4 +1,4 @@
-"""The API server as a whole: assembled, preloaded, listening on loopback with a CA of its own."""
+"""The API server: its parts, its initial objects, and its HTTPS endpoint on loopback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from elasticjob.local.api.access import Access
 from elasticjob.local.api.faults import Faults
 from elasticjob.local.api.handler import Handler
 from elasticjob.local.api.kinds import jobs, pods, validation
-from elasticjob.local.api.kinds.accounts import Accounts
+from elasticjob.local.api.kinds.accounts import ServiceAccounts
 from elasticjob.local.api.kinds.definitions import Definitions
 from elasticjob.local.api.objects.builtins import BUILTINS, CLUSTERROLES, CRDS, NAMESPACES
 from elasticjob.local.api.objects.collector import Collector
@@ -33,7 +33,7 @@ from elasticjob.wire.names import AGENT_CLUSTER_ROLE
 HOST = "127.0.0.1"
 KEEPALIVE_S = 300  # more than the slowest heartbeat
 MAX_BODY_BYTES = 3 * 1024 * 1024
-FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+INITIAL_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 AGENT_ROLE: Object = {
     "metadata": {"name": AGENT_CLUSTER_ROLE},
     "rules": [
@@ -44,12 +44,12 @@ AGENT_ROLE: Object = {
         }
     ],
 }
-"""What the chart installs on a cluster; here there is no chart."""
+"""The ClusterRole that the Helm chart installs on a cluster."""
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that answers, and what its neighbours in this process need of it."""
+    """A server that serves, with its parts and the files that clients need."""
 
     url: str
     ca_file: Path
@@ -63,20 +63,20 @@ class RunningServer:
 
     @property
     def token(self) -> str:
-        """The person's bearer token, as in `kubeconfig`."""
+        """The user's bearer token, as in `kubeconfig`."""
         return self.access.admin_token
 
     @property
     def operator_token(self) -> str:
-        """The operator's, as in `operator_kubeconfig`."""
+        """The operator's bearer token, as in `operator_kubeconfig`."""
         return self.access.operator_token
 
     def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str:
-        """A token for a pod's projected volume."""
+        """Issue a token for the projected volume of a pod."""
         return self.access.mint(namespace, service_account, pod_name, pod_uid)
 
     def serve_logs(self, source: LogSource) -> None:
-        """Answer `/log` of pods from this source."""
+        """Serve `/log` of pods from this source."""
         self.verbs.logs = source
 
 
@@ -90,10 +90,10 @@ async def serve(
     admission: Sequence[Admission] | None = None,
     watch_list: bool = True,
 ) -> AsyncIterator[RunningServer]:
-    """Serve until the context ends. Everything is in memory; `root` gets the CA and kubeconfigs.
+    """Serve until the context ends. Objects are in memory; `root` gets the CA and kubeconfigs.
 
-    `definitions` and `admission` stand for the job's own when a test brings others; `watch_list`
-    off behaves as servers before 1.34, which refuse `sendInitialEvents`.
+    `definitions` and `admission` replace those of ElasticJob. Without `watch_list`, the server
+    refuses `sendInitialEvents`, as servers before 1.34 do.
     """
     authority, loop = trustme.CA(organization_name="ElasticJob local"), asyncio.get_running_loop()
     ca = authority.cert_pem.bytes()
@@ -102,33 +102,33 @@ async def serve(
     Collector(store, loop.call_soon)
     preload(store, jobs.definitions() if definitions is None else definitions)
     verbs = Verbs(store, watches, watch_list=watch_list)
-    http = _http(Handler(verbs, access, faults))
+    http = _http_server(Handler(verbs, access, faults))
     runner = web.ServerRunner(http, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, HOST, port, ssl_context=_tls(authority))
+        site = web.TCPSite(runner, HOST, port, ssl_context=_tls_context(authority))
         await site.start()
         url = f"https://{HOST}:{runner.addresses[0][1]}"
         files = _write_files(root, url, ca, access)
         yield RunningServer(url, *files, store, access, watches, faults, verbs)
     finally:
-        await _hang_up(http)
+        await _abort_connections(http)
         await runner.cleanup()
 
 
 def new_store(ca: str, admission: Sequence[Admission]) -> Store:
-    """A store with everything that guards and furnishes it, in the order of a real server."""
+    """A store with its admission and its controllers, in the order of a real server."""
     store = Store(BUILTINS)
     store.admission += [pods.admit, validation.admit]
     Definitions(store)
-    Accounts(store, ca)
+    ServiceAccounts(store, ca)
     store.admission += admission
     return store
 
 
 def preload(store: Store, definitions: Iterable[Object]) -> None:
-    """What is there before the first request: a watch of a resource that is not kills kopf."""
-    for name in FIRST_NAMESPACES:
+    """Create the initial objects. kopf exits if it watches a resource that is not defined."""
+    for name in INITIAL_NAMESPACES:
         store.create(NAMESPACES, "", {"metadata": {"name": name}})
     store.create(CLUSTERROLES, "", AGENT_ROLE)
     for definition in definitions:
@@ -136,7 +136,7 @@ def preload(store: Store, definitions: Iterable[Object]) -> None:
 
 
 def kubeconfig(url: str, ca: bytes, token: str) -> bytes:
-    """A kubeconfig that needs no other file."""
+    """A kubeconfig that contains the CA and the token."""
     name = "elasticjob-local"
     return yaml.safe_dump(
         {
@@ -160,8 +160,8 @@ def kubeconfig(url: str, ca: bytes, token: str) -> bytes:
     ).encode()
 
 
-def _http(handler: Handler) -> web.Server:
-    """aiohttp's low-level server: no router, since the paths are the API's own.
+def _http_server(handler: Handler) -> web.Server:
+    """The low-level server of aiohttp, which has no router: `target_of` parses the paths.
 
     Without `handler_cancellation` an idle watch would outlive its client until its next event.
     """
@@ -177,15 +177,15 @@ def _http(handler: Handler) -> web.Server:
     )
 
 
-async def _hang_up(http: web.Server) -> None:
-    """Drop all connections at once; a TLS farewell would wait half a minute for its answer."""
+async def _abort_connections(http: web.Server) -> None:
+    """Abort all connections: a TLS shutdown would wait half a minute for each client."""
     for connection in http.connections:
         if connection.transport is not None:
             connection.transport.abort()
     await asyncio.sleep(0)
 
 
-def _tls(authority: trustme.CA) -> ssl.SSLContext:
+def _tls_context(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     names = (HOST, "localhost", "kubernetes.default.svc")
     authority.issue_cert(*names).configure_cert(context)
@@ -195,14 +195,14 @@ def _tls(authority: trustme.CA) -> ssl.SSLContext:
 def _write_files(root: Path, url: str, ca: bytes, access: Access) -> tuple[Path, Path, Path]:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return (
-        _written(root / "ca.crt", ca),
-        _written(root / "kubeconfig", kubeconfig(url, ca, access.admin_token)),
-        _written(root / "operator.kubeconfig", kubeconfig(url, ca, access.operator_token)),
+        _write_private(root / "ca.crt", ca),
+        _write_private(root / "kubeconfig", kubeconfig(url, ca, access.admin_token)),
+        _write_private(root / "operator.kubeconfig", kubeconfig(url, ca, access.operator_token)),
     )
 
 
-def _written(path: Path, content: bytes) -> Path:
-    """A file for its owner only: its token lets anyone run programs as this user."""
+def _write_private(path: Path, content: bytes) -> Path:
+    """Write a file that only its owner can read: its token permits to run programs as the owner."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

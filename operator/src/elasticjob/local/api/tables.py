@@ -1,4 +1,4 @@
-"""Tables: the columns that kubectl prints, computed by the server as a real one does."""
+"""Tables: the columns that kubectl prints, computed by the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from elasticjob.local.api.objects.builtins import (
     ROLES,
 )
 from elasticjob.local.api.objects.resource import Key, Object, Resource
-from elasticjob.local.api.objects.selectors import dig
+from elasticjob.local.api.objects.selectors import value_at
 
 JSON_PATH_STEP = re.compile(
     r"\.?((?:\\.|[\w/-])+)"  # .name, with dots escaped: .metadata.labels.a\.b
@@ -33,16 +33,16 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table; a priority above 0 shows with `-o wide` only."""
+    """One column of a table."""
 
     name: str
     cell: Callable[[Object, datetime], Any]
     type: str = "string"
-    priority: int = 0
+    priority: int = 0  # above 0: shown with `-o wide` only
     description: str = ""
 
     def definition(self) -> Object:
-        """The column as the header of a Table."""
+        """The column as a columnDefinition of a Table."""
         return {
             "name": self.name,
             "type": self.type,
@@ -59,7 +59,7 @@ def table(
     at: datetime,
     include: str = "Metadata",
 ) -> Object:
-    """A Table of the objects; `include` says what of each object goes along."""
+    """A Table of the objects. `include` is the parameter includeObject."""
     columns = columns_of(resource)
     return {
         "kind": "Table",
@@ -74,8 +74,8 @@ def table(
 
 
 def columns_of(resource: Resource) -> Sequence[Column]:
-    """The columns of a resource: its definition's, or the built-in ones."""
-    if not resource.custom:
+    """The columns of a resource: those of its definition, or the built-in ones."""
+    if not resource.is_custom:
         return BUILT_IN.get(resource.key, (NAME, AGE))
     if not resource.columns:
         return (NAME, AGE)
@@ -83,7 +83,7 @@ def columns_of(resource: Resource) -> Sequence[Column]:
 
 
 def json_path(obj: Any, path: str) -> Any:
-    """The first value at a path, None when there is none: the subset that definitions use."""
+    """The first value at a JSON path, or None. Supports the syntax that definitions use."""
     found = [obj]
     for name, index, field, value in JSON_PATH_STEP.findall(path):
         if name:
@@ -91,12 +91,12 @@ def json_path(obj: Any, path: str) -> Any:
             found = [item[key] for item in found if isinstance(item, dict) and key in item]
         else:
             lists = [item for item in found if isinstance(item, list)]
-            found = [item for items in lists for item in _chosen(items, index, field, value)]
+            found = [item for items in lists for item in _select(items, index, field, value)]
     return found[0] if found else None
 
 
 def age(since: str | None, at: datetime) -> str:
-    """How long ago, in kubectl's short form: 5s, 3m20s, 4h5m, 2d3h."""
+    """The time since an instant in kubectl's short form: 5s, 3m20s, 4h5m, 2d3h."""
     if not since:
         return "<unknown>"
     try:
@@ -107,35 +107,35 @@ def age(since: str | None, at: datetime) -> str:
 
 
 def short_duration(seconds: int) -> str:
-    """Two units while the first is small, one when it is not."""
+    """The duration with two units if the number of the first is small, otherwise with one."""
     if seconds < -1:
         return "<invalid>"
     if seconds < 2 * MINUTE:
         return f"{max(seconds, 0)}s"
     if seconds < 10 * MINUTE:
-        return _two(seconds, MINUTE, "m", 1, "s")
+        return _two_units(seconds, MINUTE, "m", 1, "s")
     if seconds < 3 * HOUR:
         return f"{seconds // MINUTE}m"
     if seconds < 8 * HOUR:
-        return _two(seconds, HOUR, "h", MINUTE, "m")
+        return _two_units(seconds, HOUR, "h", MINUTE, "m")
     if seconds < 2 * DAY:
         return f"{seconds // HOUR}h"
     if seconds < 8 * DAY:
-        return _two(seconds, DAY, "d", HOUR, "h")
+        return _two_units(seconds, DAY, "d", HOUR, "h")
     return f"{seconds // DAY}d"
 
 
-def _two(seconds: int, unit: int, letter: str, smaller: int, small_letter: str) -> str:
+def _two_units(seconds: int, unit: int, letter: str, smaller: int, small_letter: str) -> str:
     rest = seconds % unit // smaller
     return f"{seconds // unit}{letter}" + (f"{rest}{small_letter}" if rest else "")
 
 
-def _chosen(items: list[Any], index: str, field: str, value: str) -> list[Any]:
+def _select(items: list[Any], index: str, field: str, value: str) -> list[Any]:
     if index == "*":
         return items
     if index:
         return items[int(index) : int(index) + 1]
-    return [item for item in items if str(dig(item, field)) == value]
+    return [item for item in items if str(value_at(item, field)) == value]
 
 
 def _included(obj: Object, include: str) -> Object:
@@ -164,14 +164,14 @@ def _custom(column: Mapping[str, Any]) -> Column:
 
 def _text(path: str, absent: str = "<none>") -> Callable[[Object, datetime], str]:
     def cell(obj: Object, at: datetime) -> str:
-        value = dig(obj, path)
+        value = value_at(obj, path)
         return absent if value in (None, "") else str(value)
 
     return cell
 
 
 def _pod_status(pod: Object, at: datetime) -> str:
-    """What a person wants to know: why it waits or how it ended, rather than its phase."""
+    """The reason why a container waits or has ended, otherwise the phase of the pod."""
     if "deletionTimestamp" in pod["metadata"]:
         return "Terminating"
     status = pod.get("status", {})

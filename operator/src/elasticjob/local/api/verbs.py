@@ -1,7 +1,7 @@
-"""What a request to a resource does: get, list, watch, create, update, patch, delete, scale, log.
+"""The verbs of a resource: get, list, watch, create, update, patch, delete, scale, log.
 
-Synchronous: from reading the object to writing it nothing else happens, which is what makes a
-compare-and-swap one.
+They are synchronous, so that a compare-and-swap is atomic: no other request runs between the read
+and the write of an object.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from elasticjob.local.api.bodies import check_options, decoded, delete_options, patch_of, patched
-from elasticjob.local.api.call import BODY_TYPES, Answer, Call, Stream, Target
+from elasticjob.local.api.call import BODY_TYPES, Call, Response, Stream, Target
 from elasticjob.local.api.kinds.scale import scale_of, scaled
 from elasticjob.local.api.listing import Listing, Page, list_object, matcher
 from elasticjob.local.api.objects.builtins import PODS
@@ -33,13 +33,13 @@ from elasticjob.local.api.watch import Render, Watch, Watches, WatchOptions
 
 INTERACTIVE = ("attach", "exec", "portforward", "proxy")
 
-Verb = Callable[[Resource, Call, Target], Answer | Stream]
+Verb = Callable[[Resource, Call, Target], Response | Stream]
 LogSource = Callable[[Object, Call], AbstractContextManager[AsyncIterator[bytes]]]
-"""(pod, request) to its log, open while it is read; raises ApiError for what cannot be had."""
+"""Opens the log of a pod for a request. Raises ApiError if it is not available."""
 
 
 class Verbs:
-    """The verbs of every resource. `logs` is the kubelet's, when there is one."""
+    """The verbs of all resources. `logs` is set by the kubelet, if there is one."""
 
     def __init__(self, store: Store, watches: Watches, *, watch_list: bool = True) -> None:
         self.store = store
@@ -47,7 +47,7 @@ class Verbs:
         self.logs: LogSource | None = None
         self._watch_list = watch_list
         self._listing = Listing(store)
-        self._whole: dict[str, Verb] = {
+        self._object_verbs: dict[str, Verb] = {
             "get": self._get,
             "list": self._list,
             "watch": self._watch,
@@ -57,14 +57,14 @@ class Verbs:
             "delete": self._delete,
             "deletecollection": self._delete_collection,
         }
-        self._status: dict[str, Verb] = {
+        self._status_verbs: dict[str, Verb] = {
             "get": self._get,
             "update": self._update,
             "patch": self._patch,
         }
         self._subresources: dict[str, dict[str, Verb]] = {
-            "": self._whole,
-            "status": self._status,
+            "": self._object_verbs,
+            "status": self._status_verbs,
             "scale": {
                 "get": self._get_scale,
                 "update": self._write_scale,
@@ -73,14 +73,14 @@ class Verbs:
             "log": {"get": self._log},
         }
 
-    def perform(self, call: Call, target: Target) -> Answer | Stream:
-        """Do what the call says, or raise ApiError."""
+    def perform(self, call: Call, target: Target) -> Response | Stream:
+        """Perform a request. Raises ApiError."""
         resource = self.store.resources.get((target.group, target.plural))
         if resource is None or resource.version != target.version:
             raise no_such_path()
-        _check_place(resource, target)
+        _check_path(resource, target)
         check_options(call)
-        if not call.acceptable and target.subresource != "log":
+        if not call.accepts_json and target.subresource != "log":
             raise not_acceptable()
         verb = self._subresources[target.subresource].get(target.verb)
         if verb is None:
@@ -89,19 +89,19 @@ class Verbs:
 
     # -- reads ----------------------------------------------------------------------------------
 
-    def _get(self, resource: Resource, call: Call, target: Target) -> Answer:
-        obj = self.store.get(resource, *_place(resource, target))
+    def _get(self, resource: Resource, call: Call, target: Target) -> Response:
+        obj = self.store.get(resource, *_key(resource, target))
         return self._object(resource, call, obj)
 
-    def _list(self, resource: Resource, call: Call, target: Target) -> Answer:
+    def _list(self, resource: Resource, call: Call, target: Target) -> Response:
         page = self._listing.page(resource, target.namespace, call)
-        if _wants_table(call):
-            return Answer(self._table(resource, call, page.objects, page.meta))
-        return Answer(list_object(resource, page))
+        if _accepts_table(call):
+            return Response(self._table(resource, call, page.objects, page.meta))
+        return Response(list_object(resource, page))
 
     def _watch(self, resource: Resource, call: Call, target: Target) -> Stream:
         options = WatchOptions.parse(target.namespace, call.query, watch_list=self._watch_list)
-        render = self._row(resource, call) if _wants_table(call) else None
+        render = self._row(resource, call) if _accepts_table(call) else None
         return Stream(Watch(self.watches, resource, options, render))
 
     def _log(self, resource: Resource, call: Call, target: Target) -> Stream:
@@ -110,28 +110,28 @@ class Verbs:
             raise no_such_path()
         return Stream(self.logs(pod, call), content_type="text/plain")
 
-    def _get_scale(self, resource: Resource, call: Call, target: Target) -> Answer:
-        obj = self.store.get(resource, *_place(resource, target))
-        return Answer(scale_of(resource, obj))
+    def _get_scale(self, resource: Resource, call: Call, target: Target) -> Response:
+        obj = self.store.get(resource, *_key(resource, target))
+        return Response(scale_of(resource, obj))
 
     # -- writes ---------------------------------------------------------------------------------
 
-    def _create(self, resource: Resource, call: Call, target: Target) -> Answer:
+    def _create(self, resource: Resource, call: Call, target: Target) -> Response:
         if target.name or (resource.namespaced and not target.namespace):
             raise _not_allowed()
-        obj, warnings = decoded(resource, call, call.decoded())
-        created = self.store.create(resource, target.namespace, obj, dry_run=call.dry_run)
+        obj, warnings = decoded(resource, call, call.decode_body())
+        created = self.store.create(resource, target.namespace, obj, dry_run=call.is_dry_run)
         return self._object(resource, call, created, 201, warnings)
 
-    def _update(self, resource: Resource, call: Call, target: Target) -> Answer:
-        obj, warnings = decoded(resource, call, call.decoded())
+    def _update(self, resource: Resource, call: Call, target: Target) -> Response:
+        obj, warnings = decoded(resource, call, call.decode_body())
         meta = obj["metadata"]
         if meta.get("name") != target.name:
             raise bad_request(
                 f"the name of the object ({meta.get('name', '')}) "
                 f"does not match the name on the URL ({target.name})"
             )
-        old = self.store.find(resource, *_place(resource, target))
+        old = self.store.find(resource, *_key(resource, target))
         if old is None and not resource.create_on_update:
             raise not_found(resource, target.name)
         found = "" if old is None else old["metadata"]["uid"]
@@ -147,14 +147,14 @@ class Verbs:
 
     def _create_by_update(
         self, resource: Resource, call: Call, target: Target, obj: Object
-    ) -> Answer:
-        """A real server does so for Leases: a PUT computed from one that is gone makes it anew."""
+    ) -> Response:
+        """Create an object by PUT. A real server creates a deleted Lease again in this way."""
         obj["metadata"].pop("resourceVersion", None)
-        created = self.store.create(resource, target.namespace, obj, dry_run=call.dry_run)
+        created = self.store.create(resource, target.namespace, obj, dry_run=call.is_dry_run)
         return self._object(resource, call, created, 201)
 
-    def _patch(self, resource: Resource, call: Call, target: Target) -> Answer:
-        apply, body = patch_of(resource, call), call.decoded(tuple(PATCHES))
+    def _patch(self, resource: Resource, call: Call, target: Target) -> Response:
+        apply, body = patch_of(resource, call), call.decode_body(tuple(PATCHES))
         warnings: list[str] = []
 
         def change(old: Object) -> Object:
@@ -169,24 +169,24 @@ class Verbs:
         self, resource: Resource, call: Call, target: Target, change: Callable[[Object], Object]
     ) -> Object:
         subresource = "status" if target.subresource == "status" else ""
-        place = _place(resource, target)
-        return self.store.update(resource, *place, change, subresource, dry_run=call.dry_run)
+        key = _key(resource, target)
+        return self.store.update(resource, *key, change, subresource, dry_run=call.is_dry_run)
 
-    def _write_scale(self, resource: Resource, call: Call, target: Target) -> Answer:
+    def _write_scale(self, resource: Resource, call: Call, target: Target) -> Response:
         if target.verb == "patch":
-            apply, body = patch_of(resource, call), call.decoded(tuple(PATCHES))
+            apply, body = patch_of(resource, call), call.decode_body(tuple(PATCHES))
         else:
-            apply, body = _replaced, call.decoded(BODY_TYPES)
+            apply, body = _replaced, call.decode_body(BODY_TYPES)
 
         def change(obj: Object) -> Object:
             return scaled(resource, obj, lambda scale: apply(scale, body))
 
-        return Answer(scale_of(resource, self._write(resource, call, target, change)))
+        return Response(scale_of(resource, self._write(resource, call, target, change)))
 
-    def _delete(self, resource: Resource, call: Call, target: Target) -> Answer:
-        options, place = delete_options(call), _place(resource, target)
-        obj = self.store.delete(resource, *place, options, dry_run=_dry_run(options))
-        if resource.returns_deleted or self.store.find(resource, *place) is not None:
+    def _delete(self, resource: Resource, call: Call, target: Target) -> Response:
+        options, key = delete_options(call), _key(resource, target)
+        obj = self.store.delete(resource, *key, options, dry_run=_dry_run(options))
+        if resource.returns_deleted or self.store.find(resource, *key) is not None:
             return self._object(resource, call, obj)
         details = {
             "name": target.name,
@@ -195,18 +195,18 @@ class Verbs:
             "uid": obj["metadata"]["uid"],
         }
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
-        return Answer({**status, "details": details})
+        return Response({**status, "details": details})
 
-    def _delete_collection(self, resource: Resource, call: Call, target: Target) -> Answer:
+    def _delete_collection(self, resource: Resource, call: Call, target: Target) -> Response:
         options = delete_options(call)
         found = self.store.list(resource, target.namespace, matcher(resource, call))
         for obj in found:
-            place = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-            self.store.delete(resource, *place, options, dry_run=_dry_run(options))
+            key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+            self.store.delete(resource, *key, options, dry_run=_dry_run(options))
         page = Page(found, {"resourceVersion": str(self.store.version)})
-        return Answer(list_object(resource, page))
+        return Response(list_object(resource, page))
 
-    # -- forms ----------------------------------------------------------------------------------
+    # -- responses ------------------------------------------------------------------------------
 
     def _object(
         self,
@@ -215,12 +215,12 @@ class Verbs:
         obj: Object,
         code: int = 200,
         warnings: Sequence[str] = (),
-    ) -> Answer:
+    ) -> Response:
         headers = tuple(("Warning", f'299 - "{_escaped(text)}"') for text in warnings)
-        if _wants_table(call):
+        if _accepts_table(call):
             meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
             obj = self._table(resource, call, [obj], meta)
-        return Answer(obj, code, headers=headers)
+        return Response(obj, code, headers=headers)
 
     def _table(self, resource: Resource, call: Call, objects: list[Object], meta: Object) -> Object:
         include = call.query.get("includeObject") or "Metadata"
@@ -234,13 +234,13 @@ class Verbs:
         return render
 
 
-def _place(resource: Resource, target: Target) -> tuple[str, str]:
-    """Where the store keeps it. A namespace's own path carries its name as its namespace, too."""
+def _key(resource: Resource, target: Target) -> tuple[str, str]:
+    """Namespace and name in the store. The path of a Namespace has its name as namespace, too."""
     return (target.namespace if resource.namespaced else "", target.name)
 
 
-def _check_place(resource: Resource, target: Target) -> None:
-    """404 for a path that the resource does not have, 405 for what only a real kubelet can do."""
+def _check_path(resource: Resource, target: Target) -> None:
+    """Raise 404 for a path that the resource lacks, 405 for what needs a real kubelet."""
     if resource == PODS and target.subresource in INTERACTIVE:
         raise ApiError(
             405,
@@ -250,11 +250,11 @@ def _check_place(resource: Resource, target: Target) -> None:
         )
     if target.subresource and target.subresource not in resource.subresources:
         raise no_such_path()
-    if resource.namespaced and target.name and not target.namespace and not _many(target):
+    if resource.namespaced and target.name and not target.namespace and not _is_collection(target):
         raise no_such_path()
 
 
-def _many(target: Target) -> bool:
+def _is_collection(target: Target) -> bool:
     return target.verb in ("list", "watch", "deletecollection")
 
 
@@ -267,7 +267,7 @@ def _not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", message)
 
 
-def _wants_table(call: Call) -> bool:
+def _accepts_table(call: Call) -> bool:
     return "as=Table" in call.accept
 
 

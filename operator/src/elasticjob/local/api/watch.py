@@ -1,7 +1,7 @@
-"""Watches: from a version or from the present state, live, with bookmarks, bounded.
+"""Watches from a version or from the current state, with bookmarks and a bounded queue.
 
-An event is encoded once, however many watch it. A watcher by name is filed under that name, so that
-a thousand agents, each with its own watch, cost nothing to each other.
+An event is encoded once for all watches. A watch of one object is indexed by the object's name, so
+that the cost of an event does not grow with the number of agents, each of which watches one object.
 """
 
 from __future__ import annotations
@@ -19,52 +19,50 @@ from elasticjob.local.api.objects.encoding import event_line
 from elasticjob.local.api.objects.errors import ApiError, Violation, expired, invalid
 from elasticjob.local.api.objects.resource import Key, Object, Resource
 from elasticjob.local.api.objects.store import Event, Store
-from elasticjob.local.api.query import number, truth
+from elasticjob.local.api.query import parse_bool, parse_int
 
 BOOKMARK_EVERY_S = 60
 BOOKMARK_BEFORE_END_S = 2
-SLOW_WATCHER = 8192
-"""Undelivered events after which a watcher is cut: its client has stopped reading."""
+MAX_QUEUED_EVENTS = 8192
+"""Number of queued events at which a watch ends because its client does not read."""
 LIST_OPTIONS = Resource("meta.k8s.io", "v1", "listoptions", "ListOptions")
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 Render = Callable[[str, Object], bytes]
-"""(type, object) to the line of an event, for a client that wants another form than the object."""
+"""Encodes an event, given as (type, object), for a client that requests another form."""
 
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """What a client asks of a watch."""
+    """The options of a watch."""
 
     namespace: str = ""
     label_selector: str = ""
     field_selector: str = ""
-    version: int = 0
-    """Send what is after this version; 0: the present state first, as ADDED events."""
-    initial_events: bool = False
-    """The present state first, not older than `version`, and a bookmark at its end."""
+    version: int = 0  # send later changes; 0: send the current state first, as ADDED events
+    initial_events: bool = False  # send the current state first, followed by a bookmark
     bookmarks: bool = False
     timeout_s: float | None = None
 
     @classmethod
     def parse(cls, namespace: str, query: Mapping[str, str], *, watch_list: bool) -> WatchOptions:
-        """From a query; 422 in a real server's words for what does not go together."""
-        faults = _faults(query, watch_list)
-        if faults:
-            raise invalid(LIST_OPTIONS, "", faults)
+        """Parse a query. Raises 422 if its parameters contradict each other."""
+        violations = _violations(query, watch_list)
+        if violations:
+            raise invalid(LIST_OPTIONS, "", violations)
         return cls(
             namespace=namespace,
             label_selector=query.get("labelSelector", ""),
             field_selector=query.get("fieldSelector", ""),
-            version=number(query, "resourceVersion"),
-            initial_events=truth(query.get("sendInitialEvents")),
-            bookmarks=truth(query.get("allowWatchBookmarks")),
-            timeout_s=number(query, "timeoutSeconds") or None,
+            version=parse_int(query, "resourceVersion"),
+            initial_events=parse_bool(query.get("sendInitialEvents")),
+            bookmarks=parse_bool(query.get("allowWatchBookmarks")),
+            timeout_s=parse_int(query, "timeoutSeconds") or None,
         )
 
 
 class Watches:
-    """All watches of the server, fed by the store."""
+    """All watches of the server. The store sends its events to them."""
 
     def __init__(
         self,
@@ -76,47 +74,47 @@ class Watches:
         self.store = store
         self.bookmark_every_s = bookmark_every_s
         self.rng = rng or random.Random()
-        self._broad: dict[Key, set[Watch]] = {}
-        self._named: dict[tuple[Key, str], set[Watch]] = {}
+        self._by_resource: dict[Key, set[Watch]] = {}
+        self._by_name: dict[tuple[Key, str], set[Watch]] = {}
         store.listeners.append(self._on_event)
 
     def __len__(self) -> int:
-        return sum(len(group) for group in [*self._broad.values(), *self._named.values()])
+        return sum(len(group) for group in [*self._by_resource.values(), *self._by_name.values()])
 
     def add(self, watch: Watch) -> None:
-        """Feed a watch from now on."""
+        """Start to send events to a watch."""
         self._group(watch).add(watch)
 
     def remove(self, watch: Watch) -> None:
-        """Feed it no longer."""
+        """Stop to send events to a watch."""
         self._group(watch).discard(watch)
         if watch.name is not None and not self._group(watch):
-            del self._named[watch.resource.key, watch.name]
+            del self._by_name[watch.resource.key, watch.name]
 
     def _group(self, watch: Watch) -> set[Watch]:
         if watch.name is None:
-            return self._broad.setdefault(watch.resource.key, set())
-        return self._named.setdefault((watch.resource.key, watch.name), set())
+            return self._by_resource.setdefault(watch.resource.key, set())
+        return self._by_name.setdefault((watch.resource.key, watch.name), set())
 
     def _on_event(self, resource: Resource, event: Event) -> None:
         name = event.object["metadata"]["name"]
-        for group in (self._broad.get(resource.key), self._named.get((resource.key, name))):
+        for group in (self._by_resource.get(resource.key), self._by_name.get((resource.key, name))):
             for watch in group or ():
                 watch.push(event)
         if resource == CRDS and event.type == "DELETED":
             self._end_watches_of(event.object["spec"])
 
     def _end_watches_of(self, spec: Object) -> None:
-        """A resource whose definition is gone is watched no longer, as on a real server."""
+        """End the watches of a resource whose definition was deleted, as a real server does."""
         key = (spec["group"], spec["names"]["plural"])
-        named = [group for (of, _), group in self._named.items() if of == key]
-        for group in (self._broad.get(key, ()), *named):
+        named = [group for (of, _), group in self._by_name.items() if of == key]
+        for group in (self._by_resource.get(key, ()), *named):
             for watch in group:
                 watch.end()
 
 
 class Watch:
-    """One client's watch, fed while its context lasts; the context gives the lines to send."""
+    """The watch of one client. Its context yields the lines to send."""
 
     def __init__(
         self,
@@ -135,13 +133,13 @@ class Watch:
         self._fields = selectors.fields(options.field_selector, resource)
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
-        self._last_words: bytes | None = None
-        self._over = False
+        self._final_line: bytes | None = None
+        self._is_ended = False
 
     def __enter__(self) -> AsyncGenerator[bytes, None]:
-        first = self._first()
+        initial = self._initial_lines()
         self._watches.add(self)
-        return self._lines(first)
+        return self._lines(initial)
 
     def __exit__(
         self,
@@ -152,35 +150,35 @@ class Watch:
         self._watches.remove(self)
 
     def push(self, event: Event) -> None:
-        """Queue an event as this watch sees it: objects enter and leave a selector's view."""
-        line = self._seen(event)
+        """Queue an event: ADDED or DELETED if the object starts or stops to match the selectors."""
+        line = self._line_of(event)
         if line is None:
             return
-        if len(self._queue) < SLOW_WATCHER:
+        if len(self._queue) < MAX_QUEUED_EVENTS:
             self._queue.append(line)
         else:
-            self._end(expired("too old resource version: the watcher was too slow"))
+            self._end_with(expired("too old resource version: the watcher was too slow"))
         self._wake.set()
 
     def end(self) -> None:
-        """Send what is queued, and nothing after it."""
-        self._over = True
+        """End the watch after the queued events are sent."""
+        self._is_ended = True
         self._wake.set()
 
-    def _end(self, error: ApiError) -> None:
-        self._last_words = event_line("ERROR", error.status())
+    def _end_with(self, error: ApiError) -> None:
+        self._final_line = event_line("ERROR", error.status())
 
-    def _seen(self, event: Event) -> bytes | None:
+    def _line_of(self, event: Event) -> bytes | None:
         is_in = event.type != "DELETED" and self._match(event.object)
         was_in = event.old is not None and self._match(event.old)
         if is_in:
             if was_in or event.type == "ADDED":
-                return self._line(event)
+                return self._encode_event(event)
             return self._encode("ADDED", event.object)
         if not was_in:
             return None
         if event.type == "DELETED":
-            return self._line(event)
+            return self._encode_event(event)
         return self._encode("DELETED", _at_version(event))
 
     def _match(self, obj: Object) -> bool:
@@ -189,19 +187,19 @@ class Watch:
             return False
         return self._fields(obj) and self._labels(obj)
 
-    def _first(self) -> list[bytes]:
-        """What is sent before anything new; a version that cannot be served ends the watch."""
+    def _initial_lines(self) -> list[bytes]:
+        """The lines to send before new events. A version that is not available ends the watch."""
         version = self._options.version
         try:
             if version > self._store.version or (version and not self._options.initial_events):
                 missed = self._store.since(self.resource, version)
-                return [line for line in map(self._seen, missed) if line is not None]
+                return [line for line in map(self._line_of, missed) if line is not None]
         except ApiError as error:
-            self._end(error)
+            self._end_with(error)
             return []
-        return self._present()
+        return self._current_state()
 
-    def _present(self) -> list[bytes]:
+    def _current_state(self) -> list[bytes]:
         options = self._options
         found = self._store.list(self.resource, options.namespace, self._match)
         lines = [self._encode("ADDED", obj) for obj in found]
@@ -209,37 +207,37 @@ class Watch:
             lines.append(self._bookmark(INITIAL_EVENTS_END))
         return lines
 
-    async def _lines(self, first: list[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _lines(self, initial: list[bytes]) -> AsyncGenerator[bytes, None]:
         """The stream, in chunks of whole lines."""
-        yield b"".join(first)
+        yield b"".join(initial)
         loop = asyncio.get_running_loop()
         timeout_s = self._options.timeout_s or self._watches.rng.uniform(1800, 3600)
-        end = loop.time() + timeout_s
-        beat = self._next_bookmark(loop.time(), end)
-        while self._last_words is None:
+        end_at = loop.time() + timeout_s
+        bookmark_at = self._next_bookmark(loop.time(), end_at)
+        while self._final_line is None:
             if self._queue:
-                yield self._taken()
-            elif self._over or loop.time() >= end:
+                yield self._take_queued()
+            elif self._is_ended or loop.time() >= end_at:
                 return
-            elif loop.time() < beat:
-                await self._woken(min(end, beat))
+            elif loop.time() < bookmark_at:
+                await self._wait_until(min(end_at, bookmark_at))
             else:
-                beat = self._next_bookmark(loop.time(), end)
+                bookmark_at = self._next_bookmark(loop.time(), end_at)
                 if self._options.bookmarks:
                     yield self._bookmark()
-        yield self._last_words
+        yield self._final_line
 
     def _next_bookmark(self, now: float, end: float) -> float:
-        """Every minute, and shortly before the end, so that the next watch starts from there."""
+        """The time of the next bookmark: each minute, and shortly before the end of the watch."""
         regular, last = now + self._watches.bookmark_every_s, end - BOOKMARK_BEFORE_END_S
         return last if now < last < regular else regular
 
-    def _taken(self) -> bytes:
+    def _take_queued(self) -> bytes:
         chunk = b"".join(self._queue)
         self._queue.clear()
         return chunk
 
-    async def _woken(self, until: float) -> None:
+    async def _wait_until(self, until: float) -> None:
         self._wake.clear()
         timer = asyncio.get_running_loop().call_at(until, self._wake.set)
         try:
@@ -247,7 +245,7 @@ class Watch:
         finally:
             timer.cancel()
 
-    def _line(self, event: Event) -> bytes:
+    def _encode_event(self, event: Event) -> bytes:
         return event.line if self._render is None else self._render(event.type, event.object)
 
     def _encode(self, kind: str, obj: Object) -> bytes:
@@ -263,25 +261,25 @@ class Watch:
 
 
 def _at_version(event: Event) -> Object:
-    """The old object with the version of the change that took it out of view."""
+    """The old object with the version of the change since which it does not match."""
     old = event.old or event.object
     return {**old, "metadata": {**old["metadata"], "resourceVersion": str(event.version)}}
 
 
-def _faults(query: Mapping[str, str], watch_list: bool) -> list[Violation]:
+def _violations(query: Mapping[str, str], watch_list: bool) -> list[Violation]:
     initial, match = query.get("sendInitialEvents"), query.get("resourceVersionMatch", "")
-    faults = []
+    violations = []
     if initial is not None:
         if match != "NotOlderThan":
-            wish = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            faults.append(("resourceVersionMatch", f"Forbidden: {wish}"))
+            message = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            violations.append(("resourceVersionMatch", f"Forbidden: {message}"))
         if not watch_list:
-            wish = (
+            message = (
                 "sendInitialEvents is forbidden for watch "
                 "unless the WatchList feature gate is enabled"
             )
-            faults.append(("sendInitialEvents", f"Forbidden: {wish}"))
+            violations.append(("sendInitialEvents", f"Forbidden: {message}"))
     elif match:
-        wish = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        faults.append(("resourceVersionMatch", f"Forbidden: {wish}"))
-    return faults
+        message = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        violations.append(("resourceVersionMatch", f"Forbidden: {message}"))
+    return violations

@@ -1,1 +1,1 @@
-"""The local node: a stand-in for scheduler and kubelet that runs pods as processes."""
+"""The local node: a scheduler and kubelet that run pods as processes of this machine."""

@@ -1,7 +1,7 @@
-"""The loopback addresses of a server's pods.
+"""The loopback addresses of the pods of a server.
 
-All of 127.0.0.0/8 is this machine on Linux. The two middle octets are the server's port, which no
-other server on the machine has, so the pods of two servers never share an address.
+On Linux, all of 127.0.0.0/8 is this machine. The two middle octets are the port of the server, so
+that the pods of two servers on one machine have different addresses.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ HOSTS = 254
 
 
 class Addresses:
-    """At most 254 at a time. One that was given back is used again as late as possible."""
+    """A pool of 254 addresses. A released address is reused after all others."""
 
     def __init__(self, port: int) -> None:
         self._prefix = f"127.{port >> 8}.{port & 255}"
         self._free = [f"{self._prefix}.{host}" for host in range(1, HOSTS + 1)]
 
     def take(self) -> str:
-        """An address that no living pod has."""
+        """Take an address that no running pod has."""
         return self._free.pop(0)
 
-    def give_back(self, address: str) -> None:
-        """Nothing listens there any longer."""
+    def release(self, address: str) -> None:
+        """Return the address of a pod that has ended."""
         self._free.append(address)

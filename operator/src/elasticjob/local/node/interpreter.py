@@ -1,4 +1,4 @@
-"""The Python that pods find: one interpreter, under the names that commands use."""
+"""The Python interpreter in the PATH of pods, as `python` and `python3`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 NAMES = ("python", "python3")
 
 
-def offer(interpreter: Path, directory: Path) -> None:
-    """Put `python` and `python3` into the directory, whatever the interpreter is called.
+def install(interpreter: Path, directory: Path) -> None:
+    """Write the scripts `python` and `python3`, which run the interpreter, to the directory.
 
-    Scripts and not links: a virtual environment's interpreter finds its packages by the path that
-    it was started under.
+    Links would not do: an interpreter of a virtual environment finds its packages by the path by
+    which it was started.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
@@ -22,5 +22,5 @@ def offer(interpreter: Path, directory: Path) -> None:
 
 
 def search_path(directory: Path, interpreter: Path, host_path: str) -> str:
-    """PATH of a pod: those names, what is installed beside the interpreter, then the host's."""
+    """The PATH of a pod: the scripts, the directory of the interpreter, then the host's PATH."""
     return ":".join([str(directory), str(interpreter.parent), host_path])

@@ -1,6 +1,6 @@
-"""The stand-in for scheduler and kubelet: binds each pod to the one node and runs it.
+"""The scheduler and kubelet of the local mode: binds each pod to the only node and runs it.
 
-It knows pods, and nothing of what they are for. What it learns and says goes through the store.
+It reads and writes objects in the store only, and contains nothing specific to ElasticJob.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from elasticjob.local.api.objects.store import Event, Store
 from elasticjob.local.node import interpreter, node
 from elasticjob.local.node.addresses import HOSTS, Addresses
 from elasticjob.local.node.pod.container import RestartDelay, restart_delay_s
-from elasticjob.local.node.pod.logs import LogOptions, reading
-from elasticjob.local.node.pod.worker import PodWorker, Site
+from elasticjob.local.node.pod.logs import LogOptions, open_log
+from elasticjob.local.node.pod.worker import NodeContext, PodWorker
 from elasticjob.local.node.processes import Process, Processes, sweep
-from elasticjob.local.node.reporter import Reports, place
+from elasticjob.local.node.reporter import PodReporter, pod_key
 
 MAX_PODS = 110
 CLOSE_GRACE_S = 2.0
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 Mint = Callable[[str, str, str, str], str]
-"""A token of (namespace, service account, pod name, pod UID)."""
-Place = tuple[str, str]
+"""Issues a token for (namespace, service account, pod name, pod UID)."""
+PodKey = tuple[str, str]
 
 log = logging.getLogger(__name__)
 
 
 class RootError(Exception):
-    """The directory cannot be used for pods."""
+    """The root directory cannot be used."""
 
 
 class Kubelet:
-    """One node named `local`. Everything below `root` is its own, and is emptied at the start."""
+    """The kubelet of the node `local`. It empties the directory `root` when it starts."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Kubelet:
         max_pods: int = MAX_PODS,
         delay_s: RestartDelay = restart_delay_s,
     ) -> None:
-        """`port` is the API server's; `python` is what pods find as python and python3."""
+        """`port` is that of the API server; pods run `python` as python and python3."""
         if max_pods > HOSTS:
             raise ValueError(f"max_pods: at most {HOSTS}, one loopback address for each")
         self._store = store
@@ -71,12 +71,12 @@ class Kubelet:
         self._addresses = Addresses(port)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[str, Place] = {}
-        self._held: set[Place] = set()
-        self._lost = False
+        self._waiting: dict[str, PodKey] = {}
+        self._held: set[PodKey] = set()
+        self._is_disconnected = False
         self._lock: IO[bytes] | None = None
-        self._reports = Reports(store, lambda: timestamp(store.now()))
-        self._site = Site(
+        self._reporter = PodReporter(store, lambda: timestamp(store.now()))
+        self._context = NodeContext(
             root=self._root,
             env={
                 "PATH": interpreter.search_path(self._root / "bin", python, host_path),
@@ -84,34 +84,36 @@ class Kubelet:
                 "KUBERNETES_SERVICE_PORT": str(port),
                 "ELASTICJOB_SHARED_NETWORK": "1",
             },
-            reports=self._reports,
+            reporter=self._reporter,
             processes=Processes(self._root),
             config_map=partial(store.find, CONFIGMAPS),
-            token=lambda pod: mint(*_account(pod)),
+            token=lambda pod: mint(*_token_subject(pod)),
             delay_s=delay_s,
         )
 
     # -- the node -------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Take the directory, end what an earlier server left there, and accept pods."""
-        self._take_root()
-        if left := await sweep(f"{self._root}/"):
-            log.warning("ended %d processes that an earlier server had left", left)
+        """Lock the directory, kill processes of an earlier server there, and accept pods."""
+        self._lock_root()
+        if killed := await sweep(f"{self._root}/"):
+            log.warning(
+                "killed %d processes that an earlier server had left in %s", killed, self._root
+            )
         for entry in self._root.iterdir():
             if entry.is_dir():
                 await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
-        interpreter.offer(self._python, self._root / "bin")
-        self._site.processes.open()  # so that the first pod need not wait for it
+        interpreter.install(self._python, self._root / "bin")
+        self._context.processes.open()  # so that the first pod does not wait for it
         self._store.create(NODES, "", node.node())
-        self._say(node.ready)
-        self._store.listeners.append(self._heard)
-        self._catch_up()
+        self._write_node_status(node.ready_condition)
+        self._store.listeners.append(self._on_event)
+        self._resync()
 
     async def close(self, grace_s: float = CLOSE_GRACE_S) -> None:
-        """End every pod and say nothing of it: the server ends, too."""
-        self._store.listeners.remove(self._heard)
-        self._reports.silence()
+        """End every pod, without a status, because the server ends, too."""
+        self._store.listeners.remove(self._on_event)
+        self._reporter.pause()
         workers = list(self._workers.values())
         for worker in workers:
             worker.grace.begin(grace_s)
@@ -120,24 +122,24 @@ class Kubelet:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._site.processes.close()
+        self._context.processes.close()
         await sweep(f"{self._root}/")
         if self._lock is not None:
             self._lock.close()
 
     def logs(self, pod: Object, call: Call) -> AbstractContextManager[AsyncIterator[bytes]]:
-        """The answer to a request for a pod's log."""
+        """Open the log of a pod for a request."""
         worker = self._workers.get(pod["metadata"]["uid"])
         name = pod["metadata"]["name"]
         if worker is None:
             raise bad_request(f"pod {name} does not have a host assigned")
-        return reading(name, worker.containers, LogOptions.parse(call.query))
+        return open_log(name, worker.containers, LogOptions.parse(call.query))
 
     # -- pods -----------------------------------------------------------------------------------
 
-    def _heard(self, resource: Resource, event: Event) -> None:
-        """A write has happened. What is to be done about it is done after it, not within."""
-        if resource == PODS and not self._lost:
+    def _on_event(self, resource: Resource, event: Event) -> None:
+        """Schedule the reaction to a write; it runs after the write."""
+        if resource == PODS and not self._is_disconnected:
             asyncio.get_running_loop().call_soon(self._follow, event.object, event.type)
 
     def _follow(self, pod: Object, change: str) -> None:
@@ -146,23 +148,23 @@ class Kubelet:
         if change == "DELETED":
             self._waiting.pop(uid, None)
             if worker is not None:
-                worker.gone()
+                worker.on_deleted()
         elif worker is not None:
-            worker.told(pod)
+            worker.on_updated(pod)
         elif change == "ADDED":
             self._schedule(pod)
 
-    def _catch_up(self) -> None:
-        """Follow what has happened while nobody listened."""
-        present = {pod["metadata"]["uid"]: pod for pod in self._store.list(PODS)}
+    def _resync(self) -> None:
+        """Compare the running pods with those in the store, after events were missed."""
+        current = {pod["metadata"]["uid"]: pod for pod in self._store.list(PODS)}
         for uid, worker in self._workers.items():
-            if uid not in present:
-                worker.gone()
-        for uid, pod in present.items():
+            if uid not in current:
+                worker.on_deleted()
+        for uid, pod in current.items():
             self._follow(pod, "MODIFIED" if uid in self._workers else "ADDED")
 
     def _schedule(self, pod: Object) -> None:
-        """Bind the pod and run it, or let it wait for room."""
+        """Bind the pod and run it, or let it wait until the node has room."""
         uid = pod["metadata"]["uid"]
         if pod["spec"].get("nodeName", node.NAME) != node.NAME:
             return
@@ -170,85 +172,87 @@ class Kubelet:
             self._waiting.pop(uid, None)
             self._run(self._bind(pod))
         elif uid not in self._waiting:
-            self._waiting[uid] = place(pod)
-            self._reports.unschedulable(pod, "0/1 nodes are available: 1 Too many pods.")
+            self._waiting[uid] = pod_key(pod)
+            self._reporter.report_unschedulable(pod, "0/1 nodes are available: 1 Too many pods.")
 
     def _bind(self, pod: Object) -> Object:
-        namespace, name = place(pod)
+        namespace, name = pod_key(pod)
 
-        def on_node(present: Object) -> Object:
-            return {**present, "spec": {**present["spec"], "nodeName": node.NAME}}
+        def on_node(current: Object) -> Object:
+            return {**current, "spec": {**current["spec"], "nodeName": node.NAME}}
 
         bound = self._store.update(PODS, namespace, name, on_node)
         message = f"Successfully assigned {namespace}/{name} to {node.NAME}"
-        self._reports.event(bound, "Normal", "Scheduled", message)
+        self._reporter.create_event(bound, "Normal", "Scheduled", message)
         return bound
 
     def _run(self, pod: Object) -> None:
-        worker = PodWorker(pod, self._addresses.take(), self._site, self._make_room)
-        if place(pod) not in self._held:
+        worker = PodWorker(pod, self._addresses.take(), self._context, self._on_pod_end)
+        if pod_key(pod) not in self._held:
             worker.released.set()
-        worker.told(pod)
+        worker.on_updated(pod)
         self._workers[pod["metadata"]["uid"]] = worker
-        task = asyncio.create_task(self._live(pod, worker), name=f"pod {'/'.join(place(pod))}")
+        task = asyncio.create_task(
+            self._run_worker(pod, worker), name=f"pod {'/'.join(pod_key(pod))}"
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _live(self, pod: Object, worker: PodWorker) -> None:
+    async def _run_worker(self, pod: Object, worker: PodWorker) -> None:
         try:
             await worker.run()
         except Exception:
-            log.exception("pod %s/%s", *place(pod))
+            log.exception("pod %s/%s", *pod_key(pod))
         finally:
             del self._workers[pod["metadata"]["uid"]]
 
-    def _make_room(self, ended: PodWorker) -> None:
-        """A pod has ended: its address is free, and another may have its place."""
-        self._addresses.give_back(ended.address)
+    def _on_pod_end(self, ended: PodWorker) -> None:
+        """Release the address of a pod that has ended, and schedule the waiting pods."""
+        self._addresses.release(ended.address)
         for uid, where in list(self._waiting.items()):
             pod = self._store.find(PODS, *where)
             if pod is not None and pod["metadata"]["uid"] == uid:
                 self._schedule(pod)
 
-    # -- faults on purpose ----------------------------------------------------------------------
+    # -- fault injection ------------------------------------------------------------------------
 
     def hold(self, namespace: str, name: str) -> None:
-        """The pod of this name, when it comes, is bound and does not start."""
+        """Bind the pod of this name when it is created, but do not start it."""
         self._held.add((namespace, name))
 
     def release(self, namespace: str, name: str) -> None:
-        """Let it start."""
+        """Start a pod that is held."""
         self._held.discard((namespace, name))
         for worker in self._workers_of(namespace, name):
             worker.released.set()
 
     def freeze(self, namespace: str, name: str) -> None:
-        """Stop every process of the pod where it stands; its deletion still ends it."""
+        """Suspend every process of the pod with SIGSTOP. Its deletion still ends the pod."""
         for process in self._processes_of(namespace, name):
             process.freeze()
 
     def thaw(self, namespace: str, name: str) -> None:
-        """Let them go on."""
+        """Continue the processes of a frozen pod."""
         for process in self._processes_of(namespace, name):
             process.thaw()
 
     def kill(self, namespace: str, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Signal the main process of every container, as `kill` on the node would."""
+        """Send a signal to the main process of every container of the pod."""
         for process in self._processes_of(namespace, name):
             process.signal(number)
 
     def disconnect_node(self) -> None:
-        """The kubelet is cut off: pods run on, but it hears of nothing and reports nothing."""
-        self._say(node.unknown)
-        self._lost = True
-        self._reports.silence()
+        """Disconnect the kubelet: pods continue, but it receives and reports nothing."""
+        self._write_node_status(node.unknown_condition)
+        self._is_disconnected = True
+        self._reporter.pause()
 
     def reconnect_node(self) -> None:
-        """It is back, reports what has happened and does what it has missed."""
-        self._lost = False
-        self._reports.resume()
-        self._say(node.ready)
-        self._catch_up()
+        """Reconnect the kubelet: it reports and does what it has missed."""
+        self._is_disconnected = False
+        self._reporter.resume()
+        self._write_node_status(node.ready_condition)
+        self._resync()
 
     def _workers_of(self, namespace: str, name: str) -> list[PodWorker]:
         pod = self._store.find(PODS, namespace, name)
@@ -260,29 +264,29 @@ class Kubelet:
             process for worker in self._workers_of(namespace, name) for process in worker.processes
         ]
 
-    # -- inside ---------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
-    def _say(self, condition: Callable[[str], Object]) -> None:
-        """Write the node's status, with this as its condition."""
-        status = node.status(self._max_pods, condition(self._reports.now()))
+    def _write_node_status(self, condition: Callable[[str], Object]) -> None:
+        """Write the status of the node with a condition."""
+        status = node.status(self._max_pods, condition(self._reporter.now()))
         self._store.update(NODES, "", node.NAME, lambda old: {**old, "status": status}, "status")
 
-    def _take_root(self) -> None:
-        """Nobody else's directory is emptied, and no two kubelets end each other's pods."""
+    def _lock_root(self) -> None:
+        """Lock the root directory. Raises RootError if it is in use, or not from an earlier run."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = self._root / "lock"
         if not lock.exists() and any(self._root.iterdir()):
-            raise RootError(f"{self._root} is not empty, and is not elasticjob's; name another")
+            raise RootError(f"{self._root}: not empty and not from an earlier run; choose another")
         self._lock = lock.open("ab")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise RootError(f"{self._root} is in use by another server") from None
+            raise RootError(f"{self._root}: in use by another server; choose another") from None
 
 
-def _account(pod: Object) -> tuple[str, str, str, str]:
-    """Namespace, service account, pod name and UID: what a token is bound to."""
+def _token_subject(pod: Object) -> tuple[str, str, str, str]:
+    """The namespace, service account, pod name and pod UID that a token is bound to."""
     meta = pod["metadata"]
     account = pod["spec"].get("serviceAccountName", "default")
     return meta["namespace"], account, meta["name"], meta["uid"]

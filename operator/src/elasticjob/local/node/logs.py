@@ -1,4 +1,4 @@
-"""Reading the log of one run of a container: all of it, its last lines, or as it grows."""
+"""Reading the log of one run of a container: the whole log, its last lines, or following it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from typing import BinaryIO
 
 CHUNK = 65536
 POLL_S = 0.05
-"""A container writes its log by itself, so a follower has to look. Only while there is one."""
+"""A container writes its log file directly, so a follower polls it."""
 
 
 async def read(
-    log: BinaryIO, tail: int | None = None, living: Callable[[], bool] | None = None
+    log: BinaryIO, tail: int | None = None, is_running: Callable[[], bool] | None = None
 ) -> AsyncIterator[bytes]:
-    """The log in pieces. With `living` it goes on until that says no and the rest has been read."""
+    """The log in pieces. With `is_running`, follow the log until that returns False."""
     if tail is not None:
         log.seek(tail_offset(log, tail))
     while True:
-        over = living is None or not living()  # asked before reading: what came first is read
+        # Evaluated before reading, so that what was written before the end is read.
+        is_last = is_running is None or not is_running()
         while piece := log.read(CHUNK):
             yield piece
-        if over:
+        if is_last:
             return
         await asyncio.sleep(POLL_S)
 
 
 def tail_offset(log: BinaryIO, lines: int) -> int:
-    """Where the last lines begin. A last line without its end counts as one."""
+    """The offset of the last lines. A last line without a newline counts as a line."""
     end = log.seek(0, os.SEEK_END)
     if lines <= 0 or end == 0:
         return end
@@ -47,8 +48,8 @@ def tail_offset(log: BinaryIO, lines: int) -> int:
     return 0
 
 
-def last_part(path: Path, lines: int, limit: int) -> bytes:
-    """The last lines of a log, at most `limit` bytes of them; nothing when there is no log."""
+def read_tail(path: Path, lines: int, limit: int) -> bytes:
+    """The last lines of a log, at most `limit` bytes; empty if there is no log."""
     try:
         with path.open("rb") as log:
             begin = tail_offset(log, lines)

@@ -1,4 +1,4 @@
-"""The one node: what it is called and what it says of itself."""
+"""The Node object of the local node and its status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from elasticjob.local.api.objects.resource import Object
 NAME = "local"
 HOST_IP = "127.0.0.1"
 VERSION = "elasticjob-local"
-"""In the place of a kubelet's version, so that nobody takes this for one."""
+"""The kubeletVersion, which shows that this is no kubelet of Kubernetes."""
 
 
 def node() -> Object:
@@ -20,7 +20,7 @@ def node() -> Object:
 
 
 def status(max_pods: int, ready: Object) -> Object:
-    """Its status; `ready` is the one condition."""
+    """The status of the node with its only condition, Ready."""
     room = {"cpu": str(os.cpu_count() or 1), "pods": str(max_pods)}
     return {
         "addresses": [
@@ -41,8 +41,8 @@ def status(max_pods: int, ready: Object) -> Object:
     }
 
 
-def ready(now: str) -> Object:
-    """The node reports."""
+def ready_condition(now: str) -> Object:
+    """The condition Ready of a node that reports."""
     return {
         "type": "Ready",
         "status": "True",
@@ -52,8 +52,8 @@ def ready(now: str) -> Object:
     }
 
 
-def unknown(now: str) -> Object:
-    """What a cluster says of a node that has stopped to report."""
+def unknown_condition(now: str) -> Object:
+    """The condition Ready of a node that has stopped reporting."""
     return {
         "type": "Ready",
         "status": "Unknown",

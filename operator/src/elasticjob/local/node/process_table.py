@@ -1,6 +1,6 @@
-"""What /proc says: which processes live, whose children they are, what their environment carries.
+"""The running processes, their parents and environments, from /proc.
 
-Standard library only: the init process of every container uses it too.
+Uses the standard library only, because the init process of every container imports it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 Pid = int
 
 
-def parents() -> dict[Pid, Pid]:
-    """Every living process and its parent. The dead that nobody has reaped yet are left out."""
+def read_parents() -> dict[Pid, Pid]:
+    """The parent of every running process; zombies are left out."""
     found = {}
     for pid in _pids():
         # `pid (any text, even ")") state ppid ...`
@@ -24,7 +24,7 @@ def parents() -> dict[Pid, Pid]:
 
 
 def descendants(parents: Mapping[Pid, Pid], roots: Iterable[Pid]) -> set[Pid]:
-    """The roots' children, their children, and so on; without the roots."""
+    """All descendants of the roots, without the roots."""
     children: dict[Pid, list[Pid]] = {}
     for pid, parent in parents.items():
         children.setdefault(parent, []).append(pid)
@@ -39,8 +39,8 @@ def descendants(parents: Mapping[Pid, Pid], roots: Iterable[Pid]) -> set[Pid]:
 def pids_with_env(name: str, prefix: str) -> set[Pid]:
     """The processes that were started with `name=prefix...` in their environment.
 
-    /proc shows the environment of the last exec: one that a process clears afterwards still counts,
-    one that it clears for its child does not show in the child.
+    /proc contains the environment at the last exec: it still has variables that the process has
+    removed since, but not those that its parent has removed before the exec.
     """
     start = f"{name}={prefix}".encode()
     return {
@@ -50,8 +50,8 @@ def pids_with_env(name: str, prefix: str) -> set[Pid]:
     }
 
 
-def send(pids: Iterable[Pid], number: signal.Signals) -> None:
-    """Signal each; who is gone or is not ours to signal is passed over."""
+def send_signal(pids: Iterable[Pid], number: signal.Signals) -> None:
+    """Send a signal to each process; skip those that have ended or belong to another user."""
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -64,7 +64,7 @@ def _pids() -> list[Pid]:
 
 
 def _read(pid: Pid, file: str) -> bytes:
-    """A file of a process, or nothing when the process is gone or belongs to somebody else."""
+    """A file of a process; empty if the process has ended or belongs to another user."""
     try:
         with open(f"/proc/{pid}/{file}", "rb") as opened:
             return opened.read()

@@ -1,6 +1,6 @@
-"""Containers as process trees: started without stopping the event loop, ended without a trace.
+"""Containers as process trees that start without blocking the event loop and end completely.
 
-The work is done by `pod_init`; this is the server's side of it.
+This is the server's side; the other side, `pod.init`, starts and ends the processes.
 """
 
 from __future__ import annotations
@@ -18,26 +18,31 @@ from pathlib import Path
 from typing import Any
 
 import elasticjob
-from elasticjob.local.node.process_table import descendants, parents, pids_with_env, send
+from elasticjob.local.node.process_table import (
+    descendants,
+    pids_with_env,
+    read_parents,
+    send_signal,
+)
 
 MARKER = "ELASTICJOB_LOCAL_POD"
-"""In the environment of every process of a pod: <root>/<pod uid>."""
+"""The variable with <root>/<pod uid> in the environment of every process of a pod."""
 SWEEP_PAUSE_S = 0.02
 SWEEP_TRIES = 250
 
-_NURSERY = (
+_FORK_SERVER = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from elasticjob.local.node.pod.init import main; main(int(sys.argv[2]))"
 )
 
 
 class StartError(Exception):
-    """The main process could not be started; the text says at which step and why."""
+    """The main process could not be started. The text has the step and the reason."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to start. The environment is complete: nothing is added to it, nothing inherited."""
+class ProcessSpec:
+    """The process to start for a container. Its environment is complete: nothing is inherited."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -47,21 +52,20 @@ class Order:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a main process ended. The code of a signal is 128 + its number, as runtimes report it."""
+    """How a main process ended."""
 
-    code: int
-    known: bool = True
-    """False when the init was killed from outside, so that nobody could see the status."""
+    code: int  # of a signal: 128 + its number, as container runtimes report it
+    known: bool = True  # False if the init was killed, so that the status was lost
 
     @classmethod
     def of(cls, status: int) -> Exit:
-        """From a wait status."""
+        """The exit of a wait status."""
         code = os.waitstatus_to_exitcode(status)
         return cls(128 - code if code < 0 else code)
 
 
 class Process:
-    """One running container."""
+    """The processes of one running container."""
 
     def __init__(
         self,
@@ -75,43 +79,43 @@ class Process:
         self._marker = marker
         self._reader = reader
         self._writer = writer
-        self._end = asyncio.create_task(self._read_end(), name=f"process {self.pid}")
+        self._exit = asyncio.create_task(self._read_exit(), name=f"process {self.pid}")
 
     async def wait(self) -> Exit:
-        """Until the main process has ended and nothing that it started is alive."""
-        return await asyncio.shield(self._end)
+        """Wait until the main process and everything that it started have ended."""
+        return await asyncio.shield(self._exit)
 
     @property
-    def ended(self) -> bool:
-        """Whether `wait` returns at once."""
-        return self._end.done()
+    def has_ended(self) -> bool:
+        """Whether all processes have ended."""
+        return self._exit.done()
 
     def signal(self, number: signal.Signals) -> None:
-        """To the main process only; without effect once it has ended."""
+        """Send a signal to the main process only, unless it has ended."""
         if not self._writer.is_closing():
             self._writer.write(b"%d\n" % number)
 
-    def end(self) -> None:
-        """SIGKILL to every process of the container; `wait` tells when they are gone."""
+    def kill_all(self) -> None:
+        """Kill every process of the container with SIGKILL. Does not wait for their end."""
         if not self._writer.is_closing() and self._writer.can_write_eof():
             self._writer.write_eof()
 
     def freeze(self) -> None:
-        """Stop every process where it stands, as a host does that hangs."""
+        """Suspend every process with SIGSTOP, like a node that hangs."""
         frozen: set[int] = set()
-        while living := self.living() - frozen:  # again: one may fork before it is reached
-            send(living, signal.SIGSTOP)
-            frozen |= living
+        while running := self.pids() - frozen:  # repeated: a process may fork before SIGSTOP
+            send_signal(running, signal.SIGSTOP)
+            frozen |= running
 
     def thaw(self) -> None:
-        """Let them go on."""
-        send(self.living(), signal.SIGCONT)
+        """Continue every process with SIGCONT."""
+        send_signal(self.pids(), signal.SIGCONT)
 
-    def living(self) -> set[int]:
-        """Every process of the container, whatever its session and its environment."""
-        return descendants(parents(), {self.init_pid})
+    def pids(self) -> set[int]:
+        """Every process of the container, regardless of its session and environment."""
+        return descendants(read_parents(), {self.init_pid})
 
-    async def _read_end(self) -> Exit:
+    async def _read_exit(self) -> Exit:
         try:
             line = await self._reader.readline()
         except ConnectionError:
@@ -125,24 +129,24 @@ class Process:
 
 
 class Processes:
-    """Starts containers, through one nursery."""
+    """Starts containers through a fork server."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._nursery: subprocess.Popen[bytes] | None = None
+        self._fork_server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
     def open(self) -> socket.socket:
-        """The nursery's socket. One that was killed is replaced: no container depends on it."""
-        if self._socket is not None and self._nursery is not None:
-            if self._nursery.poll() is None:
+        """Start the fork server if it does not run; returns its socket. Containers survive it."""
+        if self._socket is not None and self._fork_server is not None:
+            if self._fork_server.poll() is None:
                 return self._socket
             self._socket.close()
         ours, theirs = socket.socketpair()
         home = str(Path(elasticjob.__file__).parent.parent)
         with theirs:
-            self._nursery = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _NURSERY, home, str(theirs.fileno())],
+            self._fork_server = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _FORK_SERVER, home, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env={MARKER: f"{self._root}/"},
@@ -151,47 +155,47 @@ class Processes:
         self._socket = ours
         return ours
 
-    async def start(self, order: Order) -> Process:
-        """Start a container, or raise StartError. Its environment must carry the marker."""
+    async def start(self, spec: ProcessSpec) -> Process:
+        """Start a container, whose environment must contain MARKER. Raises StartError."""
         ours, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(self.open(), [b"+"], [theirs.fileno()])
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
-            writer.write(json.dumps(asdict(order)).encode() + b"\n")
+            writer.write(json.dumps(asdict(spec)).encode() + b"\n")
             line = await reader.readline()
         except BaseException:
             writer.close()
             raise
-        answer: dict[str, Any] = json.loads(line) if line else {"error": "its init has died"}
-        if "error" in answer:
+        reply: dict[str, Any] = json.loads(line) if line else {"error": "its init process has died"}
+        if "error" in reply:
             writer.close()
-            raise StartError(answer["error"])
-        return Process(answer, order.env[MARKER], reader, writer)
+            raise StartError(reply["error"])
+        return Process(reply, spec.env[MARKER], reader, writer)
 
     def close(self) -> None:
-        """End the nursery. Inits live on until their containers are ended."""
-        if self._nursery is not None and self._socket is not None:
+        """End the fork server. The init processes continue until their containers have ended."""
+        if self._fork_server is not None and self._socket is not None:
             self._socket.close()
-            self._nursery.wait()
-            self._nursery = self._socket = None
+            self._fork_server.wait()
+            self._fork_server = self._socket = None
 
 
 async def sweep(marker: str) -> int:
-    """Kill whatever carries the marker, and its descendants; returns how many there were.
+    """Kill processes with this MARKER and their descendants; returns their number.
 
-    For what an init could not end because it was itself killed. `marker` with a pod's UID finds
-    that pod's processes, `<root>/` finds those of every pod of an earlier life of the server.
+    These remain if their init was killed. The marker `<root>/<pod uid>` finds the processes of a
+    pod, and `<root>/` finds those of every pod of an earlier run of the server.
     """
     seen: set[int] = set()
     for _ in range(SWEEP_TRIES):
-        table = parents()
+        table = read_parents()
         found = pids_with_env(MARKER, marker) & set(table)
         found |= descendants(table, found)
         found.discard(os.getpid())
         if not found:
             break
         seen |= found
-        send(found, signal.SIGKILL)
+        send_signal(found, signal.SIGKILL)
         await asyncio.sleep(SWEEP_PAUSE_S)
     return len(seen)

@@ -1,4 +1,4 @@
-"""What the kubelet writes: statuses of pods, events, and the removal of pods that have ended."""
+"""The writes of the kubelet: pod statuses, events, and the removal of deleted pods."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from elasticjob.local.api.objects.store import Store
 from elasticjob.local.node import node
 
 
-class Reports:
-    """All about pods that may be gone, or be others of the same name: then nothing is written.
+class PodReporter:
+    """Writes statuses and events of pods, unless the pod is deleted or another has its name.
 
-    A node that is lost reports nothing; when it is back it makes up for it.
+    While it is paused, it keeps the last status of each pod and writes it on resumption.
     """
 
     def __init__(self, store: Store, now: Callable[[], str]) -> None:
         self._store = store
         self.now = now
-        self._lost = False
-        self._unsaid: dict[str, tuple[Object, Object]] = {}
-        self._unremoved: list[Object] = []
+        self._is_paused = False
+        self._pending_statuses: dict[str, tuple[Object, Object]] = {}
+        self._pending_removals: list[Object] = []
 
-    def status(self, pod: Object, status: Object) -> None:
-        """Write these fields of the status; the others, and conditions that are not ours, stay."""
-        if self._lost:
-            _, before = self._unsaid.get(pod["metadata"]["uid"], (pod, {}))
-            self._unsaid[pod["metadata"]["uid"]] = (pod, {**before, **status})
+    def write_status(self, pod: Object, status: Object) -> None:
+        """Write these fields of a pod's status; other fields and conditions are kept."""
+        if self._is_paused:
+            _, before = self._pending_statuses.get(pod["metadata"]["uid"], (pod, {}))
+            self._pending_statuses[pod["metadata"]["uid"]] = (pod, {**before, **status})
             return
 
-        def change(present: Object) -> Object:
-            meta = {**present["metadata"], "uid": pod["metadata"]["uid"]}
-            merged = {**present.get("status", {}), **status}
-            merged["conditions"] = _conditions(present, status)
-            return {**present, "metadata": meta, "status": merged}
+        def change(current: Object) -> Object:
+            meta = {**current["metadata"], "uid": pod["metadata"]["uid"]}
+            merged = {**current.get("status", {}), **status}
+            merged["conditions"] = _conditions(current, status)
+            return {**current, "metadata": meta, "status": merged}
 
         try:
-            self._store.update(PODS, *place(pod), change, "status")
+            self._store.update(PODS, *pod_key(pod), change, "status")
         except ApiError:
-            pass  # gone, or another pod has its name
+            pass  # the pod is deleted, or another pod has its name
 
-    def event(self, pod: Object, kind: str, reason: str, message: str) -> None:
-        """An Event about the pod; `kind` is Normal or Warning."""
-        if self._lost:
+    def create_event(self, pod: Object, kind: str, reason: str, message: str) -> None:
+        """Create an Event about a pod; `kind` is Normal or Warning."""
+        if self._is_paused:
             return
         meta, now = pod["metadata"], self.now()
         event = {
@@ -69,9 +69,9 @@ class Reports:
         except ApiError:
             pass  # the namespace is being deleted
 
-    def unschedulable(self, pod: Object, message: str) -> None:
-        """There is no room for the pod."""
-        self.event(pod, "Warning", "FailedScheduling", message)
+    def report_unschedulable(self, pod: Object, message: str) -> None:
+        """Report that the node has no room for a pod."""
+        self.create_event(pod, "Warning", "FailedScheduling", message)
         condition = {
             "type": "PodScheduled",
             "status": "False",
@@ -79,41 +79,41 @@ class Reports:
             "message": message,
             "lastTransitionTime": self.now(),
         }
-        self.status(pod, {"phase": "Pending", "conditions": [condition]})
+        self.write_status(pod, {"phase": "Pending", "conditions": [condition]})
 
-    def removed(self, pod: Object) -> None:
-        """Nothing of a pod that is being deleted is alive: let its object go."""
-        if self._lost:
-            self._unremoved.append(pod)
+    def remove_pod(self, pod: Object) -> None:
+        """Remove the object of a deleted pod after its processes have ended."""
+        if self._is_paused:
+            self._pending_removals.append(pod)
             return
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
         try:
-            self._store.delete(PODS, *place(pod), options)
+            self._store.delete(PODS, *pod_key(pod), options)
         except ApiError:
-            pass  # somebody has forced its deletion
+            pass  # a client has forced its deletion
 
-    def silence(self) -> None:
-        """The node is lost."""
-        self._lost = True
+    def pause(self) -> None:
+        """Stop writing, as a node that has lost its connection."""
+        self._is_paused = True
 
     def resume(self) -> None:
-        """It is back: say what was left unsaid."""
-        self._lost = False
-        unsaid, self._unsaid = self._unsaid, {}
-        unremoved, self._unremoved = self._unremoved, []
-        for pod, status in unsaid.values():
-            self.status(pod, status)
-        for pod in unremoved:
-            self.removed(pod)
+        """Write what was not written during the pause."""
+        self._is_paused = False
+        statuses, self._pending_statuses = self._pending_statuses, {}
+        removals, self._pending_removals = self._pending_removals, []
+        for pod, status in statuses.values():
+            self.write_status(pod, status)
+        for pod in removals:
+            self.remove_pod(pod)
 
 
-def place(pod: Object) -> tuple[str, str]:
-    """Namespace and name."""
+def pod_key(pod: Object) -> tuple[str, str]:
+    """The namespace and name of a pod."""
     return pod["metadata"]["namespace"], pod["metadata"]["name"]
 
 
-def _conditions(present: Object, status: Object) -> list[Object]:
-    kept: list[Object] = present.get("status", {}).get("conditions", [])
-    ours: list[Object] = status.get("conditions", [])
-    types = {condition["type"] for condition in ours}
-    return ours + [condition for condition in kept if condition["type"] not in types]
+def _conditions(current: Object, status: Object) -> list[Object]:
+    kept: list[Object] = current.get("status", {}).get("conditions", [])
+    written: list[Object] = status.get("conditions", [])
+    types = {condition["type"] for condition in written}
+    return written + [condition for condition in kept if condition["type"] not in types]

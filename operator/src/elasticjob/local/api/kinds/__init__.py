@@ -1,1 +1,1 @@
-"""What the local API server accepts: schemas, validation, defaults, by kind."""
+"""Schemas, validation and defaults of the local API server, by kind."""

@@ -1,4 +1,4 @@
-"""What every namespace is furnished with: a default account, and the CA that its pods trust."""
+"""The default ServiceAccount of every namespace, and the CA that its pods trust."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ DEFAULT_ACCOUNT = "default"
 CA_CONFIGMAP = "kube-root-ca.crt"
 
 
-class Accounts:
-    """Furnishes new namespaces, and refuses pods whose account does not exist."""
+class ServiceAccounts:
+    """Creates account and CA in new namespaces, and refuses pods whose account does not exist."""
 
     def __init__(self, store: Store, ca: str) -> None:
         self._store = store
         self._ca = ca
         store.admission.append(self.admit)
-        store.listeners.append(self._furnish)
+        store.listeners.append(self._create_defaults)
 
     def admit(self, resource: Resource, new: Object, old: Object | None) -> Object:
-        """403 as from the ServiceAccount admission plugin."""
+        """Raise 403 as the ServiceAccount admission plugin does."""
         if resource != PODS or old is not None:
             return new
         namespace, name = new["metadata"]["namespace"], new["metadata"]["name"]
@@ -34,7 +34,7 @@ class Accounts:
             raise ApiError(403, "Forbidden", message, {"name": name, "kind": "pods"})
         return new
 
-    def _furnish(self, resource: Resource, event: Event) -> None:
+    def _create_defaults(self, resource: Resource, event: Event) -> None:
         if resource != NAMESPACES or event.type != "ADDED":
             return
         namespace = event.object["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""Rules for the content of the simple built-ins, in Kubernetes' words."""
+"""Validation of the content of simple built-in objects, with the messages of Kubernetes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from elasticjob.local.api.objects.builtins import (
 from elasticjob.local.api.objects.errors import Violation, bad_value
 from elasticjob.local.api.objects.resource import Key, Object
 
-Faults = Callable[[Object, Object | None], Iterable[Violation]]
-"""(new, old) to what is wrong with new; old is None for a creation."""
+ContentRule = Callable[[Object, Object | None], Iterable[Violation]]
+"""Returns the violations of an object, given as (new, old). `old` is None for a creation."""
 
 CONFIG_KEY = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
 CONFIG_LIMIT_BYTES = 1024 * 1024
 IMMUTABLE = "field is immutable when `immutable` is set"
 
 
-def nothing(new: Object, old: Object | None) -> Iterable[Violation]:
-    """For resources without a rule of their own."""
+def no_faults(new: Object, old: Object | None) -> Iterable[Violation]:
+    """Return no violations: the resource has no rule."""
     return ()
 
 
 def lease_faults(new: Object, old: Object | None) -> Iterator[Violation]:
-    """The two numbers of a Lease."""
+    """Validate the two numbers of a Lease."""
     spec = new.get("spec", {})
     seconds, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
     if seconds is not None and seconds <= 0:
@@ -41,7 +41,7 @@ def lease_faults(new: Object, old: Object | None) -> Iterator[Violation]:
 
 
 def configmap_faults(new: Object, old: Object | None) -> Iterator[Violation]:
-    """Keys can be file names; all of it fits into a MiB; an immutable one stays as it is."""
+    """Validate keys, size and immutability of a ConfigMap."""
     text, binary = new.get("data", {}), new.get("binaryData", {})
     for field, content in (("data", text), ("binaryData", binary)):
         for key in content:
@@ -58,12 +58,20 @@ def configmap_faults(new: Object, old: Object | None) -> Iterator[Violation]:
 
 
 def event_faults(new: Object, old: Object | None) -> Iterator[Violation]:
-    """An Event lives where its object does; one with an eventTime says who reports what."""
-    home, place = new["metadata"]["namespace"], new.get("involvedObject", {}).get("namespace", "")
+    """Validate the namespace of an Event and, if it has an eventTime, its reporter."""
+    namespace, object_namespace = (
+        new["metadata"]["namespace"],
+        new.get("involvedObject", {}).get("namespace", ""),
+    )
     recent = bool(new.get("eventTime"))
-    elsewhere = place != home and not (recent and place)
-    if elsewhere and (place or home not in ("default", "kube-system" if recent else "default")):
-        yield "involvedObject.namespace", bad_value(place, "does not match event.namespace")
+    elsewhere = object_namespace != namespace and not (recent and object_namespace)
+    if elsewhere and (
+        object_namespace or namespace not in ("default", "kube-system" if recent else "default")
+    ):
+        yield (
+            "involvedObject.namespace",
+            bad_value(object_namespace, "does not match event.namespace"),
+        )
     if recent:
         for field in ("reportingComponent", "reportingInstance", "action", "reason"):
             if not new.get(field):
@@ -71,7 +79,7 @@ def event_faults(new: Object, old: Object | None) -> Iterator[Violation]:
 
 
 def role_faults(new: Object, old: Object | None) -> Iterator[Violation]:
-    """A rule says which verbs on which resources of which groups."""
+    """Validate that each rule of a Role has verbs, groups and resources."""
     for index, rule in enumerate(new.get("rules", ())):
         where = f"rules[{index}]"
         if not rule.get("verbs"):
@@ -87,7 +95,7 @@ def role_faults(new: Object, old: Object | None) -> Iterator[Violation]:
 
 
 def binding_faults(new: Object, old: Object | None) -> Iterator[Violation]:
-    """A binding keeps its role: to change it, delete it and make another."""
+    """Validate the subjects of a binding, and that its role does not change."""
     role = new.get("roleRef", {})
     if not role.get("name"):
         yield "roleRef.name", "Required value"
@@ -98,7 +106,7 @@ def binding_faults(new: Object, old: Object | None) -> Iterator[Violation]:
             yield f"subjects[{index}].namespace", "Required value"
 
 
-CONTENT: Mapping[Key, Faults] = {
+CONTENT_RULES: Mapping[Key, ContentRule] = {
     LEASES.key: lease_faults,
     CONFIGMAPS.key: configmap_faults,
     EVENTS.key: event_faults,

@@ -1,6 +1,6 @@
-"""CustomResourceDefinitions: a definition is established, and its resource served, in one write.
+"""CustomResourceDefinitions. The write that creates one also establishes and serves it.
 
-On a real server this takes a second or so. The storage version alone is served.
+A real server needs about a second for this. Only the storage version is served.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 
 def admit(resource: Resource, new: Object, old: Object | None) -> Object:
-    """Refuse a wrong definition; complete a good one and mark it Established."""
+    """Refuse an invalid definition; set defaults and status Established of a valid one."""
     if resource != CRDS:
         return new
     faults = list(definition_faults(new, old))
     if faults:
         raise invalid(resource, new["metadata"]["name"], faults)
-    return established(new if old is not None else _held(new))
+    return established(new if old is not None else _with_cleanup(new))
 
 
 def definition_faults(new: Object, old: Object | None) -> Iterator[Violation]:
-    """The rules that a person runs into; the schema itself is not judged."""
+    """Validate the parts of a definition that users get wrong; the schema is not validated."""
     spec, name = new.get("spec", {}), new["metadata"]["name"]
     names, versions = spec.get("names", {}), spec.get("versions", [])
     for field, place in (("group", spec), ("scope", spec), ("kind", names), ("plural", names)):
@@ -45,11 +45,11 @@ def definition_faults(new: Object, old: Object | None) -> Iterator[Violation]:
         if "openAPIV3Schema" not in version.get("schema", {}):
             yield f"spec.versions[{index}].schema.openAPIV3Schema", "Required value"
     if old is not None:
-        yield from _changed(spec, old["spec"])
+        yield from _immutability_faults(spec, old["spec"])
 
 
 def established(definition: Object) -> Object:
-    """The definition with its defaults and the status of one that has been accepted."""
+    """The definition with its defaults and with the status of an accepted definition."""
     spec = dict(definition["spec"])
     names = {
         "singular": spec["names"]["kind"].lower(),
@@ -72,8 +72,8 @@ def established(definition: Object) -> Object:
     return {**definition, "spec": spec, "status": status}
 
 
-def defined(definition: Object) -> Resource:
-    """The resource that a definition stands for."""
+def resource_of(definition: Object) -> Resource:
+    """The resource that a definition defines."""
     spec, names = definition["spec"], definition["spec"]["names"]
     version = storage_version(spec)
     subresources: Mapping[str, Any] = version.get("subresources") or {}
@@ -99,31 +99,31 @@ def defined(definition: Object) -> Resource:
 
 
 def storage_version(spec: Object) -> Object:
-    """The one version that is stored, and here the only one served."""
+    """The storage version, which is the only version served here."""
     version: Object = next(version for version in spec["versions"] if version.get("storage"))
     return version
 
 
 class Definitions:
-    """Keeps the store's resources in step with the definitions in it.
+    """Registers the resources of the definitions in the store.
 
-    A finalizer holds a definition that is being deleted until the last of its objects is gone.
+    A finalizer holds a definition that is being deleted until the last of its objects is deleted.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         store.admission.append(admit)
-        store.listeners.append(self.follow)
+        store.listeners.append(self.on_event)
 
-    def follow(self, resource: Resource, event: Event) -> None:
-        """Serve what a definition says; empty it when it is to go."""
+    def on_event(self, resource: Resource, event: Event) -> None:
+        """Serve the resource of a definition, and delete its objects when it is being deleted."""
         if resource == CRDS:
-            self._follow_definition(event)
-        elif resource.custom and event.type == "DELETED":
-            self._release(resource)
+            self._on_definition(event)
+        elif resource.is_custom and event.type == "DELETED":
+            self._finish_deletion(resource)
 
-    def _follow_definition(self, event: Event) -> None:
-        custom = defined(event.object)
+    def _on_definition(self, event: Event) -> None:
+        custom = resource_of(event.object)
         if event.type == "DELETED":
             self.store.unregister(custom)
             return
@@ -132,24 +132,24 @@ class Definitions:
             for obj in self.store.list(custom):
                 meta = obj["metadata"]
                 self.store.delete(custom, meta.get("namespace", ""), meta["name"])
-            self._release(custom)
+            self._finish_deletion(custom)
 
-    def _release(self, custom: Resource) -> None:
-        """Let a definition go that is being deleted and has no objects."""
-        definition = self.store.find(CRDS, "", custom.qualified)
+    def _finish_deletion(self, custom: Resource) -> None:
+        """Remove the finalizer of a definition that is being deleted and has no objects."""
+        definition = self.store.find(CRDS, "", custom.qualified_name)
         if definition is None or "deletionTimestamp" not in definition["metadata"]:
             return
         if not self.store.list(custom):
-            self.store.update(CRDS, "", custom.qualified, _without_cleanup)
+            self.store.update(CRDS, "", custom.qualified_name, _without_cleanup)
 
 
-def _changed(new: Object, old: Object) -> Iterator[Violation]:
+def _immutability_faults(new: Object, old: Object) -> Iterator[Violation]:
     for field in ("group", "scope"):
         if new.get(field) != old.get(field):
             yield f"spec.{field}", f'Invalid value: "{new.get(field)}": field is immutable'
 
 
-def _held(definition: Object) -> Object:
+def _with_cleanup(definition: Object) -> Object:
     meta = definition["metadata"]
     return {
         **definition,

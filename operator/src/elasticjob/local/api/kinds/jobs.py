@@ -1,4 +1,4 @@
-"""The ElasticJob resource on this server: its definition, and its rules in CEL's place."""
+"""The definition of ElasticJob on this server, and its rules in Python instead of CEL."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import Admission
 from elasticjob.wire.names import GROUP, PLURAL
 
-WORDS = {
+MESSAGE_STARTS = {
     "FieldValueInvalid": 'Invalid value: "object"',
     "FieldValueRequired": "Required value",
     "FieldValueForbidden": "Forbidden",
 }
-"""How a real server begins the message of a CEL rule, by the reason that the rule gives."""
+"""The beginning of the message of a CEL rule on a real server, by the reason of the rule."""
 REASONS = {(rule.path, rule.message): rule.reason for rule in RULES}
 
 
 def definitions() -> Sequence[Object]:
-    """What is installed on a cluster by the chart."""
+    """The definitions that the Helm chart installs on a cluster."""
     return [custom_resource_definition()]
 
 
 def admission() -> Sequence[Admission]:
-    """What the store asks before a write, beyond what it knows of every resource."""
+    """The admission of ElasticJobs."""
     return [admit]
 
 
 def admit(resource: Resource, new: Object, old: Object | None) -> Object:
-    """Refuse a job that breaks a rule. It has passed the schema."""
+    """Refuse a job that violates a rule. It has already passed the schema."""
     if resource.key != (GROUP, PLURAL):
         return new
     faults = [
-        (field, f"{WORDS[REASONS[field, message]]}: {message}")
+        (field, f"{MESSAGE_STARTS[REASONS[field, message]]}: {message}")
         for field, message in violations(new, old)
     ]
     if faults:

@@ -1,4 +1,4 @@
-"""Pods as the API sees them: the defaults that a server fills in, and what may not change later."""
+"""Defaults and validation of pods, on creation and on update."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CONTAINER_DEFAULTS = {
     "terminationMessagePolicy": "File",
 }
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
-CHANGEABLE = ("activeDeadlineSeconds", "tolerations", "schedulingGates")
-FROZEN = (
+MUTABLE_FIELDS = ("activeDeadlineSeconds", "tolerations", "schedulingGates")
+IMMUTABLE_MESSAGE = (
     "Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
     "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set "
@@ -36,11 +36,11 @@ FROZEN = (
 
 
 def admit(resource: Resource, new: Object, old: Object | None) -> Object:
-    """Complete a new pod and refuse a wrong one; refuse a change of what is fixed."""
+    """Set the defaults of a new pod; refuse an invalid pod and a change of immutable fields."""
     if resource != PODS:
         return new
     if old is None:
-        new = completed(new)
+        new = with_defaults(new)
         faults = list(spec_faults(new["spec"]))
     else:
         faults = list(change_faults(new["spec"], old["spec"]))
@@ -49,8 +49,8 @@ def admit(resource: Resource, new: Object, old: Object | None) -> Object:
     return new
 
 
-def completed(pod: Object) -> Object:
-    """The pod with the defaults that other programs count on finding in it."""
+def with_defaults(pod: Object) -> Object:
+    """The pod with the defaults that other programs rely on."""
     spec = {**SPEC_DEFAULTS, **pod.get("spec", {})}
     for field in ("containers", "initContainers"):
         if field in spec:
@@ -59,7 +59,7 @@ def completed(pod: Object) -> Object:
 
 
 def spec_faults(spec: Object) -> Iterator[Violation]:
-    """What a new pod must have and may not have."""
+    """Validate the spec of a new pod."""
     if not spec.get("containers"):
         yield "spec.containers", "Required value"
     if spec["restartPolicy"] not in RESTART_POLICIES:
@@ -76,13 +76,13 @@ def spec_faults(spec: Object) -> Iterator[Violation]:
 
 
 def change_faults(new: Object, old: Object) -> Iterator[Violation]:
-    """A pod is what it was created as. Its node is given once, as by a scheduler's binding."""
-    fixed_new, fixed_old = _fixed(new), _fixed(old)
+    """Validate that immutable fields do not change. `nodeName` may be set once, by scheduling."""
+    new_part, old_part = _immutable_part(new), _immutable_part(old)
     if not old.get("nodeName"):
-        fixed_new.pop("nodeName", None)
-        fixed_old.pop("nodeName", None)
-    if fixed_new != fixed_old:
-        yield "spec", FROZEN
+        new_part.pop("nodeName", None)
+        old_part.pop("nodeName", None)
+    if new_part != old_part:
+        yield "spec", IMMUTABLE_MESSAGE
 
 
 def _container_faults(
@@ -111,7 +111,7 @@ def _mount_faults(where: str, mounts: Sequence[Object], volumes: set[str]) -> It
 
 
 def _name_faults(where: str, name: str, seen: set[str]) -> Iterator[Violation]:
-    """A DNS label, once among its like; `seen` grows by it."""
+    """Validate a DNS label that must not be in `seen`, and add it."""
     if not name:
         yield where, "Required value"
     elif len(name) > 63 or not re.fullmatch(LABEL, name):
@@ -121,9 +121,9 @@ def _name_faults(where: str, name: str, seen: set[str]) -> Iterator[Violation]:
     seen.add(name)
 
 
-def _fixed(spec: Object) -> Object:
-    """The spec without what may be changed."""
-    fixed = {name: value for name, value in spec.items() if name not in CHANGEABLE}
+def _immutable_part(spec: Object) -> Object:
+    """The immutable part of a pod's spec."""
+    fixed = {name: value for name, value in spec.items() if name not in MUTABLE_FIELDS}
     for field in ("containers", "initContainers"):
         if field in fixed:
             fixed[field] = [{**container, "image": ""} for container in fixed[field]]

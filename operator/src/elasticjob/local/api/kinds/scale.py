@@ -1,4 +1,4 @@
-"""The `/scale` subresource: one number of a custom resource under a name that all clients know."""
+"""The `/scale` subresource of a custom resource."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from elasticjob.local.api.objects.errors import invalid
 from elasticjob.local.api.objects.resource import Object, Resource
-from elasticjob.local.api.objects.selectors import dig
+from elasticjob.local.api.objects.selectors import value_at
 from elasticjob.local.api.objects.store import clone
 
 SCALE = Resource("autoscaling", "v1", "scales", "Scale")
@@ -15,11 +15,11 @@ META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
 def scale_of(resource: Resource, obj: Object) -> Object:
-    """The Scale that stands for an object."""
+    """The Scale of an object."""
     paths = resource.scale or {}
 
     def value(path: str, absent: Any) -> Any:
-        found = dig(obj, paths[path].lstrip(".")) if path in paths else None
+        found = value_at(obj, paths[path].lstrip(".")) if path in paths else None
         return absent if found is None else found
 
     status = {"replicas": value("statusReplicasPath", 0)}
@@ -36,9 +36,9 @@ def scale_of(resource: Resource, obj: Object) -> Object:
 
 
 def scaled(resource: Resource, obj: Object, change: Callable[[Object], Any]) -> Object:
-    """The object after `change` of its Scale. A version in the Scale is a precondition."""
+    """The object after `change` of its Scale. A resourceVersion in the Scale is a precondition."""
     wanted = change(scale_of(resource, obj))
-    replicas = dig(wanted, "spec.replicas")
+    replicas = value_at(wanted, "spec.replicas")
     if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
         message = f"Invalid value: {replicas}: should be a non-negative integer"
         raise invalid(SCALE, obj["metadata"]["name"], [("spec.replicas", message)])
@@ -48,7 +48,7 @@ def scaled(resource: Resource, obj: Object, change: Callable[[Object], Any]) -> 
     for name in parents:
         place = place.setdefault(name, {})
     place[last] = replicas
-    version = dig(wanted, "metadata.resourceVersion")
+    version = value_at(wanted, "metadata.resourceVersion")
     if version:
         changed["metadata"]["resourceVersion"] = version
     return changed

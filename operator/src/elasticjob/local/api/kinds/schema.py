@@ -1,7 +1,7 @@
-"""Structural schemas: defaults, pruning and validation in one walk, in Kubernetes' words.
+"""Defaulting, pruning and validation by structural schemas, with the messages of Kubernetes.
 
-Knows the part of OpenAPI v3 that a CustomResourceDefinition may use. CEL rules are not evaluated:
-the definition's owner plugs their twins into the store's admission.
+Supports the part of OpenAPI v3 that a CustomResourceDefinition may use. CEL rules are not
+evaluated: their equivalents in Python are part of the store's admission.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from elasticjob.local.api.objects.store import clone
 Schema = Mapping[str, Any]
 
 ENVELOPE = ("apiVersion", "kind", "metadata")
-"""Never pruned, at the root and in embedded objects; a definition says at most `type: object`."""
+"""Fields that are never pruned, at the root and in embedded objects."""
 ANY: Schema = {"x-kubernetes-preserve-unknown-fields": True}
 MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 
 
 @dataclass
 class Checked:
-    """What the walk makes of an object."""
+    """An object with defaults and without unknown fields, and its violations."""
 
     object: Any
     violations: list[Violation] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    """Paths of fields that the schema does not know; they are not in `object`."""
+    unknown: list[str] = field(default_factory=list)  # the paths of the fields that were pruned
 
 
 def check(schema: Schema, value: Any) -> Checked:
@@ -48,7 +47,7 @@ class _Walk:
         self.unknown = checked.unknown
 
     def visit(self, schema: Schema, value: Any, path: str) -> Any:
-        """The value with defaults and without unknown fields; its faults are noted."""
+        """Return the value with defaults and without unknown fields; collect its violations."""
         if value is None and schema.get("nullable"):
             return None
         wrong = wrong_type(schema, value)
@@ -73,7 +72,7 @@ class _Walk:
             if inner is None:
                 self.unknown.append(where)
             elif item is None and "default" in inner and not inner.get("nullable"):
-                continue  # a null is dropped, then defaulted, as if it had not been sent
+                continue  # a null gets the default, as if it had not been sent
             else:
                 kept[name] = self.visit(inner, item, where)
         for name, inner in properties.items():
@@ -85,7 +84,7 @@ class _Walk:
         return kept
 
     def _schema_of(self, schema: Schema, name: str, path: str) -> Schema | None:
-        """The schema of one property, or None when it is to be pruned."""
+        """The schema of one property, or None if the property is pruned."""
         known: Schema | None = schema.get("properties", {}).get(name)
         embedded = not path or schema.get("x-kubernetes-embedded-resource")
         if embedded and name in ENVELOPE:
@@ -99,36 +98,36 @@ class _Walk:
         return ANY if keep else None
 
     def _combine(self, schema: Schema, value: Any, path: str) -> None:
-        """allOf, anyOf, oneOf, not: they validate only, and see the value after its defaults."""
+        """Validate allOf, anyOf, oneOf and not, on the value with its defaults."""
         for inner in schema.get("allOf", ()):
             self.violations += _faults(inner, value, path)
-        if "anyOf" in schema and not _hits(schema["anyOf"], value, path):
+        if "anyOf" in schema and not _count_matches(schema["anyOf"], value, path):
             self._mismatch(path, "must validate at least one schema (anyOf)")
-        if "oneOf" in schema and _hits(schema["oneOf"], value, path) != 1:
+        if "oneOf" in schema and _count_matches(schema["oneOf"], value, path) != 1:
             self._mismatch(path, "must validate one and only one schema (oneOf)")
-        if "not" in schema and _hits([schema["not"]], value, path):
+        if "not" in schema and _count_matches([schema["not"]], value, path):
             self._mismatch(path, "must not validate the schema (not)")
 
-    def _mismatch(self, path: str, wish: str) -> None:
-        self.violations.append(("<nil>", f'Invalid value: "": "{path}" {wish}'))
+    def _mismatch(self, path: str, requirement: str) -> None:
+        self.violations.append(("<nil>", f'Invalid value: "": "{path}" {requirement}'))
 
     def _fault(self, path: str, message: str) -> None:
         self.violations.append((path or "<nil>", f"Invalid value: {message}"))
 
 
 def _faults(schema: Schema, value: Any, path: str) -> list[Violation]:
-    """Validation alone: a schema under `anyOf` and its kin neither prunes nor defaults."""
+    """The violations of a schema under `anyOf` or similar, which neither prunes nor defaults."""
     checked = Checked(None)
     _Walk(checked).visit({**ANY, **schema}, value, path)
     return checked.violations
 
 
-def _hits(choices: Sequence[Schema], value: Any, path: str) -> int:
+def _count_matches(choices: Sequence[Schema], value: Any, path: str) -> int:
     return sum(not _faults(choice, value, path) for choice in choices)
 
 
 def wrong_type(schema: Schema, value: Any) -> str | None:
-    """The type that the value should have, or None when it has it."""
+    """The expected type of the value, or None if the value has it."""
     if schema.get("x-kubernetes-int-or-string"):
         whole = isinstance(value, int) and not isinstance(value, bool)
         return None if whole or isinstance(value, str) else "integer,string"
@@ -137,7 +136,7 @@ def wrong_type(schema: Schema, value: Any) -> str | None:
 
 
 def type_name(value: Any) -> str:
-    """The JSON type of a value, as messages call it."""
+    """The JSON type of a value, as messages name it."""
     if value is None:
         return "null"
     return {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}.get(
@@ -146,7 +145,7 @@ def type_name(value: Any) -> str:
 
 
 def value_faults(schema: Schema, value: Any, path: str) -> Iterator[str]:
-    """What is wrong with a value of the right type, apart from what is inside it."""
+    """The violations of a value of the right type, without those of its items and properties."""
     if "enum" in schema and value not in schema["enum"]:
         supported = ", ".join(_quote(choice) for choice in schema["enum"])
         yield f"Unsupported value: {_quote(value)}: supported values: {supported}"
@@ -163,11 +162,11 @@ def value_faults(schema: Schema, value: Any, path: str) -> Iterator[str]:
 def _string_faults(schema: Schema, value: str, path: str) -> Iterator[str]:
     if len(value) > schema.get("maxLength", len(value)):
         yield f"Too long: may not be more than {schema['maxLength']} bytes"
-    for wish in _string_wishes(schema, value):
-        yield f"Invalid value: {_quote(value)}: {_place(path)} {wish}"
+    for requirement in _string_requirements(schema, value):
+        yield f"Invalid value: {_quote(value)}: {_place(path)} {requirement}"
 
 
-def _string_wishes(schema: Schema, value: str) -> Iterator[str]:
+def _string_requirements(schema: Schema, value: str) -> Iterator[str]:
     if len(value) < schema.get("minLength", 0):
         yield f"should be at least {schema['minLength']} chars long"
     if "pattern" in schema and not re.search(schema["pattern"], value):
@@ -207,8 +206,8 @@ def _size_faults(schema: Schema, size: int, path: str, word: str, what: str) -> 
     if size > schema.get(f"max{word}", size):
         yield f"Too many: {size}: must have at most {schema[f'max{word}']} items"
     if size < schema.get(f"min{word}", 0):
-        wish = f"should have at least {schema[f'min{word}']} {what}"
-        yield f"Invalid value: {size}: {_place(path)} {wish}"
+        requirement = f"should have at least {schema[f'min{word}']} {what}"
+        yield f"Invalid value: {size}: {_place(path)} {requirement}"
 
 
 def _is_whole(value: Any) -> bool:
@@ -248,7 +247,7 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "byte": _is_base64,
     "micro-time": lambda value: MICRO_TIME.fullmatch(value) is not None,
 }
-"""Formats that are checked; others are not. `micro-time` is of Leases and Events alone."""
+"""The formats that are validated. `micro-time` is used by Leases and Events only."""
 
 
 def _join(path: str, name: str) -> str:

@@ -1,7 +1,7 @@
-"""Decoding: what a real server refuses because it does not fit its types, before any rule is asked.
+"""Decoding of request bodies, which refuses values of the wrong type before any validation.
 
-Custom resources have a schema. Built-in ones have Go types; of these the fields that are used here
-are checked, and fields that are not listed pass unseen (a real server would drop them).
+Custom resources have a schema. Built-in resources have Go types: of these, the fields that are used
+here are checked, and other fields are kept unchecked (a real server would drop them).
 """
 
 from __future__ import annotations
@@ -148,26 +148,26 @@ TYPES: Mapping[Key, Schema] = {
     ),
 }
 
-ALWAYS_THERE: Mapping[Key, Object] = {LEASES.key: {"spec": {}}}
-"""Fields that are structs in Go: empty rather than absent, and some client counts on it."""
+STRUCTS: Mapping[Key, Object] = {LEASES.key: {"spec": {}}}
+"""Fields that are structs in Go: empty instead of absent, which some clients rely on."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An object that fits its types, and the paths of the fields that were dropped from it."""
+    """An object whose fields have the right types, and the paths of the dropped fields."""
 
     object: Object
     unknown: tuple[str, ...]
 
 
 def decode(resource: Resource, body: Any) -> Decoded:
-    """The body as an object of the resource; 400 when it is something else."""
+    """Decode a body as an object of the resource. Raises 400."""
     if not isinstance(body, dict):
         raise bad_request(f"the body of the request must be a {resource.kind} object")
     _check_kind(resource, body)
     body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {}, **body}
     if resource.schema is None:
-        body = {**ALWAYS_THERE.get(resource.key, {}), **without_nulls(body)}
+        body = {**STRUCTS.get(resource.key, {}), **without_nulls(body)}
     checked = check(TYPES.get(resource.key, PLAIN), body)
     if checked.violations:
         faults = "; ".join(f"{field}: {message}" for field, message in checked.violations)
@@ -179,13 +179,13 @@ def decode(resource: Resource, body: Any) -> Decoded:
 
 
 def undecodable(resource: Resource, why: str) -> ApiError:
-    """400 for a body that does not fit the types."""
+    """A 400 for a body whose fields have the wrong types."""
     kind, version = resource.kind, resource.version
     return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
 
 
 def without_nulls(value: Any) -> Any:
-    """A null in a built-in object is an absent field: so Go decodes it."""
+    """The value without null fields: Go decodes a null in a built-in object as an absent field."""
     if isinstance(value, dict):
         return {name: without_nulls(item) for name, item in value.items() if item is not None}
     if isinstance(value, list):

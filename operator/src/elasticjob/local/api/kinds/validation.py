@@ -1,4 +1,4 @@
-"""Rules for metadata, and admission by them: what an object may say, in Kubernetes' words."""
+"""Validation of metadata and content of all objects, with the messages of Kubernetes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from elasticjob.local.api.kinds.contents import CONTENT, nothing
+from elasticjob.local.api.kinds.contents import CONTENT_RULES, no_faults
 from elasticjob.local.api.kinds.schema import check
 from elasticjob.local.api.objects.builtins import (
     CLUSTERROLEBINDINGS,
@@ -48,25 +48,25 @@ ANNOTATIONS_LIMIT_BYTES = 256 * 1024
 
 
 def admit(resource: Resource, new: Object, old: Object | None) -> Object:
-    """Refuse an object whose metadata or content breaks a rule; complete a custom one."""
+    """Refuse an object with invalid metadata or content; set the defaults of a custom object."""
     faults = list(metadata_faults(resource, new["metadata"], created=old is None))
     if resource.schema is not None:
         checked = check(resource.schema, new)
         new, faults = checked.object, faults + checked.violations
         if checked.violations and old is not None:
-            # Ratcheting: what was wrong before, in a definition that has become stricter since,
-            # does not stand in the way of other changes.
+            # Ratcheting: violations of the old object are ignored, because the definition may have
+            # become stricter since.
             known = check(resource.schema, old).violations
             faults = [fault for fault in faults if fault not in known]
     else:
-        faults += CONTENT.get(resource.key, nothing)(new, old)
+        faults += CONTENT_RULES.get(resource.key, no_faults)(new, old)
     if faults:
         raise invalid(resource, new["metadata"]["name"], faults)
     return new
 
 
 def metadata_faults(resource: Resource, meta: Object, *, created: bool) -> Iterator[Violation]:
-    """Name, labels, annotations, finalizers and owner references."""
+    """Validate name, labels, annotations, finalizers and owner references."""
     if created:
         for fault in name_faults(resource, meta["name"]):
             yield "metadata.name", bad_value(meta["name"], fault)
@@ -90,7 +90,7 @@ def metadata_faults(resource: Resource, meta: Object, *, created: bool) -> Itera
 
 
 def name_faults(resource: Resource, name: str) -> Iterator[str]:
-    """A DNS label, a DNS subdomain, or (RBAC) nearly anything that fits in a path."""
+    """Validate a name: a DNS label, a DNS subdomain or, for RBAC, a path segment."""
     if resource in FREELY_NAMED:
         if name in (".", "..") or "/" in name or "%" in name:
             yield "may not be '.' or '..' or contain '/' or '%'"
@@ -105,7 +105,7 @@ def name_faults(resource: Resource, name: str) -> Iterator[str]:
 
 
 def qualified_name_faults(key: str) -> Iterator[str]:
-    """A label's or annotation's key: an optional DNS prefix, a slash, a name."""
+    """Validate the key of a label or annotation: an optional DNS prefix and slash, and a name."""
     prefix, slash, name = key.rpartition("/")
     if slash and not prefix:
         yield "prefix part must be non-empty"
@@ -120,7 +120,7 @@ def qualified_name_faults(key: str) -> Iterator[str]:
 
 
 def label_value_faults(value: str) -> Iterator[str]:
-    """At most 63 characters that can stand in a selector."""
+    """Validate the value of a label."""
     if len(value) > 63:
         yield "must be no more than 63 characters"
     if value and not re.fullmatch(QUALIFIED, value):
@@ -128,7 +128,7 @@ def label_value_faults(value: str) -> Iterator[str]:
 
 
 def owner_faults(references: Any) -> Iterator[Violation]:
-    """Each names its owner fully; at most one is the controller."""
+    """Validate owner references: each is complete, and at most one is the controller."""
     for index, owner in enumerate(references):
         where = f"metadata.ownerReferences[{index}]"
         for field in ("apiVersion", "kind", "name", "uid"):

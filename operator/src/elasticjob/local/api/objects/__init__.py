@@ -1,1 +1,1 @@
-"""Storage of the local API server: versioned objects, owners, resources, errors."""
+"""Storage of the local API server: versioned objects, garbage collection, resources, errors."""

@@ -1,6 +1,6 @@
-"""The resources that are there without a definition: those that this project and kubectl touch.
+"""The built-in resources: those that this project and kubectl use.
 
-Whatever else Kubernetes has (Deployments, Jobs, quotas) is not served: asking for it gives 404.
+Other resources of Kubernetes (Deployments, Jobs, quotas) are not served: requests get 404.
 """
 
 from __future__ import annotations

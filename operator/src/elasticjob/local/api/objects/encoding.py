@@ -1,4 +1,4 @@
-"""JSON as it goes over the wire."""
+"""Encoding of JSON for responses."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON."""
+    """The value as compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 
 def event_line(kind: str, obj: Any) -> bytes:
-    """One event of a watch."""
+    """One event of a watch as a line of JSON."""
     return encode({"type": kind, "object": obj}) + b"\n"

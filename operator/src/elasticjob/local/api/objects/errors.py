@@ -1,4 +1,4 @@
-"""Refusals, worded as a real API server words them: people read the text, clients the fields."""
+"""Errors with the messages and fields of a real API server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from elasticjob.local.api.objects.resource import Object, Resource
 
 Violation = tuple[str, str]
-"""(field path, message): one fault of an object. The message begins as in REASONS."""
+"""One violation as (field path, message). The message begins with a key of REASONS."""
 
 REASONS = {
     "Required value": "FieldValueRequired",
@@ -27,7 +27,7 @@ MODIFIED = (
 
 
 class ApiError(Exception):
-    """A refused request. `status` is what goes over the wire."""
+    """An error response to a request."""
 
     def __init__(
         self, code: int, reason: str, message: str, details: Mapping[str, Any] | None = None
@@ -39,7 +39,7 @@ class ApiError(Exception):
         self.details = dict(details or {})
 
     def status(self) -> Object:
-        """The Status object that answers the request."""
+        """The Status object of the response."""
         reason = {"reason": self.reason} if self.reason else {}
         return {
             "kind": "Status",
@@ -54,35 +54,35 @@ class ApiError(Exception):
 
 
 def bad_request(message: str) -> ApiError:
-    """400: the request makes no sense whatever the state."""
+    """A 400 for a request that is invalid in any state of the server."""
     return ApiError(400, "BadRequest", message)
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
-    """404 for one object."""
-    message = f'{resource.qualified} "{name}" not found'
+    """A 404 for an object."""
+    message = f'{resource.qualified_name} "{name}" not found'
     return ApiError(404, "NotFound", message, _details(resource, name))
 
 
 def no_such_path() -> ApiError:
-    """404 for a path that means nothing here."""
+    """A 404 for a path that this server does not serve."""
     return ApiError(404, "NotFound", "the server could not find the requested resource")
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:
-    """409 for a create."""
-    message = f'{resource.qualified} "{name}" already exists'
+    """A 409 for the creation of an object that exists."""
+    message = f'{resource.qualified_name} "{name}" already exists'
     return ApiError(409, "AlreadyExists", message, _details(resource, name))
 
 
 def conflict(resource: Resource, name: str, why: str = MODIFIED) -> ApiError:
-    """409 for a write or a deletion that was computed from another version."""
-    message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
+    """A 409 for a write or deletion based on another version of the object."""
+    message = f'Operation cannot be fulfilled on {resource.qualified_name} "{name}": {why}'
     return ApiError(409, "Conflict", message, _details(resource, name))
 
 
 def precondition(resource: Resource, name: str, called: str, wanted: str, found: str) -> ApiError:
-    """409 for an object that is not the one that the client means."""
+    """A 409 for an object whose UID or version is not the expected one."""
     why = (
         f"Precondition failed: {called} in precondition: {wanted}, {called} in object meta: {found}"
     )
@@ -90,7 +90,7 @@ def precondition(resource: Resource, name: str, called: str, wanted: str, found:
 
 
 def invalid(resource: Resource, name: str, violations: Iterable[Violation]) -> ApiError:
-    """422 with one cause for each fault; kubectl prints them as a list."""
+    """A 422 with one cause per violation, which kubectl prints as a list."""
     faults = list(violations)
     lines = [f"{field}: {message}" for field, message in faults]
     text = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
@@ -104,12 +104,12 @@ def invalid(resource: Resource, name: str, violations: Iterable[Violation]) -> A
 
 
 def bad_value(value: Any, why: str) -> str:
-    """The message of a violation: what was found, and what is wrong with it."""
+    """The message of a violation with the invalid value."""
     return f"Invalid value: {json.dumps(value)}: {why}"
 
 
 def forbidden_creation(resource: Resource, name: str, namespace: str) -> ApiError:
-    """403 for a create in a namespace that is being emptied."""
+    """A 403 for a creation in a namespace that is being deleted."""
     why = f"unable to create new content in namespace {namespace} because it is being terminated"
     cause = {
         "reason": "NamespaceTerminating",
@@ -119,13 +119,13 @@ def forbidden_creation(resource: Resource, name: str, namespace: str) -> ApiErro
     return ApiError(
         403,
         "Forbidden",
-        f'{resource.qualified} "{name}" is forbidden: {why}',
+        f'{resource.qualified_name} "{name}" is forbidden: {why}',
         {**_details(resource, name), "causes": [cause]},
     )
 
 
 def unsupported_media_type(accepted: Iterable[str]) -> ApiError:
-    """415: a body or a patch of a kind that is not served."""
+    """A 415 for a body or patch of an unsupported media type."""
     kinds = ", ".join(kind for kind in accepted if kind)
     message = (
         f"the body of the request was in an unknown format - accepted media types include: {kinds}"
@@ -134,13 +134,13 @@ def unsupported_media_type(accepted: Iterable[str]) -> ApiError:
 
 
 def not_acceptable() -> ApiError:
-    """406: the client takes no form that is served."""
+    """A 406 for a client that does not accept JSON."""
     message = "only the following media types are accepted: application/json"
     return ApiError(406, "NotAcceptable", message)
 
 
 def expired(message: str) -> ApiError:
-    """410: the history that was asked for is no longer kept."""
+    """A 410 for a version that is no longer in the history."""
     return ApiError(410, "Expired", message)
 
 

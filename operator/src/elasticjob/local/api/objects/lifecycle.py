@@ -1,6 +1,6 @@
-"""What the server owns in an object's metadata: birth, revision, termination. Pure functions.
+"""Creation, update and termination of objects, as pure functions.
 
-A client may send anything; these decide what of it is kept.
+They replace fields that the server owns in objects that clients send.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ POLICY_FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 
 
 def timestamp(at: datetime) -> str:
-    """`metav1.Time`: whole seconds, UTC."""
+    """The instant as a metav1.Time: in UTC, with whole seconds."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def born(resource: Resource, namespace: str, new: Object, uid: str, at: datetime) -> Object:
-    """The object to store for a create, its name still to be chosen. `new` is a private copy."""
+def created(resource: Resource, namespace: str, new: Object, uid: str, at: datetime) -> Object:
+    """The object to store for a create, except for its name. Changes `new`."""
     meta = new.setdefault("metadata", {})
     if meta.get("resourceVersion"):
-        # 500 and no reason: a real server answers so, as if it were its own fault.
+        # A real server sends this 500 without a reason, too.
         raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
     if resource.namespaced and meta.setdefault("namespace", namespace) != namespace:
         raise bad_request(
@@ -65,8 +65,8 @@ def born(resource: Resource, namespace: str, new: Object, uid: str, at: datetime
     return {"apiVersion": resource.api_version, "kind": resource.kind, **new, "metadata": meta}
 
 
-def revised(resource: Resource, old: Object, new: Object, subresource: str) -> Object:
-    """The object to store for an update: `new` where the client has a say, else `old`."""
+def updated(resource: Resource, old: Object, new: Object, subresource: str) -> Object:
+    """The object to store for an update: `new`, with the fields of `old` that are read-only."""
     meta = new.setdefault("metadata", {})
     _check_same_object(resource, old["metadata"], meta)
     if subresource == "status":
@@ -89,8 +89,8 @@ def revised(resource: Resource, old: Object, new: Object, subresource: str) -> O
     return new
 
 
-def counted(resource: Resource, old: Object, new: Object) -> Object:
-    """`new` with the next generation if more than metadata and status has changed."""
+def with_next_generation(resource: Resource, old: Object, new: Object) -> Object:
+    """`new` with the next generation if fields other than metadata and status have changed."""
     hidden = {"metadata", "status"} if resource.has_status else {"metadata"}
     if "generation" not in old["metadata"] or _without(old, hidden) == _without(new, hidden):
         return new
@@ -101,17 +101,17 @@ def counted(resource: Resource, old: Object, new: Object) -> Object:
 def terminating(
     resource: Resource, old: Object, options: Mapping[str, Any], at: datetime
 ) -> Object | None:
-    """The object marked as being deleted, or None when nothing holds it: remove it now.
+    """The object marked as being deleted, or None if it can be removed at once.
 
-    Three things hold an object: its finalizers, a pod's grace (its processes still run, and the
-    kubelet ends the wait by a deletion without grace), and what is left inside a namespace.
+    Finalizers hold an object, including those of a namespace that has contents. So does the grace
+    period of a pod, until the kubelet deletes the pod without a grace period.
     """
     meta = dict(old["metadata"])
     grace_s = _grace_s(resource, old, options)
     meta["finalizers"] = _finalizers(old["metadata"], options)
     if not meta["finalizers"]:
         del meta["finalizers"]
-    if not grace_s and not holders(resource, {**old, "metadata": meta}):
+    if not grace_s and not remaining_finalizers(resource, {**old, "metadata": meta}):
         return None
     if "deletionTimestamp" not in meta:
         meta["deletionTimestamp"] = timestamp(at + timedelta(seconds=grace_s))
@@ -127,26 +127,26 @@ def terminating(
     return marked
 
 
-def holders(resource: Resource, obj: Object) -> list[str]:
-    """What must let go before an object that is being deleted may vanish."""
+def remaining_finalizers(resource: Resource, obj: Object) -> list[str]:
+    """The finalizers that hold an object that is being deleted."""
     waiting = list(obj["metadata"].get("finalizers", ()))
     if resource == NAMESPACES:
         waiting += obj.get("spec", {}).get("finalizers", [])
     return waiting
 
 
-def released(resource: Resource, obj: Object) -> bool:
-    """Whether an update let go of the last thing that held a terminating object."""
+def is_deletable(resource: Resource, obj: Object) -> bool:
+    """Whether nothing holds an object that is being deleted."""
     meta = obj["metadata"]
     return (
         "deletionTimestamp" in meta
         and not meta.get("deletionGracePeriodSeconds")
-        and not holders(resource, obj)
+        and not remaining_finalizers(resource, obj)
     )
 
 
 def check_preconditions(resource: Resource, old: Object, options: Mapping[str, Any]) -> None:
-    """409 unless the object is the one, in the version, that the client meant to delete."""
+    """Raise 409 unless the object has the UID and version of the preconditions."""
     wanted, meta = options.get("preconditions") or {}, old["metadata"]
     for field, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(field) and wanted[field] != meta[field]:
@@ -154,7 +154,7 @@ def check_preconditions(resource: Resource, old: Object, options: Mapping[str, A
 
 
 def _check_same_object(resource: Resource, old: Object, new: Object) -> None:
-    """409 for an update from another version, 422 for another incarnation, 400 for another name."""
+    """Raise 409 for an update from another version, 422 for another UID, 400 for another name."""
     if new.get("resourceVersion") and new["resourceVersion"] != old["resourceVersion"]:
         raise conflict(resource, old["name"])
     if new.get("uid") and new["uid"] != old["uid"]:
@@ -179,18 +179,17 @@ def _check_finalizers(resource: Resource, old: Object, new: Object) -> None:
 
 
 def _grace_s(resource: Resource, old: Object, options: Mapping[str, Any]) -> int:
-    """Only a pod that is on a node and not at its end has processes to wait for."""
+    """The grace period, which is 0 except for a pod on a node that has not ended."""
     spec, phase = old.get("spec", {}), old.get("status", {}).get("phase")
     if resource != PODS or not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return 0
-    asked = options.get("gracePeriodSeconds")
-    return int(
-        spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S) if asked is None else asked
-    )
+    default = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S)
+    requested = options.get("gracePeriodSeconds")
+    return int(default if requested is None else requested)
 
 
 def _finalizers(meta: Object, options: Mapping[str, Any]) -> list[str]:
-    """The propagation policy travels as a finalizer; the last one asked for wins."""
+    """The finalizers of the object with the one of the propagation policy in `options`."""
     policy = options.get("propagationPolicy")
     if policy is None and "orphanDependents" in options:
         policy = "Orphan" if options["orphanDependents"] else "Background"

@@ -1,4 +1,4 @@
-"""A kind of object that the API serves: its names, its rules of storage, its published shape."""
+"""The description of a resource of the API: its names, storage rules and schema."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Object = dict[str, Any]
-"""One API object as decoded from JSON. Readers share it, so nobody changes one in place."""
+"""One API object as decoded from JSON. It is shared, and therefore never changed in place."""
 
 Key = tuple[str, str]
-"""(group, plural): what a resource is stored under. Only one version of each is served."""
+"""(group, plural): identifies a resource. Only one version of each is served."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """Built-in resources are constants of `builtins`; custom ones are made from their definition.
+    """One resource: a constant of `builtins`, or the resource of a CustomResourceDefinition.
 
-    Equality looks at the names only: a definition whose schema has changed is the same resource.
+    Equality compares the names only: a definition whose schema has changed is the same resource.
     """
 
     group: str
@@ -29,21 +29,21 @@ class Resource:
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
     singular: str = ""
+    # The fields for field selectors, in addition to metadata.name and metadata.namespace.
     selectable: tuple[str, ...] = field(default=(), compare=False)
-    """Fields that a field selector may name, beyond metadata.name and metadata.namespace."""
     tracks_generation: bool = field(default=False, compare=False)
+    # DELETE returns the deleted object instead of a Status.
     returns_deleted: bool = field(default=False, compare=False)
-    """DELETE answers the object that is gone, not a Status: a choice of each resource."""
+    # PUT without a resourceVersion overwrites the object instead of being refused.
     unconditional_update: bool = field(default=True, compare=False)
-    """PUT without a resourceVersion overwrites; elsewhere it is refused."""
+    # PUT of an object that does not exist creates it.
     create_on_update: bool = field(default=False, compare=False)
-    """PUT of an object that is not there creates it."""
     initial_status: Mapping[str, Any] | None = field(default=None, compare=False)
+    # The structural schema of a custom resource; None for a built-in resource.
     schema: Mapping[str, Any] | None = field(default=None, compare=False)
-    """The structural schema; set for custom resources, and only for them."""
     columns: Sequence[Mapping[str, Any]] = field(default=(), compare=False)
+    # The JSON paths of `/scale`, as in `subresources.scale` of a definition.
     scale: Mapping[str, str] | None = field(default=None, compare=False)
-    """The JSON paths behind `/scale`, as in a definition's `subresources.scale`."""
 
     def __post_init__(self) -> None:
         if not self.singular:
@@ -51,30 +51,30 @@ class Resource:
 
     @property
     def key(self) -> Key:
-        """What the store files its objects under."""
+        """The key of the resource in the store."""
         return (self.group, self.plural)
 
     @property
     def api_version(self) -> str:
-        """`apiVersion` of its objects: `v1`, `coordination.k8s.io/v1`."""
+        """The `apiVersion` of its objects: `v1`, `coordination.k8s.io/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
-    def qualified(self) -> str:
-        """Its name in Kubernetes' messages: `pods`, `leases.coordination.k8s.io`."""
+    def qualified_name(self) -> str:
+        """Its name in messages of Kubernetes: `pods`, `leases.coordination.k8s.io`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
     def qualified_kind(self) -> str:
-        """Its kind in Kubernetes' messages: `Pod`, `Lease.coordination.k8s.io`."""
+        """Its kind in messages of Kubernetes: `Pod`, `Lease.coordination.k8s.io`."""
         return f"{self.kind}.{self.group}" if self.group else self.kind
 
     @property
     def has_status(self) -> bool:
-        """Whether `status` is written through `/status` only."""
+        """Whether only `/status` writes the status of its objects."""
         return "status" in self.subresources
 
     @property
-    def custom(self) -> bool:
-        """Whether it comes from a CustomResourceDefinition."""
+    def is_custom(self) -> bool:
+        """Whether a CustomResourceDefinition defines it."""
         return self.schema is not None

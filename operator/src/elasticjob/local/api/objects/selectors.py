@@ -1,4 +1,4 @@
-"""Label and field selectors: their two little languages as predicates on objects."""
+"""Label and field selectors, parsed into predicates on objects."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ REQUIREMENTS = [
 FIELD = re.compile(r"([\w.]+)\s*(==|=|!=)\s*(.*)")
 
 
-def anything(obj: Object) -> bool:
-    """The selector that was not given."""
+def match_all(obj: Object) -> bool:
+    """Match every object, as an empty selector does."""
     return True
 
 
 def labels(text: str) -> Match:
-    """`a=b,c!=d,e in (f,g),h notin (i),j,!k`. An absent label satisfies `!=` and `notin`."""
+    """Parse `a=b,c!=d,e in (f,g),h notin (i),j,!k`. An absent label satisfies `!=` and `notin`."""
     if not text:
-        return anything
+        return match_all
     tests = [_label_test(part.strip()) for part in COMMA_OUTSIDE_PARENTHESES.split(text)]
 
     def match(obj: Object) -> bool:
@@ -43,18 +43,18 @@ def labels(text: str) -> Match:
 
 
 def fields(text: str, resource: Resource) -> Match:
-    """`metadata.name=a,status.phase!=b`, over the fields that the resource offers for it."""
+    """Parse `metadata.name=a,status.phase!=b`, with the selectable fields of the resource."""
     if not text:
-        return anything
+        return match_all
     tests = [_field_test(part.strip(), resource, text) for part in text.split(",")]
     return lambda obj: all(test(obj) for test in tests)
 
 
 def exact_name(text: str) -> str | None:
-    """The one name that a field selector allows, if it pins the name.
+    """The only name that a field selector matches, or None.
 
-    Authorization takes it for the request's name, so that `resourceNames` holds for watches, and
-    the watch hub files its watchers under it.
+    Authorization uses it as the name in the request, so that `resourceNames` applies to watches.
+    Watches are indexed by it.
     """
     for part in text.split(","):
         parsed = FIELD.fullmatch(part.strip())
@@ -63,7 +63,7 @@ def exact_name(text: str) -> str | None:
     return None
 
 
-def dig(obj: Any, path: str) -> Any:
+def value_at(obj: Any, path: str) -> Any:
     """The value at a dotted path, or None."""
     for name in path.split("."):
         obj = obj.get(name) if isinstance(obj, dict) else None
@@ -101,11 +101,11 @@ def _field_test(part: str, resource: Resource, whole: str) -> Match:
             f'Unable to find "{resource.api_version}, Resource={resource.plural}" that match '
             f'label selector "", field selector "{whole}": field label not supported: {field}'
         )
-    return lambda obj: (_text(dig(obj, field)) == value) == wanted
+    return lambda obj: (_text(value_at(obj, field)) == value) == wanted
 
 
 def _text(value: Any) -> str:
-    """A field as a selector sees it: absent is the empty string, booleans as in JSON."""
+    """The value of a field in a selector: empty if absent, booleans as in JSON."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

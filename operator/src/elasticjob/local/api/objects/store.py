@@ -1,7 +1,7 @@
 """Versioned objects in memory: atomic writes, optimistic concurrency, a bounded history of events.
 
-Synchronous and used from one event loop, so every write is atomic. A stored dict is never changed
-in place: history, watchers and callers share it, and nobody copies it to be safe.
+The store is synchronous and used by one event loop, so that every write is atomic. A stored dict is
+never changed in place, because history, watches and callers share it.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from elasticjob.local.api.objects.resource import Key, Object, Resource
 __all__ = ["ApiError", "Event", "Object", "Resource", "Store"]
 
 HISTORY = 4096
-"""Events kept for each resource; a watch from before them is answered 410."""
+"""Number of events kept per resource; a watch from an earlier version gets 410."""
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
-"""As Kubernetes: no vowels and no look-alikes, so that no generated name is a word."""
+"""The letters of generated names in Kubernetes, without vowels and look-alikes."""
 GENERATE_NAME_TRIES = 8
 LONGEST_PREFIX = 58  # so that a generated name is a DNS label
 
@@ -48,16 +48,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Event:
-    """One change. `old` is None for a creation; `object` of a deletion is its last state."""
+    """One change of an object."""
 
     version: int
     type: str
-    object: Object
-    old: Object | None
+    object: Object  # after a deletion: the last state
+    old: Object | None  # None for a creation
 
     @cached_property
     def line(self) -> bytes:
-        """The event as a watch sends it: encoded once, however many watch."""
+        """The event as watches send it, encoded once."""
         return event_line(self.type, self.object)
 
 
@@ -67,9 +67,9 @@ Events = list[Event]
 class Store:
     """All objects of the server.
 
-    `listeners` are called after each write, in the order of the writes even when a listener itself
-    writes. `admission` is called before each write with (resource, new, old) and returns the object
-    to store, or raises ApiError.
+    It calls the `listeners` after each write in the order of the writes, even if a listener itself
+    writes. It calls each `admission` before a write with (resource, new, old), which returns the
+    object to store or raises ApiError.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Store:
         self.listeners: list[Listener] = []
         self.admission: list[Admission] = []
         self.now = now
-        # Starts at the clock, not at 1: a client that resumes with a version of an earlier life of
-        # this server must be told 410, and must never find an unrelated object under that version.
+        # Starts at the clock instead of 1, so that a client that resumes with a version of an
+        # earlier run of this server gets 410, and never reads an unrelated object by this version.
         self.version = self.oldest = int(now().timestamp() * 1_000_000)
         self._new_uid = new_uid
         self._rng = rng or random.Random()
@@ -99,30 +99,30 @@ class Store:
     # -- resources ------------------------------------------------------------------------------
 
     def register(self, resource: Resource) -> None:
-        """Serve a resource, or its changed definition; objects that are there stay."""
+        """Serve a resource, or its changed definition, whose objects are kept."""
         self.resources[resource.key] = resource
         self._objects.setdefault(resource.key, {})
         self._history.setdefault(resource.key, deque(maxlen=HISTORY))
 
     def unregister(self, resource: Resource) -> None:
-        """Serve it no longer. Its objects must have been deleted."""
+        """Stop to serve a resource, whose objects must have been deleted."""
         del self.resources[resource.key]
 
     # -- reads ----------------------------------------------------------------------------------
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """The object, or 404."""
+        """Return an object. Raises 404."""
         found = self.find(resource, namespace, name)
         if found is None:
             raise not_found(resource, name)
         return found
 
     def find(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        """The object, or None."""
+        """Return an object, or None."""
         return self._objects[resource.key].get((namespace, name))
 
     def list(self, resource: Resource, namespace: str = "", match: Match | None = None) -> Objects:
-        """The objects of a namespace ("": of all), by namespace and name."""
+        """Return the objects of a namespace ("": of all), sorted by namespace and name."""
         return [
             obj
             for (place, _), obj in sorted(self._objects[resource.key].items())
@@ -130,7 +130,7 @@ class Store:
         ]
 
     def since(self, resource: Resource, version: int) -> Events:
-        """What has changed after `version`, or 410 when that is no longer known."""
+        """Return the events after `version`. Raises 410 if they are not in the history any more."""
         history = self._history[resource.key]
         oldest = history[0].version if len(history) == HISTORY else self.oldest
         if version < oldest:
@@ -140,7 +140,7 @@ class Store:
         return [event for event in history if event.version > version]
 
     def compact(self) -> None:
-        """Forget the history, as etcd does every few minutes: a watch from before now gets 410."""
+        """Delete the history, as etcd does every few minutes: a watch from before now gets 410."""
         self.oldest = self.version
         for history in self._history.values():
             history.clear()
@@ -150,10 +150,10 @@ class Store:
     def create(
         self, resource: Resource, namespace: str, obj: Object, *, dry_run: bool = False
     ) -> Object:
-        """Store a new object; `generateName` is honoured."""
+        """Store a new object, whose name may be generated from `generateName`."""
         if not resource.namespaced:
             namespace = ""
-        new = lifecycle.born(resource, namespace, clone(obj), self._new_uid(), self.now())
+        new = lifecycle.created(resource, namespace, clone(obj), self._new_uid(), self.now())
         name = self._name(resource, namespace, new["metadata"])
         if resource.namespaced:
             self._check_namespace(resource, namespace, name)
@@ -172,20 +172,20 @@ class Store:
         *,
         dry_run: bool = False,
     ) -> Object:
-        """Replace an object by what `change` makes of a private copy of it.
+        """Replace an object by the result of `change` for a copy of it.
 
         A resourceVersion or UID in the result is a precondition (409). An update that changes
-        nothing makes no new version and no event, as on a real server.
+        nothing creates no new version and no event, as on a real server.
         """
         old = self.get(resource, namespace, name)
-        new = lifecycle.revised(resource, old, change(clone(old)), subresource)
+        new = lifecycle.updated(resource, old, change(clone(old)), subresource)
         new = self._admit(resource, new, old)
         if new == old:
             return old
-        new = lifecycle.counted(resource, old, new)
+        new = lifecycle.with_next_generation(resource, old, new)
         if dry_run:
             return new
-        if lifecycle.released(resource, new):
+        if lifecycle.is_deletable(resource, new):
             return self._write(resource, "DELETED", new, old)
         return self._write(resource, "MODIFIED", new, old)
 
@@ -198,7 +198,7 @@ class Store:
         *,
         dry_run: bool = False,
     ) -> Object:
-        """Delete an object, or mark it while something holds it; answers its last state.
+        """Delete an object, or mark it while something holds it; returns its last state.
 
         `options` is a DeleteOptions: preconditions, gracePeriodSeconds, propagationPolicy.
         """
@@ -211,10 +211,10 @@ class Store:
             return self._write(resource, "DELETED", old, old)
         return self._write(resource, "MODIFIED", marked, old)
 
-    # -- inside ---------------------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     def _name(self, resource: Resource, namespace: str, meta: Object) -> str:
-        """The name to store under; a generated one that is taken is drawn again, then refused."""
+        """Return the name. Generates it if it is absent, again if the generated name exists."""
         if not meta.get("name"):
             prefix = meta.get("generateName")
             if not prefix:
@@ -229,8 +229,8 @@ class Store:
         return str(meta["name"])
 
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
-        home = self.get(NAMESPACES, "", namespace)
-        if "deletionTimestamp" in home["metadata"]:
+        found = self.get(NAMESPACES, "", namespace)
+        if "deletionTimestamp" in found["metadata"]:
             raise forbidden_creation(resource, name, namespace)
 
     def _admit(self, resource: Resource, new: Object, old: Object | None) -> Object:
@@ -241,11 +241,11 @@ class Store:
     def _write(self, resource: Resource, kind: str, new: Object, old: Object | None) -> Object:
         self.version += 1
         new = {**new, "metadata": {**new["metadata"], "resourceVersion": str(self.version)}}
-        place = (new["metadata"].get("namespace", ""), new["metadata"]["name"])
+        key = (new["metadata"].get("namespace", ""), new["metadata"]["name"])
         if kind == "DELETED":
-            del self._objects[resource.key][place]
+            del self._objects[resource.key][key]
         else:
-            self._objects[resource.key][place] = new
+            self._objects[resource.key][key] = new
         event = Event(self.version, kind, new, old)
         self._history[resource.key].append(event)
         self._undelivered.append((resource, event))
@@ -253,7 +253,7 @@ class Store:
         return new
 
     def _deliver(self) -> None:
-        """Tell the listeners. What a listener writes is told after the present event."""
+        """Call the listeners. Events that a listener causes follow the current event."""
         if self._delivering:
             return
         self._delivering = True
@@ -261,13 +261,13 @@ class Store:
             while self._undelivered:
                 resource, event = self._undelivered.popleft()
                 for listener in self.listeners:
-                    _tell(listener, resource, event)
+                    _notify(listener, resource, event)
         finally:
             self._delivering = False
 
 
 def clone(value: Any) -> Any:
-    """A private copy of a JSON value; nearly three times as fast as deepcopy."""
+    """A deep copy of a JSON value; nearly three times as fast as deepcopy."""
     if isinstance(value, dict):
         return {name: clone(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -275,12 +275,12 @@ def clone(value: Any) -> Any:
     return value
 
 
-def _tell(listener: Listener, resource: Resource, event: Event) -> None:
-    """The write is done: a listener that fails must not fail the writer, nor starve the others."""
+def _notify(listener: Listener, resource: Resource, event: Event) -> None:
+    """Call one listener. Its failure affects neither the writer nor the other listeners."""
     try:
         listener(resource, event)
     except Exception:
-        log.exception("listener failed on %s of %s", event.type, resource.qualified)
+        log.exception("listener failed on %s of %s", event.type, resource.qualified_name)
 
 
 def _too_large(version: int, current: int) -> ApiError:

@@ -1,1 +1,1 @@
-"""One pod on the local node: environment, command, volumes, containers, status, logs, end."""
+"""One pod on the local node: environment, command, volumes, containers, status and logs."""

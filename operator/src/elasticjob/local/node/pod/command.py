@@ -1,4 +1,4 @@
-"""What to start for a container: its command, environment and directory, as they are here."""
+"""The process that runs a container: its command line, environment and directory."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.node.pod import volumes
 from elasticjob.local.node.pod.env import arguments, environment
-from elasticjob.local.node.processes import MARKER, Order
+from elasticjob.local.node.processes import MARKER, ProcessSpec
 
 
-def order(
+def process_spec(
     pod: Object, container: Object, home: Path, env: Mapping[str, str], log: Path, message: Path
-) -> Order:
-    """The order for one run. `pod` has its address; `env` is what the node gives every pod.
+) -> ProcessSpec:
+    """The process of one run. `pod` has its address; `env` is the node's environment of every pod.
 
-    Values are expanded first and their paths replaced afterwards, once: a real path may begin with
-    what is a mountPath, and must not be taken for one.
+    Values are expanded before their paths are replaced, so that each path is replaced once: a real
+    path may itself begin with a mountPath.
     """
     given = {**env, "HOME": str(home / "home"), "HOSTNAME": pod["metadata"]["name"]}
     values = environment(pod, container, given)
     paths = volumes.path_map(container, home / "v", message)
     own = {entry["name"]: paths.real(values[entry["name"]]) for entry in container.get("env", ())}
     directory = container.get("workingDir")
-    return Order(
+    return ProcessSpec(
         argv=[paths.real(text) for text in arguments(container, values)],
         env={**values, **own, MARKER: env[MARKER]},
         cwd=paths.real(directory) if directory else str(home / "home"),

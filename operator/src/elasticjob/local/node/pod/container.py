@@ -1,4 +1,4 @@
-"""One container of a pod: its runs one after the other, its restarts, how it is ended."""
+"""One container of a pod: its runs, its restarts and its termination."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from elasticjob.local.api.objects.resource import Object
-from elasticjob.local.node.logs import last_part
-from elasticjob.local.node.pod.grace import Grace, first
+from elasticjob.local.node.logs import read_tail
+from elasticjob.local.node.pod.grace import Grace, wait_for_first
 from elasticjob.local.node.pod.status import ContainerStatus, Running, State, Terminated, Waiting
-from elasticjob.local.node.processes import Exit, Order, Process, Processes, StartError
+from elasticjob.local.node.processes import Exit, Process, Processes, ProcessSpec, StartError
 
 FIRST_DELAY_S = 10.0
 LONGEST_DELAY_S = 300.0
 HEALTHY_S = 600.0
-"""A container that ran this long starts its restart delays afresh."""
+"""A container that ran for this time restarts without delay."""
 MESSAGE_BYTES = 4096
 FALLBACK_BYTES = 2048
 FALLBACK_LINES = 80
 START_ERROR_CODE = 128
-"""containerd's exit code for a container that could not be started."""
+"""The exit code in containerd of a container that could not be started."""
 
 
 def restart_delay_s(before_s: float | None, ran_s: float) -> float:
-    """A kubelet's back-off: at once, then 10 s, 20 s, ... 300 s. None: it has not restarted yet."""
+    """The back-off of a kubelet: 0, then 10 s, 20 s, ... 300 s. `before_s` None: first restart."""
     if before_s is None or ran_s >= HEALTHY_S:
         return 0.0
     return min(max(FIRST_DELAY_S, 2 * before_s), LONGEST_DELAY_S)
@@ -36,27 +36,25 @@ RestartDelay = Callable[[float | None, float], float]
 
 
 @dataclass(frozen=True)
-class Reporter:
-    """What a container tells its pod."""
+class ContainerCallbacks:
+    """The functions by which a container reports to its pod."""
 
     changed: Callable[[], None]
-    event: Callable[[str, str, str], None]
-    """type, reason, message"""
+    event: Callable[[str, str, str], None]  # (type, reason, message)
     now: Callable[[], str]
 
 
 @dataclass
 class Container:
-    """Its present run, if any, is `process`; what is known of it is `status`."""
+    """A container and its current run, if any."""
 
     spec: Object
-    policy: str
+    restart_policy: str
     directory: Path
-    make_order: Callable[[Path, Path], Order]
-    """From the files of one run: its log, and its termination message."""
+    make_spec: Callable[[Path, Path], ProcessSpec]  # of (log file, file of the termination message)
     processes: Processes
     grace: Grace
-    report: Reporter
+    callbacks: ContainerCallbacks
     delay_s: RestartDelay = restart_delay_s
     waiting: str = "ContainerCreating"
     process: Process | None = None
@@ -68,94 +66,98 @@ class Container:
 
     @property
     def name(self) -> str:
-        """As in the pod's spec."""
+        """The name in the pod's spec."""
         return self.status.name
 
-    def order(self, run: int) -> Order:
-        """What to start the n-th time."""
-        return self.make_order(self.log(run), self.message(run))
+    def process_spec(self, run: int) -> ProcessSpec:
+        """The process of a run."""
+        return self.make_spec(self.log_path(run), self.message_path(run))
 
-    def log(self, run: int) -> Path:
-        """Where the n-th run's output goes."""
+    def log_path(self, run: int) -> Path:
+        """The log file of a run."""
         return self.directory / f"{run}.log"
 
-    def message(self, run: int) -> Path:
-        """What the n-th run knows as its terminationMessagePath."""
+    def message_path(self, run: int) -> Path:
+        """The file of the termination message of a run."""
         return self.directory / f"{run}.message"
 
     async def run(self) -> None:
-        """Run it until it shall not run again."""
+        """Run the container, and restart it as its restart policy requires."""
         delay_s: float | None = None
         while not self.grace.begun.is_set():
             begun = time.monotonic()
             ended = await self._run_once()
-            if self.grace.begun.is_set() or not self._again(ended):
-                self._set(ended)
+            if self.grace.begun.is_set() or not self._must_restart(ended):
+                self._set_state(ended)
                 return
             delay_s = self.delay_s(delay_s, time.monotonic() - begun)
             await self._back_off(ended, delay_s)
 
     async def _run_once(self) -> Terminated:
-        started_at = self.report.now()
+        started_at = self.callbacks.now()
         try:
             self.process = await self.processes.start(self._prepare())
         except (StartError, OSError) as error:
-            self.report.event("Warning", "Failed", f"Error: {error}")
+            self.callbacks.event("Warning", "Failed", f"Error: {error}")
             return self._terminated(START_ERROR_CODE, "StartError", str(error), started_at)
         self.status = replace(self.status, container_id=f"process://{self.process.pid}")
-        self._set(Running(started_at))
-        self.report.event("Normal", "Started", f"Started container {self.name}")
-        ended = await self._until_end(self.process)
+        self._set_state(Running(started_at))
+        self.callbacks.event("Normal", "Started", f"Started container {self.name}")
+        ended = await self._wait_for_end(self.process)
         self.process = None
-        return self._terminated(ended.code, _reason(ended), self._message(ended), started_at)
+        return self._terminated(
+            ended.code, _reason(ended), self._termination_message(ended), started_at
+        )
 
-    def _prepare(self) -> Order:
+    def _prepare(self) -> ProcessSpec:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.message(self.status.restarts).touch()
-        return self.order(self.status.restarts)
+        self.message_path(self.status.restarts).touch()
+        return self.process_spec(self.status.restarts)
 
-    async def _until_end(self, process: Process) -> Exit:
-        """Wait for the end. When asked for: SIGTERM, the grace, SIGKILL to all that is left."""
-        await first(process.wait(), self.grace.begun.wait())
-        if not process.ended:
-            self.report.event("Normal", "Killing", f"Stopping container {self.name}")
-            if not self.grace.over.is_set():
+    async def _wait_for_end(self, process: Process) -> Exit:
+        """Wait for the end. On termination: SIGTERM, then SIGKILL after the grace period."""
+        await wait_for_first(process.wait(), self.grace.begun.wait())
+        if not process.has_ended:
+            self.callbacks.event("Normal", "Killing", f"Stopping container {self.name}")
+            if not self.grace.expired.is_set():
                 process.signal(signal.SIGTERM)
-            await first(process.wait(), self.grace.over.wait())
-        if not process.ended:
-            process.end()
+            await wait_for_first(process.wait(), self.grace.expired.wait())
+        if not process.has_ended:
+            process.kill_all()
         return await process.wait()
 
     async def _back_off(self, ended: Terminated, delay_s: float) -> None:
         text = f"back-off {delay_s:g}s restarting failed container={self.name}"
-        self._set(Waiting("CrashLoopBackOff", text), ended)
+        self._set_state(Waiting("CrashLoopBackOff", text), ended)
         if delay_s > 0:
-            self.report.event("Warning", "BackOff", text)
-            await first(self.grace.begun.wait(), timeout_s=delay_s)
+            self.callbacks.event("Warning", "BackOff", text)
+            await wait_for_first(self.grace.begun.wait(), timeout_s=delay_s)
         if not self.grace.begun.is_set():
             self.status = replace(self.status, restarts=self.status.restarts + 1)
 
-    def _again(self, ended: Terminated) -> bool:
-        return self.policy == "Always" or (self.policy == "OnFailure" and ended.code != 0)
+    def _must_restart(self, ended: Terminated) -> bool:
+        policy = self.restart_policy
+        return policy == "Always" or (policy == "OnFailure" and ended.code != 0)
 
-    def _set(self, state: State, last: Terminated | None = None) -> None:
-        self.status = replace(self.status, state=state, last=last or self.status.last)
-        self.report.changed()
+    def _set_state(self, state: State, last: Terminated | None = None) -> None:
+        last = last or self.status.last_termination
+        self.status = replace(self.status, state=state, last_termination=last)
+        self.callbacks.changed()
 
     def _terminated(self, code: int, reason: str, message: str, started_at: str) -> Terminated:
-        return Terminated(code, reason, message, started_at, self.report.now())
+        return Terminated(code, reason, message, started_at, self.callbacks.now())
 
-    def _message(self, ended: Exit) -> str:
+    def _termination_message(self, ended: Exit) -> str:
         run = self.status.restarts
-        text = _head(self.message(run), MESSAGE_BYTES)
+        text = _read_head(self.message_path(run), MESSAGE_BYTES)
         fallback = self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
         if not text and fallback and ended.code != 0:
-            text = last_part(self.log(run), FALLBACK_LINES, FALLBACK_BYTES)
+            text = read_tail(self.log_path(run), FALLBACK_LINES, FALLBACK_BYTES)
         return text.decode(errors="replace")
 
 
-def _head(path: Path, limit: int) -> bytes:
-    """The beginning of a file that the container may have removed, or replaced by anything."""
+def _read_head(path: Path, limit: int) -> bytes:
+    """The beginning of a file; empty if the container has removed it."""
     try:
         with open(path, "rb") as opened:
             return opened.read(limit)

@@ -1,6 +1,6 @@
-"""The environment and the command line of a container, as a kubelet computes them. Pure.
+"""The environment and command line of a container, as a kubelet computes them. Pure functions.
 
-Nothing of the server's own environment is in it.
+The environment contains nothing of that of the server.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LISTS = {"status.podIPs": "podIPs", "status.hostIPs": "hostIPs"}
 
 
 def environment(pod: Object, container: Object, base: Mapping[str, str]) -> dict[str, str]:
-    """`base`, then the container's `env`; each value may refer to what stands before it.
+    """The variables of `base`, overridden by the container's `env`.
 
-    A variable of the same name replaces that of `base`, as a pod's does that of its image.
+    A value may refer to the variables before it.
     """
     found = dict(base)
     for entry in container.get("env", ()):
@@ -39,17 +39,17 @@ def environment(pod: Object, container: Object, base: Mapping[str, str]) -> dict
 
 
 def arguments(container: Object, env: Mapping[str, str]) -> list[str]:
-    """`command` and `args`, expanded."""
+    """The command line: `command` and `args` with expanded references."""
     if not container.get("command"):
         raise UnsupportedError(
-            f'container "{container["name"]}": command is required here: there are no images, '
-            "so their entry points are unknown"
+            f'container "{container["name"]}": command is required by elasticjob local, which does '
+            "not use images; set command"
         )
     return [expand(text, env) for text in [*container["command"], *container.get("args", ())]]
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
-    """`$(NAME)` becomes the value, or stays when there is none; `$$` is one dollar sign."""
+    """Replace `$(NAME)` by the value of a variable, if it exists, and `$$` by a dollar sign."""
 
     def value(match: re.Match[str]) -> str:
         return "$" if match[0] == "$$" else env.get(match[1], match[0])
@@ -58,7 +58,7 @@ def expand(text: str, env: Mapping[str, str]) -> str:
 
 
 def field(pod: Object, path: str) -> str | None:
-    """The value of a fieldRef; None when no such field can be referred to."""
+    """The value of a fieldRef, or None if the field is not supported."""
     if subscript := _SUBSCRIPT.fullmatch(path):
         return str((pod["metadata"].get(subscript[1]) or {}).get(subscript[2], ""))
     if path in _LISTS:
@@ -77,10 +77,12 @@ def _value(pod: Object, container: Object, entry: Object, env: Mapping[str, str]
     where = f'container "{container["name"]}": env {entry["name"]}'
     if "fieldRef" not in source:
         raise UnsupportedError(
-            f"{where}: {next(iter(source))} is not supported here; use value or fieldRef"
+            f"{where}: {next(iter(source))} is not supported by elasticjob local;"
+            " use value or fieldRef"
         )
     path = source["fieldRef"].get("fieldPath", "")
     value = field(pod, path)
     if value is None:
-        raise UnsupportedError(f"{where}: fieldRef {path!r} cannot be referred to")
+        fields = ", ".join([*_FIELDS, *_LISTS])
+        raise UnsupportedError(f"{where}: fieldRef {path!r} is not supported; use one of {fields}")
     return value

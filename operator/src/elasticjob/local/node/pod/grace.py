@@ -1,4 +1,4 @@
-"""The end of a pod, and waiting for it beside something else."""
+"""The termination of a pod with its grace period."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Awaitable
 
 
 class Grace:
-    """A pod's end: asked for, then over. A second deletion can only bring the end nearer."""
+    """The grace period of a pod. A second deletion can shorten it."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.over = asyncio.Event()
+        self.begun = asyncio.Event()  # the termination is requested
+        self.expired = asyncio.Event()  # the grace period is over
         self._timers: list[asyncio.TimerHandle] = []
 
     def begin(self, seconds: float) -> None:
-        """Ask for the end; 0 means at once."""
+        """Begin the termination, or shorten it; 0 means at once."""
         self.begun.set()
         if seconds > 0:
             loop = asyncio.get_running_loop()
-            self._timers.append(loop.call_later(seconds, self.over.set))
+            self._timers.append(loop.call_later(seconds, self.expired.set))
         else:
-            self.over.set()
+            self.expired.set()
 
     def cancel(self) -> None:
-        """Nothing is left to end."""
+        """Cancel the timers."""
         for timer in self._timers:
             timer.cancel()
 
 
-async def first(*waiting: Awaitable[object], timeout_s: float | None = None) -> None:
-    """Until one of them is done or the time is up; the others are no longer waited for."""
+async def wait_for_first(*waiting: Awaitable[object], timeout_s: float | None = None) -> None:
+    """Wait until one of the awaitables is done or the timeout expires; cancel the others."""
     tasks = [asyncio.ensure_future(one) for one in waiting]
     await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:

@@ -1,21 +1,22 @@
-"""The init process of every container, and the nursery that they are forked from.
+"""The init process of every container, and the fork server that forks it.
 
-A pod's processes must not outlive the pod, nor the server, whatever they do: leave their session,
-clear their environment, fork behind a parent that exits. A PID namespace gives a real container
-that; it needs rights which a user may not have. A child subreaper needs none: every orphan below
-it becomes its child, so all processes of the container stay below its init.
+The processes of a pod must not outlive the pod or the server, even if they leave their session,
+clear their environment, or fork and exit. In a real container a PID namespace ensures this, but a
+user may lack the permission to create one. A child subreaper needs no permission: every orphan
+among its descendants becomes its child, so that all processes of a container descend from its init.
 
-One nursery, started once, forks an init for each container start: to fork this small program takes
-a third of a millisecond, and the server's event loop never stands still for it.
+The server starts one fork server, which forks an init for each start of a container. A fork of this
+small program takes a third of a millisecond and does not block the event loop of the server.
 
-Between server and init, one stream socket:
+Server and init communicate by a stream socket:
 
-    server -> init   one line of JSON, the container to start; then a signal number per line, for
-                     the main process. End of stream, as the server says so or has died: end all
-    init -> server   {"init": pid, "pid": pid} or {"error": text}; then {"exited": wait status} once
-                     nothing of the container is alive
+    server -> init   one line of JSON with the process to start; then one line per signal for the
+                     main process. At the end of the stream, the init kills all processes
+    init -> server   {"init": pid, "pid": pid} or {"error": text}; then {"exited": wait status} when
+                     all processes of the container have ended
 
-Standard library only; runs with `-I -S`, below its own session, and dies with its server.
+The program uses the standard library only, runs with `-I -S` in a separate session, and ends when
+its server ends.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import signal
 import socket
 from typing import Any, NoReturn
 
-from elasticjob.local.node.process_table import descendants, parents, send
+from elasticjob.local.node.process_table import descendants, read_parents, send_signal
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -39,16 +40,16 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def main(fileno: int) -> None:
-    """The nursery: for each socket received, fork an init that serves it. Ends with its server."""
-    nursery = socket.socket(fileno=fileno)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # inits that have ended are reaped by the kernel
+    """Run the fork server: for each socket received, fork an init that serves it."""
+    requests = socket.socket(fileno=fileno)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the inits
     while True:
-        data, fds, _, _ = socket.recv_fds(nursery, 1, 1)
+        data, fds, _, _ = socket.recv_fds(requests, 1, 1)
         if not data:
             return
         if os.fork() == 0:
-            nursery.close()
-            # A received descriptor survives exec: held by the container, it hides init's death.
+            requests.close()
+            # A received descriptor survives exec: the container would hold it when init has died.
             os.set_inheritable(fds[0], False)
             try:
                 Init(socket.socket(fileno=fds[0])).run()
@@ -58,7 +59,7 @@ def main(fileno: int) -> None:
 
 
 class Init:
-    """One run of one container."""
+    """The init process of one run of a container."""
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server
@@ -68,11 +69,11 @@ class Init:
         self._wake, wake = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wake, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that the wake-up is written
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler there is no wake-up
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     def run(self) -> None:
-        """From the order to start until nothing is alive."""
+        """Start the main process, and run until all processes have ended."""
         os.setsid()
         _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         while b"\n" not in self._unread:
@@ -81,37 +82,37 @@ class Init:
         try:
             self._main = start(json.loads(self._line()))
         except StartError as error:
-            self._tell({"error": str(error)})
+            self._send({"error": str(error)})
             return
-        self._tell({"init": os.getpid(), "pid": self._main})
-        self._attend()
-        self._end_everything()
-        self._tell({"exited": self._status})
+        self._send({"init": os.getpid(), "pid": self._main})
+        self._forward_signals()
+        self._kill_all()
+        self._send({"exited": self._status})
 
-    def _attend(self) -> None:
-        """Pass signals on until the main process has ended or the end is asked for."""
+    def _forward_signals(self) -> None:
+        """Forward signals until the main process has ended or the server closes the stream."""
         while self._status is None:
             ready, _, _ = select.select([self._server.fileno(), self._wake], [], [])
             if self._server.fileno() in ready and not self._receive():
                 return
             while b"\n" in self._unread:
-                # Not yet reaped, so the number is still its own, even if it is dead.
+                # The PID is not reused even if the process has died, because it is not reaped yet.
                 os.kill(self._main, int(self._line()))
             self._reap()
 
-    def _end_everything(self) -> None:
-        """Kill all that is left, as the kernel does when PID 1 of a container ends.
+    def _kill_all(self) -> None:
+        """Kill all remaining processes, as the kernel does when PID 1 of a container ends.
 
-        Again until no child is left: one may fork while it is looked for; its orphans come here.
+        Repeats until no child is left, because a process may fork before it is killed.
         """
         pause_s = FIRST_PAUSE_S
         while self._reap():
-            send(descendants(parents(), {os.getpid()}), signal.SIGKILL)
+            send_signal(descendants(read_parents(), {os.getpid()}), signal.SIGKILL)
             select.select([self._wake], [], [], pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _reap(self) -> bool:
-        """Collect the dead; says whether a child is left."""
+        """Reap the children that have ended; returns whether a child is left."""
         try:
             os.read(self._wake, 4096)
         except BlockingIOError:
@@ -127,7 +128,7 @@ class Init:
             return False
 
     def _receive(self) -> bool:
-        """Take what the server has sent; False at the end of the stream."""
+        """Read from the server; returns False at the end of the stream."""
         data = self._server.recv(65536)
         self._unread += data
         return bool(data)
@@ -136,24 +137,24 @@ class Init:
         line, _, self._unread = self._unread.partition(b"\n")
         return line
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         try:
             self._server.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
-            pass  # the server is gone; what matters, that nothing is left, has been done
+            pass  # the server has died; all processes have ended
 
 
 class StartError(Exception):
-    """The main process could not be started: which step, and why."""
+    """The main process could not be started. The text has the step and the reason."""
 
 
-def start(order: dict[str, Any]) -> int:
-    """Start the main process: argv, env, cwd and log are the order's. Returns its PID."""
+def start(spec: dict[str, Any]) -> int:
+    """Start the main process with argv, env, cwd and log of the spec. Returns its PID."""
     report, child_report = os.pipe()  # closed by a successful exec
     init = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(order, init, child_report)
+        _exec(spec, init, child_report)
     os.close(child_report)
     with os.fdopen(report, "rb") as reader:
         error = reader.read().decode()
@@ -163,21 +164,21 @@ def start(order: dict[str, Any]) -> int:
     return pid
 
 
-def _become(order: dict[str, Any], init: int, report: int) -> NoReturn:
-    """In the child: turn into the main process, or say why not."""
+def _exec(spec: dict[str, Any], init: int, report: int) -> NoReturn:
+    """In the child: execute the main process, or write the error to `report`."""
     step = "start"
     try:
         os.setsid()
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != init:
-            os._exit(1)  # init died before the kernel was told to watch it
+            os._exit(1)  # init died before PR_SET_PDEATHSIG was set
         _reset_signals()
         step = "log"
-        _redirect(order["log"])
-        step = f'workingDir "{order["cwd"]}"'
-        os.chdir(order["cwd"])
-        step = f'exec "{order["argv"][0]}"'
-        os.execvpe(order["argv"][0], order["argv"], order["env"])
+        _redirect(spec["log"])
+        step = f'workingDir "{spec["cwd"]}"'
+        os.chdir(spec["cwd"])
+        step = f'exec "{spec["argv"][0]}"'
+        os.execvpe(spec["argv"][0], spec["argv"], spec["env"])
     except BaseException as error:
         text = (isinstance(error, OSError) and error.strerror) or str(error)
         os.write(report, f"{step}: {text}".encode()[:4096])
@@ -185,7 +186,7 @@ def _become(order: dict[str, Any], init: int, report: int) -> NoReturn:
 
 
 def _redirect(log: str) -> None:
-    """Standard input is empty, output and errors go to the log."""
+    """Redirect standard input from /dev/null, and standard output and error to the log."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(opened, 1)
@@ -193,7 +194,7 @@ def _redirect(log: str) -> None:
 
 
 def _reset_signals() -> None:
-    """As a container finds them: what Python or the server's terminal ignores is not ignored."""
+    """Reset all signals to their defaults, as in a container."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
         if number not in (signal.SIGKILL, signal.SIGSTOP):

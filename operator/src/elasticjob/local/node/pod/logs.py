@@ -1,4 +1,4 @@
-"""`/log` of a pod: which container and run is asked for, and what cannot be had here."""
+"""`/log` of a pod: the selection of container and run, and unsupported options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from elasticjob.local.api.objects.errors import bad_request
-from elasticjob.local.api.query import number, truth
+from elasticjob.local.api.query import parse_bool, parse_int
 from elasticjob.local.node import logs
 from elasticjob.local.node.pod.container import Container
 from elasticjob.local.node.pod.status import Waiting
@@ -17,7 +17,7 @@ REFUSED = ("sinceSeconds", "sinceTime", "limitBytes")
 
 @dataclass(frozen=True)
 class LogOptions:
-    """The parameters of a request."""
+    """The options of a request for a log."""
 
     container: str = ""
     follow: bool = False
@@ -26,9 +26,9 @@ class LogOptions:
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> LogOptions:
-        """400 for what would be answered wrongly: lines carry no time here."""
+        """Parse a query. Raises 400 for unsupported options: log lines have no timestamps here."""
         wanted = [name for name in REFUSED if query.get(name)]
-        if truth(query.get("timestamps")):
+        if parse_bool(query.get("timestamps")):
             wanted.append("timestamps")
         if query.get("stream", "All") != "All":
             wanted.append("stream")
@@ -36,26 +36,30 @@ class LogOptions:
             raise bad_request(f"{', '.join(wanted)}: not supported by elasticjob local")
         return cls(
             container=query.get("container", ""),
-            follow=truth(query.get("follow")),
-            previous=truth(query.get("previous")),
-            tail=number(query, "tailLines") if query.get("tailLines") else None,
+            follow=parse_bool(query.get("follow")),
+            previous=parse_bool(query.get("previous")),
+            tail=parse_int(query, "tailLines") if query.get("tailLines") else None,
         )
 
 
 @contextmanager
-def reading(
+def open_log(
     pod: str, containers: Sequence[Container], options: LogOptions
 ) -> Iterator[AsyncIterator[bytes]]:
-    """The log that is asked for, open while it is read. 400 when there is none."""
+    """Open the requested log. Raises 400 if there is none."""
     container = _chosen(pod, containers, options.container)
     run = container.status.restarts - options.previous
-    path = container.log(run)
-    never = isinstance(container.status.state, Waiting) and container.status.last is None
-    if never or not path.exists():
-        raise bad_request(_why_not(pod, container, options))
+    path = container.log_path(run)
+    never_started = (
+        isinstance(container.status.state, Waiting) and container.status.last_termination is None
+    )
+    if never_started or not path.exists():
+        raise bad_request(_refusal(pod, container, options))
     follow = options.follow and not options.previous
     with path.open("rb") as log:
-        yield logs.read(log, options.tail, (lambda: _runs(container, run)) if follow else None)
+        yield logs.read(
+            log, options.tail, (lambda: _is_running(container, run)) if follow else None
+        )
 
 
 def _chosen(pod: str, containers: Sequence[Container], name: str) -> Container:
@@ -70,7 +74,7 @@ def _chosen(pod: str, containers: Sequence[Container], name: str) -> Container:
     return named[name] if name else containers[0]
 
 
-def _why_not(pod: str, container: Container, options: LogOptions) -> str:
+def _refusal(pod: str, container: Container, options: LogOptions) -> str:
     where = f'container "{container.name}" in pod "{pod}"'
     if options.previous:
         return f"previous terminated {where} not found"
@@ -79,5 +83,5 @@ def _why_not(pod: str, container: Container, options: LogOptions) -> str:
     return f"{where} is waiting to start: {reason}"
 
 
-def _runs(container: Container, run: int) -> bool:
-    return container.status.running and container.status.restarts == run
+def _is_running(container: Container, run: int) -> bool:
+    return container.status.is_running and container.status.restarts == run

@@ -1,7 +1,7 @@
-"""Where the paths of a container are on this machine.
+"""The real paths on this machine of paths in a container.
 
-Nothing is mounted: a process of a pod sees the host's file system. So a path that begins with a
-mountPath is replaced by the volume's directory before the process starts.
+Volumes are not mounted: processes of a pod use the file system of the host. A path that begins with
+a mountPath is replaced by the directory of the volume before the process starts.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PathMap:
-    """Pairs of a path in the container and the real one, longest first."""
+    """The map from paths in a container to real paths."""
 
-    pairs: tuple[tuple[str, Path], ...]
+    pairs: tuple[tuple[str, Path], ...]  # the longest path in the container first
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, Path]]) -> PathMap:
-        """From mounts in any order; a trailing slash means nothing."""
+        """The map of mounts in any order; trailing slashes are ignored."""
         trimmed = [(path.rstrip("/") or "/", real) for path, real in pairs]
         return cls(tuple(sorted(trimmed, key=lambda pair: -len(pair[0]))))
 
     def real(self, text: str) -> str:
-        """`text` with a leading mountPath replaced; whole components only, the longest match wins.
+        """Replace a leading mountPath in `text`: whole components only, the longest match wins.
 
-        Only at the beginning: `--out=/data/x` and `/a:/data` stay as they are.
+        Other positions are not replaced: `--out=/data/x` and `/a:/data` stay unchanged.
         """
         for path, real in self.pairs:
             if text == path:

@@ -1,4 +1,4 @@
-"""What a pod may ask for and does not get here: refused by name, or left out and said so."""
+"""Fields of pods that the local mode does not support: refused, or ignored with an event."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _IGNORED_IN_CONTAINER = (
 
 
 class UnsupportedError(Exception):
-    """The pod cannot be run here. The text names the field and the cure."""
+    """The local mode cannot run the pod. The text names the field and the cure."""
 
 
-def refuse(pod: Object) -> None:
-    """Raise UnsupportedError for what would make the pod something else than its author wrote."""
+def check_supported(pod: Object) -> None:
+    """Raise UnsupportedError for a field without which the pod would behave differently."""
     spec = pod["spec"]
     for volume in spec.get("volumes", ()):
-        _refuse_volume(volume)
+        _check_volume(volume)
     volumes = {volume["name"] for volume in spec.get("volumes", ())}
     for container in containers(spec):
-        _refuse_container(container, volumes)
+        _check_container(container, volumes)
 
 
-def ignored(pod: Object) -> list[str]:
-    """The fields that have no effect here, though the pod runs without them."""
+def ignored_fields(pod: Object) -> list[str]:
+    """The fields of the pod that have no effect in the local mode."""
     spec = pod["spec"]
     found = [f"spec.{name}" for name in _IGNORED_IN_POD if spec.get(name)]
     found += [
@@ -57,49 +57,49 @@ def ignored(pod: Object) -> list[str]:
 
 
 def containers(spec: Object) -> list[Object]:
-    """The init containers, then the others."""
+    """The init containers and the containers of a pod."""
     return [*spec.get("initContainers", ()), *spec.get("containers", ())]
 
 
-def kind_of(volume: Object) -> str:
-    """The one key of a volume that is not its name. A volume without a source is an emptyDir."""
+def volume_kind(volume: Object) -> str:
+    """The kind of a volume, which is its key other than name. The default is emptyDir."""
     return next((key for key in volume if key != "name"), "emptyDir")
 
 
-def _refuse_volume(volume: Object) -> None:
-    where, kind = f'volume "{volume["name"]}"', kind_of(volume)
+def _check_volume(volume: Object) -> None:
+    where, kind = f'volume "{volume["name"]}"', volume_kind(volume)
     if kind not in VOLUME_KINDS:
-        raise UnsupportedError(f"{where}: {_not_here(kind, VOLUME_KINDS)}")
+        raise UnsupportedError(f"{where}: {_unsupported(kind, VOLUME_KINDS)}")
     if kind == "projected":
         for source in volume["projected"].get("sources", ()):
             projected = next(iter(source), "")
             if projected not in PROJECTED_KINDS:
                 raise UnsupportedError(
-                    f"{where}: projected {_not_here(projected, PROJECTED_KINDS)}"
+                    f"{where}: projected {_unsupported(projected, PROJECTED_KINDS)}"
                 )
 
 
-def _refuse_container(container: Object, volumes: set[str]) -> None:
+def _check_container(container: Object, volumes: set[str]) -> None:
     for fault in _faults(container, volumes):
         raise UnsupportedError(f'container "{container["name"]}": {fault}')
 
 
 def _faults(container: Object, volumes: set[str]) -> Iterator[str]:
     if container.get("restartPolicy"):
-        yield "restartPolicy is not supported here; make it one of spec.containers"
+        yield "restartPolicy is not supported by elasticjob local; move it to spec.containers"
     if container.get("envFrom"):
-        yield "envFrom is not supported here; list the variables under env"
+        yield "envFrom is not supported by elasticjob local; list the variables in env"
     if container.get("volumeDevices"):
-        yield "volumeDevices is not supported here"
+        yield "volumeDevices is not supported by elasticjob local; use a cluster"
     for mount in container.get("volumeMounts", ()):
         if mount["name"] not in volumes:
-            yield f'volumeMounts: there is no volume "{mount["name"]}"'
+            yield f'volumeMounts: there is no volume "{mount["name"]}"; add it to spec.volumes'
         if mount.get("subPathExpr"):
             where = f"volumeMounts {mount['mountPath']}"
-            yield f"{where}: subPathExpr is not supported here; use subPath"
+            yield f"{where}: subPathExpr is not supported by elasticjob local; use subPath"
         if ".." in str(mount.get("subPath", "")).split("/"):
             yield f'volumeMounts {mount["mountPath"]}: subPath must not contain ".."'
 
 
-def _not_here(kind: str, kinds: tuple[str, ...]) -> str:
-    return f"{kind} is not supported here, only {', '.join(kinds)}; for more use a cluster"
+def _unsupported(kind: str, kinds: tuple[str, ...]) -> str:
+    return f"{kind} is not supported by elasticjob local; use {', '.join(kinds)}, or a cluster"

@@ -1,7 +1,7 @@
-"""A pod's volumes as directories, filled once when the pod starts.
+"""The volumes of a pod as directories, which are written once when the pod starts.
 
-Of the kinds that a pod of ours uses: emptyDir, configMap, projected and downwardAPI. What else
-there is has been refused before (`unsupported`). Nothing is read-only, and sizes are not limited.
+Supports emptyDir, configMap, projected and downwardAPI; `unsupported` refuses other kinds. Volumes
+are neither read-only nor limited in size.
 """
 
 from __future__ import annotations
@@ -14,38 +14,35 @@ from pathlib import Path
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.node.pod.env import field
 from elasticjob.local.node.pod.paths import PathMap
-from elasticjob.local.node.pod.unsupported import UnsupportedError, containers, kind_of
+from elasticjob.local.node.pod.unsupported import UnsupportedError, containers, volume_kind
 
 DEFAULT_MODE = 0o644
 TERMINATION_PATH = "/dev/termination-log"
 
 
 class NotReadyError(Exception):
-    """Something that a volume is made from is not there; the pod waits for it, as on a cluster."""
+    """A source of a volume does not exist yet; the pod waits for it, as on a cluster."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where contents come from: a ConfigMap of the pod's namespace by name, a token of the pod's.
+    """The sources of the contents of volumes."""
 
-    The token holds as long as its pod is there, so none is ever renewed in its file.
-    """
-
-    config_map: Callable[[str], Object | None]
-    token: Callable[[], str]
+    config_map: Callable[[str], Object | None]  # a ConfigMap of the pod's namespace, by name
+    token: Callable[[], str]  # a token that is valid as long as the pod exists
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a volume, by its path below the volume's directory."""
+    """One file of a volume."""
 
-    path: str
+    path: str  # below the directory of the volume
     content: bytes
     mode: int
 
 
 def create(pod: Object, home: Path, sources: Sources) -> None:
-    """Make every volume of the pod, each as the directory of its name below `home`."""
+    """Create every volume of the pod as a directory of its name below `home`."""
     declared = pod["spec"].get("volumes", ())
     contents = {volume["name"]: list(files(volume, pod, sources)) for volume in declared}
     for name, found in contents.items():
@@ -54,13 +51,13 @@ def create(pod: Object, home: Path, sources: Sources) -> None:
             _write(home / name, file)
     for container in containers(pod["spec"]):
         for _, real in _mounts(container, home):
-            if not real.exists():  # a subPath: a kubelet makes it a directory, too
+            if not real.exists():  # a subPath: a kubelet creates a directory for it
                 real.mkdir(parents=True)
 
 
 def files(volume: Object, pod: Object, sources: Sources) -> Iterator[File]:
-    """What a volume holds at the start."""
-    kind = kind_of(volume)
+    """The initial files of a volume."""
+    kind = volume_kind(volume)
     source = volume.get(kind) or {}
     mode = source.get("defaultMode", DEFAULT_MODE)
     if kind == "configMap":
@@ -73,7 +70,7 @@ def files(volume: Object, pod: Object, sources: Sources) -> Iterator[File]:
 
 
 def path_map(container: Object, home: Path, message: Path) -> PathMap:
-    """Where the container's paths are: its mounts, and the file of its termination message."""
+    """The real paths of the mounts and of the termination message of a container."""
     termination = (container.get("terminationMessagePath", TERMINATION_PATH), message)
     return PathMap.of([*_mounts(container, home), termination])
 
@@ -98,7 +95,9 @@ def _projected(part: Object, mode: int, pod: Object, sources: Sources) -> Iterat
     elif "downwardAPI" in part:
         yield from _downward(part["downwardAPI"], mode, pod)
     else:
-        yield File(_inside(part["serviceAccountToken"]["path"]), sources.token().encode(), mode)
+        yield File(
+            _relative_path(part["serviceAccountToken"]["path"]), sources.token().encode(), mode
+        )
 
 
 def _config_map(source: Object, mode: int, sources: Sources) -> Iterator[File]:
@@ -112,7 +111,7 @@ def _config_map(source: Object, mode: int, sources: Sources) -> Iterator[File]:
         contents[key] = base64.b64decode(text)
     for item in source.get("items") or _all_of(contents):
         if item["key"] in contents:
-            yield File(_inside(item["path"]), contents[item["key"]], item.get("mode", mode))
+            yield File(_relative_path(item["path"]), contents[item["key"]], item.get("mode", mode))
         elif not source.get("optional"):
             raise NotReadyError(f'configmap "{source["name"]}" has no key "{item["key"]}"')
 
@@ -126,13 +125,13 @@ def _downward(source: Object, mode: int, pod: Object) -> Iterator[File]:
         value = field(pod, item.get("fieldRef", {}).get("fieldPath", ""))
         if value is None:
             raise UnsupportedError(
-                f"downwardAPI {item['path']}: only fieldRefs that env knows are supported"
+                f"downwardAPI {item['path']}: not supported; use a fieldRef that env supports"
             )
-        yield File(_inside(item["path"]), value.encode(), item.get("mode", mode))
+        yield File(_relative_path(item["path"]), value.encode(), item.get("mode", mode))
 
 
-def _inside(path: str) -> str:
-    """A relative path that stays in its volume."""
+def _relative_path(path: str) -> str:
+    """The path of a file. Raises UnsupportedError if it is not inside its volume."""
     if path.startswith("/") or ".." in path.split("/"):
         raise UnsupportedError(
             f'volume item path {path!r} must be relative and must not contain ".."'

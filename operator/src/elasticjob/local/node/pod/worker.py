@@ -1,4 +1,4 @@
-"""The life of one pod on the node, from its binding until nothing of it is left."""
+"""The worker of one pod, from its binding to the node until its directory is removed."""
 
 from __future__ import annotations
 
@@ -12,173 +12,174 @@ from pathlib import Path
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.node import node
 from elasticjob.local.node.pod import volumes
-from elasticjob.local.node.pod.command import order
-from elasticjob.local.node.pod.container import Container, Reporter, RestartDelay
-from elasticjob.local.node.pod.grace import Grace, first
+from elasticjob.local.node.pod.command import process_spec
+from elasticjob.local.node.pod.container import Container, ContainerCallbacks, RestartDelay
+from elasticjob.local.node.pod.grace import Grace, wait_for_first
 from elasticjob.local.node.pod.status import conditions, phase
-from elasticjob.local.node.pod.unsupported import UnsupportedError, ignored, refuse
-from elasticjob.local.node.processes import MARKER, Order, Process, Processes
-from elasticjob.local.node.reporter import Reports, place
+from elasticjob.local.node.pod.unsupported import UnsupportedError, check_supported, ignored_fields
+from elasticjob.local.node.processes import MARKER, Process, Processes, ProcessSpec
+from elasticjob.local.node.reporter import PodReporter, pod_key
 
 VOLUME_RETRY_S = 0.5
-UID_LENGTH = 13
-"""Of a pod's UID in its directory's name: 48 bits. The path of a socket has 107 bytes at most."""
+UID_CHARACTERS = 13
+"""Characters of the UID (48 bits) in a pod's directory: socket paths are limited to 107 bytes."""
 
 
 @dataclass(frozen=True)
-class Site:
-    """What all pods of the node share."""
+class NodeContext:
+    """The resources of the node that all pods share."""
 
     root: Path
     env: Mapping[str, str]
-    reports: Reports
+    reporter: PodReporter
     processes: Processes
-    config_map: Callable[[str, str], Object | None]
-    """By namespace and name."""
-    token: Callable[[Object], str]
-    """Of a pod's service account."""
+    config_map: Callable[[str, str], Object | None]  # by namespace and name
+    token: Callable[[Object], str]  # for the service account of a pod
     delay_s: RestartDelay
 
 
 class PodWorker:
-    """One pod. `ended` is set once nothing of it is alive and nothing will be started again."""
+    """One pod on the node."""
 
     def __init__(
-        self, pod: Object, address: str, site: Site, on_end: Callable[[PodWorker], None]
+        self, pod: Object, address: str, context: NodeContext, on_end: Callable[[PodWorker], None]
     ) -> None:
         self.address = address
         self.grace = Grace()
-        self.ended = asyncio.Event()
-        self.released = asyncio.Event()
-        """Not set while a test holds the pod back from starting."""
-        self._site = site
+        self.ended = asyncio.Event()  # all processes have ended and none will be started
+        self.released = asyncio.Event()  # not set while a test holds the pod
+        self._context = context
         self._on_end = on_end
         self._pod = {**pod, "status": {**pod.get("status", {}), **_addresses(address)}}
-        self._started_at = site.reports.now()
-        self._told_grace_s: int | None = None
-        self._gone = asyncio.Event()
+        self._started_at = context.reporter.now()
+        self._requested_grace_s: int | None = None
+        self._deleted = asyncio.Event()
         self._conditions: list[Object] = []
-        self._inits = [
+        self._init_containers = [
             self._container(spec, _init_policy(pod), "PodInitializing")
             for spec in pod["spec"].get("initContainers", ())
         ]
-        waiting = "PodInitializing" if self._inits else "ContainerCreating"
-        self._mains = [
+        waiting = "PodInitializing" if self._init_containers else "ContainerCreating"
+        self._main_containers = [
             self._container(spec, pod["spec"]["restartPolicy"], waiting)
             for spec in pod["spec"]["containers"]
         ]
 
     @property
     def home(self) -> Path:
-        """The pod's directory: home/, v/<volume>/, c/<container>/."""
-        return self._site.root / str(self._pod["metadata"]["uid"])[:UID_LENGTH]
+        """The directory of the pod: home/, v/<volume>/, c/<container>/."""
+        return self._context.root / str(self._pod["metadata"]["uid"])[:UID_CHARACTERS]
 
     @property
     def processes(self) -> list[Process]:
-        """The containers that run at present."""
+        """The processes of the containers that run."""
         return [container.process for container in self.containers if container.process]
 
     @property
     def containers(self) -> list[Container]:
-        """All of them, the init containers first."""
-        return [*self._inits, *self._mains]
+        """All containers, the init containers first."""
+        return [*self._init_containers, *self._main_containers]
 
-    # -- the life -------------------------------------------------------------------------------
+    # -- lifecycle ------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """All of it."""
+        """Run the pod until its object is deleted, then remove its directory."""
         try:
             await self._start_and_wait()
-            self._publish()
+            self._write_status()
         except UnsupportedError as error:
-            self._refuse(str(error))
+            self._reject(str(error))
         finally:
             self.grace.cancel()
             self.ended.set()
             self._on_end(self)
         await self.grace.begun.wait()
-        self._site.reports.removed(self._pod)
-        await self._gone.wait()
+        self._context.reporter.remove_pod(self._pod)
+        await self._deleted.wait()
         await asyncio.to_thread(shutil.rmtree, self.home, ignore_errors=True)
 
-    def told(self, pod: Object) -> None:
-        """The object has changed: its deletion may have been asked for, or hastened."""
+    def on_updated(self, pod: Object) -> None:
+        """Begin the termination, or shorten it, if the changed object requests it."""
         grace_s = pod["metadata"].get("deletionGracePeriodSeconds")
-        if "deletionTimestamp" in pod["metadata"] and grace_s != self._told_grace_s:
-            self._told_grace_s = grace_s
+        if "deletionTimestamp" in pod["metadata"] and grace_s != self._requested_grace_s:
+            self._requested_grace_s = grace_s
             self.grace.begin(grace_s or 0)
 
-    def gone(self) -> None:
-        """The object is no longer there: end at once what is left."""
-        self._gone.set()
+    def on_deleted(self) -> None:
+        """Kill the remaining processes, because the object was deleted."""
+        self._deleted.set()
         self.grace.begin(0)
 
     async def _start_and_wait(self) -> None:
-        refuse(self._pod)
+        check_supported(self._pod)
         for container in self.containers:
-            container.order(0)  # raises, if it cannot be made, before anything has been started
-        self._publish()
-        if fields := ignored(self._pod):
-            self._event("Warning", "Ignored", f"without effect here: {', '.join(fields)}")
-        await first(self.released.wait(), self.grace.begun.wait())
+            container.process_spec(0)  # raises UnsupportedError before anything is started
+        self._write_status()
+        if fields := ignored_fields(self._pod):
+            names = ", ".join(fields)
+            self._event("Warning", "Ignored", f"not supported by elasticjob local: {names}")
+        await wait_for_first(self.released.wait(), self.grace.begun.wait())
         await self._fill_volumes()
-        for init in self._inits:
+        for init in self._init_containers:
             await init.run()
-            if not init.status.succeeded:
+            if not init.status.has_succeeded:
                 return
-        await asyncio.gather(*(container.run() for container in self._mains))
+        await asyncio.gather(*(container.run() for container in self._main_containers))
 
     async def _fill_volumes(self) -> None:
-        """Make the volumes, or wait for what they are made from until the pod is to go."""
-        said = ""
+        """Create the volumes. Waits for their sources until the pod is terminated."""
+        last_error = ""
         while not self.grace.begun.is_set():
             try:
                 (self.home / "home").mkdir(parents=True, exist_ok=True)
                 volumes.create(self._pod, self.home / "v", self._sources())
             except (volumes.NotReadyError, OSError) as error:
-                if said != str(error):
-                    said = str(error)
-                    self._event("Warning", "FailedMount", f"MountVolume.SetUp failed: {said}")
-                await first(self.grace.begun.wait(), timeout_s=VOLUME_RETRY_S)
+                if last_error != str(error):
+                    last_error = str(error)
+                    self._event("Warning", "FailedMount", f"MountVolume.SetUp failed: {last_error}")
+                await wait_for_first(self.grace.begun.wait(), timeout_s=VOLUME_RETRY_S)
             else:
                 return
 
-    # -- what it is made of ---------------------------------------------------------------------
+    # -- construction ---------------------------------------------------------------------------
 
     def _container(self, spec: Object, policy: str, waiting: str) -> Container:
         return Container(
             spec=spec,
-            policy=policy,
+            restart_policy=policy,
             directory=self.home / "c" / spec["name"],
-            make_order=partial(self._order, spec),
-            processes=self._site.processes,
+            make_spec=partial(self._process_spec, spec),
+            processes=self._context.processes,
             grace=self.grace,
-            report=Reporter(self._publish, self._event, self._site.reports.now),
-            delay_s=self._site.delay_s,
+            callbacks=ContainerCallbacks(
+                self._write_status, self._event, self._context.reporter.now
+            ),
+            delay_s=self._context.delay_s,
             waiting=waiting,
         )
 
-    def _order(self, spec: Object, log: Path, message: Path) -> Order:
-        env = {**self._site.env, MARKER: f"{self._site.root}/{self._pod['metadata']['uid']}"}
-        return order(self._pod, spec, self.home, env, log, message)
+    def _process_spec(self, spec: Object, log: Path, message: Path) -> ProcessSpec:
+        env = {**self._context.env, MARKER: f"{self._context.root}/{self._pod['metadata']['uid']}"}
+        return process_spec(self._pod, spec, self.home, env, log, message)
 
     def _sources(self) -> volumes.Sources:
-        namespace, _ = place(self._pod)
+        namespace, _ = pod_key(self._pod)
         return volumes.Sources(
-            partial(self._site.config_map, namespace), partial(self._site.token, self._pod)
+            partial(self._context.config_map, namespace), partial(self._context.token, self._pod)
         )
 
-    # -- what it says ---------------------------------------------------------------------------
+    # -- status ---------------------------------------------------------------------------------
 
-    def _publish(self) -> None:
-        """The status as it is now."""
-        inits = [container.status for container in self._inits]
-        mains = [container.status for container in self._mains]
-        going = self.grace.begun.is_set()
-        now = self._site.reports.now()
-        found = phase("Never" if going else self._pod["spec"]["restartPolicy"], inits, mains)
+    def _write_status(self) -> None:
+        """Write the current status."""
+        inits = [container.status for container in self._init_containers]
+        mains = [container.status for container in self._main_containers]
+        is_terminating = self.grace.begun.is_set()
+        now = self._context.reporter.now()
+        policy = "Never" if is_terminating else self._pod["spec"]["restartPolicy"]
+        found = phase(policy, inits, mains)
         self._conditions = conditions(found, inits, mains, self._conditions, now)
-        self._site.reports.status(
+        self._context.reporter.write_status(
             self._pod,
             {
                 **_addresses(self.address),
@@ -190,14 +191,14 @@ class PodWorker:
             },
         )
 
-    def _refuse(self, why: str) -> None:
-        """Failed without having started, as a pod that a kubelet does not admit."""
-        self._event("Warning", "Failed", why)
-        refused = {"phase": "Failed", "reason": "Unsupported", "message": why}
-        self._site.reports.status(self._pod, {**refused, "startTime": self._started_at})
+    def _reject(self, message: str) -> None:
+        """Fail the pod without starting it, as a kubelet does that does not admit it."""
+        self._event("Warning", "Failed", message)
+        refused = {"phase": "Failed", "reason": "Unsupported", "message": message}
+        self._context.reporter.write_status(self._pod, {**refused, "startTime": self._started_at})
 
     def _event(self, kind: str, reason: str, message: str) -> None:
-        self._site.reports.event(self._pod, kind, reason, message)
+        self._context.reporter.create_event(self._pod, kind, reason, message)
 
 
 def _addresses(address: str) -> Object:
@@ -210,5 +211,5 @@ def _addresses(address: str) -> Object:
 
 
 def _init_policy(pod: Object) -> str:
-    """An init container that fails is tried again unless its pod is not."""
+    """The restart policy of init containers."""
     return "Never" if pod["spec"]["restartPolicy"] == "Never" else "OnFailure"
