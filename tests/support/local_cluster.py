@@ -21,8 +21,9 @@ from tests.support.survivors import is_dead
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import CRDS, EVENTS, PODS
+from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Object, Resource
-from elasticjob.local.api.objects.store import ApiError, Event
+from elasticjob.local.api.objects.store import Event
 from elasticjob.local.manifests import create, parse
 from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from elasticjob.local.api.call import Call, Target
 from elasticjob.local.api.objects.builtins import PODS, SERVICEACCOUNTS
@@ -24,14 +23,13 @@ OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 
 @dataclass(frozen=True)
 class BoundToken:
-    """What a service account's token is bound to. It is valid while its pod and account exist."""
+    """The pod and account to which a token is bound. It is valid while both exist."""
 
     user: User
     namespace: str
     account: str
     pod_name: str
     pod_uid: str
-    expires_at: datetime | None  # None: not before its pod is deleted
 
 
 class Access:
@@ -48,18 +46,8 @@ class Access:
         self._users = {self.admin_token: ADMIN, self.operator_token: OPERATOR}
         self._bound_tokens: dict[str, BoundToken] = {}
 
-    def mint(
-        self,
-        namespace: str,
-        service_account: str,
-        pod_name: str,
-        pod_uid: str,
-        lifetime_s: float | None = None,
-    ) -> str:
-        """Issue a token of the service account for one pod, as TokenRequest does.
-
-        With `lifetime_s` None it is valid as long as the pod exists.
-        """
+    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str:
+        """Issue a token of the service account for one pod, valid as long as both exist."""
         self._remove_invalid()
         user = User(
             f"system:serviceaccount:{namespace}:{service_account}",
@@ -70,11 +58,7 @@ class Access:
             ),
         )
         token = self._new_token()
-        life = None if lifetime_s is None else timedelta(seconds=lifetime_s)
-        expires_at = None if life is None else self._store.now() + life
-        self._bound_tokens[token] = BoundToken(
-            user, namespace, service_account, pod_name, pod_uid, expires_at
-        )
+        self._bound_tokens[token] = BoundToken(user, namespace, service_account, pod_name, pod_uid)
         return token
 
     def check(self, call: Call, target: Target | None) -> None:
@@ -98,8 +82,6 @@ class Access:
         raise ApiError(401, "Unauthorized", "Unauthorized")
 
     def _is_valid(self, bound: BoundToken) -> bool:
-        if bound.expires_at is not None and self._store.now() >= bound.expires_at:
-            return False
         pod = self._store.find(PODS, bound.namespace, bound.pod_name)
         account = self._store.find(SERVICEACCOUNTS, bound.namespace, bound.account)
         return account is not None and pod is not None and pod["metadata"]["uid"] == bound.pod_uid

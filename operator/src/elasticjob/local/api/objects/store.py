@@ -29,8 +29,6 @@ from elasticjob.local.api.objects.errors import (
 )
 from elasticjob.local.api.objects.resource import Key, Object, Resource
 
-__all__ = ["ApiError", "Event", "Object", "Resource", "Store"]
-
 HISTORY = 4096
 """Number of events kept per resource; a watch from an earlier version gets 410."""
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
