@@ -140,13 +140,13 @@ class TemplateMeta(_OpenModel):
     """Metadata of the pods."""
 
     labels: Annotated[dict[str, LabelValue], Field(max_length=64)] | None = None
-    """Labels of each pod, in addition to those of the operator. Keys that begin with
-    elasticjob.dev/ are reserved."""
+    """Labels of each pod, in addition to those of the operator. Keys with the
+    prefix of this API group are reserved."""
     annotations: (
         Annotated[dict[str, Annotated[str, Field(max_length=262_144)]], Field(max_length=64)] | None
     ) = None
-    """Annotations of each pod, in addition to those of the operator. Keys that begin with
-    elasticjob.dev/ are reserved."""
+    """Annotations of each pod, in addition to those of the operator. Keys with the
+    prefix of this API group are reserved."""
 
 
 class PodTemplate(_OpenModel):
