@@ -40,7 +40,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (
         containers({"name": "worker", "image": "none"}),
         "spec.template.spec.containers",
-        "set command, for example [python3, train.py]",
+        "set command, for example to [python3, train.py]",
     ),
     (containers(worker(command=[])), "spec.template.spec.containers", "set command"),
     (
@@ -49,7 +49,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "set command to the training program",
     ),
     ({"containerName": "trainer"}, "spec.containerName", "use the name of one of"),
-    (containers(worker("a"), worker("b")), "spec.containerName", "to the one that trains"),
+    (containers(worker("a"), worker("b")), "spec.containerName", "the container that trains"),
     ({"replica": 3}, "spec.replica", "unknown field"),
 ]
 

@@ -35,7 +35,7 @@ class Outcome:
 
 
 class Follower:
-    """Follows jobs from its construction on, which precedes their first event."""
+    """Follows jobs. It must be constructed before their first event."""
 
     def __init__(
         self, store: Store, logs: Logs, jobs: Iterable[Object], print_line: PrintLine

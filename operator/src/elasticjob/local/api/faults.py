@@ -103,7 +103,7 @@ class Faults:
 
     # -- use by the server ----------------------------------------------------------------------
 
-    async def apply_before(self, call: Call) -> bool:
+    async def apply(self, call: Call) -> bool:
         """Apply the faults that match; returns whether to cut the connection afterwards."""
         cut_after = False
         for fault in [fault for fault in self.active if fault.consume(call)]:

@@ -32,7 +32,7 @@ class Handler:
         """Respond to one request, with a Status object if it fails."""
         try:
             call = await _read_call(request)
-            cut = await self._faults.apply_before(call)
+            cut = await self._faults.apply(call)
             response = self._respond(request, call)
             if cut:
                 raise CutError

@@ -82,11 +82,11 @@ class Watches:
         return sum(len(group) for group in [*self._by_resource.values(), *self._by_name.values()])
 
     def add(self, watch: Watch) -> None:
-        """Start to send events to a watch."""
+        """Start sending events to a watch."""
         self._group(watch).add(watch)
 
     def remove(self, watch: Watch) -> None:
-        """Stop to send events to a watch."""
+        """Stop sending events to a watch."""
         self._group(watch).discard(watch)
         if watch.name is not None and not self._group(watch):
             del self._by_name[watch.resource.key, watch.name]

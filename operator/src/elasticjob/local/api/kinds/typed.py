@@ -178,10 +178,10 @@ def decode(resource: Resource, body: Any) -> Decoded:
     return Decoded(pruned.object, tuple(pruned.unknown))
 
 
-def undecodable(resource: Resource, why: str) -> ApiError:
+def undecodable(resource: Resource, detail: str) -> ApiError:
     """A 400 for a body whose fields have the wrong types."""
     kind, version = resource.kind, resource.version
-    return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
+    return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {detail}')
 
 
 def without_nulls(value: Any) -> Any:

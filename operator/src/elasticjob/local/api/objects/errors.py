@@ -75,18 +75,18 @@ def already_exists(resource: Resource, name: str) -> ApiError:
     return ApiError(409, "AlreadyExists", message, _details(resource, name))
 
 
-def conflict(resource: Resource, name: str, why: str = MODIFIED) -> ApiError:
+def conflict(resource: Resource, name: str, detail: str = MODIFIED) -> ApiError:
     """A 409 for a write or deletion based on another version of the object."""
-    message = f'Operation cannot be fulfilled on {resource.qualified_name} "{name}": {why}'
+    message = f'Operation cannot be fulfilled on {resource.qualified_name} "{name}": {detail}'
     return ApiError(409, "Conflict", message, _details(resource, name))
 
 
 def precondition(resource: Resource, name: str, called: str, wanted: str, found: str) -> ApiError:
     """A 409 for an object whose UID or version is not the expected one."""
-    why = (
+    detail = (
         f"Precondition failed: {called} in precondition: {wanted}, {called} in object meta: {found}"
     )
-    return conflict(resource, name, why)
+    return conflict(resource, name, detail)
 
 
 def invalid(resource: Resource, name: str, violations: Iterable[Violation]) -> ApiError:
@@ -103,14 +103,14 @@ def invalid(resource: Resource, name: str, violations: Iterable[Violation]) -> A
     )
 
 
-def bad_value(value: Any, why: str) -> str:
+def bad_value(value: Any, detail: str) -> str:
     """The message of a violation with the invalid value."""
-    return f"Invalid value: {json.dumps(value)}: {why}"
+    return f"Invalid value: {json.dumps(value)}: {detail}"
 
 
 def forbidden_creation(resource: Resource, name: str, namespace: str) -> ApiError:
     """A 403 for a creation in a namespace that is being deleted."""
-    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    detail = f"unable to create new content in namespace {namespace} because it is being terminated"
     cause = {
         "reason": "NamespaceTerminating",
         "message": f"namespace {namespace} is being terminated",
@@ -119,7 +119,7 @@ def forbidden_creation(resource: Resource, name: str, namespace: str) -> ApiErro
     return ApiError(
         403,
         "Forbidden",
-        f'{resource.qualified_name} "{name}" is forbidden: {why}',
+        f'{resource.qualified_name} "{name}" is forbidden: {detail}',
         {**_details(resource, name), "causes": [cause]},
     )
 
@@ -149,4 +149,6 @@ def _details(resource: Resource, name: str) -> Object:
 
 
 def _cause(message: str) -> str:
-    return next((why for start, why in REASONS.items() if message.startswith(start)), "Invalid")
+    return next(
+        (detail for start, detail in REASONS.items() if message.startswith(start)), "Invalid"
+    )

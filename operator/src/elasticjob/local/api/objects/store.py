@@ -103,7 +103,7 @@ class Store:
         self._history.setdefault(resource.key, deque(maxlen=HISTORY))
 
     def unregister(self, resource: Resource) -> None:
-        """Stop to serve a resource, whose objects must have been deleted."""
+        """Stop serving a resource, whose objects must have been deleted."""
         del self.resources[resource.key]
 
     # -- reads ----------------------------------------------------------------------------------

@@ -41,16 +41,16 @@ class File:
     mode: int
 
 
-def create(pod: Object, home: Path, sources: Sources) -> None:
-    """Create every volume of the pod as a directory of its name below `home`."""
+def create(pod: Object, directory: Path, sources: Sources) -> None:
+    """Create every volume of the pod as a directory of its name below `directory`."""
     declared = pod["spec"].get("volumes", ())
     contents = {volume["name"]: list(files(volume, pod, sources)) for volume in declared}
     for name, found in contents.items():
-        (home / name).mkdir(parents=True, exist_ok=True)
+        (directory / name).mkdir(parents=True, exist_ok=True)
         for file in found:
-            _write(home / name, file)
+            _write(directory / name, file)
     for container in containers(pod["spec"]):
-        for _, real in _mounts(container, home):
+        for _, real in _mounts(container, directory):
             if not real.exists():  # a subPath: a kubelet creates a directory for it
                 real.mkdir(parents=True)
 
@@ -69,15 +69,15 @@ def files(volume: Object, pod: Object, sources: Sources) -> Iterator[File]:
             yield from _projected(part, mode, pod, sources)
 
 
-def path_map(container: Object, home: Path, message: Path) -> PathMap:
+def path_map(container: Object, directory: Path, message: Path) -> PathMap:
     """The real paths of the mounts and of the termination message of a container."""
     termination = (container.get("terminationMessagePath", TERMINATION_PATH), message)
-    return PathMap.of([*_mounts(container, home), termination])
+    return PathMap.of([*_mounts(container, directory), termination])
 
 
-def _mounts(container: Object, home: Path) -> list[tuple[str, Path]]:
+def _mounts(container: Object, directory: Path) -> list[tuple[str, Path]]:
     return [
-        (mount["mountPath"], home / mount["name"] / mount.get("subPath", ""))
+        (mount["mountPath"], directory / mount["name"] / mount.get("subPath", ""))
         for mount in container.get("volumeMounts", ())
     ]
 

@@ -66,7 +66,7 @@ class PodWorker:
         ]
 
     @property
-    def home(self) -> Path:
+    def directory(self) -> Path:
         """The directory of the pod: home/, v/<volume>/, c/<container>/."""
         return self._context.root / str(self._pod["metadata"]["uid"])[:UID_CHARACTERS]
 
@@ -96,7 +96,7 @@ class PodWorker:
         await self.grace.begun.wait()
         self._context.reporter.remove_pod(self._pod)
         await self._deleted.wait()
-        await asyncio.to_thread(shutil.rmtree, self.home, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
     def on_updated(self, pod: Object) -> None:
         """Begin the termination, or shorten it, if the changed object requests it."""
@@ -131,8 +131,8 @@ class PodWorker:
         last_error = ""
         while not self.grace.begun.is_set():
             try:
-                (self.home / "home").mkdir(parents=True, exist_ok=True)
-                volumes.create(self._pod, self.home / "v", self._sources())
+                (self.directory / "home").mkdir(parents=True, exist_ok=True)
+                volumes.create(self._pod, self.directory / "v", self._sources())
             except (volumes.NotReadyError, OSError) as error:
                 if last_error != str(error):
                     last_error = str(error)
@@ -147,7 +147,7 @@ class PodWorker:
         return Container(
             spec=spec,
             restart_policy=policy,
-            directory=self.home / "c" / spec["name"],
+            directory=self.directory / "c" / spec["name"],
             make_spec=partial(self._process_spec, spec),
             processes=self._context.processes,
             grace=self.grace,
@@ -160,7 +160,7 @@ class PodWorker:
 
     def _process_spec(self, spec: Object, log: Path, message: Path) -> ProcessSpec:
         env = {**self._context.env, MARKER: f"{self._context.root}/{self._pod['metadata']['uid']}"}
-        return process_spec(self._pod, spec, self.home, env, log, message)
+        return process_spec(self._pod, spec, self.directory, env, log, message)
 
     def _sources(self) -> volumes.Sources:
         namespace, _ = pod_key(self._pod)
