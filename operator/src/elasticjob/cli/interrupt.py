@@ -17,11 +17,7 @@ def until_interrupted(work: Coroutine[None, None, int]) -> int:
 
         def interrupt(number: signal.Signals) -> None:
             if not received:
-                print(
-                    "ending all processes; interrupt again to end them at once",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                print("ending all processes; again: at once", file=sys.stderr, flush=True)
             received.append(number)
             task.cancel()
 

@@ -60,19 +60,9 @@ def add_to(commands: Any) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     below = parser.add_subparsers(metavar="COMMAND", required=True)
     up = _command(below, "up", _up, "start the local mode and wait for Ctrl-C", EPILOG_UP)
-    run = _command(
-        below,
-        "run",
-        _run,
-        "run the jobs of a file in the local mode and exit when they have ended",
-        EPILOG_RUN,
-    )
+    run = _command(below, "run", _run, "run the jobs of a file in the local mode", EPILOG_RUN)
     run.add_argument(
-        "-f",
-        "--filename",
-        required=True,
-        metavar="FILE",
-        help="file of YAML objects; - reads standard input",
+        "-f", "--filename", required=True, metavar="FILE", help="YAML file; - reads standard input"
     )
     for command in (up, run):
         _add_options(command)
@@ -101,11 +91,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="Python of the pods, as python and python3; default: the Python of elasticjob",
     )
     parser.add_argument(
-        "--port",
-        type=int,
-        default=0,
-        metavar="N",
-        help="port of the API server; default: a free port",
+        "--port", type=int, default=0, metavar="N", help="API server's port; default: a free one"
     )
     parser.add_argument(
         "--root",
@@ -141,9 +127,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         objects = parse(_read_text(options.filename), source)
         if not any(obj["kind"] == KIND for obj in objects):
-            raise ManifestError(
-                f"{source}: must contain an {KIND}; add one, or use `elasticjob local up`"
-            )
+            raise ManifestError(f"{source}: must contain an {KIND}; add one, or use `local up`")
     except OSError as error:
         return _usage_error(f"{source}: {error.strerror}")
     except ManifestError as error:
@@ -229,9 +213,7 @@ def _program(text: str) -> Path:
     """The absolute path of a program, which is given as a path or a name in PATH."""
     found = shutil.which(Path(text).expanduser())
     if found is None:
-        raise argparse.ArgumentTypeError(
-            f"{text}: no such program; give the path of an executable file"
-        )
+        raise argparse.ArgumentTypeError(f"{text}: no such program; give the path of one")
     return Path(found).absolute()
 
 

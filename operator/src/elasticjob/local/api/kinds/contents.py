@@ -59,19 +59,13 @@ def configmap_faults(new: Object, old: Object | None) -> Iterator[Violation]:
 
 def event_faults(new: Object, old: Object | None) -> Iterator[Violation]:
     """Validate the namespace of an Event and, if it has an eventTime, its reporter."""
-    namespace, object_namespace = (
-        new["metadata"]["namespace"],
-        new.get("involvedObject", {}).get("namespace", ""),
-    )
+    namespace = new["metadata"]["namespace"]
+    involved = new.get("involvedObject", {}).get("namespace", "")
     recent = bool(new.get("eventTime"))
-    elsewhere = object_namespace != namespace and not (recent and object_namespace)
-    if elsewhere and (
-        object_namespace or namespace not in ("default", "kube-system" if recent else "default")
-    ):
-        yield (
-            "involvedObject.namespace",
-            bad_value(object_namespace, "does not match event.namespace"),
-        )
+    elsewhere = involved != namespace and not (recent and involved)
+    cluster_wide = ("default", "kube-system" if recent else "default")
+    if elsewhere and (involved or namespace not in cluster_wide):
+        yield "involvedObject.namespace", bad_value(involved, "does not match event.namespace")
     if recent:
         for field in ("reportingComponent", "reportingInstance", "action", "reason"):
             if not new.get(field):

@@ -12,26 +12,21 @@ from elasticjob.local.node.processes import MARKER, ProcessSpec
 
 
 def process_spec(
-    pod: Object,
-    container: Object,
-    directory: Path,
-    env: Mapping[str, str],
-    log: Path,
-    message: Path,
+    pod: Object, container: Object, root: Path, env: Mapping[str, str], log: Path, message: Path
 ) -> ProcessSpec:
-    """The process of one run. `pod` has its address; `env` is the node's environment of every pod.
+    """The process of one run. `root` is the pod's directory, `env` the environment of every pod.
 
     Values are expanded before their paths are replaced, so that each path is replaced once: a real
     path may itself begin with a mountPath.
     """
-    given = {**env, "HOME": str(directory / "home"), "HOSTNAME": pod["metadata"]["name"]}
+    given = {**env, "HOME": str(root / "home"), "HOSTNAME": pod["metadata"]["name"]}
     values = environment(pod, container, given)
-    paths = volumes.path_map(container, directory / "v", message)
+    paths = volumes.path_map(container, root / "v", message)
     own = {entry["name"]: paths.real(values[entry["name"]]) for entry in container.get("env", ())}
     working_directory = container.get("workingDir")
     return ProcessSpec(
         argv=[paths.real(text) for text in arguments(container, values)],
         env={**values, **own, MARKER: env[MARKER]},
-        cwd=paths.real(working_directory) if working_directory else str(directory / "home"),
+        cwd=paths.real(working_directory) if working_directory else str(root / "home"),
         log=str(log),
     )
