@@ -81,7 +81,7 @@ class Machine:
             self.is_well()
 
     def _start(self, name: str) -> None:
-        """The controllers' watches wait for up to a minute after an API server that was away."""
+        """Start a program. After the API server, restart the controllers, which wait for it."""
         self.cluster.start(name)
         if name == API_SERVER:
             until("the API server", Api(self.cluster.cache.kubeconfig).ready)
@@ -97,7 +97,7 @@ class Machine:
 
 
 def container_pids(pod_uid: str) -> list[int]:
-    """The processes of a pod, as this machine sees them: by the names of their cgroups."""
+    """The processes of a pod on this machine, found by the names of their cgroups."""
     marks = (f"pod{pod_uid}", f"pod{pod_uid.replace('-', '_')}")
     found = []
     for entry in Path("/proc").iterdir():

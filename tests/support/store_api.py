@@ -26,11 +26,11 @@ Refuse = Callable[[str], Exception | None]
 
 @dataclass(frozen=True)
 class Call:
-    """One request. what: the object's name, or the selector of a list."""
+    """One request."""
 
     verb: str
     plural: str
-    what: str
+    what: str  # the name of the object, or the selector of a list
 
     def __str__(self) -> str:
         return f"{self.verb} {self.plural} {self.what}".strip()
@@ -45,17 +45,17 @@ def store() -> Store:
 
 
 class StoreApi:
-    """kube.Api on a store. `calls` are the requests made; `refuse` errors to raise instead, or
-    functions from the name to an error or None."""
+    """kube.Api on a store."""
 
     def __init__(self, store_: Store) -> None:
         self.store = store_
         self.calls: list[Call] = []
-        self.refuse: dict[tuple[str, str], Exception | Refuse] = {}  # (verb, plural)
+        # By (verb, plural): an error to raise, or a function from the name to an error or None.
+        self.refuse: dict[tuple[str, str], Exception | Refuse] = {}
 
     @property
     def writes(self) -> list[str]:
-        """All requests but reads, and events left out."""
+        """All requests except reads and those for events."""
         calls = (c for c in self.calls if c.verb not in ("get", "list") and c.plural != "events")
         return [str(call) for call in calls]
 
@@ -89,7 +89,7 @@ class StoreApi:
         self._do("delete", resource, name, lambda s: self.store.delete(s, namespace, name, options))
 
     def stored(self, resource: Resource) -> Stored:
-        """The same resource as the store knows it."""
+        """The resource in the terms of the store."""
         return self.store.resources[resource.group, resource.plural]
 
     def _do(self, verb: str, resource: Resource, what: str, ask: Any) -> Any:
