@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.support.snapshots import NOW, pod_seen, snapshot
+from tests.support.snapshots import NOW, observed_pod, snapshot
 
-from elasticjob.controller.observe.snapshot import Heard, Recalled, Snapshot
+from elasticjob.controller.observe.snapshot import Recalled, Renewal, Snapshot
 from elasticjob.controller.plan import lost
 from elasticjob.rendezvous.members.judge import Case, judge
 from elasticjob.rendezvous.view import Seen, View
@@ -65,14 +65,14 @@ def snapshot_of(cell: Cell, silent: bool) -> Snapshot:
     """What the operator knows after a quarter of an hour."""
     renewed = "" if cell.who == "outside, without a Lease" else "t1"
     since_at = NOW - 900 if silent else NOW
-    heard = {
-        HOLDER: Heard("t0", since_at, looks=9),
-        OTHER: Heard(renewed, since_at, looks=9),
+    renewal = {
+        HOLDER: Renewal("t0", since_at, reads=9),
+        OTHER: Renewal(renewed, since_at, reads=9),
     }
     since = {f"unjudged uid-demo-{pod.index}-0": since_at for pod in (HOLDER, OTHER)}
     since |= {} if cell.pulses else {"pulse ": NOW - 900}
-    recalled = Recalled(heard=heard, since=since, listened_at=NOW)
-    pods = (pod_seen(0), pod_seen(1))
+    recalled = Recalled(renewals=renewal, since=since, leases_listed_at=NOW)
+    pods = (observed_pod(0), observed_pod(1))
     report = Report(1, outside=True)
     return snapshot(
         *pods, round_=round_of(cell), holder="demo-0-0", recalled=recalled, report=report
@@ -102,7 +102,7 @@ def found_by_holder(cell: Cell, silent: bool) -> bool:
 
 def found_by_operator(cell: Cell, silent: bool) -> bool:
     s = snapshot_of(cell, silent)
-    return cell.pod in [action.pod for action in lost.mark(s) if hasattr(action, "pod")]
+    return cell.pod in [action.pod for action in lost.mark_lost_pods(s) if hasattr(action, "pod")]
 
 
 def judge_of(cell: Cell) -> str:

@@ -81,10 +81,10 @@ def test_a_list_comes_in_pages(tmp_path: Path) -> None:
         (409, "Conflict", kube.ConflictError),
         (403, "Forbidden", kube.RefusedError),
         (422, "Invalid", kube.RefusedError),
-        (429, "TooManyRequests", kube.AwayError),
+        (429, "TooManyRequests", kube.UnavailableError),
         (500, "InternalError", kube.FailedError),
         (500, "", kube.FailedError),  # a webhook denies with a code and gives no reason
-        (503, "", kube.AwayError),
+        (503, "", kube.UnavailableError),
     ],
 )
 def test_errors(tmp_path: Path, status: int, reason: str, kind: type[Exception]) -> None:
@@ -94,7 +94,7 @@ def test_errors(tmp_path: Path, status: int, reason: str, kind: type[Exception])
             asyncio.run(client.get(kube.PODS, "ns", "p"))
         assert type(raised.value) is kind
         assert str(raised.value) == f"GET /api/v1/namespaces/ns/pods/p: {status}: no"
-        assert raised.value.said == "no"
+        assert raised.value.server_message == "no"
 
 
 def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
         seen.append(status)
     )
     client = Kube(kubeconfig(tmp_path, url), threads=1, observe=observe)
-    with pytest.raises(kube.AwayError, match=r"no answer: .*refused"):
+    with pytest.raises(kube.UnavailableError, match=r"no answer: .*refused"):
         asyncio.run(client.get(kube.PODS, "ns", "p"))
     client.close()
     assert seen == [0]

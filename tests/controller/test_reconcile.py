@@ -70,7 +70,7 @@ def test_names_are_reserved_before_the_pods_are_made() -> None:
 def test_a_job_that_runs_is_left_alone() -> None:
     world = running_world()
     assert world.settled_writes() == []
-    assert world.api.calls == []  # the mirror is enough
+    assert world.api.calls == []  # the cache is enough
 
 
 def test_a_restarted_operator_writes_nothing_and_asks_nothing() -> None:
@@ -978,11 +978,11 @@ def test_a_job_that_is_gone_is_forgotten() -> None:
 
 def test_a_job_made_again_under_its_name_replaces_the_old_round() -> None:
     world = running_world(2)
-    old_round = world.round().uid
+    older_round_uid = world.round().uid
     world.store.delete(world.api.stored(kube.ELASTIC_JOBS), TEAM, "demo")
     world.apply({**elastic_job(replicas=1), "metadata": {"name": "demo", "namespace": TEAM}})
     world.settle()
-    assert world.round().uid != old_round
+    assert world.round().uid != older_round_uid
     assert world.round().round.n == 0
     # the old pods have the names of the first generation: nobody waits for them
     assert "demo-0-1" in world.pod_names()

@@ -8,12 +8,12 @@ from tests.support.world import KEY, START, TEAM, P, World, running_world
 
 from elasticjob.controller import kube, resync
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.runtime import DEAF_AFTER, Ears
+from elasticjob.controller.runtime import DEAF_AFTER, WatchHealth
 from elasticjob.wire.round import Phase, Round
 
 
 def sync(world: World) -> dict[kube.Resource, set[Key]]:
-    return asyncio.run(resync.compare(world.api, ("",), world.mirror))
+    return asyncio.run(resync.compare(world.api, ("",), world.cache))
 
 
 def test_when_nothing_was_lost_there_is_nothing_to_do_and_it_costs_three_lists() -> None:
@@ -36,7 +36,7 @@ def test_a_deletion_that_no_watch_told_of() -> None:
 
 
 def orphans(world: World) -> set[Key]:
-    find = resync.find_orphans(world.api, ("",), world.mirror, world.reconciler.memories)
+    find = resync.find_orphans(world.api, ("",), world.cache, world.reconciler.memories)
     return asyncio.run(find)
 
 
@@ -86,7 +86,7 @@ def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
     world.store.create(maps, TEAM, body)
 
     def names_after(age: timedelta) -> list[str]:
-        delete = resync.delete_old_agents(world.api, ("",), world.mirror, "other", new_agent + age)
+        delete = resync.delete_old_agents(world.api, ("",), world.cache, "other", new_agent + age)
         asyncio.run(delete)
         return [m["metadata"]["name"] for m in world.store.list(maps, TEAM)]
 
@@ -98,12 +98,12 @@ def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
 
 
 def test_a_watch_is_deaf_when_changes_come_by_resync_only() -> None:
-    ears = Ears()
+    watch_health = WatchHealth()
     found = {kube.PODS: {KEY}, kube.LEASES: set[Key]()}
     for _ in range(DEAF_AFTER):
-        assert ears.complaint() == ""
-        ears.compare(found)
-    assert ears.complaint() == "the watches of pods deliver nothing"
-    ears.delivered.add(kube.PODS)
-    ears.compare(found)
-    assert ears.complaint() == ""
+        assert watch_health.problem() == ""
+        watch_health.compare(found)
+    assert watch_health.problem() == "the watches of pods deliver nothing"
+    watch_health.delivered.add(kube.PODS)
+    watch_health.compare(found)
+    assert watch_health.problem() == ""

@@ -109,10 +109,10 @@ def resync_all(world: World) -> None:
 
     async def sync() -> None:
         memories = world.reconciler.memories
-        await resync.compare(world.api, ("",), world.mirror)
-        await resync.find_orphans(world.api, ("",), world.mirror, memories)
+        await resync.compare(world.api, ("",), world.cache)
+        await resync.find_orphans(world.api, ("",), world.cache, memories)
         later = datetime.now(UTC) + timedelta(days=1)
-        await resync.delete_old_agents(world.api, ("",), world.mirror, "none", later)
+        await resync.delete_old_agents(world.api, ("",), world.cache, "none", later)
 
     asyncio.run(sync())
 

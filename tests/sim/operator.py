@@ -18,7 +18,7 @@ from tests.support.jobs import elastic_job
 
 from elasticjob.controller import plan as plans
 from elasticjob.controller.observe import parse
-from elasticjob.controller.observe.parse import Job, PodSeen, Stage, Worker
+from elasticjob.controller.observe.parse import ContainerState, Job, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import actions as a
 from elasticjob.controller.plan import lost
@@ -44,7 +44,7 @@ RESYNC_S = 120.0  # ten minutes in a cluster, where T is five times as long
 class SimPod:
     """A pod as the API server has it. agent: in its container, once this runs."""
 
-    seen: PodSeen
+    seen: ObservedPod
     agent: Agent | None = None
 
 
@@ -145,9 +145,9 @@ class Operator:
             pods=tuple(pod.seen for pod in self.pods.values()),
             lease=world.lease,
             now=world.now,
-            at=START + timedelta(seconds=int(world.now)),
+            utc_now=START + timedelta(seconds=int(world.now)),
             heartbeat_s=world.lease.desired.heartbeat_s,
-            calm=12,
+            uncounted_restarts_per_hour=12,
             agent_hash="0123456789",
         )
         self.memory.note_rounds(tuple(self.rounds), snapshot.now)
@@ -160,7 +160,7 @@ class Operator:
             return  # another process planned this
         self.busy = False
         if self.up:
-            makes = tuple(x.pod for x in actions if isinstance(x, a.MakePod))
+            makes = tuple(x.pod for x in actions if isinstance(x, a.CreatePod))
             if makes:
                 self.job = replace(self.job, status=status.reserved(snapshot, makes))
             for action in actions:
@@ -173,7 +173,7 @@ class Operator:
         name = pod_name(JOB, action.pod.index, action.pod.generation)
         lease = self.world.leases.get(name)
         if lease is None and not action.create:
-            self.memory.unborn.add(action.pod)
+            self.memory.never_created.add(action.pod)
             return
         if lease is None:
             state = AgentState(AgentPhase.READY, self.world.lease.round.n)
@@ -204,27 +204,27 @@ class Operator:
         left = {p: o for p, o in self.memory.orphans.items() if o.uid != action.uid}
         self.memory.orphans = left
 
-    def _listen(self, action: a.Listen) -> None:
+    def _list_leases(self, action: a.ListLeases) -> None:
         snapshot = self._snapshot()
-        judged = [pod.pod for pod in lost.judged_here(snapshot)]
+        judged = [pod.pod for pod in lost.judged_by_operator(snapshot)]
         self.memory.note_leases(self.world.leases.values(), snapshot.living, judged, self.world.now)
 
-    def _make_pod(self, action: a.MakePod) -> None:
+    def _create_pod(self, action: a.CreatePod) -> None:
         pod = action.pod
         if pod in self.pods:
             return
         self.created += 1
         name = pod_name(JOB, pod.index, pod.generation)
-        seen = PodSeen(
+        seen = ObservedPod(
             name, f"pod-uid-{self.created}", pod, UID, self.job.template_hash, accepted=False,
             grace_s=float(self.world.desired.stop_grace_s + 5),
         )  # fmt: skip
-        self.memory.note_made(pod, action.replaces, self.world.now)
+        self.memory.note_created(pod, action.replaces, self.world.now)
         self._put(pod, SimPod(seen))
         self.world.after(self.world.lag(), lambda: self._schedule(pod))
 
-    def _deploy(self, action: a.Deploy) -> None:
-        self.memory.note_deployed(self.world.now)
+    def _ensure_prerequisites(self, action: a.EnsurePrerequisites) -> None:
+        self.memory.note_prerequisites(self.world.now)
 
     # ---- scheduler and kubelets --------------------------------------------------------------
 
@@ -244,12 +244,16 @@ class Operator:
         if sim is None or sim.agent is not None or sim.seen.deleting:
             return
         if pod.index in self.unschedulable:
-            self._put(pod, replace(sim, seen=replace(sim.seen, refused="no node takes it")))
+            self._put(pod, replace(sim, seen=replace(sim.seen, unschedulable="no node takes it")))
             self.world.after(1.0, lambda: self._schedule(pod))
             return
         node = self.world.node_of(pod)
         running = replace(
-            sim.seen, refused="", node=node, accepted=True, worker=Worker(Stage.RUNNING)
+            sim.seen,
+            unschedulable="",
+            node=node,
+            accepted=True,
+            container=WorkerContainer(ContainerState.RUNNING),
         )
         self._put(pod, SimPod(running, self.world.start_agent(pod, node)))
 
@@ -262,8 +266,10 @@ class Operator:
         if sim.seen.deleting:
             self._put(pod, None)
             return
-        ended = Worker(Stage.ENDED, "Error" if code else "Completed", exit_code=code)
-        self._put(pod, replace(sim, seen=replace(sim.seen, worker=ended, over=True)))
+        ended = WorkerContainer(
+            ContainerState.TERMINATED, "Error" if code else "Completed", exit_code=code
+        )
+        self._put(pod, replace(sim, seen=replace(sim.seen, container=ended, all_terminated=True)))
 
     def delete(self, pod: Pod) -> None:
         """Delete the pod, as kubectl or the operator does: SIGTERM, and SIGKILL after the grace."""
@@ -292,11 +298,11 @@ class Operator:
 
 
 _DO: dict[type, Callable[[Operator, Any], None]] = {
-    a.Deploy: Operator._deploy,
+    a.EnsurePrerequisites: Operator._ensure_prerequisites,
     a.Mark: Operator._mark,
     a.WriteRound: Operator._write_round,
     a.DeletePod: Operator._delete_pod,
     a.DeleteLease: Operator._delete_lease,
-    a.MakePod: Operator._make_pod,
-    a.Listen: Operator._listen,
+    a.CreatePod: Operator._create_pod,
+    a.ListLeases: Operator._list_leases,
 }

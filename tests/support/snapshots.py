@@ -10,7 +10,7 @@ from tests.support.jobs import elastic_job
 from tests.support.protocol import JOB, T, active
 
 from elasticjob.controller.observe import parse
-from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
+from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.snapshot import Recalled, Snapshot
 from elasticjob.controller.observe.template import template_hash
 from elasticjob.controller.plan import desired as desire
@@ -24,26 +24,26 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = 1000.0
 
 
-def pod_seen(index: int, generation: int = 0, **fields: Any) -> PodSeen:
+def observed_pod(index: int, generation: int = 0, **fields: Any) -> ObservedPod:
     """A pod of the job `demo` whose agent runs."""
     pod = Pod(index, generation)
     name = f"demo-{index}-{generation}"
     defaults: dict[str, Any] = {
         "job_uid": JOB.uid,
         "template_hash": template_hash(elastic_job()),
-        "worker": Worker(Stage.RUNNING),
+        "container": WorkerContainer(ContainerState.RUNNING),
         "node": "node-1",
     }
-    return PodSeen(name, f"uid-{name}", pod, **{**defaults, **fields})
+    return ObservedPod(name, f"uid-{name}", pod, **{**defaults, **fields})
 
 
-def ended(code: int | None = 1, **fields: Any) -> Worker:
+def ended(code: int | None = 1, **fields: Any) -> WorkerContainer:
     """A worker container that has ended."""
-    return Worker(Stage.ENDED, exit_code=code, **fields)
+    return WorkerContainer(ContainerState.TERMINATED, exit_code=code, **fields)
 
 
 def snapshot(
-    *pods: PodSeen,
+    *pods: ObservedPod,
     round_: Round | None = None,
     status: dict[str, Any] | None = None,
     recalled: Recalled | None = None,
@@ -52,7 +52,7 @@ def snapshot(
     report: Report | None = None,
     now: float = NOW,
     heartbeat_s: float = T,
-    calm: int = 12,
+    uncounted_restarts_per_hour: int = 12,
     **spec: Any,
 ) -> Snapshot:
     """A job with these pods, whose `desired` is current unless it is given.
@@ -68,10 +68,11 @@ def snapshot(
     if round_ is None:
         round_ = active(1, [p.pod for p in pods if p.living])
     made = Snapshot(
-        job=job, spec=job.spec, pods=pods, lease=None, now=now, at=AT, heartbeat_s=heartbeat_s,
-        calm=calm, agent_hash="0123456789", recalled=recalled or Recalled(),
+        job=job, spec=job.spec, pods=pods, lease=None, now=now, utc_now=AT, heartbeat_s=heartbeat_s,
+        uncounted_restarts_per_hour=uncounted_restarts_per_hour,
+        agent_hash="0123456789", recalled=recalled or Recalled(),
     )  # fmt: skip
-    first = () if desire.nobody(made) else tuple(Pod(index, 0) for index in made.indexes)
+    first = () if desire.wants_no_pods(made) else tuple(Pod(index, 0) for index in made.indexes)
     desired = desired or replace(desire.desired(made), wanted=first)
     lease = RoundLease("7", "uid-of-round", JOB.uid, desired, round_, holder=holder, report=report)
     return replace(made, lease=lease)

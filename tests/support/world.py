@@ -23,7 +23,7 @@ from elasticjob.controller.reconcile import Clock, Reconciler
 from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.resync import find_orphans
 from elasticjob.controller.settings import Settings
-from elasticjob.controller.watch.cache import WATCHED, Mirror
+from elasticjob.controller.watch.cache import WATCHED, Cache
 from elasticjob.local.api.objects import selectors
 from elasticjob.local.api.objects.resource import Resource as Stored
 from elasticjob.local.api.objects.store import Event
@@ -59,7 +59,7 @@ class World:
     def __init__(self, settings: Settings | None = None) -> None:
         self.api = StoreApi(store())
         self.store = self.api.store
-        self.mirror = Mirror()
+        self.cache = Cache()
         self.now = 1000.0
         self.backlog = Backlog(Backoff(), random=lambda: 0.0)
         self.backlog.mark(KEY, self.now)
@@ -71,11 +71,11 @@ class World:
 
     def restart(self, settings: Settings, agent: bytes = b"agent") -> None:
         """A new operator: it remembers nothing, and knows what is in the store."""
-        clock, bundle = Clock(now=lambda: self.now, at=self._at), Bundle(agent)
+        clock, bundle = Clock(now=lambda: self.now, utc_now=self._at), Bundle(agent)
         executor = Executor(self.api, bundle, clock.now)
-        self.mirror = Mirror()
+        self.cache = Cache()
         self.reconciler = Reconciler(
-            self.api, self.mirror, executor, settings, self.metrics, bundle.hash, clock
+            self.api, self.cache, executor, settings, self.metrics, bundle.hash, clock
         )
         for resource in WATCHED:
             for body in self.store.list(self.api.stored(resource)):
@@ -91,7 +91,7 @@ class World:
     def _take(self, resource: Stored, body: Json, gone: bool) -> None:
         for watched, selector in WATCHED.items():
             wanted = watched.plural == resource.plural and selectors.labels(selector)(body)
-            if wanted and (taken := self.mirror.take(watched, body, gone)):
+            if wanted and (taken := self.cache.update(watched, body, gone)):
                 self.marked.add(taken[0])
 
     # ---- the operator --------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class World:
         """An agent makes its Lease as `ready n`."""
         ready = AgentState(AgentPhase.READY, n, **state)
         body = leases.agent_manifest(
-            self.job_record(), self.round().uid, pod, "nonce", ready, NOW_TEXT, 15.0
+            self.job_identity(), self.round().uid, pod, "nonce", ready, NOW_TEXT, 15.0
         )
         self.store.create(self._stored(kube.LEASES), TEAM, body)
 
@@ -232,7 +232,7 @@ class World:
             self.store.delete(lease, TEAM, name)
         renew_time = f"2026-01-01T00:00:00.{int(self.now):06d}Z"
         body = leases.agent_manifest(
-            self.job_record(),
+            self.job_identity(),
             self.round().uid,
             pod,
             "evil",
@@ -256,7 +256,7 @@ class World:
 
     def resync(self) -> None:
         """The operator lists what no watch delivers."""
-        asyncio.run(find_orphans(self.api, ("",), self.mirror, self.reconciler.memories))
+        asyncio.run(find_orphans(self.api, ("",), self.cache, self.reconciler.memories))
         self.marked.add(KEY)
 
     def write_round(self, round_: Round, holder: str | None = None) -> None:
@@ -337,13 +337,13 @@ class World:
     def agent(self, pod: Pod) -> AgentLease | None:
         """A pod's Lease."""
         found = self.store.find(self._stored(kube.LEASES), TEAM, self.pod_name(pod))
-        return leases.parse_agent(found, self.job_record()) if found else None
+        return leases.parse_agent(found, self.job_identity()) if found else None
 
     def lease(self, name: str) -> Json:
         """A Lease as stored."""
         return self.store.get(self._stored(kube.LEASES), TEAM, name)
 
-    def job_record(self) -> leases.Job:
+    def job_identity(self) -> leases.Job:
         """As Leases name the job."""
         return leases.Job(TEAM, DEMO, self.job()["metadata"]["uid"])
 

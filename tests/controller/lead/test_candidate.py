@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from elasticjob.controller.lead import candidate
-from elasticjob.controller.lead.candidate import Candidate, Move, Record, Terms, judge
+from elasticjob.controller.lead.candidate import Candidate, Move, Record, Terms, next_move
 
 TERMS = Terms(15.0)
 NEW = Candidate("me", TERMS)
@@ -44,7 +44,7 @@ MOVES = [
 
 @pytest.mark.parametrize(("me", "now", "move"), [m[1:] for m in MOVES], ids=[m[0] for m in MOVES])
 def test_moves(me: Candidate, now: float, move: Move) -> None:
-    assert judge(me, now) is move
+    assert next_move(me, now) is move
 
 
 def test_only_the_holder_shows_life() -> None:
@@ -165,7 +165,7 @@ class Actor:
     def read(self, answer: tuple[Record | None] | None) -> None:
         if answer is not None:
             self.me = self.me.seen(answer[0], self.clock())
-        move, sent_at = judge(self.me, self.clock()), self.clock()
+        move, sent_at = next_move(self.me, self.clock()), self.clock()
         if move is Move.LOST:
             self.me = self.newborn()
         elif move is not Move.WAIT and answer is not None:
@@ -190,7 +190,7 @@ class Actor:
 
     def pause(self) -> None:
         self.maybe_freeze()
-        pause_s = max(TERMS.retry_s, self.frozen_until - self.world.now)
+        pause_s = max(TERMS.retry_period_s, self.frozen_until - self.world.now)
         asker = self.me.identity
         self.world.after(pause_s, lambda: self.step() if self.me.identity == asker else None)
 

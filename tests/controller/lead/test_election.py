@@ -183,20 +183,20 @@ def test_a_candidate_is_ready_from_its_first_answer_on_and_not_after_a_long_sile
             refused = running.faults.refuse(503, lambda call: True, times=None)
             only = party("person")
             election = Election(only.kube, PLACE, Candidate("me", TERMS), clock=lambda: now)
-            assert election.complaint() == "no answer about the Lease default/operator yet"
+            assert election.problem() == "no answer about the Lease default/operator yet"
             election.start(only.won.set)
             await wait_until_async(
-                lambda: election.complaint().endswith("503: fault: ServiceUnavailable")
+                lambda: election.problem().endswith("503: fault: ServiceUnavailable")
             )
-            assert election.complaint().startswith("no answer about the Lease default/operator yet")
+            assert election.problem().startswith("no answer about the Lease default/operator yet")
             running.faults.remove(refused)
             await happens(only.won)
-            await wait_until_async(lambda: election.complaint() == "")
+            await wait_until_async(lambda: election.problem() == "")
             await asyncio.to_thread(election.stop)
             now = 102.0
-            assert election.complaint() == ""
+            assert election.problem() == ""
             now = 103.0
-            assert election.complaint() == "no answer about the Lease default/operator for 3 s"
+            assert election.problem() == "no answer about the Lease default/operator for 3 s"
 
     asyncio.run(story())
 
@@ -207,4 +207,4 @@ def test_alone_leads_at_once() -> None:
     alone.start(won.set)
     assert won.is_set()
     assert alone.leads
-    assert alone.complaint() == ""
+    assert alone.problem() == ""

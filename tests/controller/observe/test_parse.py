@@ -7,7 +7,7 @@ from tests.support.jobs import elastic_job, worker
 
 from elasticjob.controller.act import manifests
 from elasticjob.controller.observe import parse
-from elasticjob.controller.observe.parse import Stage, Worker
+from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.untrusted import DEEPEST
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
@@ -33,27 +33,27 @@ def of_worker(state: Json, phase: str = "Running") -> Json:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ({"phase": "Pending"}, Worker()),
+        ({"phase": "Pending"}, WorkerContainer()),
         (
             of_worker({"waiting": {"reason": "ErrImagePull", "message": "m"}}, "Pending"),
-            Worker(Stage.WAITING, "ErrImagePull", "m"),
+            WorkerContainer(ContainerState.WAITING, "ErrImagePull", "m"),
         ),
-        (of_worker({"running": {}}), Worker(Stage.RUNNING)),
+        (of_worker({"running": {}}), WorkerContainer(ContainerState.RUNNING)),
         (  # the sidecar lives on: it is the worker container that counts
             of_worker({"terminated": {"exitCode": 1, "reason": "Error"}}),
-            Worker(Stage.ENDED, "Error", "", 1),
+            WorkerContainer(ContainerState.TERMINATED, "Error", "", 1),
         ),
         (  # evicted before a container ran
             {"phase": "Failed", "reason": "Evicted", "message": "disk"},
-            Worker(Stage.ENDED, "Evicted", "disk"),
+            WorkerContainer(ContainerState.TERMINATED, "Evicted", "disk"),
         ),
     ],
 )
-def test_a_pod_is_judged_by_its_worker_container(status: Json, expected: Worker) -> None:
+def test_a_pod_is_judged_by_its_worker_container(status: Json, expected: WorkerContainer) -> None:
     seen = parse.pod(pod_body(status))
     assert seen is not None
-    assert (seen.worker, seen.pod, seen.name) == (expected, Pod(2, 1), "demo-2-1")
-    assert seen.living == (expected.stage is not Stage.ENDED)
+    assert (seen.container, seen.pod, seen.name) == (expected, Pod(2, 1), "demo-2-1")
+    assert seen.living == (expected.state is not ContainerState.TERMINATED)
 
 
 GONE, THERE = {"terminated": {"exitCode": 0}}, {"running": {}}
@@ -77,7 +77,7 @@ def test_a_pod_is_over_when_all_its_containers_have_ended(
     statuses = [{"name": name, "state": state} for name, state in states.items()]
     seen = parse.pod(pod_body({"phase": phase, "containerStatuses": statuses}))
     assert seen is not None
-    assert seen.over == over
+    assert seen.all_terminated == over
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_scheduler_says_why_no_node_takes_it() -> None:
     no = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}
     seen = parse.pod(pod_body({"phase": "Pending", "conditions": [no]}))
     assert seen is not None
-    assert seen.refused == "0/3"
+    assert seen.unschedulable == "0/3"
 
 
 def test_a_pod_without_our_labels_is_not_ours() -> None:
@@ -130,7 +130,7 @@ def test_a_pod_without_our_labels_is_not_ours() -> None:
     ],
 )
 def test_verdict(text: str, expected: str) -> None:
-    assert parse.verdict(text) == expected
+    assert parse.termination_message(text) == expected
 
 
 def test_a_job_that_cannot_be_read_says_which_field() -> None:

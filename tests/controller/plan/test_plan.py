@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 from tests.support.protocol import T, active
-from tests.support.snapshots import NOW, ended, pod_seen, snapshot
+from tests.support.snapshots import NOW, ended, observed_pod, snapshot
 
-from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
-from elasticjob.controller.observe.snapshot import Heard, Recalled, Replacement
+from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.snapshot import Recalled, Renewal, Replacement
 from elasticjob.controller.plan import charges, desired, job_over, leftovers, lost, plan
 from elasticjob.controller.plan import replace as replacing
 from elasticjob.controller.plan.actions import (
+    CreatePod,
     DeleteLease,
     DeletePod,
-    Deploy,
+    EnsurePrerequisites,
     Later,
-    Listen,
-    MakePod,
+    ListLeases,
     Mark,
     WriteRound,
 )
@@ -38,11 +38,13 @@ def kinds(s: Any) -> list[str]:
 
 
 def test_a_job_that_runs_needs_nothing() -> None:
-    assert plan(snapshot(pod_seen(0), pod_seen(1))).actions == ()
+    assert plan(snapshot(observed_pod(0), observed_pod(1))).actions == ()
 
 
 def test_marks_go_before_the_holder_is_cleared_and_nothing_is_made_yet() -> None:
-    s = snapshot(pod_seen(0, worker=ended()), pod_seen(1), holder="demo-0-0", round_=active())
+    s = snapshot(
+        observed_pod(0, container=ended()), observed_pod(1), holder="demo-0-0", round_=active()
+    )
     assert plan(s).actions == (
         Mark(P0, "ended 1"),
         WriteRound("7", None, clear_holder=True),
@@ -51,10 +53,10 @@ def test_marks_go_before_the_holder_is_cleared_and_nothing_is_made_yet() -> None
 
 def test_what_is_marked_is_replaced() -> None:
     s = snapshot(
-        pod_seen(0, worker=ended()), pod_seen(1), round_=active(),
+        observed_pod(0, container=ended()), observed_pod(1), round_=active(),
         recalled=Recalled(marked=frozenset({P0})),
     )  # fmt: skip
-    assert plan(s).actions == (Deploy(), MakePod(Pod(0, 1), replaces=True))
+    assert plan(s).actions == (EnsurePrerequisites(), CreatePod(Pod(0, 1), replaces=True))
 
 
 # ---- when an index is replaced -------------------------------------------------------------------
@@ -80,9 +82,9 @@ def test_wait_of_the_next_replacement(
 
 
 def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
-    once = replacing.recorded(None, 0.0)
-    twice = replacing.recorded(once, 60.0)
-    later = replacing.recorded(twice, 60.0 + replacing.FORGIVEN_AFTER_S)
+    once = replacing.after_replacement(None, 0.0)
+    twice = replacing.after_replacement(once, 60.0)
+    later = replacing.after_replacement(twice, 60.0 + replacing.FORGIVEN_AFTER_S)
     assert (once.count, twice.count, later.count) == (1, 2, 1)
 
 
@@ -97,11 +99,11 @@ def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
 def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
     missing: Pod, lowest: Pod, replaces: bool
 ) -> None:
-    recalled = Recalled(unborn=frozenset({missing}), replacements={0: Replacement(1, NOW)})
+    recalled = Recalled(never_created=frozenset({missing}), replacements={0: Replacement(1, NOW)})
     generations = {"generations": f"0@{missing.generation + 1}"}
     s = snapshot(round_=Round(0), status=generations, recalled=recalled, desired=Desired((lowest,)))
-    assert list(replacing.missing(s)) == [MakePod(missing, replaces)]
-    waits = Later(60.0) in list(replacing.make(s))
+    assert list(replacing.missing_pods(s)) == [CreatePod(missing, replaces)]
+    waits = Later(60.0) in list(replacing.create_missing_pods(s))
     assert waits == replaces
 
 
@@ -109,19 +111,22 @@ def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
 
 
 @pytest.mark.parametrize(
-    ("status", "pods", "strangers", "expected"),
+    ("status", "pods", "taken_names", "expected"),
     [
         ({}, (), (), Pod(0, 0)),
         ({"generations": "0@3"}, (), (), Pod(0, 3)),
-        ({}, (pod_seen(0, 4),), (), Pod(0, 5)),  # a status that somebody emptied
+        ({}, (observed_pod(0, 4),), (), Pod(0, 5)),  # a status that somebody emptied
         ({}, (), ("demo-0-0", "demo-0-1"), Pod(0, 2)),
     ],
 )
 def test_a_fresh_name_was_never_used(
-    status: dict[str, Any], pods: tuple[PodSeen, ...], strangers: tuple[str, ...], expected: Pod
+    status: dict[str, Any],
+    pods: tuple[ObservedPod, ...],
+    taken_names: tuple[str, ...],
+    expected: Pod,
 ) -> None:
-    s = replace(snapshot(*pods, status=status), strangers=frozenset(strangers))
-    assert s.fresh(0) == expected
+    s = replace(snapshot(*pods, status=status), taken_names=frozenset(taken_names))
+    assert s.next_pod(0) == expected
 
 
 # ---- what is wanted ------------------------------------------------------------------------------
@@ -129,21 +134,23 @@ def test_a_fresh_name_was_never_used(
 
 def test_a_lost_index_keeps_its_lowest_generation() -> None:
     told = Desired((P0, P1), 2, heartbeat_s=5.0)
-    s = snapshot(pod_seen(0, 4), pod_seen(1), desired=told)
+    s = snapshot(observed_pod(0, 4), observed_pod(1), desired=told)
     assert desired.wanted_pods(s) == (P0, P1)
 
 
 @pytest.mark.parametrize(
     ("pods", "spec", "expected"),
     [
-        ((pod_seen(0), pod_seen(1)), {}, False),
-        ((pod_seen(0), pod_seen(1)), {"suspend": True}, True),
-        ((pod_seen(0), pod_seen(1, template_hash="old")), {}, True),
-        ((pod_seen(0), pod_seen(1, template_hash="old", worker=ended())), {}, False),
+        ((observed_pod(0), observed_pod(1)), {}, False),
+        ((observed_pod(0), observed_pod(1)), {"suspend": True}, True),
+        ((observed_pod(0), observed_pod(1, template_hash="old")), {}, True),
+        ((observed_pod(0), observed_pod(1, template_hash="old", container=ended())), {}, False),
     ],
 )
-def test_nobody_is_wanted(pods: tuple[PodSeen, ...], spec: dict[str, Any], expected: bool) -> None:
-    assert desired.nobody(snapshot(*pods, **spec)) == expected
+def test_nobody_is_wanted(
+    pods: tuple[ObservedPod, ...], spec: dict[str, Any], expected: bool
+) -> None:
+    assert desired.wants_no_pods(snapshot(*pods, **spec)) == expected
 
 
 # ---- who is given up -----------------------------------------------------------------------------
@@ -152,16 +159,16 @@ SILENT = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1)
 
 
 def given_up(s: Any) -> list[Pod]:
-    return [action.pod for action in lost.mark(s) if isinstance(action, Mark)]
+    return [action.pod for action in lost.mark_lost_pods(s) if isinstance(action, Mark)]
 
 
 def test_who_is_named_as_silent_is_given_up_even_while_it_is_being_deleted() -> None:
-    pods = [pod_seen(0), pod_seen(1), pod_seen(2, deleting=True)]
+    pods = [observed_pod(0), observed_pod(1), observed_pod(2, deleting=True)]
     assert given_up(snapshot(*pods, round_=active(2, [P0, P1], cause=SILENT))) == [P2]
 
 
 def test_who_left_in_the_same_step_is_not() -> None:
-    pods = [pod_seen(0), pod_seen(1, deleting=True), pod_seen(2)]
+    pods = [observed_pod(0), observed_pod(1, deleting=True), observed_pod(2)]
     before = Recalled(rounds=(active(1, [P0, P1, P2]),))
     s = snapshot(*pods, round_=active(2, [P0], cause=SILENT), recalled=before)
     assert given_up(s) == [P2]
@@ -171,24 +178,24 @@ MUTE = {"pulse ": NOW - 9 * T}  # the holder has given no pulse for 9T
 
 
 @pytest.mark.parametrize(
-    ("heard", "since", "expected"),
+    ("renewal", "since", "expected"),
     [
         (None, {}, False),
-        (Heard("t1", NOW - 900, looks=9), {}, False),  # it has a Lease: the holder judges it
+        (Renewal("t1", NOW - 900, reads=9), {}, False),  # it has a Lease: the holder judges it
         (None, MUTE, False),
-        (Heard("t1", NOW - 30, looks=4), MUTE, True),
-        (Heard("t1", NOW - 29, looks=4), MUTE, False),
-        (Heard("t1", NOW - 900, looks=2), MUTE, False),  # the API server was away; not the agent
-        (Heard("", NOW - 119, looks=9), {}, False),  # no Lease yet: it may still start
-        (Heard("", NOW - 120, looks=9), {}, True),
+        (Renewal("t1", NOW - 30, reads=4), MUTE, True),
+        (Renewal("t1", NOW - 29, reads=4), MUTE, False),
+        (Renewal("t1", NOW - 900, reads=2), MUTE, False),  # the API server was away; not the agent
+        (Renewal("", NOW - 119, reads=9), {}, False),  # no Lease yet: it may still start
+        (Renewal("", NOW - 120, reads=9), {}, True),
     ],
 )
 def test_agents_that_only_the_operator_can_judge_are_given_up(
-    heard: Heard | None, since: dict[str, float], expected: bool
+    renewal: Renewal | None, since: dict[str, float], expected: bool
 ) -> None:
     since = {"unjudged uid-demo-1-0": NOW - 900, **since}
-    recalled = Recalled(heard={P1: heard} if heard else {}, since=since)
-    s = snapshot(pod_seen(0), pod_seen(1), round_=active(1, [P0]), recalled=recalled)
+    recalled = Recalled(renewals={P1: renewal} if renewal else {}, since=since)
+    s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), recalled=recalled)
     assert given_up(s) == ([P1] if expected else [])
 
 
@@ -199,14 +206,17 @@ def test_agents_that_only_the_operator_can_judge_are_given_up(
 def test_when_it_listens(outside_s: float, listened_s: float | None, expected: bool) -> None:
     recalled = Recalled(
         since={"unjudged uid-demo-1-0": NOW - outside_s},
-        listened_at=None if listened_s is None else NOW - listened_s,
+        leases_listed_at=None if listened_s is None else NOW - listened_s,
     )
-    s = snapshot(pod_seen(0), pod_seen(1), round_=active(1, [P0]), recalled=recalled)
-    assert (Listen() in list(lost.mark(s))) == expected
+    s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), recalled=recalled)
+    assert (ListLeases() in list(lost.mark_lost_pods(s))) == expected
 
 
 def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
-    pods = [pod_seen(0), pod_seen(1, worker=Worker(Stage.WAITING, "ContainerCreating"))]
+    pods = [
+        observed_pod(0),
+        observed_pod(1, container=WorkerContainer(ContainerState.WAITING, "ContainerCreating")),
+    ]
     s = snapshot(*pods, round_=Round(0))
     assert "unjudged uid-demo-0-0" in lost.facts(s)
     assert "unjudged uid-demo-1-0" not in lost.facts(s)
@@ -226,9 +236,11 @@ def test_a_pod_that_no_kubelet_accepts_is_given_up(
     fields: dict[str, Any], waited_s: float, expected: list[Pod]
 ) -> None:
     """The heir of a pod whose node has died is bound to that node, which still counts as Ready."""
-    waits = {"worker": Worker(Stage.WAITING), **fields}
+    waits = {"container": WorkerContainer(ContainerState.WAITING), **fields}
     recalled = Recalled(since={"unaccepted uid-demo-1-0": NOW - waited_s})
-    s = snapshot(pod_seen(0), pod_seen(1, **waits), round_=active(1, [P0]), recalled=recalled)
+    s = snapshot(
+        observed_pod(0), observed_pod(1, **waits), round_=active(1, [P0]), recalled=recalled
+    )
     assert given_up(s) == expected
 
 
@@ -242,20 +254,20 @@ def leaving(n: int, left: int, pod: str = "demo-1-0") -> Round:
 @pytest.mark.parametrize(
     ("pod", "expected"),
     [
-        (pod_seen(1), set()),  # still there: not known yet
-        (pod_seen(1, worker=ended(143)), {2}),
-        (pod_seen(1, worker=ended(143), deleting=True), set()),
-        (pod_seen(1, worker=ended(143), taken_away=True), set()),
-        (pod_seen(7), set()),  # gone without a trace: not known
+        (observed_pod(1), set()),  # still there: not known yet
+        (observed_pod(1, container=ended(143)), {2}),
+        (observed_pod(1, container=ended(143), deleting=True), set()),
+        (observed_pod(1, container=ended(143), disrupted=True), set()),
+        (observed_pod(7), set()),  # gone without a trace: not known
     ],
 )
-def test_a_leaving_is_charged_when_nothing_excuses_it(pod: PodSeen, expected: set[int]) -> None:
-    assert charges.charged(snapshot(pod_seen(0), pod, round_=leaving(2, 1))) == expected
+def test_a_leaving_is_charged_when_nothing_excuses_it(pod: ObservedPod, expected: set[int]) -> None:
+    assert charges.charged(snapshot(observed_pod(0), pod, round_=leaving(2, 1))) == expected
 
 
 def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
     s = snapshot(
-        pod_seen(0), pod_seen(1, worker=ended(143)), round_=leaving(3, 1),
+        observed_pod(0), observed_pod(1, container=ended(143)), round_=leaving(3, 1),
         recalled=Recalled(rounds=(active(), replace(leaving(2, 1), phase=Phase.FORMING))),
     )  # fmt: skip
     assert charges.charged(s) == {2}
@@ -264,7 +276,7 @@ def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
 def test_a_reset_of_the_charges_forgets_rulings_too() -> None:
     told = Desired((P0,), charged=frozenset({2, 9}))
     s = snapshot(
-        pod_seen(0), desired=told, round_=active(8, [P0], resets=1),
+        observed_pod(0), desired=told, round_=active(8, [P0], resets=1),
         recalled=Recalled(rounds=(active(7, [P0]),)),
     )  # fmt: skip
     assert charges.charged(s) == {9}
@@ -291,11 +303,11 @@ def orphan(pod: Pod, n: int) -> AgentLease:
 )
 def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: bool) -> None:
     s = snapshot(
-        *([] if pod == Pod(1, 1) else [pod_seen(1, 1)]), round_=active(2, [P0]), replicas=2,
+        *([] if pod == Pod(1, 1) else [observed_pod(1, 1)]), round_=active(2, [P0]), replicas=2,
         recalled=Recalled(orphans=(orphan(pod, n),), since={"orphan u": NOW - lasted_s}),
         desired=Desired((P0, P1)),
     )  # fmt: skip
-    deleted = [a for a in leftovers.leases_of_the_gone(s) if isinstance(a, DeleteLease)]
+    deleted = [a for a in leftovers.delete_orphan_leases(s) if isinstance(a, DeleteLease)]
     assert bool(deleted) == expected
 
 
@@ -310,19 +322,21 @@ def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: b
 )
 def test_which_replaced_pods_are_deleted(policy: str, expected: list[str]) -> None:
     s = snapshot(
-        pod_seen(0, 0, worker=ended(finished_at="2026-01-01T00:00:00Z")),
-        pod_seen(0, 1, worker=ended(finished_at="2026-01-01T00:01:00Z")),
-        pod_seen(0, 2),
+        observed_pod(0, 0, container=ended(finished_at="2026-01-01T00:00:00Z")),
+        observed_pod(0, 1, container=ended(finished_at="2026-01-01T00:01:00Z")),
+        observed_pod(0, 2),
         cleanPodPolicy=policy,
         recalled=Recalled(marked=frozenset({P0, Pod(0, 1)})),
     )
-    assert [a.name for a in leftovers.replaced_pods(s) if isinstance(a, DeletePod)] == expected
+    assert [
+        a.name for a in leftovers.delete_replaced_pods(s) if isinstance(a, DeletePod)
+    ] == expected
 
 
 def test_the_pod_that_failed_last() -> None:
-    early = pod_seen(0, worker=ended(1, finished_at="2026-01-01T00:00:00Z"))
-    late = pod_seen(1, worker=ended(1, finished_at="2026-01-01T00:00:09Z"))
-    well = pod_seen(2, worker=ended(0, finished_at="2026-01-01T00:00:10Z"))
+    early = observed_pod(0, container=ended(1, finished_at="2026-01-01T00:00:00Z"))
+    late = observed_pod(1, container=ended(1, finished_at="2026-01-01T00:00:09Z"))
+    well = observed_pod(2, container=ended(0, finished_at="2026-01-01T00:00:10Z"))
     failed = Round(2, Phase.FAILED, cause=Cause(CauseKind.WORKER_FAILED, pod="demo-0-0"))
     assert job_over.failed_last(snapshot(early, late, well)) == late
     assert job_over.failed_last(snapshot(early, late, well, round_=failed)) == early

@@ -10,7 +10,7 @@ from tests.support.jobs import worker
 from tests.support.world import KEY, TEAM, P, World, refusal, running_world
 
 from elasticjob.controller import kube
-from elasticjob.controller.kube import AwayError
+from elasticjob.controller.kube import UnavailableError
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
@@ -409,16 +409,16 @@ def test_an_api_server_that_is_away_is_the_queues_business(status: int) -> None:
     world = World()
     world.api.refuse["create", "pods"] = kube.error_of(status, "", "no answer")
     world.apply(replicas=2)
-    with pytest.raises(AwayError):
+    with pytest.raises(UnavailableError):
         world.settle()
 
 
 def test_pods_that_were_made_beside_a_failure_are_remembered() -> None:
     world = World()
-    errors = {"demo-0-0": refusal("no"), "demo-1-0": AwayError("no answer")}
+    errors = {"demo-0-0": refusal("no"), "demo-1-0": UnavailableError("no answer")}
     world.api.refuse["create", "pods"] = errors.get
     world.apply(replicas=3)
-    with pytest.raises(AwayError):
+    with pytest.raises(UnavailableError):
         world.settle()
     assert world.pod_names() == ["demo-2-0"]
     found = world.reconciler.memories[KEY].refusals

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 from tests.support.protocol import T
-from tests.support.snapshots import NOW, pod_seen, snapshot
+from tests.support.snapshots import NOW, observed_pod, snapshot
 from tests.support.world import TEAM, World, running_world
 
 from elasticjob.controller import kube
-from elasticjob.controller.observe.parse import Stage, Worker
+from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Recalled
 from elasticjob.controller.plan import repair
-from elasticjob.controller.plan.actions import Deploy, Later
+from elasticjob.controller.plan.actions import EnsurePrerequisites, Later
 from elasticjob.controller.settings import Settings
 from elasticjob.wire.round import Phase, Round
 
@@ -22,36 +22,38 @@ AGENT = "elasticjob-agent-d4f0bc5a29"
     ("hung_s", "deployed_s", "expected"),
     [
         (59.0, None, Later(1.0)),
-        (60.0, None, Deploy()),
+        (60.0, None, EnsurePrerequisites()),
         (60.0, 59.0, Later(1.0)),
-        (60.0, 60.0, Deploy()),
+        (60.0, 60.0, EnsurePrerequisites()),
         (0.0, 900.0, Later(60.0)),
     ],
 )
 def test_when_it_looks_again(
-    hung_s: float, deployed_s: float | None, expected: Deploy | Later
+    hung_s: float, deployed_s: float | None, expected: EnsurePrerequisites | Later
 ) -> None:
-    pod = pod_seen(1, worker=Worker(Stage.WAITING, "ContainerCreating"))
+    pod = observed_pod(1, container=WorkerContainer(ContainerState.WAITING, "ContainerCreating"))
     recalled = Recalled(
         since={f"hangs {pod.uid}": NOW - hung_s},
-        deployed_at=None if deployed_s is None else NOW - deployed_s,
+        prerequisites_at=None if deployed_s is None else NOW - deployed_s,
     )
-    s = snapshot(pod_seen(0), pod, recalled=recalled)
-    assert list(repair.again(s)) == [expected]
+    s = snapshot(observed_pod(0), pod, recalled=recalled)
+    assert list(repair.ensure_prerequisites_again(s)) == [expected]
 
 
 @pytest.mark.parametrize(
     ("worker", "node", "expected"),
     [
-        (Worker(Stage.WAITING, "ContainerCreating"), "node-1", True),
-        (Worker(Stage.WAITING), "node-1", True),
-        (Worker(Stage.WAITING), "", False),  # no node takes it
-        (Worker(Stage.WAITING, "ImagePullBackOff"), "node-1", False),
-        (Worker(Stage.RUNNING), "node-1", False),
+        (WorkerContainer(ContainerState.WAITING, "ContainerCreating"), "node-1", True),
+        (WorkerContainer(ContainerState.WAITING), "node-1", True),
+        (WorkerContainer(ContainerState.WAITING), "", False),  # no node takes it
+        (WorkerContainer(ContainerState.WAITING, "ImagePullBackOff"), "node-1", False),
+        (WorkerContainer(ContainerState.RUNNING), "node-1", False),
     ],
 )
-def test_which_pods_hang(worker: Worker, node: str, expected: bool) -> None:
-    assert bool(list(repair.facts(snapshot(pod_seen(0, worker=worker, node=node))))) == expected
+def test_which_pods_hang(worker: WorkerContainer, node: str, expected: bool) -> None:
+    assert (
+        bool(list(repair.facts(snapshot(observed_pod(0, container=worker, node=node))))) == expected
+    )
 
 
 def agents(world: World) -> list[str]:

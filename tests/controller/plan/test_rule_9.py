@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import pytest
 from tests.support.protocol import T, active
-from tests.support.snapshots import pod_seen, snapshot
+from tests.support.snapshots import observed_pod, snapshot
 from tests.support.world import P, World, running_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.observe.snapshot import Recalled
 from elasticjob.controller.plan import plan
-from elasticjob.controller.plan.actions import MakeRound
+from elasticjob.controller.plan.actions import CreateRound
 from elasticjob.controller.settings import Settings
 from elasticjob.local.api.objects.resource import Resource
 from elasticjob.local.api.objects.store import Event
@@ -49,7 +49,7 @@ class Witness:
         if resource.plural == kube.PODS.plural and event.type == "ADDED":
             self._see_pod(Pod(*names.parse_pod_name(name)))
         elif resource.plural == kube.LEASES.plural and name != self.world.round_name():
-            lease = leases.parse_agent(event.object, self.world.job_record())
+            lease = leases.parse_agent(event.object, self.world.job_identity())
             self._see_lease(lease, event.type == "DELETED")
 
     def _see_pod(self, pod: Pod) -> None:
@@ -297,8 +297,8 @@ TOLD = Desired((P[0], P[1]))
 
 def returned(status: dict[str, object], *rounds: Round) -> tuple[Round, Desired]:
     """The Round that is made where there is none."""
-    s = snapshot(pod_seen(0), pod_seen(1), status=status, recalled=Recalled(rounds=rounds))
-    made = [a for a in plan(replace(s, lease=None)).actions if isinstance(a, MakeRound)]
+    s = snapshot(observed_pod(0), observed_pod(1), status=status, recalled=Recalled(rounds=rounds))
+    made = [a for a in plan(replace(s, lease=None)).actions if isinstance(a, CreateRound)]
     return made[0].round, made[0].desired
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.support.protocol import T, active
-from tests.support.snapshots import NOW, pod_seen, snapshot
+from tests.support.snapshots import NOW, observed_pod, snapshot
 from tests.support.world import P, World, running_world
 
 from elasticjob.controller.observe.snapshot import Recalled, Restart, Snapshot
@@ -42,7 +42,7 @@ def stormy(count: int, at: float = NOW, **fields: object) -> Snapshot:
     """A job with so many restarts, watched for long, which tolerates two."""
     seen = tuple(Restart(n, CauseKind.LEAVING, at) for n in range(2, count + 2))
     recalled = replace(Recalled(restarts=seen, watched_at=0.0, **fields))  # type: ignore[arg-type]
-    return snapshot(pod_seen(0), recalled=recalled, calm=2, now=NOW)
+    return snapshot(observed_pod(0), recalled=recalled, uncounted_restarts_per_hour=2, now=NOW)
 
 
 def truth(s: Snapshot) -> tuple[str, str]:
@@ -69,7 +69,9 @@ def test_when_a_job_is_unstable(s: Snapshot, expected: tuple[str, str]) -> None:
 
 def test_what_the_operator_charges_counts_against_the_budget_instead() -> None:
     told = Desired((P[0],), charged=frozenset({3}))
-    s = snapshot(pod_seen(0), recalled=stormy(3).recalled, calm=2, desired=told)
+    s = snapshot(
+        observed_pod(0), recalled=stormy(3).recalled, uncounted_restarts_per_hour=2, desired=told
+    )
     assert truth(s) == ("False", "")
 
 

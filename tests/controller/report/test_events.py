@@ -8,7 +8,7 @@ from tests.support.snapshots import AT
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
-from elasticjob.controller.plan.actions import Action, DeletePod, MakePod
+from elasticjob.controller.plan.actions import Action, CreatePod, DeletePod
 from elasticjob.controller.report import events
 from elasticjob.controller.report.events import Note
 from elasticjob.wire.member import Pod
@@ -86,8 +86,8 @@ def test_transitions(old: ElasticJobStatus, new: ElasticJobStatus, expected: lis
 
 def test_many_pods_are_one_note() -> None:
     actions: tuple[Action, ...] = (
-        *(MakePod(Pod(index, 0)) for index in range(7)),
-        MakePod(Pod(7, 2), replaces=True),
+        *(CreatePod(Pod(index, 0)) for index in range(7)),
+        CreatePod(Pod(7, 2), replaces=True),
         DeletePod("demo-7-1", "u", "it has ended"),
     )
     assert list(events.of_actions(actions)) == [

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 from tests.support.protocol import active
-from tests.support.snapshots import NOW, ended, pod_seen, snapshot
+from tests.support.snapshots import NOW, ended, observed_pod, snapshot
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
-from elasticjob.controller.observe.parse import Stage, Worker
+from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Recalled, Refusal, Refusals, Snapshot
 from elasticjob.controller.plan import blame
-from elasticjob.controller.plan.actions import Deploy, described
+from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
 from elasticjob.controller.report import failure, phase, status, trouble
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.member import Pod
@@ -23,13 +23,13 @@ NODES = (
     "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had untolerated taint."
     " preemption: 0/5 nodes are available."
 )
-WAITS = Worker(Stage.WAITING, "ContainerCreating")
-NO_IMAGE = Worker(Stage.WAITING, "ImagePullBackOff", "Back-off pulling image x")
-NOT_ADMITTED = Worker(Stage.ENDED, "OutOfcpu", "node has not enough cpu")
+WAITS = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
+NO_IMAGE = WorkerContainer(ContainerState.WAITING, "ImagePullBackOff", "Back-off pulling image x")
+NOT_ADMITTED = WorkerContainer(ContainerState.TERMINATED, "OutOfcpu", "node has not enough cpu")
 FORMS = Round(3, starts=2)
 SHORT = "exceeded quota: q, requested: pods=1, used: pods=4, limited: pods=4"
 EXCEEDED = f'pods "demo-1-0" is forbidden: {SHORT}'
-DEPLOY = described(Deploy())
+DEPLOY = describe(EnsurePrerequisites())
 RUNTIME = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc"
     " create failed: unable to start container process: "
@@ -50,42 +50,54 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
 @pytest.mark.parametrize(
     ("s", "expected"),
     [
-        (snapshot(pod_seen(0), report=Report(1, (P0,))), "Running"),
-        (snapshot(pod_seen(0), report=Report(0)), "Starting"),
-        (snapshot(pod_seen(0), round_=active(2, [P0])), "Restarting"),
-        (snapshot(pod_seen(0), pod_seen(1), round_=Round(0)), "Starting"),
-        (snapshot(pod_seen(0), pod_seen(1, worker=WAITS), round_=Round()), "Pending: 1/2 pods run"),
+        (snapshot(observed_pod(0), report=Report(1, (P0,))), "Running"),
+        (snapshot(observed_pod(0), report=Report(0)), "Starting"),
+        (snapshot(observed_pod(0), round_=active(2, [P0])), "Restarting"),
+        (snapshot(observed_pod(0), observed_pod(1), round_=Round(0)), "Starting"),
         (
-            snapshot(pod_seen(0), pod_seen(1, worker=WAITS), round_=Round(), minReplicas=1),
+            snapshot(observed_pod(0), observed_pod(1, container=WAITS), round_=Round()),
+            "Pending: 1/2 pods run",
+        ),
+        (
+            snapshot(
+                observed_pod(0), observed_pod(1, container=WAITS), round_=Round(), minReplicas=1
+            ),
             "Starting",
         ),
         (
-            snapshot(pod_seen(0, worker=WAITS), round_=Round(3, starts=2)),
+            snapshot(observed_pod(0, container=WAITS), round_=Round(3, starts=2)),
             "Restarting: 0/1 pods run",
         ),
         (
-            snapshot(*(pod_seen(i, worker=WAITS, refused=NODES) for i in range(3)), round_=Round()),
+            snapshot(
+                *(observed_pod(i, container=WAITS, unschedulable=NODES) for i in range(3)),
+                round_=Round(),
+            ),
             "Pending: 3/3 unschedulable: Insufficient nvidia.com/gpu",
         ),
         (
-            snapshot(pod_seen(0), pod_seen(1, worker=NO_IMAGE), round_=Round()),
+            snapshot(observed_pod(0), observed_pod(1, container=NO_IMAGE), round_=Round()),
             "Pending: 1/2 ImagePullBackOff: Back-off pulling image x",
         ),
         (
-            snapshot(pod_seen(0, worker=NO_PYTHON), round_=Round()),
+            snapshot(observed_pod(0, container=NO_PYTHON), round_=Round()),
             "Pending: 1/1 agent cannot start: the image has no python3; 3.9 or later is needed",
         ),
         (
-            snapshot(pod_seen(0, worker=NO_DIRECTORY), round_=Round()),
+            snapshot(observed_pod(0, container=NO_DIRECTORY), round_=Round()),
             "Pending: 1/1 agent cannot start: ...sk: OCI runtime create failed: runc create failed:"
             " unable to start container process: chdir to cwd: no such directory",
         ),
         (
-            snapshot(pod_seen(0), pod_seen(1, worker=NOT_ADMITTED), round_=Round()),
+            snapshot(observed_pod(0), observed_pod(1, container=NOT_ADMITTED), round_=Round()),
             "Pending: 1/2 ended: OutOfcpu: node has not enough cpu",
         ),
         (
-            snapshot(pod_seen(0), pod_seen(1, worker=ended(137, reason="OOMKilled")), round_=FORMS),
+            snapshot(
+                observed_pod(0),
+                observed_pod(1, container=ended(137, reason="OOMKilled")),
+                round_=FORMS,
+            ),
             "Restarting: 1/2 ended: OOMKilled, exit code 137",
         ),
         (
@@ -94,17 +106,17 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
         ),
         (
             snapshot(
-                pod_seen(0),
+                observed_pod(0),
                 replicas=2,
                 report=Report(1, (P0,)),
                 status={"generations": "0-1@1"},
-                recalled=refused("create pod 1-0", EXCEEDED, unborn=frozenset({P1})),
+                recalled=refused("create pod 1-0", EXCEEDED, never_created=frozenset({P1})),
             ),
             f"Running: 1/2 pods cannot be made: {SHORT}",
         ),
         (
             snapshot(
-                pod_seen(0),
+                observed_pod(0),
                 replicas=4,
                 round_=Round(),
                 status={"generations": "0-3@1"},
@@ -117,7 +129,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                         },
                         generation=1,
                     ),
-                    unborn=frozenset({P1, P2, Pod(3, 0)}),
+                    never_created=frozenset({P1, P2, Pod(3, 0)}),
                 ),
             ),
             "Pending: 3/4 pods cannot be made: other",
@@ -139,20 +151,20 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
             "Pending: no pods can be made: no account",
         ),
         (
-            snapshot(pod_seen(0), report=Report(1, (P0,)), recalled=refused(DEPLOY, EXCEEDED)),
+            snapshot(observed_pod(0), report=Report(1, (P0,)), recalled=refused(DEPLOY, EXCEEDED)),
             "Running",  # no pod is missing
         ),
         (
             snapshot(round_=Round(), recalled=refused(DEPLOY, "a" + 300 * " word")),
             f"Pending: no pods can be made: a{31 * ' word'}...",
         ),
-        (snapshot(pod_seen(0), suspend=True), "Suspending"),
+        (snapshot(observed_pod(0), suspend=True), "Suspending"),
         (snapshot(suspend=True, round_=Round()), "Suspended"),
-        (snapshot(pod_seen(0, template_hash="old")), "Updating"),
-        (snapshot(pod_seen(0), round_=Round(2, Phase.SUCCEEDED)), "Complete"),
+        (snapshot(observed_pod(0, template_hash="old")), "Updating"),
+        (snapshot(observed_pod(0), round_=Round(2, Phase.SUCCEEDED)), "Complete"),
         (
             snapshot(
-                pod_seen(0), round_=Round(2, Phase.FAILED, cause=Cause(CauseKind.START_FAILED))
+                observed_pod(0), round_=Round(2, Phase.FAILED, cause=Cause(CauseKind.START_FAILED))
             ),
             "Failed: StartFailed",
         ),
@@ -177,28 +189,30 @@ def test_merge_patch(old: Json, new: Json, expected: Json) -> None:
 
 
 def test_a_status_does_not_differ_from_itself() -> None:
-    s = snapshot(pod_seen(0), report=Report(1, (P0,)))
+    s = snapshot(observed_pod(0), report=Report(1, (P0,)))
     first = status.of(s)
     again = ElasticJobStatus.model_validate(status.fields(first))
     assert status.patch(again, first) == {}
 
 
 def test_ready_counts_members_that_run_the_present_round() -> None:
-    s = snapshot(pod_seen(0), pod_seen(1), pod_seen(2), report=Report(1, (P0, P2)))
+    s = snapshot(observed_pod(0), observed_pod(1), observed_pod(2), report=Report(1, (P0, P2)))
     assert (status.of(s).ready, status.of(s).ready_replicas) == ("2/3", 2)
-    old = snapshot(pod_seen(0), round_=active(2, [P0]), report=Report(1, (P0,)))
+    old = snapshot(observed_pod(0), round_=active(2, [P0]), report=Report(1, (P0,)))
     assert status.of(old).ready == "0/1"
 
 
 def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() -> None:
-    s = snapshot(pod_seen(0), pod_seen(1), status={"generations": "0@4,1@1", "blamed": "0x2,1x3"})
+    s = snapshot(
+        observed_pod(0), observed_pod(1), status={"generations": "0@4,1@1", "blamed": "0x2,1x3"}
+    )
     found = status.reserved(s, (Pod(1, 1), Pod(2, 0)))
     assert (found.generations, found.blamed) == ("0@4,1@2,2@1", "0x2")
 
 
 def test_the_most_frequent_trouble_is_told() -> None:
-    stuck = [pod_seen(i, worker=NO_IMAGE) for i in range(2)]
-    found = trouble.trouble(snapshot(*stuck, pod_seen(2, worker=WAITS, refused="x")))
+    stuck = [observed_pod(i, container=NO_IMAGE) for i in range(2)]
+    found = trouble.trouble(snapshot(*stuck, observed_pod(2, container=WAITS, unschedulable="x")))
     assert found is not None
     assert (found.reason, found.text) == (
         "ImagePullBackOff",
@@ -239,10 +253,10 @@ def test_what_refused_pods_is_told_with_its_cure(why: str, full: str) -> None:
 def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
     """Its node is dead, and the API server has it Running for minutes."""
     s = snapshot(
-        pod_seen(0), pod_seen(1), round_=active(1, [P0]),
+        observed_pod(0), observed_pod(1), round_=active(1, [P0]),
         status={"generations": "0@1,1@2"},
         recalled=refused(
-            "create pod 1-1", EXCEEDED, marked=frozenset({P1}), unborn=frozenset({Pod(1, 1)})
+            "create pod 1-1", EXCEEDED, marked=frozenset({P1}), never_created=frozenset({Pod(1, 1)})
         ),
     )  # fmt: skip
     ready = next(c for c in status.of(s).conditions or [] if c.type == "PodsReady")
@@ -271,27 +285,29 @@ def crashed(n: int, pod: str = "demo-1-0") -> Round:
     ],
 )
 def test_which_causes_are_failures(kind: CauseKind, expected: str | None) -> None:
-    s = snapshot(pod_seen(0), pod_seen(1), round_=active(2, [P0], cause=Cause(kind, "demo-1-0")))
+    s = snapshot(
+        observed_pod(0), observed_pod(1), round_=active(2, [P0], cause=Cause(kind, "demo-1-0"))
+    )
     found = failure.last(s)
     assert (found.reason if found else None) == expected
 
 
 def test_each_charged_round_blames_once() -> None:
     s = snapshot(
-        pod_seen(0), pod_seen(1), round_=crashed(4), status={"round": 2, "blamed": "1x1"},
+        observed_pod(0), observed_pod(1), round_=crashed(4), status={"round": 2, "blamed": "1x1"},
         recalled=Recalled(rounds=(crashed(2), crashed(3), crashed(4))),
     )  # fmt: skip
     assert blame.counts(s) == {1: 3}
 
 
 def test_a_failure_of_a_pod_that_was_replaced_blames_nobody() -> None:
-    s = snapshot(pod_seen(0), pod_seen(1, 1), round_=crashed(4), status={"round": 3})
+    s = snapshot(observed_pod(0), observed_pod(1, 1), round_=crashed(4), status={"round": 3})
     assert blame.counts(s) == {}
 
 
 def test_a_failure_that_is_known_keeps_its_time() -> None:
-    first = status.of(snapshot(pod_seen(0), pod_seen(1), round_=crashed(2)))
+    first = status.of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2)))
     known = {**status.fields(first)}
     known["lastFailure"]["time"] = "2025-12-24T00:00:00Z"
-    again = status.of(snapshot(pod_seen(0), pod_seen(1), round_=crashed(2), status=known))
+    again = status.of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2), status=known))
     assert status.fields(again)["lastFailure"]["time"] == "2025-12-24T00:00:00Z"

@@ -13,7 +13,7 @@ from elasticjob.controller.watch.cache import (
     KEPT_ENDS,
     KEPT_ROUNDS,
     PROGRESS_AFTER_S,
-    Mirror,
+    Cache,
 )
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -47,19 +47,19 @@ def round_(version: int, n: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
 
 
 def test_only_what_changes_a_plan_is_told() -> None:
-    mirror = Mirror()
-    assert mirror.take(ELASTIC_JOBS, job(1)) == NOW
-    assert mirror.take(ELASTIC_JOBS, job(2)) is None
-    assert mirror.take(ELASTIC_JOBS, job(3, replicas=9)) == NOW
-    assert mirror.take(PODS, pod(4)) == NOW
-    assert mirror.take(PODS, pod(5)) is None
-    assert mirror.take(LEASES, round_(6, 0)) == NOW
-    assert mirror.take(LEASES, round_(7, 0, renewTime="2026-01-01T00:00:00.000000Z")) is None
-    assert mirror.take(LEASES, round_(8, 0, holderIdentity="demo-0-0")) == NOW
+    cache = Cache()
+    assert cache.update(ELASTIC_JOBS, job(1)) == NOW
+    assert cache.update(ELASTIC_JOBS, job(2)) is None
+    assert cache.update(ELASTIC_JOBS, job(3, replicas=9)) == NOW
+    assert cache.update(PODS, pod(4)) == NOW
+    assert cache.update(PODS, pod(5)) is None
+    assert cache.update(LEASES, round_(6, 0)) == NOW
+    assert cache.update(LEASES, round_(7, 0, renewTime="2026-01-01T00:00:00.000000Z")) is None
+    assert cache.update(LEASES, round_(8, 0, holderIdentity="demo-0-0")) == NOW
 
 
 def test_progress_is_looked_at_later_and_a_round_at_once() -> None:
-    mirror = Mirror()
+    cache = Cache()
 
     def report(version: int, step: int, *running: Pod) -> Json:
         body = round_(version, 1)
@@ -67,63 +67,63 @@ def test_progress_is_looked_at_later_and_a_round_at_once() -> None:
         body["metadata"]["annotations"][names.ANNOTATION_REPORT] = text
         return body
 
-    mirror.take(LEASES, report(1, 5))
-    assert mirror.take(LEASES, report(2, 6)) == (KEY, 3 * Desired(()).heartbeat_s)
-    assert mirror.take(LEASES, report(3, 6)) is None
-    assert mirror.take(LEASES, report(4, 7, Pod(0, 0))) == NOW
+    cache.update(LEASES, report(1, 5))
+    assert cache.update(LEASES, report(2, 6)) == (KEY, 3 * Desired(()).heartbeat_s)
+    assert cache.update(LEASES, report(3, 6)) is None
+    assert cache.update(LEASES, report(4, 7, Pod(0, 0))) == NOW
     assert PROGRESS_AFTER_S > AT_ONCE
 
 
 def test_an_old_delivery_covers_no_newer_answer() -> None:
-    mirror = Mirror()
-    mirror.take(ELASTIC_JOBS, job(5, replicas=9))
-    assert mirror.take(ELASTIC_JOBS, job(4)) is None
-    entry = mirror.entry(KEY)
+    cache = Cache()
+    cache.update(ELASTIC_JOBS, job(5, replicas=9))
+    assert cache.update(ELASTIC_JOBS, job(4)) is None
+    entry = cache.entry(KEY)
     assert entry is not None
     assert entry.job is not None
     assert entry.job["spec"]["replicas"] == 9
 
 
 def test_a_job_that_was_made_again_is_another() -> None:
-    mirror = Mirror()
-    mirror.take(ELASTIC_JOBS, job(5))
-    mirror.take(LEASES, round_(6, 3))
-    assert mirror.take(ELASTIC_JOBS, job(9, uid="other")) == NOW
-    mirror.take(LEASES, round_(10, 0, uid="other"))
-    entry = mirror.entry(KEY)
+    cache = Cache()
+    cache.update(ELASTIC_JOBS, job(5))
+    cache.update(LEASES, round_(6, 3))
+    assert cache.update(ELASTIC_JOBS, job(9, uid="other")) == NOW
+    cache.update(LEASES, round_(10, 0, uid="other"))
+    entry = cache.entry(KEY)
     assert entry is not None
     assert [r.n for r in entry.rounds_for("other")] == [0]
     assert entry.rounds_for("uid-of-demo") == ()
 
 
 def test_rounds_are_kept_by_number_and_not_for_ever() -> None:
-    mirror = Mirror()
+    cache = Cache()
     for version, n in enumerate([0, 0, 1, 1, *range(2, 200)], start=1):
-        mirror.take(LEASES, round_(version, n))
-    entry = mirror.entry(KEY)
+        cache.update(LEASES, round_(version, n))
+    entry = cache.entry(KEY)
     assert entry is not None
     assert [r.n for r in entry.rounds] == list(range(200 - KEPT_ROUNDS, 200))
 
 
 def test_a_list_tells_of_deletions_that_no_watch_did() -> None:
-    mirror = Mirror()
-    mirror.take(ELASTIC_JOBS, job(1))
+    cache = Cache()
+    cache.update(ELASTIC_JOBS, job(1))
     for index in range(3):
-        mirror.take(PODS, pod(10 + index, index))
-    assert mirror.replace(PODS, [pod(10, 0)], version="11") == {KEY}
-    entry = mirror.entry(KEY)
+        cache.update(PODS, pod(10 + index, index))
+    assert cache.replace(PODS, [pod(10, 0)], version="11") == {KEY}
+    entry = cache.entry(KEY)
     assert entry is not None
     assert sorted(entry.pods) == ["demo-0-0", "demo-2-0"]  # the last is newer than the list
-    assert mirror.replace(PODS, [pod(10, 0), pod(12, 2)], version="13") == set()
+    assert cache.replace(PODS, [pod(10, 0), pod(12, 2)], version="13") == set()
 
 
 def test_nothing_is_left_of_a_job_that_is_gone() -> None:
-    mirror = Mirror()
+    cache = Cache()
     for resource, body in ((ELASTIC_JOBS, job(1)), (PODS, pod(2)), (LEASES, round_(3, 0))):
-        mirror.take(resource, body)
+        cache.update(resource, body)
     for resource, body in ((LEASES, round_(4, 0)), (PODS, pod(5)), (ELASTIC_JOBS, job(6))):
-        assert mirror.take(resource, body, gone=True) == NOW
-    assert mirror.entry(KEY) is None
+        assert cache.update(resource, body, gone=True) == NOW
+    assert cache.entry(KEY) is None
 
 
 @pytest.mark.parametrize(
@@ -133,51 +133,51 @@ def test_what_is_gone_does_not_come_back_by_an_answer_or_a_list_that_was_under_w
     resource: Resource, body: Json
 ) -> None:
     ended = {**body, "metadata": {**body["metadata"], "resourceVersion": "6"}}
-    mirror = Mirror()
-    mirror.take(resource, body)
-    assert mirror.take(resource, ended, gone=True) == NOW
-    assert mirror.take(resource, body) is None
-    assert mirror.replace(resource, [body], version="5") == set()
-    assert mirror.entry(KEY) is None
-    mirror = Mirror()
-    mirror.take(resource, body)
-    assert mirror.replace(resource, [], version="6") == {KEY}
-    assert mirror.take(resource, body) is None
-    assert mirror.entry(KEY) is None
+    cache = Cache()
+    cache.update(resource, body)
+    assert cache.update(resource, ended, gone=True) == NOW
+    assert cache.update(resource, body) is None
+    assert cache.replace(resource, [body], version="5") == set()
+    assert cache.entry(KEY) is None
+    cache = Cache()
+    cache.update(resource, body)
+    assert cache.replace(resource, [], version="6") == {KEY}
+    assert cache.update(resource, body) is None
+    assert cache.entry(KEY) is None
 
 
 def test_only_the_last_that_are_gone_are_remembered() -> None:
-    mirror = Mirror()
+    cache = Cache()
     for index in range(KEPT_ENDS + 1):
-        mirror.take(PODS, pod(1, index), gone=True)
-    assert mirror.take(PODS, pod(1, KEPT_ENDS)) is None
-    assert mirror.take(PODS, pod(1, 1)) is None
-    assert mirror.take(PODS, pod(1, 0)) == NOW
+        cache.update(PODS, pod(1, index), gone=True)
+    assert cache.update(PODS, pod(1, KEPT_ENDS)) is None
+    assert cache.update(PODS, pod(1, 1)) is None
+    assert cache.update(PODS, pod(1, 0)) == NOW
 
 
 def test_a_lease_that_is_labelled_as_a_round_and_has_another_name_is_none() -> None:
     """An agent can write all of its own Lease but the name."""
-    mirror = Mirror()
-    mirror.take(ELASTIC_JOBS, job(1))
+    cache = Cache()
+    cache.update(ELASTIC_JOBS, job(1))
     forged = round_(3, 99)
     forged["metadata"]["name"] = "evil-0-0"
-    assert mirror.take(LEASES, forged) is None
-    assert mirror.replace(LEASES, [forged, round_(2, 0)], "4") == {KEY}
-    entry = mirror.entry(KEY)
+    assert cache.update(LEASES, forged) is None
+    assert cache.replace(LEASES, [forged, round_(2, 0)], "4") == {KEY}
+    entry = cache.entry(KEY)
     assert entry is not None
     assert entry.lease is not None
     assert entry.lease.round.n == 0
-    assert mirror.take(LEASES, forged, gone=True) is None
+    assert cache.update(LEASES, forged, gone=True) is None
     assert entry.lease is not None
 
 
 def test_what_has_no_label_of_ours_and_what_cannot_be_read_is_left_aside() -> None:
-    mirror = Mirror()
+    cache = Cache()
     stranger = pod(1)
     stranger["metadata"]["labels"] = {}
     broken = round_(2, 0)
     broken["metadata"]["annotations"] = {}
-    assert mirror.take(PODS, stranger) is None
-    assert mirror.take(PODS, {**pod(1), "status": ["a"]}) is None
-    assert mirror.take(LEASES, broken) == NOW  # to say so in the job's status
-    assert mirror.take(LEASES, broken) is None
+    assert cache.update(PODS, stranger) is None
+    assert cache.update(PODS, {**pod(1), "status": ["a"]}) is None
+    assert cache.update(LEASES, broken) == NOW  # to say so in the job's status
+    assert cache.update(LEASES, broken) is None

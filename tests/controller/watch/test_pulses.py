@@ -73,7 +73,7 @@ def test_what_was_not_handed_on_stays_news(pulses: Pulses) -> None:
 
 
 def test_what_came_back_is_news_again(pulses: Pulses) -> None:
-    """Each step of A, B, A is handed on: what a mirror holds is the last of them."""
+    """Each step of A, B, A is handed on: what a cache holds is the last of them."""
     pulses.note(event("MODIFIED", 2, n=1))
     assert not pulses.is_mere(event("MODIFIED", 3))
 

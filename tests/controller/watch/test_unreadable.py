@@ -45,9 +45,9 @@ def test_brackets_in_a_termination_message_are_no_last_word(code: int, text: str
     world = running_world()
     world.end_pod(world.pod_name(P[1]), code, text)
     world.restart(Settings(heartbeat_s=T))
-    entry = world.mirror.entry(KEY)
+    entry = world.cache.entry(KEY)
     assert entry is not None
-    assert entry.pods[world.pod_name(P[1])].worker.message == text
+    assert entry.pods[world.pod_name(P[1])].container.message == text
     world.settle()
     settle_other(world)
 
@@ -95,7 +95,7 @@ def test_a_round_that_becomes_unreadable_during_a_reconcile_is_in_the_status_nex
     annotate(world, world.round_name(), names.ANNOTATION_ROUND, "{}")
     world.edit(replicas=5)
     world.deaf = False
-    asyncio.run(resync.compare(world.api, ("",), world.mirror))
+    asyncio.run(resync.compare(world.api, ("",), world.cache))
     world.settle()
     assert world.status()["phase"].startswith("Unknown: ")
 
@@ -117,7 +117,7 @@ def test_an_agents_lease_that_cannot_be_read_hides_no_other() -> None:
         world.remove_pod(world.pod_name(pod))
     annotate(world, world.pod_name(P[0]), names.ANNOTATION_AGENT, BRACKETS)
     memories = world.reconciler.memories
-    find = resync.find_orphans(world.api, ("",), world.mirror, memories)
+    find = resync.find_orphans(world.api, ("",), world.cache, memories)
     assert asyncio.run(find) == {KEY}
     assert set(memories[KEY].orphans) == {P[1]}
 

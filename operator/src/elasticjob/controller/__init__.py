@@ -3,7 +3,7 @@
 The way of an event through it, one module after the other:
 
     handlers   kopf's three watches hand on what they deliver
-    mirror     keeps it as records (observe), and says whether a plan could differ
+    cache     keeps it as records (observe), and says whether a plan could differ
     queue      runs one reconcile per job at a time; none slows the others
     reconcile  looks (snapshot), plans, acts, until nothing is to be done; then tells
     plan       what shall happen: pure, one policy per file

@@ -9,7 +9,7 @@ so they run on a few threads, each with a deadline.
       AlreadyExistsError  409 on a create
       ConflictError       409: the object has another version or UID than the write was made for
       RefusedError        other 4xx
-      AwayError           5xx, 429, no connection, no answer in time: later it may
+      UnavailableError           5xx, 429, no connection, no answer in time: later it may
         FailedError       500: the API server answers, but this request failed
 """
 
@@ -48,10 +48,10 @@ class KubeError(Exception):
     said: the API server's own words, without the request that they answer.
     """
 
-    def __init__(self, message: str, reason: str = "", said: str = "") -> None:
+    def __init__(self, message: str, reason: str = "", server_message: str = "") -> None:
         super().__init__(message)
         self.reason = reason
-        self.said = said or message
+        self.server_message = server_message or message
 
 
 class NotFoundError(KubeError):
@@ -71,11 +71,11 @@ class RefusedError(KubeError):
     Others may succeed."""
 
 
-class AwayError(KubeError):
+class UnavailableError(KubeError):
     """The API server cannot be reached, is overloaded or failed: later it may answer."""
 
 
-class FailedError(AwayError):
+class FailedError(UnavailableError):
     """The API server, or an admission webhook or a quota that it asks, failed at this request.
     Others may succeed: a webhook, for one, is asked about some kinds of objects only."""
 
@@ -326,9 +326,9 @@ def _error(method: str, path: str, answer: _Answer) -> KubeError:
     return error_of(answer.status, reason, text, str(said))
 
 
-def error_of(status: int, reason: str, message: str, said: str = "") -> KubeError:
+def error_of(status: int, reason: str, message: str, server_message: str = "") -> KubeError:
     """The error for an HTTP status (0: no answer) and the reason in the API server's Status."""
-    return _kind(status, reason)(message, reason, said)
+    return _kind(status, reason)(message, reason, server_message)
 
 
 def _kind(status: int, reason: str) -> type[KubeError]:
@@ -338,4 +338,4 @@ def _kind(status: int, reason: str) -> type[KubeError]:
         return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
     if 400 <= status < 500 and status != 429:
         return RefusedError
-    return FailedError if status == 500 else AwayError
+    return FailedError if status == 500 else UnavailableError

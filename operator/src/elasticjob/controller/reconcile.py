@@ -1,6 +1,6 @@
 """One pass for one job: look, plan, act, until nothing is to be done; then say how it stands.
 
-First a glance at the mirror. Only if that shows something to do is the API server asked, and what
+First a glance at the cache. Only if that shows something to do is the API server asked, and what
 is done is planned from its answers alone: the job, then the Round, then the pods. So every pod that
 the Round names existed before the pods were listed, and one that is not there is gone.
 """
@@ -26,15 +26,15 @@ from elasticjob.controller.kube import (
 )
 from elasticjob.controller.observe import heartbeat, parse
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.observe.parse import Job, PodSeen
+from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.actions import Action, MakePod
+from elasticjob.controller.plan.actions import Action, CreatePod
 from elasticjob.controller.plan.memory import Memory
 from elasticjob.controller.report import events, status
 from elasticjob.controller.report.events import Note
 from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.settings import Settings
-from elasticjob.controller.watch.cache import Mirror, key_of
+from elasticjob.controller.watch.cache import Cache, key_of
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import RoundLease
@@ -50,19 +50,19 @@ class Clock:
     """now: monotonic seconds. at: the time of day, for people, in whole seconds."""
 
     now: Callable[[], float] = time.monotonic
-    at: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0)
+    utc_now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What is known of a job at one moment, from the mirror or from the API server.
+    """What is known of a job at one moment, from the cache or from the API server.
 
     broken: why the Round Lease cannot be read; empty if it can be, or if there is none.
     """
 
     job: Json
     lease: RoundLease | None
-    pods: tuple[PodSeen, ...]
+    pods: tuple[ObservedPod, ...]
     broken: str = ""
 
 
@@ -72,7 +72,7 @@ class Reconciler:
     def __init__(
         self,
         api: Api,
-        mirror: Mirror,
+        cache: Cache,
         executor: Executor,
         settings: Settings,
         metrics: Metrics,
@@ -80,7 +80,7 @@ class Reconciler:
         clock: Clock,
     ) -> None:
         self._api = api
-        self._mirror = mirror
+        self._cache = cache
         self._executor = executor
         self._settings = settings
         self._metrics = metrics
@@ -97,11 +97,11 @@ class Reconciler:
                 return None
             job = self._observed(sight.job)
             if job.spec is None:
-                await self._tell(key, job, status.of_refused(job, self._clock.at()), ())
+                await self._tell(key, job, status.of_refused(job, self._clock.utc_now()), ())
                 return None
             if sight.broken and not job.status.completion_time:
                 await self._tell(
-                    key, job, status.of_broken(job, sight.broken, self._clock.at()), ()
+                    key, job, status.of_broken(job, sight.broken, self._clock.utc_now()), ()
                 )
                 return None
             return await self._work(key, self._snapshot(key, sight, job))
@@ -136,7 +136,7 @@ class Reconciler:
         return parse.job(body, template_accounts=allowed)
 
     def _glance(self, key: Key) -> Sight | None:
-        entry = self._mirror.entry(key)
+        entry = self._cache.entry(key)
         if entry is None or entry.job is None:
             return None
         broken = entry.broken.why if entry.broken else ""
@@ -148,26 +148,26 @@ class Reconciler:
             body = await self._api.get(kube.ELASTIC_JOBS, key.namespace, key.name)
         except NotFoundError:
             return None
-        self._mirror.take(kube.ELASTIC_JOBS, body)
+        self._cache.update(kube.ELASTIC_JOBS, body)
         round_ = await self._look_at_round(key)
         selector = f"{names.LABEL_JOB}={key.name}"
         pods = [
             seen
             async for page in self._api.list(kube.PODS, key.namespace, selector)
             for item in page.items
-            if (seen := self._mirror.unreadable.read(kube.PODS, item, parse.pod))
+            if (seen := self._cache.unreadable.read(kube.PODS, item, parse.pod))
         ]
         job = self._observed(body)
         return None if job.spec is None else self._snapshot(key, Sight(body, round_, (*pods,)), job)
 
     async def _look_at_round(self, key: Key) -> RoundLease | None:
-        """The Round; None also where another Lease has its name, as the mirror sees it."""
+        """The Round; None also where another Lease has its name, as the cache sees it."""
         name = names.round_lease_name(key.name)
         try:
             body = await self._api.get(kube.LEASES, key.namespace, name)
         except NotFoundError:
             return None
-        self._mirror.take(kube.LEASES, body)
+        self._cache.update(kube.LEASES, body)
         return leases.parse_round(body) if key_of(kube.LEASES, body) == key else None
 
     def _snapshot(self, key: Key, sight: Sight, job: Job) -> Snapshot:
@@ -179,12 +179,12 @@ class Reconciler:
             pods=tuple(p for p in sight.pods if p.job_uid == job.uid),
             lease=sight.lease if mine else None,
             now=self._clock.now(),
-            at=self._clock.at(),
+            utc_now=self._clock.utc_now(),
             heartbeat_s=self._heartbeat_s(sight.lease if mine else None),
-            calm=self._settings.uncounted_restarts_per_hour,
+            uncounted_restarts_per_hour=self._settings.uncounted_restarts_per_hour,
             agent_hash=self._agent_hash,
-            strangers=frozenset(p.name for p in sight.pods if p.job_uid != job.uid),
-            old_round=sight.lease.uid if sight.lease and not mine else "",
+            taken_names=frozenset(p.name for p in sight.pods if p.job_uid != job.uid),
+            older_round_uid=sight.lease.uid if sight.lease and not mine else "",
         )
         return self._with_memory(key, snapshot)
 
@@ -192,7 +192,7 @@ class Reconciler:
         memory = self.memories.get(key)
         if memory is None or memory.job_uid != snapshot.job.uid:
             memory = self.memories[key] = Memory(snapshot.job.uid)
-        entry = self._mirror.entry(key)
+        entry = self._cache.entry(key)
         rounds = entry.rounds_for(snapshot.job.uid) if entry else ()
         memory.note_pods(snapshot.by_pod)
         memory.note_rounds(rounds, snapshot.now)
@@ -203,7 +203,7 @@ class Reconciler:
     def _heartbeat_s(self, round_: RoundLease | None) -> float:
         if self._settings.heartbeat_s is not None:
             return self._settings.heartbeat_s
-        agents = heartbeat.agents(self._mirror.jobs())
+        agents = heartbeat.agents(self._cache.jobs())
         needed_s = heartbeat.needed_s(agents, self._settings.writes_per_s)
         return heartbeat.kept_s(round_.desired.heartbeat_s, needed_s) if round_ else needed_s
 
@@ -221,7 +221,7 @@ class Reconciler:
             body = {"metadata": {"resourceVersion": job.version}, "status": fields}
             name = (key.namespace, key.name)
             answer = await self._api.patch(kube.ELASTIC_JOBS, *name, body, "status")
-            self._mirror.take(kube.ELASTIC_JOBS, answer)
+            self._cache.update(kube.ELASTIC_JOBS, answer)
             if new.phase != job.status.phase:
                 log.info("phase: %s", new.phase)
         self._metrics.note_status(key, job.status, new)
@@ -230,7 +230,7 @@ class Reconciler:
 
     async def _post(self, job: Job, note: Note) -> None:
         """An event that is lost is lost: nothing depends on it."""
-        at = self._clock.at()
+        at = self._clock.utc_now()
         try:
             await self._api.create(kube.EVENTS, job.namespace, events.manifest(job, note, at))
         except AlreadyExistsError:
@@ -249,5 +249,5 @@ class Reconciler:
 
     def _count(self, done: Iterable[Action]) -> None:
         for action in done:
-            if isinstance(action, MakePod):
+            if isinstance(action, CreatePod):
                 self._metrics.pods.labels("replacement" if action.replaces else "first").inc()

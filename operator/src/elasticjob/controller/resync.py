@@ -1,7 +1,7 @@
 """What the watches lost, found by listing everything now and then.
 
 kopf never tells of deletions that happened while its watch was down, and a watch may die unseen. So
-every few minutes each collection is listed once, in pages, and what differs from the mirror is
+every few minutes each collection is listed once, in pages, and what differs from the cache is
 worked on: a handful of requests, however many jobs there are.
 """
 
@@ -20,7 +20,7 @@ from elasticjob.controller.kube import Api, ConflictError, Json, NotFoundError, 
 from elasticjob.controller.observe import agent_leases
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.plan.memory import Memory
-from elasticjob.controller.watch.cache import WATCHED, Mirror
+from elasticjob.controller.watch.cache import WATCHED, Cache
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import AgentLease
@@ -31,23 +31,23 @@ OLD_AGENTS_AFTER = timedelta(hours=1)
 log = logging.getLogger(__name__)
 
 
-async def compare(api: Api, namespaces: Iterable[str], mirror: Mirror) -> dict[Resource, set[Key]]:
+async def compare(api: Api, namespaces: Iterable[str], cache: Cache) -> dict[Resource, set[Key]]:
     """List what is watched and put it into the mirror; the keys for which that changed anything."""
     changed: dict[Resource, set[Key]] = {}
     for resource, selector in WATCHED.items():
         bodies, version = await _all(api, resource, namespaces, selector)
-        changed[resource] = mirror.replace(resource, bodies, version)
+        changed[resource] = cache.replace(resource, bodies, version)
     return changed
 
 
 async def find_orphans(
-    api: Api, namespaces: Iterable[str], mirror: Mirror, memories: dict[Key, Memory]
+    api: Api, namespaces: Iterable[str], cache: Cache, memories: dict[Key, Memory]
 ) -> set[Key]:
     """List the agents' Leases, which nobody watches here, and remember those of no living pod."""
     bodies, _ = await _all(api, kube.LEASES, namespaces, AGENT_LEASES)
     by_uid: dict[str, list[Json]] = defaultdict(list)
     for body in bodies:
-        if job_uid := mirror.unreadable.read(kube.LEASES, body, leases.job_uid_of):
+        if job_uid := cache.unreadable.read(kube.LEASES, body, leases.job_uid_of):
             by_uid[job_uid].append(body)
     for key, memory in memories.items():
         job = leases.Job(key.namespace, key.name, memory.job_uid)
@@ -55,15 +55,15 @@ async def find_orphans(
         if ignored:
             with bound_contextvars(job=str(key)):
                 log.warning("%s", ignored)
-        memory.note_listed(mine, (x.pod for x in mine if _lives(mirror, key, x)))
+        memory.note_listed(mine, (x.pod for x in mine if _lives(cache, key, x)))
     return {key for key, memory in memories.items() if memory.orphans}
 
 
 async def delete_old_agents(
-    api: Api, namespaces: Iterable[str], mirror: Mirror, present: str, at: datetime
+    api: Api, namespaces: Iterable[str], cache: Cache, present: str, at: datetime
 ) -> None:
     """Delete the ConfigMaps of agents that no job runs any more."""
-    used = {_agent_of(job) for job in mirror.jobs()} | {present}
+    used = {_agent_of(job) for job in cache.jobs()} | {present}
     kept = {manifests.agent_config_map_name(agent_hash) for agent_hash in used}
     bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifests.AGENT_SELECTOR)
     for body in bodies:
@@ -97,7 +97,7 @@ async def _all(
     return bodies, str(min(versions))
 
 
-def _lives(mirror: Mirror, key: Key, lease: AgentLease) -> bool:
-    entry = mirror.entry(key)
+def _lives(cache: Cache, key: Key, lease: AgentLease) -> bool:
+    entry = cache.entry(key)
     pod = entry.pods.get(lease.name) if entry else None
     return pod is not None and pod.living

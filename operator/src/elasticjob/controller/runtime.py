@@ -19,7 +19,14 @@ from dataclasses import dataclass, field
 from elasticjob.controller import health, kube, resync
 from elasticjob.controller.act import bundle
 from elasticjob.controller.act.execute import Executor
-from elasticjob.controller.kube import AwayError, Json, Kube, NotFoundError, RefusedError, Resource
+from elasticjob.controller.kube import (
+    Json,
+    Kube,
+    NotFoundError,
+    RefusedError,
+    Resource,
+    UnavailableError,
+)
 from elasticjob.controller.lead.candidate import Terms
 from elasticjob.controller.lead.election import Alone, Election, candidate_here
 from elasticjob.controller.observe.key import Key
@@ -28,7 +35,7 @@ from elasticjob.controller.reconcile import Clock, Reconciler
 from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch import handlers
-from elasticjob.controller.watch.cache import Mirror
+from elasticjob.controller.watch.cache import Cache
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire.codec import WireError
 
@@ -49,7 +56,7 @@ class Stopped(Exception):  # noqa: N818 - not an error: a way to end
 
 
 @dataclass
-class Ears:
+class WatchHealth:
     """Whether the watches deliver. delivered: since the last resync, by resource."""
 
     delivered: set[Resource] = field(default_factory=set)
@@ -62,7 +69,7 @@ class Ears:
             self.misses[resource] = self.misses.get(resource, 0) + 1 if deaf else 0
         self.delivered.clear()
 
-    def complaint(self) -> str:
+    def problem(self) -> str:
         """Which watches are deaf; empty: none."""
         deaf = [r.plural for r, misses in self.misses.items() if misses >= DEAF_AFTER]
         return f"the watches of {', '.join(deaf)} deliver nothing" if deaf else ""
@@ -81,16 +88,16 @@ class Operator:
             observe=self._note_request,
             before_write=self._election.check,
         )
-        self._mirror = Mirror(
+        self._cache = Cache(
             Unreadable(lambda plural: self._metrics.unreadable.labels(plural).inc())
         )
-        self._ears = Ears()
+        self._watch_health = WatchHealth()
         agent = bundle.build()
         self._agent_hash = agent.hash
         self._clock = Clock()
         executor = Executor(self._kube, agent, self._clock.now)
         self._reconciler = Reconciler(
-            self._kube, self._mirror, executor, settings, self._metrics, agent.hash, self._clock
+            self._kube, self._cache, executor, settings, self._metrics, agent.hash, self._clock
         )
         self._queue = Queue(
             self._reconciler.reconcile,
@@ -110,9 +117,9 @@ class Operator:
         serve = health.serve(
             self._settings.health_host,
             self._settings.health_port,
-            {"queue": self._is_turning, "watches": self._ears.complaint},
+            {"queue": self._is_turning, "watches": self._watch_health.problem},
             {
-                "election": self._election.complaint,
+                "election": self._election.problem,
                 "synced": self._is_synced,
                 "load": self._is_in_time,
             },
@@ -151,20 +158,20 @@ class Operator:
     # ---- what is known -----------------------------------------------------------------------
 
     async def _first_sync(self) -> None:
-        """Everything that exists, before anything is done: a mirror that lacks pods would have
+        """Everything that exists, before anything is done: a cache that lacks pods would have
         each job looked at. An API server that is away is waited for."""
         wait_s = FIRST_TRY_S
         while True:
             try:
                 await self._sync()
                 break
-            except AwayError as error:
+            except UnavailableError as error:
                 log.warning("waiting for the API server: %s", error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, LONGEST_TRY_S)
             except NotFoundError as error:
                 raise RefusedError(f"{error}; {kube.NOT_INSTALLED}") from error
-        log.info("%d jobs", len(self._mirror.job_keys()))
+        log.info("%d jobs", len(self._cache.job_keys()))
         self._synced = True
 
     async def _resync(self) -> None:
@@ -184,29 +191,29 @@ class Operator:
         """List all, and look at every job again some time in the next minute; at once at those
         that have changed."""
         where = self._settings.namespaces or ("",)
-        changed = await resync.compare(self._kube, where, self._mirror)
+        changed = await resync.compare(self._kube, where, self._cache)
         memories = self._reconciler.memories
-        orphaned = await resync.find_orphans(self._kube, where, self._mirror, memories)
+        orphaned = await resync.find_orphans(self._kube, where, self._cache, memories)
         if self._clock.now() - self._swept_at >= SWEEP_EVERY_S:
             self._swept_at = self._clock.now()
-            present = (self._agent_hash, self._clock.at())
-            await resync.delete_old_agents(self._kube, where, self._mirror, *present)
+            present = (self._agent_hash, self._clock.utc_now())
+            await resync.delete_old_agents(self._kube, where, self._cache, *present)
         if self._synced:
-            self._ears.compare(changed)
+            self._watch_health.compare(changed)
             for resource, keys in changed.items():
                 self._metrics.missed.labels(resource.plural).inc(len(keys))
         for key in orphaned.union(*changed.values()):
             self._queue.mark(key)
-        for key in self._mirror.job_keys():
+        for key in self._cache.job_keys():
             self._queue.mark(key, random.uniform(0.0, RESYNC_SPREAD_S))
 
-    def _hear(self, resource: Resource) -> None:
+    def _note_delivery(self, resource: Resource) -> None:
         """At each delivery, a mere pulse too; on kopf's thread."""
         self._metrics.delivered.labels(resource.plural).inc()
-        self._ears.delivered.add(resource)
+        self._watch_health.delivered.add(resource)
 
     def _deliver(self, resource: Resource, body: Json, gone: bool) -> None:
-        if taken := self._mirror.take(resource, body, gone):
+        if taken := self._cache.update(resource, body, gone):
             self._queue.mark(*taken)
 
     # ---- kopf --------------------------------------------------------------------------------
@@ -217,8 +224,8 @@ class Operator:
         ended: asyncio.Future[None] = loop.create_future()
         deliver = _into(loop, self._deliver)
         namespaces = self._settings.namespaces
-        watches = handlers.Watches(self._hear, deliver, self._kube.credentials, namespaces)
-        logging.getLogger("kopf._cogs.clients.watching").addFilter(handlers.is_worth_a_line)
+        watches = handlers.Watches(self._note_delivery, deliver, self._kube.credentials, namespaces)
+        logging.getLogger("kopf._cogs.clients.watching").addFilter(handlers.is_first_attempt)
 
         async def follow() -> None:
             try:

@@ -28,18 +28,18 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import lost, refused
 from elasticjob.controller.plan.actions import (
     Action,
+    CreatePod,
+    CreateRound,
     DeleteLease,
     DeletePod,
     DeleteRound,
-    Deploy,
-    Listen,
-    MakePod,
-    MakeRound,
+    EnsurePrerequisites,
+    ListLeases,
     Mark,
     Outcome,
     Step,
     WriteRound,
-    described,
+    describe,
 )
 from elasticjob.controller.plan.memory import Memory
 from elasticjob.controller.report import status
@@ -50,7 +50,7 @@ from elasticjob.wire.codec import WireError
 from elasticjob.wire.lease import AgentLease, EndedMark
 from elasticjob.wire.member import Pod
 
-DEPLOYED_FOR_S = 60.0  # what was there a minute ago need not be asked for again
+PREREQUISITES_FOR_S = 60.0  # what was there a minute ago need not be asked for again
 TRIES = 4  # against an agent that renews the very Lease that is being marked
 # So many pods are created at once while none was refused: the client sends no more at a time.
 FIRST_BATCH = 8
@@ -81,32 +81,32 @@ class Executor:
         finally:
             memory.note_outcome(snapshot, outcome, self._clock())
             for action, why in outcome.refused.items():
-                if action not in outcome.put_off:
-                    log.info("cannot %s: %s", described(action), why)
+                if action not in outcome.postponed:
+                    log.info("cannot %s: %s", describe(action), why)
         return outcome
 
     async def _perform_all(
         self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory, outcome: Outcome
     ) -> None:
-        makes = [action for action in actions if isinstance(action, MakePod)]
+        makes = [action for action in actions if isinstance(action, CreatePod)]
         for action in actions:
-            if isinstance(action, MakePod) or _is_held_up(action, outcome):
+            if isinstance(action, CreatePod) or _is_held_up(action, outcome):
                 continue
             try:
                 await self._perform(snapshot, action, memory)
                 outcome.done.append(action)
             except REFUSED as error:
-                outcome.refused[action] = error.said
+                outcome.refused[action] = error.server_message
         makes = [make for make in makes if not _is_held_up(make, outcome)]
         if makes:
-            await self._make_pods(snapshot, makes, memory, outcome)
+            await self._create_pods(snapshot, makes, memory, outcome)
 
     async def _perform(self, snapshot: Snapshot, action: Step, memory: Memory) -> None:
         match action:
-            case Deploy():
-                await self._deploy(snapshot, memory)
-            case MakeRound():
-                await self._make_round(snapshot.job, action)
+            case EnsurePrerequisites():
+                await self._ensure_prerequisites(snapshot, memory)
+            case CreateRound():
+                await self._create_round(snapshot.job, action)
             case DeleteRound():
                 name = names.round_lease_name(snapshot.job.name)
                 await self._delete(kube.LEASES, snapshot.job, name, action.uid)
@@ -120,22 +120,25 @@ class Executor:
             case DeleteLease():
                 await self._delete(kube.LEASES, snapshot.job, action.name, action.uid)
                 memory.orphans = {p: o for p, o in memory.orphans.items() if o.uid != action.uid}
-            case Listen():
-                await self._listen(snapshot, memory)
+            case ListLeases():
+                await self._list_leases(snapshot, memory)
             case _:
                 assert_never(action)
 
     # ---- what pods need ----------------------------------------------------------------------
 
-    async def _deploy(self, snapshot: Snapshot, memory: Memory) -> None:
-        if memory.deployed_at is not None and self._clock() - memory.deployed_at < DEPLOYED_FOR_S:
+    async def _ensure_prerequisites(self, snapshot: Snapshot, memory: Memory) -> None:
+        if (
+            memory.prerequisites_at is not None
+            and self._clock() - memory.prerequisites_at < PREREQUISITES_FOR_S
+        ):
             return
         job = snapshot.job
         kinds = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
         for body in manifests.rights(job.body):
             await self._ensure(job, kinds[body["kind"]], body)
         await self._deploy_agent(job, status.agent_hash(snapshot))
-        memory.note_deployed(self._clock())
+        memory.note_prerequisites(self._clock())
 
     async def _deploy_agent(self, job: Job, agent_hash: str) -> None:
         """Create the agent's ConfigMap. An older release's agent can only be missed, not made."""
@@ -179,10 +182,10 @@ class Executor:
 
     # ---- the Round and the Leases ------------------------------------------------------------
 
-    async def _make_round(self, job: Job, action: MakeRound) -> None:
+    async def _create_round(self, job: Job, action: CreateRound) -> None:
         """Create the Round. One that is there already is read by the next pass; a Lease that is no
         job's Round is left alone."""
-        body = leases.round_manifest(job.record, action.desired, action.round)
+        body = leases.round_manifest(job.identity, action.desired, action.round)
         name = body["metadata"]["name"]
         try:
             await self._api.create(kube.LEASES, job.namespace, body)
@@ -211,7 +214,7 @@ class Executor:
             try:
                 if (body := await self._get(kube.LEASES, job, name)) is None:
                     if not action.create:
-                        memory.unborn.add(action.pod)
+                        memory.never_created.add(action.pod)
                         return
                     made = self._ended_manifest(snapshot, action)
                     body = await self._api.create(kube.LEASES, job.namespace, made)
@@ -226,7 +229,7 @@ class Executor:
                 if not lease.ended:
                     patch = leases.ended_patch(_ended_mark(action), lease.version)
                     body = await self._api.patch(kube.LEASES, job.namespace, name, patch)
-                    lease = leases.parse_agent(body, job.record)
+                    lease = leases.parse_agent(body, job.identity)
                 memory.note_marked(lease)
                 return
             except (AlreadyExistsError, ConflictError, NotFoundError):
@@ -236,51 +239,51 @@ class Executor:
     def _ended_manifest(self, snapshot: Snapshot, action: Mark) -> Json:
         assert snapshot.lease is not None
         uid, n = snapshot.lease.uid, snapshot.lease.round.n
-        return leases.ended_manifest(snapshot.job.record, uid, action.pod, _ended_mark(action), n)
+        return leases.ended_manifest(snapshot.job.identity, uid, action.pod, _ended_mark(action), n)
 
-    async def _listen(self, snapshot: Snapshot, memory: Memory) -> None:
+    async def _list_leases(self, snapshot: Snapshot, memory: Memory) -> None:
         selector = (
             f"{names.LABEL_JOB_UID}={snapshot.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
         )
         found: list[AgentLease] = []
         async for page in self._api.list(kube.LEASES, snapshot.job.namespace, selector):
-            of_page, ignored = agent_leases.of_job(page.items, snapshot.job.record)
+            of_page, ignored = agent_leases.of_job(page.items, snapshot.job.identity)
             found += of_page
             if ignored:
                 log.warning("%s", ignored)
-        judged = (pod.pod for pod in lost.judged_here(snapshot))
+        judged = (pod.pod for pod in lost.judged_by_operator(snapshot))
         memory.note_leases(found, snapshot.living, judged, self._clock())
 
     # ---- pods --------------------------------------------------------------------------------
 
-    async def _make_pods(
-        self, snapshot: Snapshot, makes: list[MakePod], memory: Memory, outcome: Outcome
+    async def _create_pods(
+        self, snapshot: Snapshot, makes: list[CreatePod], memory: Memory, outcome: Outcome
     ) -> None:
         """Create pods in batches that double while all are created. After one that is refused the
         rest is put off: what refused it would most likely refuse them all."""
         outcome.reserved = await self._reserve(snapshot, makes)
-        again = any(refused.of(snapshot, make) for make in makes)
+        again = any(refused.last_refusal(snapshot, make) for make in makes)
         size, waiting = 1 if again else FIRST_BATCH, makes
-        while waiting and not outcome.put_off:
+        while waiting and not outcome.postponed:
             batch, waiting = waiting[:size], waiting[size:]
             size *= 2
-            why = await self._make_batch(snapshot, batch, memory, outcome)
+            why = await self._create_batch(snapshot, batch, memory, outcome)
             if why:
-                outcome.put_off = frozenset(waiting)
+                outcome.postponed = frozenset(waiting)
                 outcome.refused |= dict.fromkeys(waiting, why)
 
-    async def _make_batch(
-        self, snapshot: Snapshot, batch: list[MakePod], memory: Memory, outcome: Outcome
+    async def _create_batch(
+        self, snapshot: Snapshot, batch: list[CreatePod], memory: Memory, outcome: Outcome
     ) -> str:
         """Create these pods together; why the last of those that were refused was. Raises what is
         no refusal, when all are answered."""
         why = ""
         failed: list[BaseException] = []
-        tries = (self._make_pod(snapshot, make, memory) for make in batch)
+        tries = (self._create_pod(snapshot, make, memory) for make in batch)
         answers = await asyncio.gather(*tries, return_exceptions=True)
         for make, answer in zip(batch, answers, strict=True):
             if isinstance(answer, NOT_MADE):
-                why = outcome.refused[make] = answer.said
+                why = outcome.refused[make] = answer.server_message
             elif isinstance(answer, BaseException):
                 failed.append(answer)
             elif answer:
@@ -289,7 +292,7 @@ class Executor:
             raise failed[0]
         return why
 
-    async def _reserve(self, snapshot: Snapshot, makes: list[MakePod]) -> bool:
+    async def _reserve(self, snapshot: Snapshot, makes: list[CreatePod]) -> bool:
         """One status write first, so that no name is ever used twice (I2); whether it is needed."""
         wanted = status.reserved(snapshot, tuple(action.pod for action in makes))
         if fields := status.patch(snapshot.job.status, wanted):
@@ -299,7 +302,7 @@ class Executor:
             )
         return bool(fields)
 
-    async def _make_pod(self, snapshot: Snapshot, make: MakePod, memory: Memory) -> bool:
+    async def _create_pod(self, snapshot: Snapshot, make: CreatePod, memory: Memory) -> bool:
         """Whether the pod was created; False: its name is taken."""
         job = snapshot.job
         body = manifests.pod(
@@ -314,7 +317,7 @@ class Executor:
                 log.info("the name %s is taken", name)
                 _skip(memory, make.pod)
                 return False
-        memory.note_made(make.pod, make.replaces, self._clock())
+        memory.note_created(make.pod, make.replaces, self._clock())
         return True
 
     async def _is_taken(self, job: Job, name: str) -> bool:
@@ -351,19 +354,19 @@ def _ended_mark(action: Mark) -> EndedMark:
 def _readable(body: Json, job: Job) -> AgentLease | None:
     """The Lease of a pod of this job, or None: an older job left it, or it cannot be read."""
     try:
-        return leases.parse_agent(body, job.record)
+        return leases.parse_agent(body, job.identity)
     except WireError:
         return None
 
 
 def _skip(memory: Memory, pod: Pod) -> None:
     """A stranger's pod or Lease has this name: the next generation is made instead of waiting."""
-    memory.unborn.discard(pod)
+    memory.never_created.discard(pod)
     memory.marked.add(pod)
 
 
 def _is_held_up(action: Action, outcome: Outcome) -> bool:
     """Pods are made where all that they need is there; the holder is cleared after its Lease is
     marked (rule 9)."""
-    first = {MakePod: Deploy, WriteRound: Mark}.get(type(action))
+    first = {CreatePod: EnsurePrerequisites, WriteRound: Mark}.get(type(action))
     return first is not None and any(isinstance(other, first) for other in outcome.refused)

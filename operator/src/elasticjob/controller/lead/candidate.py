@@ -48,13 +48,13 @@ class Terms:
     lease_s: float = 15.0
 
     @property
-    def patience_s(self) -> float:
+    def renew_deadline_s(self) -> float:
         """How long a leader goes on without a renewal; what is left of the term is for latecomers:
         a request on its way, a thread that is not scheduled."""
         return self.lease_s * 2 / 3
 
     @property
-    def retry_s(self) -> float:
+    def retry_period_s(self) -> float:
         """Between two tries or renewals."""
         return self.lease_s * 2 / 15
 
@@ -69,7 +69,7 @@ class Record:
     transitions: int
     version: str
 
-    def is_news_to(self, before: Record | None) -> bool:
+    def is_renewed_since(self, before: Record | None) -> bool:
         """Whether the holder has written in between. A stranger's label is no sign of life."""
         return before is None or replace(before, version=self.version) != self
 
@@ -91,7 +91,7 @@ class Candidate:
     @property
     def deadline(self) -> float | None:
         """Until when it leads; None if it does not."""
-        return None if self.renewed_at is None else self.renewed_at + self.terms.patience_s
+        return None if self.renewed_at is None else self.renewed_at + self.terms.renew_deadline_s
 
     def leads(self, now: float) -> bool:
         """Whether nobody else can be the leader now."""
@@ -99,7 +99,7 @@ class Candidate:
 
     def seen(self, record: Record | None, now: float) -> Candidate:
         """After a read."""
-        is_news = record is not None and record.is_news_to(self.record)
+        is_news = record is not None and record.is_renewed_since(self.record)
         return replace(self, record=record, changed_at=now if is_news else self.changed_at)
 
     def wrote(self, record: Record, sent_at: float, now: float) -> Candidate:
@@ -117,7 +117,7 @@ class Move(Enum):
     LOST = "my time is over, or another holds what I held: end"
 
 
-def judge(me: Candidate, now: float) -> Move:
+def next_move(me: Candidate, now: float) -> Move:
     """The next move, with `record` as fresh as can be; every write is a compare-and-swap."""
     led, record = me.renewed_at is not None, me.record
     if led and not me.leads(now):

@@ -28,7 +28,7 @@ from elasticjob.controller.kube import (
     NotFoundError,
 )
 from elasticjob.controller.lead import candidate
-from elasticjob.controller.lead.candidate import Candidate, Move, Place, Terms, judge
+from elasticjob.controller.lead.candidate import Candidate, Move, Place, Terms, next_move
 
 EXIT_LOST = 1
 LONGEST_REQUEST_S = 5.0
@@ -73,7 +73,7 @@ class Alone:
     def check(self) -> None:
         """It may write."""
 
-    def complaint(self) -> str:
+    def problem(self) -> str:
         """Nothing can be wrong."""
         return ""
 
@@ -102,9 +102,9 @@ class Election:
         self._lost = lost
         self._clock = clock
         self._at = at
-        self._heard_at: float | None = None
+        self._answered_at: float | None = None
         self._is_stale = True
-        self._complaint = ""
+        self._logged_problem = ""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="election", daemon=True)
 
@@ -129,13 +129,13 @@ class Election:
         if not self.leads:
             self._lost("something was to be written after the end of its term")
 
-    def complaint(self) -> str:
+    def problem(self) -> str:
         """What is wrong, for /readyz: a candidate is ready from its first answer on, and stays so
         through an API server that is away for a moment."""
-        if self._heard_at is None:
-            trouble = f": {self._complaint}" if self._complaint else ""
+        if self._answered_at is None:
+            trouble = f": {self._logged_problem}" if self._logged_problem else ""
             return f"no answer about the Lease {self._place} yet{trouble}"
-        silent_s = self._clock() - self._heard_at
+        silent_s = self._clock() - self._answered_at
         if silent_s <= 2 * self._me.terms.lease_s:
             return ""
         return f"no answer about the Lease {self._place} for {silent_s:.0f} s"
@@ -159,22 +159,22 @@ class Election:
             async with asyncio.timeout(self._longest_s()):
                 if self._is_stale:
                     await self._read()
-                move = judge(self._me, self._clock())
+                move = next_move(self._me, self._clock())
                 if move in (Move.CREATE, Move.TAKE, Move.RENEW):
                     await self._write(move)
-            self._complain("")
+            self._log_problem("")
         except (ConflictError, AlreadyExistsError, NotFoundError):
             self._is_stale = True  # somebody was faster, or has deleted it: look again
         except TimeoutError:
             self._is_stale = True
-            self._complain("no answer in time")
+            self._log_problem("no answer in time")
         except KubeError as error:
             self._is_stale = True
-            self._complain(str(error))
+            self._log_problem(str(error))
         return not self._has_lost()
 
     def _has_lost(self) -> bool:
-        if judge(self._me, self._clock()) is not Move.LOST:
+        if next_move(self._me, self._clock()) is not Move.LOST:
             return False
         record, self._me = self._me.record, replace(self._me, renewed_at=None)
         mine = record is None or record.holder == self._me.identity
@@ -187,10 +187,10 @@ class Election:
         try:
             lease = await self._api.get(LEASES, self._place.namespace, self._place.name)
         except NotFoundError:
-            self._hear(self._me.seen(None, self._clock()))
+            self._note_answer(self._me.seen(None, self._clock()))
             return
         before, record = self._me.record, candidate.parse(lease)
-        self._hear(self._me.seen(record, self._clock()))
+        self._note_answer(self._me.seen(record, self._clock()))
         if record.holder != self._me.identity and (not before or before.holder != record.holder):
             log.info("%s holds the Lease %s", record.holder or "nobody", self._place)
 
@@ -203,13 +203,13 @@ class Election:
         else:
             body = candidate.patch(self._me, move, self._at())
             lease = await self._api.patch(*where, self._place.name, body)
-        self._hear(self._me.wrote(candidate.parse(lease), sent_at, self._clock()))
+        self._note_answer(self._me.wrote(candidate.parse(lease), sent_at, self._clock()))
         if not led:
             log.info("leading, as %s", self._me.identity)
             self._won()
 
-    def _hear(self, me: Candidate) -> None:
-        self._me, self._heard_at = me, self._clock()
+    def _note_answer(self, me: Candidate) -> None:
+        self._me, self._answered_at = me, self._clock()
         self._is_stale = me.renewed_at is None
 
     async def _release(self) -> None:
@@ -232,15 +232,15 @@ class Election:
     def _pause_s(self) -> float:
         """Candidates spread out; a leader is back before its deadline."""
         if self._me.renewed_at is not None:
-            return min(self._me.terms.retry_s, self._left_s())
-        return self._me.terms.retry_s * random.uniform(1.0, 1.2)
+            return min(self._me.terms.retry_period_s, self._left_s())
+        return self._me.terms.retry_period_s * random.uniform(1.0, 1.2)
 
     def _left_s(self) -> float:
         deadline = self._me.deadline
         return math.inf if deadline is None else max(0.0, deadline - self._clock())
 
-    def _complain(self, what: str) -> None:
+    def _log_problem(self, what: str) -> None:
         """Once for each trouble, not once for each try."""
-        if what and what != self._complaint:
+        if what and what != self._logged_problem:
             log.warning("the Lease %s: %s", self._place, what)
-        self._complaint = what
+        self._logged_problem = what

@@ -41,22 +41,22 @@ DEEPEST_SPEC = 50  # levels; a pod's own fields are nested about 15 levels deep
 _NODE_SHUTS_DOWN = {"Terminated", "NodeShutdown", "Shutdown", "NodeLost"}
 
 
-class Stage(Enum):
+class ContainerState(Enum):
     """Where a worker container stands."""
 
     WAITING = "waiting"  # not started, or its image is on the way
     RUNNING = "running"  # the agent runs
-    ENDED = "ended"  # the agent has ended; it is never started again
+    TERMINATED = "terminated"  # the agent has ended; it is never started again
 
 
 @dataclass(frozen=True)
-class Worker:
+class WorkerContainer:
     """The worker container of a pod. reason, message: of its waiting, or of its end.
 
     finished_at: as the kubelet wrote it; only good for telling which of two ended later.
     """
 
-    stage: Stage = Stage.WAITING
+    state: ContainerState = ContainerState.WAITING
     reason: str = ""
     message: str = ""
     exit_code: int | None = None
@@ -64,7 +64,7 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class PodSeen:
+class ObservedPod:
     """A pod as far as it matters here. refused: why no node takes it, in the scheduler's words.
 
     over: all its containers have ended, not the worker container alone. accepted: its node's
@@ -77,26 +77,26 @@ class PodSeen:
     job_uid: str
     template_hash: str = ""
     node: str = ""
-    worker: Worker = Worker()
-    over: bool = False
+    container: WorkerContainer = WorkerContainer()
+    all_terminated: bool = False
     deleting: bool = False
     grace_s: float = 30.0
-    taken_away: bool = False
-    refused: str = ""
+    disrupted: bool = False
+    unschedulable: str = ""
     accepted: bool = True
 
     @property
     def living(self) -> bool:
         """Whether its agent may still do something."""
-        return self.worker.stage is not Stage.ENDED
+        return self.container.state is not ContainerState.TERMINATED
 
     @property
     def excused(self) -> bool:
         """Whether its leaving is nobody's fault in the job."""
-        return self.deleting or self.taken_away
+        return self.deleting or self.disrupted
 
 
-def pod(body: Json) -> PodSeen | None:
+def pod(body: Json) -> ObservedPod | None:
     """A pod with our labels; None if they cannot be read, for then it is not ours."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     labels = meta.get("labels") or {}
@@ -105,19 +105,19 @@ def pod(body: Json) -> PodSeen | None:
     if index is None or generation is None:
         return None
     conditions = {c.get("type"): c for c in status.get("conditions") or []}
-    return PodSeen(
+    return ObservedPod(
         name=meta["name"],
         uid=meta["uid"],
         pod=Pod(index, generation),
         job_uid=labels.get(names.LABEL_JOB_UID, ""),
         template_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH, ""),
         node=spec.get("nodeName") or "",
-        worker=_worker(spec, status),
-        over=_is_over(spec, status),
+        container=_worker(spec, status),
+        all_terminated=_is_over(spec, status),
         deleting="deletionTimestamp" in meta,
         grace_s=float(spec.get("terminationGracePeriodSeconds") or 0),
-        taken_away=_taken_away(status, conditions),
-        refused=_refused(conditions.get("PodScheduled") or {}),
+        disrupted=_taken_away(status, conditions),
+        unschedulable=_unschedulable(conditions.get("PodScheduled") or {}),
         accepted="startTime" in status or bool(status.get("containerStatuses")),
     )
 
@@ -131,32 +131,36 @@ def _is_over(spec: Json, status: Json) -> bool:
     return all("terminated" in states.get(c["name"], {}) for c in containers)
 
 
-def _worker(spec: Json, status: Json) -> Worker:
+def _worker(spec: Json, status: Json) -> WorkerContainer:
     name = _worker_name(spec)
     found = [c for c in status.get("containerStatuses") or [] if c.get("name") == name]
     state = (found[0].get("state") or {}) if found else {}
     if "terminated" in state:
         return _ended(state["terminated"])
     if status.get("phase") in ("Succeeded", "Failed"):  # ended before its containers ran
-        return Worker(Stage.ENDED, status.get("reason") or "", status.get("message") or "")
+        return WorkerContainer(
+            ContainerState.TERMINATED, status.get("reason") or "", status.get("message") or ""
+        )
     if "running" in state:
-        return Worker(Stage.RUNNING)
+        return WorkerContainer(ContainerState.RUNNING)
     waiting = state.get("waiting") or {}
-    return Worker(Stage.WAITING, waiting.get("reason") or "", waiting.get("message") or "")
+    return WorkerContainer(
+        ContainerState.WAITING, waiting.get("reason") or "", waiting.get("message") or ""
+    )
 
 
-def _ended(state: Json) -> Worker:
+def _ended(state: Json) -> WorkerContainer:
     code = state.get("exitCode")
-    return Worker(
-        Stage.ENDED,
+    return WorkerContainer(
+        ContainerState.TERMINATED,
         state.get("reason") or "",
-        verdict(state.get("message") or ""),
+        termination_message(state.get("message") or ""),
         code if isinstance(code, int) else None,
         state.get("finishedAt") or "",
     )
 
 
-def verdict(text: str) -> str:
+def termination_message(text: str) -> str:
     """The agent's last word: `message` of the JSON that it writes, else the text as it is.
 
     Any process of the pod can write there as well. The answer can be written as UTF-8.
@@ -189,7 +193,7 @@ def _taken_away(status: Json, conditions: Mapping[Any, Json]) -> bool:
     return said in _TAKEN_AWAY or status.get("reason") in _NODE_SHUTS_DOWN
 
 
-def _refused(scheduled: Json) -> str:
+def _unschedulable(scheduled: Json) -> str:
     if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
         return ""
     return scheduled.get("message") or "Unschedulable"
@@ -240,7 +244,7 @@ class Job:
         return template_hash(self.body)
 
     @property
-    def record(self) -> leases.Job:
+    def identity(self) -> leases.Job:
         """As the Leases name it."""
         return leases.Job(self.namespace, self.name, self.uid)
 

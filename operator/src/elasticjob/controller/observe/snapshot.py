@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 
 from elasticjob.api.v1alpha1 import ElasticJobSpec
-from elasticjob.controller.observe.parse import Job, PodSeen
+from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.wire import names
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.codec import load_tagged
@@ -26,7 +26,7 @@ class Replacement:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Renewal:
     """The last renewal of an agent that was seen: empty if it has no Lease.
 
     at: when it was first seen (monotonic s). looks: how often since. An API server that was away
@@ -35,7 +35,7 @@ class Heard:
 
     renew_time: str
     at: float
-    looks: int = 1
+    reads: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class Restart:
 class Refusal:
     """Why the API server refused something, how often in a row, and when last (monotonic s).
 
-    asked_at: when the API server was last asked for it; a pod can share the refusal of another one
-    that it would have followed. 0: never.
+    requested_at: when it was last requested; a pod can share the refusal of another one that it
+    would have followed. 0: never.
     """
 
     why: str
     count: int
     at: float
-    asked_at: float = 0.0
+    requested_at: float = 0.0
 
 
 @dataclass(frozen=True)
 class Refusals:
-    """All refusals, by what was refused, as `described` words it.
+    """All refusals, by what was refused, as `describe` words it.
 
     generation: which spec the job had at the last of them. pods: which pods existed then.
     """
@@ -80,25 +80,25 @@ class Refusals:
 class Recalled:
     """What the operator remembers of a job while it runs; all of it can be lost without harm.
 
-    marked: pods whose Lease is `ended`. unborn: reserved pods that do not exist and never had a
+    marked: pods whose Lease is `ended`. never_created: reserved pods that never existed and have no
     Lease. rounds: the last rounds that were seen, oldest first. orphans: Leases of no living pod.
-    heard: agents outside of the round, as of listened_at. refusals: what the API server refused.
+    renewals: the last renewal of each agent, as of leases_listed_at. refusals: what was refused.
     restarts: those of the last hour that no agent charged, as far as they were seen; watched_at:
-    since when (monotonic s). deployed_at: when all that pods need was there last (monotonic s).
+    since when (monotonic s). prerequisites_at: when all that pods need existed last (monotonic s).
     since: of each fact that lasts, when it was first seen (monotonic s).
     """
 
     marked: frozenset[Pod] = frozenset()
-    unborn: frozenset[Pod] = frozenset()
+    never_created: frozenset[Pod] = frozenset()
     rounds: tuple[Round, ...] = ()
     orphans: tuple[AgentLease, ...] = ()
-    heard: Mapping[Pod, Heard] = field(default_factory=dict)
-    listened_at: float | None = None
+    renewals: Mapping[Pod, Renewal] = field(default_factory=dict)
+    leases_listed_at: float | None = None
     replacements: Mapping[int, Replacement] = field(default_factory=dict)
     refusals: Refusals = Refusals()
     restarts: tuple[Restart, ...] = ()
     watched_at: float | None = None
-    deployed_at: float | None = None
+    prerequisites_at: float | None = None
     since: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -106,49 +106,49 @@ class Recalled:
 class Snapshot:
     """Everything that a plan looks at.
 
-    strangers: names that pods of an older job of this name still have. old_round: UID of the Round
-    Lease of such a job. heartbeat_s: what T should be now. calm: how many restarts an
-    hour that no budget counts are nothing to tell. now: monotonic; at: for people.
+    taken_names: names that pods of an older job of this name still have. older_round_uid: UID of
+    the Round Lease of such a job. heartbeat_s: what T should be now. uncounted_restarts_per_hour:
+    how many of them make no job Unstable. now: monotonic; at: for people.
     """
 
     job: Job
     spec: ElasticJobSpec
-    pods: tuple[PodSeen, ...]
+    pods: tuple[ObservedPod, ...]
     lease: RoundLease | None
     now: float
-    at: datetime
+    utc_now: datetime
     heartbeat_s: float
-    calm: int
+    uncounted_restarts_per_hour: int
     agent_hash: str
-    strangers: frozenset[str] = frozenset()
-    old_round: str = ""
+    taken_names: frozenset[str] = frozenset()
+    older_round_uid: str = ""
     recalled: Recalled = Recalled()
 
     @cached_property
-    def living(self) -> dict[Pod, PodSeen]:
+    def living(self) -> dict[Pod, ObservedPod]:
         """Pods whose agent may still do something."""
         return {p.pod: p for p in self.pods if p.living}
 
     @cached_property
-    def by_pod(self) -> dict[Pod, PodSeen]:
+    def by_pod(self) -> dict[Pod, ObservedPod]:
         """All pods."""
         return {p.pod: p for p in self.pods}
 
     @cached_property
-    def names(self) -> dict[str, PodSeen]:
+    def by_name(self) -> dict[str, ObservedPod]:
         """All pods by name."""
         return {p.name: p for p in self.pods}
 
     @cached_property
-    def existing(self) -> frozenset[Pod]:
+    def counted_by_quota(self) -> frozenset[Pod]:
         """Pods that a quota counts: not those whose containers have all ended."""
-        return frozenset(p.pod for p in self.pods if not p.over)
+        return frozenset(p.pod for p in self.pods if not p.all_terminated)
 
     @cached_property
     def refusals(self) -> Mapping[str, Refusal]:
         """The refusals that still hold: all, unless the spec is another one or a pod is gone."""
         found = self.recalled.refusals
-        holds = found.generation == self.job.generation and found.pods <= self.existing
+        holds = found.generation == self.job.generation and found.pods <= self.counted_by_quota
         return found.by_action if holds else {}
 
     @property
@@ -173,15 +173,15 @@ class Snapshot:
         pairs = load_tagged(self.job.status.blamed or "", "x", "status.blamed")
         return {index: int(count) for index, count in pairs if count.isdigit()}
 
-    def current(self, index: int) -> Pod | None:
+    def newest_pod(self, index: int) -> Pod | None:
         """The newest pod of an index, whether it exists or not; None: there never was one."""
         following = self.next_generations.get(index, 0)
         return Pod(index, following - 1) if following else None
 
-    def fresh(self, index: int) -> Pod:
+    def next_pod(self, index: int) -> Pod:
         """The next pod of an index: one whose name was never used, by whatever job."""
         generation = self.next_generations.get(index, 0)
-        while names.pod_name(self.job.name, index, generation) in self.strangers:
+        while names.pod_name(self.job.name, index, generation) in self.taken_names:
             generation += 1
         return Pod(index, generation)
 
@@ -189,7 +189,7 @@ class Snapshot:
         """Whether the Round names this pod."""
         return self.lease is not None and pod_ in self.lease.round.pods
 
-    def holds(self, pod_: Pod) -> bool:
+    def is_holder(self, pod_: Pod) -> bool:
         """Whether this pod's agent is the holder."""
         return self.lease is not None and self.lease.holder == self.job.pod_name(pod_)
 

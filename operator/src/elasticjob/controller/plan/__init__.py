@@ -48,25 +48,25 @@ def plan(snapshot: Snapshot) -> Plan:
     """What shall happen to this job now."""
     if snapshot.job.deleting:
         return Plan()  # the Round goes first, and the agents freeze until they are told to leave
-    if snapshot.old_round:
-        return _plan(snapshot, [DeleteRound(snapshot.old_round)])
+    if snapshot.older_round_uid:
+        return _plan(snapshot, [DeleteRound(snapshot.older_round_uid)])
     if job_over.is_over(snapshot):
         return _plan(
-            snapshot, job_over.clean_pods(snapshot), leftovers.leases_of_the_gone(snapshot)
+            snapshot, job_over.delete_pods(snapshot), leftovers.delete_orphan_leases(snapshot)
         )
     if snapshot.lease is None:
-        return _plan(snapshot, first_round.make_round(snapshot))
-    marks = [*ended.mark(snapshot), *lost.mark(snapshot)]
+        return _plan(snapshot, first_round.create_round(snapshot))
+    marks = [*ended.mark_ended_pods(snapshot), *lost.mark_lost_pods(snapshot)]
     return _plan(
         snapshot,
         marks,
-        _after_marks(snapshot, marks, desired.write(snapshot)),
-        unwanted.delete_unwanted(snapshot),
-        lost.delete(snapshot),
-        repair.again(snapshot),
-        replace.make(snapshot),
-        leftovers.replaced_pods(snapshot),
-        leftovers.leases_of_the_gone(snapshot),
+        _after_marks(snapshot, marks, desired.write_desired(snapshot)),
+        unwanted.delete_unwanted_pods(snapshot),
+        lost.delete_lost_pods(snapshot),
+        repair.ensure_prerequisites_again(snapshot),
+        replace.create_missing_pods(snapshot),
+        leftovers.delete_replaced_pods(snapshot),
+        leftovers.delete_orphan_leases(snapshot),
     )
 
 

@@ -12,12 +12,12 @@ from elasticjob.wire.round import Round
 
 
 @dataclass(frozen=True)
-class Deploy:
+class EnsurePrerequisites:
     """See to it that the job's account, its rights and the agent are there."""
 
 
 @dataclass(frozen=True)
-class MakeRound:
+class CreateRound:
     """Create the Round Lease."""
 
     desired: Desired
@@ -35,9 +35,9 @@ class DeleteRound:
 class Mark:
     """Mark the Lease of a pod that has ended or is given up (rule 9).
 
-    create: where there is no Lease, make it, so that a pod that comes late cannot join. Without it
-    the pod turns out to be unborn. excused: the pod was deleted or taken away: its loss is not
-    counted.
+    create: where there is no Lease, create it, so that a pod that comes late cannot join. Without
+    it the pod is noted as never created. excused: the pod was deleted or taken away: its
+    loss is not counted.
     """
 
     pod: Pod
@@ -76,7 +76,7 @@ class DeleteLease:
 
 
 @dataclass(frozen=True)
-class MakePod:
+class CreatePod:
     """Reserve the generation, then create the pod. replaces: not by plan, so it is slowed down."""
 
     pod: Pod
@@ -84,7 +84,7 @@ class MakePod:
 
 
 @dataclass(frozen=True)
-class Listen:
+class ListLeases:
     """List the job's agent Leases, to hear who is alive."""
 
 
@@ -95,34 +95,43 @@ class Later:
     after_s: float
 
 
-Step = Deploy | MakeRound | DeleteRound | Mark | WriteRound | DeletePod | DeleteLease | Listen
-Action = Step | MakePod
+Step = (
+    EnsurePrerequisites
+    | CreateRound
+    | DeleteRound
+    | Mark
+    | WriteRound
+    | DeletePod
+    | DeleteLease
+    | ListLeases
+)
+Action = Step | CreatePod
 Actions = Iterator[Action | Later]
 
 
 @dataclass
 class Outcome:
-    """What became of actions. refused: with the API server's words. put_off: pods among them that
+    """What became of actions. refused: with the API server's words. postponed: pods among them that
     were not asked for, because another one was refused. reserved: generations of pods were written
     into the status."""
 
     done: list[Action] = field(default_factory=list)
     refused: dict[Action, str] = field(default_factory=dict)
-    put_off: frozenset[MakePod] = frozenset()
+    postponed: frozenset[CreatePod] = frozenset()
     reserved: bool = False
 
     @property
     def changes_nothing(self) -> bool:
         """Whether job, Round and pods are what they were: all was refused, or was there already."""
-        return not self.reserved and all(action == Deploy() for action in self.done)
+        return not self.reserved and all(action == EnsurePrerequisites() for action in self.done)
 
 
-def described(action: Action) -> str:
+def describe(action: Action) -> str:
     """What an action does, in words; when it is planned again, the words are the same."""
     match action:
-        case Deploy():
+        case EnsurePrerequisites():
             return "create what pods need"
-        case MakeRound():
+        case CreateRound():
             return "create the Round Lease"
         case DeleteRound():
             return "delete the Round Lease of an older job"
@@ -134,9 +143,9 @@ def described(action: Action) -> str:
             return f"delete pod {action.name}"
         case DeleteLease():
             return f"delete Lease {action.name}"
-        case MakePod():
+        case CreatePod():
             return f"create pod {_place(action.pod)}"
-        case Listen():
+        case ListLeases():
             return "list the Leases of agents"
         case _:
             assert_never(action)

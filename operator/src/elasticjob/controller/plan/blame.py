@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Round
@@ -28,9 +28,9 @@ def counts(snapshot: Snapshot) -> dict[int, int]:
     return found
 
 
-def _to_blame(snapshot: Snapshot, round_: Round) -> PodSeen | None:
+def _to_blame(snapshot: Snapshot, round_: Round) -> ObservedPod | None:
     if round_.cause is None or round_.cause.kind not in _OF_WORKERS:
         return None
-    pod = snapshot.names.get(round_.cause.pod)
-    is_present = pod is not None and pod.pod == snapshot.current(pod.pod.index)
+    pod = snapshot.by_name.get(round_.cause.pod)
+    is_present = pod is not None and pod.pod == snapshot.newest_pod(pod.pod.index)
     return pod if is_present and round_.n in round_.charged.numbers else None

@@ -18,18 +18,18 @@ def charged(snapshot: Snapshot) -> frozenset[int]:
     """Rounds that the operator charges: those before, and what is now known of recent leavings."""
     held = snapshot.lease.desired.charged if snapshot.lease else frozenset()
     since = _last_reset(snapshot)
-    found = {number(r) for r in _recent(snapshot) if _is_guilty(snapshot, r)}
+    found = {charge_number(r) for r in _recent(snapshot) if _is_guilty(snapshot, r)}
     return frozenset(n for n in held | found if n >= since)
 
 
 def _is_guilty(snapshot: Snapshot, round_: Round) -> bool:
     if round_.cause is None or round_.cause.kind is not CauseKind.LEAVING:
         return False
-    pod = snapshot.names.get(round_.cause.pod)
+    pod = snapshot.by_name.get(round_.cause.pod)
     return pod is not None and not pod.living and not pod.excused
 
 
-def number(round_: Round) -> int:
+def charge_number(round_: Round) -> int:
     """The number that a leaving is charged under, the same for all rounds that name it as cause.
 
     A round keeps the cause of the one before it that was Forming. What follows the round that was

@@ -11,7 +11,7 @@ from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 
 
-def write(snapshot: Snapshot) -> Actions:
+def write_desired(snapshot: Snapshot) -> Actions:
     """One write where something has changed; the holder is cleared where its pod is gone."""
     assert snapshot.lease is not None
     wanted = desired(snapshot)
@@ -42,13 +42,13 @@ def wanted_pods(snapshot: Snapshot) -> tuple[Pod, ...]:
     A lost pod's index keeps its number: its Lease is marked, which says more. It is raised when the
     index was not wanted before, which replaces everything by plan, without a charge.
     """
-    if nobody(snapshot):
+    if wants_no_pods(snapshot):
         return ()
     held = {p.index: p for p in snapshot.lease.desired.wanted} if snapshot.lease else {}
     return tuple(held.get(index) or _lowest(snapshot, index) for index in snapshot.indexes)
 
 
-def nobody(snapshot: Snapshot) -> bool:
+def wants_no_pods(snapshot: Snapshot) -> bool:
     """Whether no pod is wanted: the job is suspended, or pods of another template still live.
 
     The second is how all pods are replaced by plan: one round without members, in which everybody
@@ -57,7 +57,9 @@ def nobody(snapshot: Snapshot) -> bool:
     """
     if snapshot.spec.suspend:
         return True
-    newest = (pod for pod in snapshot.living.values() if pod.pod == snapshot.current(pod.pod.index))
+    newest = (
+        pod for pod in snapshot.living.values() if pod.pod == snapshot.newest_pod(pod.pod.index)
+    )
     return any(
         is_outdated(snapshot, pod.pod) and not lost.is_stuck(snapshot, pod) for pod in newest
     )
@@ -69,16 +71,16 @@ def is_outdated(snapshot: Snapshot, pod: Pod) -> bool:
 
 
 def _lowest(snapshot: Snapshot, index: int) -> Pod:
-    current = snapshot.current(index)
+    current = snapshot.newest_pod(index)
     living = snapshot.living.get(current) if current else None
     lives = living is not None and not lost.is_stuck(snapshot, living)
     return (
         current
-        if current and (lives or current in snapshot.recalled.unborn)
-        else snapshot.fresh(index)
+        if current and (lives or current in snapshot.recalled.never_created)
+        else snapshot.next_pod(index)
     )
 
 
 def _may_hold(snapshot: Snapshot, holder: str) -> bool:
-    pod = snapshot.names.get(holder)
+    pod = snapshot.by_name.get(holder)
     return pod is not None and pod.living and pod.pod not in snapshot.recalled.marked

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, refused
-from elasticjob.controller.plan.actions import Actions, Deploy, MakeRound
+from elasticjob.controller.plan.actions import Actions, CreateRound, EnsurePrerequisites
 from elasticjob.rendezvous import charges
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
@@ -15,15 +15,15 @@ from elasticjob.wire.round import Round
 RETURN_N = 1000
 
 
-def make_round(snapshot: Snapshot) -> Actions:
+def create_round(snapshot: Snapshot) -> Actions:
     """A job that is new starts at round 0; one that lost its Round goes on far above it.
 
     Agents may have seen rounds that nobody else knows of: n must be above those too (I1).
     """
     wanted = desired.desired(snapshot)
-    make = MakeRound(wanted, _first(snapshot, wanted))
+    make = CreateRound(wanted, _first(snapshot, wanted))
     if refused.wait_s(snapshot, make) <= 0:
-        yield Deploy()
+        yield EnsurePrerequisites()
     yield make
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Actions, DeletePod, Later
 from elasticjob.wire.round import Phase
@@ -25,7 +25,7 @@ def is_final(snapshot: Snapshot) -> bool:
     return any(c.status == "True" for c in final)
 
 
-def clean_pods(snapshot: Snapshot) -> Actions:
+def delete_pods(snapshot: Snapshot) -> Actions:
     """Delete what the policy says, each when it has ended, or has had its time."""
     policy = snapshot.spec.clean_pod_policy
     if policy == "None":
@@ -33,7 +33,7 @@ def clean_pods(snapshot: Snapshot) -> Actions:
     keep = failed_last(snapshot) if policy == "KeepFailed" else None
     left_s = _left_s(snapshot)
     for pod in snapshot.pods:
-        if pod == keep or pod.deleting or (policy == "Running" and pod.over):
+        if pod == keep or pod.deleting or (policy == "Running" and pod.all_terminated):
             continue
         if pod.living and left_s > 0:
             yield Later(left_s)
@@ -41,21 +41,21 @@ def clean_pods(snapshot: Snapshot) -> Actions:
             yield DeletePod(pod.name, pod.uid, "the job has ended")
 
 
-def failed_last(snapshot: Snapshot) -> PodSeen | None:
+def failed_last(snapshot: Snapshot) -> ObservedPod | None:
     """The pod to look at: the one that the round blames, else the last that ended badly."""
     round_ = snapshot.lease.round if snapshot.lease else None
     if (
         round_
         and round_.phase is Phase.FAILED
         and round_.cause
-        and round_.cause.pod in snapshot.names
+        and round_.cause.pod in snapshot.by_name
     ):
-        return snapshot.names[round_.cause.pod]
-    failed = [p for p in snapshot.pods if not p.living and p.worker.exit_code != 0]
-    return max(failed, key=lambda p: (p.worker.finished_at, p.pod), default=None)
+        return snapshot.by_name[round_.cause.pod]
+    failed = [p for p in snapshot.pods if not p.living and p.container.exit_code != 0]
+    return max(failed, key=lambda p: (p.container.finished_at, p.pod), default=None)
 
 
 def _left_s(snapshot: Snapshot) -> float:
-    ended_at = snapshot.job.status.completion_time or snapshot.at
+    ended_at = snapshot.job.status.completion_time or snapshot.utc_now
     grace_s = max(snapshot.spec.stop_grace_seconds, snapshot.spec.crash_grace_seconds)
-    return grace_s + GOODBYE_S - (snapshot.at - ended_at).total_seconds()
+    return grace_s + GOODBYE_S - (snapshot.utc_now - ended_at).total_seconds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended, job_over, refused, replace
 from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Later
@@ -13,7 +13,7 @@ from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 
 
-def replaced_pods(snapshot: Snapshot) -> Actions:
+def delete_replaced_pods(snapshot: Snapshot) -> Actions:
     """Delete pods that have ended and were replaced; the one that failed last as policy says.
 
     Not even `Running` keeps all of them: a job that goes on for weeks would gather any number.
@@ -22,14 +22,16 @@ def replaced_pods(snapshot: Snapshot) -> Actions:
     policy = snapshot.spec.clean_pod_policy
     if policy == "None":
         return
-    is_refused = any(refused.of(snapshot, make) for make in replace.missing(snapshot))
+    is_refused = any(
+        refused.last_refusal(snapshot, make) for make in replace.missing_pods(snapshot)
+    )
     keep = None if policy == "All" or is_refused else job_over.failed_last(snapshot)
     for pod in _replaced(snapshot):
         if pod != keep and not pod.deleting:
             yield DeletePod(pod.name, pod.uid, "it has ended and was replaced")
 
 
-def leases_of_the_gone(snapshot: Snapshot) -> Actions:
+def delete_orphan_leases(snapshot: Snapshot) -> Actions:
     """Delete Leases of which the round can take no notice any more (rule 9, V2).
 
     That is: of no living pod, not of a member or the holder, and either not wanted, or with a word
@@ -59,8 +61,8 @@ def facts(snapshot: Snapshot) -> Iterator[str]:
 
 def _is_forgotten(snapshot: Snapshot, pod: Pod, n: int) -> bool:
     assert snapshot.lease is not None
-    is_newest = pod == snapshot.current(pod.index) and pod.index in snapshot.indexes
-    if snapshot.is_member(pod) or snapshot.holds(pod) or is_newest:
+    is_newest = pod == snapshot.newest_pod(pod.index) and pod.index in snapshot.indexes
+    if snapshot.is_member(pod) or snapshot.is_holder(pod) or is_newest:
         return False
     return n < snapshot.lease.round.n or not snapshot.lease.desired.is_wanted(pod)
 
@@ -73,8 +75,8 @@ def _fact(orphan: AgentLease) -> str:
     return f"orphan {orphan.uid}"
 
 
-def _replaced(snapshot: Snapshot) -> Iterator[PodSeen]:
-    newest = {snapshot.current(index) for index in snapshot.indexes}
+def _replaced(snapshot: Snapshot) -> Iterator[ObservedPod]:
+    newest = {snapshot.newest_pod(index) for index in snapshot.indexes}
     for pod in snapshot.pods:
-        if not pod.living and pod.pod not in newest and ended.is_buried(snapshot, pod.pod):
+        if not pod.living and pod.pod not in newest and ended.is_fenced(snapshot, pod.pod):
             yield pod

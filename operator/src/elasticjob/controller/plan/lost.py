@@ -11,10 +11,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from elasticjob.controller.observe.parse import PodSeen, Stage
-from elasticjob.controller.observe.snapshot import Heard, Snapshot
+from elasticjob.controller.observe.parse import ContainerState, ObservedPod
+from elasticjob.controller.observe.snapshot import Renewal, Snapshot
 from elasticjob.controller.plan import blame, ended
-from elasticjob.controller.plan.actions import Actions, DeletePod, Later, Listen, Mark
+from elasticjob.controller.plan.actions import Actions, DeletePod, Later, ListLeases, Mark
 from elasticjob.rendezvous import timing
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
@@ -31,7 +31,7 @@ SILENT_LOOKS = 4  # three gaps of three T: as many T as the holder waits for mem
 _UNHEARD = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 
-def mark(snapshot: Snapshot) -> Actions:
+def mark_lost_pods(snapshot: Snapshot) -> Actions:
     """Mark those that are lost, so that their next generation can be made at once."""
     lost = {
         *_dropped(snapshot),
@@ -41,11 +41,13 @@ def mark(snapshot: Snapshot) -> Actions:
         *_unseen(snapshot),
     }
     for pod in sorted(lost - snapshot.recalled.marked):
-        if ended.matters(snapshot, pod):
+        if ended.is_referenced(snapshot, pod):
             yield Mark(pod, "given up", excused=snapshot.living[pod].deleting)
     if _shall_listen(snapshot):
-        yield Listen()
-    waits = [LISTENS_AFTER_S - snapshot.lasted_s(_unjudged(p)) for p in judged_here(snapshot)]
+        yield ListLeases()
+    waits = [
+        LISTENS_AFTER_S - snapshot.lasted_s(_unjudged(p)) for p in judged_by_operator(snapshot)
+    ]
     waits += [
         p.grace_s + STUCK_AFTER_S - snapshot.lasted_s(_deleting(p)) for p in _terminating(snapshot)
     ]
@@ -59,7 +61,7 @@ def mark(snapshot: Snapshot) -> Actions:
         yield Later(max(min(waits), _every_s(snapshot)))
 
 
-def delete(snapshot: Snapshot) -> Actions:
+def delete_lost_pods(snapshot: Snapshot) -> Actions:
     """Delete the pods that are lost, and those that are blamed too often.
 
     A blamed pod is deleted as soon as its last failure is known, within the delay of the restart:
@@ -79,7 +81,7 @@ def facts(snapshot: Snapshot) -> Iterator[str]:
     """The last pulse; the pods that no holder judges, that are being deleted, that no kubelet has
     accepted."""
     yield _pulse(snapshot)
-    yield from map(_unjudged, judged_here(snapshot))
+    yield from map(_unjudged, judged_by_operator(snapshot))
     yield from map(_waiting, _unaccepted(snapshot))
     yield from map(_deleting, _terminating(snapshot))
 
@@ -117,7 +119,7 @@ def _is_about_silence(round_: Round) -> bool:
 
 def _named(snapshot: Snapshot, round_: Round) -> frozenset[Pod]:
     """The pod of the cause, if it still exists."""
-    pod = snapshot.names.get(round_.cause.pod) if round_.cause else None
+    pod = snapshot.by_name.get(round_.cause.pod) if round_.cause else None
     return frozenset({pod.pod}) if pod else frozenset()
 
 
@@ -127,7 +129,7 @@ def _reported(snapshot: Snapshot) -> Iterator[Pod]:
     if snapshot.lease is None or report is None or report.n != snapshot.lease.round.n:
         return
     for pod in report.silent:
-        if pod in snapshot.living and not snapshot.is_member(pod) and not snapshot.holds(pod):
+        if pod in snapshot.living and not snapshot.is_member(pod) and not snapshot.is_holder(pod):
             yield pod
 
 
@@ -135,7 +137,7 @@ def _stuck(snapshot: Snapshot) -> Iterator[Pod]:
     return (pod.pod for pod in _terminating(snapshot) if is_stuck(snapshot, pod))
 
 
-def is_stuck(snapshot: Snapshot, pod: PodSeen) -> bool:
+def is_stuck(snapshot: Snapshot, pod: ObservedPod) -> bool:
     """Whether a pod has been deleted for longer than a kubelet that works takes to end it."""
     is_over = snapshot.lasted_s(_deleting(pod)) >= pod.grace_s + STUCK_AFTER_S
     return pod.deleting and (is_over or pod.pod in snapshot.recalled.marked)
@@ -151,23 +153,23 @@ def _unseen(snapshot: Snapshot) -> Iterator[Pod]:
 
 def _unheard(snapshot: Snapshot) -> Iterator[Pod]:
     """Agents that the operator judges and whose Lease does not change, or does not appear."""
-    for pod in judged_here(snapshot):
-        heard = snapshot.recalled.heard.get(pod.pod)
-        if heard and heard.looks >= SILENT_LOOKS:
-            unchanged_s = min(snapshot.now - heard.at, snapshot.lasted_s(_unjudged(pod)))
-            if unchanged_s >= _patience_s(heard):
+    for pod in judged_by_operator(snapshot):
+        renewal = snapshot.recalled.renewals.get(pod.pod)
+        if renewal and renewal.reads >= SILENT_LOOKS:
+            unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(_unjudged(pod)))
+            if unchanged_s >= _patience_s(renewal):
                 yield pod.pod
 
 
-def _patience_s(heard: Heard) -> float:
-    return SILENT_AFTER_S if heard.renew_time else JOINS_WITHIN_S
+def _patience_s(renewal: Renewal) -> float:
+    return SILENT_AFTER_S if renewal.renew_time else JOINS_WITHIN_S
 
 
 def _shall_listen(snapshot: Snapshot) -> bool:
-    waited = [snapshot.lasted_s(_unjudged(pod)) for pod in judged_here(snapshot)]
+    waited = [snapshot.lasted_s(_unjudged(pod)) for pod in judged_by_operator(snapshot)]
     is_due = (
-        snapshot.recalled.listened_at is None
-        or snapshot.now - snapshot.recalled.listened_at >= _every_s(snapshot)
+        snapshot.recalled.leases_listed_at is None
+        or snapshot.now - snapshot.recalled.leases_listed_at >= _every_s(snapshot)
     )
     return is_due and any(waited_s >= LISTENS_AFTER_S for waited_s in waited)
 
@@ -176,7 +178,7 @@ def _every_s(snapshot: Snapshot) -> float:
     return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES)
 
 
-def judged_here(snapshot: Snapshot) -> Iterator[PodSeen]:
+def judged_by_operator(snapshot: Snapshot) -> Iterator[ObservedPod]:
     """Agents that no holder can judge, so that the operator judges them.
 
     While the holder gives pulses: those that have no Lease, as far as the operator knows. Without
@@ -184,7 +186,7 @@ def judged_here(snapshot: Snapshot) -> Iterator[PodSeen]:
     judge. The holder's own Lease never counts while it gives pulses: it renews the Round instead.
     """
     for pod in snapshot.living.values():
-        runs = pod.worker.stage is Stage.RUNNING and not pod.deleting
+        runs = pod.container.state is ContainerState.RUNNING and not pod.deleting
         wanted = snapshot.lease is not None and snapshot.lease.desired.is_wanted(pod.pod)
         if (
             runs
@@ -199,14 +201,14 @@ def _is_judged(snapshot: Snapshot, pod: Pod) -> bool:
     """Whether an agent judges this one: the holder, or for the holder those that miss its pulse."""
     if _is_mute(snapshot):
         return False
-    if snapshot.is_member(pod) or snapshot.holds(pod):
+    if snapshot.is_member(pod) or snapshot.is_holder(pod):
         return True
-    heard, report = (
-        snapshot.recalled.heard.get(pod),
+    renewal, report = (
+        snapshot.recalled.renewals.get(pod),
         snapshot.lease.report if snapshot.lease else None,
     )
     reports = report is None or report.outside  # an agent of an older release judges members only
-    return reports and bool(heard and heard.renew_time)
+    return reports and bool(renewal and renewal.renew_time)
 
 
 def _is_mute(snapshot: Snapshot) -> bool:
@@ -232,16 +234,16 @@ def _waits_for_pods(snapshot: Snapshot) -> bool:
         or not snapshot.lease.desired.wanted
     ):
         return False
-    return any(pod.worker.stage is Stage.RUNNING for pod in snapshot.living.values())
+    return any(pod.container.state is ContainerState.RUNNING for pod in snapshot.living.values())
 
 
-def _terminating(snapshot: Snapshot) -> Iterator[PodSeen]:
+def _terminating(snapshot: Snapshot) -> Iterator[ObservedPod]:
     return (
         p for p in snapshot.living.values() if p.deleting and p.pod not in snapshot.recalled.marked
     )
 
 
-def _unaccepted(snapshot: Snapshot) -> Iterator[PodSeen]:
+def _unaccepted(snapshot: Snapshot) -> Iterator[ObservedPod]:
     for pod in snapshot.living.values():
         bound = bool(pod.node) and not pod.accepted and not pod.deleting
         if bound and pod.pod not in snapshot.recalled.marked:
@@ -252,13 +254,13 @@ def _pulse(snapshot: Snapshot) -> str:
     return f"pulse {snapshot.lease.renew_time}" if snapshot.lease else "no round"
 
 
-def _unjudged(pod: PodSeen) -> str:
+def _unjudged(pod: ObservedPod) -> str:
     return f"unjudged {pod.uid}"
 
 
-def _waiting(pod: PodSeen) -> str:
+def _waiting(pod: ObservedPod) -> str:
     return f"unaccepted {pod.uid}"
 
 
-def _deleting(pod: PodSeen) -> str:
+def _deleting(pod: ObservedPod) -> str:
     return f"deleting {pod.uid}"

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from elasticjob.controller.observe.snapshot import (
-    Heard,
     Recalled,
     Refusals,
+    Renewal,
     Replacement,
     Restart,
     Snapshot,
 )
 from elasticjob.controller.plan import refused, replace, uncounted
-from elasticjob.controller.plan.actions import Deploy, MakePod, Outcome, described
+from elasticjob.controller.plan.actions import CreatePod, EnsurePrerequisites, Outcome, describe
 from elasticjob.wire import names
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -23,39 +23,39 @@ from elasticjob.wire.round import Round
 
 @dataclass
 class Memory:
-    """Of one job, by UID. The fields are described at Recalled.
+    """Of one job, by UID. The fields are describe at Recalled.
 
     seen_n: the newest round that was looked at.
     """
 
     job_uid: str
     marked: set[Pod] = field(default_factory=set)
-    unborn: set[Pod] = field(default_factory=set)
+    never_created: set[Pod] = field(default_factory=set)
     orphans: dict[Pod, AgentLease] = field(default_factory=dict)
-    heard: dict[Pod, Heard] = field(default_factory=dict)
-    listened_at: float | None = None
+    renewals: dict[Pod, Renewal] = field(default_factory=dict)
+    leases_listed_at: float | None = None
     replacements: dict[int, Replacement] = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
     restarts: tuple[Restart, ...] = ()
     watched_at: float | None = None
     seen_n: int = 0
-    deployed_at: float | None = None
+    prerequisites_at: float | None = None
     since: dict[str, float] = field(default_factory=dict)
 
     def recalled(self, rounds: Iterable[Round]) -> Recalled:
         """As a plan looks at it."""
         return Recalled(
             marked=frozenset(self.marked),
-            unborn=frozenset(self.unborn),
+            never_created=frozenset(self.never_created),
             rounds=tuple(rounds),
             orphans=tuple(self.orphans.values()),
-            heard=dict(self.heard),
-            listened_at=self.listened_at,
+            renewals=dict(self.renewals),
+            leases_listed_at=self.leases_listed_at,
             replacements=dict(self.replacements),
             refusals=self.refusals,
             restarts=self.restarts,
             watched_at=self.watched_at,
-            deployed_at=self.deployed_at,
+            prerequisites_at=self.prerequisites_at,
             since=dict(self.since),
         )
 
@@ -63,24 +63,27 @@ class Memory:
         """What the API server did and what it refused, of what was planned for this snapshot."""
         known = dict(snapshot.refusals)
         for action in outcome.done:
-            known.pop(described(action), None)
+            known.pop(describe(action), None)
         for action, why in outcome.refused.items():
-            what, asked = described(action), action not in outcome.put_off
-            known[what] = refused.recorded(known.get(what), why, now, asked)
-            if isinstance(action, MakePod):
-                self.unborn.add(action.pod)
-            if action == Deploy() or names.service_account_name(snapshot.job.name) in why:
-                self.deployed_at = None  # something that pods need is not there
-        made = {action.pod for action in outcome.done if isinstance(action, MakePod)}
-        self.refusals = Refusals(known, snapshot.job.generation, snapshot.existing | made)
+            what, asked = describe(action), action not in outcome.postponed
+            known[what] = refused.after_refusal(known.get(what), why, now, asked)
+            if isinstance(action, CreatePod):
+                self.never_created.add(action.pod)
+            if (
+                action == EnsurePrerequisites()
+                or names.service_account_name(snapshot.job.name) in why
+            ):
+                self.prerequisites_at = None  # something that pods need is not there
+        made = {action.pod for action in outcome.done if isinstance(action, CreatePod)}
+        self.refusals = Refusals(known, snapshot.job.generation, snapshot.counted_by_quota | made)
 
     def note_pods(self, pods: Iterable[Pod]) -> None:
         """These pods exist: also one that was made by a request that seemed to fail."""
-        self.unborn.difference_update(pods)
+        self.never_created.difference_update(pods)
 
-    def note_deployed(self, now: float) -> None:
+    def note_prerequisites(self, now: float) -> None:
         """All that the job's pods need is there."""
-        self.deployed_at = now
+        self.prerequisites_at = now
 
     def note_facts(self, facts: Iterable[str], now: float) -> None:
         """These hold now; what does not hold any more is forgotten."""
@@ -98,15 +101,15 @@ class Memory:
     def note_marked(self, lease: AgentLease) -> None:
         """This pod's Lease is `ended`."""
         self.marked.add(lease.pod)
-        self.unborn.discard(lease.pod)
+        self.never_created.discard(lease.pod)
         self.orphans[lease.pod] = lease
 
-    def note_made(self, pod: Pod, replaces: bool, now: float) -> None:
+    def note_created(self, pod: Pod, replaces: bool, now: float) -> None:
         """This pod was made."""
-        self.unborn.discard(pod)
+        self.never_created.discard(pod)
         if replaces:
             before = self.replacements.get(pod.index)
-            self.replacements[pod.index] = replace.recorded(before, now)
+            self.replacements[pod.index] = replace.after_replacement(before, now)
 
     def note_leases(
         self,
@@ -122,15 +125,15 @@ class Memory:
         """
         alive, judged = frozenset(living), frozenset(judged)
         found = self._note_orphans(leases, alive)
-        before = {pod: heard for pod, heard in self.heard.items() if pod in judged}
-        self.heard = {pod: _heard(before.get(pod), found.get(pod), now) for pod in alive}
-        self.listened_at = now
+        before = {pod: renewal for pod, renewal in self.renewals.items() if pod in judged}
+        self.renewals = {pod: _renewal(before.get(pod), found.get(pod), now) for pod in alive}
+        self.leases_listed_at = now
 
     def note_listed(self, leases: Iterable[AgentLease], living: Iterable[Pod]) -> None:
         """All agent Leases of the job at a resync. An agent whose Lease is gone is not known to
         have one any more, so that the operator judges it."""
         found = self._note_orphans(leases, frozenset(living))
-        self.heard = {pod: heard for pod, heard in self.heard.items() if pod in found}
+        self.renewals = {pod: renewal for pod, renewal in self.renewals.items() if pod in found}
 
     def _note_orphans(
         self, leases: Iterable[AgentLease], alive: frozenset[Pod]
@@ -141,8 +144,8 @@ class Memory:
         return found
 
 
-def _heard(before: Heard | None, lease: AgentLease | None, now: float) -> Heard:
+def _renewal(before: Renewal | None, lease: AgentLease | None, now: float) -> Renewal:
     renewed = lease.renew_time if lease else ""
     if before is None or before.renew_time != renewed:
-        return Heard(renewed, now)
-    return Heard(renewed, before.at, before.looks + 1)
+        return Renewal(renewed, now)
+    return Renewal(renewed, before.at, before.reads + 1)

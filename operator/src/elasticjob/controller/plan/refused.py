@@ -9,7 +9,7 @@ that is gone, whose place in a quota is free.
 from __future__ import annotations
 
 from elasticjob.controller.observe.snapshot import Refusal, Snapshot
-from elasticjob.controller.plan.actions import Action, Later, described
+from elasticjob.controller.plan.actions import Action, Later, describe
 
 FIRST_WAIT_S = 1.0
 LONGEST_FIRST_S = 30.0  # of the first ten tries
@@ -17,14 +17,14 @@ LONGER_EACH_S = 3.0
 LONGEST_WAIT_S = 120.0
 
 
-def of(snapshot: Snapshot, action: Action) -> Refusal | None:
+def last_refusal(snapshot: Snapshot, action: Action) -> Refusal | None:
     """The refusal of this action; None if there was none, or the next try may well succeed."""
-    return snapshot.refusals.get(described(action))
+    return snapshot.refusals.get(describe(action))
 
 
 def wait_s(snapshot: Snapshot, action: Action) -> float:
     """How long this action still has to wait because it was refused; 0: it may be done now."""
-    found = of(snapshot, action)
+    found = last_refusal(snapshot, action)
     if found is None:
         return 0.0
     longest_s = min(max(LONGEST_FIRST_S, LONGER_EACH_S * found.count), LONGEST_WAIT_S)
@@ -38,7 +38,7 @@ def delayed(snapshot: Snapshot, action: Action | Later) -> Action | Later:
     return Later(left_s) if left_s > 0 else action
 
 
-def recorded(before: Refusal | None, why: str, now: float, asked: bool) -> Refusal:
+def after_refusal(before: Refusal | None, why: str, now: float, asked: bool) -> Refusal:
     """The record of what has just been refused once more, or was put off (not asked)."""
     last = before or Refusal(why, 0, now)
-    return Refusal(why, last.count + 1, now, now if asked else last.asked_at)
+    return Refusal(why, last.count + 1, now, now if asked else last.requested_at)

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.observe.parse import PodSeen, Stage
+from elasticjob.controller.observe.parse import ContainerState, ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.actions import Actions, Deploy, Later
+from elasticjob.controller.plan.actions import Actions, EnsurePrerequisites, Later
 
 AGAIN_AFTER_S = 60.0
 
 _MOUNTING = ("", "ContainerCreating")  # how the kubelet words a volume that is not there
 
 
-def again(snapshot: Snapshot) -> Actions:
+def ensure_prerequisites_again(snapshot: Snapshot) -> Actions:
     """See to it again that all is there, once a minute while pods hang."""
     waits = [AGAIN_AFTER_S - snapshot.lasted_s(fact) for fact in facts(snapshot)]
     if not waits:
         return
     wait_s = max(min(waits), _left_s(snapshot))
     if wait_s <= 0:
-        yield Deploy()
+        yield EnsurePrerequisites()
     else:
         yield Later(wait_s)
 
@@ -35,11 +35,11 @@ def facts(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _left_s(snapshot: Snapshot) -> float:
-    deployed_at = snapshot.recalled.deployed_at
-    return 0.0 if deployed_at is None else deployed_at + AGAIN_AFTER_S - snapshot.now
+    prerequisites_at = snapshot.recalled.prerequisites_at
+    return 0.0 if prerequisites_at is None else prerequisites_at + AGAIN_AFTER_S - snapshot.now
 
 
-def _hangs(pod: PodSeen) -> bool:
+def _hangs(pod: ObservedPod) -> bool:
     """On a node, and its container is not made."""
-    waits = pod.worker.stage is Stage.WAITING and pod.worker.reason in _MOUNTING
+    waits = pod.container.state is ContainerState.WAITING and pod.container.reason in _MOUNTING
     return waits and bool(pod.node) and not pod.deleting

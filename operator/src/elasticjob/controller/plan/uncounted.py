@@ -21,7 +21,7 @@ def of_rounds(rounds: Iterable[Round], seen_n: int, now: float) -> Iterator[Rest
     """Of the rounds after seen_n: those that started the workers again and were not charged."""
     for round_ in rounds:
         again = round_.phase is Phase.ACTIVE and round_.starts > 1 and round_.n > seen_n
-        number = charges.number(round_)
+        number = charges.charge_number(round_)
         if again and not {round_.n, number} & round_.charged.numbers:
             kind = round_.cause.kind if round_.cause else CauseKind.OTHER
             yield Restart(number, kind, now)
@@ -38,13 +38,13 @@ def uncounted(snapshot: Snapshot) -> list[Restart]:
     return [r for r in recent(snapshot.recalled.restarts, snapshot.now) if r.number not in charged]
 
 
-def has_watched(snapshot: Snapshot) -> bool:
+def has_seen_an_hour(snapshot: Snapshot) -> bool:
     """Whether the last hour is known: an operator that was restarted has seen less of it."""
     since = snapshot.recalled.watched_at
     return since is not None and snapshot.now - since >= WINDOW_S
 
 
-def told(restarts: list[Restart]) -> str:
+def summary(restarts: list[Restart]) -> str:
     """How many, by what ended the round before."""
     kinds = Counter(restart.kind.value for restart in restarts)
     each = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired
 from elasticjob.controller.plan.actions import Actions, DeletePod, Later
@@ -16,7 +16,7 @@ from elasticjob.rendezvous import timing
 from elasticjob.wire.round import Phase
 
 
-def delete_unwanted(snapshot: Snapshot) -> Actions:
+def delete_unwanted_pods(snapshot: Snapshot) -> Actions:
     """Delete those that the round does not name; the others too if no round comes in time.
 
     A round that does not come is one that nobody holds any more. Told to leave, its members end by
@@ -36,7 +36,7 @@ def facts(snapshot: Snapshot) -> Iterator[str]:
     return map(_fact, _unwanted(snapshot))
 
 
-def _unwanted(snapshot: Snapshot) -> Iterator[PodSeen]:
+def _unwanted(snapshot: Snapshot) -> Iterator[ObservedPod]:
     if snapshot.lease is None:
         return
     wanted = {p.index: p for p in desired.wanted_pods(snapshot)}
@@ -60,7 +60,7 @@ def _patience_s(snapshot: Snapshot) -> float:
     return snapshot.spec.stop_grace_seconds + silence_s
 
 
-def _why(snapshot: Snapshot, pod: PodSeen) -> str:
+def _why(snapshot: Snapshot, pod: ObservedPod) -> str:
     if snapshot.spec.suspend:
         return "the job is suspended"
     if desired.is_outdated(snapshot, pod.pod):
@@ -68,5 +68,5 @@ def _why(snapshot: Snapshot, pod: PodSeen) -> str:
     return "the job was scaled down"
 
 
-def _fact(pod: PodSeen) -> str:
+def _fact(pod: ObservedPod) -> str:
     return f"unwanted {pod.uid}"

@@ -42,7 +42,7 @@ def of(snapshot: Snapshot) -> list[Condition]:
             *_unstable(snapshot),
             _suspended(snapshot),
         ]
-    return _merged(snapshot.job, said, snapshot.at)
+    return _merged(snapshot.job, said, snapshot.utc_now)
 
 
 def of_refused(job: Job, at: datetime) -> list[Condition]:
@@ -57,7 +57,7 @@ def of_broken(job: Job, message: str, at: datetime) -> list[Condition]:
 
 
 def _pods_ready(snapshot: Snapshot) -> Said:
-    if desired.nobody(snapshot):
+    if desired.wants_no_pods(snapshot):
         return "PodsReady", "False", "NotWanted", ""
     there = trouble.running(snapshot)
     count = f"{there}/{snapshot.spec.replicas} pods run"
@@ -85,12 +85,12 @@ def _running(snapshot: Snapshot) -> Said:
 def _unstable(snapshot: Snapshot) -> list[Said]:
     """True stays until a whole hour was seen in which it is not so."""
     found = uncounted.uncounted(snapshot)
-    if len(found) > snapshot.calm:
-        return [("Unstable", "True", "UncountedRestarts", uncounted.told(found))]
+    if len(found) > snapshot.uncounted_restarts_per_hour:
+        return [("Unstable", "True", "UncountedRestarts", uncounted.summary(found))]
     was = any(
         c.type == "Unstable" and c.status == "True" for c in snapshot.job.status.conditions or []
     )
-    if was and not uncounted.has_watched(snapshot):
+    if was and not uncounted.has_seen_an_hour(snapshot):
         return []
     return [("Unstable", "False", "FewUncountedRestarts", "")]
 

@@ -18,11 +18,11 @@ from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.plan.actions import (
     Action,
+    CreatePod,
+    CreateRound,
     DeletePod,
-    Deploy,
-    MakePod,
-    MakeRound,
-    described,
+    EnsurePrerequisites,
+    describe,
 )
 from elasticjob.wire import names
 
@@ -85,7 +85,7 @@ def of_spec(job: Job) -> Iterator[Note]:
 
 def of_actions(actions: tuple[Action, ...]) -> Iterator[Note]:
     """Pods that were made and deleted: one note for many, never one for each."""
-    made = [a for a in actions if isinstance(a, MakePod)]
+    made = [a for a in actions if isinstance(a, CreatePod)]
     first = [a for a in made if not a.replaces]
     again = [a for a in made if a.replaces]
     if first:
@@ -101,12 +101,12 @@ def of_actions(actions: tuple[Action, ...]) -> Iterator[Note]:
 def of_refusals(refused: Mapping[Action, str]) -> Iterator[Note]:
     """What was refused, in the API server's words. Of pods that cannot be made the condition
     PodsReady tells."""
-    of_pods = (Deploy, MakeRound, MakePod)
+    of_pods = (EnsurePrerequisites, CreateRound, CreatePod)
     found = [(action, why) for action, why in refused.items() if not isinstance(action, of_pods)]
     if found:
         (action, why), more = found[0], len(found) - 1
         rest = f"; so were {more} more requests" if more else ""
-        yield Note("RequestRefused", f"cannot {described(action)}: {why}{rest}", warning=True)
+        yield Note("RequestRefused", f"cannot {describe(action)}: {why}{rest}", warning=True)
 
 
 def manifest(job: Job, note: Note, at: datetime) -> Json:
@@ -203,7 +203,7 @@ def _recovery(status: ElasticJobStatus) -> str:
     return f"round {found.round} runs after {found.total_millis} ms ({each})"
 
 
-def _short(action: MakePod) -> str:
+def _short(action: CreatePod) -> str:
     return f"{action.pod.index}-{action.pod.generation}"
 
 

@@ -37,7 +37,7 @@ def last(snapshot: Snapshot) -> LastFailure | None:
         # The pod's own end may be known later than the round's: OOMKilled, for example.
         found = found.model_copy(update={"time": known.time})
         return known if found.reason == round_.cause.kind.value else found
-    return found.model_copy(update={"time": snapshot.at})
+    return found.model_copy(update={"time": snapshot.utc_now})
 
 
 def _is_failure(snapshot: Snapshot, round_: Round) -> bool:
@@ -45,13 +45,13 @@ def _is_failure(snapshot: Snapshot, round_: Round) -> bool:
         return True
     assert round_.cause is not None
     if round_.cause.kind is CauseKind.LEAVING:
-        return charges.number(round_) in charges.charged(snapshot)
+        return charges.charge_number(round_) in charges.charged(snapshot)
     return round_.cause.kind not in _NOT_COUNTED
 
 
 def _failure(snapshot: Snapshot, cause: Cause, round_: Round) -> LastFailure:
-    pod = snapshot.names.get(cause.pod)
-    ended = pod.worker if pod and not pod.living and cause.kind in _OF_PODS else None
+    pod = snapshot.by_name.get(cause.pod)
+    ended = pod.container if pod and not pod.living and cause.kind in _OF_PODS else None
     reason = ended.reason if ended and ended.reason not in ("", "Error", "Completed") else ""
     code = cause.code if cause.code is not None or ended is None else ended.exit_code
     message = (ended.message if ended else "") or cause.message

@@ -30,7 +30,7 @@ class Metrics:
             ["outcome", "reason"],
             registry=self.registry,
         )
-        self.restarts = Counter(
+        self.failures = Counter(
             "elasticjob_failures", "Failures that ended a round", ["cause"], registry=self.registry
         )
         self.recovery = Histogram(
@@ -91,7 +91,7 @@ class Metrics:
         self.note_unstable(key, is_unstable(new))
         failure, recovery = new.last_failure, new.last_recovery
         if failure and failure != old.last_failure:
-            self.restarts.labels(failure.reason or "").inc()
+            self.failures.labels(failure.reason or "").inc()
         if recovery and recovery != old.last_recovery:
             for part in ("detect", "stop", "rendezvous", "start", "total"):
                 self.recovery.labels(part).observe(

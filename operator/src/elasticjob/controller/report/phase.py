@@ -16,7 +16,7 @@ def of(snapshot: Snapshot) -> str:
         return _end(snapshot)[:LONGEST]
     if snapshot.spec.suspend:
         return "Suspending" if snapshot.living else "Suspended"
-    if desired.nobody(snapshot):
+    if desired.wants_no_pods(snapshot):
         return "Updating"
     if snapshot.lease is None:
         found = trouble.trouble(snapshot)

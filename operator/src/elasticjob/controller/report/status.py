@@ -38,9 +38,9 @@ def of(snapshot: Snapshot) -> ElasticJobStatus:
         "max_replicas": snapshot.spec.max_replicas or snapshot.spec.replicas,
         "conditions": conditions.of(snapshot),
         "last_failure": failure.last(snapshot),
-        "start_time": old.start_time or snapshot.at,
+        "start_time": old.start_time or snapshot.utc_now,
         "completion_time": old.completion_time
-        or (snapshot.at if job_over.is_over(snapshot) else None),
+        or (snapshot.utc_now if job_over.is_over(snapshot) else None),
         **_of_round(snapshot),
     }
     if snapshot.spec.suspend and not snapshot.living:

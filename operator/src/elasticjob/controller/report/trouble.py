@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from elasticjob.controller.observe.parse import PodSeen, Stage, Worker
+from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.snapshot import Refusal, Snapshot
 from elasticjob.controller.plan import first_round, refused, replace
-from elasticjob.controller.plan.actions import Action, Deploy, Later
+from elasticjob.controller.plan.actions import Action, EnsurePrerequisites, Later
 from elasticjob.rendezvous.state import EXIT_SETUP
 
 LONGEST_PHRASE = 120
@@ -72,7 +72,7 @@ def refusal(snapshot: Snapshot) -> Trouble | None:
         return None
     if needed := _refusals(snapshot, _needed(snapshot)):
         return _refused("no pods can be made", needed)
-    if pods := _refusals(snapshot, replace.missing(snapshot) if snapshot.lease else ()):
+    if pods := _refusals(snapshot, replace.missing_pods(snapshot) if snapshot.lease else ()):
         return _refused(f"{len(pods)}/{snapshot.spec.replicas} pods cannot be made", pods)
     return None
 
@@ -86,12 +86,12 @@ def _refused(what: str, refusals: list[Refusal]) -> Trouble:
 
 def _refusals(snapshot: Snapshot, actions: Iterable[Action | Later]) -> list[Refusal]:
     asked = (action for action in actions if not isinstance(action, Later))
-    return [found for action in asked if (found := refused.of(snapshot, action))]
+    return [found for action in asked if (found := refused.last_refusal(snapshot, action))]
 
 
 def _needed(snapshot: Snapshot) -> Iterable[Action | Later]:
     """What creates all that every pod needs."""
-    return [Deploy()] if snapshot.lease else first_round.make_round(snapshot)
+    return [EnsurePrerequisites()] if snapshot.lease else first_round.create_round(snapshot)
 
 
 def _plain(why: str) -> tuple[str, str]:
@@ -104,8 +104,8 @@ def running(snapshot: Snapshot) -> int:
     """How many of the wanted indexes have a pod whose agent runs, and is not given up."""
     found = (
         pod
-        for pod in replace.in_place(snapshot)
-        if snapshot.living[pod].worker.stage is Stage.RUNNING
+        for pod in replace.pods_in_place(snapshot)
+        if snapshot.living[pod].container.state is ContainerState.RUNNING
     )
     return len({pod.index for pod in found} & {*snapshot.indexes})
 
@@ -123,37 +123,37 @@ def _of_index(snapshot: Snapshot, index: int) -> Iterator[tuple[str, str]]:
     """Of the newest pod of an index: (reason, text)."""
     pod = (
         snapshot.by_pod[current]
-        if (current := snapshot.current(index)) in snapshot.by_pod
+        if (current := snapshot.newest_pod(index)) in snapshot.by_pod
         else None
     )
     if pod is None:
         return
-    if pod.refused:
-        yield "Unschedulable", f"unschedulable: {_nodes_phrase(pod.refused)}"
-    elif pod.worker.stage is Stage.WAITING and pod.worker.reason in _STUCK:
-        yield pod.worker.reason, f"{pod.worker.reason}: {_phrase(pod.worker.message)}"
+    if pod.unschedulable:
+        yield "Unschedulable", f"unschedulable: {_nodes_phrase(pod.unschedulable)}"
+    elif pod.container.state is ContainerState.WAITING and pod.container.reason in _STUCK:
+        yield pod.container.reason, f"{pod.container.reason}: {_phrase(pod.container.message)}"
     elif _is_setup(pod):
         yield "AgentSetupFailed", f"agent cannot start: {_not_started(pod)}"
-    elif pod.worker.stage is Stage.ENDED:  # and its successor has to wait
-        yield "PodsEnded", f"ended: {_phrase(_end(pod.worker))}"
+    elif pod.container.state is ContainerState.TERMINATED:  # and its successor has to wait
+        yield "PodsEnded", f"ended: {_phrase(_end(pod.container))}"
 
 
-def _end(worker: Worker) -> str:
+def _end(worker: WorkerContainer) -> str:
     """A pod that its node did not admit has a reason and no exit code."""
     code = f"exit code {worker.exit_code}" if worker.exit_code is not None else ""
     what = ", ".join(part for part in (worker.reason, code) if part)
     return ": ".join(part for part in (what, worker.message) if part)
 
 
-def _is_setup(pod: PodSeen) -> bool:
-    ended = pod.worker.stage is Stage.ENDED
-    return ended and (pod.worker.exit_code == EXIT_SETUP or pod.worker.reason in _NOT_STARTED)
+def _is_setup(pod: ObservedPod) -> bool:
+    ended = pod.container.state is ContainerState.TERMINATED
+    return ended and (pod.container.exit_code == EXIT_SETUP or pod.container.reason in _NOT_STARTED)
 
 
-def _not_started(pod: PodSeen) -> str:
+def _not_started(pod: ObservedPod) -> str:
     """The agent's own words, or the runtime's: a chain of errors, of which the last matters."""
-    message = " ".join((pod.worker.message or f"exit code {pod.worker.exit_code}").split())
-    if pod.worker.reason not in _NOT_STARTED:
+    message = " ".join((pod.container.message or f"exit code {pod.container.exit_code}").split())
+    if pod.container.reason not in _NOT_STARTED:
         return _phrase(message)
     if _NO_PYTHON.search(message):
         return "the image has no python3; 3.9 or later is needed"

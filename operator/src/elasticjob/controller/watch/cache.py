@@ -1,6 +1,6 @@
 """What the watches delivered, as records: so that a job in which nothing happens costs no request.
 
-A mirror may be behind. It only decides whether there is something to do; what is done is decided
+A cache may be behind. It only decides whether there is something to do; what is done is decided
 again from what the API server says then. Versions are compared as numbers (KEP-5504), so that an
 old delivery never covers a newer answer; and what is gone does not come back by an answer or a list
 that was under way: a UID is never used twice.
@@ -16,7 +16,7 @@ from typing import Any
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.observe.parse import PodSeen
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.watch.unreadable import Unreadable, why
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -58,7 +58,7 @@ class Entry:
     job: Json | None = None
     lease: RoundLease | None = None
     broken: Broken | None = None
-    pods: dict[str, PodSeen] = field(default_factory=dict)
+    pods: dict[str, ObservedPod] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))
     rounds_of: str = ""
@@ -75,7 +75,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Held:
-    """An object that the mirror holds."""
+    """An object that the cache holds."""
 
     key: Key
     name: str
@@ -83,7 +83,7 @@ class _Held:
     version: int
 
 
-class Mirror:
+class Cache:
     """Entries by key, and what of each resource was delivered."""
 
     def __init__(self, unreadable: Unreadable | None = None) -> None:
@@ -103,7 +103,9 @@ class Mirror:
         """All jobs, as they were delivered."""
         return (entry.job for entry in self._entries.values() if entry.job is not None)
 
-    def take(self, resource: Resource, body: Json, gone: bool = False) -> tuple[Key, float] | None:
+    def update(
+        self, resource: Resource, body: Json, gone: bool = False
+    ) -> tuple[Key, float] | None:
         """A delivery, or an answer to a write. If a plan or a status could differ from now on: the
         key, and after how many seconds it is soon enough to look. An object that cannot be read is
         left aside, whatever is in it."""

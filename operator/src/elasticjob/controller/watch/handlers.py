@@ -25,11 +25,11 @@ from elasticjob.controller.kube import (
     NOT_INSTALLED,
     PAGE,
     READ_TIMEOUT_S,
-    AwayError,
     Credentials,
     KubeError,
     RefusedError,
     Resource,
+    UnavailableError,
     error_of,
 )
 from elasticjob.controller.observe.heartbeat import LONGEST_S
@@ -43,7 +43,7 @@ CANCELLATIONS = 100
 CANCEL_EVERY_S = 0.1
 
 Json = dict[str, Any]
-Hear = Callable[[Resource], None]
+NoteDelivery = Callable[[Resource], None]
 Deliver = Callable[[Resource, Json, bool], None]  # resource, object, whether it is gone
 Task = asyncio.Task[Any]
 
@@ -105,12 +105,12 @@ def settings() -> kopf.OperatorSettings:
 class Watches:
     """What the watches deliver, to whom, and how often they are started again.
 
-    hear and deliver are called on kopf's thread: hear at each delivery, deliver at those that are
-    more than a pulse. silence_s: see `session`. pauses_s: before the first, second ... start
-    after an end; watches that lasted for lasting_s may end as often again.
+    note_delivery and deliver are called on kopf's thread: note_delivery at each delivery, deliver
+    at those that are more than a pulse. silence_s: see `session`. pauses_s: before the first,
+    second ... start after an end; watches that lasted for lasting_s may end as often again.
     """
 
-    hear: Hear
+    note_delivery: NoteDelivery
     deliver: Deliver
     credentials: Callable[[], Credentials]
     namespaces: Collection[str] = ()
@@ -180,7 +180,7 @@ class Watches:
         for resource in WATCHED:
             place = (resource.group, resource.version, resource.plural)
             pulses = Pulses() if resource == LEASES else None
-            news = _is_news(resource, self.hear, pulses)
+            news = _is_news(resource, self.note_delivery, pulses)
             on = kopf.on.event(*place, registry=found, id=resource.plural, when=news)
             on(_hand_on(resource, self.deliver, pulses))
         return found
@@ -208,7 +208,7 @@ def _log_of_kopf(loop: asyncio.AbstractEventLoop, context: Json) -> None:
     log.debug("kopf: %s", context["message"], exc_info=context.get("exception"))
 
 
-def is_worth_a_line(record: logging.LogRecord) -> bool:
+def is_first_attempt(record: logging.LogRecord) -> bool:
     """Of the many attempts to reach an API server that is away, kopf's log keeps the first."""
     text = record.getMessage()
     return "Request attempt #" not in text or "Request attempt #1/" in text
@@ -233,7 +233,7 @@ def _why_ended(done: Iterable[Task]) -> KubeError:
         wanted = "give the operator's account a valid token or certificate"
         return RefusedError(f"the API server answers the watches with 401; {wanted}")
     if isinstance(error, aiohttp.ClientError | TimeoutError):
-        return AwayError(f"the watches get no answer: {error or 'not in time'}")
+        return UnavailableError(f"the watches get no answer: {error or 'not in time'}")
     return _answered(error) or _ended(error)
 
 
@@ -257,9 +257,11 @@ def _ended(error: BaseException) -> EndedError:
     return ended
 
 
-def _is_news(resource: Resource, hear: Hear, pulses: Pulses | None) -> Callable[..., bool]:
+def _is_news(
+    resource: Resource, note_delivery: NoteDelivery, pulses: Pulses | None
+) -> Callable[..., bool]:
     def is_news(event: Any, **_: Any) -> bool:
-        hear(resource)
+        note_delivery(resource)
         return pulses is None or not pulses.is_mere(event)
 
     return is_news

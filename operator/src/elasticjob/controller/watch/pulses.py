@@ -2,7 +2,7 @@
 
 1,000 jobs of one pod have 100 of them a second, and to look into one costs as much as kopf spends
 on its delivery. Only deliveries of one stream are compared, which come in order: what a new list
-says is always handed on, so that a mirror that heard something else meanwhile is put right.
+says is always handed on, so that a cache that heard something else meanwhile is put right.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whatever is in one object, the mirror takes it or leaves it aside, and the others with it."""
+"""Whatever is in one object, the cache takes it or leaves it aside, and the others with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
 from elasticjob.controller.observe import heartbeat
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.watch.cache import Mirror
+from elasticjob.controller.watch.cache import Cache
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import lease as leases
 from elasticjob.wire.desired import Desired
@@ -95,31 +95,31 @@ def put(body: Any, path: tuple[Any, ...], value: Any, *, is_missing: bool) -> No
 
 def with_others(resource: Resource, body: Any, whole: Any = None) -> None:
     """One object does not affect the objects of another job."""
-    mirror = Mirror()
+    cache = Cache()
     for each, good in ((ELASTIC_JOBS, elastic_job("good")), (PODS, pod("good"))):
         good["metadata"] |= {"uid": each.plural, "resourceVersion": "100", "namespace": "team"}
-        assert mirror.take(each, good) == (GOOD, 0.0)
+        assert cache.update(each, good) == (GOOD, 0.0)
     for gone in (False, False, True):
-        mirror.take(resource, body, gone)
-    mirror.take(resource, whole)
-    mirror.replace(resource, [body, whole, body], version="7")
-    mirror.replace(resource, [], version="0")
-    entry = mirror.entry(GOOD)
+        cache.update(resource, body, gone)
+    cache.update(resource, whole)
+    cache.replace(resource, [body, whole, body], version="7")
+    cache.replace(resource, [], version="0")
+    entry = cache.entry(GOOD)
     assert entry is not None
     assert entry.job is not None
     assert "good-0-0" in entry.pods
-    assert heartbeat.agents(mirror.jobs()) > 0
+    assert heartbeat.agents(cache.jobs()) > 0
 
 
 @given(bodies(), values)
 @example((PODS, {"metadata": None}), None)
 @example((LEASES, {}), None)
-def test_no_object_stops_the_mirror(found: tuple[Resource, Json], whole: Any) -> None:
+def test_no_object_stops_the_cache(found: tuple[Resource, Json], whole: Any) -> None:
     with_others(*found, whole)
 
 
 @pytest.mark.parametrize(("resource", "body"), BODIES)
-def test_no_depth_stops_the_mirror(resource: Resource, body: Json) -> None:
+def test_no_depth_stops_the_cache(resource: Resource, body: Json) -> None:
     for place in ("metadata", "spec", "status"):
         deep = {**body, place: {**body.get(place, {}), "a": nested(5000)}}
         deep["metadata"] = {**deep["metadata"], "uid": "u", "resourceVersion": "5"}
@@ -127,21 +127,21 @@ def test_no_depth_stops_the_mirror(resource: Resource, body: Json) -> None:
         again = copy.copy(deep)
         again["spec"] = {**deep.get("spec", {}), "a": nested(5000)}
         again["metadata"] = {**deep["metadata"], "resourceVersion": "6"}
-        mirror = Mirror()
-        mirror.take(resource, deep)
-        mirror.take(resource, again)
+        cache = Cache()
+        cache.update(resource, deep)
+        cache.update(resource, again)
 
 
 def test_each_version_is_counted_once() -> None:
     counted: list[str] = []
-    mirror = Mirror(Unreadable(counted.append))
+    cache = Cache(Unreadable(counted.append))
     body = pod("demo")
     body["metadata"] |= {"uid": "u", "resourceVersion": "5", "namespace": "team"}
     body["status"] = ["not", "an", "object"]
     for _ in range(3):
-        mirror.take(PODS, body)
-        mirror.replace(PODS, [body], version="9")
+        cache.update(PODS, body)
+        cache.replace(PODS, [body], version="9")
     assert counted == ["pods"]
     body["metadata"]["resourceVersion"] = "6"
-    mirror.take(PODS, body)
+    cache.update(PODS, body)
     assert counted == ["pods", "pods"]
