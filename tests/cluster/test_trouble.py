@@ -48,7 +48,7 @@ def test_an_image_whose_python_is_too_old(team: Namespace) -> None:
 def test_status_names_what_pod_security_refuses(team: Namespace) -> None:
     pod = python(team.image, RUNS, securityContext={"privileged": True})
     job = team.start("root", pod=pod, replicas=1)
-    job.says("1/1 pods cannot be made", "violates PodSec")
+    job.says("1/1 pods cannot be created", "violates PodSec")
     assert job.condition("PodsReady")["reason"] == "PodsRefused"
 
 
@@ -56,11 +56,11 @@ def test_status_names_a_quota_until_it_has_room(team: Namespace) -> None:
     quotas = team.path("resourcequotas")
     team.kube.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "1"}}})
     job = team.start("quota", replicas=2)
-    job.says("Pending: 1/2 pods cannot be made: exceeded quota: none, requested: pods=1")
+    job.says("Pending: 1/2 pods cannot be created: exceeded quota: none, requested: pods=1")
     job.change(suspend=True)
     job.says("Suspended")
     job.change(suspend=False)
-    job.says("1/2 pods cannot be made: exceeded quota: none")
+    job.says("1/2 pods cannot be created: exceeded quota: none")
     assert job.condition("PodsReady")["reason"] == "PodsRefused"
     team.kube.delete(f"{quotas}/none")
     job.runs(2)

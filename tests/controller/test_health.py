@@ -8,6 +8,7 @@ from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import health
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.report.metrics import Metrics
+from elasticjob.controller.report.texts import State, Word
 
 
 def test_a_report_names_every_check() -> None:
@@ -36,12 +37,10 @@ def test_live_but_not_ready() -> None:
 
 def test_jobs_are_counted_by_state_and_forgotten_when_they_are_gone() -> None:
     metrics, key = Metrics(), Key("a", "b")
-    states = [ElasticJobStatus(phase=text) for text in ("Pending: 1/2 pods run", "Running")]
-    metrics.note_status(key, ElasticJobStatus(), states[0])
-    metrics.note_status(key, states[0], states[1])
-    metrics.note_status(key, states[1], states[1])
+    for state in (State(Word.PENDING, "1/2 pods running"), State(Word.RUNNING)):
+        metrics.note_status(key, state, ElasticJobStatus(), ElasticJobStatus())
     found = metrics.registry.get_sample_value
     assert found("elasticjob_jobs", {"state": "Running"}) == 1
     assert found("elasticjob_jobs", {"state": "Pending"}) == 0
-    metrics.note_state(key, "")
+    metrics.note_gone(key)
     assert found("elasticjob_jobs", {"state": "Running"}) == 0

@@ -53,18 +53,18 @@ def test_names_are_reserved_before_the_pods_are_made() -> None:
     world.api.refuse["create", "pods"] = RefusedError("exceeded quota")
     world.settle()
     assert world.status()["generations"] == "0-1@1"
-    assert world.status()["phase"] == "Pending: 2/2 pods cannot be made: exceeded quota"
+    assert world.status()["phase"] == "Pending: 2/2 pods cannot be created: exceeded quota"
     assert world.condition("PodsReady") == (
         "False",
         "PodsRefused",
-        "0/2 pods run; 2/2 pods cannot be made: exceeded quota",
+        "0/2 pods running; 2/2 pods cannot be created: exceeded quota",
     )
     world.api.refuse.clear()
     world.now += 1
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
     assert world.status()["generations"] == "0-1@1"
-    assert world.condition("PodsReady") == ("False", "PodsStart", "0/2 pods run")
+    assert world.condition("PodsReady") == ("False", "PodsStart", "0/2 pods running")
 
 
 def test_a_job_that_runs_is_left_alone() -> None:
@@ -128,11 +128,11 @@ def test_the_status_of_a_job_that_runs() -> None:
     }
     assert [world.condition(t) for t in ("Accepted", "PodsReady", "Running", "Suspended")] == [
         ("True", "Valid", ""),
-        ("True", "AllRun", "4/4 pods run"),
-        ("True", "AllMembersRun", "4 members run round 1"),
+        ("True", "AllRun", "4/4 pods running"),
+        ("True", "AllMembersRun", "all 4 members are running round 1"),
         ("False", "NotAsked", ""),
     ]
-    assert world.events()["Running"] == (1, "4 members run round 1")
+    assert world.events()["Running"] == (1, "all 4 members are running round 1")
 
 
 def test_pulses_mark_no_job() -> None:
@@ -263,7 +263,11 @@ def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> Non
             world.end_pod(newest, 75, verdict)
         world.settle()
     text = "2/2 agent cannot start: Python 3.6 is too old"
-    assert world.condition("PodsReady") == ("False", "AgentSetupFailed", f"0/2 pods run; {text}")
+    assert world.condition("PodsReady") == (
+        "False",
+        "AgentSetupFailed",
+        f"0/2 pods running; {text}",
+    )
     assert world.status()["phase"] == f"Pending: {text}"
     assert world.events()["AgentSetupFailed"][0] == 1
 
@@ -695,7 +699,7 @@ def test_the_last_failure_comes_from_the_cause() -> None:
     }
     assert world.events()["WorkersFailed"] == (
         1,
-        "round 1 ended by demo-1-0, rank 1: WorkerFailed: E: x",
+        "demo-1-0 (rank 1) ended round 1: WorkerFailed: E: x",
     )
     assert (world.status()["restarts"], world.status()["counted"]) == (1, 1)
 
@@ -820,7 +824,7 @@ def test_suspend_is_one_write_then_the_pods_go_then_it_resumes_with_new_ones() -
     assert world.condition("Suspended") == (
         "True",
         "Asked",
-        "no pods are left; counters are kept",
+        "all pods have ended; the failure counters are kept",
     )
     assert all(world.agent(pod) for pod in P[1:4])  # harmless: nobody is wanted
 
@@ -907,8 +911,7 @@ def test_clean_pod_policy_of_a_failed_job(policy: str, kept: list[str]) -> None:
     assert world.condition("Failed") == (
         "True",
         "WorkerFailed",
-        "demo-1-0 (rank 1); exit code 2 of python3 train.py; see its log;"
-        " one more than maxRestarts, which is 0",
+        "demo-1-0 (rank 1): exit code 2 of python3 train.py; see its log; exceeded maxRestarts (0)",
     )
     assert world.condition("Running") == ("False", "Ended", "")
     assert world.events()["Failed"][0] == 1

@@ -57,7 +57,7 @@ async def test_a_deleted_pod_is_replaced_after_one_round_without_it(cluster: Loc
     assert (job.status["restarts"], job.status["counted"]) == (2, 0)
     assert job.failure == {}
     await job.until(lambda: "job-1-0" not in job.pods, "the old pod gone")
-    await job.reports("PodsReplaced", "1-1 in place of lost")
+    await job.reports("PodsReplaced", "1-1 to replace lost pods")
 
 
 async def test_when_all_are_needed_no_pod_runs_until_the_deleted_one_is_replaced(
@@ -155,7 +155,7 @@ async def test_a_pod_that_cannot_be_deleted_does_not_delay_its_replacement(
 async def test_a_pod_that_is_slow_to_start_is_waited_for(cluster: LocalCluster) -> None:
     cluster.kubelet.hold(cluster.namespace, "job-1-0")
     job = cluster.apply("job", replicas=2)
-    await job.is_("Pending: 1/2 pods run")
+    await job.is_("Pending: 1/2 pods running")
     assert job.round.n == 0
     cluster.kubelet.release(cluster.namespace, "job-1-0")
     await job.runs(1, pods=2)

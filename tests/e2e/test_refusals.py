@@ -58,9 +58,9 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Lo
         job = cluster.apply("job", replicas=2)
         await job.runs(1, pods=2)
         job.edit(replicas=3)
-        await job.is_(f"Running: 1/3 pods cannot be made: {FULL}")
+        await job.is_(f"Running: 1/3 pods cannot be created: {FULL}")
         await job.reports(
-            "PodsRefused", f"2/3 pods run; 1/3 pods cannot be made: {FULL}; raise the quota"
+            "PodsRefused", f"2/3 pods running; 1/3 pods cannot be created: {FULL}; raise the quota"
         )
         ready = job.condition("PodsReady")
         assert (ready["status"], ready["reason"]) == ("False", "PodsRefused")
@@ -69,7 +69,7 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Lo
         assert job.pods == {}
         assert set(requested) == {"job-0-0", "job-1-0", "job-2-0"}
         job.edit(suspend=False)
-        await job.is_(f"Restarting: 1/3 pods cannot be made: {FULL}")
+        await job.is_(f"Restarting: 1/3 pods cannot be created: {FULL}")
     await job.runs_again(pods=3)
     assert job.status["counted"] == 0
 
@@ -83,7 +83,7 @@ async def test_a_refused_replacement_is_created_when_there_is_room(
         cluster, 403, f'pods "job-1-1" is forbidden: {FULL}', lambda pod: True
     ) as requested:
         job.delete_pod("1-0")
-        await job.is_(f"Restarting: 1/3 pods cannot be made: {FULL}")
+        await job.is_(f"Restarting: 1/3 pods cannot be created: {FULL}")
         await job.until(lambda: len(requested) >= 3, "three tries")
     await job.runs_again(pods=3)
     assert set(requested) == {"job-1-1"}
@@ -96,7 +96,7 @@ async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: Lo
     message = f'Pod "job-0-0" is invalid: {PORT}'
     with refused(cluster, 422, message, lambda pod: "70000" in json.dumps(pod)) as requested:
         job = cluster.apply_body("job", {"spec": {"template": {"spec": {"containers": [bad]}}}})
-        await job.is_(f"Pending: 1/1 pods cannot be made: {PORT}")
+        await job.is_(f"Pending: 1/1 pods cannot be created: {PORT}")
         await job.reports("PodsRefused", f"{PORT}; correct spec.template")
         await job.until(lambda: len(requested) >= 4, "four tries")
         good = worker(command=list(stub("signs_in", str(job.register))))
@@ -113,7 +113,7 @@ async def test_a_refused_pod_does_not_delay_others(cluster: LocalCluster) -> Non
         cluster, 403, DENIED, lambda pod: pod["metadata"]["name"] == "job-1-1"
     ) as requested:
         job.delete_pod("1-0")
-        await job.is_(f"Running: 1/3 pods cannot be made: {DENIED}")
+        await job.is_(f"Running: 1/3 pods cannot be created: {DENIED}")
         await job.until(lambda: len(requested) >= 3, "three tries")
         job.delete_pod("2-0")
         await job.until(lambda: "job-2-1" in job.pods, "the replacement of another pod")

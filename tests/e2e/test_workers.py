@@ -45,7 +45,7 @@ async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: LocalCluster)
         "round": 1,
     }
     assert job.status["lastRecovery"]["round"] == 2
-    await job.reports("WorkersFailed", "round 1 ended by job-2-0, rank 2: WorkerSignaled")
+    await job.reports("WorkersFailed", "job-2-0 (rank 2) ended round 1: WorkerSignaled")
 
 
 async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(
@@ -76,8 +76,8 @@ async def test_the_worker_that_spent_the_budget_is_named(
     assert job.status["counted"] == 1
     failed = job.condition("Failed")
     assert (failed["status"], failed["reason"]) == ("True", "WorkerFailed")
-    assert failed["message"].startswith("job-1-0 (rank 1); ")
-    assert failed["message"].endswith(f"{message}; one more than maxRestarts, which is 1")
+    assert failed["message"].startswith("job-1-0 (rank 1): ")
+    assert failed["message"].endswith(f"{message}; exceeded maxRestarts (1)")
     assert (job.failure["pod"], job.failure["exitCode"], job.failure["round"]) == (
         "job-1-0",
         code,
@@ -92,7 +92,7 @@ async def test_without_a_budget_the_first_failure_fails_the_job(cluster: LocalCl
     await job.runs(1, pods=2)
     os.kill(job.workers(1)[0].pid, signal.SIGSEGV)
     await job.is_("Failed: WorkerSignaled")
-    assert "job-0-0 (rank 0); ended by SIGSEGV" in job.condition("Failed")["message"]
+    assert "job-0-0 (rank 0): ended by SIGSEGV" in job.condition("Failed")["message"]
     await job.until(lambda: job.ended("0-0"), "the end of the blamed pod")
     assert job.ended("0-0")["exitCode"] == 128 + signal.SIGSEGV
     assert job.status["counted"] == 0

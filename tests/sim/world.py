@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.sim.operator import JOB, UID, Operator
 
+from elasticjob.controller.plan.actions import Deletion
 from elasticjob.rendezvous import agent_step, new_agent, next_wake
 from elasticjob.rendezvous.actions import (
     Action,
@@ -497,10 +498,10 @@ class World:
         self.operator.up = False
         self.after(seconds, up)
 
-    def check_deletion(self, pod: Pod, why: str) -> None:
+    def check_deletion(self, pod: Pod, why: Deletion) -> None:
         """Check that the operator deletes no pod as silent whose agent works (F21)."""
         agent = self.operator.pods[pod].agent
-        if "not heard" in why and agent is not None and self.now > agent.harmed_until:
+        if why is Deletion.LOST and agent is not None and self.now > agent.harmed_until:
             raise BrokenInvariantError(f"the operator deletes {pod}, whose agent works: {why}")
 
     def terminate(self, agent: Agent, grace_s: float) -> None:

@@ -36,8 +36,8 @@ def test_a_job_that_runs_tells_what_keeps_it_from_growing() -> None:
     world.limit_pods(3)
     world.edit(replicas=4)
     world.settle()
-    assert world.status()["phase"] == f"Running: 1/4 pods cannot be made: {QUOTA}"
-    said = f"3/4 pods run; 1/4 pods cannot be made: {QUOTA}; {CURE}"
+    assert world.status()["phase"] == f"Running: 1/4 pods cannot be created: {QUOTA}"
+    said = f"3/4 pods running; 1/4 pods cannot be created: {QUOTA}; {CURE}"
     assert world.condition("PodsReady") == ("False", "PodsRefused", said)
     assert world.events()["PodsRefused"] == (1, said)
 
@@ -48,7 +48,7 @@ def test_an_invalid_template_is_told_of_with_its_field_and_the_cure() -> None:
     world.apply(replicas=1)
     world.settle()
     assert world.status()["phase"] == (
-        "Pending: 1/1 pods cannot be made: spec.containers[0].volumeMounts[0].name: Not found:"
+        "Pending: 1/1 pods cannot be created: spec.containers[0].volumeMounts[0].name: Not found:"
         ' "data"'
     )
     assert world.condition("PodsReady")[2].endswith(' Not found: "data"; correct spec.template')
@@ -60,7 +60,7 @@ def test_one_more_pod_that_is_refused_in_the_same_words_is_no_event() -> None:
     for pod, refused in (("demo-1-0", 1), ("demo-2-0", 2)):
         world.end_pod(pod)
         world.settle()
-        assert f": {refused}/3 pods cannot be made: no" in world.status()["phase"]
+        assert f": {refused}/3 pods cannot be created: no" in world.status()["phase"]
     assert world.events()["PodsRefused"][0] == 1
 
 
@@ -97,7 +97,7 @@ def test_a_successor_that_was_refused_is_made_soon_after_there_is_room() -> None
     world.limit_pods(4)
     world.sleep(4)
     assert "demo-2-1" in world.pod_names()
-    assert world.events()["PodsReplaced"][1] == "created 2-1 in place of lost"
+    assert world.events()["PodsReplaced"][1] == "created 2-1 to replace lost pods"
 
 
 @pytest.mark.parametrize("refused_first", [False, True])
@@ -153,7 +153,7 @@ def test_a_corrected_template_is_tried_at_once() -> None:
     world.edit(template={"spec": {"containers": [worker(name="corrected")]}})
     world.sleep(0)
     assert world.pod_names() == ["demo-0-0"]
-    assert world.condition("PodsReady") == ("False", "PodsStart", "0/1 pods run")
+    assert world.condition("PodsReady") == ("False", "PodsStart", "0/1 pods running")
 
 
 def test_another_refusal_after_a_correction_is_an_event_of_its_own() -> None:
@@ -220,8 +220,8 @@ def test_a_refused_index_holds_up_neither_the_status_nor_another_index() -> None
     assert world.condition("PodsReady") == (
         "False",
         "PodsRefused",
-        '2/4 pods run; 1/4 pods cannot be made: admission webhook "names.example.com" denied the'
-        " request: no 2-1 here",
+        '2/4 pods running; 1/4 pods cannot be created: admission webhook "names.example.com"'
+        " denied the request: no 2-1 here",
     )
 
 
@@ -350,7 +350,7 @@ def test_a_job_that_waits_costs_four_requests_for_each_try() -> None:
     calls = Counter((call.verb, call.plural) for call in world.api.calls)
     looks = (("get", "elasticjobs"), ("get", "leases"), ("list", "pods"))
     assert calls == dict.fromkeys([*looks, ("create", "pods")], 13)
-    assert world.status()["phase"].startswith("Pending: 4/4 pods cannot be made: ")
+    assert world.status()["phase"].startswith("Pending: 4/4 pods cannot be created: ")
 
 
 def test_an_account_that_is_gone_while_a_job_waits_is_made_again_when_it_is_missed() -> None:
@@ -397,7 +397,7 @@ def test_what_delays_one_pod_only(error: Exception) -> None:
     world.api.refuse["create", "pods"] = error
     world.apply(replicas=1)
     assert 0 < (world.settle() or 0) <= 1
-    assert "1/1 pods cannot be made" in world.status()["phase"]
+    assert "1/1 pods cannot be created" in world.status()["phase"]
     world.api.refuse.clear()
     world.now += 1
     world.settle()
@@ -454,11 +454,11 @@ def test_a_lease_of_the_rounds_name_that_belongs_to_no_job(labels: dict[str, str
     world.apply(replicas=2)
     world.sleep(100)
     said = (
-        "no pods can be made: there is a Lease demo-round that belongs to no job: delete it, or"
+        "no pods can be created: there is a Lease demo-round that belongs to no job: delete it, or"
         " give the job another name"
     )
     assert world.status()["phase"] == f"Pending: {said}"
-    assert world.condition("PodsReady") == ("False", "PodsRefused", f"0/2 pods run; {said}")
+    assert world.condition("PodsReady") == ("False", "PodsRefused", f"0/2 pods running; {said}")
     assert world.events()["PodsRefused"][0] == 1
     assert world.lease("demo-round")["metadata"]["labels"] == labels
     world.edit(suspend=True)
@@ -481,8 +481,8 @@ def test_what_an_older_job_left_and_nobody_collects_delays_pods_only() -> None:
     world.apply(replicas=1)
     world.sleep(5)
     assert world.status()["phase"] == (
-        "Pending: no pods can be made: the RoleBinding elasticjob-demo of an older job of this name"
-        " is still being deleted: remove its finalizers if it stays"
+        "Pending: no pods can be created: the RoleBinding elasticjob-demo of an older job of this"
+        " name is still being deleted: remove its finalizers if it stays"
     )
     world.edit(suspend=True)
     world.sleep(0)

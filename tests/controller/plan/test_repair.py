@@ -101,7 +101,7 @@ def test_the_agent_of_another_release_is_missed_in_words_and_suspending_cures_it
     world.settle()
     assert "demo-2-1" not in world.pod_names()
     assert world.status()["phase"] == (
-        f"Restarting: no pods can be made: the ConfigMap {AGENT} with the agent"
+        f"Restarting: no pods can be created: the ConfigMap {AGENT} with the agent"
         " of its pods is gone, and this operator has another agent: suspend the job, then resume it"
     )
     world.edit(suspend=True)

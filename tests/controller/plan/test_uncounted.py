@@ -50,7 +50,7 @@ def truth(s: Snapshot) -> tuple[str, str]:
     return found.status, found.message
 
 
-STORM = "3 restarts within an hour that maxRestarts does not count: 3 Leaving"
+STORM = "3 restarts within an hour that do not count against maxRestarts: 3 Leaving"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,9 @@ def test_a_storm_is_a_condition_an_event_and_a_metric_but_no_end() -> None:
     assert world.condition("Unstable") == ("False", "FewUncountedRestarts", "")
     world.run(*P[:4], n=14, cause=Cause(CauseKind.SCALED, n=13))
     world.settle()
-    message = "13 restarts within an hour that maxRestarts does not count: 12 Leaving, 1 Scaled"
+    message = (
+        "13 restarts within an hour that do not count against maxRestarts: 12 Leaving, 1 Scaled"
+    )
     assert world.condition("Unstable") == ("True", "UncountedRestarts", message)
     assert world.events()["Unstable"] == (1, message)
     assert world.metrics.registry.get_sample_value("elasticjob_jobs_unstable") == 1

@@ -8,7 +8,7 @@ from tests.support.snapshots import AT
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
-from elasticjob.controller.plan.actions import Action, CreatePod, DeletePod
+from elasticjob.controller.plan.actions import Action, CreatePod, DeletePod, Deletion
 from elasticjob.controller.report import events
 from elasticjob.controller.report.events import Note
 from elasticjob.wire.member import Pod
@@ -48,7 +48,7 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
         (
             status(),
             status(lastFailure=FAILURE),
-            [Note("WorkersFailed", "round 3 ended by demo-1-0, rank 1: WorkerFailed: E", True)],
+            [Note("WorkersFailed", "demo-1-0 (rank 1) ended round 3: WorkerFailed: E", True)],
         ),
         (
             status(lastFailure=FAILURE),
@@ -56,7 +56,8 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
             [
                 Note(
                     "Restarted",
-                    "round 4 runs after 32 ms (detect 2, rendezvous 0, start 30)",
+                    "round 4 runs 32 ms after the failure"
+                    " (detection 2 ms, rendezvous 0 ms, start 30 ms)",
                 )
             ],
         ),
@@ -69,7 +70,7 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
         (
             status({"Suspended": ("True", "Asked", "")}),
             status({"Suspended": ("False", "NotAsked", "")}),
-            [Note("Resumed", "the job is not suspended any more")],
+            [Note("Resumed", "job resumed")],
         ),
         (status(), status({"Failed": ("True", "X", "why")}), [Note("Failed", "why", True)]),
         (status(), status({"Complete": ("True", "X", "all")}), [Note("Complete", "all")]),
@@ -88,12 +89,12 @@ def test_many_pods_are_one_note() -> None:
     actions: tuple[Action, ...] = (
         *(CreatePod(Pod(index, 0)) for index in range(7)),
         CreatePod(Pod(7, 2), replaces=True),
-        DeletePod("demo-7-1", "u", "it has ended"),
+        DeletePod("demo-7-1", "u", Deletion.REPLACED),
     )
     assert list(events.of_actions(actions)) == [
         Note("PodsCreated", "created 0-0, 1-0, 2-0, 3-0, 4-0 and 2 more"),
-        Note("PodsReplaced", "created 7-2 in place of lost"),
-        Note("PodsDeleted", "deleted demo-7-1: it has ended"),
+        Note("PodsReplaced", "created 7-2 to replace lost pods"),
+        Note("PodsDeleted", "deleted demo-7-1: the pod has ended and was replaced"),
     ]
 
 

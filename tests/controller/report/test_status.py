@@ -11,7 +11,7 @@ from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Recalled, Refusal, Refusals, Snapshot
 from elasticjob.controller.plan import blame
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
-from elasticjob.controller.report import failure, phase, status, trouble
+from elasticjob.controller.report import failure, phase, pod_problems, status
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
@@ -42,6 +42,10 @@ NO_PYTHON = ended(
 NO_DIRECTORY = ended(128, reason="StartError", message=f"{RUNTIME}chdir to cwd: no such directory")
 
 
+def of(s: Snapshot) -> ElasticJobStatus:
+    return status.of(s, phase.of(s))
+
+
 def refused(action: str, why: str, **fields: Any) -> Recalled:
     """A job of which the API server has refused one action."""
     return Recalled(refusals=Refusals({action: Refusal(why, 1, NOW)}, generation=1), **fields)
@@ -56,7 +60,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
         (snapshot(observed_pod(0), observed_pod(1), round_=Round(0)), "Starting"),
         (
             snapshot(observed_pod(0), observed_pod(1, container=WAITS), round_=Round()),
-            "Pending: 1/2 pods run",
+            "Pending: 1/2 pods running",
         ),
         (
             snapshot(
@@ -66,7 +70,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
         ),
         (
             snapshot(observed_pod(0, container=WAITS), round_=Round(3, starts=2)),
-            "Restarting: 0/1 pods run",
+            "Restarting: 0/1 pods running",
         ),
         (
             snapshot(
@@ -102,7 +106,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
         ),
         (
             snapshot(round_=Round(), recalled=refused("create pod 0-0", EXCEEDED)),
-            f"Pending: 1/1 pods cannot be made: {SHORT}",
+            f"Pending: 1/1 pods cannot be created: {SHORT}",
         ),
         (
             snapshot(
@@ -112,7 +116,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                 status={"generations": "0-1@1"},
                 recalled=refused("create pod 1-0", EXCEEDED, never_created=frozenset({P1})),
             ),
-            f"Running: 1/2 pods cannot be made: {SHORT}",
+            f"Running: 1/2 pods cannot be created: {SHORT}",
         ),
         (
             snapshot(
@@ -132,7 +136,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                     never_created=frozenset({P1, P2, Pod(3, 0)}),
                 ),
             ),
-            "Pending: 3/4 pods cannot be made: other",
+            "Pending: 3/4 pods cannot be created: other",
         ),
         (
             snapshot(
@@ -148,7 +152,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                     )
                 ),
             ),
-            "Pending: no pods can be made: no account",
+            "Pending: no pods can be created: no account",
         ),
         (
             snapshot(observed_pod(0), report=Report(1, (P0,)), recalled=refused(DEPLOY, EXCEEDED)),
@@ -156,7 +160,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
         ),
         (
             snapshot(round_=Round(), recalled=refused(DEPLOY, "a" + 300 * " word")),
-            f"Pending: no pods can be made: a{31 * ' word'}...",
+            f"Pending: no pods can be created: a{31 * ' word'}...",
         ),
         (snapshot(observed_pod(0), suspend=True), "Suspending"),
         (snapshot(suspend=True, round_=Round()), "Suspended"),
@@ -171,7 +175,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
     ],
 )
 def test_phase(s: Snapshot, expected: str) -> None:
-    assert phase.of(s) == expected
+    assert str(phase.of(s)) == expected
 
 
 @pytest.mark.parametrize(
@@ -190,16 +194,16 @@ def test_merge_patch(old: Json, new: Json, expected: Json) -> None:
 
 def test_a_status_does_not_differ_from_itself() -> None:
     s = snapshot(observed_pod(0), report=Report(1, (P0,)))
-    first = status.of(s)
+    first = of(s)
     again = ElasticJobStatus.model_validate(status.fields(first))
     assert status.patch(again, first) == {}
 
 
 def test_ready_counts_members_that_run_the_present_round() -> None:
     s = snapshot(observed_pod(0), observed_pod(1), observed_pod(2), report=Report(1, (P0, P2)))
-    assert (status.of(s).ready, status.of(s).ready_replicas) == ("2/3", 2)
+    assert (of(s).ready, of(s).ready_replicas) == ("2/3", 2)
     old = snapshot(observed_pod(0), round_=active(2, [P0]), report=Report(1, (P0,)))
-    assert status.of(old).ready == "0/1"
+    assert of(old).ready == "0/1"
 
 
 def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() -> None:
@@ -212,7 +216,9 @@ def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() ->
 
 def test_the_most_frequent_trouble_is_told() -> None:
     stuck = [observed_pod(i, container=NO_IMAGE) for i in range(2)]
-    found = trouble.trouble(snapshot(*stuck, observed_pod(2, container=WAITS, unschedulable="x")))
+    found = pod_problems.most_frequent(
+        snapshot(*stuck, observed_pod(2, container=WAITS, unschedulable="x"))
+    )
     assert found is not None
     assert (found.reason, found.text) == (
         "ImagePullBackOff",
@@ -238,16 +244,18 @@ def test_the_most_frequent_trouble_is_told() -> None:
         (
             'pods is forbidden: User "operator" cannot create resource "pods" in API group ""',
             'pods is forbidden: User "operator" cannot create resource "pods" in API group "";'
-            " give this right to the operator's account",
+            " grant this right to the operator's account",
         ),
         ("there is no cure", "there is no cure"),
         (1000 * "x", 797 * "x" + "..."),
     ],
 )
 def test_what_refused_pods_is_told_with_its_cure(why: str, full: str) -> None:
-    found = trouble.trouble(snapshot(round_=Round(), recalled=refused("create pod 0-0", why)))
+    found = pod_problems.most_frequent(
+        snapshot(round_=Round(), recalled=refused("create pod 0-0", why))
+    )
     assert found is not None
-    assert (found.reason, found.full) == ("PodsRefused", f"1/1 pods cannot be made: {full}")
+    assert (found.reason, found.full) == ("PodsRefused", f"1/1 pods cannot be created: {full}")
 
 
 def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
@@ -259,9 +267,11 @@ def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
             "create pod 1-1", EXCEEDED, marked=frozenset({P1}), never_created=frozenset({Pod(1, 1)})
         ),
     )  # fmt: skip
-    ready = next(c for c in status.of(s).conditions or [] if c.type == "PodsReady")
+    ready = next(c for c in of(s).conditions or [] if c.type == "PodsReady")
     assert (ready.status, ready.reason) == ("False", "PodsRefused")
-    assert ready.message.startswith("1/2 pods run; 1/2 pods cannot be made: exceeded quota: q")
+    assert ready.message.startswith(
+        "1/2 pods running; 1/2 pods cannot be created: exceeded quota: q"
+    )
 
 
 # ---- failures ------------------------------------------------------------------------------------
@@ -306,8 +316,8 @@ def test_a_failure_of_a_pod_that_was_replaced_blames_nobody() -> None:
 
 
 def test_a_failure_that_is_known_keeps_its_time() -> None:
-    first = status.of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2)))
+    first = of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2)))
     known = {**status.fields(first)}
     known["lastFailure"]["time"] = "2025-12-24T00:00:00Z"
-    again = status.of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2), status=known))
+    again = of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2), status=known))
     assert status.fields(again)["lastFailure"]["time"] == "2025-12-24T00:00:00Z"

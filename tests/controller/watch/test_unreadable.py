@@ -65,7 +65,7 @@ def test_a_round_that_cannot_be_read_is_in_the_status_with_the_cure(
     said = world.condition("Running")
     assert said is not None
     assert said[:2] == ("Unknown", "RoundUnreadable")
-    assert said[2].endswith("; delete it, and it is made again")
+    assert said[2].endswith("; delete it, and the operator creates it again")
     assert len(caplog.records) == 1
     world.edit(replicas=5)
     world.settle()

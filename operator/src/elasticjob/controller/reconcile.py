@@ -1,8 +1,8 @@
-"""One pass for one job: look, plan, act, until nothing is to be done; then say how it stands.
+"""One pass for one job: observe, plan, act, until the plan has no more actions; then report.
 
-First a glance at the cache. Only if that shows something to do is the API server asked, and what
-is done is planned from its answers alone: the job, then the Round, then the pods. So every pod that
-the Round names existed before the pods were listed, and one that is not there is gone.
+The first plan is made from the cache. Only if it has actions does the operator read the API
+server, and it acts on plans made from those answers alone: the job, then the Round, then the pods.
+Every pod that the Round names existed before the pods are listed, so one that is missing is gone.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Action, CreatePod
 from elasticjob.controller.plan.memory import Memory
-from elasticjob.controller.report import events, status
+from elasticjob.controller.report import events, phase, status
 from elasticjob.controller.report.events import Note
 from elasticjob.controller.report.metrics import Metrics
+from elasticjob.controller.report.texts import State
 from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch.cache import Cache, key_of
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import RoundLease
 
-PASSES = 5  # mark; then make the next generation; then look again
+PASSES = 5  # mark ended pods, then create their replacements, then plan again, and a reserve
 SOON_S = 0.1
 
 log = logging.getLogger(__name__)
@@ -47,27 +48,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Clock:
-    """now: monotonic seconds. at: the time of day, for people, in whole seconds."""
+    """The clocks of the operator."""
 
     now: Callable[[], float] = time.monotonic
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What is known of a job at one moment, from the cache or from the API server.
-
-    broken: why the Round Lease cannot be read; empty if it can be, or if there is none.
-    """
+class JobObjects:
+    """The objects of a job name at one moment, from the cache or from the API server."""
 
     job: Json
     lease: RoundLease | None
     pods: tuple[ObservedPod, ...]
-    broken: str = ""
+    unreadable: str = ""  # why the Round Lease cannot be read; empty if it can, or does not exist
 
 
 class Reconciler:
-    """Brings jobs to what their specs say. One call per key at a time."""
+    """Brings jobs to the state that their specs describe. It runs once per key at a time."""
 
     def __init__(
         self,
@@ -89,79 +87,80 @@ class Reconciler:
         self.memories: dict[Key, Memory] = {}
 
     async def reconcile(self, key: Key) -> float | None:
-        """Work on one job; after how many seconds to come back, or None. Raises KubeError."""
+        """Reconcile one job. Returns the seconds until the next pass, or None. Raises KubeError."""
         with self._metrics.reconciles.time():
-            sight = self._glance(key)
-            if sight is None:
+            objects = self._read_cache(key)
+            if objects is None:
                 self._forget(key)
                 return None
-            job = self._observed(sight.job)
+            job = self._parse_job(objects.job)
             if job.spec is None:
-                await self._tell(key, job, status.of_refused(job, self._clock.utc_now()), ())
+                await self._report_invalid(key, job)
                 return None
-            if sight.broken and not job.status.completion_time:
-                await self._tell(
-                    key, job, status.of_broken(job, sight.broken, self._clock.utc_now()), ()
-                )
+            if objects.unreadable and not job.status.completion_time:
+                await self._report_unreadable_round(key, job, objects.unreadable)
                 return None
-            return await self._work(key, self._snapshot(key, sight, job))
+            return await self._perform_plan(key, self._snapshot(key, objects, job))
 
-    async def _work(self, key: Key, snapshot: Snapshot) -> float | None:
+    async def _perform_plan(self, key: Key, snapshot: Snapshot) -> float | None:
         plan = plans.plan(snapshot)
         done: list[Action] = []
         refused: dict[Action, str] = {}
         for _ in range(PASSES if plan.actions else 0):
-            looked = await self._look(key)
-            if looked is None:
+            newer = await self._read_api(key)
+            if newer is None:
                 return SOON_S
-            snapshot, plan = looked, plans.plan(looked)
+            snapshot, plan = newer, plans.plan(newer)
             if not plan.actions:
                 break
             outcome = await self._executor.perform(snapshot, plan.actions, self.memories[key])
             done += outcome.done
             refused |= outcome.refused
-            if outcome.changes_nothing:  # only what is remembered has changed: the refusals
+            if outcome.changes_nothing:  # only the remembered refusals have changed
                 snapshot = self._with_memory(key, snapshot)
                 plan = plans.plan(snapshot)
                 break
         notes = (*events.of_actions(tuple(done)), *events.of_refusals(refused))
-        await self._tell(key, snapshot.job, status.of(snapshot), notes)
-        self._count(done)
+        state = phase.of(snapshot)
+        await self._report(key, snapshot.job, state, status.of(snapshot, state), notes)
+        self._count_pods(done)
         return SOON_S if plan.actions else plan.again_s
 
-    # ---- seeing ------------------------------------------------------------------------------
+    # ---- observe -----------------------------------------------------------------------------
 
-    def _observed(self, body: Json) -> Job:
+    def _parse_job(self, body: Json) -> Job:
         allowed = self._settings.template_accounts == "allow"
         return parse.job(body, template_accounts=allowed)
 
-    def _glance(self, key: Key) -> Sight | None:
+    def _read_cache(self, key: Key) -> JobObjects | None:
         entry = self._cache.entry(key)
         if entry is None or entry.job is None:
             return None
-        broken = entry.broken.why if entry.broken else ""
-        return Sight(entry.job, entry.lease, tuple(entry.pods.values()), broken)
+        why = entry.unreadable.why if entry.unreadable else ""
+        return JobObjects(entry.job, entry.lease, tuple(entry.pods.values()), why)
 
-    async def _look(self, key: Key) -> Snapshot | None:
-        """What the API server says now; None if the job is gone, or not what it was."""
+    async def _read_api(self, key: Key) -> Snapshot | None:
+        """Read the job, then the Round, then the pods; None if the job is gone or now invalid."""
         try:
             body = await self._api.get(kube.ELASTIC_JOBS, key.namespace, key.name)
         except NotFoundError:
             return None
         self._cache.update(kube.ELASTIC_JOBS, body)
-        round_ = await self._look_at_round(key)
+        lease = await self._read_round(key)
         selector = f"{names.LABEL_JOB}={key.name}"
         pods = [
-            seen
+            pod
             async for page in self._api.list(kube.PODS, key.namespace, selector)
             for item in page.items
-            if (seen := self._cache.unreadable.read(kube.PODS, item, parse.pod))
+            if (pod := self._cache.unreadable.read(kube.PODS, item, parse.pod))
         ]
-        job = self._observed(body)
-        return None if job.spec is None else self._snapshot(key, Sight(body, round_, (*pods,)), job)
+        job = self._parse_job(body)
+        if job.spec is None:
+            return None
+        return self._snapshot(key, JobObjects(body, lease, tuple(pods)), job)
 
-    async def _look_at_round(self, key: Key) -> RoundLease | None:
-        """The Round; None also where another Lease has its name, as the cache sees it."""
+    async def _read_round(self, key: Key) -> RoundLease | None:
+        """Read the Round; None also if the Lease of this name is not a Round, as in the cache."""
         name = names.round_lease_name(key.name)
         try:
             body = await self._api.get(kube.LEASES, key.namespace, name)
@@ -170,21 +169,22 @@ class Reconciler:
         self._cache.update(kube.LEASES, body)
         return leases.parse_round(body) if key_of(kube.LEASES, body) == key else None
 
-    def _snapshot(self, key: Key, sight: Sight, job: Job) -> Snapshot:
+    def _snapshot(self, key: Key, objects: JobObjects, job: Job) -> Snapshot:
         assert job.spec is not None
-        mine = sight.lease is not None and sight.lease.job_uid == job.uid
+        lease = objects.lease
+        own_lease = lease if lease is not None and lease.job_uid == job.uid else None
         snapshot = Snapshot(
             job=job,
             spec=job.spec,
-            pods=tuple(p for p in sight.pods if p.job_uid == job.uid),
-            lease=sight.lease if mine else None,
+            pods=tuple(p for p in objects.pods if p.job_uid == job.uid),
+            lease=own_lease,
             now=self._clock.now(),
             utc_now=self._clock.utc_now(),
-            heartbeat_s=self._heartbeat_s(sight.lease if mine else None),
+            heartbeat_s=self._heartbeat_s(own_lease),
             uncounted_restarts_per_hour=self._settings.uncounted_restarts_per_hour,
             agent_hash=self._agent_hash,
-            taken_names=frozenset(p.name for p in sight.pods if p.job_uid != job.uid),
-            older_round_uid=sight.lease.uid if sight.lease and not mine else "",
+            taken_names=frozenset(p.name for p in objects.pods if p.job_uid != job.uid),
+            older_round_uid=lease.uid if lease and not own_lease else "",
         )
         return self._with_memory(key, snapshot)
 
@@ -200,21 +200,33 @@ class Reconciler:
         memory.note_facts(plans.facts(snapshot), snapshot.now)
         return replace(snapshot, recalled=memory.recalled(rounds))
 
-    def _heartbeat_s(self, round_: RoundLease | None) -> float:
+    def _heartbeat_s(self, lease: RoundLease | None) -> float:
         if self._settings.heartbeat_s is not None:
             return self._settings.heartbeat_s
         agents = heartbeat.agents(self._cache.jobs())
         needed_s = heartbeat.needed_s(agents, self._settings.writes_per_s)
-        return heartbeat.kept_s(round_.desired.heartbeat_s, needed_s) if round_ else needed_s
+        return heartbeat.kept_s(lease.desired.heartbeat_s, needed_s) if lease else needed_s
 
     def _forget(self, key: Key) -> None:
         self.memories.pop(key, None)
         self._metrics.note_gone(key)
 
-    # ---- telling -----------------------------------------------------------------------------
+    # ---- report ------------------------------------------------------------------------------
 
-    async def _tell(self, key: Key, job: Job, new: ElasticJobStatus, notes: Iterable[Note]) -> None:
-        """One status write, none if nothing has changed; then what has, as events and metrics."""
+    async def _report_invalid(self, key: Key, job: Job) -> None:
+        state = phase.of_invalid(job)
+        new = status.of_invalid(job, state, self._clock.utc_now())
+        await self._report(key, job, state, new, ())
+
+    async def _report_unreadable_round(self, key: Key, job: Job, why: str) -> None:
+        state = phase.of_unreadable_round(job, why)
+        new = status.of_unreadable_round(job, state, self._clock.utc_now())
+        await self._report(key, job, state, new, ())
+
+    async def _report(
+        self, key: Key, job: Job, state: State, new: ElasticJobStatus, notes: Iterable[Note]
+    ) -> None:
+        """Write what has changed in the status, then events and metrics."""
         if job.deleting:
             return
         if fields := status.patch(job.status, new):
@@ -224,21 +236,21 @@ class Reconciler:
             self._cache.update(kube.ELASTIC_JOBS, answer)
             if new.phase != job.status.phase:
                 log.info("phase: %s", new.phase)
-        self._metrics.note_status(key, job.status, new)
+        self._metrics.note_status(key, state, job.status, new)
         for note in (*events.of_spec(job), *notes, *events.of_status(job.status, new)):
-            await self._post(job, note)
+            await self._create_event(job, note)
 
-    async def _post(self, job: Job, note: Note) -> None:
-        """An event that is lost is lost: nothing depends on it."""
+    async def _create_event(self, job: Job, note: Note) -> None:
+        """Create an Event, or repeat it. Errors are only logged: nothing depends on Events."""
         at = self._clock.utc_now()
         try:
             await self._api.create(kube.EVENTS, job.namespace, events.manifest(job, note, at))
         except AlreadyExistsError:
-            await self._repeat(job, note, at)
+            await self._repeat_event(job, note, at)
         except KubeError as error:
             log.warning("event %s: %s", note.reason, error)
 
-    async def _repeat(self, job: Job, note: Note, at: datetime) -> None:
+    async def _repeat_event(self, job: Job, note: Note, at: datetime) -> None:
         name = events.event_name(job, note)
         try:
             found = await self._api.get(kube.EVENTS, job.namespace, name)
@@ -247,7 +259,7 @@ class Reconciler:
         except KubeError as error:
             log.warning("event %s: %s", note.reason, error)
 
-    def _count(self, done: Iterable[Action]) -> None:
+    def _count_pods(self, done: Iterable[Action]) -> None:
         for action in done:
             if isinstance(action, CreatePod):
                 self._metrics.pods.labels("replacement" if action.replaces else "first").inc()

@@ -43,6 +43,7 @@ from elasticjob.controller.plan.actions import (
 )
 from elasticjob.controller.plan.memory import Memory
 from elasticjob.controller.report import status
+from elasticjob.controller.report.texts import DELETIONS
 from elasticjob.controller.watch.cache import key_of
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -115,7 +116,7 @@ class Executor:
             case WriteRound():
                 await self._write_round(snapshot.job, action)
             case DeletePod():
-                log.info("delete %s: %s", action.name, action.why)
+                log.info("delete %s: %s", action.name, DELETIONS[action.why])
                 await self._delete(kube.PODS, snapshot.job, action.name, action.uid)
             case DeleteLease():
                 await self._delete(kube.LEASES, snapshot.job, action.name, action.uid)

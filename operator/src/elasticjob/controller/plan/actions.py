@@ -1,9 +1,10 @@
-"""What a plan can ask for. Each can be done twice without harm."""
+"""The actions of a plan. Each can be performed twice without harm."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import assert_never
 
 from elasticjob.wire.desired import Desired
@@ -13,7 +14,7 @@ from elasticjob.wire.round import Round
 
 @dataclass(frozen=True)
 class EnsurePrerequisites:
-    """See to it that the job's account, its rights and the agent are there."""
+    """Create what pods need if it is missing: account, RoleBinding, and the agent's ConfigMap."""
 
 
 @dataclass(frozen=True)
@@ -33,29 +34,35 @@ class DeleteRound:
 
 @dataclass(frozen=True)
 class Mark:
-    """Mark the Lease of a pod that has ended or is given up (rule 9).
-
-    create: where there is no Lease, create it, so that a pod that comes late cannot join. Without
-    it the pod is noted as never created. excused: the pod was deleted or taken away: its
-    loss is not counted.
-    """
+    """Mark the Lease of a pod that has ended or is lost (rule 9)."""
 
     pod: Pod
     reason: str
-    create: bool = True
-    excused: bool = False
+    create: bool = (
+        True  # create a missing Lease, so that the pod cannot join; else note its absence
+    )
+    excused: bool = False  # the loss of the pod is not counted: it was deleted or disrupted
 
 
 @dataclass(frozen=True)
 class WriteRound:
-    """Change the operator's part of the Round Lease, against this version.
-
-    desired None: unchanged. clear_holder: nobody holds (rule 9).
-    """
+    """Change the operator's part of this version of the Round Lease."""
 
     version: str
-    desired: Desired | None = None
-    clear_holder: bool = False
+    desired: Desired | None = None  # None: unchanged
+    clear_holder: bool = False  # leave the Lease without a holder (rule 9)
+
+
+class Deletion(Enum):
+    """Why a pod is deleted; report/texts.py has the words."""
+
+    JOB_ENDED = "JobEnded"
+    REPLACED = "Replaced"
+    LOST = "Lost"
+    BLAMED = "Blamed"
+    SUSPENDED = "Suspended"
+    TEMPLATE_CHANGED = "TemplateChanged"
+    SCALED_DOWN = "ScaledDown"
 
 
 @dataclass(frozen=True)
@@ -64,12 +71,12 @@ class DeletePod:
 
     name: str
     uid: str
-    why: str
+    why: Deletion
 
 
 @dataclass(frozen=True)
 class DeleteLease:
-    """Delete the Lease of a pod that is gone."""
+    """Delete the Lease of a pod that no longer exists."""
 
     name: str
     uid: str
@@ -77,20 +84,20 @@ class DeleteLease:
 
 @dataclass(frozen=True)
 class CreatePod:
-    """Reserve the generation, then create the pod. replaces: not by plan, so it is slowed down."""
+    """Reserve the generation, then create the pod."""
 
     pod: Pod
-    replaces: bool = False
+    replaces: bool = False  # it replaces a lost pod, so that a growing wait applies to the next one
 
 
 @dataclass(frozen=True)
 class ListLeases:
-    """List the job's agent Leases, to hear who is alive."""
+    """List the Leases of the job's agents, to see which of them were renewed."""
 
 
 @dataclass(frozen=True)
 class Later:
-    """Nothing yet: plan again after so long."""
+    """No action yet: plan again after this time."""
 
     after_s: float
 
@@ -111,23 +118,21 @@ Actions = Iterator[Action | Later]
 
 @dataclass
 class Outcome:
-    """What became of actions. refused: with the API server's words. postponed: pods among them that
-    were not asked for, because another one was refused. reserved: generations of pods were written
-    into the status."""
+    """The result of a plan's actions."""
 
     done: list[Action] = field(default_factory=list)
-    refused: dict[Action, str] = field(default_factory=dict)
-    postponed: frozenset[CreatePod] = frozenset()
-    reserved: bool = False
+    refused: dict[Action, str] = field(default_factory=dict)  # with the API server's message
+    postponed: frozenset[CreatePod] = frozenset()  # refused without a request, as another one was
+    reserved: bool = False  # whether generations of pods were written into the status
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether job, Round and pods are what they were: all was refused, or was there already."""
+        """Whether job, Round and pods are unchanged: each action was refused or had been done."""
         return not self.reserved and all(action == EnsurePrerequisites() for action in self.done)
 
 
 def describe(action: Action) -> str:
-    """What an action does, in words; when it is planned again, the words are the same."""
+    """The action in words, for people and as the key of its refusals."""
     match action:
         case EnsurePrerequisites():
             return "create what pods need"

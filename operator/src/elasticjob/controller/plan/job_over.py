@@ -1,32 +1,38 @@
-"""The end of a job: which pods are deleted (cleanPodPolicy), on every way to the end."""
+"""The end of a job: the pods that cleanPodPolicy deletes, however the job has ended."""
 
 from __future__ import annotations
 
+from elasticjob.api.v1alpha1 import Condition
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.actions import Actions, DeletePod, Later
+from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Later
 from elasticjob.wire.round import Phase
 
-# Agents end by themselves when the round does, and write their verdict and the last of their log
-# meanwhile. Those that do not are ended after the longer of both graces and this.
-GOODBYE_S = 15.0
+# After the last round agents write their termination message and the end of their log, and exit.
+# The operator deletes pods whose agents have not after the longer of both graces and this time.
+EXITS_WITHIN_S = 15.0
 
 
 def is_over(snapshot: Snapshot) -> bool:
-    """Whether the job has ended: the Round first, for pods may have ended before it was read."""
+    """Whether the job has ended, by the phase of its round or by a final condition."""
     if snapshot.lease and snapshot.lease.round.phase.is_terminal:
         return True
     return is_final(snapshot)
 
 
 def is_final(snapshot: Snapshot) -> bool:
-    """Whether its status says so, which is for ever."""
+    """Whether the status of the job has a final condition."""
+    return final_condition(snapshot) is not None
+
+
+def final_condition(snapshot: Snapshot) -> Condition | None:
+    """The condition Complete or Failed of a job that has ended; it never changes."""
     final = (c for c in snapshot.job.status.conditions or [] if c.type in ("Complete", "Failed"))
-    return any(c.status == "True" for c in final)
+    return next((c for c in final if c.status == "True"), None)
 
 
 def delete_pods(snapshot: Snapshot) -> Actions:
-    """Delete what the policy says, each when it has ended, or has had its time."""
+    """Delete the pods that the policy names, each when its agent has exited or is out of time."""
     policy = snapshot.spec.clean_pod_policy
     if policy == "None":
         return
@@ -38,11 +44,11 @@ def delete_pods(snapshot: Snapshot) -> Actions:
         if pod.living and left_s > 0:
             yield Later(left_s)
         else:
-            yield DeletePod(pod.name, pod.uid, "the job has ended")
+            yield DeletePod(pod.name, pod.uid, Deletion.JOB_ENDED)
 
 
 def failed_last(snapshot: Snapshot) -> ObservedPod | None:
-    """The pod to look at: the one that the round blames, else the last that ended badly."""
+    """The pod of the round's cause, else the last pod that ended with an error."""
     round_ = snapshot.lease.round if snapshot.lease else None
     if (
         round_
@@ -58,4 +64,4 @@ def failed_last(snapshot: Snapshot) -> ObservedPod | None:
 def _left_s(snapshot: Snapshot) -> float:
     ended_at = snapshot.job.status.completion_time or snapshot.utc_now
     grace_s = max(snapshot.spec.stop_grace_seconds, snapshot.spec.crash_grace_seconds)
-    return grace_s + GOODBYE_S - (snapshot.utc_now - ended_at).total_seconds()
+    return grace_s + EXITS_WITHIN_S - (snapshot.utc_now - ended_at).total_seconds()

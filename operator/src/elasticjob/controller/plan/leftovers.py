@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended, job_over, refused, replace
-from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Later
+from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Deletion, Later
 from elasticjob.rendezvous import timing
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -28,7 +28,7 @@ def delete_replaced_pods(snapshot: Snapshot) -> Actions:
     keep = None if policy == "All" or is_refused else job_over.failed_last(snapshot)
     for pod in _replaced(snapshot):
         if pod != keep and not pod.deleting:
-            yield DeletePod(pod.name, pod.uid, "it has ended and was replaced")
+            yield DeletePod(pod.name, pod.uid, Deletion.REPLACED)
 
 
 def delete_orphan_leases(snapshot: Snapshot) -> Actions:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod
 from elasticjob.controller.observe.snapshot import Renewal, Snapshot
 from elasticjob.controller.plan import blame, ended
-from elasticjob.controller.plan.actions import Actions, DeletePod, Later, ListLeases, Mark
+from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Later, ListLeases, Mark
 from elasticjob.rendezvous import timing
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
@@ -72,9 +72,9 @@ def delete_lost_pods(snapshot: Snapshot) -> Actions:
         if pod.deleting:
             continue
         if pod.pod in snapshot.recalled.marked:
-            yield DeletePod(pod.name, pod.uid, "its agent is not heard any more")
+            yield DeletePod(pod.name, pod.uid, Deletion.LOST)
         elif blamed.get(pod.pod.index, 0) >= BLAMED_TOO_OFTEN and snapshot.is_member(pod.pod):
-            yield DeletePod(pod.name, pod.uid, f"blamed for {BLAMED_TOO_OFTEN} failures")
+            yield DeletePod(pod.name, pod.uid, Deletion.BLAMED)
 
 
 def facts(snapshot: Snapshot) -> Iterator[str]:

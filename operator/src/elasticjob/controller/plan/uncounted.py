@@ -44,8 +44,7 @@ def has_seen_an_hour(snapshot: Snapshot) -> bool:
     return since is not None and snapshot.now - since >= WINDOW_S
 
 
-def summary(restarts: list[Restart]) -> str:
-    """How many, by what ended the round before."""
+def causes(restarts: list[Restart]) -> str:
+    """The number of restarts by cause: `12 Leaving, 1 Scaled`."""
     kinds = Counter(restart.kind.value for restart in restarts)
-    each = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    return f"{len(restarts)} restarts within an hour that maxRestarts does not count: {each}"
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired
-from elasticjob.controller.plan.actions import Actions, DeletePod, Later
+from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Later
 from elasticjob.rendezvous import timing
 from elasticjob.wire.round import Phase
 
@@ -60,12 +60,12 @@ def _patience_s(snapshot: Snapshot) -> float:
     return snapshot.spec.stop_grace_seconds + silence_s
 
 
-def _why(snapshot: Snapshot, pod: ObservedPod) -> str:
+def _why(snapshot: Snapshot, pod: ObservedPod) -> Deletion:
     if snapshot.spec.suspend:
-        return "the job is suspended"
+        return Deletion.SUSPENDED
     if desired.is_outdated(snapshot, pod.pod):
-        return "the template has changed"
-    return "the job was scaled down"
+        return Deletion.TEMPLATE_CHANGED
+    return Deletion.SCALED_DOWN
 
 
 def _fact(pod: ObservedPod) -> str:

@@ -1,154 +1,150 @@
-"""The conditions of a job: few, and each says only what is known.
+"""The conditions of a job. Each states only what is known.
 
-Accepted   the spec keeps the rules, and is worked on
-PodsReady  each wanted pod runs its agent; else why not
-Running    every member of the present round runs its workers
-Unstable   restarts that no budget counts are many, within the last hour
-Suspended  as asked, and no pod is left
-Complete   every member of the last round ended with 0; final
+Accepted   the spec is valid, and the operator works on the job
+PodsReady  each wanted pod runs its agent; else the reason
+Running    every member of the current round runs its workers
+Unstable   many restarts within the last hour did not count against maxRestarts
+Suspended  spec.suspend is true, and all pods have ended
+Complete   every member of the last round ended with exit code 0; final
 Failed     a fatal exit code, or more failures than maxRestarts; final
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 from elasticjob.api.v1alpha1 import Condition, LastFailure
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over, uncounted
-from elasticjob.controller.report import failure, phase, trouble
+from elasticjob.controller.report import failure, phase, pod_problems
+from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, Truth
 from elasticjob.rendezvous import charges
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase
 
-Truth = Literal["True", "False", "Unknown"]
-Said = tuple[str, Truth, str, str]  # type, status, reason, message
+Row = tuple[str, Truth, str, str]  # type, status, reason, message
 
 LONGEST_MESSAGE = 1024
 
 
 def of(snapshot: Snapshot) -> list[Condition]:
     """All conditions; each keeps its time while its status stays the same."""
-    said: list[Said] = [("Accepted", "True", "Valid", "")]
+    rows = [_row("Accepted", "Valid")]
     if job_over.is_over(snapshot):
-        over: list[Said] = [(t, "False", "Ended", "") for t in ("PodsReady", "Running", "Unstable")]
-        said += [*over, *_end(snapshot)]
+        rows += [_row(type_, "Ended") for type_ in ("PodsReady", "Running", "Unstable")]
+        rows += _end(snapshot)
     else:
-        said += [
+        rows += [
             _pods_ready(snapshot),
             _running(snapshot),
             *_unstable(snapshot),
             _suspended(snapshot),
         ]
-    return _merged(snapshot.job, said, snapshot.utc_now)
+    return _merged(snapshot.job, rows, snapshot.utc_now)
 
 
-def of_refused(job: Job, at: datetime) -> list[Condition]:
-    """Every rule that the job breaks, with its field and the cure."""
-    message = "; ".join(f"{path}: {text}" for path, text in job.faults)
-    return _merged(job, [("Accepted", "False", "Invalid", message)], at)
+def of_invalid(job: Job, at: datetime) -> list[Condition]:
+    """The conditions of a job that breaks rules: each of them, with its field and the cure."""
+    faults = "; ".join(f"{path}: {text}" for path, text in job.faults)
+    return _merged(job, [_row("Accepted", "Invalid", faults=faults)], at)
 
 
-def of_broken(job: Job, message: str, at: datetime) -> list[Condition]:
-    """The rest stays as it was: what is known of the group is in the Lease that cannot be read."""
-    return _merged(job, [("Running", "Unknown", "RoundUnreadable", message)], at)
+def of_unreadable_round(job: Job, problem: str, at: datetime) -> list[Condition]:
+    """The conditions of a job whose Round Lease cannot be read: only Running changes."""
+    return _merged(job, [_row("Running", "RoundUnreadable", problem=problem)], at)
 
 
-def _pods_ready(snapshot: Snapshot) -> Said:
+def _row(type_: str, reason: str, **fields: object) -> Row:
+    texts = CONDITIONS[type_]
+    truth, template = texts.get(reason) or texts[ANY]
+    return type_, truth, reason, template.format(**fields)
+
+
+def _pods_ready(snapshot: Snapshot) -> Row:
     if desired.wants_no_pods(snapshot):
-        return "PodsReady", "False", "NotWanted", ""
-    there = trouble.running(snapshot)
-    count = f"{there}/{snapshot.spec.replicas} pods run"
-    if there >= snapshot.spec.replicas:
-        return "PodsReady", "True", "AllRun", count
-    if found := trouble.trouble(snapshot):
-        return "PodsReady", "False", found.reason, f"{count}; {found.full or found.text}"
-    return "PodsReady", "False", "PodsStart", count
+        return _row("PodsReady", "NotWanted")
+    running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
+    counts = {"running": running, "replicas": replicas}
+    if running >= replicas:
+        return _row("PodsReady", "AllRun", **counts)
+    if found := pod_problems.most_frequent(snapshot):
+        return _row("PodsReady", found.reason, problem=found.full or found.text, **counts)
+    return _row("PodsReady", "PodsStart", **counts)
 
 
-def _running(snapshot: Snapshot) -> Said:
-    if phase.is_running(snapshot) and snapshot.lease:
-        members = len(snapshot.lease.round.members)
-        return (
-            "Running",
-            "True",
-            "AllMembersRun",
-            f"{members} members run round {snapshot.lease.round.n}",
-        )
-    if snapshot.lease and snapshot.lease.round.phase is Phase.ACTIVE:
-        return "Running", "False", "MembersStart", f"round {snapshot.lease.round.n} starts"
-    return "Running", "False", "RoundForms", "no round is active"
+def _running(snapshot: Snapshot) -> Row:
+    round_ = snapshot.lease.round if snapshot.lease else None
+    if round_ is None or round_.phase is not Phase.ACTIVE:
+        return _row("Running", "RoundForms")
+    if phase.is_running(snapshot):
+        return _row("Running", "AllMembersRun", members=len(round_.members), round=round_.n)
+    return _row("Running", "MembersStart", round=round_.n)
 
 
-def _unstable(snapshot: Snapshot) -> list[Said]:
-    """True stays until a whole hour was seen in which it is not so."""
+def _unstable(snapshot: Snapshot) -> list[Row]:
+    """True stays until the operator has seen a whole hour in which it does not apply."""
     found = uncounted.uncounted(snapshot)
     if len(found) > snapshot.uncounted_restarts_per_hour:
-        return [("Unstable", "True", "UncountedRestarts", uncounted.summary(found))]
+        causes = uncounted.causes(found)
+        return [_row("Unstable", "UncountedRestarts", restarts=len(found), causes=causes)]
     was = any(
         c.type == "Unstable" and c.status == "True" for c in snapshot.job.status.conditions or []
     )
     if was and not uncounted.has_seen_an_hour(snapshot):
         return []
-    return [("Unstable", "False", "FewUncountedRestarts", "")]
+    return [_row("Unstable", "FewUncountedRestarts")]
 
 
-def _suspended(snapshot: Snapshot) -> Said:
+def _suspended(snapshot: Snapshot) -> Row:
     if not snapshot.spec.suspend:
-        return "Suspended", "False", "NotAsked", ""
+        return _row("Suspended", "NotAsked")
     if snapshot.living:
-        return "Suspended", "False", "PodsEnd", f"{len(snapshot.living)} pods have not ended"
-    return "Suspended", "True", "Asked", "no pods are left; counters are kept"
+        return _row("Suspended", "PodsEnd", pods=len(snapshot.living))
+    return _row("Suspended", "Asked")
 
 
-def _end(snapshot: Snapshot) -> list[Said]:
-    """Complete or Failed, once; what was said before stays as it is."""
+def _end(snapshot: Snapshot) -> list[Row]:
+    """Complete or Failed, once; a final condition stays as it is."""
     if job_over.is_final(snapshot) or snapshot.lease is None:
         return []
     if snapshot.lease.round.phase is Phase.SUCCEEDED:
-        return [("Complete", "True", "AllMembersDone", "every member ended its workers with 0")]
-    return [("Failed", "True", phase.end_reason(snapshot), _why_failed(snapshot))]
+        return [_row("Complete", "AllMembersDone")]
+    return [_row("Failed", phase.end_reason(snapshot), failure=_why_failed(snapshot))]
 
 
 def _why_failed(snapshot: Snapshot) -> str:
-    """The first cause, and the budget where that was what ended the job."""
+    """The first cause, and the budget if the job has exceeded it."""
     assert snapshot.lease is not None
     found = failure.last(snapshot)
-    parts = [_who(found), *_what(found)] if found else []
-    spent, budget = (
-        charges.spent(snapshot.lease.round, snapshot.lease.desired),
-        snapshot.spec.max_restarts,
-    )
+    parts = [_first_cause(found)] if found else []
+    round_, budget = snapshot.lease.round, snapshot.spec.max_restarts
+    spent = charges.spent(round_, snapshot.lease.desired)
     if spent >= budget and phase.end_reason(snapshot) != CauseKind.START_FAILED.value:
-        parts.append(f"one more than maxRestarts, which is {budget}")
+        parts.append(EXCEEDED.format(max_restarts=budget))
     return "; ".join(part for part in parts if part)
 
 
-def _who(found: LastFailure) -> str:
-    rank = f" (rank {found.rank})" if found.rank is not None else ""
-    return f"{found.pod}{rank}" if found.pod else ""
-
-
-def _what(found: LastFailure) -> list[str]:
-    """The message, and what it does not say yet."""
+def _first_cause(found: LastFailure) -> str:
+    """The pod and its rank, the message, and the exit code or signal if the message has neither."""
     message = found.message or ""
-    facts = [("exit code", found.exit_code), ("signal", found.signal)]
-    said = (f"{name} {value}" for name, value in facts if value is not None)
-    return [message, *(fact for fact in said if fact not in message)]
+    codes = [("exit code", found.exit_code), ("signal", found.signal)]
+    named = (f"{name} {value}" for name, value in codes if value is not None)
+    what = [message, *(code for code in named if code not in message)]
+    parts = (failure.culprit(found), "; ".join(part for part in what if part))
+    return ": ".join(part for part in parts if part)
 
 
-def _merged(job: Job, said: list[Said], at: datetime) -> list[Condition]:
-    """What was said and is not said again stays: terminal conditions are final."""
+def _merged(job: Job, rows: list[Row], at: datetime) -> list[Condition]:
+    """The conditions of the status with these in their place; the others stay."""
     found = {c.type: c for c in job.status.conditions or []}
-    for type_, truth, reason, message in said:
+    for type_, truth, reason, text in rows:
         old = found.get(type_)
         found[type_] = Condition(
             type=type_,
             status=truth,
             reason=reason,
-            message=message[:LONGEST_MESSAGE],
+            message=text[:LONGEST_MESSAGE],
             last_transition_time=old.last_transition_time if old and old.status == truth else at,
             observed_generation=job.generation,
         )

@@ -1,4 +1,4 @@
-"""What failed last: from the Round's cause and from the pods' ends."""
+"""The last failure of a job (`status.lastFailure`): the Round's cause and how the pod ended."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from elasticjob.wire.round import Phase, Round
 
 LONGEST_MESSAGE = 1024
 LONGEST_COMMAND = 200
-# Python's, the shell's and many programs' own word for "I was called wrongly": for a script that
-# does not exist, for example. Nothing but the container's log says more, so the command is named.
-CALLED_WRONGLY = 2
+# With this exit code Python, shells and many programs report wrong arguments, such as a script that
+# does not exist. Only the container's log has the details, so the message contains the command.
+WRONG_USAGE = 2
 
 _NOT_COUNTED = (
     CauseKind.LEAVING,
@@ -27,17 +27,23 @@ _OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 
 def last(snapshot: Snapshot) -> LastFailure | None:
-    """The failure that the Round tells of, else the one that is known already."""
+    """The failure in the Round, else the one in the status."""
     known = snapshot.job.status.last_failure
     round_ = snapshot.lease.round if snapshot.lease else None
     if round_ is None or round_.cause is None or not _is_failure(snapshot, round_):
         return known
     found = _failure(snapshot, round_.cause, round_)
     if known and (known.round, known.pod) == (found.round, found.pod):
-        # The pod's own end may be known later than the round's: OOMKilled, for example.
+        # How the pod ended may be known later than the round's cause: OOMKilled, for example.
         found = found.model_copy(update={"time": known.time})
         return known if found.reason == round_.cause.kind.value else found
     return found.model_copy(update={"time": snapshot.utc_now})
+
+
+def culprit(found: LastFailure) -> str:
+    """The pod that failed, and the rank of its worker; empty if the pod is unknown."""
+    rank = f" (rank {found.rank})" if found.rank is not None else ""
+    return f"{found.pod}{rank}" if found.pod else ""
 
 
 def _is_failure(snapshot: Snapshot, round_: Round) -> bool:
@@ -55,7 +61,7 @@ def _failure(snapshot: Snapshot, cause: Cause, round_: Round) -> LastFailure:
     reason = ended.reason if ended and ended.reason not in ("", "Error", "Completed") else ""
     code = cause.code if cause.code is not None or ended is None else ended.exit_code
     message = (ended.message if ended else "") or cause.message
-    if cause.code == CALLED_WRONGLY:
+    if cause.code == WRONG_USAGE:
         message = f"{message} of {_command(snapshot)}; see its log"
     return LastFailure(
         pod=cause.pod or None,
@@ -70,7 +76,7 @@ def _failure(snapshot: Snapshot, cause: Cause, round_: Round) -> LastFailure:
 
 
 def _command(snapshot: Snapshot) -> str:
-    """What each worker runs, as it would be typed."""
+    """The command of each worker, quoted for a shell."""
     name = worker_container(snapshot.job.body["spec"])
     containers = snapshot.job.body["spec"]["template"]["spec"]["containers"]
     worker = next(c for c in containers if c["name"] == name)

@@ -1,36 +1,46 @@
-"""STATUS: the state of a job in a few words for people. Programs read the conditions."""
+"""STATUS (`status.phase`): the state of a job in a few words for people, not for programs."""
 
 from __future__ import annotations
 
+from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
-from elasticjob.controller.report import trouble
+from elasticjob.controller.report import pod_problems
+from elasticjob.controller.report.texts import COUNT, UNREADABLE_ROUND, State, Word
+from elasticjob.wire import names
 from elasticjob.wire.round import Phase, Round
 
-LONGEST = 256
 
-
-def of(snapshot: Snapshot) -> str:
-    """The first that applies: the end, what the operator is about, where the round stands."""
+def of(snapshot: Snapshot) -> State:
+    """The state of a job: its end, else what the operator does with it, else that of its round."""
     if job_over.is_over(snapshot):
-        return _end(snapshot)[:LONGEST]
+        return _end(snapshot)
     if snapshot.spec.suspend:
-        return "Suspending" if snapshot.living else "Suspended"
+        return State(Word.SUSPENDING if snapshot.living else Word.SUSPENDED)
     if desired.wants_no_pods(snapshot):
-        return "Updating"
+        return State(Word.UPDATING)
     if snapshot.lease is None:
-        found = trouble.trouble(snapshot)
-        return f"Pending: {found.text}"[:LONGEST] if found else "Pending"
-    text = (
-        _active(snapshot)
-        if snapshot.lease.round.phase is Phase.ACTIVE
-        else _forming(snapshot, snapshot.lease.round)
-    )
-    return text[:LONGEST]
+        problem = pod_problems.most_frequent(snapshot)
+        return State(Word.PENDING, problem.text if problem else "")
+    if snapshot.lease.round.phase is Phase.ACTIVE:
+        return _active(snapshot, snapshot.lease.round)
+    return _forming(snapshot, snapshot.lease.round)
+
+
+def of_invalid(job: Job) -> State:
+    """The state of a job that breaks a rule: the first that it breaks."""
+    path, fault = job.faults[0]
+    return State(Word.INVALID, f"{path}: {fault}")
+
+
+def of_unreadable_round(job: Job, why: str) -> State:
+    """The state of a job whose Round Lease cannot be read."""
+    lease = names.round_lease_name(job.name)
+    return State(Word.UNKNOWN, UNREADABLE_ROUND.format(lease=lease, why=why))
 
 
 def end_reason(snapshot: Snapshot) -> str:
-    """Why the job failed, in one word; empty if it did not."""
+    """Why the job has failed, in one word; empty if it has not."""
     round_ = snapshot.lease.round if snapshot.lease else None
     if round_ is None or round_.phase is not Phase.FAILED:
         return ""
@@ -38,7 +48,7 @@ def end_reason(snapshot: Snapshot) -> str:
 
 
 def is_running(snapshot: Snapshot) -> bool:
-    """Whether all members of the present round run their workers, as the holder says."""
+    """Whether the holder reports that all members of the current round run their workers."""
     if (
         snapshot.lease is None
         or snapshot.lease.report is None
@@ -49,29 +59,29 @@ def is_running(snapshot: Snapshot) -> bool:
     return report.n == round_.n and frozenset(report.running) >= round_.pods
 
 
-def _end(snapshot: Snapshot) -> str:
-    known = snapshot.job.status.phase or ""
-    if job_over.is_final(snapshot) and known.startswith(("Complete", "Failed")):
-        return known
+def _end(snapshot: Snapshot) -> State:
+    """The final condition if there is one, else the phase of the round."""
+    if final := job_over.final_condition(snapshot):
+        return State(Word(final.type), final.reason if final.type == "Failed" else "")
     reason = end_reason(snapshot)
-    return f"Failed: {reason}" if reason else "Complete"
+    return State(Word.FAILED, reason) if reason else State(Word.COMPLETE)
 
 
-def _active(snapshot: Snapshot) -> str:
-    assert snapshot.lease is not None
-    word = "Starting" if snapshot.lease.round.starts <= 1 else "Restarting"
+def _active(snapshot: Snapshot, round_: Round) -> State:
+    word = Word.STARTING if round_.starts <= 1 else Word.RESTARTING
     if is_running(snapshot):
-        word = "Running"
-    found = trouble.refusal(snapshot)
-    return f"{word}: {found.text}" if found else word
+        word = Word.RUNNING
+    problem = pod_problems.refused_pods(snapshot)
+    return State(word, problem.text if problem else "")
 
 
-def _forming(snapshot: Snapshot, round_: Round) -> str:
-    """Nobody runs: what is missing, if it is known."""
-    word = "Pending" if round_.starts == 0 else "Restarting"
-    if found := trouble.trouble(snapshot):
-        return f"{word}: {found.text}"
-    there = trouble.running(snapshot)
-    if there >= (snapshot.spec.min_replicas or snapshot.spec.replicas):
-        return "Starting" if round_.starts == 0 else "Restarting"
-    return f"{word}: {there}/{snapshot.spec.replicas} pods run"
+def _forming(snapshot: Snapshot, round_: Round) -> State:
+    """The state of a round without members: why pods do not run, if it is known."""
+    is_first = round_.starts == 0
+    word = Word.PENDING if is_first else Word.RESTARTING
+    if problem := pod_problems.most_frequent(snapshot):
+        return State(word, problem.text)
+    running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
+    if running >= (snapshot.spec.min_replicas or replicas):
+        return State(Word.STARTING if is_first else Word.RESTARTING)
+    return State(word, COUNT.format(running=running, replicas=replicas))

@@ -1,6 +1,6 @@
-"""The status of a job, all of it anew in each pass; what did not change is not written.
+"""The status of a job. Each pass computes all of it, and the operator writes what has changed.
 
-Nothing here is guessed: a number comes from the Round, from the holder's report, or from pods.
+Every number comes from the Round, from the holder's report, or from pods.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from elasticjob.api.v1alpha1 import ElasticJobStatus, LastRecovery, Progress
+from elasticjob.api.v1alpha1 import Condition, ElasticJobStatus, LastRecovery, Progress
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import blame, job_over
-from elasticjob.controller.report import conditions, failure, phase
+from elasticjob.controller.report import conditions, failure
+from elasticjob.controller.report.texts import State
 from elasticjob.rendezvous import charges
 from elasticjob.wire import names
 from elasticjob.wire.codec import dump_tagged
@@ -23,13 +24,13 @@ from elasticjob.wire.round import Phase
 Json = dict[str, Any]
 
 
-def of(snapshot: Snapshot) -> ElasticJobStatus:
-    """The status of a job that is worked on."""
+def of(snapshot: Snapshot, state: State) -> ElasticJobStatus:
+    """The status of a job that the operator works on."""
     old = snapshot.job.status
     running = len(running_pods(snapshot))
     changed: Json = {
         "observed_generation": snapshot.job.generation,
-        "phase": phase.of(snapshot),
+        "phase": str(state),
         "ready": f"{running}/{snapshot.spec.replicas}",
         "replicas": len(snapshot.living),
         "ready_replicas": running,
@@ -48,32 +49,25 @@ def of(snapshot: Snapshot) -> ElasticJobStatus:
     return old.model_copy(update=changed)
 
 
-def of_refused(job: Job, at: datetime) -> ElasticJobStatus:
-    """The status of a job that breaks a rule: nothing is done for it until it is corrected."""
-    path, message = job.faults[0]
-    changed = {
-        "observed_generation": job.generation,
-        "phase": f"Invalid: {path}: {message}"[:256],
-        "conditions": conditions.of_refused(job, at),
-        "start_time": job.status.start_time or at,
-    }
-    return job.status.model_copy(update=changed)
+def of_invalid(job: Job, state: State, at: datetime) -> ElasticJobStatus:
+    """The status of a job that breaks a rule: the operator waits until it is corrected."""
+    found = _without_work(job, state, conditions.of_invalid(job, at), at)
+    return found.model_copy(update={"observed_generation": job.generation})
 
 
-def of_broken(job: Job, why: str, at: datetime) -> ElasticJobStatus:
-    """The status of a job whose Round Lease cannot be read: nothing is done for it meanwhile."""
-    lease = names.round_lease_name(job.name)
-    text = f"the Lease {lease} cannot be read: {why}; delete it, and it is made again"
-    changed = {
-        "phase": f"Unknown: {text}"[:256],
-        "conditions": conditions.of_broken(job, text, at),
-        "start_time": job.status.start_time or at,
-    }
+def of_unreadable_round(job: Job, state: State, at: datetime) -> ElasticJobStatus:
+    """The status of a job whose Round Lease cannot be read: the operator waits until it can."""
+    return _without_work(job, state, conditions.of_unreadable_round(job, state.detail, at), at)
+
+
+def _without_work(job: Job, state: State, found: list[Condition], at: datetime) -> ElasticJobStatus:
+    start_time = job.status.start_time or at
+    changed = {"phase": str(state), "conditions": found, "start_time": start_time}
     return job.status.model_copy(update=changed)
 
 
 def reserved(snapshot: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
-    """The status that must be written before these pods are made: no name is ever used twice."""
+    """The status to write before these pods are created, so that no name is ever used twice."""
     following = dict(snapshot.next_generations)
     for pod in pods:
         following[pod.index] = max(following.get(pod.index, 0), pod.generation + 1)
@@ -88,13 +82,13 @@ def reserved(snapshot: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
 
 
 def agent_hash(snapshot: Snapshot) -> str:
-    """Which agent the next pods run: that of the pods that live, so that an upgrade of the operator
-    does not mix agents in a running job; where none lives, this operator's own."""
+    """The agent that the next pods run: that of the job's living pods, so that an upgrade of the
+    operator does not mix agents in a job; without living pods, that of this operator."""
     return (snapshot.job.status.agent_hash if snapshot.living else None) or snapshot.agent_hash
 
 
 def running_pods(snapshot: Snapshot) -> frozenset[Pod]:
-    """Members whose workers run in the present round, as the holder says."""
+    """Members whose workers run in the current round, as the holder reports."""
     if (
         snapshot.lease is None
         or snapshot.lease.report is None
@@ -112,12 +106,12 @@ def patch(old: ElasticJobStatus, new: ElasticJobStatus) -> Json:
 
 
 def fields(status: ElasticJobStatus) -> Json:
-    """As the API server stores it."""
+    """The status as the API server stores it."""
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def merge_patch(old: Json, new: Json) -> Json:
-    """RFC 7386: what is gone is null, lists are whole."""
+    """The merge patch of RFC 7386: null for what is removed, lists as a whole."""
     found: Json = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)

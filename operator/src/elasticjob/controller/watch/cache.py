@@ -39,7 +39,7 @@ PROGRESS_AFTER_S = 5.0
 
 
 @dataclass(frozen=True)
-class Broken:
+class UnreadableRound:
     """A Round Lease that cannot be read, and why."""
 
     uid: str
@@ -57,7 +57,7 @@ class Entry:
 
     job: Json | None = None
     lease: RoundLease | None = None
-    broken: Broken | None = None
+    unreadable: UnreadableRound | None = None
     pods: dict[str, ObservedPod] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))
@@ -66,7 +66,7 @@ class Entry:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left that exists."""
-        return not (self.job or self.lease or self.broken or self.pods)
+        return not (self.job or self.lease or self.unreadable or self.pods)
 
     def rounds_for(self, job_uid: str) -> tuple[Round, ...]:
         """The last rounds of this job, and of no older one of its name."""
@@ -160,7 +160,7 @@ class Cache:
         for key, entry in self._entries.items():
             if resource == ELASTIC_JOBS and (job := entry.job) is not None:
                 yield _Held(key, key.name, job["metadata"]["uid"], _version(job))
-            elif resource == LEASES and (seen := entry.broken or entry.lease) is not None:
+            elif resource == LEASES and (seen := entry.unreadable or entry.lease) is not None:
                 name = names.round_lease_name(key.name)
                 yield _Held(key, name, seen.uid, int(seen.version))
             elif resource == PODS:
@@ -214,14 +214,14 @@ def _take_pod(entry: Entry, body: Json, gone: bool) -> float | None:
 
 
 def _take_round(entry: Entry, body: Json, gone: bool) -> float | None:
-    before, broken = entry.lease, entry.broken
+    before, broken = entry.lease, entry.unreadable
     if gone:
-        entry.lease = entry.broken = None
+        entry.lease = entry.unreadable = None
         return AT_ONCE if before is not None or broken is not None else None
     if _is_outdated(entry, body):
         return None
     seen = leases.parse_round(body)
-    entry.lease, entry.broken = seen, None
+    entry.lease, entry.unreadable = seen, None
     if entry.rounds_of != seen.job_uid:
         entry.rounds_of = seen.job_uid
         entry.rounds.clear()
@@ -234,7 +234,7 @@ def _take_round(entry: Entry, body: Json, gone: bool) -> float | None:
 
 def _is_outdated(entry: Entry, body: Json) -> bool:
     """Whether a newer version of this Round Lease is known."""
-    known = entry.broken or entry.lease
+    known = entry.unreadable or entry.lease
     same = known is not None and known.uid == body["metadata"]["uid"]
     return known is not None and same and _version(body) < int(known.version)
 
@@ -247,8 +247,11 @@ def _leave_aside(resource: Resource, entry: Entry, body: Json, error: Exception)
         entry.versions.pop(meta["name"], None)
         return AT_ONCE if entry.pods.pop(meta["name"], None) else None
     if resource == LEASES:
-        before, entry.broken = entry.broken, Broken(meta["uid"], _version(body), why(error))
-        return AT_ONCE if before is None or before.why != entry.broken.why else None
+        before, entry.unreadable = (
+            entry.unreadable,
+            UnreadableRound(meta["uid"], _version(body), why(error)),
+        )
+        return AT_ONCE if before is None or before.why != entry.unreadable.why else None
     return None
 
 

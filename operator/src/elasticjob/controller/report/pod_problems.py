@@ -1,4 +1,4 @@
-"""Why pods do not run, in the few words that a person needs: `3/4 unschedulable: ...`."""
+"""Why pods do not run, in one short line for people: `3/4 unschedulable: ...`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from elasticjob.controller.observe.parse import ContainerState, ObservedPod, Wor
 from elasticjob.controller.observe.snapshot import Refusal, Snapshot
 from elasticjob.controller.plan import first_round, refused, replace
 from elasticjob.controller.plan.actions import Action, EnsurePrerequisites, Later
+from elasticjob.controller.report.texts import ANY, NO_PODS, PROBLEMS
 from elasticjob.rendezvous.state import EXIT_SETUP
 
 LONGEST_PHRASE = 120
 LONGEST_REFUSAL = 160
 LONGEST_FULL = 800
 
-# Reasons of a waiting container that do not pass by themselves, as the kubelet words them.
+# The kubelet's reasons of a waiting container that do not pass by themselves.
 _STUCK = {
     "ErrImagePull",
     "ImagePullBackOff",
@@ -34,74 +35,78 @@ _NO_PYTHON = re.compile(r"""["'`]python3["'`]:? (executable file )?not found""")
 # "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... preemption: ..."
 _NODES = re.compile(r"^\d+/\d+ nodes are available: (?:\d+ )?([^,.]+(?:\.[^,. ]+)*)")
 
-# 'pods "demo-0-0" is forbidden: ...', 'Pod "demo-0-0" is invalid: ...': which pod it was is chance.
+# 'pods "demo-0-0" is forbidden: ...', 'Pod "demo-0-0" is invalid: ...'; any pod may be named.
 _REFUSED = re.compile(r'^pods? "[^"]*" is (forbidden|invalid): ', re.IGNORECASE)
 _CURES = (
     (re.compile(r'^Pod "[^"]*" is invalid: '), "correct spec.template"),
     (re.compile(r"exceeded quota: "), "raise the quota, lower replicas, or wait until it has room"),
     (re.compile(r"must specify .* for: "), "set these resources in spec.template"),
     (re.compile(r"violates PodSecurity "), "correct spec.template, or relax the namespace's level"),
-    (re.compile(r"User .* cannot create resource "), "give this right to the operator's account"),
+    (re.compile(r"User .* cannot create resource "), "grant this right to the operator's account"),
 )
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """What keeps pods from running. reason: for programs. text: for people, in one short line.
-    full: the same with all that is known."""
+class PodProblem:
+    """What keeps pods of a job from running."""
 
-    reason: str
-    text: str
-    full: str = ""
+    reason: str  # one word for programs: the reason of PodsReady
+    text: str  # one short line for people
+    full: str = ""  # the same with all that is known; empty: text is all
 
 
-def trouble(snapshot: Snapshot) -> Trouble | None:
-    """What most of the pods that do not run suffer from; None if nothing is known to be wrong."""
-    if not_made := refusal(snapshot):
-        return not_made
+def most_frequent(snapshot: Snapshot) -> PodProblem | None:
+    """The problem that most of the pods which do not run have; None if none is known."""
+    if not_created := refused_pods(snapshot):
+        return not_created
     found = Counter(kind for index in snapshot.indexes for kind in _of_index(snapshot, index))
     if not found:
         return None
-    (reason, text), count = found.most_common(1)[0]
-    return Trouble(reason, f"{count}/{snapshot.spec.replicas} {text}")
+    (reason, why), number = found.most_common(1)[0]
+    fields = {"count": number, "replicas": snapshot.spec.replicas, "reason": reason, "why": why}
+    return PodProblem(reason, PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields))
 
 
-def refusal(snapshot: Snapshot) -> Trouble | None:
-    """Why pods that are missing cannot be made, in the words of the API server."""
+def refused_pods(snapshot: Snapshot) -> PodProblem | None:
+    """Why missing pods cannot be created, in the words of the API server."""
     if running(snapshot) >= snapshot.spec.replicas:
         return None
     if needed := _refusals(snapshot, _needed(snapshot)):
-        return _refused("no pods can be made", needed)
+        return _refused(snapshot, NO_PODS, needed)
     if pods := _refusals(snapshot, replace.missing_pods(snapshot) if snapshot.lease else ()):
-        return _refused(f"{len(pods)}/{snapshot.spec.replicas} pods cannot be made", pods)
+        return _refused(snapshot, PROBLEMS["PodsRefused"], pods)
     return None
 
 
-def _refused(what: str, refusals: list[Refusal]) -> Trouble:
-    """Most of them were refused in these words."""
+def _refused(snapshot: Snapshot, template: str, refusals: list[Refusal]) -> PodProblem:
+    """The problem with the words in which most of them were refused."""
     (words, cure), _ = Counter(_plain(each.why) for each in refusals).most_common(1)[0]
-    short, full = (clipped(words, longest) for longest in (LONGEST_REFUSAL, LONGEST_FULL))
-    return Trouble("PodsRefused", f"{what}: {short}", f"{what}: {full}{cure}")
+    counts = {"count": len(refusals), "replicas": snapshot.spec.replicas}
+    short, full = (
+        template.format(why=clipped(words, longest), **counts)
+        for longest in (LONGEST_REFUSAL, LONGEST_FULL)
+    )
+    return PodProblem("PodsRefused", short, full + cure)
 
 
 def _refusals(snapshot: Snapshot, actions: Iterable[Action | Later]) -> list[Refusal]:
-    asked = (action for action in actions if not isinstance(action, Later))
-    return [found for action in asked if (found := refused.last_refusal(snapshot, action))]
+    due = (action for action in actions if not isinstance(action, Later))
+    return [found for action in due if (found := refused.last_refusal(snapshot, action))]
 
 
 def _needed(snapshot: Snapshot) -> Iterable[Action | Later]:
-    """What creates all that every pod needs."""
+    """The actions that create what every pod needs."""
     return [EnsurePrerequisites()] if snapshot.lease else first_round.create_round(snapshot)
 
 
 def _plain(why: str) -> tuple[str, str]:
-    """The words without the pod's name, and the cure if one is known."""
+    """The words without the pod's name, and the cure if one is known, else nothing."""
     cure = next((f"; {cure}" for sign, cure in _CURES if sign.search(why)), "")
     return _REFUSED.sub("", " ".join(why.split())), cure
 
 
 def running(snapshot: Snapshot) -> int:
-    """How many of the wanted indexes have a pod whose agent runs, and is not given up."""
+    """The number of wanted indexes with a pod whose agent runs and is not lost."""
     found = (
         pod
         for pod in replace.pods_in_place(snapshot)
@@ -111,7 +116,7 @@ def running(snapshot: Snapshot) -> int:
 
 
 def clipped(text: str, longest: int) -> str:
-    """The text, with an ellipsis after the last word that there is room for."""
+    """The text, cut after the last word that fits and with an ellipsis then."""
     if len(text) <= longest:
         return text
     cut = text[: longest - 3]
@@ -120,38 +125,36 @@ def clipped(text: str, longest: int) -> str:
 
 
 def _of_index(snapshot: Snapshot, index: int) -> Iterator[tuple[str, str]]:
-    """Of the newest pod of an index: (reason, text)."""
-    pod = (
-        snapshot.by_pod[current]
-        if (current := snapshot.newest_pod(index)) in snapshot.by_pod
-        else None
-    )
+    """The problem of the newest pod of an index, if it has one: reason and details."""
+    newest = snapshot.newest_pod(index)
+    pod = snapshot.by_pod.get(newest) if newest else None
     if pod is None:
         return
     if pod.unschedulable:
-        yield "Unschedulable", f"unschedulable: {_nodes_phrase(pod.unschedulable)}"
+        yield "Unschedulable", _nodes_phrase(pod.unschedulable)
     elif pod.container.state is ContainerState.WAITING and pod.container.reason in _STUCK:
-        yield pod.container.reason, f"{pod.container.reason}: {_phrase(pod.container.message)}"
+        yield pod.container.reason, _phrase(pod.container.message)
     elif _is_setup(pod):
-        yield "AgentSetupFailed", f"agent cannot start: {_not_started(pod)}"
-    elif pod.container.state is ContainerState.TERMINATED:  # and its successor has to wait
-        yield "PodsEnded", f"ended: {_phrase(_end(pod.container))}"
+        yield "AgentSetupFailed", _not_started(pod)
+    elif pod.container.state is ContainerState.TERMINATED:  # and its replacement has to wait
+        yield "PodsEnded", _phrase(_end(pod.container))
 
 
-def _end(worker: WorkerContainer) -> str:
-    """A pod that its node did not admit has a reason and no exit code."""
-    code = f"exit code {worker.exit_code}" if worker.exit_code is not None else ""
-    what = ", ".join(part for part in (worker.reason, code) if part)
-    return ": ".join(part for part in (what, worker.message) if part)
+def _end(container: WorkerContainer) -> str:
+    """How a container ended. One that its node did not admit has a reason and no exit code."""
+    code = f"exit code {container.exit_code}" if container.exit_code is not None else ""
+    what = ", ".join(part for part in (container.reason, code) if part)
+    return ": ".join(part for part in (what, container.message) if part)
 
 
 def _is_setup(pod: ObservedPod) -> bool:
+    """Whether the agent could not start, or found that it cannot work in this pod."""
     ended = pod.container.state is ContainerState.TERMINATED
     return ended and (pod.container.exit_code == EXIT_SETUP or pod.container.reason in _NOT_STARTED)
 
 
 def _not_started(pod: ObservedPod) -> str:
-    """The agent's own words, or the runtime's: a chain of errors, of which the last matters."""
+    """The agent's message, or the end of the runtime's, whose last error is the cause."""
     message = " ".join((pod.container.message or f"exit code {pod.container.exit_code}").split())
     if pod.container.reason not in _NOT_STARTED:
         return _phrase(message)

@@ -1,0 +1,141 @@
+"""The texts that the operator writes for people: events, conditions and STATUS, one table each.
+
+The code that decides supplies the fields. A reason is one CamelCase word for programs. A text
+starts in lower case and has no full stop, as in Kubernetes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from elasticjob.controller.plan.actions import Deletion
+from elasticjob.controller.plan.lost import BLAMED_TOO_OFTEN
+
+Truth = Literal["True", "False", "Unknown"]
+
+ANY = "*"  # any other reason: one of the kubelet's or a cause of the protocol
+LONGEST_STATUS = 256
+COUNT = "{running}/{replicas} pods running"
+
+CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
+    "Accepted": {
+        "Valid": ("True", ""),
+        "Invalid": ("False", "{faults}"),
+    },
+    "PodsReady": {
+        "AllRun": ("True", COUNT),
+        "PodsStart": ("False", COUNT),
+        "NotWanted": ("False", ""),
+        "Ended": ("False", ""),
+        ANY: ("False", COUNT + "; {problem}"),
+    },
+    "Running": {
+        "AllMembersRun": ("True", "all {members} members are running round {round}"),
+        "MembersStart": ("False", "round {round} is starting"),
+        "RoundForms": ("False", "no round is active"),
+        "RoundUnreadable": ("Unknown", "{problem}"),
+        "Ended": ("False", ""),
+    },
+    "Unstable": {
+        "UncountedRestarts": (
+            "True",
+            "{restarts} restarts within an hour that do not count against maxRestarts: {causes}",
+        ),
+        "FewUncountedRestarts": ("False", ""),
+        "Ended": ("False", ""),
+    },
+    "Suspended": {
+        "Asked": ("True", "all pods have ended; the failure counters are kept"),
+        "PodsEnd": ("False", "waiting for {pods} pods to end"),
+        "NotAsked": ("False", ""),
+    },
+    "Complete": {"AllMembersDone": ("True", "all workers exited with code 0")},
+    "Failed": {ANY: ("True", "{failure}")},
+}
+"""By type and reason: the status and the message."""
+
+WARNING, NORMAL = True, False
+_CONDITION = "{message}"  # the message of the condition that the event reports
+
+EVENTS: dict[str, tuple[bool, str]] = {
+    "Refused": (WARNING, _CONDITION),
+    "LauncherInCommand": (
+        WARNING,
+        "the command starts {launcher} without the flags that connect it to the other pods, so each"
+        " worker trains a separate model: run the training program itself and set nprocPerNode to"
+        " the processes per pod, or set nprocPerNode to 1 and pass {flags}",
+    ),
+    "PodsCreated": (NORMAL, "created {pods}"),
+    "PodsReplaced": (NORMAL, "created {pods} to replace lost pods"),
+    "PodsDeleted": (NORMAL, "deleted {pods}: {why}"),
+    "RequestRefused": (WARNING, "cannot {request}: {why}"),
+    "WorkersFailed": (WARNING, "{culprit} ended round {round}: {reason}{details}"),
+    "Restarted": (
+        NORMAL,
+        "round {round} runs {total} ms after the failure (detection {detect} ms, rendezvous"
+        " {rendezvous} ms, start {start} ms)",
+    ),
+    "Running": (NORMAL, _CONDITION),
+    "Unstable": (WARNING, _CONDITION),
+    "Suspended": (NORMAL, _CONDITION),
+    "Resumed": (NORMAL, "job resumed"),
+    "Complete": (NORMAL, _CONDITION),
+    "Failed": (WARNING, _CONDITION),
+    ANY: (WARNING, _CONDITION),
+}
+"""By reason: whether it is a Warning, and the message. Other reasons are those of PodsReady."""
+
+PROBLEMS = {
+    "PodsRefused": "{count}/{replicas} pods cannot be created: {why}",
+    "Unschedulable": "{count}/{replicas} unschedulable: {why}",
+    "AgentSetupFailed": "{count}/{replicas} agent cannot start: {why}",
+    "PodsEnded": "{count}/{replicas} ended: {why}",
+    ANY: "{count}/{replicas} {reason}: {why}",
+}
+"""By reason of PodsReady: why pods do not run, in this condition and in STATUS."""
+
+DELETIONS = {
+    Deletion.JOB_ENDED: "the job has ended",
+    Deletion.REPLACED: "the pod has ended and was replaced",
+    Deletion.LOST: "the pod is lost",
+    Deletion.BLAMED: f"blamed for {BLAMED_TOO_OFTEN} failures",
+    Deletion.SUSPENDED: "the job is suspended",
+    Deletion.TEMPLATE_CHANGED: "the template has changed",
+    Deletion.SCALED_DOWN: "the job was scaled down",
+}
+"""Why pods are deleted, in the event PodsDeleted and the log."""
+
+NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod needs is refused
+EXCEEDED = "exceeded maxRestarts ({max_restarts})"
+UNREADABLE_ROUND = (
+    "the Lease {lease} cannot be read: {why}; delete it, and the operator creates it again"
+)
+
+
+class Word(StrEnum):
+    """The first word of STATUS, which the metric elasticjob_jobs counts."""
+
+    INVALID = "Invalid"
+    UNKNOWN = "Unknown"
+    PENDING = "Pending"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    RESTARTING = "Restarting"
+    SUSPENDING = "Suspending"
+    SUSPENDED = "Suspended"
+    UPDATING = "Updating"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True)
+class State:
+    """STATUS: the state of a job for people, and for the metrics of the operator."""
+
+    word: Word
+    detail: str = ""  # a problem, a count of pods, or the reason of a failure
+
+    def __str__(self) -> str:
+        return (f"{self.word}: {self.detail}" if self.detail else self.word.value)[:LONGEST_STATUS]

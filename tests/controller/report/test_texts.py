@@ -1,0 +1,154 @@
+"""The tables of texts: their form, and that the code uses each entry and fills in its fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from string import Formatter
+from typing import Any
+
+import pytest
+from tests.support.jobs import elastic_job, worker
+from tests.support.protocol import active
+from tests.support.snapshots import AT, NOW, ended, observed_pod, snapshot
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
+from elasticjob.controller.observe.snapshot import Recalled, Restart
+from elasticjob.controller.plan.actions import CreatePod, DeletePod, Deletion, ListLeases
+from elasticjob.controller.report import conditions, events, phase, pod_problems, texts
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Report
+from elasticjob.wire.round import Phase, Round
+
+P0 = Pod(0, 0)
+BANNED = re.compile(
+    r"\b(somebody|nobody|everybody|told|tells?|says?|said|hears?|heard|anew|beside|goes on|shall)\b"
+)
+
+
+def templates() -> Iterator[tuple[str, str]]:
+    """Every text of every table with its place."""
+    for type_, rows in texts.CONDITIONS.items():
+        yield from ((f"{type_}/{reason}", template) for reason, (_, template) in rows.items())
+    yield from ((f"event {reason}", template) for reason, (_, template) in texts.EVENTS.items())
+    yield from ((f"problem {reason}", template) for reason, template in texts.PROBLEMS.items())
+    yield from ((f"deletion {why.name}", template) for why, template in texts.DELETIONS.items())
+    yield from (
+        (name, getattr(texts, name)) for name in ("NO_PODS", "EXCEEDED", "UNREADABLE_ROUND")
+    )
+
+
+def filled(template: str) -> str:
+    return template.format(**{name: "x" for _, name, _, _ in Formatter().parse(template) if name})
+
+
+@pytest.mark.parametrize(("place", "template"), [*templates()])
+def test_a_text_starts_in_lower_case_and_has_no_full_stop(place: str, template: str) -> None:
+    text = filled(template)
+    assert not text.endswith(".")
+    assert text[:1] == text[:1].lower()
+    assert not BANNED.search(text)
+    assert "\n" not in text
+
+
+def test_every_reason_is_one_camel_case_word() -> None:
+    reasons = {*texts.EVENTS, *texts.PROBLEMS, *(r for c in texts.CONDITIONS.values() for r in c)}
+    reasons |= {kind.value for kind in CauseKind}
+    assert {r for r in reasons if not re.fullmatch(r"([A-Z][a-z]+)+|\*", r)} == set()
+
+
+def test_reasons_differ() -> None:
+    """A word is the reason of one condition only, but that all of them can be Ended."""
+    found = [reason for rows in texts.CONDITIONS.values() for reason in rows]
+    once = [reason for reason in found if reason not in ("Ended", texts.ANY)]
+    assert len(once) == len(set(once))
+
+
+def test_every_deletion_has_its_text() -> None:
+    assert set(texts.DELETIONS) == set(Deletion)
+    assert len(set(texts.DELETIONS.values())) == len(Deletion)
+
+
+# ---- the code uses every entry -------------------------------------------------------------------
+
+STUCK = WorkerContainer(ContainerState.WAITING, "ErrImagePull", "m")
+SETUP = ended(75, message="Python 3.6 is too old")
+STORM = tuple(Restart(n, CauseKind.LEAVING, NOW - 1) for n in range(13))
+FAILED = Round(2, Phase.FAILED, cause=Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=1))
+RUNS = Report(1, (P0,))
+SNAPSHOTS = [
+    snapshot(observed_pod(0), report=RUNS),
+    snapshot(observed_pod(0)),
+    snapshot(observed_pod(0), round_=Round(), replicas=2),
+    snapshot(observed_pod(0), round_=active(2, [P0])),
+    snapshot(observed_pod(0, container=STUCK), round_=Round()),
+    snapshot(observed_pod(0, container=SETUP), round_=Round()),
+    snapshot(observed_pod(0, container=ended(1)), round_=Round()),
+    snapshot(observed_pod(0, unschedulable="x"), round_=Round(), replicas=2),
+    snapshot(observed_pod(0), recalled=Recalled(restarts=STORM)),
+    snapshot(observed_pod(0), suspend=True),
+    snapshot(suspend=True),
+    snapshot(observed_pod(0, template_hash="old")),
+    snapshot(observed_pod(0), round_=Round(2, Phase.SUCCEEDED)),
+    snapshot(observed_pod(0), round_=FAILED, maxRestarts=0),
+]
+INVALID = parse.job(elastic_job(replicas=-1))
+
+
+def found_conditions() -> Iterator[tuple[str, str]]:
+    for each in SNAPSHOTS:
+        yield from ((c.type, c.reason) for c in conditions.of(each))
+    yield from ((c.type, c.reason) for c in conditions.of_invalid(INVALID, AT))
+    yield from ((c.type, c.reason) for c in conditions.of_unreadable_round(INVALID, "x", AT))
+
+
+def test_every_condition_is_reached() -> None:
+    listed = {(type_, reason) for type_, rows in texts.CONDITIONS.items() for reason in rows}
+    found = set(found_conditions())
+    others = {(type_, texts.ANY) for type_, _ in found - listed}
+    assert (found & listed) | others == listed
+
+
+def test_every_word_of_status_is_reached() -> None:
+    found = [phase.of(each).word for each in SNAPSHOTS]
+    found += [phase.of_invalid(INVALID).word, phase.of_unreadable_round(INVALID, "x").word]
+    assert set(found) == set(texts.Word)
+
+
+def test_every_problem_of_pods_is_reached() -> None:
+    """PodsRefused is reached in test_status.py."""
+    problems = [pod_problems.most_frequent(each) for each in SNAPSHOTS]
+    found = {problem.reason for problem in problems if problem}
+    assert found - {"ErrImagePull"} | {texts.ANY} == set(texts.PROBLEMS) - {"PodsRefused"}
+
+
+def status_with(*types: str, truth: str = "True", **fields: Any) -> ElasticJobStatus:
+    """A status with conditions of these types."""
+    made = {"reason": "X", "message": "m", "lastTransitionTime": AT, "status": truth}
+    found = [{"type": type_, **made} for type_ in types]
+    return ElasticJobStatus.model_validate({"conditions": found, **fields})
+
+
+def found_events() -> Iterator[events.Note]:
+    old = ElasticJobStatus()
+    failure = {"round": 1, "pod": "demo-0-0", "rank": 0, "reason": "WorkerFailed", "message": "E"}
+    recovery = {"round": 2, "totalMillis": 3}
+    yield from events.of_status(old, status_with("Accepted", "PodsReady", truth="False"))
+    yield from events.of_status(old, status_with(lastFailure=failure, lastRecovery=recovery))
+    positive = status_with("Running", "Unstable", "Suspended", "Complete", "Failed")
+    yield from events.of_status(old, positive)
+    yield from events.of_status(positive, status_with("Suspended", truth="False"))
+    deleted = DeletePod("demo-0-0", "u", Deletion.LOST)
+    yield from events.of_actions((CreatePod(P0), CreatePod(P0, replaces=True), deleted))
+    yield from events.of_refusals({ListLeases(): "no", deleted: "no"})
+    launcher = {"containers": [worker(command=["sh", "-c", "torchrun t.py"])]}
+    yield from events.of_spec(parse.job(elastic_job(replicas=2, pod=launcher)))
+
+
+def test_every_event_is_reached() -> None:
+    found = {note.reason for note in found_events()}
+    assert found - {"X"} | {texts.ANY} == set(texts.EVENTS)
+    assert not any("{" in note.message for note in found_events())
