@@ -81,7 +81,7 @@ def test_starts_from_the_image_alone_and_writes_nothing(app: Path) -> None:
     assert help_.returncode == 0
     assert "--health-port" in help_.stdout
     started = entrypoint(app)  # imports everything, and finds no cluster
-    assert "no API server to go to" in started.stderr
+    assert "no API server is configured" in started.stderr
     assert files(app) == before
 
 

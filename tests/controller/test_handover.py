@@ -126,7 +126,7 @@ async def _frozen_leader_does_no_harm(root: Path) -> None:
                 assert sorted(made) == sorted(wanted)
 
 
-def test_a_leader_that_is_told_to_end_hands_over_at_once(tmp_path: Path) -> None:
+def test_a_leader_that_receives_sigterm_hands_over_at_once(tmp_path: Path) -> None:
     asyncio.run(_leader_that_is_told_to_end_hands_over_at_once(tmp_path))
 
 

@@ -104,7 +104,7 @@ def test_an_api_server_that_is_not_there(tmp_path: Path) -> None:
     observe: Callable[[str, kube.Resource, int], None] = lambda method, resource, status: (  # noqa: E731
         seen.append(status)
     )
-    client = Kube(kubeconfig(tmp_path, url), threads=1, observe=observe)
+    client = Kube(kubeconfig(tmp_path, url), threads=1, on_answer=observe)
     with pytest.raises(kube.UnavailableError, match=r"no answer: .*refused"):
         asyncio.run(client.get(kube.PODS, "ns", "p"))
     client.close()
@@ -118,7 +118,7 @@ def test_credentials_for_the_watches(tmp_path: Path) -> None:
     assert (found.server, found.scheme, found.token) == ("http://127.0.0.1:1", "Bearer", "secret")
 
 
-def test_no_configuration_is_said_with_the_cure(tmp_path: Path) -> None:
+def test_a_missing_configuration_is_reported_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "broken").write_text("{}")
     with pytest.raises(kube.RefusedError, match=r"correct .*broken"):
         Kube(tmp_path / "broken", threads=1)

@@ -57,7 +57,7 @@ async def port_of(process: asyncio.subprocess.Process) -> int:
     raise AssertionError("the operator ended before it served its health")
 
 
-def test_it_is_ready_measures_itself_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
+def test_it_is_ready_measures_itself_and_ends_at_a_signal(tmp_path: Path) -> None:
     async def main() -> None:
         async with serve(tmp_path) as running:
             process = await start("--kubeconfig", str(running.operator_kubeconfig))
@@ -83,7 +83,9 @@ def test_it_is_ready_measures_itself_and_ends_when_it_is_told_to(tmp_path: Path)
         ([], 'the definition of ElasticJob is not installed: apply crds/ first"}'),
     ],
 )
-def test_it_says_in_a_line_why_it_cannot_start(tmp_path: Path, flags: list[str], said: str) -> None:
+def test_it_reports_in_a_line_why_it_cannot_start(
+    tmp_path: Path, flags: list[str], said: str
+) -> None:
     async def main() -> None:
         async with serve(tmp_path, definitions=[]) as running, asyncio.timeout(DEADLINE_S):
             process = await start("--kubeconfig", str(running.operator_kubeconfig), *flags)

@@ -56,7 +56,7 @@ def test_the_sooner_of_two_delays_counts() -> None:
     assert q.next_at() is None
 
 
-def test_finished_asks_to_come_back() -> None:
+def test_a_finished_key_runs_again_when_it_is_due() -> None:
     q = backlog()
     q.mark(A, 0.0)
     q.take(0.0)
@@ -77,7 +77,7 @@ def test_a_failure_is_held_back_in_spite_of_marks_and_longer_each_time() -> None
     assert delays == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_one_success_forgives() -> None:
+def test_a_success_resets_the_backoff() -> None:
     q = backlog()
     q.mark(A, 0.0)
     q.take(0.0)

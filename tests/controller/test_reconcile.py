@@ -73,14 +73,14 @@ def test_a_job_that_runs_is_left_alone() -> None:
     assert world.api.calls == []  # the cache is enough
 
 
-def test_a_restarted_operator_writes_nothing_and_asks_nothing() -> None:
+def test_a_restarted_operator_sends_no_request() -> None:
     world = running_world()
     world.restart(Settings(heartbeat_s=T))
     assert world.settled_writes() == []
     assert world.api.calls == []
 
 
-def test_a_restarted_operator_does_not_bury_twice() -> None:
+def test_a_restarted_operator_does_not_mark_twice() -> None:
     """The pod that failed last is kept, and its Lease is long gone."""
     world = running_world()
     world.end_pod("demo-2-0")
@@ -193,7 +193,7 @@ def test_a_pod_that_is_deleted_is_replaced_when_it_has_ended() -> None:
     assert marked.ended
 
 
-def test_a_pod_that_vanished_while_nobody_looked_is_replaced() -> None:
+def test_a_pod_that_vanished_while_no_operator_ran_is_replaced() -> None:
     world = running_world()
     world.deaf = True
     world.remove_pod("demo-1-0")
@@ -385,7 +385,7 @@ def test_a_round_that_forms_after_a_silence_loses_only_the_one_that_it_names() -
     assert world.deleted_names() == ["demo-2-0"]
 
 
-def test_one_that_was_dropped_and_came_back_before_anybody_looked_stays() -> None:
+def test_a_pod_that_was_dropped_and_returned_before_the_next_pass_stays() -> None:
     world = running_world(minReplicas=3)
     cause = Cause(CauseKind.POD_SILENT, pod="demo-3-0", n=1)
     world.run(*P[:3], n=2, cause=cause)
@@ -425,7 +425,7 @@ def test_a_holder_that_waits_for_a_pod_is_not_silent() -> None:
     assert world.pod_names() == [world.pod_name(pod) for pod in P[:4]]
 
 
-def test_while_the_holder_judges_all_the_operator_does_not_ask_for_leases() -> None:
+def test_while_the_holder_judges_all_the_operator_lists_no_leases() -> None:
     world = waiting_world()
     go_on_for(world, 60.0)
     world.api.calls.clear()
@@ -487,7 +487,7 @@ def test_pods_that_start_one_after_the_other_are_not_taken_for_silent() -> None:
     assert {name for name in world.pod_names() if not name.endswith("-0")} == set()
 
 
-def test_a_holder_is_listened_to_before_it_is_given_up() -> None:
+def test_leases_are_listed_before_a_holder_is_lost() -> None:
     """What was seen of its Lease while it gave pulses says nothing: it did not renew it."""
     world = waiting_world()
     world.start_pod("demo-3-0")
@@ -503,7 +503,7 @@ def test_a_holder_is_listened_to_before_it_is_given_up() -> None:
     assert world.now - quiet_at < 150
 
 
-def test_silent_agents_of_a_holder_of_an_older_release_are_found_by_listening() -> None:
+def test_silent_agents_of_a_holder_of_an_older_release_are_found_by_listing_leases() -> None:
     """It judges members only, and says so by saying nothing."""
     world = waiting_world()
     world.report(Report(0))
@@ -559,7 +559,7 @@ def test_a_new_template_does_not_wait_for_a_pod_that_is_stuck() -> None:
     assert sorted(world.pod_names()) == ["demo-0-1", "demo-1-1", "demo-2-1", "demo-3-1"]
 
 
-def test_a_member_whose_pod_is_gone_is_marked_though_it_was_before() -> None:
+def test_a_member_whose_pod_is_gone_is_marked_again() -> None:
     """Its agent lives on without a kubelet, and joined again when its Lease was deleted."""
     world = running_world(minReplicas=3)
     world.remove_pod("demo-2-0")
@@ -630,7 +630,7 @@ def test_neither_another_jobs_lease_nor_a_broken_one_hides_who_is_silent(spoils:
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
-def test_when_all_are_silent_at_once_a_look_at_all_jobs_finds_it(replicas: int) -> None:
+def test_when_all_are_silent_at_once_a_resync_finds_it(replicas: int) -> None:
     world = running_world(replicas)
     world.now += Settings().resync_s
     waited_s: float | None = 0.0
@@ -642,7 +642,7 @@ def test_when_all_are_silent_at_once_a_look_at_all_jobs_finds_it(replicas: int) 
     assert world.round().holder == ""
 
 
-def test_when_the_api_server_was_away_nobody_is_given_up_who_is_heard_again() -> None:
+def test_an_agent_that_renews_again_is_not_lost_after_the_api_server_was_away() -> None:
     world = running_world()
     world.now += Settings().resync_s
     again_s = world.settle()
@@ -761,7 +761,7 @@ def test_leaving_without_an_excuse_is_charged_once() -> None:
 # ---- changes of the spec -------------------------------------------------------------------------
 
 
-def test_scale_down_tells_the_agents_first_and_deletes_when_the_round_has_gone_on() -> None:
+def test_scale_down_writes_desired_first_and_deletes_pods_when_the_round_is_without_them() -> None:
     world = running_world()
     world.edit(replicas=2)
     assert world.settled_writes() == ["patch leases demo-round", "patch elasticjobs demo/status"]
@@ -826,7 +826,7 @@ def test_suspend_is_one_write_then_the_pods_go_then_it_resumes_with_new_ones() -
         "Asked",
         "all pods have ended; the failure counters are kept",
     )
-    assert all(world.agent(pod) for pod in P[1:4])  # harmless: nobody is wanted
+    assert all(world.agent(pod) for pod in P[1:4])  # harmless: no pod is wanted
 
     world.edit(suspend=False)
     world.settle()
@@ -987,7 +987,7 @@ def test_a_job_made_again_under_its_name_replaces_the_old_round() -> None:
     world.settle()
     assert world.round().uid != older_round_uid
     assert world.round().round.n == 0
-    # the old pods have the names of the first generation: nobody waits for them
+    # the old pods have the names of the first generation: the new job waits for none of them
     assert "demo-0-1" in world.pod_names()
 
 
@@ -1013,7 +1013,7 @@ def test_a_deleted_round_comes_back_after_a_restart_of_the_operator_too() -> Non
     assert (world.round().round.n, world.round().round.starts) == (1007, 3)
 
 
-def test_a_name_that_a_stranger_has_means_the_next_generation() -> None:
+def test_a_taken_name_means_the_next_generation() -> None:
     world = World()
     world.store.create(
         world.api.stored(kube.PODS),
@@ -1032,7 +1032,7 @@ def test_an_account_that_belongs_to_no_job_is_not_used() -> None:
     world.apply(replicas=1)
     world.settle()
     assert world.pod_names() == []
-    assert "ServiceAccount elasticjob-demo that belongs to no job" in world.status()["phase"]
+    assert "ServiceAccount elasticjob-demo exists and belongs to no job" in world.status()["phase"]
     world.store.delete(accounts, TEAM, "elasticjob-demo")
     world.now += 1
     world.settle()
@@ -1061,7 +1061,7 @@ def test_a_mark_made_by_an_operator_that_died_then_is_not_made_twice() -> None:
     assert "demo-2-1" in world.pod_names()
 
 
-def test_a_status_that_somebody_changed_is_corrected() -> None:
+def test_a_status_that_a_user_changed_is_corrected() -> None:
     world = running_world()
     stored = world.api.stored(kube.ELASTIC_JOBS)
     world.store.update(
@@ -1075,7 +1075,7 @@ def test_a_status_that_somebody_changed_is_corrected() -> None:
     assert world.status()["phase"] == "Running"
 
 
-def test_only_the_named_job_is_looked_at() -> None:
+def test_only_the_named_job_is_reconciled() -> None:
     world = World()
     world.apply(replicas=1)
     world.apply(elastic_job("other", replicas=1))

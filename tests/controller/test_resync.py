@@ -8,7 +8,7 @@ from tests.support.world import KEY, START, TEAM, P, World, running_world
 
 from elasticjob.controller import kube, resync
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.runtime import DEAF_AFTER, WatchHealth
+from elasticjob.controller.runtime import MISSED_RESYNCS, WatchHealth
 from elasticjob.wire.round import Phase, Round
 
 
@@ -23,7 +23,7 @@ def test_when_nothing_was_lost_there_is_nothing_to_do_and_it_costs_three_lists()
     assert len(world.api.calls) == 3
 
 
-def test_a_deletion_that_no_watch_told_of() -> None:
+def test_a_deletion_that_no_watch_delivered() -> None:
     world = running_world()
     world.deaf = True
     world.remove_pod("demo-1-0")
@@ -40,7 +40,7 @@ def orphans(world: World) -> set[Key]:
     return asyncio.run(find)
 
 
-def test_leases_of_the_gone_are_found_and_deleted_when_the_job_has_ended() -> None:
+def test_orphan_leases_are_found_and_deleted_when_the_job_has_ended() -> None:
     world = running_world(cleanPodPolicy="All")
     assert orphans(world) == set()
     world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
@@ -97,10 +97,10 @@ def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
     assert new_agent > START
 
 
-def test_a_watch_is_deaf_when_changes_come_by_resync_only() -> None:
+def test_a_watch_fails_when_changes_come_by_resync_only() -> None:
     watch_health = WatchHealth()
     found = {kube.PODS: {KEY}, kube.LEASES: set[Key]()}
-    for _ in range(DEAF_AFTER):
+    for _ in range(MISSED_RESYNCS):
         assert watch_health.problem() == ""
         watch_health.compare(found)
     assert watch_health.problem() == "the watches of pods deliver nothing"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from elasticjob.controller import settings
-from elasticjob.controller.lead.candidate import Place
+from elasticjob.controller.lead.candidate import LeaseName
 from elasticjob.controller.settings import Settings, SettingsError
 
 
@@ -35,7 +35,7 @@ def test_a_flag_has_precedence_over_its_variable(
         heartbeat_s=0.2,
         health_port=0,
         workers=2,
-        elect=Place("ops", "operator"),
+        elect=LeaseName("ops", "operator"),
     )
 
 

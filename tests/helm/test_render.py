@@ -20,7 +20,7 @@ from tests.support.chart import (
 )
 
 from elasticjob.controller import settings
-from elasticjob.controller.lead.candidate import Place
+from elasticjob.controller.lead.candidate import LeaseName
 from elasticjob.controller.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def test_namespaced_has_no_right_outside_of_its_namespaces() -> None:
 
 def test_the_operator_takes_its_arguments() -> None:
     assert settings.parse(operator()["args"]) == Settings(
-        elect=Place(NAMESPACE, OPERATOR), template_accounts="refuse"
+        elect=LeaseName(NAMESPACE, OPERATOR), template_accounts="refuse"
     )
     found = settings.parse(
         operator(
@@ -105,7 +105,7 @@ def test_the_operator_takes_its_arguments() -> None:
         uncounted_restarts_per_hour=30,
         workers=8,
         resync_s=60.0,
-        elect=Place(NAMESPACE, OPERATOR),
+        elect=LeaseName(NAMESPACE, OPERATOR),
         elect_s=6.0,
         template_accounts="allow",
         log_level="debug",

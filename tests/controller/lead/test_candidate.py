@@ -11,34 +11,38 @@ from typing import Any
 import pytest
 
 from elasticjob.controller.lead import candidate
-from elasticjob.controller.lead.candidate import Candidate, Move, Record, Terms, next_move
+from elasticjob.controller.lead.candidate import Candidate, LeaseTimes, Move, Record, next_move
 
-TERMS = Terms(15.0)
-NEW = Candidate("me", TERMS)
+TIMES = LeaseTimes(15.0)
+NEW = Candidate("me", TIMES)
 MINE = Record("me", "12:00", 15.0, 3, "7")
 THEIRS = replace(MINE, holder="other")
 FREE = replace(MINE, holder="")
-LEADING = Candidate("me", TERMS, MINE, changed_at=100.0, renewed_at=100.0)
-WAITING = Candidate("me", TERMS, THEIRS, changed_at=100.0)
+LEADING = Candidate("me", TIMES, MINE, changed_at=100.0, renewed_at=100.0)
+WAITING = Candidate("me", TIMES, THEIRS, changed_at=100.0)
+
+
+def lasting(lease_duration_s: float) -> Candidate:
+    """A candidate that waits for a holder with another lease duration."""
+    return replace(WAITING, record=replace(THEIRS, lease_duration_s=lease_duration_s))
+
 
 MOVES = [
     ("no Lease", NEW, 100.0, Move.CREATE),
     ("another holds it", WAITING, 100.0, Move.WAIT),
     ("and still may", WAITING, 114.9, Move.WAIT),
-    ("and was silent for a term", WAITING, 115.0, Move.TAKE),
-    ("its term counts, not mine", replace(WAITING, record=replace(THEIRS, term_s=60.0)), 115.0,
-     Move.WAIT),
-    ("a holder without a term", replace(WAITING, record=replace(THEIRS, term_s=0.0)), 100.0,
-     Move.TAKE),
+    ("and was silent for the duration", WAITING, 115.0, Move.TAKE),
+    ("the duration in the Lease counts", lasting(60.0), 115.0, Move.WAIT),
+    ("a holder without a duration", lasting(0.0), 100.0, Move.TAKE),
     ("released", replace(WAITING, record=FREE), 100.0, Move.TAKE),
     ("the answer to my write was lost", replace(WAITING, record=MINE), 100.0, Move.RENEW),
     ("leading", LEADING, 100.0, Move.RENEW),
     ("leading, at the last moment", LEADING, 109.9, Move.RENEW),
     ("too long without a renewal", LEADING, 110.0, Move.LOST),
     ("another took it", replace(LEADING, record=THEIRS), 101.0, Move.LOST),
-    ("somebody emptied it", replace(LEADING, record=FREE), 101.0, Move.LOST),
-    ("somebody deleted it", replace(LEADING, record=None), 101.0, Move.CREATE),
-    ("somebody deleted it, too late", replace(LEADING, record=None), 110.0, Move.LOST),
+    ("a user emptied it", replace(LEADING, record=FREE), 101.0, Move.LOST),
+    ("a user deleted it", replace(LEADING, record=None), 101.0, Move.CREATE),
+    ("a user deleted it, too late", replace(LEADING, record=None), 110.0, Move.LOST),
 ]  # fmt: skip
 
 
@@ -126,7 +130,7 @@ class Actor:
 
     def newborn(self) -> Candidate:
         self.serial += 1
-        return Candidate(f"{self.offset}-{self.serial}", TERMS)
+        return Candidate(f"{self.offset}-{self.serial}", TIMES)
 
     def clock(self) -> float:
         return self.world.now + self.offset
@@ -170,7 +174,7 @@ class Actor:
             self.me = self.newborn()
         elif move is not Move.WAIT and answer is not None:
             held = self.me.record or Record("", "", 0.0, 0, "")
-            record = Record(self.me.identity, f"{sent_at}", TERMS.lease_s, 0, "")
+            record = Record(self.me.identity, f"{sent_at}", TIMES.lease_duration_s, 0, "")
             self.ask(
                 lambda: self.world.write(record, held.version),
                 lambda written: self.wrote(written, sent_at),
@@ -190,7 +194,7 @@ class Actor:
 
     def pause(self) -> None:
         self.maybe_freeze()
-        pause_s = max(TERMS.retry_period_s, self.frozen_until - self.world.now)
+        pause_s = max(TIMES.retry_period_s, self.frozen_until - self.world.now)
         asker = self.me.identity
         self.world.after(pause_s, lambda: self.step() if self.me.identity == asker else None)
 

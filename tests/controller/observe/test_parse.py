@@ -104,7 +104,7 @@ def test_a_node_that_shuts_down_and_a_deletion_excuse() -> None:
     assert [seen and seen.excused for seen in (shut, deleted, evicted)] == [True, True, False]
 
 
-def test_the_scheduler_says_why_no_node_takes_it() -> None:
+def test_a_pod_has_the_schedulers_message_if_no_node_fits() -> None:
     no = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}
     seen = parse.pod(pod_body({"phase": "Pending", "conditions": [no]}))
     assert seen is not None
@@ -129,23 +129,23 @@ def test_a_pod_without_our_labels_is_not_ours() -> None:
         (WITH_NULS, WITH_NULS),  # json.loads would take its bytes for UTF-16
     ],
 )
-def test_verdict(text: str, expected: str) -> None:
+def test_termination_message(text: str, expected: str) -> None:
     assert parse.termination_message(text) == expected
 
 
-def test_a_job_that_cannot_be_read_says_which_field() -> None:
+def test_a_job_that_cannot_be_read_has_a_fault_with_its_field() -> None:
     job = parse.job(elastic_job(replicas="many"))
     assert job.spec is None
     assert job.faults[0][0] == "spec.replicas"
 
 
-def test_a_job_that_breaks_a_rule_says_which() -> None:
+def test_a_job_that_breaks_a_rule_has_a_fault_with_its_field() -> None:
     job = parse.job(elastic_job(minReplicas=9))
     assert job.spec is None
     assert job.faults[0][0] == "spec.minReplicas"
 
 
-def test_a_status_that_cannot_be_read_is_made_anew() -> None:
+def test_a_status_that_cannot_be_read_is_computed_again() -> None:
     job = parse.job({**elastic_job(), "status": {"round": "one"}})
     assert job.spec is not None
     assert job.status.round is None

@@ -115,11 +115,11 @@ def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
     [
         ({}, (), (), Pod(0, 0)),
         ({"generations": "0@3"}, (), (), Pod(0, 3)),
-        ({}, (observed_pod(0, 4),), (), Pod(0, 5)),  # a status that somebody emptied
+        ({}, (observed_pod(0, 4),), (), Pod(0, 5)),  # a user emptied the status
         ({}, (), ("demo-0-0", "demo-0-1"), Pod(0, 2)),
     ],
 )
-def test_a_fresh_name_was_never_used(
+def test_a_new_name_was_never_used(
     status: dict[str, Any],
     pods: tuple[ObservedPod, ...],
     taken_names: tuple[str, ...],
@@ -147,7 +147,7 @@ def test_a_lost_index_keeps_its_lowest_generation() -> None:
         ((observed_pod(0), observed_pod(1, template_hash="old", container=ended())), {}, False),
     ],
 )
-def test_nobody_is_wanted(
+def test_when_no_pod_is_wanted(
     pods: tuple[ObservedPod, ...], spec: dict[str, Any], expected: bool
 ) -> None:
     assert desired.wants_no_pods(snapshot(*pods, **spec)) == expected
@@ -162,12 +162,12 @@ def given_up(s: Any) -> list[Pod]:
     return [action.pod for action in lost.mark_lost_pods(s) if isinstance(action, Mark)]
 
 
-def test_who_is_named_as_silent_is_given_up_even_while_it_is_being_deleted() -> None:
+def test_a_pod_named_as_silent_is_lost_even_while_it_is_being_deleted() -> None:
     pods = [observed_pod(0), observed_pod(1), observed_pod(2, deleting=True)]
     assert given_up(snapshot(*pods, round_=active(2, [P0, P1], cause=SILENT))) == [P2]
 
 
-def test_who_left_in_the_same_step_is_not() -> None:
+def test_a_pod_that_left_in_the_same_step_is_not_lost() -> None:
     pods = [observed_pod(0), observed_pod(1, deleting=True), observed_pod(2)]
     before = Recalled(rounds=(active(1, [P0, P1, P2]),))
     s = snapshot(*pods, round_=active(2, [P0], cause=SILENT), recalled=before)
@@ -203,7 +203,9 @@ def test_agents_that_only_the_operator_can_judge_are_given_up(
     ("outside_s", "listened_s", "expected"),
     [(14.0, None, False), (15.0, None, True), (60.0, 14.0, False), (60.0, 15.0, True)],
 )
-def test_when_it_listens(outside_s: float, listened_s: float | None, expected: bool) -> None:
+def test_when_the_operator_lists_leases(
+    outside_s: float, listened_s: float | None, expected: bool
+) -> None:
     recalled = Recalled(
         since={"unjudged uid-demo-1-0": NOW - outside_s},
         leases_listed_at=None if listened_s is None else NOW - listened_s,
@@ -273,7 +275,7 @@ def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
     assert charges.charged(s) == {2}
 
 
-def test_a_reset_of_the_charges_forgets_rulings_too() -> None:
+def test_a_reset_of_the_charges_drops_those_of_the_operator_too() -> None:
     told = Desired((P0,), charged=frozenset({2, 9}))
     s = snapshot(
         observed_pod(0), desired=told, round_=active(8, [P0], resets=1),

@@ -31,7 +31,7 @@ def creates(world: World) -> list[str]:
 # ---- what there is to see ------------------------------------------------------------------------
 
 
-def test_a_job_that_runs_tells_what_keeps_it_from_growing() -> None:
+def test_a_job_that_runs_reports_why_it_does_not_grow() -> None:
     world = running_world(3)
     world.limit_pods(3)
     world.edit(replicas=4)
@@ -42,7 +42,7 @@ def test_a_job_that_runs_tells_what_keeps_it_from_growing() -> None:
     assert world.events()["PodsRefused"] == (1, said)
 
 
-def test_an_invalid_template_is_told_of_with_its_field_and_the_cure() -> None:
+def test_an_invalid_template_is_reported_with_its_field_and_the_cure() -> None:
     world = World()
     world.api.refuse["create", "pods"] = refusal(INVALID, 422, "Invalid")
     world.apply(replicas=1)
@@ -308,7 +308,7 @@ def test_a_mark_that_is_refused_holds_up_the_successor_and_the_holder_alone() ->
 # ---- few requests --------------------------------------------------------------------------------
 
 
-def test_a_full_quota_is_not_asked_once_for_each_pod() -> None:
+def test_a_full_quota_costs_fewer_requests_than_pods() -> None:
     world = World()
     world.limit_pods(0)
     world.apply(replicas=500)
@@ -413,7 +413,7 @@ def test_an_api_server_that_is_away_is_the_queues_business(status: int) -> None:
         world.settle()
 
 
-def test_pods_that_were_made_beside_a_failure_are_remembered() -> None:
+def test_pods_that_were_created_next_to_a_failure_are_remembered() -> None:
     world = World()
     errors = {"demo-0-0": refusal("no"), "demo-1-0": UnavailableError("no answer")}
     world.api.refuse["create", "pods"] = errors.get
@@ -429,7 +429,7 @@ def test_pods_that_were_made_beside_a_failure_are_remembered() -> None:
 # ---- what pods need ------------------------------------------------------------------------------
 
 
-def test_without_their_account_no_pods_are_asked_for() -> None:
+def test_without_their_account_no_pods_are_requested() -> None:
     world = World()
     world.api.refuse["create", "serviceaccounts"] = refusal(
         'serviceaccounts "elasticjob-demo" is forbidden: exceeded quota: objects,'
@@ -454,7 +454,7 @@ def test_a_lease_of_the_rounds_name_that_belongs_to_no_job(labels: dict[str, str
     world.apply(replicas=2)
     world.sleep(100)
     said = (
-        "no pods can be created: there is a Lease demo-round that belongs to no job: delete it, or"
+        "no pods can be created: the Lease demo-round exists and belongs to no job: delete it, or"
         " give the job another name"
     )
     assert world.status()["phase"] == f"Pending: {said}"
@@ -471,7 +471,7 @@ def test_a_lease_of_the_rounds_name_that_belongs_to_no_job(labels: dict[str, str
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
 
 
-def test_what_an_older_job_left_and_nobody_collects_delays_pods_only() -> None:
+def test_an_object_of_an_older_job_that_stays_delays_pods_only() -> None:
     world = World()
     bindings = world.api.stored(kube.ROLE_BINDINGS)
     old = {"metadata": {"name": "elasticjob-demo", "finalizers": ["example.com/keep"]}}

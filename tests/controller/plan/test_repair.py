@@ -92,7 +92,7 @@ def test_an_agent_that_was_deleted_under_a_pod_that_starts_is_made_again() -> No
     assert agents(world) == [AGENT]
 
 
-def test_the_agent_of_another_release_is_missed_in_words_and_suspending_cures_it() -> None:
+def test_the_agent_of_another_release_is_reported_as_missing_and_suspending_cures_it() -> None:
     world = running_world()
     world.restart(Settings(heartbeat_s=T), agent=b"newer")
     lose_agents(world)
@@ -101,8 +101,8 @@ def test_the_agent_of_another_release_is_missed_in_words_and_suspending_cures_it
     world.settle()
     assert "demo-2-1" not in world.pod_names()
     assert world.status()["phase"] == (
-        f"Restarting: no pods can be created: the ConfigMap {AGENT} with the agent"
-        " of its pods is gone, and this operator has another agent: suspend the job, then resume it"
+        f"Restarting: no pods can be created: the ConfigMap {AGENT} with the agent of the job's"
+        " pods does not exist, and this operator has another agent: suspend the job, then resume it"
     )
     world.edit(suspend=True)
     world.settle()
@@ -123,7 +123,7 @@ def test_replacements_run_the_agent_of_those_that_live() -> None:
     assert world.status()["agentHash"] == "d4f0bc5a29"
     assert len(agents(world)) == 1
     for name in ("demo-0-0", "demo-1-0", "demo-2-1", "demo-3-0"):
-        world.end_pod(name)  # nobody is left whose agent could be mixed with another
+        world.end_pod(name)  # no agent is left that could be mixed with another
     world.now += 3600
     world.settle()
     assert world.status()["agentHash"] != "d4f0bc5a29"

@@ -1,7 +1,7 @@
-"""Rule 9, the operator's: each clause beside the trace that it closes.
+"""Rule 9, the operator's: each clause next to the trace that it closes.
 
 A witness looks at the store after every write of the operator, so what is shown is the order of the
-writes, whatever the plan was. The agents' half of the same traces is in tests/scenarios.
+writes, for any plan. The agents' half of the same traces is in tests/scenarios.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ History = Callable[[World], None]
 
 
 class Witness:
-    """Rule 9 at every write. broken: what it saw; told apart by the clause's first words."""
+    """Checks rule 9 at every write. broken: the violations, each with the clause's first words."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -173,7 +173,7 @@ def test_w1_the_next_generation_waits_for_a_mark_that_cannot_be_written() -> Non
 # ---- the Lease of one that has ended -------------------------------------------------------------
 
 
-def test_f12_the_word_of_a_finished_member_outlives_its_pod() -> None:
+def test_f12_the_phase_of_a_finished_member_outlives_its_pod() -> None:
     world = running_world()
     done = AgentState(AgentPhase.DONE, 1).to_json()
     patch = {"metadata": {"annotations": {names.ANNOTATION_AGENT: done}}}
@@ -203,7 +203,7 @@ def test_v2_a_leavers_lease_stays_until_a_round_was_made_without_it() -> None:
     world.delete_pod("demo-1-0")
     world.end_deleted()
     world.settle()
-    assert world.agent(P[1]) is not None  # Forming 0 names nobody, but may yet become 1 with it
+    assert world.agent(P[1]) is not None  # Forming 0 has no members, but round 1 may have it
     world.run(*P[:3], n=1)
     world.settle()
     assert world.agent(P[1]) is not None  # named
@@ -246,7 +246,7 @@ def test_v8_a_zombie_that_claims_again_is_cleared_again() -> None:
 
 
 def test_v8_the_mark_goes_before_the_holder_is_cleared() -> None:
-    """Else whoever claims next judges a Lease that looks alive."""
+    """Else the next holder judges a Lease that looks alive."""
     world = running_world()
     world.end_pod("demo-0-0")
     assert world.settled_writes()[:2] == ["patch leases demo-0-0", "patch leases demo-round"]
@@ -315,7 +315,7 @@ def returned(status: dict[str, object], *rounds: Round) -> tuple[Round, Desired]
 def test_a_deleted_round_comes_back_above_all_that_was_seen(
     status: dict[str, object], rounds: tuple[Round, ...], n: int
 ) -> None:
-    """I1: agents may have seen rounds that nobody else knows of."""
+    """I1: agents may have seen rounds that no other process has seen."""
     found, _ = returned(status, *rounds)
     assert (found.n, found.phase, found.members) == (n, Phase.FORMING, ())
 

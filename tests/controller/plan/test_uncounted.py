@@ -30,16 +30,16 @@ ENDED = Cause(CauseKind.POD_ENDED, pod="demo-1-0", n=1)
         (active(3, [P[0]], cause=ENDED, charged=[2]), []),  # after a Forming that was charged
         (active(3, [P[0]], cause=LEFT), [2]),
         (active(4, [P[0]], cause=Cause(CauseKind.SCALED, n=3), charged=[2]), [4]),
-        (Round(2, Phase.FORMING, cause=LEFT, starts=2), []),  # nobody started
+        (Round(2, Phase.FORMING, cause=LEFT, starts=2), []),  # no worker started
     ],
 )
-def test_which_rounds_are_restarts_that_nobody_counts(round_: Round, expected: list[int]) -> None:
+def test_which_rounds_are_restarts_that_do_not_count(round_: Round, expected: list[int]) -> None:
     assert [r.number for r in uncounted.of_rounds([round_], 0, NOW)] == expected
     assert list(uncounted.of_rounds([round_], round_.n, NOW)) == []  # seen before
 
 
 def stormy(count: int, at: float = NOW, **fields: object) -> Snapshot:
-    """A job with so many restarts, watched for long, which tolerates two."""
+    """A job with this many restarts, watched for long, which tolerates two."""
     seen = tuple(Restart(n, CauseKind.LEAVING, at) for n in range(2, count + 2))
     recalled = replace(Recalled(restarts=seen, watched_at=0.0, **fields))  # type: ignore[arg-type]
     return snapshot(observed_pod(0), recalled=recalled, uncounted_restarts_per_hour=2, now=NOW)

@@ -121,7 +121,7 @@ ALONE = {"command": ["sh", "-c", "exec torchrun train.py"]}
     [
         (ALONE, {}, None, True),
         (ALONE, {}, 2, True),
-        (ALONE, {}, 3, False),  # told of this generation already
+        (ALONE, {}, 3, False),  # reported for this generation already
         (ALONE, {"replicas": 1}, None, False),  # the one group is the job's
         (ALONE, {"replicas": 1, "nprocPerNode": 2}, None, True),
         ({"command": ["torchrun", "train.py"]}, {}, None, True),  # stored before it was refused

@@ -214,7 +214,7 @@ def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() ->
     assert (found.generations, found.blamed) == ("0@4,1@2,2@1", "0x2")
 
 
-def test_the_most_frequent_trouble_is_told() -> None:
+def test_the_most_frequent_problem_is_reported() -> None:
     stuck = [observed_pod(i, container=NO_IMAGE) for i in range(2)]
     found = pod_problems.most_frequent(
         snapshot(*stuck, observed_pod(2, container=WAITS, unschedulable="x"))
@@ -250,7 +250,7 @@ def test_the_most_frequent_trouble_is_told() -> None:
         (1000 * "x", 797 * "x" + "..."),
     ],
 )
-def test_what_refused_pods_is_told_with_its_cure(why: str, full: str) -> None:
+def test_why_pods_are_refused_is_reported_with_its_cure(why: str, full: str) -> None:
     found = pod_problems.most_frequent(
         snapshot(round_=Round(), recalled=refused("create pod 0-0", why))
     )
@@ -310,7 +310,7 @@ def test_each_charged_round_blames_once() -> None:
     assert blame.counts(s) == {1: 3}
 
 
-def test_a_failure_of_a_pod_that_was_replaced_blames_nobody() -> None:
+def test_a_failure_of_a_pod_that_was_replaced_blames_no_pod() -> None:
     s = snapshot(observed_pod(0), observed_pod(1, 1), round_=crashed(4), status={"round": 3})
     assert blame.counts(s) == {}
 

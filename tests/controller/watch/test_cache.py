@@ -46,7 +46,7 @@ def round_(version: int, n: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
     return {**body, "spec": spec}
 
 
-def test_only_what_changes_a_plan_is_told() -> None:
+def test_only_what_changes_a_plan_is_reported() -> None:
     cache = Cache()
     assert cache.update(ELASTIC_JOBS, job(1)) == NOW
     assert cache.update(ELASTIC_JOBS, job(2)) is None
@@ -105,7 +105,7 @@ def test_rounds_are_kept_by_number_and_not_for_ever() -> None:
     assert [r.n for r in entry.rounds] == list(range(200 - KEPT_ROUNDS, 200))
 
 
-def test_a_list_tells_of_deletions_that_no_watch_did() -> None:
+def test_a_list_finds_deletions_that_no_watch_delivered() -> None:
     cache = Cache()
     cache.update(ELASTIC_JOBS, job(1))
     for index in range(3):
@@ -156,7 +156,7 @@ def test_only_the_last_that_are_gone_are_remembered() -> None:
 
 
 def test_a_lease_that_is_labelled_as_a_round_and_has_another_name_is_none() -> None:
-    """An agent can write all of its own Lease but the name."""
+    """An agent can write all of its Lease but the name."""
     cache = Cache()
     cache.update(ELASTIC_JOBS, job(1))
     forged = round_(3, 99)
@@ -171,7 +171,7 @@ def test_a_lease_that_is_labelled_as_a_round_and_has_another_name_is_none() -> N
     assert entry.lease is not None
 
 
-def test_what_has_no_label_of_ours_and_what_cannot_be_read_is_left_aside() -> None:
+def test_objects_without_our_labels_and_unreadable_objects_are_ignored() -> None:
     cache = Cache()
     stranger = pod(1)
     stranger["metadata"]["labels"] = {}

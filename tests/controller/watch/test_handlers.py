@@ -52,7 +52,7 @@ def create_round(server: LocalServer) -> None:
     server.call(lambda running: running.store.create(LEASES, "default", lease))
 
 
-def test_pulses_are_heard_and_only_news_is_told(server: LocalServer) -> None:
+def test_pulses_are_counted_and_only_changes_are_delivered(server: LocalServer) -> None:
     with following(server.running.operator_kubeconfig) as found:
 
         def holders() -> list[tuple[str, bool]]:

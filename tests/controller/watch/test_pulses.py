@@ -32,10 +32,10 @@ def pulses() -> Pulses:
     return found
 
 
-def test_a_mere_pulse_changes_its_time_its_version_and_who_manages_it(pulses: Pulses) -> None:
-    assert pulses.is_mere(pulse(2))
-    assert pulses.is_mere(pulse(3))
-    assert pulses.is_mere(pulse(3)), "asking changes nothing"
+def test_a_pulse_changes_its_time_its_version_and_its_manager(pulses: Pulses) -> None:
+    assert pulses.is_only_a_pulse(pulse(2))
+    assert pulses.is_only_a_pulse(pulse(3))
+    assert pulses.is_only_a_pulse(pulse(3)), "asking changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -50,42 +50,42 @@ def test_a_mere_pulse_changes_its_time_its_version_and_who_manages_it(pulses: Pu
     ],
     ids=["round", "holder", "made again", "deleted", "added", "listed"],
 )
-def test_all_else_is_news(pulses: Pulses, news: Json) -> None:
-    assert not pulses.is_mere(news)
+def test_every_other_change_passes(pulses: Pulses, news: Json) -> None:
+    assert not pulses.is_only_a_pulse(news)
 
 
-def test_progress_is_news_once(pulses: Pulses) -> None:
+def test_progress_passes_once(pulses: Pulses) -> None:
     def report(version: int, step: int) -> Json:
         found = pulse(version)
         text = Report(0, progress=Progress(step)).to_json()
         found["object"]["metadata"]["annotations"][names.ANNOTATION_REPORT] = text
         return found
 
-    assert not pulses.is_mere(report(2, 5))
+    assert not pulses.is_only_a_pulse(report(2, 5))
     pulses.note(report(2, 5))
-    assert pulses.is_mere(report(3, 5))
-    assert not pulses.is_mere(report(4, 6))
+    assert pulses.is_only_a_pulse(report(3, 5))
+    assert not pulses.is_only_a_pulse(report(4, 6))
 
 
-def test_what_was_not_handed_on_stays_news(pulses: Pulses) -> None:
-    assert not pulses.is_mere(event("MODIFIED", 2, n=1))
-    assert not pulses.is_mere(event("MODIFIED", 3, n=1))
+def test_a_change_that_did_not_pass_passes_later(pulses: Pulses) -> None:
+    assert not pulses.is_only_a_pulse(event("MODIFIED", 2, n=1))
+    assert not pulses.is_only_a_pulse(event("MODIFIED", 3, n=1))
 
 
-def test_what_came_back_is_news_again(pulses: Pulses) -> None:
+def test_a_change_back_passes(pulses: Pulses) -> None:
     """Each step of A, B, A is handed on: what a cache holds is the last of them."""
     pulses.note(event("MODIFIED", 2, n=1))
-    assert not pulses.is_mere(event("MODIFIED", 3))
+    assert not pulses.is_only_a_pulse(event("MODIFIED", 3))
 
 
 def test_nothing_is_kept_of_what_is_gone(pulses: Pulses) -> None:
     pulses.note(event("DELETED", 2))
-    assert not pulses.is_mere(event("MODIFIED", 3))
+    assert not pulses.is_only_a_pulse(event("MODIFIED", 3))
 
 
 def test_a_lease_without_a_spec_is_compared_like_any(pulses: Pulses) -> None:
     bare = event("MODIFIED", 2)
     del bare["object"]["spec"]
-    assert not pulses.is_mere(bare)
+    assert not pulses.is_only_a_pulse(bare)
     pulses.note(bare)
-    assert pulses.is_mere(bare)
+    assert pulses.is_only_a_pulse(bare)

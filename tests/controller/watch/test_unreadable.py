@@ -1,4 +1,4 @@
-"""Objects that the operator cannot read: the status of their job shows it, other jobs go on."""
+"""Objects that the operator cannot read: their job's status shows it, and other jobs continue."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def settle_other(world: World) -> None:
 
 @pytest.mark.parametrize("code", [0, 137])
 @pytest.mark.parametrize("text", [BRACKETS, UNCLOSED])
-def test_brackets_in_a_termination_message_are_no_last_word(code: int, text: str) -> None:
+def test_brackets_in_a_termination_message_are_not_a_record(code: int, text: str) -> None:
     world = running_world()
     world.end_pod(world.pod_name(P[1]), code, text)
     world.restart(Settings(heartbeat_s=T))
@@ -132,7 +132,7 @@ def test_a_job_that_is_nested_too_deep_has_the_cure_in_its_status() -> None:
     world.apply(body)
     world.settle()
     assert world.status()["phase"] == (
-        "Invalid: spec.template: remove what is nested more than 50 levels deep"
+        "Invalid: spec.template: remove values that are nested more than 50 levels deep"
     )
     assert world.pod_names() == []
     settle_other(world)

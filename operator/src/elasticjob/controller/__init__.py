@@ -1,17 +1,16 @@
-"""The operator: makes the pods of each job, follows its rounds, and says how it stands.
+"""The operator: creates and replaces the pods of each job, and writes its status and events.
 
-The way of an event through it, one module after the other:
+What happens to an event, one folder or module after the other:
 
-    handlers   kopf's three watches hand on what they deliver
-    cache     keeps it as records (observe), and says whether a plan could differ
-    queue      runs one reconcile per job at a time; none slows the others
-    reconcile  looks (snapshot), plans, acts, until nothing is to be done; then tells
-    plan       what shall happen: pure, one policy per file
-    execute    does it, with what manifest and bundle describe; memory keeps what was learned
-    status     says how the job stands, from conditions, phase, failure and trouble
-    events     what has become different, for `kubectl describe`; metrics, for Prometheus
+    watch      receives objects from kopf's watches and caches them; filters what changes no plan
+    queue      runs one reconciliation per job at a time, several jobs in parallel
+    reconcile  observes, plans and acts until the plan has no more actions, then reports
+    observe    parses the objects of one job into frozen records: the snapshot
+    plan       decides what to do: pure, one policy per module
+    act        sends the requests, with the manifests of pods and of the agent
+    report     computes status, conditions, events and metrics
 
-resync finds what the watches lost. runtime starts all of it, when election has let it; health tells
-whether it lives. Only kube talks to the API server, only settings reads flags. With the operator
-away every job goes on: agents restart, drop and charge by themselves (see rendezvous).
+runtime starts all parts once this process leads (lead); resync lists all objects to find what the
+watches missed; health serves /livez, /readyz and /metrics. Only kube sends requests, only settings
+reads flags. While the operator is away, agents restart and continue without it (see rendezvous).
 """

@@ -1,7 +1,7 @@
-"""/livez, /readyz and /metrics: what the kubelet and Prometheus ask the operator.
+"""/livez, /readyz and /metrics, for the kubelet and Prometheus.
 
-Liveness: a restart would help, for the queue does not turn or the watches have ended. Readiness:
-everything that existed at the start has been seen, and jobs do not wait for long.
+Liveness fails if a restart helps: the queue is stuck or watches deliver nothing. Readiness fails
+until everything that existed at the start has been listed, and while jobs wait for long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aiohttp import web
 from elasticjob.controller.report import metrics
 from elasticjob.controller.report.metrics import Metrics
 
-Check = Callable[[], str]  # what is wrong; empty: nothing
+Check = Callable[[], str]  # the problem in one line; empty if all is well
 Checks = Mapping[str, Check]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,7 +23,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def serve(
     host: str, port: int, live: Checks, ready: Checks, measured: Metrics
 ) -> AsyncIterator[int]:
-    """Serve while the block runs; gives the port, which is a free one if 0 was asked for."""
+    """Serve while the block runs. Yields the port; 0 requests a free one."""
     application = web.Application()
     application.router.add_get("/livez", _answer(live))
     application.router.add_get("/readyz", _answer({**live, **ready}))
@@ -40,9 +40,9 @@ async def serve(
 
 def report(checks: Checks) -> tuple[bool, str]:
     """Whether all is well, and a line for each check."""
-    said = {name: check() for name, check in checks.items()}
-    lines = [f"{'-' if wrong else '+'} {name}: {wrong or 'ok'}" for name, wrong in said.items()]
-    return not any(said.values()), "\n".join(lines) + "\n"
+    problems = {name: check() for name, check in checks.items()}
+    lines = [f"{'-' if found else '+'} {name}: {found or 'ok'}" for name, found in problems.items()]
+    return not any(problems.values()), "\n".join(lines) + "\n"
 
 
 def _answer(checks: Checks) -> Handler:

@@ -1,15 +1,15 @@
-"""The API server as the operator sees it: raw dicts in and out. The only module with a client.
+"""The operator's client of the API server: raw dicts in and out. No other module has a client.
 
-The official client brings configuration, credentials and TLS; its typed models are left aside,
-because a round trip through them silently drops every field that they do not know. Its calls block,
-so they run on a few threads, each with a deadline.
+The official client provides configuration, credentials and TLS. Its typed models are not used: a
+round trip through them silently drops every field that they do not have. Requests block, so they
+run on a few threads, each with a deadline.
 
     KubeError
       NotFoundError       404
       AlreadyExistsError  409 on a create
       ConflictError       409: the object has another version or UID than the write was made for
       RefusedError        other 4xx
-      UnavailableError           5xx, 429, no connection, no answer in time: later it may
+      UnavailableError    other 5xx, 429, no connection, no answer in time
         FailedError       500: the API server answers, but this request failed
 """
 
@@ -43,9 +43,10 @@ _MERGE_PATCH = "application/merge-patch+json"
 
 
 class KubeError(Exception):
-    """What the API server, or the way to it, said; `reason` is the Status's.
+    """An error of a request.
 
-    said: the API server's own words, without the request that they answer.
+    reason: of the API server's Status. server_message: the API server's message alone; the text of
+    the exception has the request, too.
     """
 
     def __init__(self, message: str, reason: str = "", server_message: str = "") -> None:
@@ -55,11 +56,11 @@ class KubeError(Exception):
 
 
 class NotFoundError(KubeError):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class AlreadyExistsError(KubeError):
-    """The name is taken."""
+    """An object with this name exists."""
 
 
 class ConflictError(KubeError):
@@ -67,29 +68,29 @@ class ConflictError(KubeError):
 
 
 class RefusedError(KubeError):
-    """The API server does not accept this request: a right, a quota, admission, a bad field.
-    Others may succeed."""
+    """The API server refused this request: a missing right, a quota, admission, or a bad field.
+    Other requests may succeed."""
 
 
 class UnavailableError(KubeError):
-    """The API server cannot be reached, is overloaded or failed: later it may answer."""
+    """The API server cannot be reached, is overloaded, or failed. A later try may succeed."""
 
 
 class FailedError(UnavailableError):
-    """The API server, or an admission webhook or a quota that it asks, failed at this request.
-    Others may succeed: a webhook, for one, is asked about some kinds of objects only."""
+    """The API server, an admission webhook or a quota failed at this request. Other requests may
+    succeed: a webhook, for one, is called for some kinds of objects only."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind of namespaced object by its place in the API."""
+    """A kind of namespaced objects by its path in the API."""
 
     group: str
     version: str
     plural: str
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """Of a collection or an object; namespace empty: of all namespaces."""
+        """The path of a collection or an object; an empty namespace means all namespaces."""
         parts = [f"apis/{self.group}" if self.group else "api", self.version]
         parts += ["namespaces", namespace] if namespace else []
         parts += [part for part in (self.plural, quote(name), subresource) if part]
@@ -107,36 +108,36 @@ ROLE_BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings")
 
 @dataclass(frozen=True)
 class Page:
-    """A part of a list. version: of the collection as a whole, at which all pages were read."""
+    """A part of a list."""
 
     items: list[Json]
-    version: str
+    version: str  # of the whole collection, the same for all pages
 
 
 class Api(Protocol):
-    """What the operator asks of the API server. Every call raises KubeError."""
+    """The requests that the operator sends to the API server. Each raises KubeError."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Read one object, consistently."""
 
     def list(self, resource: Resource, namespace: str, selector: str) -> AsyncIterator[Page]:
-        """Read a collection page by page, consistently; namespace empty: of all namespaces."""
+        """Read a collection page by page, consistently; an empty namespace means all namespaces."""
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
-        """Make an object; AlreadyExistsError if its name is taken."""
+        """Create an object. Raises AlreadyExistsError if one of this name exists."""
 
     async def patch(
         self, resource: Resource, namespace: str, name: str, body: Json, subresource: str = ""
     ) -> Json:
-        """Apply a merge patch; with a resourceVersion in it, only to that version."""
+        """Apply a merge patch; one with a resourceVersion applies to that version only."""
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
-        """Delete the object of this UID, and in the background what it owns."""
+        """Delete the object with this UID, and in the background the objects that it owns."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What another client needs to come in by the same door. Paths are of files."""
+    """What another client needs to connect in the same way. Paths are those of files."""
 
     server: str
     ca_path: str | None = None
@@ -151,10 +152,10 @@ class Credentials:
 
 
 class Kube:
-    """The API server of a kubeconfig, or the one that the operator's pod runs in.
+    """The client for the cluster of a kubeconfig, or for the cluster that the operator runs in.
 
-    observe: told method, resource and status of each answer (0: none), for the metrics.
-    before_write: called on the thread that sends, as late as can be; it may end the process.
+    on_answer: called with method, resource and status of each answer (0: none), for the metrics.
+    before_write: called on the sending thread right before a write; it may end the process.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class Kube:
         kubeconfig: Path | None,
         *,
         threads: int,
-        observe: Callable[[str, Resource, int], None] = lambda method, resource, status: None,
+        on_answer: Callable[[str, Resource, int], None] = lambda method, resource, status: None,
         before_write: Callable[[], None] = lambda: None,
     ) -> None:
         self._configuration = _configuration(kubeconfig)
@@ -171,7 +172,7 @@ class Kube:
         self._client = ApiClient(self._configuration)
         self._client.user_agent = "elasticjob-controller"
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="kube")
-        self._observe = observe
+        self._on_answer = on_answer
         self._before_write = before_write
 
     def close(self) -> None:
@@ -180,7 +181,7 @@ class Kube:
         self._client.close()
 
     def credentials(self) -> Credentials:
-        """As they are now: a token that expires is read again."""
+        """The current credentials; a token that expires is read from its file again."""
         found = self._configuration
         header = found.get_api_key_with_prefix("BearerToken")
         header = header or found.get_api_key_with_prefix("authorization") or ""
@@ -234,14 +235,14 @@ class Kube:
         self, method: str, resource: Resource, path: str, body: Json | None = None
     ) -> Json:
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._threads, self._ask, method, path, body)
-        self._observe(method, resource, answer.status)
+        answer = await loop.run_in_executor(self._threads, self._send, method, path, body)
+        self._on_answer(method, resource, answer.status)
         if 200 <= answer.status < 300:
             return answer.body
         raise _error(method, path, answer)
 
-    def _ask(self, method: str, path: str, body: Json | None) -> _Answer:
-        """Blocks; never raises: what went wrong on the way has status 0."""
+    def _send(self, method: str, path: str, body: Json | None) -> _Answer:
+        """Send one request and wait for the answer. An error on the way has status 0."""
         try:
             headers = {"Accept": "application/json"}
             if body is not None:
@@ -271,7 +272,7 @@ class _Answer:
 
 
 def _configuration(kubeconfig: Path | None) -> Configuration:
-    """Raises RefusedError when there is neither file nor pod account to go by."""
+    """The configuration of the client. Raises RefusedError without kubeconfig and pod account."""
     found = Configuration()
     try:
         if kubeconfig is None:
@@ -280,15 +281,15 @@ def _configuration(kubeconfig: Path | None) -> Configuration:
             kubernetes_config.load_kube_config(str(kubeconfig), client_configuration=found)
     except kubernetes_config.ConfigException as error:
         cure = "give --kubeconfig" if kubeconfig is None else f"correct {kubeconfig}"
-        raise RefusedError(f"no API server to go to: {error}; {cure}") from error
+        raise RefusedError(f"no API server is configured: {error}; {cure}") from error
     _decide_on_proxy(found)
     return found
 
 
 def _decide_on_proxy(found: Configuration) -> None:
-    """Here, for every client of the operator: each library reads NO_PROXY in its own way.
+    """Choose the proxy for every client of the operator, as each library reads NO_PROXY otherwise.
 
-    The proxy is that of the kubeconfig, else of the environment; NO_PROXY goes before both.
+    The proxy is that of the kubeconfig, else of the environment; NO_PROXY overrides both.
     """
     if found.proxy and should_bypass_proxies(found.host, found.no_proxy or ""):
         found.proxy = None
@@ -312,7 +313,7 @@ def _parsed(raw: bytes) -> Json:
 
 
 def _last_cause(error: BaseException) -> str:
-    """urllib3 wraps what happened several times; the innermost text is the one for people."""
+    """The innermost error, which is the one for people: urllib3 wraps it several times."""
     reason = getattr(error, "reason", None)
     while isinstance(reason, BaseException) and getattr(reason, "reason", None):
         reason = cast(Any, reason).reason
@@ -321,9 +322,9 @@ def _last_cause(error: BaseException) -> str:
 
 def _error(method: str, path: str, answer: _Answer) -> KubeError:
     reason = str(answer.body.get("reason") or "")
-    said = answer.body.get("message") or reason or "no message"
-    text = f"{method} {path.partition('?')[0]}: {answer.status or 'no answer'}: {said}"
-    return error_of(answer.status, reason, text, str(said))
+    message = answer.body.get("message") or reason or "no message"
+    text = f"{method} {path.partition('?')[0]}: {answer.status or 'no answer'}: {message}"
+    return error_of(answer.status, reason, text, str(message))
 
 
 def error_of(status: int, reason: str, message: str, server_message: str = "") -> KubeError:

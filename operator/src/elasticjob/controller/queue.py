@@ -1,8 +1,8 @@
-"""Which job is worked on next: one reconcile per key at a time, and none slows the others.
+"""The queue of jobs to reconcile: one reconciliation per key at a time, several keys in parallel.
 
-`Backlog` decides and knows no clock and no task; `Queue` runs it on an event loop. A key that is
-marked while it runs comes again once; a key that fails comes again after a growing, jittered delay,
-and marks do not shorten that: an object that fails and changes all the time costs little.
+`Backlog` decides, without clock or tasks; `Queue` runs it on an event loop. A key that is marked
+while it runs is run once more. A key that fails is run again after a growing, jittered delay, which
+marks do not shorten: an object that fails and changes all the time costs little.
 """
 
 from __future__ import annotations
@@ -29,34 +29,33 @@ class Backoff:
     longest_s: float = 60.0
 
     def delay_s(self, failures: int, jitter: float) -> float:
-        """jitter: a random number in [0, 1), which takes away up to half."""
+        """The delay; jitter, a random number in [0, 1), shortens it by up to a half."""
         delay_s = min(self.first_s * 2.0 ** min(failures - 1, 32), self.longest_s)
         return delay_s * (1.0 - 0.5 * jitter)
 
 
 @dataclass
 class _Entry:
-    """due_at: when to run, if at all. since: when the present run began. held_until: after a
-    failure."""
+    """The state of one key."""
 
-    due_at: float | None = None
-    since: float | None = None
-    failures: int = 0
-    held_until: float = 0.0
+    due_at: float | None = None  # None: it is not to be run
+    since: float | None = None  # when the current run began; None: it does not run
+    failures: int = 0  # in a row
+    held_until: float = 0.0  # the end of the delay after a failure
 
 
 class Backlog:
-    """Keys that are due, waiting or running. Time is passed in, in seconds of any one clock."""
+    """Keys that are due, waiting or running. Callers pass the time, in seconds of one clock."""
 
     def __init__(self, backoff: Backoff, random: Callable[[], float]) -> None:
         self._backoff = backoff
         self._random = random
         self._entries: dict[Key, _Entry] = {}
         self._heap: list[tuple[float, int, Key]] = []
-        self._order = itertools.count()  # equal times: first come, first served
+        self._order = itertools.count()  # keys with equal times keep their order
 
     def mark(self, key: Key, now: float, delay_s: float = 0.0) -> None:
-        """Run the key then, or sooner if that was asked for before."""
+        """Run the key after this delay, or sooner if an earlier mark requires it."""
         entry = self._entries.setdefault(key, _Entry())
         due_at = max(now + delay_s, entry.held_until)
         if entry.due_at is not None and entry.due_at <= due_at:
@@ -66,7 +65,7 @@ class Backlog:
             self._push(key, due_at)
 
     def take(self, now: float) -> Key | None:
-        """The key that is due longest, which runs from now on; None if there is none."""
+        """Start the key that has been due longest; None if no key is due."""
         self._drop_outdated()
         if not self._heap or self._heap[0][0] > now:
             return None
@@ -76,7 +75,7 @@ class Backlog:
         return key
 
     def finished(self, key: Key, now: float, again_s: float | None = None) -> None:
-        """The run went well; again_s: come back after so long."""
+        """Note that a run succeeded; again_s: run the key again after this time."""
         entry = self._entries[key]
         entry.since, entry.failures, entry.held_until = None, 0, 0.0
         self._after_run(key, entry)
@@ -84,7 +83,7 @@ class Backlog:
             self.mark(key, now, again_s)
 
     def failed(self, key: Key, now: float) -> float:
-        """The run failed: the key comes again after the delay that is returned."""
+        """Note that a run failed. Returns the delay after which the key is run again."""
         entry = self._entries[key]
         entry.since = None
         entry.failures += 1
@@ -94,12 +93,12 @@ class Backlog:
         return delay_s
 
     def next_at(self) -> float | None:
-        """When the next key is due; None if none waits."""
+        """When the next key is due; None if no key waits."""
         self._drop_outdated()
         return self._heap[0][0] if self._heap else None
 
     def depth(self, now: float) -> int:
-        """How many keys are due and do not run."""
+        """The number of keys that are due and do not run."""
         waiting = (e for e in self._entries.values() if e.since is None and e.due_at is not None)
         return sum(1 for entry in waiting if entry.due_at is not None and entry.due_at <= now)
 
@@ -118,7 +117,7 @@ class Backlog:
         heapq.heappush(self._heap, (due_at, next(self._order), key))
 
     def _drop_outdated(self) -> None:
-        """A heap cannot forget from its middle: what was marked sooner since is dropped here."""
+        """Remove entries from the top of the heap that an earlier mark has replaced."""
         while self._heap:
             due_at, _, key = self._heap[0]
             entry = self._entries.get(key)
@@ -128,10 +127,10 @@ class Backlog:
 
 
 class Queue:
-    """Runs `reconcile` for the keys of a backlog, so many at once, each within a deadline.
+    """Runs `reconcile` for the keys of a backlog, `workers` at once, each within a deadline.
 
-    reconcile: returns after how many seconds to come back, or None. expected: errors that are a
-    part of life (a conflict, an API server that is away): logged in one line, without a traceback.
+    reconcile returns the seconds until the next run, or None. Errors of the expected types, such as
+    a conflict or an API server that is away, are logged in one line, without a traceback.
     """
 
     def __init__(
@@ -153,12 +152,12 @@ class Queue:
         self.turned_at = 0.0  # when the loop last looked for work
 
     def mark(self, key: Key, delay_s: float = 0.0) -> None:
-        """Run the key after so long."""
+        """Run the key after this delay."""
         self._backlog.mark(key, _now(), delay_s)
         self._wake.set()
 
     def depth(self) -> int:
-        """How many keys are due and wait for a worker."""
+        """The number of keys that are due and wait for a worker."""
         return self._backlog.depth(_now())
 
     def late_s(self) -> float:
@@ -166,7 +165,7 @@ class Queue:
         return self._backlog.late_s(_now())
 
     async def run(self) -> None:
-        """Until cancelled; then the runs that are under way are cancelled and awaited."""
+        """Run until cancelled; then cancel the current runs and wait for them."""
         try:
             while True:
                 self.turned_at = _now()
@@ -192,8 +191,7 @@ class Queue:
         self._wake.set()
 
     async def _wait(self) -> None:
-        """Until something is marked or ended, or a key is due; at least once a second, as a sign
-        of life."""
+        """Wait for a mark, the end of a run, or a due key; at most a second, for `turned_at`."""
         at = self._backlog.next_at() if len(self._running) < self._workers else None
         wait_s = 1.0 if at is None else min(max(at - _now(), 0.0), 1.0)
         try:

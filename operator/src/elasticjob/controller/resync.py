@@ -1,8 +1,8 @@
-"""What the watches lost, found by listing everything now and then.
+"""Lists of everything, every few minutes, to find what the watches missed.
 
-kopf never tells of deletions that happened while its watch was down, and a watch may die unseen. So
-every few minutes each collection is listed once, in pages, and what differs from the cache is
-worked on: a handful of requests, however many jobs there are.
+kopf does not deliver deletions that happened while its watch was down, and a watch may fail without
+an error. Each collection is listed in pages, and jobs whose objects differ from the cache are
+reconciled: a handful of requests, however many jobs exist.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 async def compare(api: Api, namespaces: Iterable[str], cache: Cache) -> dict[Resource, set[Key]]:
-    """List what is watched and put it into the mirror; the keys for which that changed anything."""
+    """List the watched objects into the cache. Returns the keys that this changed, by resource."""
     changed: dict[Resource, set[Key]] = {}
     for resource, selector in WATCHED.items():
         bodies, version = await _all(api, resource, namespaces, selector)
@@ -43,7 +43,10 @@ async def compare(api: Api, namespaces: Iterable[str], cache: Cache) -> dict[Res
 async def find_orphans(
     api: Api, namespaces: Iterable[str], cache: Cache, memories: dict[Key, Memory]
 ) -> set[Key]:
-    """List the agents' Leases, which nobody watches here, and remember those of no living pod."""
+    """List the Leases of agents, which no watch delivers, and remember those without a living pod.
+
+    Returns the keys of the jobs that have some.
+    """
     bodies, _ = await _all(api, kube.LEASES, namespaces, AGENT_LEASES)
     by_uid: dict[str, list[Json]] = defaultdict(list)
     for body in bodies:
@@ -51,19 +54,19 @@ async def find_orphans(
             by_uid[job_uid].append(body)
     for key, memory in memories.items():
         job = leases.Job(key.namespace, key.name, memory.job_uid)
-        mine, ignored = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
+        found, ignored = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
         if ignored:
             with bound_contextvars(job=str(key)):
                 log.warning("%s", ignored)
-        memory.note_listed(mine, (x.pod for x in mine if _lives(cache, key, x)))
+        memory.note_listed(found, (x.pod for x in found if _lives(cache, key, x)))
     return {key for key, memory in memories.items() if memory.orphans}
 
 
 async def delete_old_agents(
-    api: Api, namespaces: Iterable[str], cache: Cache, present: str, at: datetime
+    api: Api, namespaces: Iterable[str], cache: Cache, current_agent: str, at: datetime
 ) -> None:
-    """Delete the ConfigMaps of agents that no job runs any more."""
-    used = {_agent_of(job) for job in cache.jobs()} | {present}
+    """Delete the ConfigMaps of agents that no job runs."""
+    used = {_agent_of(job) for job in cache.jobs()} | {current_agent}
     kept = {manifests.agent_config_map_name(agent_hash) for agent_hash in used}
     bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifests.AGENT_SELECTOR)
     for body in bodies:
@@ -79,7 +82,7 @@ async def delete_old_agents(
 
 
 def _agent_of(job: Json) -> str:
-    """The agent that a job's pods run; empty if it has ended."""
+    """The hash of the agent that the pods of a job run; empty if the job has ended."""
     status = job.get("status") or {}
     return "" if status.get("completionTime") else str(status.get("agentHash") or "")
 
@@ -87,7 +90,7 @@ def _agent_of(job: Json) -> str:
 async def _all(
     api: Api, resource: Resource, namespaces: Iterable[str], selector: str
 ) -> tuple[list[Json], str]:
-    """All objects, and the lowest version that they were listed at."""
+    """All objects, and the lowest version at which a namespace was listed."""
     bodies: list[Json] = []
     versions: list[int] = []
     for namespace in namespaces:

@@ -1,9 +1,9 @@
-"""The operator as a process: what runs beside what, and what ends it.
+"""The operator as a process: the tasks that it runs, and what ends it.
 
-kopf has a thread and a loop of its own: a delivery never waits for the rest of the operator.
-A watch that meets an error that kopf does not know ends, and all of kopf with it. It is started
-again; if that does not help, the whole process ends, and is started again: that takes a second and
-loses nothing, for all state is in the API server.
+kopf has a separate thread and event loop, so that a delivery never waits for the rest of the
+operator. After an error that kopf does not know, a watch ends, and all of kopf with it. The
+operator starts kopf again; if this fails repeatedly the process ends, and the kubelet starts it
+again. This takes a second and loses nothing, because all state is in the API server.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from elasticjob.controller.kube import (
     Resource,
     UnavailableError,
 )
-from elasticjob.controller.lead.candidate import Terms
+from elasticjob.controller.lead.candidate import LeaseTimes
 from elasticjob.controller.lead.election import Alone, Election, candidate_here
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.queue import Backlog, Backoff, Queue
@@ -39,12 +39,12 @@ from elasticjob.controller.watch.cache import Cache
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire.codec import WireError
 
-STUCK_AFTER_S = 30.0  # a queue that has not turned for so long does not turn any more
-LATE_AFTER_S = 60.0  # a job that waits for so long finds the operator overloaded
-DEAF_AFTER = 2  # resyncs that found what no watch delivered
+STUCK_AFTER_S = 30.0  # a queue that has not looked for work for this long is stuck
+LATE_AFTER_S = 60.0  # the operator is overloaded if a job waits for this long
+MISSED_RESYNCS = 2  # a watch fails when this many resyncs in a row find what it did not deliver
 RESYNC_SPREAD_S = 60.0
-SWEEP_EVERY_S = 3600.0  # listing agents costs their weight, a third of a megabyte each
-ELECTION_THREADS = 4  # a request that hangs keeps one, and the next try is made all the same
+SWEEP_EVERY_S = 3600.0  # a list of agents costs a third of a megabyte each
+ELECTION_THREADS = 4  # a request that hangs occupies one, and the next try uses another
 FIRST_TRY_S = 0.5
 LONGEST_TRY_S = 15.0
 
@@ -52,31 +52,31 @@ log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: a way to end
-    """Told to end by a signal."""
+    """The process received SIGTERM or SIGINT."""
 
 
 @dataclass
 class WatchHealth:
-    """Whether the watches deliver. delivered: since the last resync, by resource."""
+    """Whether the watches deliver what changes."""
 
-    delivered: set[Resource] = field(default_factory=set)
-    misses: dict[Resource, int] = field(default_factory=dict)
+    delivered: set[Resource] = field(default_factory=set)  # since the last resync
+    misses: dict[Resource, int] = field(default_factory=dict)  # resyncs in a row
 
     def compare(self, changed: dict[Resource, set[Key]]) -> None:
-        """After a resync: a resource that had changes, of which no watch said anything, is deaf."""
+        """Note after a resync the resources with changes of which no watch delivered any."""
         for resource, keys in changed.items():
-            deaf = bool(keys) and resource not in self.delivered
-            self.misses[resource] = self.misses.get(resource, 0) + 1 if deaf else 0
+            missed = bool(keys) and resource not in self.delivered
+            self.misses[resource] = self.misses.get(resource, 0) + 1 if missed else 0
         self.delivered.clear()
 
     def problem(self) -> str:
-        """Which watches are deaf; empty: none."""
-        deaf = [r.plural for r, misses in self.misses.items() if misses >= DEAF_AFTER]
-        return f"the watches of {', '.join(deaf)} deliver nothing" if deaf else ""
+        """The watches that deliver nothing, in one line; empty if all deliver."""
+        failed = [r.plural for r, misses in self.misses.items() if misses >= MISSED_RESYNCS]
+        return f"the watches of {', '.join(failed)} deliver nothing" if failed else ""
 
 
 class Operator:
-    """All parts, and the tasks that run them."""
+    """All parts of the operator, and the tasks that run them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -85,7 +85,7 @@ class Operator:
         self._kube = Kube(
             settings.kubeconfig,
             threads=settings.workers * 2,
-            observe=self._note_request,
+            on_answer=self._note_request,
             before_write=self._election.check,
         )
         self._cache = Cache(
@@ -108,20 +108,20 @@ class Operator:
         self._metrics.depth.set_function(self._queue.depth)
         self._metrics.leader.set_function(lambda: self._election.leads)
         self._watching = False
-        self._gap = asyncio.Event()  # the watches were down: deletions are missed
+        self._gap = asyncio.Event()  # the watches were down and may have missed deletions
         self._synced = False
         self._swept_at = self._clock.now()
 
     async def run(self) -> None:
-        """Until a signal, then in order; or until a part ends that must not, which is raised."""
+        """Run until a signal, or until a part fails, whose error is raised."""
         serve = health.serve(
             self._settings.health_host,
             self._settings.health_port,
-            {"queue": self._is_turning, "watches": self._watch_health.problem},
+            {"queue": self._queue_problem, "watches": self._watch_health.problem},
             {
                 "election": self._election.problem,
-                "synced": self._is_synced,
-                "load": self._is_in_time,
+                "synced": self._sync_problem,
+                "load": self._load_problem,
             },
             self._metrics,
         )
@@ -133,11 +133,11 @@ class Operator:
         except* Stopped:
             log.info("stopped")
         finally:
-            self._kube.close()  # nothing is written any more: another one may lead
+            self._kube.close()  # this process writes nothing more, so another one may lead
             self._election.stop()
 
     async def _lead(self) -> None:
-        """What only one operator of a cluster may do at a time."""
+        """Do what only one operator of a cluster may do at a time."""
         loop, elected = asyncio.get_running_loop(), asyncio.Event()
         self._election.start(lambda: _call(loop, elected.set))
         await elected.wait()
@@ -148,18 +148,18 @@ class Operator:
             tasks.create_task(self._resync(), name="resync")
 
     async def _until_signal(self) -> None:
-        told = asyncio.Event()
+        received = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, told.set)
-        await told.wait()
+            loop.add_signal_handler(number, received.set)
+        await received.wait()
         raise Stopped
 
-    # ---- what is known -----------------------------------------------------------------------
+    # ---- lists ---------------------------------------------------------------------------------
 
     async def _first_sync(self) -> None:
-        """Everything that exists, before anything is done: a cache that lacks pods would have
-        each job looked at. An API server that is away is waited for."""
+        """List everything before the first reconciliation: with a cache that lacks pods the
+        operator would read each job from the API server. Waits for the API server."""
         wait_s = FIRST_TRY_S
         while True:
             try:
@@ -188,8 +188,7 @@ class Operator:
                 log.warning("resync: %s", error)
 
     async def _sync(self) -> None:
-        """List all, and look at every job again some time in the next minute; at once at those
-        that have changed."""
+        """List everything. Reconcile jobs that have changed at once, and all within a minute."""
         where = self._settings.namespaces or ("",)
         changed = await resync.compare(self._kube, where, self._cache)
         memories = self._reconciler.memories
@@ -208,21 +207,21 @@ class Operator:
             self._queue.mark(key, random.uniform(0.0, RESYNC_SPREAD_S))
 
     def _note_delivery(self, resource: Resource) -> None:
-        """At each delivery, a mere pulse too; on kopf's thread."""
+        """Count a delivery, also of a pulse; runs on kopf's thread."""
         self._metrics.delivered.labels(resource.plural).inc()
         self._watch_health.delivered.add(resource)
 
     def _deliver(self, resource: Resource, body: Json, gone: bool) -> None:
-        if taken := self._cache.update(resource, body, gone):
-            self._queue.mark(*taken)
+        if due := self._cache.update(resource, body, gone):
+            self._queue.mark(*due)
 
     # ---- kopf --------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Follows the watches, in a thread of its own, and raises why one has ended for good."""
+        """Run the watches in a thread, and raise the error with which they ended for good."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        deliver = _into(loop, self._deliver)
+        deliver = _on_loop(loop, self._deliver)
         namespaces = self._settings.namespaces
         watches = handlers.Watches(self._note_delivery, deliver, self._kube.credentials, namespaces)
         logging.getLogger("kopf._cogs.clients.watching").addFilter(handlers.is_first_attempt)
@@ -230,35 +229,35 @@ class Operator:
         async def follow() -> None:
             try:
                 await watches.follow(lambda: _call(loop, self._note_start))
-            except BaseException as error:  # handed over: it ends the process on the other side
+            except BaseException as error:  # raised again on the main thread
                 _call(loop, _fail, ended, error)
 
-        # A daemon, which nothing stops: it ends with the process.
+        # A daemon thread: it ends with the process.
         threading.Thread(target=lambda: asyncio.run(follow()), name="kopf", daemon=True).start()
         await ended
 
     def _note_start(self) -> None:
-        """The watches are up. What was deleted since they were up last, only a list shows."""
+        """Note that the watches run; only a list shows what was deleted while they did not."""
         if self._watching:
             self._gap.set()
         self._watching = True
 
     # ---- health ------------------------------------------------------------------------------
 
-    def _is_turning(self) -> str:
+    def _queue_problem(self) -> str:
         if not self._synced:
             return ""
         silent_s = asyncio.get_running_loop().time() - self._queue.turned_at
-        return f"not turned for {silent_s:.0f} s" if silent_s > STUCK_AFTER_S else ""
+        return f"stuck for {silent_s:.0f} s" if silent_s > STUCK_AFTER_S else ""
 
-    def _is_synced(self) -> str:
+    def _sync_problem(self) -> str:
         if not self._election.leads:
-            return ""  # ready to take over, which is all that can be asked of it
+            return ""  # a candidate is ready: it can take over
         if not self._synced:
             return "not everything has been listed yet"
-        return "" if self._watching else "the watches are not up yet"
+        return "" if self._watching else "the watches have not started yet"
 
-    def _is_in_time(self) -> str:
+    def _load_problem(self) -> str:
         late_s = self._queue.late_s()
         return f"a job has waited for {late_s:.0f} s" if late_s > LATE_AFTER_S else ""
 
@@ -270,23 +269,23 @@ def _election(settings: Settings) -> Election | Alone:
     if settings.elect is None:
         return Alone()
     api = Kube(settings.kubeconfig, threads=ELECTION_THREADS)
-    return Election(api, settings.elect, candidate_here(Terms(settings.elect_s)))
+    return Election(api, settings.elect, candidate_here(LeaseTimes(settings.elect_s)))
 
 
-def _into(loop: asyncio.AbstractEventLoop, deliver: handlers.Deliver) -> handlers.Deliver:
-    """The same call, made on that loop."""
+def _on_loop(loop: asyncio.AbstractEventLoop, deliver: handlers.Deliver) -> handlers.Deliver:
+    """A function for another thread that calls deliver on this loop."""
 
-    def hand_over(resource: Resource, body: Json, gone: bool) -> None:
+    def deliver_on_loop(resource: Resource, body: Json, gone: bool) -> None:
         _call(loop, deliver, resource, body, gone)
 
-    return hand_over
+    return deliver_on_loop
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *values: object) -> None:
     try:
         loop.call_soon_threadsafe(function, *values)
     except RuntimeError:
-        pass  # the loop has ended first: nobody is interested any more
+        pass  # the process is ending, and its loop was first
 
 
 def _fail(ended: asyncio.Future[None], error: BaseException) -> None:

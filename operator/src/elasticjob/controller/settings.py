@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from elasticjob.controller.lead.candidate import Place
+from elasticjob.controller.lead.candidate import LeaseName
 
 PREFIX = "ELASTICJOB_CONTROLLER_"
 
@@ -49,7 +49,7 @@ def _place(value: object) -> object:
     namespace, slash, name = value.partition("/")
     if not (namespace and slash and name) or "/" in name:
         raise ValueError("give NAMESPACE/NAME, or leave it out if there is only one operator")
-    return Place(namespace, name)
+    return LeaseName(namespace, name)
 
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -100,7 +100,9 @@ class Settings(BaseSettings):
     """the interval at which the operator lists all objects, to find changes that the watches
     missed"""
 
-    elect: Annotated[Place, BeforeValidator(_place)] | None = Field(None, title="NAMESPACE/NAME")
+    elect: Annotated[LeaseName, BeforeValidator(_place)] | None = Field(
+        None, title="NAMESPACE/NAME"
+    )
     """lead only while holding this Lease; default: lead at once, as the only operator"""
 
     elect_s: Seconds = Field(15, title="S", validation_alias=f"{PREFIX}ELECT_SECONDS")

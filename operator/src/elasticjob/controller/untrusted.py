@@ -1,8 +1,8 @@
-"""JSON in which others have written: no text of theirs may stop the operator.
+"""JSON that users and workers have written: no text of theirs may stop the operator.
 
-An API server stores what is nested 10,000 levels deep. Python's reader gives up at 1,000 levels or
-at 10,000, by its version, and so does everything that walks what was read. Nothing of Kubernetes is
-nested more than a few dozen levels deep.
+An API server stores objects that are nested 10,000 levels deep. Python's reader fails at 1,000
+levels or at 10,000, by its version, and so does code that walks the result. Objects of Kubernetes
+are nested at most a few dozen levels deep.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 
 DEEPEST = 100
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
-"""A bracket, or a string up to its end, which is that of the text if it is not closed."""
+"""A bracket, or a string up to its end; a string without an end reaches to the end of the text."""
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1 as signed bytes
 _INNERMOST = 2
 _NO_SIGNS = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def load(raw: bytes) -> Any:
-    """What the JSON says, as far as `shallow` keeps it. Raises ValueError, and nothing else."""
-    return json.loads(shallow(raw).decode())  # of bytes it would guess the encoding
+    """The value of the JSON that `shallow` returns. Raises ValueError only."""
+    return json.loads(shallow(raw).decode())  # json.loads guesses the encoding of bytes
 
 
 def shallow(raw: bytes) -> bytes:
-    """The same JSON, with null for what is nested deeper than DEEPEST levels."""
+    """The same JSON, with null for values that are nested deeper than DEEPEST levels."""
     return raw if is_shallow(raw) else _cut(raw)
 
 
 def is_shallow(raw: bytes) -> bool:
-    """Whether nothing in the JSON is nested deeper than DEEPEST levels.
+    """Whether no value in the JSON is nested deeper than DEEPEST levels.
 
-    If so, json.loads reads the text or raises ValueError, whatever it is. The time is linear in its
-    length, and short, because it is spent on everything that is read.
+    If so, json.loads returns a value or raises ValueError for any text. The time is linear in its
+    length, and short, because the operator spends it on every object that it reads.
     """
     if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
         return True
@@ -47,7 +47,7 @@ def is_shallow(raw: bytes) -> bool:
 
 
 def is_nested_deeper(value: Any, levels: int) -> bool:
-    """Whether a value holds lists or objects within each other on more levels than these."""
+    """Whether lists and objects in a value are nested on more than this many levels."""
     inside = [value]
     for _ in range(levels + 1):
         inside = [part for each in inside for part in _parts(each)]
@@ -57,7 +57,7 @@ def is_nested_deeper(value: Any, levels: int) -> bool:
 
 
 def _parts(value: Any) -> list[Any]:
-    """What is directly in a list or an object; empty for other values."""
+    """The values directly in a list or an object; empty for other values."""
     if isinstance(value, dict):
         return list(value.values()) or [None]
     return (value or [None]) if isinstance(value, list) else []

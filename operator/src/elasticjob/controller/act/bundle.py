@@ -1,8 +1,8 @@
 """The agent as one file: a zip that any Python from 3.9 on can run.
 
-Pods get it through a ConfigMap named after its hash, so it must come out the same wherever it is
-built: names sorted, times fixed, and nothing compressed, because compressors differ between
-builds of zlib. It reads the agent's files and imports none of them.
+Pods mount it from a ConfigMap that is named after its hash, so every build must produce the same
+bytes: names are sorted, times are fixed, and nothing is compressed, because compressors differ
+between builds of zlib. This module reads the agent's files and imports none of them.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _READ_ONLY_FILE = 0o100444 << 16
 
 @dataclass(frozen=True)
 class Bundle:
-    """The zip's bytes."""
+    """The agent's zip."""
 
     data: bytes
 
     @cached_property
     def hash(self) -> str:
-        """Ten digits that name this content."""
+        """The first ten digits of the hash of the content."""
         return hashlib.sha256(self.data).hexdigest()[:HASH_LENGTH]
 
 
 def build(package: Path = _PACKAGE) -> Bundle:
-    """The agent of the elasticjob package at this path, and what it imports of it."""
+    """Build the zip from the elasticjob package at this path: the agent and what it imports."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name, path in sorted(_files(package)):
@@ -49,7 +49,7 @@ def build(package: Path = _PACKAGE) -> Bundle:
 
 
 def _files(package: Path) -> Iterator[tuple[str, Path]]:
-    """Names in the zip, which is a package root of its own, and where their contents are."""
+    """Names in the zip, each with the path of its content."""
     yield "__main__.py", package / "agent" / "__main__.py"
     yield "elasticjob/__init__.py", package / "__init__.py"
     for part in _PARTS:

@@ -1,5 +1,5 @@
-"""Carries out what a plan asks for. Each step can be repeated, and is guarded by what it was
-planned from: a version, a UID, or a name that is used once."""
+"""Performs the actions of a plan. Each write can be repeated, and depends on what it was planned
+from: a version, a UID, or a name that is used once."""
 
 from __future__ import annotations
 
@@ -51,20 +51,19 @@ from elasticjob.wire.codec import WireError
 from elasticjob.wire.lease import AgentLease, EndedMark
 from elasticjob.wire.member import Pod
 
-PREREQUISITES_FOR_S = 60.0  # what was there a minute ago need not be asked for again
-TRIES = 4  # against an agent that renews the very Lease that is being marked
-# So many pods are created at once while none was refused: the client sends no more at a time.
-FIRST_BATCH = 8
-# Answers that concern this one request: the others are sent all the same.
+PREREQUISITES_FOR_S = 60.0  # prerequisites that existed a minute ago are not requested again
+TRIES = 4  # as an agent may renew its Lease between a read and a write of it
+FIRST_BATCH = 8  # pods at once, if none was refused before: as many as the client sends at a time
+# Errors of a single request, after which the others are sent.
 REFUSED = (RefusedError, FailedError)
-# A quota's counter that many write to answers 409, a namespace that is gone 404.
-NOT_MADE = (*REFUSED, ConflictError, NotFoundError)
+# A quota with many writers answers 409, a deleted namespace 404.
+NOT_CREATED = (*REFUSED, ConflictError, NotFoundError)
 
 log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Performs actions for one job at a time. clock: monotonic seconds."""
+    """Performs the actions for one job at a time. clock: monotonic seconds."""
 
     def __init__(self, api: Api, bundle: Bundle, clock: Callable[[], float]) -> None:
         self._api = api
@@ -74,8 +73,8 @@ class Executor:
     async def perform(
         self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory
     ) -> Outcome:
-        """All actions in order, pods last. One that the API server refuses is remembered, and holds
-        up only what builds on it."""
+        """Perform all actions in order, pods last. A refused one is remembered, and delays only the
+        actions that depend on it."""
         outcome = Outcome()
         try:
             await self._perform_all(snapshot, actions, memory, outcome)
@@ -126,7 +125,7 @@ class Executor:
             case _:
                 assert_never(action)
 
-    # ---- what pods need ----------------------------------------------------------------------
+    # ---- prerequisites of pods ---------------------------------------------------------------
 
     async def _ensure_prerequisites(self, snapshot: Snapshot, memory: Memory) -> None:
         if (
@@ -142,7 +141,7 @@ class Executor:
         memory.note_prerequisites(self._clock())
 
     async def _deploy_agent(self, job: Job, agent_hash: str) -> None:
-        """Create the agent's ConfigMap. An older release's agent can only be missed, not made."""
+        """Create the agent's ConfigMap; that of another release can only be reported as missing."""
         if agent_hash == self._bundle.hash:
             try:
                 body = manifests.agent_config_map(job.namespace, self._bundle)
@@ -153,14 +152,17 @@ class Executor:
         name = manifests.agent_config_map_name(agent_hash)
         if await self._get(kube.CONFIG_MAPS, job, name) is None:
             raise RefusedError(
-                f"the ConfigMap {name} with the agent of its pods is gone, and this operator has"
-                " another agent: suspend the job, then resume it"
+                f"the ConfigMap {name} with the agent of the job's pods does not exist, and this"
+                " operator has another agent: suspend the job, then resume it"
             )
 
     async def _ensure(self, job: Job, resource: Resource, body: Json) -> None:
-        """Create an object of this job. One that an older job of its name left is about to be
-        collected, so it is deleted first. A stranger's is not used: else who may make jobs could
-        choose, by a job's name, an account to run as."""
+        """Create an object of this job, and delete the same object of an older job of this name
+        before.
+
+        An object that belongs to no job is not used: else a user who may create jobs could run
+        them with the rights of another account, by choosing the name of the job.
+        """
         name = body["metadata"]["name"]
         for _ in range(TRIES):
             try:
@@ -184,8 +186,8 @@ class Executor:
     # ---- the Round and the Leases ------------------------------------------------------------
 
     async def _create_round(self, job: Job, action: CreateRound) -> None:
-        """Create the Round. One that is there already is read by the next pass; a Lease that is no
-        job's Round is left alone."""
+        """Create the Round. The next pass reads one that exists; another Lease of this name
+        stays."""
         body = leases.round_manifest(job.identity, action.desired, action.round)
         name = body["metadata"]["name"]
         try:
@@ -205,10 +207,10 @@ class Executor:
         await self._api.patch(kube.LEASES, job.namespace, name, body)
 
     async def _mark(self, snapshot: Snapshot, action: Mark, memory: Memory) -> None:
-        """Mark, or make as marked; an agent may renew or create the Lease at the same time.
+        """Mark a Lease or create a marked one; an agent may renew or create it at the same time.
 
-        A Lease of this name that is an older job's, or that cannot be read, is deleted, and a
-        marked one is created. One that is not ElasticJob's is left alone: this pod never had one.
+        A Lease of an older job or one that cannot be read is deleted, and a marked one is created.
+        A Lease of another owner stays: the pod never had one.
         """
         job, name = snapshot.job, snapshot.job.pod_name(action.pod)
         for _ in range(TRIES):
@@ -235,7 +237,7 @@ class Executor:
                 return
             except (AlreadyExistsError, ConflictError, NotFoundError):
                 continue
-        raise ConflictError(f"the Lease {name} changes all the time")
+        raise ConflictError(f"the Lease {name} changed before each of {TRIES} writes")
 
     def _ended_manifest(self, snapshot: Snapshot, action: Mark) -> Json:
         assert snapshot.lease is not None
@@ -260,8 +262,8 @@ class Executor:
     async def _create_pods(
         self, snapshot: Snapshot, makes: list[CreatePod], memory: Memory, outcome: Outcome
     ) -> None:
-        """Create pods in batches that double while all are created. After one that is refused the
-        rest is put off: what refused it would most likely refuse them all."""
+        """Create pods in batches that double while all are created. After a refusal the rest is
+        postponed: its cause would most likely refuse them all."""
         outcome.reserved = await self._reserve(snapshot, makes)
         again = any(refused.last_refusal(snapshot, make) for make in makes)
         size, waiting = 1 if again else FIRST_BATCH, makes
@@ -276,14 +278,14 @@ class Executor:
     async def _create_batch(
         self, snapshot: Snapshot, batch: list[CreatePod], memory: Memory, outcome: Outcome
     ) -> str:
-        """Create these pods together; why the last of those that were refused was. Raises what is
-        no refusal, when all are answered."""
+        """Create these pods at once. Returns the message of the last refusal; empty without one.
+        Raises another error after all answers."""
         why = ""
         failed: list[BaseException] = []
         tries = (self._create_pod(snapshot, make, memory) for make in batch)
         answers = await asyncio.gather(*tries, return_exceptions=True)
         for make, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, NOT_MADE):
+            if isinstance(answer, NOT_CREATED):
                 why = outcome.refused[make] = answer.server_message
             elif isinstance(answer, BaseException):
                 failed.append(answer)
@@ -294,7 +296,8 @@ class Executor:
         return why
 
     async def _reserve(self, snapshot: Snapshot, makes: list[CreatePod]) -> bool:
-        """One status write first, so that no name is ever used twice (I2); whether it is needed."""
+        """Write the generations into the status, so that no name is ever used twice (I2). Returns
+        whether this was needed."""
         wanted = status.reserved(snapshot, tuple(action.pod for action in makes))
         if fields := status.patch(snapshot.job.status, wanted):
             body = {"metadata": {"resourceVersion": snapshot.job.version}, "status": fields}
@@ -304,7 +307,7 @@ class Executor:
         return bool(fields)
 
     async def _create_pod(self, snapshot: Snapshot, make: CreatePod, memory: Memory) -> bool:
-        """Whether the pod was created; False: its name is taken."""
+        """Create a pod. Returns False if an object of another owner has its name."""
         job = snapshot.job
         body = manifests.pod(
             job.body, make.pod.index, make.pod.generation, status.agent_hash(snapshot)
@@ -335,7 +338,7 @@ class Executor:
             return None
 
     async def _delete(self, resource: Resource, job: Job, name: str, uid: str) -> None:
-        """Gone, or another by now: both are as good."""
+        """Delete an object, if it still exists with this UID."""
         try:
             await self._api.delete(resource, job.namespace, name, uid)
         except (NotFoundError, ConflictError):
@@ -344,7 +347,7 @@ class Executor:
 
 def _taken(kind: str, name: str) -> RefusedError:
     return RefusedError(
-        f"there is a {kind} {name} that belongs to no job: delete it, or give the job another name"
+        f"the {kind} {name} exists and belongs to no job: delete it, or give the job another name"
     )
 
 
@@ -353,7 +356,7 @@ def _ended_mark(action: Mark) -> EndedMark:
 
 
 def _readable(body: Json, job: Job) -> AgentLease | None:
-    """The Lease of a pod of this job, or None: an older job left it, or it cannot be read."""
+    """The Lease as one of this job; None if it is an older job's or cannot be read."""
     try:
         return leases.parse_agent(body, job.identity)
     except WireError:
@@ -361,13 +364,13 @@ def _readable(body: Json, job: Job) -> AgentLease | None:
 
 
 def _skip(memory: Memory, pod: Pod) -> None:
-    """A stranger's pod or Lease has this name: the next generation is made instead of waiting."""
+    """Give up a generation whose name another owner's pod or Lease has; the next one is created."""
     memory.never_created.discard(pod)
     memory.marked.add(pod)
 
 
 def _is_held_up(action: Action, outcome: Outcome) -> bool:
-    """Pods are made where all that they need is there; the holder is cleared after its Lease is
-    marked (rule 9)."""
+    """Whether an action depends on a refused one: pods on their prerequisites, and a write of the
+    Round on the marks, as the holder is cleared after its Lease is marked (rule 9)."""
     first = {CreatePod: EnsurePrerequisites, WriteRound: Mark}.get(type(action))
     return first is not None and any(isinstance(other, first) for other in outcome.refused)

@@ -1,11 +1,11 @@
-"""What the operator creates for a job, as pure functions of the job: pods, account, agent.
+"""The objects that the operator creates for a job, as pure functions: pods, account, agent.
 
-A pod is the template with the agent in place of the worker container's command. Only that container
-is changed, and nothing of what the user wrote in it is lost: the command goes to the agent, the
-rest stays. What is added fits a read-only root file system, a user other than root, and the
-`restricted` pod security level. Every job given here has passed the rules of the api package.
+A pod is the template with the agent in place of the worker container's command. Only this container
+changes, and it keeps all that the user wrote in it: the agent receives the command as arguments.
+The additions work with a read-only root file system, a user other than root, and the `restricted`
+level of pod security. Every job has passed the rules of the api package.
 
-No owner reference here blocks the owner's deletion: OpenShift lets nobody set that who may not
+No owner reference blocks the deletion of its owner: OpenShift allows this only to accounts that may
 write the owner's finalizers.
 """
 
@@ -23,14 +23,11 @@ from elasticjob.wire import names
 
 Json = dict[str, Any]
 
-# How much longer a pod's grace is than its workers': time for the agent to kill what is left of
-# them, reap it, and say how it ended.
-
 _AGENT_VOLUME = f"{VOLUME_PREFIX}agent"
 _WORK_VOLUME = f"{VOLUME_PREFIX}work"
 _TOKEN_VOLUME = f"{VOLUME_PREFIX}token"
-# Kubernetes' own number, an hour and seven seconds: by default the API server makes tokens of just
-# this length valid for a year, so an agent survives a kubelet that cannot renew its token
+# The value of Kubernetes, an hour and seven seconds: by default the API server extends tokens of
+# exactly this length to a year, so that an agent works on if the kubelet cannot renew its token
 # (service-account-extend-token-expiration).
 _TOKEN_SECONDS = 3607
 _MANAGED = {
@@ -38,7 +35,7 @@ _MANAGED = {
     "app.kubernetes.io/managed-by": "elasticjob",
 }
 AGENT_SELECTOR = ",".join(f"{label}={value}" for label, value in _MANAGED.items())
-"""Selects the ConfigMaps that hold agents."""
+"""Selects the ConfigMaps that contain agents."""
 
 
 def pod(job: Json, index: int, generation: int, agent_hash: str) -> Json:
@@ -67,9 +64,9 @@ def pod(job: Json, index: int, generation: int, agent_hash: str) -> Json:
 
 
 def rights(job: Json) -> list[Json]:
-    """What lets the job's agents use Leases, in order of creation: account, then its binding.
+    """The account of the job's agents and its RoleBinding for Leases, in order of creation.
 
-    An account that the template names exists already, and is bound only.
+    An account that the template names exists already, and is only bound.
     """
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -98,12 +95,12 @@ def rights(job: Json) -> list[Json]:
 
 
 def account_name(job: Json) -> str:
-    """The account that the job's pods run as: the template's, or one of the job's own."""
+    """The account that the job's pods run as: the template's, or one for this job."""
     return template_account(job) or names.service_account_name(job["metadata"]["name"])
 
 
 def agent_config_map(namespace: str, bundle: Bundle) -> Json:
-    """The agent for the pods of a namespace. No job owns it: all jobs of this agent share it."""
+    """The ConfigMap with the agent for a namespace. No job owns it, as jobs share it."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -118,7 +115,7 @@ def agent_config_map(namespace: str, bundle: Bundle) -> Json:
 
 
 def agent_config_map_name(agent_hash: str) -> str:
-    """Name of the ConfigMap that holds the agent of this hash."""
+    """The name of the ConfigMap that contains the agent of this hash."""
     return f"{_AGENT_VOLUME}-{agent_hash}"
 
 
@@ -145,7 +142,7 @@ def _pod_metadata(job: Json, name: str, index: int, generation: int) -> Json:
 
 
 def _with_agent(container: Json, identity: list[Json], host_network: bool) -> Json:
-    """The worker container with the agent as its process. `args` still follow the command."""
+    """The worker container with the agent as its process; `args` follow the command as before."""
     log = container.get("terminationMessagePath", "/dev/termination-log")
     env = [*identity, _value("ELASTICJOB_TERMINATION_LOG", log)]
     if host_network:
@@ -154,14 +151,14 @@ def _with_agent(container: Json, identity: list[Json], host_network: bool) -> Js
     return {
         **container,
         "command": [*python, *container["command"]],
-        # Ours first, so that the user's values may refer to them: $(ELASTICJOB_INDEX).
+        # Before the user's, whose values may refer to them: $(ELASTICJOB_INDEX).
         "env": [*env, *container.get("env", [])],
         "volumeMounts": [*container.get("volumeMounts", []), *_mounts()],
     }
 
 
 def _identity(job: Json, name: str, index: int, generation: int) -> list[Json]:
-    """Who the agent is, and where its files are."""
+    """The variables that identify the agent and locate its files."""
     meta = job["metadata"]
     return [
         _value("ELASTICJOB_NAMESPACE", meta["namespace"]),
@@ -210,7 +207,7 @@ def _volumes(agent_hash: str) -> list[Json]:
     ]
 
 
-# ---- what all have in common ---------------------------------------------------------------------
+# ---- common parts --------------------------------------------------------------------------------
 
 
 def _owned_metadata(job: Json) -> Json:

@@ -1,4 +1,4 @@
-"""The agents' Leases of one job, among whatever Leases are labelled as its own."""
+"""The Leases of a job's agents, among all Leases that carry the labels of the job."""
 
 from __future__ import annotations
 

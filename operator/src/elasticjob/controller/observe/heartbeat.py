@@ -14,18 +14,18 @@ Json = dict[str, Any]
 
 
 def needed_s(agents: int, writes_per_s: float) -> float:
-    """So that all agents together write about so many Leases a second; a multiple of five."""
+    """The T with which all agents together write about this many Leases a second: 5 s, 10 s ..."""
     steps = math.ceil(agents / writes_per_s / STEP_S)
     return float(min(max(steps * STEP_S, SHORTEST_S), LONGEST_S))
 
 
 def kept_s(held_s: float, needed_s_: float) -> float:
-    """The present T while it is right within a factor of two: a change is a write for each job."""
+    """The held T while it is at most twice the needed one, as a change costs a write per job."""
     return held_s if needed_s_ <= held_s <= 2 * needed_s_ else needed_s_
 
 
 def agents(jobs: Iterable[Json]) -> int:
-    """How many agents these jobs want, whether they run by now or not."""
+    """The number of agents that these jobs want, running or not."""
     return sum(_replicas(job) for job in jobs)
 
 

@@ -1,4 +1,4 @@
-"""The name of a job in the operator's tables."""
+"""The key of a job in the operator's tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """A job by namespace and name."""
+    """The namespace and name of a job."""
 
     namespace: str
     name: str

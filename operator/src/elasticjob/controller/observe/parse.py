@@ -1,7 +1,7 @@
-"""From what the API server stores to what a plan looks at: dicts in, frozen records out.
+"""Parsing of what the API server stores into the frozen records that a plan reads.
 
-A pod is judged by its worker container, not by its phase: a service mesh's sidecar outlives the
-agent, and the pod then stays Running although nothing of the job is in it.
+The state of a pod is that of its worker container, not the pod's phase: the sidecar of a service
+mesh outlives the agent, and the pod then stays Running without a process of the job.
 """
 
 from __future__ import annotations
@@ -27,49 +27,42 @@ from elasticjob.wire.member import Pod
 
 Json = dict[str, Any]
 
-# A pod that ends for one of these was taken away, by the scheduler, the node or a person; it did
-# not bring it about. TerminationByKubelet is missing: it is said of a node that shuts
-# down, where status.reason tells, and of memory pressure, which the job may have made.
-_TAKEN_AWAY = {
+# Reasons of the condition DisruptionTarget that the job cannot have caused: the scheduler, the node
+# or a user ended the pod. TerminationByKubelet is missing, as it also stands for memory pressure,
+# which the job may have caused; a node that shuts down has a reason in the pod's status.
+_DISRUPTIONS = {
     "PreemptionByScheduler",
     "EvictionByEvictionAPI",
     "DeletionByTaintManager",
     "DeletionByPodGC",
 }
-LONGEST_MESSAGE = 12 * 1024  # the kubelet keeps so many bytes of a pod's termination messages
+LONGEST_MESSAGE = 12 * 1024  # bytes of termination messages that the kubelet keeps of a pod
 DEEPEST_SPEC = 50  # levels; a pod's own fields are nested about 15 levels deep
 _NODE_SHUTS_DOWN = {"Terminated", "NodeShutdown", "Shutdown", "NodeLost"}
 
 
 class ContainerState(Enum):
-    """Where a worker container stands."""
+    """The state of a worker container."""
 
-    WAITING = "waiting"  # not started, or its image is on the way
+    WAITING = "waiting"  # it has not started
     RUNNING = "running"  # the agent runs
-    TERMINATED = "terminated"  # the agent has ended; it is never started again
+    TERMINATED = "terminated"  # the agent has ended; Kubernetes never starts it again
 
 
 @dataclass(frozen=True)
 class WorkerContainer:
-    """The worker container of a pod. reason, message: of its waiting, or of its end.
-
-    finished_at: as the kubelet wrote it; only good for telling which of two ended later.
-    """
+    """The worker container of a pod."""
 
     state: ContainerState = ContainerState.WAITING
-    reason: str = ""
-    message: str = ""
+    reason: str = ""  # why it waits or has ended
+    message: str = ""  # why it waits, or its termination message
     exit_code: int | None = None
-    finished_at: str = ""
+    finished_at: str = ""  # by the kubelet's clock: only to find out which pod ended last
 
 
 @dataclass(frozen=True)
 class ObservedPod:
-    """A pod as far as it matters here. refused: why no node takes it, in the scheduler's words.
-
-    over: all its containers have ended, not the worker container alone. accepted: its node's
-    kubelet has said that it has seen it.
-    """
+    """The fields of a pod that a plan depends on."""
 
     name: str
     uid: str
@@ -78,26 +71,26 @@ class ObservedPod:
     template_hash: str = ""
     node: str = ""
     container: WorkerContainer = WorkerContainer()
-    all_terminated: bool = False
+    all_terminated: bool = False  # all containers, not only the worker container
     deleting: bool = False
     grace_s: float = 30.0
-    disrupted: bool = False
-    unschedulable: str = ""
-    accepted: bool = True
+    disrupted: bool = False  # ended for a reason outside of the job
+    unschedulable: str = ""  # the scheduler's message if no node fits
+    accepted: bool = True  # the kubelet of its node has acknowledged it
 
     @property
     def living(self) -> bool:
-        """Whether its agent may still do something."""
+        """Whether its agent may still run."""
         return self.container.state is not ContainerState.TERMINATED
 
     @property
     def excused(self) -> bool:
-        """Whether its leaving is nobody's fault in the job."""
+        """Whether the job has not caused its end."""
         return self.deleting or self.disrupted
 
 
 def pod(body: Json) -> ObservedPod | None:
-    """A pod with our labels; None if they cannot be read, for then it is not ours."""
+    """Parse a pod; None without the labels of ElasticJob."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     labels = meta.get("labels") or {}
     index = whole_number(labels.get(names.LABEL_INDEX, ""))
@@ -112,18 +105,18 @@ def pod(body: Json) -> ObservedPod | None:
         job_uid=labels.get(names.LABEL_JOB_UID, ""),
         template_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH, ""),
         node=spec.get("nodeName") or "",
-        container=_worker(spec, status),
-        all_terminated=_is_over(spec, status),
+        container=_worker_container(spec, status),
+        all_terminated=_are_all_terminated(spec, status),
         deleting="deletionTimestamp" in meta,
         grace_s=float(spec.get("terminationGracePeriodSeconds") or 0),
-        disrupted=_taken_away(status, conditions),
+        disrupted=_is_disrupted(status, conditions),
         unschedulable=_unschedulable(conditions.get("PodScheduled") or {}),
         accepted="startTime" in status or bool(status.get("containerStatuses")),
     )
 
 
-def _is_over(spec: Json, status: Json) -> bool:
-    """A kubelet reports the ends of the containers first, and the phase a moment later."""
+def _are_all_terminated(spec: Json, status: Json) -> bool:
+    """Whether all containers have ended. The kubelet reports this before it changes the phase."""
     if status.get("phase") in ("Succeeded", "Failed"):
         return True
     states = {c.get("name"): c.get("state") or {} for c in status.get("containerStatuses") or []}
@@ -131,8 +124,8 @@ def _is_over(spec: Json, status: Json) -> bool:
     return all("terminated" in states.get(c["name"], {}) for c in containers)
 
 
-def _worker(spec: Json, status: Json) -> WorkerContainer:
-    name = _worker_name(spec)
+def _worker_container(spec: Json, status: Json) -> WorkerContainer:
+    name = _worker_container_name(spec)
     found = [c for c in status.get("containerStatuses") or [] if c.get("name") == name]
     state = (found[0].get("state") or {}) if found else {}
     if "terminated" in state:
@@ -161,25 +154,25 @@ def _ended(state: Json) -> WorkerContainer:
 
 
 def termination_message(text: str) -> str:
-    """The agent's last word: `message` of the JSON that it writes, else the text as it is.
+    """The `message` in the JSON that the agent writes, or the text itself if it is none.
 
-    Any process of the pod can write there as well. The answer can be written as UTF-8.
+    Any process of the pod can write it. The result can always be encoded as UTF-8.
     """
     record = _record(text.encode(errors="replace")[-LONGEST_MESSAGE:])
-    said = record.get("message") or "" if isinstance(record, dict) else text
-    return said.encode(errors="replace").decode() if isinstance(said, str) else ""
+    found = record.get("message") or "" if isinstance(record, dict) else text
+    return found.encode(errors="replace").decode() if isinstance(found, str) else ""
 
 
 def _record(raw: bytes) -> Any:
-    """The JSON in a termination message; None if it is none, or deeper than an agent writes it."""
+    """The JSON of a termination message; None if it is not JSON or is nested too deep."""
     try:
         return json.loads(raw.decode()) if untrusted.is_shallow(raw) else None
     except ValueError:
         return None
 
 
-def _worker_name(spec: Json) -> str:
-    """The container that was given the agent; the template may name another one by now."""
+def _worker_container_name(spec: Json) -> str:
+    """The container with the agent in this pod; the current template may name another one."""
     for container in spec.get("containers") or []:
         mounts = container.get("volumeMounts") or []
         if any(mount.get("mountPath") == AGENT_DIRECTORY for mount in mounts):
@@ -187,10 +180,10 @@ def _worker_name(spec: Json) -> str:
     return ""
 
 
-def _taken_away(status: Json, conditions: Mapping[Any, Json]) -> bool:
+def _is_disrupted(status: Json, conditions: Mapping[Any, Json]) -> bool:
     disruption = conditions.get("DisruptionTarget") or {}
-    said = disruption.get("reason") if disruption.get("status") == "True" else None
-    return said in _TAKEN_AWAY or status.get("reason") in _NODE_SHUTS_DOWN
+    reason = disruption.get("reason") if disruption.get("status") == "True" else None
+    return reason in _DISRUPTIONS or status.get("reason") in _NODE_SHUTS_DOWN
 
 
 def _unschedulable(scheduled: Json) -> str:
@@ -201,60 +194,60 @@ def _unschedulable(scheduled: Json) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """An ElasticJob. spec None: it cannot be read or breaks a rule; `faults` says why."""
+    """An ElasticJob."""
 
     body: Json
-    spec: ElasticJobSpec | None
+    spec: ElasticJobSpec | None  # None: it is invalid
     status: ElasticJobStatus
-    faults: tuple[tuple[str, str], ...] = ()
+    faults: tuple[tuple[str, str], ...] = ()  # field and fault, if it is invalid
 
     @property
     def namespace(self) -> str:
-        """Where it is."""
+        """The namespace of the job."""
         return str(self.body["metadata"]["namespace"])
 
     @property
     def name(self) -> str:
-        """Its name; a job made again under the same name has another UID."""
+        """The name of the job; a later job of the same name has another UID."""
         return str(self.body["metadata"]["name"])
 
     @property
     def uid(self) -> str:
-        """What tells it from others of its name."""
+        """The UID of the job, which no other job has."""
         return str(self.body["metadata"]["uid"])
 
     @property
     def version(self) -> str:
-        """What a write of its status is computed from."""
+        """The resourceVersion, on which a write of the status depends."""
         return str(self.body["metadata"]["resourceVersion"])
 
     @property
     def generation(self) -> int:
-        """Which spec this is."""
+        """The generation of the spec."""
         return int(self.body["metadata"].get("generation", 1))
 
     @property
     def deleting(self) -> bool:
-        """Whether it is being deleted; garbage collection does the rest."""
+        """Whether the job is being deleted; garbage collection deletes its objects."""
         return "deletionTimestamp" in self.body["metadata"]
 
     @cached_property
     def template_hash(self) -> str:
-        """What pods made from this spec carry."""
+        """The template hash of pods that are created from this spec."""
         return template_hash(self.body)
 
     @property
     def identity(self) -> leases.Job:
-        """As the Leases name it."""
+        """The job as its Leases identify it."""
         return leases.Job(self.namespace, self.name, self.uid)
 
     def pod_name(self, pod_: Pod) -> str:
-        """The name of this pod, and of its agent's Lease."""
+        """The name of a pod and of its agent's Lease."""
         return names.pod_name(self.name, pod_.index, pod_.generation)
 
 
 def job(body: Json, *, template_accounts: bool = True) -> Job:
-    """An ElasticJob with its faults, if it has any.
+    """Parse and validate an ElasticJob.
 
     template_accounts: whether its template may name the account that its pods run as.
     """
@@ -272,15 +265,15 @@ def job(body: Json, *, template_accounts: bool = True) -> Job:
 
 
 def _depth_faults(body: Json) -> Iterator[tuple[str, str]]:
-    """A template has fields that the API server does not know, of any depth; see `untrusted`."""
+    """A fault if the spec is nested too deep: the API server does not limit it, see `untrusted`."""
     if untrusted.is_nested_deeper(body.get("spec"), DEEPEST_SPEC):
-        yield "spec.template", f"remove what is nested more than {DEEPEST_SPEC} levels deep"
+        yield "spec.template", f"remove values that are nested more than {DEEPEST_SPEC} levels deep"
 
 
 def _account_faults(body: Json) -> Iterator[tuple[str, str]]:
     if template_account(body):
         path = "spec.template.spec.serviceAccountName"
-        yield path, "leave it out, or have allowTemplateServiceAccount set in the operator's chart"
+        yield path, "leave it out, or set allowTemplateServiceAccount in the operator's chart"
 
 
 def _fault(error: Any) -> tuple[str, str]:
@@ -288,7 +281,7 @@ def _fault(error: Any) -> tuple[str, str]:
 
 
 def _status(fields: Json) -> ElasticJobStatus:
-    """A status that somebody broke is made anew; the Round and the pods know the rest."""
+    """Parse a status. An invalid one is dropped, and computed again from the Round and the pods."""
     try:
         return ElasticJobStatus.model_validate(fields)
     except ValidationError:

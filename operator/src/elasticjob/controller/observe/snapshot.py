@@ -1,4 +1,4 @@
-"""Everything that a plan looks at, at one moment: job, Round, pods, and what is recalled."""
+"""The snapshot: everything that a plan depends on, at one moment. Times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -19,97 +19,73 @@ from elasticjob.wire.round import Round
 
 @dataclass(frozen=True)
 class Replacement:
-    """How often an index was replaced in a row without a plan, and when last (monotonic s)."""
+    """The unplanned replacements of an index."""
 
-    count: int
-    at: float
+    count: int  # in a row
+    at: float  # of the last one
 
 
 @dataclass(frozen=True)
 class Renewal:
-    """The last renewal of an agent that was seen: empty if it has no Lease.
+    """The last renewal of an agent Lease that the operator has seen.
 
-    at: when it was first seen (monotonic s). looks: how often since. An API server that was away
-    makes every Lease old, but not looked at.
+    Reads are counted because every Lease gets old, but is not read, while the API server is away.
     """
 
-    renew_time: str
-    at: float
-    reads: int = 1
+    renew_time: str  # empty: the agent has no Lease
+    at: float  # when the operator saw it first
+    reads: int = 1  # since then, the first included
 
 
 @dataclass(frozen=True)
 class Restart:
-    """A round that started the workers again, and why; at: when it was seen (monotonic s).
+    """A round that started the workers again."""
 
-    number: what it is charged under, if the operator should rule so.
-    """
-
-    number: int
+    number: int  # the number of the charge, if the operator decides to count it
     kind: CauseKind
-    at: float
+    at: float  # when the operator saw it
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the API server refused something, how often in a row, and when last (monotonic s).
-
-    requested_at: when it was last requested; a pod can share the refusal of another one that it
-    would have followed. 0: never.
-    """
+    """The refusals of one action in a row by the API server."""
 
     why: str
     count: int
-    at: float
-    requested_at: float = 0.0
+    at: float  # of the last one
+    requested_at: float = 0.0  # of the last request: a pod shares refusals of others; 0: never
 
 
 @dataclass(frozen=True)
 class Refusals:
-    """All refusals, by what was refused, as `describe` words it.
+    """The refusals of all actions, and the state in which they were refused."""
 
-    generation: which spec the job had at the last of them. pods: which pods existed then.
-    """
-
-    by_action: Mapping[str, Refusal] = field(default_factory=dict)
-    generation: int = 0
-    pods: frozenset[Pod] = frozenset()
+    by_action: Mapping[str, Refusal] = field(default_factory=dict)  # by actions.describe
+    generation: int = 0  # of the spec
+    pods: frozenset[Pod] = frozenset()  # that a quota counted
 
 
 @dataclass(frozen=True)
 class Recalled:
-    """What the operator remembers of a job while it runs; all of it can be lost without harm.
+    """What the operator remembers of a job from pass to pass. It can be lost without harm."""
 
-    marked: pods whose Lease is `ended`. never_created: reserved pods that never existed and have no
-    Lease. rounds: the last rounds that were seen, oldest first. orphans: Leases of no living pod.
-    renewals: the last renewal of each agent, as of leases_listed_at. refusals: what was refused.
-    restarts: those of the last hour that no agent charged, as far as they were seen; watched_at:
-    since when (monotonic s). prerequisites_at: when all that pods need existed last (monotonic s).
-    since: of each fact that lasts, when it was first seen (monotonic s).
-    """
-
-    marked: frozenset[Pod] = frozenset()
-    never_created: frozenset[Pod] = frozenset()
-    rounds: tuple[Round, ...] = ()
-    orphans: tuple[AgentLease, ...] = ()
+    marked: frozenset[Pod] = frozenset()  # pods whose Lease has the mark `ended`
+    never_created: frozenset[Pod] = frozenset()  # reserved pods that never existed, without a Lease
+    rounds: tuple[Round, ...] = ()  # the last rounds, oldest first
+    orphans: tuple[AgentLease, ...] = ()  # Leases without a living pod
     renewals: Mapping[Pod, Renewal] = field(default_factory=dict)
-    leases_listed_at: float | None = None
-    replacements: Mapping[int, Replacement] = field(default_factory=dict)
+    leases_listed_at: float | None = None  # when the renewals were read
+    replacements: Mapping[int, Replacement] = field(default_factory=dict)  # by index
     refusals: Refusals = Refusals()
-    restarts: tuple[Restart, ...] = ()
-    watched_at: float | None = None
-    prerequisites_at: float | None = None
-    since: Mapping[str, float] = field(default_factory=dict)
+    restarts: tuple[Restart, ...] = ()  # of the last hour, if no agent has charged them
+    watched_at: float | None = None  # since when the restarts are known
+    prerequisites_at: float | None = None  # when all that pods need existed last
+    since: Mapping[str, float] = field(default_factory=dict)  # the first time of each lasting fact
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that a plan looks at.
-
-    taken_names: names that pods of an older job of this name still have. older_round_uid: UID of
-    the Round Lease of such a job. heartbeat_s: what T should be now. uncounted_restarts_per_hour:
-    how many of them make no job Unstable. now: monotonic; at: for people.
-    """
+    """Everything that a plan depends on."""
 
     job: Job
     spec: ElasticJobSpec
@@ -117,21 +93,21 @@ class Snapshot:
     lease: RoundLease | None
     now: float
     utc_now: datetime
-    heartbeat_s: float
-    uncounted_restarts_per_hour: int
-    agent_hash: str
-    taken_names: frozenset[str] = frozenset()
-    older_round_uid: str = ""
+    heartbeat_s: float  # the T that the job should have
+    uncounted_restarts_per_hour: int  # more of them make the job Unstable
+    agent_hash: str  # of this operator's agent
+    taken_names: frozenset[str] = frozenset()  # of pods of an older job of this name
+    older_round_uid: str = ""  # the UID of the Round Lease of such a job
     recalled: Recalled = Recalled()
 
     @cached_property
     def living(self) -> dict[Pod, ObservedPod]:
-        """Pods whose agent may still do something."""
+        """Pods whose agent may still run."""
         return {p.pod: p for p in self.pods if p.living}
 
     @cached_property
     def by_pod(self) -> dict[Pod, ObservedPod]:
-        """All pods."""
+        """All pods by index and generation."""
         return {p.pod: p for p in self.pods}
 
     @cached_property
@@ -141,24 +117,24 @@ class Snapshot:
 
     @cached_property
     def counted_by_quota(self) -> frozenset[Pod]:
-        """Pods that a quota counts: not those whose containers have all ended."""
+        """Pods that a quota of pods counts: those with a container that has not ended."""
         return frozenset(p.pod for p in self.pods if not p.all_terminated)
 
     @cached_property
     def refusals(self) -> Mapping[str, Refusal]:
-        """The refusals that still hold: all, unless the spec is another one or a pod is gone."""
+        """The refusals that still apply: none after a change of the spec or the end of a pod."""
         found = self.recalled.refusals
-        holds = found.generation == self.job.generation and found.pods <= self.counted_by_quota
-        return found.by_action if holds else {}
+        applies = found.generation == self.job.generation and found.pods <= self.counted_by_quota
+        return found.by_action if applies else {}
 
     @property
     def indexes(self) -> range:
-        """The indexes that the spec asks for."""
+        """The indexes that the spec requests."""
         return range(self.spec.replicas)
 
     @cached_property
     def next_generations(self) -> dict[int, int]:
-        """For each index that ever had a pod, the lowest generation that is surely unused."""
+        """The lowest generation that no pod has used, for each index that ever had a pod."""
         reserved = load_pods(self.job.status.generations or "", "status.generations")
         used = [*self.by_pod, *(orphan.pod for orphan in self.recalled.orphans)]
         used += self.lease.round.pods if self.lease else ()
@@ -169,17 +145,18 @@ class Snapshot:
 
     @cached_property
     def blamed(self) -> dict[int, int]:
-        """How many failures were blamed on the present pod of an index."""
+        """The number of failures that the newest pod of an index is blamed for, by index."""
         pairs = load_tagged(self.job.status.blamed or "", "x", "status.blamed")
         return {index: int(count) for index, count in pairs if count.isdigit()}
 
     def newest_pod(self, index: int) -> Pod | None:
-        """The newest pod of an index, whether it exists or not; None: there never was one."""
+        """The newest pod of an index, whether it still exists or not; None if it never had one."""
         following = self.next_generations.get(index, 0)
         return Pod(index, following - 1) if following else None
 
     def next_pod(self, index: int) -> Pod:
-        """The next pod of an index: one whose name was never used, by whatever job."""
+        """The next pod of an index, with a name that no pod has used, of this job or an older
+        one."""
         generation = self.next_generations.get(index, 0)
         while names.pod_name(self.job.name, index, generation) in self.taken_names:
             generation += 1
@@ -194,5 +171,5 @@ class Snapshot:
         return self.lease is not None and self.lease.holder == self.job.pod_name(pod_)
 
     def lasted_s(self, fact: str) -> float:
-        """For how long this fact has been seen; 0 if it is new."""
+        """How long this fact has lasted; 0 if it is new."""
         return self.now - self.recalled.since.get(fact, self.now)

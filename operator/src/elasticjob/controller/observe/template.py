@@ -1,4 +1,4 @@
-"""What the operator reads from a job's template: account, hash, and grace of its pods. Pure."""
+"""Values from a job's template: account, hash, and grace of its pods. Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from elasticjob.wire import names
 Json = dict[str, Any]
 
 HASH_LENGTH = 10
-GOODBYE_S = 5
+AGENT_GRACE_S = 5  # after the workers' grace: the agent kills what is left, and reports the end
 
 
 def template_account(job: Json) -> str:
-    """The account that the template names; empty: none."""
+    """The account that the template names; empty if it names none."""
     spec = job["spec"]["template"]["spec"]
-    # serviceAccount is the old name, which the API server still takes.
+    # serviceAccount is the old name, which the API server still accepts.
     return str(spec.get("serviceAccountName") or spec.get("serviceAccount") or "")
 
 
 def template_hash(job: Json) -> str:
-    """Ten digits for all of the spec that pods are made from: another hash, other pods.
+    """The hash of the fields that pods are made from: another hash means new pods.
 
-    Another value of the annotation `restart` gives other pods too: so a person restarts a job. The
-    agent is not in it: an upgrade of the operator restarts no job.
+    The annotation `restart` is one of them, so that a user can restart a job. The agent is not, so
+    that an upgrade of the operator restarts no job.
     """
     spec, marks = job["spec"], job["metadata"].get("annotations") or {}
     made_from = {
@@ -42,6 +42,6 @@ def template_hash(job: Json) -> str:
 
 
 def pod_grace_s(job: Json) -> int:
-    """Seconds of grace of the job's pods: its own stop grace and what the agent needs to leave."""
-    asked = job["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 0)
-    return max(int(asked), int(job["spec"]["stopGraceSeconds"]) + GOODBYE_S)
+    """Seconds of grace of the job's pods: the template's, but at least what the agent needs."""
+    wanted = job["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 0)
+    return max(int(wanted), int(job["spec"]["stopGraceSeconds"]) + AGENT_GRACE_S)

@@ -1,8 +1,8 @@
-"""What shall happen to a job, from everything that is known of it. Pure; the story is `plan`.
+"""The plan: what to do with a job now, as a pure function of a snapshot. Read `plan` first.
 
-One policy per module. Each yields the actions that it wants now; what must come after something
-else is planned in a later pass, from what the API server says then: mark an ended pod first, then
-read the Round again, then make its next generation (rule 9).
+Each policy is a module and yields the actions that are due. An action that depends on another one
+is planned in a later pass, from the API server's answers then: mark the Lease of an ended pod, read
+the Round again, then create the replacement (rule 9).
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ __all__ = ["Plan", "facts", "plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do now, in this order, and after how many seconds to plan again at the latest."""
+    """What to do now, and when to plan again."""
 
-    actions: tuple[Action, ...] = ()
-    again_s: float | None = None
+    actions: tuple[Action, ...] = ()  # in this order
+    again_s: float | None = None  # at the latest; None: when something changes
 
 
 def plan(snapshot: Snapshot) -> Plan:
-    """What shall happen to this job now."""
+    """Plan for one job: apply all policies that its state allows."""
     if snapshot.job.deleting:
-        return Plan()  # the Round goes first, and the agents freeze until they are told to leave
+        return Plan()  # without the Round the agents freeze until they receive SIGTERM
     if snapshot.older_round_uid:
         return _plan(snapshot, [DeleteRound(snapshot.older_round_uid)])
     if job_over.is_over(snapshot):
@@ -71,7 +71,7 @@ def plan(snapshot: Snapshot) -> Plan:
 
 
 def facts(snapshot: Snapshot) -> frozenset[str]:
-    """What policies want to know the age of."""
+    """The facts whose duration the policies depend on; each policy declares its own."""
     return frozenset(
         {
             *unwanted.facts(snapshot),
@@ -83,7 +83,7 @@ def facts(snapshot: Snapshot) -> frozenset[str]:
 
 
 def _after_marks(snapshot: Snapshot, marks: list[Action | Later], writes: Actions) -> Actions:
-    """The holder is cleared after its Lease is marked: while a mark is refused, that waits."""
+    """Clear the holder only after its Lease is marked: not while a mark is refused."""
     is_held_up = any(
         isinstance(mark, Mark) and refused.wait_s(snapshot, mark) > 0 for mark in marks
     )
@@ -95,9 +95,9 @@ def _after_marks(snapshot: Snapshot, marks: list[Action | Later], writes: Action
 
 
 def _plan(snapshot: Snapshot, *policies: Iterable[Action | Later]) -> Plan:
-    """What was refused is left out until its time has come."""
-    asked = (refused.delayed(snapshot, action) for policy in policies for action in policy)
-    wanted = dict.fromkeys(asked)
+    """The plan of these policies, without refused actions that still have to wait."""
+    due = (refused.delayed(snapshot, action) for policy in policies for action in policy)
+    wanted = dict.fromkeys(due)
     waits = [action.after_s for action in wanted if isinstance(action, Later)]
     actions = tuple(action for action in wanted if not isinstance(action, Later))
     return Plan(actions, min(waits, default=None))

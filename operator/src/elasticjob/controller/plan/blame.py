@@ -1,4 +1,4 @@
-"""Which pods are blamed for failures: those whose workers failed in rounds that were charged."""
+"""Pods that are blamed for failures: their workers' failures ended rounds, and were charged."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WOR
 
 
 def counts(snapshot: Snapshot) -> dict[int, int]:
-    """By index: how many charged failures of workers are blamed on the present pod.
+    """The number of charged failures of workers in the newest pod of each index, by index.
 
-    The status has the count up to status.round; the rounds after it are added here.
+    The status has the count up to status.round; this adds the rounds after it.
     """
     found = dict(snapshot.blamed)
     counted_to = snapshot.job.status.round if snapshot.job.status.round is not None else -1

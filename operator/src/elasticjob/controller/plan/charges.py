@@ -1,8 +1,9 @@
-"""Which leavings count against the budget.
+"""Departures that count against maxRestarts.
 
-SIGTERM is no proof of preemption: a failing liveness probe, `kill 1` and memory pressure that the
-job made itself look the same to the agent. So agents charge no leaving, and the operator, who sees
-why the pod ended, charges those that nothing excuses. What it cannot know it does not charge.
+SIGTERM is no proof of preemption: to the agent, a failing liveness probe, `kill 1` and memory
+pressure caused by the job look the same. So agents charge no departure. The operator sees why the
+pod ended and charges departures without an excuse. It does not charge those that it knows nothing
+of.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from elasticjob.wire.round import Round
 
 
 def charged(snapshot: Snapshot) -> frozenset[int]:
-    """Rounds that the operator charges: those before, and what is now known of recent leavings."""
+    """The rounds that the operator charges: earlier ones, and those of recent departures."""
     held = snapshot.lease.desired.charged if snapshot.lease else frozenset()
     since = _last_reset(snapshot)
-    found = {charge_number(r) for r in _recent(snapshot) if _is_guilty(snapshot, r)}
+    found = {charge_number(r) for r in _recent(snapshot) if _is_charged(snapshot, r)}
     return frozenset(n for n in held | found if n >= since)
 
 
-def _is_guilty(snapshot: Snapshot, round_: Round) -> bool:
+def _is_charged(snapshot: Snapshot, round_: Round) -> bool:
     if round_.cause is None or round_.cause.kind is not CauseKind.LEAVING:
         return False
     pod = snapshot.by_name.get(round_.cause.pod)
@@ -30,17 +31,17 @@ def _is_guilty(snapshot: Snapshot, round_: Round) -> bool:
 
 
 def charge_number(round_: Round) -> int:
-    """The number that a leaving is charged under, the same for all rounds that name it as cause.
+    """The number under which a departure is charged: the same for all rounds with this cause.
 
-    A round keeps the cause of the one before it that was Forming. What follows the round that was
-    left is its successor, or a number that was skipped and means nothing else.
+    A round takes over the cause of a Forming round before it. The number after the round that the
+    pod left is that of the next round, or one that was skipped and has no other meaning.
     """
     cause = round_.cause
     return round_.n if cause is None or cause.n is None else cause.n + 1
 
 
 def _last_reset(snapshot: Snapshot) -> int:
-    """From which round on charges count: a healthy time made the agents forget older ones."""
+    """The first round whose charges count: after a healthy time agents drop older charges."""
     recent = _recent(snapshot)
     resets = [r.n for before, r in itertools.pairwise(recent) if r.resets > before.resets]
     return max(resets, default=0)

@@ -1,4 +1,4 @@
-"""What the operator wants of a job, kept current in the Round Lease (`desired`)."""
+"""The operator's part of the Round Lease (`desired`): the wanted pods and the job's settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elasticjob.wire.member import Pod
 
 
 def write_desired(snapshot: Snapshot) -> Actions:
-    """One write where something has changed; the holder is cleared where its pod is gone."""
+    """Write `desired` if it has changed, and clear a holder whose pod has ended."""
     assert snapshot.lease is not None
     wanted = desired(snapshot)
     changed = wanted != snapshot.lease.desired
@@ -22,7 +22,7 @@ def write_desired(snapshot: Snapshot) -> Actions:
 
 
 def desired(snapshot: Snapshot) -> Desired:
-    """All that agents are told. What no field of the spec sets stays as it is."""
+    """The current `desired`. Values without a field in the spec stay as they are."""
     held = snapshot.lease.desired if snapshot.lease else Desired(())
     return dataclasses.replace(
         held,
@@ -37,10 +37,10 @@ def desired(snapshot: Snapshot) -> Desired:
 
 
 def wanted_pods(snapshot: Snapshot) -> tuple[Pod, ...]:
-    """Each wanted index with the lowest generation that is wanted of it.
+    """Each wanted index with its lowest wanted generation.
 
-    A lost pod's index keeps its number: its Lease is marked, which says more. It is raised when the
-    index was not wanted before, which replaces everything by plan, without a charge.
+    The index of a lost pod keeps its generation: the mark on the pod's Lease excludes it. An index
+    that was not wanted before gets a higher one, so that a planned replacement is not charged.
     """
     if wants_no_pods(snapshot):
         return ()
@@ -51,9 +51,9 @@ def wanted_pods(snapshot: Snapshot) -> tuple[Pod, ...]:
 def wants_no_pods(snapshot: Snapshot) -> bool:
     """Whether no pod is wanted: the job is suspended, or pods of another template still live.
 
-    The second is how all pods are replaced by plan: one round without members, in which everybody
-    saves, then new pods; as a Deployment's Recreate does it. A pod on a node that is gone, whose
-    deletion is never done, does not hold that up.
+    With a new template all pods end before new ones are created, like a Deployment with the
+    strategy Recreate: a round without members, in which all workers save, then new pods. A pod on a
+    dead node, whose deletion does not end, does not delay this.
     """
     if snapshot.spec.suspend:
         return True
@@ -66,7 +66,7 @@ def wants_no_pods(snapshot: Snapshot) -> bool:
 
 
 def is_outdated(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether this pod was made from another template."""
+    """Whether this pod was created from another template."""
     return snapshot.by_pod[pod].template_hash != snapshot.job.template_hash
 
 

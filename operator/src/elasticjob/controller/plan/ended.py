@@ -1,4 +1,4 @@
-"""Pods that have ended: their Leases are marked before anything takes their place (rule 9, W1)."""
+"""Pods that have ended: the operator marks their Leases before it replaces them (rule 9, W1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elasticjob.wire.member import Pod
 
 
 def mark_ended_pods(snapshot: Snapshot) -> Actions:
-    """Mark the Lease of every pod that has ended and may still be taken for a live one."""
+    """Mark the Lease of each ended pod that the Round may still refer to."""
     gone = (
         {*_ended(snapshot), *_vanished(snapshot)}
         - snapshot.recalled.marked
@@ -24,16 +24,16 @@ def mark_ended_pods(snapshot: Snapshot) -> Actions:
 
 
 def is_fenced(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether nobody takes this pod for a live one any more, so that another may come."""
+    """Whether no agent counts on this pod any more, so that it may be replaced."""
     return pod in snapshot.recalled.marked or (
         pod not in snapshot.living and not is_referenced(snapshot, pod)
     )
 
 
 def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether the round or its holder may count on this pod.
+    """Whether the Round refers to this pod: as a member, as the holder, or as wanted.
 
-    One that is not the newest of its index was marked before the newer one was reserved.
+    Only the newest pod of an index can be wanted: older ones were marked before it was reserved.
     """
     assert snapshot.lease is not None
     newest = pod == snapshot.newest_pod(pod.index)
@@ -49,7 +49,7 @@ def _ended(snapshot: Snapshot) -> Iterator[Pod]:
 
 
 def _vanished(snapshot: Snapshot) -> Iterator[Pod]:
-    """Pods that were members, or are the newest of their index, and do not exist."""
+    """Pods that do not exist, though they are members or the newest of their index."""
     assert snapshot.lease is not None
     newest = (pod for index in snapshot.indexes if (pod := snapshot.newest_pod(index)))
     named = {*newest, *snapshot.lease.round.pods}
@@ -57,8 +57,8 @@ def _vanished(snapshot: Snapshot) -> Iterator[Pod]:
 
 
 def _unmarked_again(snapshot: Snapshot) -> Iterator[Pod]:
-    """Members whose pods are gone, and whose marked Leases as well: agents that live on and joined
-    again. Their pods were deleted by force, and their kubelets are away."""
+    """Members whose pods and marked Leases are gone: agents that still run and have joined again,
+    as their pods were deleted by force while their kubelets are away."""
     assert snapshot.lease is not None
     leases = {orphan.pod for orphan in snapshot.recalled.orphans}
     gone = snapshot.lease.round.pods & snapshot.recalled.marked - leases
@@ -68,9 +68,9 @@ def _unmarked_again(snapshot: Snapshot) -> Iterator[Pod]:
 def _is_excused(seen: ObservedPod | None) -> bool:
     """Whether the loss of this pod is not counted.
 
-    A container that ends leaves its pod behind. So a pod that is gone altogether was deleted while
-    its agent ran: by force, by the garbage collector of a node that is gone, or while no operator
-    watched. What the operator cannot know it does not charge.
+    The pod of a container that has ended stays. So a pod that no longer exists was deleted while
+    its agent ran: by force, by the garbage collection of a deleted node, or while no operator ran.
+    The operator does not charge what it knows nothing of.
     """
     return seen is None or seen.excused
 

@@ -1,4 +1,4 @@
-"""The Round before pods (rule 9)."""
+"""The Round Lease, which the operator creates before the first pods (rule 9)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RETURN_N = 1000
 
 
 def create_round(snapshot: Snapshot) -> Actions:
-    """A job that is new starts at round 0; one that lost its Round goes on far above it.
+    """Create the Round: at round 0 for a new job, else far above the last round that is known.
 
-    Agents may have seen rounds that nobody else knows of: n must be above those too (I1).
+    Agents may have seen later rounds than the operator, and n must be above those, too (I1).
     """
     wanted = desired.desired(snapshot)
     make = CreateRound(wanted, _first(snapshot, wanted))
@@ -43,9 +43,9 @@ def _first(snapshot: Snapshot, wanted: Desired) -> Round:
 
 
 def _charged(known: Charges, wanted: Desired, counted: int) -> Charges:
-    """What is known by number, and the rest of what the status counted without one.
+    """The charges that are known by number, and the others that the status counts without one.
 
-    A restarted operator knows no numbers, and what it had ruled itself went with the Round.
+    An operator that was restarted knows no numbers, and its own charges were in the lost Round.
     """
     missing = max(0, counted - charges.counted(known, wanted))
     return replace(known, older=known.older + missing)

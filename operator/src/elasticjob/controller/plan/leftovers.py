@@ -1,4 +1,4 @@
-"""What a job leaves behind while it runs: replaced pods, and the Leases of pods that are gone."""
+"""Objects that a job no longer needs: replaced pods, and the Leases of pods that are gone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from elasticjob.wire.member import Pod
 
 
 def delete_replaced_pods(snapshot: Snapshot) -> Actions:
-    """Delete pods that have ended and were replaced; the one that failed last as policy says.
+    """Delete pods that have ended and were replaced, except the last failed one if policy keeps it.
 
-    Not even `Running` keeps all of them: a job that goes on for weeks would gather any number.
-    And none is kept while pods of the job are refused: a quota of `count/pods` counts it, too.
+    Not even `Running` keeps all of them: their number would grow for weeks. None is kept while pods
+    of the job are refused, because a quota of `count/pods` counts it.
     """
     policy = snapshot.spec.clean_pod_policy
     if policy == "None":
@@ -32,34 +32,34 @@ def delete_replaced_pods(snapshot: Snapshot) -> Actions:
 
 
 def delete_orphan_leases(snapshot: Snapshot) -> Actions:
-    """Delete Leases of which the round can take no notice any more (rule 9, V2).
+    """Delete orphan Leases that no later round can depend on (rule 9, V2).
 
-    That is: of no living pod, not of a member or the holder, and either not wanted, or with a word
-    that is older than the round. The holder may not have seen the last word; that it computes its
-    next round from this Round, in which that word counts for nothing, is certain.
+    These belong to a pod that is neither living nor a member nor the holder, and is either not
+    wanted or has a phase for an earlier round. The holder may not have seen that phase yet, but it
+    computes its next round from the current Round, in which the phase does not count.
 
-    It stays for some beats: an agent whose pod is gone and which lives on, as its kubelet is away,
-    finds there that it has ended. That of an index's newest pod stays until the next is reserved:
-    it says that the name was used.
+    Each stays for some heartbeats: an agent that still runs although its pod is gone, because its
+    kubelet is away, reads there that it has ended. The Lease of an index's newest pod stays until
+    the next one is reserved, as it shows that the name was used.
     """
     for orphan in snapshot.recalled.orphans:
         if orphan.pod in snapshot.living:
             continue
         if snapshot.lease is None or job_over.is_over(snapshot):
             yield DeleteLease(orphan.name, orphan.uid)
-        elif _is_forgotten(snapshot, orphan.pod, orphan.state.n):
+        elif _is_unreferenced(snapshot, orphan.pod, orphan.state.n):
             left_s = _kept_s(snapshot) - snapshot.lasted_s(_fact(orphan))
             yield Later(left_s) if left_s > 0 else DeleteLease(orphan.name, orphan.uid)
 
 
 def facts(snapshot: Snapshot) -> Iterator[str]:
-    """Since when each Lease is that of no living pod."""
+    """Facts: this Lease has no living pod."""
     return (
         _fact(orphan) for orphan in snapshot.recalled.orphans if orphan.pod not in snapshot.living
     )
 
 
-def _is_forgotten(snapshot: Snapshot, pod: Pod, n: int) -> bool:
+def _is_unreferenced(snapshot: Snapshot, pod: Pod, n: int) -> bool:
     assert snapshot.lease is not None
     is_newest = pod == snapshot.newest_pod(pod.index) and pod.index in snapshot.indexes
     if snapshot.is_member(pod) or snapshot.is_holder(pod) or is_newest:

@@ -1,9 +1,9 @@
-"""Pods that live and are of no use: silent, stuck, or blamed again and again.
+"""Living pods that are lost: silent, late or stuck. And pods that are blamed for many failures.
 
-The holder judges the agents that have a Lease, members and others, and the operator acts on what
-the Round and the holder's report say. The operator itself judges only agents that no holder can
-judge: those without a Lease, and all of a job whose holder gives no pulse. docs/protocol.md has the
-table, "Who judges whom".
+The holder judges the agents that have a Lease, members and others, and the operator acts on the
+Round and the holder's report. The operator itself judges only agents that no holder can judge:
+those without a Lease, and all of a job whose holder sends no pulse. docs/protocol.md has the table,
+"Who judges whom".
 """
 
 from __future__ import annotations
@@ -21,40 +21,44 @@ from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
 
 BLAMED_TOO_OFTEN = 3
-STUCK_AFTER_S = 30.0  # beyond its grace a pod that is being deleted is on a node that is gone
-UNSEEN_AFTER_S = 30.0  # a kubelet that lives accepts a pod within a second
+STUCK_AFTER_S = 30.0  # beyond its grace; then a pod that is being deleted is on a dead node
+UNACCEPTED_AFTER_S = 30.0  # a working kubelet accepts a pod within a second
 JOINS_WITHIN_S = 120.0  # an agent that cannot reach the API exits after 60 s
-LISTENS_AFTER_S = 15.0  # most who are outside will be in before long, or end
+LIST_LEASES_AFTER_S = 15.0  # most agents without a Lease create one, or end, within this time
 SILENT_AFTER_S = 30.0
-SILENT_LOOKS = 4  # three gaps of three T: as many T as the holder waits for members on many nodes
+SILENT_READS = 4  # 9T apart, as long as the holder waits for members on several nodes
 
-_UNHEARD = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
+_SILENCE = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 
 def mark_lost_pods(snapshot: Snapshot) -> Actions:
-    """Mark those that are lost, so that their next generation can be made at once."""
+    """Mark the Leases of lost pods, so that the operator can replace them at once."""
     lost = {
         *_dropped(snapshot),
         *_reported(snapshot),
-        *_unheard(snapshot),
+        *_without_renewal(snapshot),
         *_stuck(snapshot),
-        *_unseen(snapshot),
+        *_unacknowledged(snapshot),
     }
     for pod in sorted(lost - snapshot.recalled.marked):
         if ended.is_referenced(snapshot, pod):
             yield Mark(pod, "given up", excused=snapshot.living[pod].deleting)
-    if _shall_listen(snapshot):
+    if _must_list_leases(snapshot):
         yield ListLeases()
     waits = [
-        LISTENS_AFTER_S - snapshot.lasted_s(_unjudged(p)) for p in judged_by_operator(snapshot)
+        LIST_LEASES_AFTER_S - snapshot.lasted_s(_unjudged_fact(p))
+        for p in judged_by_operator(snapshot)
     ]
     waits += [
-        p.grace_s + STUCK_AFTER_S - snapshot.lasted_s(_deleting(p)) for p in _terminating(snapshot)
+        p.grace_s + STUCK_AFTER_S - snapshot.lasted_s(_deleting_fact(p))
+        for p in _terminating(snapshot)
     ]
-    waits += [UNSEEN_AFTER_S - snapshot.lasted_s(_waiting(p)) for p in _unaccepted(snapshot)]
+    waits += [
+        UNACCEPTED_AFTER_S - snapshot.lasted_s(_unaccepted_fact(p)) for p in _unaccepted(snapshot)
+    ]
     waits += (
-        [_mute_after_s(snapshot) - snapshot.lasted_s(_pulse(snapshot))]
-        if _waits_for_pods(snapshot)
+        [_no_pulse_after_s(snapshot) - snapshot.lasted_s(_pulse_fact(snapshot))]
+        if _agents_wait(snapshot)
         else []
     )
     if waits:
@@ -64,8 +68,8 @@ def mark_lost_pods(snapshot: Snapshot) -> Actions:
 def delete_lost_pods(snapshot: Snapshot) -> Actions:
     """Delete the pods that are lost, and those that are blamed too often.
 
-    A blamed pod is deleted as soon as its last failure is known, within the delay of the restart:
-    so no round begins with it again. Its agent leaves by plan, which charges nothing.
+    A blamed pod is deleted once its last failure is known, within the delay of the restart, so that
+    no later round has it as a member. Its agent leaves as planned, which charges nothing.
     """
     blamed = blame.counts(snapshot)
     for pod in snapshot.living.values():
@@ -78,53 +82,57 @@ def delete_lost_pods(snapshot: Snapshot) -> Actions:
 
 
 def facts(snapshot: Snapshot) -> Iterator[str]:
-    """The last pulse; the pods that no holder judges, that are being deleted, that no kubelet has
-    accepted."""
-    yield _pulse(snapshot)
-    yield from map(_unjudged, judged_by_operator(snapshot))
-    yield from map(_waiting, _unaccepted(snapshot))
-    yield from map(_deleting, _terminating(snapshot))
+    """Facts: the last pulse; a pod is judged by the operator, is not accepted, or is being
+    deleted."""
+    yield _pulse_fact(snapshot)
+    yield from map(_unjudged_fact, judged_by_operator(snapshot))
+    yield from map(_unaccepted_fact, _unaccepted(snapshot))
+    yield from map(_deleting_fact, _terminating(snapshot))
 
 
 def _dropped(snapshot: Snapshot) -> Iterator[Pod]:
-    """Those that left the round when somebody was silent or late, still live, and are not back.
+    """Living pods that a round dropped because they were silent or late, and that have not
+    returned.
 
-    A round names one of them as its cause. The others are told by who is missing, but only where
-    the next round has members: those of a round that is Forming are not all lost.
+    The round names one of them as its cause. The others are the members that the next round lacks,
+    if it has members: a Forming round has none, and the members before it are not all lost.
     """
     assert snapshot.lease is not None
     rounds = [*snapshot.recalled.rounds, snapshot.lease.round]
     for k, (before, after) in enumerate(itertools.pairwise(rounds)):
         if _is_about_silence(after) and after.n > before.n:
-            missing = before.pods - after.pods if after.phase is Phase.ACTIVE else frozenset()
-            back = frozenset().union(*(later.pods for later in rounds[k + 1 :]))
-            yield from (p for p in _named(snapshot, after) - back if p in snapshot.living)
+            dropped = before.pods - after.pods if after.phase is Phase.ACTIVE else frozenset()
+            returned = frozenset().union(*(later.pods for later in rounds[k + 1 :]))
+            named = _pod_of_cause(snapshot, after)
+            yield from (p for p in named - returned if p in snapshot.living)
             yield from (
                 p
-                for p in missing - back
+                for p in dropped - returned
                 if p in snapshot.living and not snapshot.living[p].deleting
             )
-    yield from _named_now(snapshot, snapshot.lease.round)
+    yield from _of_current_cause(snapshot, snapshot.lease.round)
 
 
-def _named_now(snapshot: Snapshot, round_: Round) -> Iterator[Pod]:
-    """The one that the present round names; it is known even after a restart of the operator."""
+def _of_current_cause(snapshot: Snapshot, round_: Round) -> Iterator[Pod]:
+    """The pod of the current round's cause, which a restarted operator knows, too."""
     if _is_about_silence(round_):
-        yield from (p for p in _named(snapshot, round_) - round_.pods if p in snapshot.living)
+        yield from (
+            p for p in _pod_of_cause(snapshot, round_) - round_.pods if p in snapshot.living
+        )
 
 
 def _is_about_silence(round_: Round) -> bool:
-    return round_.cause is not None and round_.cause.kind in _UNHEARD
+    return round_.cause is not None and round_.cause.kind in _SILENCE
 
 
-def _named(snapshot: Snapshot, round_: Round) -> frozenset[Pod]:
-    """The pod of the cause, if it still exists."""
+def _pod_of_cause(snapshot: Snapshot, round_: Round) -> frozenset[Pod]:
+    """The pod of the round's cause, if it still exists."""
     pod = snapshot.by_name.get(round_.cause.pod) if round_.cause else None
     return frozenset({pod.pod}) if pod else frozenset()
 
 
 def _reported(snapshot: Snapshot) -> Iterator[Pod]:
-    """Pods outside of the present round that its holder reports as silent."""
+    """Pods outside of the current round that its holder reports as silent."""
     report = snapshot.lease.report if snapshot.lease else None
     if snapshot.lease is None or report is None or report.n != snapshot.lease.round.n:
         return
@@ -138,25 +146,25 @@ def _stuck(snapshot: Snapshot) -> Iterator[Pod]:
 
 
 def is_stuck(snapshot: Snapshot, pod: ObservedPod) -> bool:
-    """Whether a pod has been deleted for longer than a kubelet that works takes to end it."""
-    is_over = snapshot.lasted_s(_deleting(pod)) >= pod.grace_s + STUCK_AFTER_S
+    """Whether a pod is being deleted for longer than a working kubelet takes to end it."""
+    is_over = snapshot.lasted_s(_deleting_fact(pod)) >= pod.grace_s + STUCK_AFTER_S
     return pod.deleting and (is_over or pod.pod in snapshot.recalled.marked)
 
 
-def _unseen(snapshot: Snapshot) -> Iterator[Pod]:
-    """Pods that were bound to a node that is gone: the heir of a lost pod is made long before
-    Kubernetes knows of its node's death, and the scheduler may well choose it again."""
+def _unacknowledged(snapshot: Snapshot) -> Iterator[Pod]:
+    """Pods on a dead node, which no kubelet accepts: a lost pod is replaced long before Kubernetes
+    notices that its node is dead, and the scheduler may choose the same node again."""
     for pod in _unaccepted(snapshot):
-        if snapshot.lasted_s(_waiting(pod)) >= UNSEEN_AFTER_S:
+        if snapshot.lasted_s(_unaccepted_fact(pod)) >= UNACCEPTED_AFTER_S:
             yield pod.pod
 
 
-def _unheard(snapshot: Snapshot) -> Iterator[Pod]:
-    """Agents that the operator judges and whose Lease does not change, or does not appear."""
+def _without_renewal(snapshot: Snapshot) -> Iterator[Pod]:
+    """Pods that the operator judges, and whose Lease is not renewed or not created."""
     for pod in judged_by_operator(snapshot):
         renewal = snapshot.recalled.renewals.get(pod.pod)
-        if renewal and renewal.reads >= SILENT_LOOKS:
-            unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(_unjudged(pod)))
+        if renewal and renewal.reads >= SILENT_READS:
+            unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(_unjudged_fact(pod)))
             if unchanged_s >= _patience_s(renewal):
                 yield pod.pod
 
@@ -165,13 +173,13 @@ def _patience_s(renewal: Renewal) -> float:
     return SILENT_AFTER_S if renewal.renew_time else JOINS_WITHIN_S
 
 
-def _shall_listen(snapshot: Snapshot) -> bool:
-    waited = [snapshot.lasted_s(_unjudged(pod)) for pod in judged_by_operator(snapshot)]
+def _must_list_leases(snapshot: Snapshot) -> bool:
+    waited = [snapshot.lasted_s(_unjudged_fact(pod)) for pod in judged_by_operator(snapshot)]
     is_due = (
         snapshot.recalled.leases_listed_at is None
         or snapshot.now - snapshot.recalled.leases_listed_at >= _every_s(snapshot)
     )
-    return is_due and any(waited_s >= LISTENS_AFTER_S for waited_s in waited)
+    return is_due and any(waited_s >= LIST_LEASES_AFTER_S for waited_s in waited)
 
 
 def _every_s(snapshot: Snapshot) -> float:
@@ -179,11 +187,11 @@ def _every_s(snapshot: Snapshot) -> float:
 
 
 def judged_by_operator(snapshot: Snapshot) -> Iterator[ObservedPod]:
-    """Agents that no holder can judge, so that the operator judges them.
+    """Pods whose agents no holder can judge, so that the operator judges them.
 
-    While the holder gives pulses: those that have no Lease, as far as the operator knows. Without
-    pulses: all, for where all agents are silent at once, or the only one is, no agent is left to
-    judge. The holder's own Lease never counts while it gives pulses: it renews the Round instead.
+    While the holder sends pulses, these are the agents without a Lease. Without pulses these are
+    all agents: if all are silent at once, or the only one is, no agent is left to judge. While the
+    holder sends pulses its agent Lease does not count, as it renews the Round instead.
     """
     for pod in snapshot.living.values():
         runs = pod.container.state is ContainerState.RUNNING and not pod.deleting
@@ -192,14 +200,14 @@ def judged_by_operator(snapshot: Snapshot) -> Iterator[ObservedPod]:
             runs
             and wanted
             and pod.pod not in snapshot.recalled.marked
-            and not _is_judged(snapshot, pod.pod)
+            and not _is_judged_by_agents(snapshot, pod.pod)
         ):
             yield pod
 
 
-def _is_judged(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether an agent judges this one: the holder, or for the holder those that miss its pulse."""
-    if _is_mute(snapshot):
+def _is_judged_by_agents(snapshot: Snapshot, pod: Pod) -> bool:
+    """Whether an agent judges this one: the holder, or the members if it is the holder itself."""
+    if _has_no_pulse(snapshot):
         return False
     if snapshot.is_member(pod) or snapshot.is_holder(pod):
         return True
@@ -207,27 +215,26 @@ def _is_judged(snapshot: Snapshot, pod: Pod) -> bool:
         snapshot.recalled.renewals.get(pod),
         snapshot.lease.report if snapshot.lease else None,
     )
-    reports = report is None or report.outside  # an agent of an older release judges members only
+    reports = report is None or report.outside  # agents of older releases judge members only
     return reports and bool(renewal and renewal.renew_time)
 
 
-def _is_mute(snapshot: Snapshot) -> bool:
-    """Whether the holder has given no pulse for longer than another agent takes to claim.
+def _has_no_pulse(snapshot: Snapshot) -> bool:
+    """Whether the holder has sent no pulse for longer than another agent takes to claim.
 
-    A pulse alone starts no pass of the operator. While a round is Forming a pass is planned for the
-    time when this could be so; while one is Active, it is found when all jobs are looked at again
-    (resync).
+    A pulse alone starts no pass of the operator. While a round is Forming, the plan has a pass at
+    the time when this may be true. While it is Active, the next resync finds it.
     """
-    return snapshot.lasted_s(_pulse(snapshot)) >= _mute_after_s(snapshot)
+    return snapshot.lasted_s(_pulse_fact(snapshot)) >= _no_pulse_after_s(snapshot)
 
 
-def _mute_after_s(snapshot: Snapshot) -> float:
+def _no_pulse_after_s(snapshot: Snapshot) -> float:
     return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
 
 
-def _waits_for_pods(snapshot: Snapshot) -> bool:
-    """Whether agents wait in a Forming round: if those that are there end silently, no agent is
-    left to notice."""
+def _agents_wait(snapshot: Snapshot) -> bool:
+    """Whether agents wait in a Forming round: if all of them become silent, no agent is left to
+    notice it."""
     if (
         snapshot.lease is None
         or snapshot.lease.round.phase is not Phase.FORMING
@@ -250,17 +257,17 @@ def _unaccepted(snapshot: Snapshot) -> Iterator[ObservedPod]:
             yield pod
 
 
-def _pulse(snapshot: Snapshot) -> str:
+def _pulse_fact(snapshot: Snapshot) -> str:
     return f"pulse {snapshot.lease.renew_time}" if snapshot.lease else "no round"
 
 
-def _unjudged(pod: ObservedPod) -> str:
+def _unjudged_fact(pod: ObservedPod) -> str:
     return f"unjudged {pod.uid}"
 
 
-def _waiting(pod: ObservedPod) -> str:
+def _unaccepted_fact(pod: ObservedPod) -> str:
     return f"unaccepted {pod.uid}"
 
 
-def _deleting(pod: ObservedPod) -> str:
+def _deleting_fact(pod: ObservedPod) -> str:
     return f"deleting {pod.uid}"

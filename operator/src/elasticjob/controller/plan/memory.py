@@ -1,4 +1,4 @@
-"""What the operator remembers of a job from one pass to the next; lost with it, without harm."""
+"""What the operator remembers of a job from pass to pass; a restart loses it without harm."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ from elasticjob.wire.round import Round
 
 @dataclass
 class Memory:
-    """Of one job, by UID. The fields are describe at Recalled.
-
-    seen_n: the newest round that was looked at.
-    """
+    """The memory of one job. Recalled describes the fields that have no comment here."""
 
     job_uid: str
     marked: set[Pod] = field(default_factory=set)
@@ -38,12 +35,12 @@ class Memory:
     refusals: Refusals = field(default_factory=Refusals)
     restarts: tuple[Restart, ...] = ()
     watched_at: float | None = None
-    seen_n: int = 0
+    seen_n: int = 0  # the newest round in `restarts`
     prerequisites_at: float | None = None
     since: dict[str, float] = field(default_factory=dict)
 
     def recalled(self, rounds: Iterable[Round]) -> Recalled:
-        """As a plan looks at it."""
+        """The frozen copy for a snapshot."""
         return Recalled(
             marked=frozenset(self.marked),
             never_created=frozenset(self.never_created),
@@ -60,37 +57,38 @@ class Memory:
         )
 
     def note_outcome(self, snapshot: Snapshot, outcome: Outcome, now: float) -> None:
-        """What the API server did and what it refused, of what was planned for this snapshot."""
+        """Note which actions for this snapshot were performed and which were refused."""
         known = dict(snapshot.refusals)
         for action in outcome.done:
             known.pop(describe(action), None)
         for action, why in outcome.refused.items():
-            what, asked = describe(action), action not in outcome.postponed
-            known[what] = refused.after_refusal(known.get(what), why, now, asked)
+            what, requested = describe(action), action not in outcome.postponed
+            known[what] = refused.after_refusal(known.get(what), why, now, requested)
             if isinstance(action, CreatePod):
                 self.never_created.add(action.pod)
             if (
                 action == EnsurePrerequisites()
                 or names.service_account_name(snapshot.job.name) in why
             ):
-                self.prerequisites_at = None  # something that pods need is not there
+                self.prerequisites_at = None  # a prerequisite is missing
         made = {action.pod for action in outcome.done if isinstance(action, CreatePod)}
         self.refusals = Refusals(known, snapshot.job.generation, snapshot.counted_by_quota | made)
 
     def note_pods(self, pods: Iterable[Pod]) -> None:
-        """These pods exist: also one that was made by a request that seemed to fail."""
+        """Note that these pods exist, also one that a seemingly failed request has created."""
         self.never_created.difference_update(pods)
 
     def note_prerequisites(self, now: float) -> None:
-        """All that the job's pods need is there."""
+        """Note that all prerequisites of the job's pods exist."""
         self.prerequisites_at = now
 
     def note_facts(self, facts: Iterable[str], now: float) -> None:
-        """These hold now; what does not hold any more is forgotten."""
+        """Note that these facts apply now, and forget the others."""
         self.since = {fact: self.since.get(fact, now) for fact in facts}
 
     def note_rounds(self, rounds: Sequence[Round], now: float) -> None:
-        """The last rounds of the job. When those before the first look began is not known."""
+        """Note restarts among the last rounds. Earlier ones than the first pass have unknown
+        times."""
         newest = max((round_.n for round_ in rounds), default=0)
         if self.watched_at is None:
             self.watched_at, self.seen_n = now, newest
@@ -99,13 +97,13 @@ class Memory:
         self.seen_n = max(self.seen_n, newest)
 
     def note_marked(self, lease: AgentLease) -> None:
-        """This pod's Lease is `ended`."""
+        """Note that this Lease has the mark `ended`."""
         self.marked.add(lease.pod)
         self.never_created.discard(lease.pod)
         self.orphans[lease.pod] = lease
 
     def note_created(self, pod: Pod, replaces: bool, now: float) -> None:
-        """This pod was made."""
+        """Note that this pod was created."""
         self.never_created.discard(pod)
         if replaces:
             before = self.replacements.get(pod.index)
@@ -118,33 +116,34 @@ class Memory:
         judged: Iterable[Pod],
         now: float,
     ) -> None:
-        """All agent Leases of the job, as they are now. judged: the pods that the operator judges.
+        """Note the renewals in all agent Leases of the job, and the orphans among them.
 
-        What was seen of the others does not count against them once they are judged here: a pod
-        that waits for its node has no Lease, and a holder does not renew its own.
+        judged: the pods that the operator judges. Earlier renewals of other pods are dropped and do
+        not count later: a pod that waits for its node has no Lease, a holder does not renew its
+        own.
         """
         alive, judged = frozenset(living), frozenset(judged)
         found = self._note_orphans(leases, alive)
         before = {pod: renewal for pod, renewal in self.renewals.items() if pod in judged}
-        self.renewals = {pod: _renewal(before.get(pod), found.get(pod), now) for pod in alive}
+        self.renewals = {pod: _next_renewal(before.get(pod), found.get(pod), now) for pod in alive}
         self.leases_listed_at = now
 
     def note_listed(self, leases: Iterable[AgentLease], living: Iterable[Pod]) -> None:
-        """All agent Leases of the job at a resync. An agent whose Lease is gone is not known to
-        have one any more, so that the operator judges it."""
+        """Note which agent Leases of the job exist at a resync. The operator judges agents
+        without."""
         found = self._note_orphans(leases, frozenset(living))
         self.renewals = {pod: renewal for pod, renewal in self.renewals.items() if pod in found}
 
     def _note_orphans(
         self, leases: Iterable[AgentLease], alive: frozenset[Pod]
     ) -> dict[Pod, AgentLease]:
-        """All agent Leases of the job by pod; those of no living pod are remembered."""
+        """All agent Leases of the job by pod; remember those without a living pod."""
         found = {lease.pod: lease for lease in leases}
         self.orphans = {pod: lease for pod, lease in found.items() if pod not in alive}
         return found
 
 
-def _renewal(before: Renewal | None, lease: AgentLease | None, now: float) -> Renewal:
+def _next_renewal(before: Renewal | None, lease: AgentLease | None, now: float) -> Renewal:
     renewed = lease.renew_time if lease else ""
     if before is None or before.renew_time != renewed:
         return Renewal(renewed, now)

@@ -1,7 +1,7 @@
-"""Pods that hang before their start: somebody may have deleted what they need.
+"""Pods that do not start although a node has accepted them: what they need may be missing.
 
-A pod whose ConfigMap or account is gone waits for it in silence, and nothing else would make that
-again while no pod is made. An image that takes long looks the same from here, so it is rare.
+The kubelet waits for a deleted ConfigMap or account without an error, and the operator ensures
+these otherwise only when it creates pods. A slow image pull looks the same, so this is done rarely.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from elasticjob.controller.plan.actions import Actions, EnsurePrerequisites, Lat
 
 AGAIN_AFTER_S = 60.0
 
-_MOUNTING = ("", "ContainerCreating")  # how the kubelet words a volume that is not there
+_MOUNTING = ("", "ContainerCreating")  # the kubelet's reasons for a missing volume
 
 
 def ensure_prerequisites_again(snapshot: Snapshot) -> Actions:
-    """See to it again that all is there, once a minute while pods hang."""
+    """Ensure the prerequisites once a minute while pods do not start."""
     waits = [AGAIN_AFTER_S - snapshot.lasted_s(fact) for fact in facts(snapshot)]
     if not waits:
         return
@@ -30,7 +30,7 @@ def ensure_prerequisites_again(snapshot: Snapshot) -> Actions:
 
 
 def facts(snapshot: Snapshot) -> Iterator[str]:
-    """Since when each of them has hung."""
+    """Facts: this pod does not start."""
     return (f"hangs {pod.uid}" for pod in snapshot.living.values() if _hangs(pod))
 
 
@@ -40,6 +40,6 @@ def _left_s(snapshot: Snapshot) -> float:
 
 
 def _hangs(pod: ObservedPod) -> bool:
-    """On a node, and its container is not made."""
+    """Whether the pod is on a node that has not created its container."""
     waits = pod.container.state is ContainerState.WAITING and pod.container.reason in _MOUNTING
     return waits and bool(pod.node) and not pod.deleting

@@ -1,7 +1,7 @@
-"""Pods that are missing: the first of an index, and the next generation of one that is gone.
+"""Missing pods: the first pod of an index, and the replacement of one that has ended or is lost.
 
-The first replacement of an index comes at once. Another within a minute of it waits for that minute
-to pass, and each further one twice as long: a pod that cannot live costs little.
+The first replacement of an index is created at once, the second a minute after it, and each further
+one after twice the wait before, so that a pod that always fails costs little.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ FORGIVEN_AFTER_S = 1800.0
 
 
 def create_missing_pods(snapshot: Snapshot) -> Actions:
-    """Make what is missing and need not wait. Of pods that were refused or put off, first those
-    that were not asked for the longest: one that is always refused keeps no other from being made.
+    """Create missing pods that need not wait. Of refused or postponed pods, those come first whose
+    last request is the longest ago, so that a pod which is always refused does not block others.
     """
     makes: list[CreatePod] = []
     for pod in missing_pods(snapshot):
@@ -31,23 +31,23 @@ def create_missing_pods(snapshot: Snapshot) -> Actions:
             makes.append(pod)
     if not makes:
         return
-    if _may_lack(snapshot, makes):
+    if _may_lack_prerequisites(snapshot, makes):
         yield refused.delayed(snapshot, EnsurePrerequisites())
     if refused.wait_s(snapshot, EnsurePrerequisites()) <= 0:
-        yield from sorted(makes, key=lambda pod: _asked_at(snapshot, pod))
+        yield from sorted(makes, key=lambda pod: _requested_at(snapshot, pod))
 
 
 def missing_pods(snapshot: Snapshot) -> Iterator[CreatePod]:
-    """What is missing of the wanted indexes, once `desired` names them."""
-    told, there = _told(snapshot), {pod.index for pod in pods_in_place(snapshot)}
+    """The missing pods of the indexes that `desired` in the Round Lease lists."""
+    listed, present = _listed(snapshot), {pod.index for pod in pods_in_place(snapshot)}
     for pod in desired.wanted_pods(snapshot):
-        if pod in told and pod.index not in there and (found := _missing(snapshot, pod)):
+        if pod in listed and pod.index not in present and (found := _missing(snapshot, pod)):
             yield found
 
 
 def pods_in_place(snapshot: Snapshot) -> list[Pod]:
-    """Pods that fill their index: the newest of it. One that is being deleted does until it has
-    ended, is lost, or is stuck; an older one, which a dead node keeps, does not."""
+    """Living pods that need no replacement: the newest of each index, unless it is lost or stuck.
+    An older pod, which stays on a dead node, does not fill its index."""
     living = (pod for pod in snapshot.living.values() if pod.pod not in snapshot.recalled.marked)
     newest = (pod for pod in living if pod.pod == snapshot.newest_pod(pod.pod.index))
     return [pod.pod for pod in newest if not lost.is_stuck(snapshot, pod)]
@@ -61,11 +61,11 @@ def after_replacement(before: Replacement | None, now: float) -> Replacement:
 
 
 def wait_s(before: Replacement | None, now: float) -> float:
-    """How long the next replacement of an index still has to wait."""
+    """How long the next replacement of an index has to wait."""
     if before is None or now - before.at >= FORGIVEN_AFTER_S:
         return 0.0
-    asked_s = min(FIRST_WAIT_S * 2.0 ** min(before.count - 1, 16), LONGEST_WAIT_S)
-    return max(0.0, before.at + asked_s - now)
+    backoff_s = min(FIRST_WAIT_S * 2.0 ** min(before.count - 1, 16), LONGEST_WAIT_S)
+    return max(0.0, before.at + backoff_s - now)
 
 
 def _wait_s(snapshot: Snapshot, make: CreatePod) -> float:
@@ -73,21 +73,21 @@ def _wait_s(snapshot: Snapshot, make: CreatePod) -> float:
     return wait_s(before, snapshot.now)
 
 
-def _may_lack(snapshot: Snapshot, makes: list[CreatePod]) -> bool:
-    """Whether something that these pods need may not be there. When they are only tried again, it
-    is: a refusal that says otherwise clears `prerequisites_at`."""
+def _may_lack_prerequisites(snapshot: Snapshot, makes: list[CreatePod]) -> bool:
+    """Whether a prerequisite of these pods may be missing. If all are tried again it is not,
+    because a refusal that names a missing one clears `prerequisites_at`."""
     return snapshot.recalled.prerequisites_at is None or not all(
         refused.last_refusal(snapshot, make) for make in makes
     )
 
 
-def _asked_at(snapshot: Snapshot, make: CreatePod) -> float:
+def _requested_at(snapshot: Snapshot, make: CreatePod) -> float:
     found = refused.last_refusal(snapshot, make)
     return found.requested_at if found else 0.0
 
 
 def _missing(snapshot: Snapshot, lowest: Pod) -> CreatePod | None:
-    """The pod to make for this index, or None if it must not be made yet."""
+    """The pod to create for this index; None if it must not be created yet."""
     current = snapshot.newest_pod(lowest.index)
     if current is None:
         return CreatePod(snapshot.next_pod(lowest.index))
@@ -100,6 +100,6 @@ def _missing(snapshot: Snapshot, lowest: Pod) -> CreatePod | None:
     return None
 
 
-def _told(snapshot: Snapshot) -> frozenset[Pod]:
+def _listed(snapshot: Snapshot) -> frozenset[Pod]:
     assert snapshot.lease is not None
     return frozenset(snapshot.lease.desired.wanted)

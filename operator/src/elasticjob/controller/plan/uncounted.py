@@ -1,7 +1,7 @@
-"""Restarts that no budget counts: preemption, joining, scaling. Many within an hour are told.
+"""Restarts that do not count against maxRestarts: preemption, joining, scaling.
 
-A job that is preempted every few minutes never fails by it, and hardly trains. SIGTERM is no proof
-of preemption either. So a storm is not hidden by being excused: it is a condition, not an end.
+A job that is preempted every few minutes never fails because of it, and hardly trains. Nor is
+SIGTERM proof of preemption. So the operator reports many restarts within an hour as a condition.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WINDOW_S = 3600.0
 
 
 def of_rounds(rounds: Iterable[Round], seen_n: int, now: float) -> Iterator[Restart]:
-    """Of the rounds after seen_n: those that started the workers again and were not charged."""
+    """Rounds after seen_n that started the workers again and were not charged."""
     for round_ in rounds:
         again = round_.phase is Phase.ACTIVE and round_.starts > 1 and round_.n > seen_n
         number = charges.charge_number(round_)
@@ -28,18 +28,18 @@ def of_rounds(rounds: Iterable[Round], seen_n: int, now: float) -> Iterator[Rest
 
 
 def recent(restarts: Iterable[Restart], now: float) -> Iterator[Restart]:
-    """Those of the last hour."""
+    """The restarts of the last hour."""
     return (r for r in restarts if now - r.at < WINDOW_S)
 
 
 def uncounted(snapshot: Snapshot) -> list[Restart]:
-    """Those of the last hour, without what the operator has charged since."""
+    """The restarts of the last hour that the operator has not charged since."""
     charged = snapshot.lease.desired.charged if snapshot.lease else frozenset()
     return [r for r in recent(snapshot.recalled.restarts, snapshot.now) if r.number not in charged]
 
 
 def has_seen_an_hour(snapshot: Snapshot) -> bool:
-    """Whether the last hour is known: an operator that was restarted has seen less of it."""
+    """Whether this operator has seen the whole last hour, and not been restarted within it."""
     since = snapshot.recalled.watched_at
     return since is not None and snapshot.now - since >= WINDOW_S
 

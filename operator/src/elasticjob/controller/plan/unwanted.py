@@ -1,7 +1,7 @@
-"""Pods that are no longer wanted: scaled away, suspended, or of another template.
+"""Pods that are no longer wanted: scaled down, suspended, or of another template.
 
-`desired` said so first. They are deleted when the round goes on without them, so that the workers
-of all stop at once and can save together.
+The operator removes them from `desired` first, and deletes them when the next round is without
+them. So all workers of the group stop at once and can save together.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from elasticjob.wire.round import Phase
 
 
 def delete_unwanted_pods(snapshot: Snapshot) -> Actions:
-    """Delete those that the round does not name; the others too if no round comes in time.
+    """Delete those that are no members, and the members if the next round does not come in time.
 
-    A round that does not come is one that nobody holds any more. Told to leave, its members end by
-    themselves.
+    Then no agent holds the Round, and SIGTERM makes the members leave.
     """
     for pod in _unwanted(snapshot):
         left_s = _patience_s(snapshot) - snapshot.lasted_s(_fact(pod))
@@ -32,7 +31,7 @@ def delete_unwanted_pods(snapshot: Snapshot) -> Actions:
 
 
 def facts(snapshot: Snapshot) -> Iterator[str]:
-    """Since when each of them is not wanted."""
+    """Facts: this pod is not wanted."""
     return map(_fact, _unwanted(snapshot))
 
 
@@ -42,14 +41,16 @@ def _unwanted(snapshot: Snapshot) -> Iterator[ObservedPod]:
     wanted = {p.index: p for p in desired.wanted_pods(snapshot)}
     for pod in snapshot.living.values():
         lowest = wanted.get(pod.pod.index)
-        comes_back = lowest is not None and lowest.generation <= pod.pod.generation
-        if not snapshot.lease.desired.is_wanted(pod.pod) and not comes_back and not pod.deleting:
+        is_wanted = snapshot.lease.desired.is_wanted(pod.pod) or (
+            lowest is not None and lowest.generation <= pod.pod.generation
+        )
+        if not is_wanted and not pod.deleting:
             yield pod
 
 
 def _ends_delay(snapshot: Snapshot) -> bool:
-    """Whether the holder is about to end the start delay of a Forming round, as no pod is wanted
-    any more. Without it the pods that come later would wait for the rest of the delay."""
+    """Whether the holder will end the start delay of a Forming round because no pod is wanted. It
+    must still run for this, else later pods wait for the rest of the delay."""
     if snapshot.lease is None or snapshot.lease.desired.wanted or not snapshot.lease.holder:
         return False
     return snapshot.lease.round.phase is Phase.FORMING and snapshot.lease.round.delay_ms > 0

@@ -1,8 +1,8 @@
-"""What the watches delivered, as records: so that a job in which nothing happens costs no request.
+"""A cache of the watched objects, as records: a job in which nothing changes costs no request.
 
-A cache may be behind. It only decides whether there is something to do; what is done is decided
-again from what the API server says then. Versions are compared as numbers (KEP-5504), so that an
-old delivery never covers a newer answer; and what is gone does not come back by an answer or a list
+The cache may be behind. It only decides whether to look at a job; the plan that is performed is
+made from the API server's answers. Versions are compared as numbers (KEP-5504), so that an old
+delivery never replaces a newer answer. A deleted object does not return with an answer or a list
 that was under way: a UID is never used twice.
 """
 
@@ -31,9 +31,9 @@ WATCHED = {
     LEASES: f"{names.LABEL_LEASE}={names.LEASE_ROUND}",
     PODS: names.LABEL_JOB,
 }
-"""What is watched, and by which labels."""
+"""The watched resources, each with its label selector."""
 KEPT_ROUNDS = 64
-KEPT_ENDS = 4096  # far more than end while a request is under way
+KEPT_ENDS = 4096  # far more objects than are deleted while a request is under way
 AT_ONCE = 0.0
 PROGRESS_AFTER_S = 5.0
 
@@ -49,33 +49,29 @@ class UnreadableRound:
 
 @dataclass
 class Entry:
-    """What is known of the jobs of one name: the present one, and what older ones left.
-
-    round: the last that could be read. broken: set while the present one cannot be.
-    rounds: the last rounds of the job of UID rounds_of, oldest first. versions: of pods by name.
-    """
+    """The objects of one job name: those of the current job, and what older jobs left."""
 
     job: Json | None = None
-    lease: RoundLease | None = None
-    unreadable: UnreadableRound | None = None
+    lease: RoundLease | None = None  # the last version that could be read
+    unreadable: UnreadableRound | None = None  # set while the current version cannot be read
     pods: dict[str, ObservedPod] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-    rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))
-    rounds_of: str = ""
+    versions: dict[str, int] = field(default_factory=dict)  # of pods by name
+    rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))  # oldest first
+    rounds_of: str = ""  # the UID of the job that the rounds belong to
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left that exists."""
+        """Whether no object is left."""
         return not (self.job or self.lease or self.unreadable or self.pods)
 
     def rounds_for(self, job_uid: str) -> tuple[Round, ...]:
-        """The last rounds of this job, and of no older one of its name."""
+        """The last rounds of the job with this UID."""
         return tuple(self.rounds) if self.rounds_of == job_uid else ()
 
 
 @dataclass(frozen=True)
 class _Held:
-    """An object that the cache holds."""
+    """An object in the cache."""
 
     key: Key
     name: str
@@ -84,39 +80,41 @@ class _Held:
 
 
 class Cache:
-    """Entries by key, and what of each resource was delivered."""
+    """The entries of all jobs by key."""
 
     def __init__(self, unreadable: Unreadable | None = None) -> None:
         self.unreadable = unreadable or Unreadable()
         self._entries: dict[Key, Entry] = {}
-        self._ended: dict[str, None] = {}  # UIDs of what is gone, oldest first
+        self._ended: dict[str, None] = {}  # UIDs of deleted objects, oldest first
 
     def entry(self, key: Key) -> Entry | None:
-        """What is known under a key."""
+        """The entry of a key."""
         return self._entries.get(key)
 
     def job_keys(self) -> list[Key]:
-        """Of all jobs."""
+        """The keys of all jobs."""
         return [key for key, entry in self._entries.items() if entry.job is not None]
 
     def jobs(self) -> Iterator[Json]:
-        """All jobs, as they were delivered."""
+        """All jobs as they were delivered."""
         return (entry.job for entry in self._entries.values() if entry.job is not None)
 
     def update(
         self, resource: Resource, body: Json, gone: bool = False
     ) -> tuple[Key, float] | None:
-        """A delivery, or an answer to a write. If a plan or a status could differ from now on: the
-        key, and after how many seconds it is soon enough to look. An object that cannot be read is
-        left aside, whatever is in it."""
+        """Take in a delivery or an answer of the API server, and ignore an unreadable object.
+
+        If it may change a plan or a status, returns the key, and the seconds after which to
+        reconcile it.
+        """
         key = self._key_of(resource, body)
-        soon_s = self._put(resource, key, body, gone) if key else None
-        return None if key is None or soon_s is None else (key, soon_s)
+        after_s = self._put(resource, key, body, gone) if key else None
+        return None if key is None or after_s is None else (key, after_s)
 
     def replace(self, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
-        """A whole collection as of this version: what the watches lost is made good.
+        """Take in a whole collection at this version. Returns the keys that this changed.
 
-        An object that was made after the list was read is not missed: its version is higher.
+        An object that was created after the list was read has a higher version, and stays.
         """
         found: set[tuple[Key, str]] = set()
         changed: set[Key] = set()
@@ -143,13 +141,13 @@ class Cache:
             return None
         entry = self._entries.setdefault(key, Entry())
         try:
-            soon_s = _TAKERS[resource.plural](entry, body, gone)
+            after_s = _UPDATES[resource.plural](entry, body, gone)
         except Exception as error:
             self.unreadable.note(resource, body, error)
-            soon_s = _leave_aside(resource, entry, body, error)
+            after_s = _note_unreadable(resource, entry, body, error)
         if entry.is_empty:
             del self._entries[key]
-        return soon_s
+        return after_s
 
     def _note_end(self, uid: str) -> None:
         self._ended[uid] = None
@@ -169,10 +167,10 @@ class Cache:
 
 
 def key_of(resource: Resource, body: Json) -> Key | None:
-    """The job that an object belongs to; None if it has no label that says so, or if it is a Lease
-    under another name than that of the job's Round: an agent can change its own Lease's labels.
+    """The job that an object belongs to by its label; None without the label.
 
-    Raises ValueError for an object that is not of the form that every object has.
+    None also for a Lease with another name than the job's Round Lease, as an agent can change the
+    labels of its Lease. Raises ValueError for an object without the form that all objects have.
     """
     meta = _object(body, "metadata")
     namespace, name = (_text(meta, field) for field in ("namespace", "name"))
@@ -187,7 +185,7 @@ def key_of(resource: Resource, body: Json) -> Key | None:
     return Key(namespace, job) if job else None
 
 
-def _take_job(entry: Entry, body: Json, gone: bool) -> float | None:
+def _update_job(entry: Entry, body: Json, gone: bool) -> float | None:
     for part in ("spec", "status"):
         _object(body, part)
     before = entry.job
@@ -196,12 +194,12 @@ def _take_job(entry: Entry, body: Json, gone: bool) -> float | None:
         return AT_ONCE if before is not None or not gone else None
     if _is_older(body, before):
         return None
-    has_changed = _essence(before) != _essence(body)
+    has_changed = _relevant_fields(before) != _relevant_fields(body)
     entry.job = body
     return AT_ONCE if has_changed else None
 
 
-def _take_pod(entry: Entry, body: Json, gone: bool) -> float | None:
+def _update_pod(entry: Entry, body: Json, gone: bool) -> float | None:
     name, version = body["metadata"]["name"], _version(body)
     if version < entry.versions.get(name, 0):
         return None
@@ -213,7 +211,7 @@ def _take_pod(entry: Entry, body: Json, gone: bool) -> float | None:
     return AT_ONCE if before != seen else None
 
 
-def _take_round(entry: Entry, body: Json, gone: bool) -> float | None:
+def _update_round(entry: Entry, body: Json, gone: bool) -> float | None:
     before, broken = entry.lease, entry.unreadable
     if gone:
         entry.lease = entry.unreadable = None
@@ -239,9 +237,11 @@ def _is_outdated(entry: Entry, body: Json) -> bool:
     return known is not None and same and _version(body) < int(known.version)
 
 
-def _leave_aside(resource: Resource, entry: Entry, body: Json, error: Exception) -> float | None:
-    """A pod that cannot be read is not ours. Of a Round Lease it is kept that it cannot be; of a
-    job what was read last."""
+def _note_unreadable(
+    resource: Resource, entry: Entry, body: Json, error: Exception
+) -> float | None:
+    """Forget a pod that cannot be read, keep the error of a Round Lease, and the last readable
+    version of a job."""
     meta = body["metadata"]
     if resource == PODS:
         entry.versions.pop(meta["name"], None)
@@ -256,26 +256,26 @@ def _leave_aside(resource: Resource, entry: Entry, body: Json, error: Exception)
 
 
 def _without_pulse(seen: RoundLease) -> RoundLease:
-    """A pulse alone changes no plan; each job has one every few seconds."""
+    """A Round Lease without the fields that a pulse changes, which change no plan."""
     report = replace(seen.report, progress=None, delay_ms=None) if seen.report else None
     return replace(seen, version="", renew_time="", report=report)
 
 
 def _progress_after_s(seen: RoundLease) -> float:
-    """A step that was made is in no hurry: it must not cost each job a write with each pulse."""
+    """The delay of reported progress, so that it does not cost each job a write per pulse."""
     return max(PROGRESS_AFTER_S, 3 * seen.desired.heartbeat_s)
 
 
-_TAKERS = {
-    ELASTIC_JOBS.plural: _take_job,
-    PODS.plural: _take_pod,
-    LEASES.plural: _take_round,
+_UPDATES = {
+    ELASTIC_JOBS.plural: _update_job,
+    PODS.plural: _update_pod,
+    LEASES.plural: _update_round,
 }
 
 
-def _essence(job: Json) -> tuple[Any, ...]:
-    """What a plan or a status depends on; the last is there so that a write by a stranger is
-    corrected."""
+def _relevant_fields(job: Json) -> tuple[Any, ...]:
+    """The fields of a job that a plan or a status depends on; the status is one of them, so that
+    the operator corrects a status that another client wrote."""
     meta = job["metadata"]
     restart = (meta.get("annotations") or {}).get(names.ANNOTATION_RESTART)
     seen = (meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"), restart)

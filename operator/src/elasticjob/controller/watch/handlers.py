@@ -1,8 +1,8 @@
-"""What kopf does here: three watches, whose every delivery is handed on. Nothing else.
+"""kopf's three watches, which pass each delivery on. The operator uses nothing else of kopf.
 
-No handler here makes kopf write: no finalizer, so `kubectl delete` works while the operator is
-away; no annotation, no event. The selectors are the server's: `labels=` on a handler filters after
-delivery, and at 1,000 agents the Leases alone would keep the operator busy.
+No handler makes kopf write: no finalizer, so that `kubectl delete` works while the operator is
+away, no annotation, no event. The API server applies the selectors: `labels=` on a handler filters
+after delivery, and with 1,000 agents the Leases alone would keep the operator busy.
 """
 
 from __future__ import annotations
@@ -44,55 +44,55 @@ CANCEL_EVERY_S = 0.1
 
 Json = dict[str, Any]
 NoteDelivery = Callable[[Resource], None]
-Deliver = Callable[[Resource, Json, bool], None]  # resource, object, whether it is gone
+Deliver = Callable[[Resource, Json, bool], None]  # resource, object, whether it was deleted
 Task = asyncio.Task[Any]
 
 log = logging.getLogger(__name__)
 
 
 class EndedError(KubeError):
-    """The watches have ended for a reason that is not an answer of the API server."""
+    """The watches have ended for another reason than an answer of the API server."""
 
 
 class NotServedError(RefusedError):
-    """The API server does not serve what is watched: to start again does not help."""
+    """The API server does not serve a watched resource, so another start does not help."""
 
 
 class NoStorage(kopf.DiffBaseStorage):
-    """What the last handled state would be compared with: no handler here asks for a difference,
-    and kopf's own copies the whole object for each delivery."""
+    """No storage of the last handled state: no handler needs a difference, and kopf's default
+    copies the whole object for each delivery."""
 
     def build(self, **_: Any) -> kopf.BodyEssence:
-        """Nothing of it."""
+        """An empty essence of an object."""
         return {}
 
     def fetch(self, **_: Any) -> None:
-        """Nothing is stored."""
+        """No stored state."""
 
     def store(self, **_: Any) -> None:
-        """And nothing ever is."""
+        """Store nothing."""
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf's settings: quiet, and with a deadline on everything."""
+    """The settings of kopf: no writes, and a deadline for every request."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
     found.scanning.disabled = True
     found.peering.standalone = True
     found.networking.connect_timeout = CONNECT_TIMEOUT_S
     found.networking.request_timeout = READ_TIMEOUT_S
-    found.networking.error_backoffs = [1, 1, 2, 3, 5]  # then 403 or 5xx ends the watch
+    found.networking.error_backoffs = [1, 1, 2, 3, 5]  # then a 403 or 5xx ends the watch
     found.watching.connect_timeout = CONNECT_TIMEOUT_S
     found.watching.server_timeout = random.randint(240, 360)  # not all at once; whole seconds
-    # kopf's own limit of silence may cancel a watch in the middle of a delivery: that watch ends,
-    # and kopf goes on without it, and without an error. `session` has a limit instead.
+    # kopf's limit of silence may cancel a watch in the middle of a delivery: this watch ends
+    # without an error, and kopf continues without it. `session` has a limit instead.
     found.watching.inactivity_timeout = math.inf
     found.watching.chunk_size = PAGE
     found.execution.max_workers = 1
     found.process.ultimate_exiting_timeout = None
-    found.queueing.idle_timeout = IDLE_S  # each object has a task, which is not made anew so soon
+    found.queueing.idle_timeout = IDLE_S  # each object has a task, which ends after this time
     found.persistence.diffbase_storage = NoStorage()
-    # kopf removes a finalizer of this name wherever it finds it; by default that of any kopf.
+    # kopf removes a finalizer of this name from every object; the default is that of any kopf.
     found.persistence.finalizer = NO_FINALIZER
     for resource, selector in WATCHED.items():
         if selector:
@@ -103,27 +103,22 @@ def settings() -> kopf.OperatorSettings:
 
 @dataclass(frozen=True)
 class Watches:
-    """What the watches deliver, to whom, and how often they are started again.
+    """The watches, with the functions that receive their deliveries on kopf's thread."""
 
-    note_delivery and deliver are called on kopf's thread: note_delivery at each delivery, deliver
-    at those that are more than a pulse. silence_s: see `session`. pauses_s: before the first,
-    second ... start after an end; watches that lasted for lasting_s may end as often again.
-    """
-
-    note_delivery: NoteDelivery
-    deliver: Deliver
+    note_delivery: NoteDelivery  # called at each delivery
+    deliver: Deliver  # called at each delivery that is more than a pulse
     credentials: Callable[[], Credentials]
-    namespaces: Collection[str] = ()
+    namespaces: Collection[str] = ()  # empty: all
     settings: kopf.OperatorSettings = field(default_factory=settings)
-    silence_s: float = SILENCE_S
-    pauses_s: tuple[float, ...] = (1.0, 5.0, 15.0)
-    lasting_s: float = 300.0
+    silence_s: float = SILENCE_S  # see `session`
+    pauses_s: tuple[float, ...] = (1.0, 5.0, 15.0)  # before the first, second ... new start
+    lasting_s: float = 300.0  # after watches that lasted this long the pauses begin again
 
     async def follow(self, ready: Callable[[], None]) -> NoReturn:
-        """Watch until the watches have ended for good, and raise why: KubeError.
+        """Watch until the watches have ended for good. Raises the KubeError that ended them.
 
-        ready is called at each start, when kopf has read from the API server what it can watch.
-        kopf then lists everything; what was deleted between two starts it does not deliver.
+        ready is called at each start, when kopf has read the list of resources from the API server.
+        kopf then lists everything; it does not deliver what was deleted between two starts.
         """
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_of_kopf)
@@ -139,7 +134,7 @@ class Watches:
             await asyncio.sleep(pauses.pop(0))
 
     async def _follow_once(self, ready: Callable[[], None]) -> KubeError:
-        """Watch until a watch has ended, and end the others; returns why."""
+        """Watch until one watch has ended, and end the others. Returns the error."""
         before, login = asyncio.all_tasks(), _Login(self.credentials, self.silence_s)
         error = await self._until_one_ends(self._registry(login), ready)
         log.debug("the watches have ended", exc_info=error)
@@ -151,8 +146,8 @@ class Watches:
     async def _until_one_ends(
         self, found: kopf.OperatorRegistry, ready: Callable[[], None]
     ) -> KubeError:
-        """kopf.run is not used: it raises only when all its tasks and threads have ended, and one
-        of them may never end."""
+        """Run kopf's tasks until one ends. kopf.run would return only when all tasks and threads
+        have ended, and one of them may never end."""
         insights = Insights()
         tasks = await kopf.spawn_tasks(
             registry=found,
@@ -160,7 +155,7 @@ class Watches:
             clusterwide=not self.namespaces,
             namespaces=self.namespaces,
             standalone=True,
-            # Else kopf asks for the user's name, which the user of a container need not have.
+            # Without it kopf reads the user's name, which a user of a container may not have.
             identity=cast(Any, "elasticjob"),
             insights=insights,
         )
@@ -174,23 +169,23 @@ class Watches:
         return _why_ended(done)
 
     def _registry(self, login: _Login) -> kopf.OperatorRegistry:
-        """The handlers."""
+        """The handlers of kopf: sign-in and one for each watched resource."""
         found = kopf.OperatorRegistry()
         kopf.on.login(registry=found)(login.sign_in)
         for resource in WATCHED:
             place = (resource.group, resource.version, resource.plural)
             pulses = Pulses() if resource == LEASES else None
-            news = _is_news(resource, self.note_delivery, pulses)
-            on = kopf.on.event(*place, registry=found, id=resource.plural, when=news)
-            on(_hand_on(resource, self.deliver, pulses))
+            when = _filter(resource, self.note_delivery, pulses)
+            on = kopf.on.event(*place, registry=found, id=resource.plural, when=when)
+            on(_handler(resource, self.deliver, pulses))
         return found
 
 
 async def end_all(but: Collection[Task]) -> bool:
-    """Cancel all other tasks of the loop until none is left; whether they have ended.
+    """Cancel all other tasks of the loop until none is left. Returns whether all have ended.
 
-    To cancel them once is not enough: a request of kopf that is cancelled while its session is
-    closed takes that for a reason to sign in again, and waits for credentials for ever.
+    One cancellation is not enough: a request of kopf that is cancelled while its session is closed
+    signs in again, and waits for credentials for ever.
     """
     for _ in range(CANCELLATIONS):
         left = asyncio.all_tasks().difference(but)
@@ -203,19 +198,19 @@ async def end_all(but: Collection[Task]) -> bool:
 
 
 def _log_of_kopf(loop: asyncio.AbstractEventLoop, context: Json) -> None:
-    """When several watches end at once, kopf raises the error of one and leaves the others to
-    asyncio, which would log each with a traceback."""
+    """Log errors of kopf's tasks for debugging only. When several watches end at once kopf raises
+    the error of one, and asyncio would log each of the others with a traceback."""
     log.debug("kopf: %s", context["message"], exc_info=context.get("exception"))
 
 
 def is_first_attempt(record: logging.LogRecord) -> bool:
-    """Of the many attempts to reach an API server that is away, kopf's log keeps the first."""
+    """Whether a line of kopf's log is not about a repeated attempt to reach the API server."""
     text = record.getMessage()
     return "Request attempt #" not in text or "Request attempt #1/" in text
 
 
 def _not_served(insights: Insights) -> NotServedError | None:
-    """kopf leaves aside, for ever, what the API server did not list when kopf asked."""
+    """The error if kopf did not find a watched resource: kopf would ignore it for ever."""
     served = {(r.group, r.version, r.plural) for r in insights.watched_resources}
     for resource in WATCHED:
         if (resource.group, resource.version, resource.plural) not in served:
@@ -224,61 +219,61 @@ def _not_served(insights: Insights) -> NotServedError | None:
 
 
 def _why_ended(done: Iterable[Task]) -> KubeError:
-    """What kopf's first task to end has raised, in the operator's terms."""
+    """The error of kopf's task that ended first, as a KubeError."""
     errors = [error for task in done if not task.cancelled() and (error := task.exception())]
     if not errors:
         return EndedError("the watches have ended without an error")
     error = errors[0]
     if isinstance(error, kopf.LoginError):
-        wanted = "give the operator's account a valid token or certificate"
-        return RefusedError(f"the API server answers the watches with 401; {wanted}")
+        cure = "give the operator's account a valid token or certificate"
+        return RefusedError(f"the API server answers the watches with 401; {cure}")
     if isinstance(error, aiohttp.ClientError | TimeoutError):
         return UnavailableError(f"the watches get no answer: {error or 'not in time'}")
     return _answered(error) or _ended(error)
 
 
 def _answered(error: BaseException) -> KubeError | None:
-    """The error for an answer of the API server; None if it was not one."""
+    """The error of an answer of the API server; None for another error."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
         return None
     cause = error.__cause__
-    asked = cause.request_info.url.path if isinstance(cause, aiohttp.ClientResponseError) else ""
-    text = f"watch {asked}: {status}: {getattr(error, 'message', None) or 'no message'}"
+    path = cause.request_info.url.path if isinstance(cause, aiohttp.ClientResponseError) else ""
+    text = f"watch {path}: {status}: {getattr(error, 'message', None) or 'no message'}"
     if status == 404:
         return NotServedError(f"{text}; {NOT_INSTALLED}")
     return error_of(status, "", text)
 
 
 def _ended(error: BaseException) -> EndedError:
-    said = " ".join(str(error).split())
-    ended = EndedError(f"the watches have ended: {type(error).__name__}: {said}")
+    message = " ".join(str(error).split())
+    ended = EndedError(f"the watches have ended: {type(error).__name__}: {message}")
     ended.__cause__ = error
     return ended
 
 
-def _is_news(
+def _filter(
     resource: Resource, note_delivery: NoteDelivery, pulses: Pulses | None
 ) -> Callable[..., bool]:
-    def is_news(event: Any, **_: Any) -> bool:
+    def is_more_than_a_pulse(event: Any, **_: Any) -> bool:
         note_delivery(resource)
-        return pulses is None or not pulses.is_mere(event)
+        return pulses is None or not pulses.is_only_a_pulse(event)
 
-    return is_news
+    return is_more_than_a_pulse
 
 
-def _hand_on(resource: Resource, deliver: Deliver, pulses: Pulses | None) -> Callable[..., Any]:
-    async def hand_on(event: Any, **_: Any) -> None:
+def _handler(resource: Resource, deliver: Deliver, pulses: Pulses | None) -> Callable[..., Any]:
+    async def handle(event: Any, **_: Any) -> None:
         if pulses is not None:
             pulses.note(event)
         deliver(resource, event["object"], event["type"] == "DELETED")
 
-    return hand_on
+    return handle
 
 
 class _Login:
-    """Signs kopf in, with the same session for the same credentials: so kopf sees that they were
-    refused."""
+    """Signs kopf in. The same credentials get the same session, so that kopf finds out when they
+    were refused."""
 
     def __init__(self, credentials: Callable[[], Credentials], silence_s: float) -> None:
         self._credentials = credentials
@@ -286,7 +281,7 @@ class _Login:
         self._given: tuple[kopf.ConnectionInfo, kopf.AiohttpSession] | None = None
 
     async def sign_in(self, **_: Any) -> kopf.AiohttpSession:
-        """kopf's login handler."""
+        """Return the session of the current credentials; kopf's login handler."""
         info = _connection(self._credentials())
         if self._given is None or self._given[0] != info:
             made = session(
@@ -296,7 +291,7 @@ class _Login:
         return self._given[1]
 
     async def close(self) -> None:
-        """Close the connections; kopf does so only if it ends in order."""
+        """Close the connections; kopf does so only if it ends without an error."""
         if self._given:
             await self._given[1].aiohttp_session.close()
 

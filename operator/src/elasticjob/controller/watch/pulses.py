@@ -1,8 +1,8 @@
-"""Mere pulses of Round Leases, which are most of what is delivered, and of which nothing follows.
+"""A filter for pulses of Round Leases, which are most deliveries and change no plan.
 
-1,000 jobs of one pod have 100 of them a second, and to look into one costs as much as kopf spends
-on its delivery. Only deliveries of one stream are compared, which come in order: what a new list
-says is always handed on, so that a cache that heard something else meanwhile is put right.
+1,000 jobs of one pod have 100 pulses a second, and parsing one costs as much as kopf's delivery.
+Only deliveries of one stream are compared, as they come in order. Objects of a new list always
+pass, so that they correct the cache.
 """
 
 from __future__ import annotations
@@ -10,40 +10,40 @@ from __future__ import annotations
 from typing import Any
 
 Json = dict[str, Any]
-Essence = tuple[Json, Json]
+Fields = tuple[Json, Json]  # of metadata and spec
 
-NEXT = "MODIFIED"  # in one stream; what a list says has no type, and ADDED may follow upon a gap
+NEXT = "MODIFIED"  # in one stream; objects of a list have no type, and ADDED may follow a gap
 GONE = "DELETED"
 METADATA = frozenset({"resourceVersion", "managedFields"})
 SPEC = frozenset({"renewTime"})
-"""What each pulse changes. The report may change with it, and progress has to be told."""
+"""The fields that each pulse changes. A pulse may change the report, too, and then passes."""
 
 
 class Pulses:
-    """What was last handed on of each Round Lease, by UID."""
+    """The last version of each Round Lease that has passed, by UID."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Essence] = {}
+        self._known: dict[str, Fields] = {}
 
-    def is_mere(self, event: Json) -> bool:
-        """Whether this delivery says nothing but that the holder lives."""
+    def is_only_a_pulse(self, event: Json) -> bool:
+        """Whether only the fields that each pulse changes have changed."""
         body = event["object"]
-        return event["type"] == NEXT and self._known.get(_uid(body)) == _essence(body)
+        return event["type"] == NEXT and self._known.get(_uid(body)) == _without_pulse(body)
 
     def note(self, event: Json) -> None:
-        """This delivery is handed on."""
+        """Note a delivery that passes."""
         body = event["object"]
         if event["type"] == GONE:
             self._known.pop(_uid(body), None)
         else:
-            self._known[_uid(body)] = _essence(body)
+            self._known[_uid(body)] = _without_pulse(body)
 
 
 def _uid(body: Json) -> str:
     return str(body["metadata"]["uid"])
 
 
-def _essence(body: Json) -> Essence:
+def _without_pulse(body: Json) -> Fields:
     meta, spec = body["metadata"], body.get("spec") or {}
     return (
         {key: value for key, value in meta.items() if key not in METADATA},

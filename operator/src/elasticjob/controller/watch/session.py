@@ -1,8 +1,8 @@
-"""The HTTP session of the watches: what one of kopf's own lacks.
+"""The HTTP session of the watches, with a limit of silence and of nesting that kopf's lacks.
 
 A connection that a NAT has forgotten, or whose other end died without closing it, stays open and
-silent for ever. An API server sends a bookmark about once a minute, so a watch that is silent for
-longer is opened again, at the version where it was. Where a server sends none, that is one request.
+silent for ever. The API server sends a bookmark about once a minute, so kopf opens a watch that is
+silent for longer again, at its last version. If a server sends no bookmarks this costs one request.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SILENCE_S = BOOKMARKS_S + READ_TIMEOUT_S
 def session(
     tls: ssl.SSLContext, headers: Mapping[str, str], proxy: str | None, silence_s: float
 ) -> aiohttp.ClientSession:
-    """A session as kopf makes it, that also waits no longer than silence_s for an answer and for
-    each next part of it, and replaces what is nested too deep for json.loads."""
+    """A session as kopf creates it, which also waits at most silence_s for an answer and for each
+    part of it, and replaces values that are nested too deep for json.loads."""
 
-    async def send_on(
+    async def send_with_limits(
         request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         async with asyncio.timeout(silence_s):
@@ -39,13 +39,13 @@ def session(
         connector=aiohttp.TCPConnector(limit=0, ssl=tls),
         headers=headers,
         proxy=proxy,
-        trust_env=False,  # whether there is a proxy is decided in kube alone
-        middlewares=(send_on,),
+        trust_env=False,  # kube alone chooses the proxy
+        middlewares=(send_with_limits,),
     )
 
 
 class _Content:
-    """The body of an answer, an object or one in each line, as `untrusted.shallow` leaves it."""
+    """The body of an answer, one object or one per line, passed through `untrusted.shallow`."""
 
     def __init__(self, content: aiohttp.StreamReader, silence_s: float) -> None:
         self._content = content
@@ -67,8 +67,8 @@ class _Content:
             yield untrusted.shallow(rest)
 
     async def _next(self, size: int) -> bytes:
-        """Raises TimeoutError, upon which kopf opens the watch again. Nothing is yielded within the
-        time limit: it would cancel whoever works on what was yielded."""
+        """Read the next part. Raises TimeoutError, after which kopf opens the watch again. The time
+        limit ends before a part is yielded: else it would cancel the work on it."""
         try:
             async with asyncio.timeout(self._silence_s):
                 return await self._content.read(size)

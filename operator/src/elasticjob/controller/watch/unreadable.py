@@ -1,4 +1,4 @@
-"""Objects that the operator cannot read: each is left aside, and stops no work on the others."""
+"""Objects that the operator cannot read: it ignores each, and works on the others."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 class Unreadable:
-    """Logs and counts each version of each object once. count gets the resource's plural."""
+    """Logs and counts each version of each unreadable object once; count receives the plural."""
 
     def __init__(self, count: Callable[[str], None] = lambda plural: None) -> None:
         self._count = count
         self._noted: dict[str, str] = {}  # objects and their versions, oldest first
 
     def read(self, resource: Resource, body: Json, parse: Callable[[Json], T]) -> T | None:
-        """What parse makes of an object; None if it cannot be read."""
+        """The parsed object; None if it cannot be read."""
         try:
             return parse(body)
         except Exception as error:
@@ -32,21 +32,21 @@ class Unreadable:
             return None
 
     def note(self, resource: Resource, body: Json, error: Exception) -> None:
-        """This object cannot be read, and why."""
+        """Log and count an object that cannot be read."""
         meta = body.get("metadata") if isinstance(body, dict) else None
         meta = meta if isinstance(meta, dict) else {}
-        who = "/".join(_short(meta.get(field)) for field in ("namespace", "name"))
-        key, version = f"{resource.plural} {who}", _short(meta.get("resourceVersion"))
+        name = "/".join(_short(meta.get(field)) for field in ("namespace", "name"))
+        key, version = f"{resource.plural} {name}", _short(meta.get("resourceVersion"))
         if self._noted.pop(key, None) != version:
             self._count(resource.plural)
-            log.warning("%s: left aside, it cannot be read: %s", key, why(error))
+            log.warning("ignored %s, which cannot be read: %s", key, why(error))
         self._noted[key] = version
         if len(self._noted) > KEPT:
             del self._noted[next(iter(self._noted))]
 
 
 def why(error: Exception) -> str:
-    """An error in words for people."""
+    """The text of an error for people."""
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
