@@ -89,18 +89,25 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile one job. Returns the seconds until the next pass, or None. Raises KubeError."""
         with self._metrics.reconciles.time():
-            objects = self._read_cache(key)
-            if objects is None:
-                self._forget(key)
-                return None
-            job = self._parse_job(objects.job)
-            if job.spec is None:
-                await self._report_invalid(key, job)
-                return None
-            if objects.unreadable and not job.status.completion_time:
-                await self._report_unreadable_round(key, job, objects.unreadable)
-                return None
-            return await self._perform_plan(key, self._snapshot(key, objects, job))
+            try:
+                return await self._reconcile(key)
+            except Exception as error:
+                self._metrics.failed_reconciles.labels(type(error).__name__).inc()
+                raise
+
+    async def _reconcile(self, key: Key) -> float | None:
+        objects = self._read_cache(key)
+        if objects is None:
+            self._forget(key)
+            return None
+        job = self._parse_job(objects.job)
+        if job.spec is None:
+            await self._report_invalid(key, job)
+            return None
+        if objects.unreadable and not job.status.completion_time:
+            await self._report_unreadable_round(key, job, objects.unreadable)
+            return None
+        return await self._perform_plan(key, self._snapshot(key, objects, job))
 
     async def _perform_plan(self, key: Key, snapshot: Snapshot) -> float | None:
         plan = plans.plan(snapshot)

@@ -54,6 +54,12 @@ class Metrics:
             buckets=_RECONCILE_BUCKETS,
             registry=self.registry,
         )
+        self.failed_reconciles = Counter(
+            "elasticjob_reconcile_errors",
+            "Reconciliations that failed",
+            ["error"],
+            registry=self.registry,
+        )
         self.depth = Gauge(
             "elasticjob_queue_depth", "Jobs waiting for a reconciliation", registry=self.registry
         )
