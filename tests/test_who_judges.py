@@ -29,14 +29,11 @@ PAGE = Path(__file__).parent.parent / "docs" / "protocol.md"
 
 @dataclass(frozen=True)
 class Cell:
-    """One agent in one situation.
+    """One agent in one situation."""
 
-    who: the agent that is silent. phase, pulses: of the Round, and whether its holder gives pulses.
-    """
-
-    who: str
-    phase: Phase
-    pulses: bool
+    who: str  # the agent that is silent
+    phase: Phase  # of the Round
+    pulses: bool  # whether the holder sends pulses
 
     @property
     def pod(self) -> Pod:
@@ -62,7 +59,7 @@ def round_of(cell: Cell) -> Round:
 
 
 def snapshot_of(cell: Cell, silent: bool) -> Snapshot:
-    """What the operator knows after a quarter of an hour."""
+    """The operator's snapshot after a quarter of an hour."""
     renewed = "" if cell.who == "outside, without a Lease" else "t1"
     since_at = NOW - 900 if silent else NOW
     renewal = {
@@ -88,7 +85,7 @@ def seen(pod: Pod, silent: bool, confirmed: bool = True) -> Seen:
 
 
 def found_by_holder(cell: Cell, silent: bool) -> bool:
-    """Whether the agent that holds finds the pod silent; without pulses no agent holds."""
+    """Whether the holder finds the pod silent; without pulses there is no holder."""
     if not cell.pulses:
         return False
     with_lease = [HOLDER] if cell.who == "outside, without a Lease" else [HOLDER, OTHER]
@@ -106,7 +103,7 @@ def found_by_operator(cell: Cell, silent: bool) -> bool:
 
 
 def judge_of(cell: Cell) -> str:
-    """As the page says."""
+    """The judge in the page's table."""
     if not cell.pulses:
         return "the operator"
     if cell.who == "the holder":

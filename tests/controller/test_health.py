@@ -12,9 +12,9 @@ from elasticjob.controller.report.texts import State, Word
 
 
 def test_a_report_names_every_check() -> None:
-    assert health.report({"queue": str, "watches": lambda: "deaf"}) == (
+    assert health.report({"queue": str, "watches": lambda: "down"}) == (
         False,
-        "+ queue: ok\n- watches: deaf\n",
+        "+ queue: ok\n- watches: down\n",
     )
 
 

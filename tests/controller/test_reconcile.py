@@ -195,10 +195,10 @@ def test_a_pod_that_is_deleted_is_replaced_when_it_has_ended() -> None:
 
 def test_a_pod_that_vanished_while_no_operator_ran_is_replaced() -> None:
     world = running_world()
-    world.deaf = True
+    world.watches_fail = True
     world.remove_pod("demo-1-0")
     world.restart(Settings(heartbeat_s=T))
-    world.deaf = False
+    world.watches_fail = False
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-1", "demo-2-0", "demo-3-0"]
 
@@ -228,9 +228,9 @@ def test_a_reserved_pod_that_was_never_made_is_made_under_its_name() -> None:
 def test_a_terminal_round_is_never_given_a_new_pod() -> None:
     """The pods' ends are delivered first, the Round's only by the consistent read."""
     world = running_world(cleanPodPolicy="All")
-    world.deaf = True
+    world.watches_fail = True
     world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
-    world.deaf = False
+    world.watches_fail = False
     for pod in P[:4]:
         world.end_pod(world.pod_name(pod), 0)
     assert not any(call.startswith("create pods") for call in world.settled_writes())
@@ -245,7 +245,7 @@ def test_the_second_replacement_within_a_minute_waits_and_the_third_longer() -> 
         again_s = world.settle()
     assert "demo-2-2" not in world.pod_names()
     assert again_s == replacing.FIRST_WAIT_S
-    world.go_on(replacing.FIRST_WAIT_S)
+    world.advance(replacing.FIRST_WAIT_S)
     world.settle()
     assert "demo-2-2" in world.pod_names()
     world.end_pod("demo-2-2", 75)
@@ -408,28 +408,28 @@ def waiting_world() -> World:
     return world
 
 
-def go_on_for(world: World, seconds: float) -> None:
+def advance_with_renewals(world: World, seconds: float) -> None:
     """The holder pulses, and the operator works whenever it wants to."""
     end = world.now + seconds
     while world.now < end:
         again_s = world.settle()
-        world.go_on(min(again_s if again_s is not None else seconds, end - world.now))
+        world.advance(min(again_s if again_s is not None else seconds, end - world.now))
     world.settle()
 
 
 def test_a_holder_that_waits_for_a_pod_is_not_silent() -> None:
     """It renews the Round, and not its own Lease; and the others are its to judge."""
     world = waiting_world()
-    go_on_for(world, 1800.0)
+    advance_with_renewals(world, 1800.0)
     assert world.deleted_names() == []
     assert world.pod_names() == [world.pod_name(pod) for pod in P[:4]]
 
 
 def test_while_the_holder_judges_all_the_operator_lists_no_leases() -> None:
     world = waiting_world()
-    go_on_for(world, 60.0)
+    advance_with_renewals(world, 60.0)
     world.api.calls.clear()
-    go_on_for(world, 600.0)
+    advance_with_renewals(world, 600.0)
     assert [call for call in world.api.calls if call.startswith("list leases")] == []
 
 
@@ -466,7 +466,7 @@ def test_a_report_that_names_other_pods_as_silent_harms_none(
 def test_a_pod_whose_agent_makes_no_lease_is_replaced() -> None:
     world = waiting_world()
     world.start_pod("demo-3-0")
-    go_on_for(world, 600.0)
+    advance_with_renewals(world, 600.0)
     assert world.deleted_names() == ["demo-3-0"]
 
 
@@ -479,7 +479,7 @@ def test_pods_that_start_one_after_the_other_are_not_taken_for_silent() -> None:
     world.join(P[0])
     world.write_round(Round(), holder="demo-0-0")
     for pod in P[1:8]:
-        go_on_for(world, 40.0)
+        advance_with_renewals(world, 40.0)
         world.start_pod(world.pod_name(pod))
         world.settle()  # before its agent has joined
         assert world.deleted_names() == []
@@ -491,9 +491,9 @@ def test_leases_are_listed_before_a_holder_is_lost() -> None:
     """What was seen of its Lease while it gave pulses says nothing: it did not renew it."""
     world = waiting_world()
     world.start_pod("demo-3-0")
-    go_on_for(world, 90.0)  # the operator lists Leases, as the last agent has none
+    advance_with_renewals(world, 90.0)  # the operator lists Leases, as the last agent has none
     world.join(P[3])
-    go_on_for(world, 900.0)
+    advance_with_renewals(world, 900.0)
     quiet_at = world.now
     while not world.deleted_names():
         again_s = world.settle()
@@ -510,17 +510,17 @@ def test_silent_agents_of_a_holder_of_an_older_release_are_found_by_listing_leas
     for _ in range(40):
         again_s = world.settle()
         assert again_s is not None
-        world.go_on(again_s)
+        world.advance(again_s)
         world.renew(P[1])
     assert world.deleted_names() == ["demo-2-0"]
 
 
 def test_an_agent_whose_lease_is_gone_since_it_was_seen_is_judged_again() -> None:
     world = waiting_world()
-    go_on_for(world, 60.0)
+    advance_with_renewals(world, 60.0)
     world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-2-0")
     world.resync()
-    go_on_for(world, 300.0)
+    advance_with_renewals(world, 300.0)
     assert world.deleted_names() == ["demo-2-0"]
 
 
@@ -593,9 +593,9 @@ def test_a_blamed_pod_is_deleted_within_the_delay_of_the_restart() -> None:
 @pytest.mark.parametrize("was_away", [False, True])
 def test_a_pod_that_vanishes_while_its_agent_runs_is_excused(was_away: bool) -> None:
     world = running_world()
-    world.deaf = was_away
+    world.watches_fail = was_away
     world.remove_pod("demo-2-0")
-    world.deaf = False
+    world.watches_fail = False
     if was_away:
         world.restart(Settings(heartbeat_s=T))
     world.settle()
@@ -647,7 +647,7 @@ def test_an_agent_that_renews_again_is_not_lost_after_the_api_server_was_away() 
     world.now += Settings().resync_s
     again_s = world.settle()
     assert again_s is not None
-    world.go_on(again_s)
+    world.advance(again_s)
     assert world.settle() is None
     assert world.deleted_names() == []
 

@@ -25,9 +25,9 @@ def test_when_nothing_was_lost_there_is_nothing_to_do_and_it_costs_three_lists()
 
 def test_a_deletion_that_no_watch_delivered() -> None:
     world = running_world()
-    world.deaf = True
+    world.watches_fail = True
     world.remove_pod("demo-1-0")
-    world.deaf = False
+    world.watches_fail = False
     world.settle()
     assert "demo-1-1" not in world.pod_names()
     assert sync(world)[kube.PODS] == {KEY}

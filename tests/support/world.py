@@ -67,10 +67,10 @@ class World:
         self.restart(settings or Settings(heartbeat_s=T))
         self.store.listeners.append(self._deliver)
         self.marked: set[Key] = set()
-        self.deaf = False
+        self.watches_fail = False
 
     def restart(self, settings: Settings, agent: bytes = b"agent") -> None:
-        """A new operator: it remembers nothing, and knows what is in the store."""
+        """Start a new operator, without memory and with a cache of the store."""
         clock, bundle = Clock(now=lambda: self.now, utc_now=self._at), Bundle(agent)
         executor = Executor(self.api, bundle, clock.now)
         self.cache = Cache()
@@ -85,7 +85,7 @@ class World:
         return START + timedelta(seconds=int(self.now - 1000))
 
     def _deliver(self, resource: Stored, event: Event) -> None:
-        if not self.deaf:
+        if not self.watches_fail:
             self._take(resource, event.object, event.type == "DELETED")
 
     def _take(self, resource: Stored, body: Json, gone: bool) -> None:
@@ -97,7 +97,7 @@ class World:
     # ---- the operator --------------------------------------------------------------------------
 
     def settle(self, key: Key = KEY, *, wait: bool = False) -> float | None:
-        """Reconcile until nothing marks the job any more. wait: also what it wants to do later."""
+        """Reconcile until the job is not marked any more. wait: also what is due later."""
         again_s: float | None = None
         for _ in range(20):
             self.marked.discard(key)
@@ -105,11 +105,11 @@ class World:
             if key not in self.marked and (again_s is None or again_s >= 1.0):
                 if not wait or again_s is None:
                     return again_s
-                self.go_on(again_s)
+                self.advance(again_s)
         raise AssertionError(f"the operator does not come to rest: {self.api.calls[-30:]}")
 
     def settled_writes(self, key: Key = KEY) -> list[str]:
-        """The writes of settling now, events left out."""
+        """The writes that settling sends now, without events."""
         self.api.calls.clear()
         self.settle(key)
         return self.api.writes
@@ -184,7 +184,7 @@ class World:
                 self.start_pod(body["metadata"]["name"])
 
     def end_pod(self, name: str, code: int = 1, message: str = "", reason: str = "") -> None:
-        """Its agent ends; a pod that is being deleted is gone then."""
+        """Its agent ends; a pod that is being deleted no longer exists then."""
         ended = {"exitCode": code, "reason": reason or ("Error" if code else "Completed")}
         ended |= {"message": message, "finishedAt": "2026-01-01T00:01:00Z"}
         self.set_pod(name, "Failed" if code else "Succeeded", {"terminated": ended})
@@ -218,7 +218,7 @@ class World:
     # ---- agents --------------------------------------------------------------------------------
 
     def join(self, pod: Pod, n: int = 0, **state: Any) -> None:
-        """An agent makes its Lease as `ready n`."""
+        """An agent creates its Lease as `ready n`."""
         ready = AgentState(AgentPhase.READY, n, **state)
         body = leases.agent_manifest(
             self.job_identity(), self.round().uid, pod, "nonce", ready, NOW_TEXT, 15.0
@@ -260,20 +260,20 @@ class World:
         self.marked.add(KEY)
 
     def write_round(self, round_: Round, holder: str | None = None) -> None:
-        """An agent steps the round, or claims the holder."""
+        """An agent writes the next round, or becomes the holder."""
         lease = self.round()
         self._patch_lease(self.round_name(), leases.round_patch(round_, lease.version))
         if holder is not None:
             patch = leases.holder_patch(holder, NOW_TEXT, self.round().version)
             self._patch_lease(self.round_name(), patch)
 
-    def go_on(self, seconds: float) -> None:
-        """Time in which the holder pulses."""
+    def advance(self, seconds: float) -> None:
+        """Let time pass in which the holder sends pulses."""
         self.now += seconds
         self.report(self.round().report or Report(0, outside=True))
 
     def report(self, report: Report) -> None:
-        """The holder pulses with this report."""
+        """The holder sends a pulse with this report."""
         at = (self._at() + timedelta(microseconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         patch = leases.pulse_patch(report, at, self.round().version)
         self._patch_lease(self.round_name(), patch)
@@ -291,14 +291,14 @@ class World:
         lease = self._stored(kube.LEASES)
         self.store.update(lease, TEAM, name, lambda old: merge(old, patch))
 
-    # ---- what is there -------------------------------------------------------------------------
+    # ---- reads ---------------------------------------------------------------------------------
 
     def job(self, name: str = DEMO) -> Json:
         """The job as stored."""
         return self.store.get(self._stored(kube.ELASTIC_JOBS), TEAM, name)
 
     def status(self, name: str = DEMO) -> Json:
-        """Its status."""
+        """The status of the job."""
         found: Json = self.job(name).get("status", {})
         return found
 
@@ -317,12 +317,12 @@ class World:
         return self.store.list(self._stored(kube.PODS), TEAM)
 
     def pod_names(self) -> list[str]:
-        """Of all pods that are not being deleted."""
+        """The names of all pods that are not being deleted."""
         metas = (body["metadata"] for body in self.pods())
         return [meta["name"] for meta in metas if "deletionTimestamp" not in meta]
 
     def deleted_names(self) -> list[str]:
-        """Of all pods that are being deleted."""
+        """The names of all pods that are being deleted."""
         metas = (body["metadata"] for body in self.pods())
         return [meta["name"] for meta in metas if "deletionTimestamp" in meta]
 
@@ -331,11 +331,11 @@ class World:
         return leases.parse_round(self.lease(self.round_name()))
 
     def desired(self) -> Desired:
-        """What the operator wants."""
+        """The operator's part of the Round Lease."""
         return self.round().desired
 
     def agent(self, pod: Pod) -> AgentLease | None:
-        """A pod's Lease."""
+        """The Lease of a pod's agent."""
         found = self.store.find(self._stored(kube.LEASES), TEAM, self.pod_name(pod))
         return leases.parse_agent(found, self.job_identity()) if found else None
 
@@ -344,15 +344,15 @@ class World:
         return self.store.get(self._stored(kube.LEASES), TEAM, name)
 
     def job_identity(self) -> leases.Job:
-        """As Leases name the job."""
+        """The job as Leases identify it."""
         return leases.Job(TEAM, DEMO, self.job()["metadata"]["uid"])
 
     def round_name(self) -> str:
-        """Of the Round Lease."""
+        """The name of the Round Lease."""
         return names.round_lease_name(DEMO)
 
     def pod_name(self, pod: Pod) -> str:
-        """Of a pod and its Lease."""
+        """The name of a pod and its Lease."""
         return names.pod_name(DEMO, pod.index, pod.generation)
 
     def _stored(self, resource: Resource) -> Stored:

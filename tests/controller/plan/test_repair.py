@@ -87,7 +87,7 @@ def test_an_agent_that_was_deleted_under_a_pod_that_starts_is_made_again() -> No
     world.set_pod("demo-2-1", "Pending", waiting)
     assert world.settle() == 60
     assert agents(world) == []
-    world.go_on(60)
+    world.advance(60)
     assert world.settle() == 60  # and asks no more often than that
     assert agents(world) == [AGENT]
 

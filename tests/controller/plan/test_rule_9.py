@@ -107,9 +107,9 @@ def it_is_deleted(world: World) -> None:
 
 
 def it_vanishes(world: World) -> None:
-    world.deaf = True
+    world.watches_fail = True
     world.remove_pod("demo-2-0")
-    world.deaf = False
+    world.watches_fail = False
     world.restart(Settings(heartbeat_s=T))
 
 
@@ -125,10 +125,10 @@ def it_is_stuck_while_deleted(world: World) -> None:
 
 
 def the_operator_was_away(world: World) -> None:
-    world.deaf = True
+    world.watches_fail = True
     it_fails(world)
     the_holder_fails(world)
-    world.deaf = False
+    world.watches_fail = False
     world.restart(Settings(heartbeat_s=T))
 
 
@@ -275,9 +275,9 @@ def test_a_terminal_round_never_gets_a_next_generation(phase: Phase, restarted: 
     """The pods' ends are seen first; the Round's only by the consistent read."""
     world = running_world()
     witness = Witness(world)
-    world.deaf = True
+    world.watches_fail = True
     world.write_round(Round(2, phase, starts=1))
-    world.deaf = False
+    world.watches_fail = False
     world.end_pod("demo-1-0", 0)
     world.remove_pod("demo-2-0")
     if restarted:

@@ -91,10 +91,10 @@ def test_a_round_that_can_be_read_again_is_worked_on_again() -> None:
 
 def test_a_round_that_becomes_unreadable_during_a_reconcile_is_in_the_status_next() -> None:
     world = running_world()
-    world.deaf = True
+    world.watches_fail = True
     annotate(world, world.round_name(), names.ANNOTATION_ROUND, "{}")
     world.edit(replicas=5)
-    world.deaf = False
+    world.watches_fail = False
     asyncio.run(resync.compare(world.api, ("",), world.cache))
     world.settle()
     assert world.status()["phase"].startswith("Unknown: ")

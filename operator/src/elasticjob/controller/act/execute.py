@@ -137,10 +137,10 @@ class Executor:
         kinds = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
         for body in manifests.rights(job.body):
             await self._ensure(job, kinds[body["kind"]], body)
-        await self._deploy_agent(job, status.agent_hash(snapshot))
+        await self._ensure_agent(job, status.agent_hash(snapshot))
         memory.note_prerequisites(self._clock())
 
-    async def _deploy_agent(self, job: Job, agent_hash: str) -> None:
+    async def _ensure_agent(self, job: Job, agent_hash: str) -> None:
         """Create the agent's ConfigMap; that of another release can only be reported as missing."""
         if agent_hash == self._bundle.hash:
             try:
@@ -157,8 +157,7 @@ class Executor:
             )
 
     async def _ensure(self, job: Job, resource: Resource, body: Json) -> None:
-        """Create an object of this job, and delete the same object of an older job of this name
-        before.
+        """Create an object of this job, in place of one that an older job of this name left.
 
         An object that belongs to no job is not used: else a user who may create jobs could run
         them with the rights of another account, by choosing the name of the job.
@@ -186,8 +185,7 @@ class Executor:
     # ---- the Round and the Leases ------------------------------------------------------------
 
     async def _create_round(self, job: Job, action: CreateRound) -> None:
-        """Create the Round. The next pass reads one that exists; another Lease of this name
-        stays."""
+        """Create the Round, unless it exists; another Lease of this name stays."""
         body = leases.round_manifest(job.identity, action.desired, action.round)
         name = body["metadata"]["name"]
         try:

@@ -233,8 +233,7 @@ class Election:
         return min(LONGEST_REQUEST_S, self._left_s())
 
     def _pause_s(self) -> float:
-        """The time until the next step: jittered for candidates; a leader's is before its
-        deadline."""
+        """The time until the next step: jittered for a candidate, limited for a leader."""
         if self._me.renewed_at is not None:
             return min(self._me.times.retry_period_s, self._left_s())
         return self._me.times.retry_period_s * random.uniform(1.0, 1.2)

@@ -155,8 +155,7 @@ class Snapshot:
         return Pod(index, following - 1) if following else None
 
     def next_pod(self, index: int) -> Pod:
-        """The next pod of an index, with a name that no pod has used, of this job or an older
-        one."""
+        """The next pod of an index, with a name that no pod of this or an older job has used."""
         generation = self.next_generations.get(index, 0)
         while names.pod_name(self.job.name, index, generation) in self.taken_names:
             generation += 1

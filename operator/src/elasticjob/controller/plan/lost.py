@@ -38,7 +38,7 @@ def mark_lost_pods(snapshot: Snapshot) -> Actions:
         *_reported(snapshot),
         *_without_renewal(snapshot),
         *_stuck(snapshot),
-        *_unacknowledged(snapshot),
+        *_unaccepted_too_long(snapshot),
     }
     for pod in sorted(lost - snapshot.recalled.marked):
         if ended.is_referenced(snapshot, pod):
@@ -82,8 +82,7 @@ def delete_lost_pods(snapshot: Snapshot) -> Actions:
 
 
 def facts(snapshot: Snapshot) -> Iterator[str]:
-    """Facts: the last pulse; a pod is judged by the operator, is not accepted, or is being
-    deleted."""
+    """Facts: the last pulse; pods judged by the operator, not accepted, or being deleted."""
     yield _pulse_fact(snapshot)
     yield from map(_unjudged_fact, judged_by_operator(snapshot))
     yield from map(_unaccepted_fact, _unaccepted(snapshot))
@@ -91,8 +90,7 @@ def facts(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _dropped(snapshot: Snapshot) -> Iterator[Pod]:
-    """Living pods that a round dropped because they were silent or late, and that have not
-    returned.
+    """Living pods that a round dropped as silent or late, and that have not returned.
 
     The round names one of them as its cause. The others are the members that the next round lacks,
     if it has members: a Forming round has none, and the members before it are not all lost.
@@ -151,7 +149,7 @@ def is_stuck(snapshot: Snapshot, pod: ObservedPod) -> bool:
     return pod.deleting and (is_over or pod.pod in snapshot.recalled.marked)
 
 
-def _unacknowledged(snapshot: Snapshot) -> Iterator[Pod]:
+def _unaccepted_too_long(snapshot: Snapshot) -> Iterator[Pod]:
     """Pods on a dead node, which no kubelet accepts: a lost pod is replaced long before Kubernetes
     notices that its node is dead, and the scheduler may choose the same node again."""
     for pod in _unaccepted(snapshot):

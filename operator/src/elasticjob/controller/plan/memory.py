@@ -87,8 +87,7 @@ class Memory:
         self.since = {fact: self.since.get(fact, now) for fact in facts}
 
     def note_rounds(self, rounds: Sequence[Round], now: float) -> None:
-        """Note restarts among the last rounds. Earlier ones than the first pass have unknown
-        times."""
+        """Note restarts among the last rounds, but not those before the first pass."""
         newest = max((round_.n for round_ in rounds), default=0)
         if self.watched_at is None:
             self.watched_at, self.seen_n = now, newest
@@ -129,8 +128,7 @@ class Memory:
         self.leases_listed_at = now
 
     def note_listed(self, leases: Iterable[AgentLease], living: Iterable[Pod]) -> None:
-        """Note which agent Leases of the job exist at a resync. The operator judges agents
-        without."""
+        """Note which agent Leases exist at a resync; the operator judges agents without one."""
         found = self._note_orphans(leases, frozenset(living))
         self.renewals = {pod: renewal for pod, renewal in self.renewals.items() if pod in found}
 

@@ -212,10 +212,10 @@ def _update_pod(entry: Entry, body: Json, gone: bool) -> float | None:
 
 
 def _update_round(entry: Entry, body: Json, gone: bool) -> float | None:
-    before, broken = entry.lease, entry.unreadable
+    before, unreadable = entry.lease, entry.unreadable
     if gone:
         entry.lease = entry.unreadable = None
-        return AT_ONCE if before is not None or broken is not None else None
+        return AT_ONCE if before is not None or unreadable is not None else None
     if _is_outdated(entry, body):
         return None
     seen = leases.parse_round(body)
@@ -225,7 +225,7 @@ def _update_round(entry: Entry, body: Json, gone: bool) -> float | None:
         entry.rounds.clear()
     if not entry.rounds or entry.rounds[-1].n != seen.round.n:
         entry.rounds.append(seen.round)
-    if broken or before is None or _without_pulse(before) != _without_pulse(seen):
+    if unreadable or before is None or _without_pulse(before) != _without_pulse(seen):
         return AT_ONCE
     return _progress_after_s(seen) if before.report != seen.report else None
 
@@ -247,10 +247,8 @@ def _note_unreadable(
         entry.versions.pop(meta["name"], None)
         return AT_ONCE if entry.pods.pop(meta["name"], None) else None
     if resource == LEASES:
-        before, entry.unreadable = (
-            entry.unreadable,
-            UnreadableRound(meta["uid"], _version(body), why(error)),
-        )
+        before = entry.unreadable
+        entry.unreadable = UnreadableRound(meta["uid"], _version(body), why(error))
         return AT_ONCE if before is None or before.why != entry.unreadable.why else None
     return None
 
