@@ -1,0 +1,131 @@
+"""The words that docs/STYLE.md lists are absent from code, texts and pages.
+
+In Python, each word of an identifier counts, so `word_of_mouth` contains *of mouth*. In tests only
+names and docstrings count, because tests quote texts of other programs.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STYLE = ROOT / "docs" / "STYLE.md"
+SUFFIXES = {".py", ".md", ".txt", ".yaml", ".tpl", ".sh", ".json", ".toml"}
+NAMES = {"Makefile", "Dockerfile", "run"}
+EXEMPT = (
+    "docs/STYLE.md",  # lists the words
+    "docs/performance.json",  # measurements
+)
+ROW = re.compile(r"^\| ([^|]+) \|", re.MULTILINE)
+LIMIT = re.compile(r"\(without ([^)]*)\)")
+IDENTIFIER = re.compile(r"[A-Za-z]+(?:_[A-Za-z0-9_]+)+|[a-z]+(?:[A-Z][a-z0-9]+)+")
+LINK = re.compile(r"\]\([^)]*\)")
+
+
+def phrase(words: str, unless: list[str]) -> str:
+    """A regular expression for words that may continue on the next line, or on one of a comment."""
+    text = r"[\s#*>]+".join(map(re.escape, words.split()))
+    return text + (rf"(?![\s#*>]+(?:{'|'.join(unless)})\b)" if unless else "")
+
+
+def patterns(page: str) -> Iterator[str]:
+    """The first column of the last table of the style guide, as regular expressions."""
+    table = page.rpartition("\n## ")[2]
+    for row in ROW.findall(table)[1:]:
+        limit = LIMIT.search(row)
+        unless = re.findall(r"\*(\w+)\*", limit[1]) if limit else []
+        for words in row.partition("(")[0].split(","):
+            if not set(words) <= set("- "):
+                yield phrase(words.strip(), unless)
+
+
+@cache
+def avoided() -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(patterns(STYLE.read_text()))})\b", re.IGNORECASE)
+
+
+def spaced(found: re.Match[str]) -> str:
+    """An identifier as separate words."""
+    return re.sub(r"_|(?<=[a-z0-9])(?=[A-Z])", " ", found[0])
+
+
+def found_in(text: str) -> list[tuple[int, str]]:
+    """The line and the words of each hit."""
+    text = IDENTIFIER.sub(spaced, LINK.sub("]", text))
+    return [
+        (text.count("\n", 0, hit.start()) + 1, " ".join(hit[0].split()))
+        for hit in avoided().finditer(text)
+    ]
+
+
+def names_and_docstrings(source: str) -> str:
+    """The source without everything but docstrings and names of tests, classes and functions."""
+    kept = [""] * (source.count("\n") + 2)
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if not isinstance(node, ast.Module):
+            kept[node.lineno - 1] += node.name
+        if ast.get_docstring(node) is not None:
+            lines = str(node.body[0].value.value).splitlines()  # type: ignore[attr-defined]
+            for number, line in enumerate(lines, node.body[0].lineno - 1):
+                kept[number] += " " + line
+    return "\n".join(kept)
+
+
+def text_of(path: Path) -> str:
+    text = path.read_text()
+    is_test = path.is_relative_to(ROOT / "tests") and path.suffix == ".py"
+    return names_and_docstrings(text) if is_test else text
+
+
+def files() -> Iterator[str]:
+    """The files of the repository that contain prose or code of this project."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        path = ROOT / name
+        has_text = path.suffix in SUFFIXES or path.name in NAMES
+        if has_text and path.is_file() and name not in EXEMPT:
+            yield name
+
+
+def test_no_file_has_words_to_avoid() -> None:
+    hits = [
+        f"{name}:{line}: {words}"
+        for name in files()
+        for line, words in found_in(text_of(ROOT / name))
+    ]
+    assert not hits, "\n".join(["see the last table of docs/STYLE.md", *hits])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nobody hears it.",
+        "is_told = False",
+        "isTold",
+        "# it goes\n# on",
+        "so long",
+        "a b of its own",
+    ],
+)
+def test_it_finds(text: str) -> None:
+    assert len(found_in(text)) >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["so long as it runs", "besides", "marshalled", "[x](docs/nobody.md)", "a storyteller"],
+)
+def test_it_accepts(text: str) -> None:
+    assert found_in(text) == []
