@@ -13,6 +13,7 @@ import pytest
 from elasticjob.cli.__main__ import main
 
 ROOT = Path(__file__).parent.parent
+SOURCES = ROOT / "operator" / "src" / "elasticjob"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 CODE = re.compile(r"^    .*|`[^`\n]+`", re.MULTILINE)
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -59,6 +60,15 @@ def test_files_that_are_linked_exist(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+@EVERY_PAGE
+def test_modules_that_are_named_exist(page: Path) -> None:
+    """Paths are those of the repository or of the package; walks leave out the package's name."""
+    named = {name for text in code(page) for name in re.findall(r"(?<![\w/.-])[\w/-]+\.py\b", text)}
+    bases = (ROOT, SOURCES, SOURCES / "controller", SOURCES / "rendezvous", page.parent)
+    paths = {name for name in named if "/" in name}
+    assert {name for name in paths if not any((base / name).exists() for base in bases)} == set()
 
 
 @EVERY_PAGE

@@ -127,10 +127,10 @@ async def _frozen_leader_does_no_harm(root: Path) -> None:
 
 
 def test_a_leader_that_receives_sigterm_hands_over_at_once(tmp_path: Path) -> None:
-    asyncio.run(_leader_that_is_told_to_end_hands_over_at_once(tmp_path))
+    asyncio.run(_leader_that_receives_sigterm_hands_over_at_once(tmp_path))
 
 
-async def _leader_that_is_told_to_end_hands_over_at_once(root: Path) -> None:
+async def _leader_that_receives_sigterm_hands_over_at_once(root: Path) -> None:
     async with serve(root) as running, operator(running.kubeconfig) as first:
         await wait_until_async(lambda: bool(holder(running)), within_s=DEADLINE_S)
         led_first = holder(running)

@@ -125,7 +125,7 @@ def test_depth_and_lateness_see_only_what_waits() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("mtfx"), st.integers(0, 2), st.integers(0, 9))))
-def test_whatever_happens_no_key_is_lost_or_runs_twice(
+def test_no_key_is_lost_or_runs_twice_in_any_order_of_calls(
     steps: list[tuple[str, int, int]],
 ) -> None:
     """m: mark with delay, t: take, f: finish, x: fail; the clock runs one second per step."""

@@ -939,7 +939,7 @@ def test_pods_that_do_not_end_are_ended_after_their_time() -> None:
     assert len(world.deleted_names()) == 4
 
 
-def test_a_job_that_has_ended_stays_so_whatever_comes() -> None:
+def test_a_job_that_has_ended_ignores_later_events() -> None:
     world = running_world(cleanPodPolicy="None")
     world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
     world.settle()

@@ -1,4 +1,4 @@
-"""Whatever is in one object, the cache takes it or leaves it aside, and the others with it."""
+"""The cache stores an object or skips it, with any content, and keeps the other objects."""
 
 from __future__ import annotations
 

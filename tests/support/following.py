@@ -24,7 +24,7 @@ DEADLINE_S = 30.0
 class Following:
     """What the watches delivered. seen: resource, name, is it gone. ended: why they ended."""
 
-    heard: int = 0
+    deliveries: int = 0
     seen: list[tuple[str, str, bool]] = field(default_factory=list)
     bodies: list[Json] = field(default_factory=list)
     starts: int = 0
@@ -41,8 +41,8 @@ class Following:
         self.starts += 1
         self.ready.set()
 
-    def hear(self, resource: Resource) -> None:
-        self.heard += 1
+    def note_delivery(self, resource: Resource) -> None:
+        self.deliveries += 1
 
     def deliver(self, resource: Resource, body: Json, gone: bool) -> None:
         self.bodies.append(body)
@@ -65,7 +65,9 @@ def following(
     settings = handlers.settings()
     if error_backoffs is not None:
         settings.networking.error_backoffs = error_backoffs
-    watches = Watches(found.hear, found.deliver, kube.credentials, namespaces, settings, **options)
+    watches = Watches(
+        found.note_delivery, found.deliver, kube.credentials, namespaces, settings, **options
+    )
     loop, stop = found.loop, asyncio.Event()
 
     async def main() -> None:

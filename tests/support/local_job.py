@@ -103,7 +103,7 @@ class LocalJob:
 
     @property
     def round(self) -> Round:
-        """The present round."""
+        """The current round."""
         return self.lease.round
 
     @property

@@ -156,7 +156,7 @@ def test_a_corrected_template_is_tried_at_once() -> None:
     assert world.condition("PodsReady") == ("False", "PodsStart", "0/1 pods running")
 
 
-def test_another_refusal_after_a_correction_is_an_event_of_its_own() -> None:
+def test_another_refusal_after_a_correction_is_another_event() -> None:
     world = World()
     world.api.refuse["create", "pods"] = refusal(INVALID, 422, "Invalid")
     world.apply(replicas=1)

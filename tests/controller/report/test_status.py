@@ -199,7 +199,7 @@ def test_a_status_does_not_differ_from_itself() -> None:
     assert status.patch(again, first) == {}
 
 
-def test_ready_counts_members_that_run_the_present_round() -> None:
+def test_ready_counts_members_that_run_the_current_round() -> None:
     s = snapshot(observed_pod(0), observed_pod(1), observed_pod(2), report=Report(1, (P0, P2)))
     assert (of(s).ready, of(s).ready_replicas) == ("2/3", 2)
     old = snapshot(observed_pod(0), round_=active(2, [P0]), report=Report(1, (P0,)))

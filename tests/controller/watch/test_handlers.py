@@ -69,7 +69,7 @@ def test_pulses_are_counted_and_only_changes_are_delivered(server: LocalServer) 
         last = server.call(lambda running: running.store.get(LEASES, "default", NAME))
         server.call(lambda running: running.store.delete(LEASES, "default", NAME))
         wait_until(lambda: len(found.seen) == 4)
-    assert found.heard == 8
+    assert found.deliveries == 8
     assert holders() == [
         ("", False),
         ("demo-0-0", False),

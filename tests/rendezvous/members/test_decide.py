@@ -243,7 +243,7 @@ def test_the_cause_names_the_loss(entries: dict[str, Any], kind: CauseKind, mess
     assert found == Cause(kind, "demo-2-0", "node-2", message=message, n=2)
 
 
-def test_late_is_a_cause_of_its_own() -> None:
+def test_late_is_a_separate_cause() -> None:
     late = case(ABC, {**ALL, "C": seen("C", "ready 1", confirmed=True)}, round_at=0.0)
     found = decided(late).cause
     assert found is not None

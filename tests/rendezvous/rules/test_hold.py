@@ -334,7 +334,7 @@ def test_when_it_is_not_there_it_is_created_again() -> None:
     assert actions == []
 
 
-def test_a_get_of_its_own_lease_without_an_answer_is_repeated_but_not_at_once() -> None:
+def test_a_get_of_the_holders_lease_without_an_answer_is_repeated_but_not_at_once() -> None:
     me, _ = steps(lost_itself(), Tick())
     me, actions = steps(me, GetFailed(name("A")))
     assert actions == []

@@ -157,7 +157,7 @@ def test_an_ended_lease_ends_it() -> None:
 # ---- gone later ----------------------------------------------------------------------------------
 
 
-def test_a_lease_that_was_deleted_is_created_again_with_the_present_state() -> None:
+def test_a_lease_that_was_deleted_is_created_again_with_the_current_state() -> None:
     """V7."""
     me, _ = steps(agent(), Tick(), read(forming(0)), LeaseSeen(lease("A", "ready 0")))
     me, _ = steps(me, RoundSeen(round_lease(active(1, "A"), "Z", 2), WATCH))
