@@ -100,8 +100,8 @@ class LocalCluster(LocalNamespace):
 
     async def delete_definition(self) -> None:
         """With all jobs, as `kubectl delete crd`."""
-        self.store.delete(CRDS, "", self.jobs.qualified)
-        is_gone = lambda: self.store.find(CRDS, "", self.jobs.qualified) is None  # noqa: E731
+        self.store.delete(CRDS, "", self.jobs.qualified_name)
+        is_gone = lambda: self.store.find(CRDS, "", self.jobs.qualified_name) is None  # noqa: E731
         await self.until(is_gone, "the definition gone")
 
     def create_definition(self) -> None:
