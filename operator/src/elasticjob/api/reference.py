@@ -58,9 +58,9 @@ def _type(node: Json) -> str:
     if "enum" in node:
         return ", ".join(f"`{word}`" for word in node["enum"])
     if node["type"] == "array":
-        return f"list of {_type(node['items'])}"
+        return f"list of {_type(node['items'])}s"
     if "additionalProperties" in node:
-        return f"map of {_type(node['additionalProperties'])}"
+        return f"map of {_type(node['additionalProperties'])}s"
     if node.get("format") == "date-time":
         return "time"
     return f"{node['type']}{_range(node)}"
@@ -70,7 +70,7 @@ def _range(node: Json) -> str:
     low, high = node.get("minimum"), node.get("maximum")
     if low is None:
         return ""
-    return f", {low} to {high}" if high is not None else f", from {low}"
+    return f", {low} to {high}" if high is not None else f", at least {low}"
 
 
 def _default(node: Json, required: bool) -> str:

@@ -124,8 +124,9 @@ class PodSpec(_OpenModel):
     """Time in seconds that the pod has to terminate after SIGTERM. The operator raises it to
     `spec.stopGraceSeconds` + 5 if it is less or absent."""
     service_account_name: Annotated[str, Field(max_length=253)] | None = None
-    """Name of the ServiceAccount of the pod. The operator gives it access to the Leases of the
-    namespace. Absent: the operator creates an account for the job. That account has no
+    """Name of the ServiceAccount of the pod. Refused unless the operator's chart sets
+    `allowTemplateServiceAccount`, because the operator gives the account access to the Leases of
+    the namespace. Absent: the operator creates an account for the job. That account has no
     imagePullSecrets: list them in `template.spec.imagePullSecrets`, or name an account that has
     them."""
     automount_service_account_token: bool | None = None
@@ -163,15 +164,18 @@ class ElasticJobSpec(_Model):
 
     replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 1
     """Desired number of pods, each with one agent. It can be changed while the job runs, for
-    example with `kubectl scale`: the workers stop and start again in a group of the new size. To
-    run no pods, set `suspend`."""
+    example with `kubectl scale`: the workers stop and start again in a group of the new size. If
+    `minReplicas` is absent, the minimum grows with it: if only some of the new pods are ready when
+    the round is 60 s old and the first of them has waited for 30 s, all workers stop until the
+    others are ready. Set `minReplicas` to avoid this. To run no pods, set `suspend`."""
     min_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] | None = None
     """Minimum number of pods with which the workers run. While fewer are available, the remaining
-    pods stop their workers and wait. At most `replicas`. Absent: the value of `replicas`."""
+    pods stop their workers and wait. At most `replicas`. Absent: the value of `replicas`, so that
+    one lost or missing pod stops all workers. Set it if the script can run with fewer pods."""
     max_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] | None = None
     """Maximum value of `replicas`. The API server refuses a higher value from every client,
-    including autoscalers, which use the scale subresource. Absent: no limit, and
-    `status.maxReplicas` equals `replicas`."""
+    including autoscalers, which use the scale subresource. Absent: there is no limit, and
+    `status.maxReplicas` and the column MAX show the value of `replicas`."""
     nproc_per_node: Annotated[int, Field(ge=1, le=256)] = 1
     """Number of worker processes per pod, usually the number of its accelerators."""
     template: PodTemplate
@@ -193,16 +197,18 @@ class ElasticJobSpec(_Model):
     Then they are killed. The default is short because state that needs all members can no longer be
     saved."""
     suspend: bool = False
-    """Whether the job is suspended. If true, the workers are stopped as for scaling, and the
-    operator deletes the pods. If it becomes false again, the operator creates new pods. The
+    """Whether the job is suspended. If true, the agents stop the workers with `stopGraceSeconds`,
+    and the operator deletes the pods. If it becomes false again, the operator creates new pods. The
     counters in `status` are kept."""
     clean_pod_policy: Literal["All", "Running", "None", "KeepFailed"] = "Running"
-    """Which pods the operator deletes. When the job has ended: All: all pods. Running: pods in
-    which a container still runs; the others remain, with their logs, until the job is deleted.
-    KeepFailed: all but the pod that failed last. None: no pods. While the job runs, of the pods
-    that have ended and were replaced: All: all. Running and KeepFailed: all but the pod that failed
-    last; this pod, too, while the API server refuses to create a new pod of the job, because it may
-    use up the quota. None: none."""
+    """Which pods the operator deletes. All: when the job has ended, all pods; before, all replaced
+    pods, which are those that have ended and have a replacement. Running: when the job has ended,
+    the pods in which a container still runs, so that the others remain with their logs until the
+    job is deleted; before, all replaced pods except the one that failed last. KeepFailed: when the
+    job has ended, all pods except the one that failed last; before, the same as Running. None: no
+    pods. Exception to Running and KeepFailed: while the API server refuses to create a pod of the
+    job, all replaced pods are deleted, because they may use up a quota. Pods that are lost or no
+    longer wanted are deleted under each policy."""
 
 
 class Condition(_Model):
@@ -240,7 +246,7 @@ class LastFailure(_Model):
     """Reason for the failure, in one CamelCase word: WorkerFailed, WorkerSignaled, PodEnded,
     PodSilent, OOMKilled and others."""
     message: Message | None = None
-    """Description of the failure: the last line of the traceback, if there is one."""
+    """Description of the failure: the end of the traceback, if there is one."""
     time: datetime | None = None
     """Time at which the operator observed the failure."""
     round: Count | None = None
@@ -293,7 +299,8 @@ class ElasticJobStatus(_Model):
     min_replicas: Count | None = None
     """Effective minimum of pods: `spec.minReplicas` or, if absent, `spec.replicas`."""
     max_replicas: Count | None = None
-    """Effective maximum of pods: `spec.maxReplicas` or, if absent, `spec.replicas`."""
+    """The value of `spec.maxReplicas` or, if that is absent, of `spec.replicas`, although there is
+    then no limit."""
     round: Count | None = None
     """Number of the current round. Each change of members and each restart increases it."""
     restarts: Count | None = None
