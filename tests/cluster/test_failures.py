@@ -48,7 +48,7 @@ def test_a_job_waits_for_the_replacement_of_a_needed_pod(team: Namespace) -> Non
 def test_a_worker_that_always_fails_fails_the_job_at_max_restarts(team: Namespace) -> None:
     job = team.start("hopeless", FAILS, replicas=2, maxRestarts=2)
     condition = job.ends("Failed")
-    assert "maxRestarts, which is 2" in condition["message"]
+    assert "exceeded maxRestarts (2)" in condition["message"]
     assert len(job.charged) == 2
     assert job.status["counted"] == 2
     assert job.status["restarts"] == 2

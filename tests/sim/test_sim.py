@@ -126,7 +126,7 @@ def comes_to_rest(w: World) -> bool:
 def history_of(w: World) -> str:
     """The history and the state of a world, for the message of a failed test."""
     seen = (sim.seen for sim in w.operator.pods.values())
-    pods = (f"{pod.name} {pod.worker.stage.value} deleting={pod.deleting}" for pod in seen)
+    pods = (f"{pod.name} {pod.container.state.value} deleting={pod.deleting}" for pod in seen)
     return "\n".join([*w.log, repr(w.lease), f"live: {sorted(w.live())}", *pods])
 
 
