@@ -15,7 +15,7 @@ from tests.support.protocol import DESIRED, active, forming, identity
 from elasticjob.agent.api.calls import Context
 from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.api.http import Address, Client
-from elasticjob.agent.api.requests import LeaseRequests
+from elasticjob.agent.api.lease_requests import LeaseRequests
 from elasticjob.agent.api.watch import Watch, WatchScope
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import Message, WatchEvent

@@ -12,7 +12,7 @@ from tests.support.world import KEY, TEAM, P, World, running_world
 from elasticjob.controller import kube
 from elasticjob.controller.kube import RefusedError
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.plan import replace as replacing
+from elasticjob.controller.plan import missing
 from elasticjob.controller.settings import Settings
 from elasticjob.local.api.kinds import jobs
 from elasticjob.wire import names
@@ -244,12 +244,12 @@ def test_the_second_replacement_within_a_minute_waits_and_the_third_longer() -> 
         world.end_pod(f"demo-2-{generation}", 75)
         again_s = world.settle()
     assert "demo-2-2" not in world.pod_names()
-    assert again_s == replacing.FIRST_WAIT_S
-    world.advance(replacing.FIRST_WAIT_S)
+    assert again_s == missing.FIRST_WAIT_S
+    world.advance(missing.FIRST_WAIT_S)
     world.settle()
     assert "demo-2-2" in world.pod_names()
     world.end_pod("demo-2-2", 75)
-    assert world.settle() == 2 * replacing.FIRST_WAIT_S
+    assert world.settle() == 2 * missing.FIRST_WAIT_S
 
 
 def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> None:

@@ -37,7 +37,7 @@ from elasticjob.rendezvous.events import (
     WorkerExited,
 )
 from elasticjob.rendezvous.members.judge import judge
-from elasticjob.rendezvous.rule import contact_since
+from elasticjob.rendezvous.rule_helpers import contact_since
 from elasticjob.rendezvous.state import Me
 
 RUN2 = active(2, "A B C")

@@ -23,7 +23,7 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import actions as a
 from elasticjob.controller.plan import lost
 from elasticjob.controller.plan.memory import Memory
-from elasticjob.controller.report import phase, status
+from elasticjob.controller.report import state, status
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
@@ -118,7 +118,7 @@ class Operator:
             return
         snapshot = self._snapshot()
         plan = plans.plan(snapshot)
-        self.job = replace(self.job, status=status.of(snapshot, phase.of(snapshot)))
+        self.job = replace(self.job, status=status.of(snapshot, state.of(snapshot)))
         if plan.actions:
             self.busy = True
             memory = self.memory

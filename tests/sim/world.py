@@ -32,7 +32,7 @@ from elasticjob.rendezvous.actions import (
     Stop,
     WriteState,
 )
-from elasticjob.rendezvous.charges import spent
+from elasticjob.rendezvous.budget import spent
 from elasticjob.rendezvous.events import (
     CasFailed,
     Event,

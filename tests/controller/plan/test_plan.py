@@ -11,8 +11,15 @@ from tests.support.snapshots import NOW, ended, observed_pod, snapshot
 
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.snapshot import Recalled, Renewal, Replacement
-from elasticjob.controller.plan import charges, desired, job_over, leftovers, lost, plan
-from elasticjob.controller.plan import replace as replacing
+from elasticjob.controller.plan import (
+    departures,
+    desired,
+    job_over,
+    leftovers,
+    lost,
+    missing,
+    plan,
+)
 from elasticjob.controller.plan.actions import (
     CreatePod,
     DeleteLease,
@@ -78,18 +85,18 @@ def test_what_is_marked_is_replaced() -> None:
 def test_wait_of_the_next_replacement(
     before: Replacement | None, now: float, expected: float
 ) -> None:
-    assert replacing.wait_s(before, now) == expected
+    assert missing.wait_s(before, now) == expected
 
 
 def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
-    once = replacing.after_replacement(None, 0.0)
-    twice = replacing.after_replacement(once, 60.0)
-    later = replacing.after_replacement(twice, 60.0 + replacing.FORGIVEN_AFTER_S)
+    once = missing.after_replacement(None, 0.0)
+    twice = missing.after_replacement(once, 60.0)
+    later = missing.after_replacement(twice, 60.0 + missing.FORGIVEN_AFTER_S)
     assert (once.count, twice.count, later.count) == (1, 2, 1)
 
 
 @pytest.mark.parametrize(
-    ("missing", "lowest", "replaces"),
+    ("pod", "lowest", "replaces"),
     [
         (Pod(0, 1), P0, True),
         (Pod(0, 1), Pod(0, 1), False),  # the first since the index is wanted
@@ -97,13 +104,13 @@ def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
     ],
 )
 def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
-    missing: Pod, lowest: Pod, replaces: bool
+    pod: Pod, lowest: Pod, replaces: bool
 ) -> None:
-    recalled = Recalled(never_created=frozenset({missing}), replacements={0: Replacement(1, NOW)})
-    generations = {"generations": f"0@{missing.generation + 1}"}
+    recalled = Recalled(never_created=frozenset({pod}), replacements={0: Replacement(1, NOW)})
+    generations = {"generations": f"0@{pod.generation + 1}"}
     s = snapshot(round_=Round(0), status=generations, recalled=recalled, desired=Desired((lowest,)))
-    assert list(replacing.missing_pods(s)) == [CreatePod(missing, replaces)]
-    waits = Later(60.0) in list(replacing.create_missing_pods(s))
+    assert list(missing.missing_pods(s)) == [CreatePod(pod, replaces)]
+    waits = Later(60.0) in list(missing.create_missing_pods(s))
     assert waits == replaces
 
 
@@ -264,7 +271,7 @@ def leaving(n: int, left: int, pod: str = "demo-1-0") -> Round:
     ],
 )
 def test_a_leaving_is_charged_when_nothing_excuses_it(pod: ObservedPod, expected: set[int]) -> None:
-    assert charges.charged(snapshot(observed_pod(0), pod, round_=leaving(2, 1))) == expected
+    assert departures.charged(snapshot(observed_pod(0), pod, round_=leaving(2, 1))) == expected
 
 
 def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
@@ -272,7 +279,7 @@ def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
         observed_pod(0), observed_pod(1, container=ended(143)), round_=leaving(3, 1),
         recalled=Recalled(rounds=(active(), replace(leaving(2, 1), phase=Phase.FORMING))),
     )  # fmt: skip
-    assert charges.charged(s) == {2}
+    assert departures.charged(s) == {2}
 
 
 def test_a_reset_of_the_charges_drops_those_of_the_operator_too() -> None:
@@ -281,7 +288,7 @@ def test_a_reset_of_the_charges_drops_those_of_the_operator_too() -> None:
         observed_pod(0), desired=told, round_=active(8, [P0], resets=1),
         recalled=Recalled(rounds=(active(7, [P0]),)),
     )  # fmt: skip
-    assert charges.charged(s) == {9}
+    assert departures.charged(s) == {9}
 
 
 # ---- what is left behind -------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from elasticjob.controller.plan.actions import CreateRound
 from elasticjob.controller.settings import Settings
 from elasticjob.local.api.objects.resource import Resource
 from elasticjob.local.api.objects.store import Event
-from elasticjob.rendezvous import charges
+from elasticjob.rendezvous import budget
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
@@ -335,7 +335,7 @@ def test_charges_survive_the_round(
 ) -> None:
     rounds = (active(9, [P[0]], charged=charged),) if charged else ()
     found, desired = returned(status, *rounds)
-    assert charges.spent(found, desired) == spent
+    assert budget.spent(found, desired) == spent
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Recalled, Refusal, Refusals, Snapshot
 from elasticjob.controller.plan import blame
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
-from elasticjob.controller.report import failure, phase, pod_problems, status
+from elasticjob.controller.report import failure, pod_problems, state, status
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
@@ -43,7 +43,7 @@ NO_DIRECTORY = ended(128, reason="StartError", message=f"{RUNTIME}chdir to cwd: 
 
 
 def of(s: Snapshot) -> ElasticJobStatus:
-    return status.of(s, phase.of(s))
+    return status.of(s, state.of(s))
 
 
 def refused(action: str, why: str, **fields: Any) -> Recalled:
@@ -175,7 +175,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
     ],
 )
 def test_phase(s: Snapshot, expected: str) -> None:
-    assert str(phase.of(s)) == expected
+    assert str(state.of(s)) == expected
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Recalled, Restart
 from elasticjob.controller.plan.actions import CreatePod, DeletePod, Deletion, ListLeases
-from elasticjob.controller.report import conditions, events, phase, pod_problems, texts
+from elasticjob.controller.report import conditions, events, pod_problems, state, texts
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
@@ -121,8 +121,8 @@ def test_every_condition_is_reached() -> None:
 
 
 def test_every_word_of_status_is_reached() -> None:
-    found = [phase.of(each).word for each in SNAPSHOTS]
-    found += [phase.of_invalid(INVALID).word, phase.of_unreadable_round(INVALID, "x").word]
+    found = [state.of(each).word for each in SNAPSHOTS]
+    found += [state.of_invalid(INVALID).word, state.of_unreadable_round(INVALID, "x").word]
     assert set(found) == set(texts.Word)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from elasticjob.agent.api.api_threads import ApiThreads
 from elasticjob.agent.api.calls import Context, SetupError
-from elasticjob.agent.api.client import ApiThreads
 from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.api.http import Address, Client
 from elasticjob.agent.clock import SystemClock

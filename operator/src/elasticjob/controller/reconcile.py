@@ -30,7 +30,7 @@ from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Action, CreatePod
 from elasticjob.controller.plan.memory import Memory
-from elasticjob.controller.report import events, phase, status
+from elasticjob.controller.report import events, state, status
 from elasticjob.controller.report.events import Note
 from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.report.texts import State
@@ -128,8 +128,8 @@ class Reconciler:
                 plan = plans.plan(snapshot)
                 break
         notes = (*events.of_actions(tuple(done)), *events.of_refusals(refused))
-        state = phase.of(snapshot)
-        await self._report(key, snapshot.job, state, status.of(snapshot, state), notes)
+        summary = state.of(snapshot)
+        await self._report(key, snapshot.job, summary, status.of(snapshot, summary), notes)
         self._count_pods(done)
         return SOON_S if plan.actions else plan.again_s
 
@@ -221,17 +221,17 @@ class Reconciler:
     # ---- report ------------------------------------------------------------------------------
 
     async def _report_invalid(self, key: Key, job: Job) -> None:
-        state = phase.of_invalid(job)
-        new = status.of_invalid(job, state, self._clock.utc_now())
-        await self._report(key, job, state, new, ())
+        summary = state.of_invalid(job)
+        new = status.of_invalid(job, summary, self._clock.utc_now())
+        await self._report(key, job, summary, new, ())
 
     async def _report_unreadable_round(self, key: Key, job: Job, why: str) -> None:
-        state = phase.of_unreadable_round(job, why)
-        new = status.of_unreadable_round(job, state, self._clock.utc_now())
-        await self._report(key, job, state, new, ())
+        summary = state.of_unreadable_round(job, why)
+        new = status.of_unreadable_round(job, summary, self._clock.utc_now())
+        await self._report(key, job, summary, new, ())
 
     async def _report(
-        self, key: Key, job: Job, state: State, new: ElasticJobStatus, notes: Iterable[Note]
+        self, key: Key, job: Job, summary: State, new: ElasticJobStatus, notes: Iterable[Note]
     ) -> None:
         """Write what has changed in the status, then events and metrics."""
         if job.deleting:
@@ -243,7 +243,7 @@ class Reconciler:
             self._cache.update(kube.ELASTIC_JOBS, answer)
             if new.phase != job.status.phase:
                 log.info("phase: %s", new.phase)
-        self._metrics.note_status(key, state, job.status, new)
+        self._metrics.note_status(key, summary, job.status, new)
         for note in (*events.of_spec(job), *notes, *events.of_status(job.status, new)):
             await self._create_event(job, note)
 

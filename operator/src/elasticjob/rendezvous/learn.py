@@ -26,7 +26,7 @@ from elasticjob.rendezvous.events import (
     WorkersReaped,
     WorkersStarted,
 )
-from elasticjob.rendezvous.rule import contact_since
+from elasticjob.rendezvous.rule_helpers import contact_since
 from elasticjob.rendezvous.state import EXIT_SETUP, Hold, Me, Stage
 from elasticjob.rendezvous.view import View, is_newer, with_initial_set, with_lease, without_lease
 from elasticjob.wire.agent_state import AgentPhase

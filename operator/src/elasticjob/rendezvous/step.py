@@ -5,14 +5,14 @@ from __future__ import annotations
 from elasticjob.rendezvous.actions import Action
 from elasticjob.rendezvous.events import Event
 from elasticjob.rendezvous.learn import learn
-from elasticjob.rendezvous.rule import Rule
-from elasticjob.rendezvous.rules import claim, crash, hold, join, leave, renew, run
+from elasticjob.rendezvous.rule_helpers import Rule
+from elasticjob.rendezvous.rules import claim, crash, exit, hold, join, renew, run
 from elasticjob.rendezvous.state import Identity, Me, Stage
 from elasticjob.wire.dataclasses import replace
 
 RULES: tuple[tuple[str, Rule], ...] = (
     ("3-api-dark", run.api_dark),
-    ("3-decide-exit", leave.decide_exit),
+    ("3-decide-exit", exit.decide_exit),
     ("2-join", join.join),
     ("3-stop", run.stop),
     ("3-stand-outside", run.stand_outside),
@@ -25,7 +25,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("6-judge", hold.judge_members),
     ("6-pulse", hold.pulse),
     ("3-renew", renew.renew),
-    ("3-exit", leave.exit_agent),
+    ("3-exit", exit.exit_agent),
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Callable, Protocol, Union
 from elasticjob.agent.api import backoff
 from elasticjob.agent.api.connection import Response, UnreachableError
 from elasticjob.agent.api.http import Address, Request
-from elasticjob.agent.api.requests import LeaseRequests
+from elasticjob.agent.api.lease_requests import LeaseRequests
 from elasticjob.agent.clock import Clock, format_time
 from elasticjob.agent.log import Log
 from elasticjob.rendezvous.actions import CasRound, CreateLease, GetLease, Pulse, WriteState

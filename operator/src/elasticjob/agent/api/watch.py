@@ -22,7 +22,7 @@ from elasticjob.agent.api.calls import (
 )
 from elasticjob.agent.api.connection import Response, UnreachableError
 from elasticjob.agent.api.http import Request, Stream
-from elasticjob.agent.api.requests import LeaseRequests, Selection, by_label, by_name
+from elasticjob.agent.api.lease_requests import LeaseRequests, Selection, by_label, by_name
 from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.rendezvous.events import (
     Event,

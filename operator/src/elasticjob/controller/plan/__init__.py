@@ -7,9 +7,8 @@ the Round again, then create the replacement (rule 9).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import (
@@ -19,9 +18,9 @@ from elasticjob.controller.plan import (
     job_over,
     leftovers,
     lost,
+    missing,
     refused,
     repair,
-    replace,
     unwanted,
 )
 from elasticjob.controller.plan.actions import (
@@ -64,7 +63,7 @@ def plan(snapshot: Snapshot) -> Plan:
         unwanted.delete_unwanted_pods(snapshot),
         lost.delete_lost_pods(snapshot),
         repair.ensure_prerequisites_again(snapshot),
-        replace.create_missing_pods(snapshot),
+        missing.create_missing_pods(snapshot),
         leftovers.delete_replaced_pods(snapshot),
         leftovers.delete_orphan_leases(snapshot),
     )
@@ -91,7 +90,7 @@ def _after_marks(snapshot: Snapshot, marks: list[Action | Later], writes: Action
         if not is_held_up or not isinstance(write, WriteRound):
             yield write
         elif write.desired is not None:
-            yield dataclasses.replace(write, clear_holder=False)
+            yield replace(write, clear_holder=False)
 
 
 def _plan(snapshot: Snapshot, *policies: Iterable[Action | Later]) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import charges, lost
+from elasticjob.controller.plan import departures, lost
 from elasticjob.controller.plan.actions import Actions, WriteRound
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
@@ -32,7 +32,7 @@ def desired(snapshot: Snapshot) -> Desired:
         heartbeat_s=snapshot.heartbeat_s,
         stop_grace_s=float(snapshot.spec.stop_grace_seconds),
         crash_grace_s=float(snapshot.spec.crash_grace_seconds),
-        charged=charges.charged(snapshot),
+        charged=departures.charged(snapshot),
     )
 
 

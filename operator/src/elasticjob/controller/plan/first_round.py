@@ -7,7 +7,7 @@ from dataclasses import replace
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, refused
 from elasticjob.controller.plan.actions import Actions, CreateRound, EnsurePrerequisites
-from elasticjob.rendezvous import charges
+from elasticjob.rendezvous import budget
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
@@ -47,5 +47,5 @@ def _charged(known: Charges, wanted: Desired, counted: int) -> Charges:
 
     An operator that was restarted knows no numbers, and its own charges were in the lost Round.
     """
-    missing = max(0, counted - charges.counted(known, wanted))
+    missing = max(0, counted - budget.counted(known, wanted))
     return replace(known, older=known.older + missing)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import ended, job_over, refused, replace
+from elasticjob.controller.plan import ended, job_over, missing, refused
 from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Deletion, Later
 from elasticjob.rendezvous import timing
 from elasticjob.wire.lease import AgentLease
@@ -23,7 +23,7 @@ def delete_replaced_pods(snapshot: Snapshot) -> Actions:
     if policy == "None":
         return
     is_refused = any(
-        refused.last_refusal(snapshot, make) for make in replace.missing_pods(snapshot)
+        refused.last_refusal(snapshot, make) for make in missing.missing_pods(snapshot)
     )
     keep = None if policy == "All" or is_refused else job_over.failed_last(snapshot)
     for pod in _replaced(snapshot):

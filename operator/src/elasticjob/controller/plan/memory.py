@@ -13,7 +13,7 @@ from elasticjob.controller.observe.snapshot import (
     Restart,
     Snapshot,
 )
-from elasticjob.controller.plan import refused, replace, uncounted
+from elasticjob.controller.plan import missing, refused, uncounted
 from elasticjob.controller.plan.actions import CreatePod, EnsurePrerequisites, Outcome, describe
 from elasticjob.wire import names
 from elasticjob.wire.lease import AgentLease
@@ -106,7 +106,7 @@ class Memory:
         self.never_created.discard(pod)
         if replaces:
             before = self.replacements.get(pod.index)
-            self.replacements[pod.index] = replace.after_replacement(before, now)
+            self.replacements[pod.index] = missing.after_replacement(before, now)
 
     def note_leases(
         self,

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from elasticjob.controller.observe.snapshot import Restart, Snapshot
-from elasticjob.controller.plan import charges
+from elasticjob.controller.plan import departures
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase, Round
 
@@ -21,7 +21,7 @@ def of_rounds(rounds: Iterable[Round], seen_n: int, now: float) -> Iterator[Rest
     """Rounds after seen_n that started the workers again and were not charged."""
     for round_ in rounds:
         again = round_.phase is Phase.ACTIVE and round_.starts > 1 and round_.n > seen_n
-        number = charges.charge_number(round_)
+        number = departures.charge_number(round_)
         if again and not {round_.n, number} & round_.charged.numbers:
             kind = round_.cause.kind if round_.cause else CauseKind.OTHER
             yield Restart(number, kind, now)

@@ -17,9 +17,9 @@ from elasticjob.api.v1alpha1 import Condition, LastFailure
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over, uncounted
-from elasticjob.controller.report import failure, phase, pod_problems
+from elasticjob.controller.report import failure, pod_problems, state
 from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, Truth
-from elasticjob.rendezvous import charges
+from elasticjob.rendezvous import budget
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase
 
@@ -77,7 +77,7 @@ def _running(snapshot: Snapshot) -> Row:
     round_ = snapshot.lease.round if snapshot.lease else None
     if round_ is None or round_.phase is not Phase.ACTIVE:
         return _row("Running", "RoundForms")
-    if phase.is_running(snapshot):
+    if state.is_running(snapshot):
         return _row("Running", "AllMembersRun", members=len(round_.members), round=round_.n)
     return _row("Running", "MembersStart", round=round_.n)
 
@@ -110,7 +110,7 @@ def _end(snapshot: Snapshot) -> list[Row]:
         return []
     if snapshot.lease.round.phase is Phase.SUCCEEDED:
         return [_row("Complete", "AllMembersDone")]
-    return [_row("Failed", phase.end_reason(snapshot), failure=_why_failed(snapshot))]
+    return [_row("Failed", state.end_reason(snapshot), failure=_why_failed(snapshot))]
 
 
 def _why_failed(snapshot: Snapshot) -> str:
@@ -118,10 +118,10 @@ def _why_failed(snapshot: Snapshot) -> str:
     assert snapshot.lease is not None
     found = failure.last(snapshot)
     parts = [_first_cause(found)] if found else []
-    round_, budget = snapshot.lease.round, snapshot.spec.max_restarts
-    spent = charges.spent(round_, snapshot.lease.desired)
-    if spent >= budget and phase.end_reason(snapshot) != CauseKind.START_FAILED.value:
-        parts.append(EXCEEDED.format(max_restarts=budget))
+    max_restarts = snapshot.spec.max_restarts
+    spent = budget.spent(snapshot.lease.round, snapshot.lease.desired)
+    if spent >= max_restarts and state.end_reason(snapshot) != CauseKind.START_FAILED.value:
+        parts.append(EXCEEDED.format(max_restarts=max_restarts))
     return "; ".join(part for part in parts if part)
 
 

@@ -7,7 +7,7 @@ import shlex
 from elasticjob.api.rules import worker_container
 from elasticjob.api.v1alpha1 import LastFailure
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import charges
+from elasticjob.controller.plan import departures
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
@@ -51,7 +51,7 @@ def _is_failure(snapshot: Snapshot, round_: Round) -> bool:
         return True
     assert round_.cause is not None
     if round_.cause.kind is CauseKind.LEAVING:
-        return charges.charge_number(round_) in charges.charged(snapshot)
+        return departures.charge_number(round_) in departures.charged(snapshot)
     return round_.cause.kind not in _NOT_COUNTED
 
 

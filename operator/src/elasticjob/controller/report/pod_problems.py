@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.snapshot import Refusal, Snapshot
-from elasticjob.controller.plan import first_round, refused, replace
+from elasticjob.controller.plan import first_round, missing, refused
 from elasticjob.controller.plan.actions import Action, EnsurePrerequisites, Later
 from elasticjob.controller.report.texts import ANY, NO_PODS, PROBLEMS
 from elasticjob.rendezvous.state import EXIT_SETUP
@@ -73,7 +73,7 @@ def refused_pods(snapshot: Snapshot) -> PodProblem | None:
         return None
     if needed := _refusals(snapshot, _needed(snapshot)):
         return _refused(snapshot, NO_PODS, needed)
-    if pods := _refusals(snapshot, replace.missing_pods(snapshot) if snapshot.lease else ()):
+    if pods := _refusals(snapshot, missing.missing_pods(snapshot) if snapshot.lease else ()):
         return _refused(snapshot, PROBLEMS["PodsRefused"], pods)
     return None
 
@@ -109,7 +109,7 @@ def running(snapshot: Snapshot) -> int:
     """The number of wanted indexes with a pod whose agent runs and is not lost."""
     found = (
         pod
-        for pod in replace.pods_in_place(snapshot)
+        for pod in missing.pods_in_place(snapshot)
         if snapshot.living[pod].container.state is ContainerState.RUNNING
     )
     return len({pod.index for pod in found} & {*snapshot.indexes})

@@ -14,7 +14,7 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import blame, job_over
 from elasticjob.controller.report import conditions, failure
 from elasticjob.controller.report.texts import State
-from elasticjob.rendezvous import charges
+from elasticjob.rendezvous import budget
 from elasticjob.wire import names
 from elasticjob.wire.codec import dump_tagged
 from elasticjob.wire.member import Pod, dump_pods
@@ -130,7 +130,7 @@ def _of_round(snapshot: Snapshot) -> Json:
     return {
         "round": round_.n,
         "restarts": max(round_.starts - 1, 0),
-        "counted": charges.spent(round_, snapshot.lease.desired),
+        "counted": budget.spent(round_, snapshot.lease.desired),
         "blamed": _dump_blamed(blame.counts(snapshot)),
         "last_recovery": _recovery(report) or snapshot.job.status.last_recovery,
         "progress": _progress(report) or snapshot.job.status.progress,

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Callable, Union
 
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.charges import counted, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.budget import counted, forgive_if_healthy, is_budget_spent
 from elasticjob.rendezvous.members.judge import HAS_RUN, Case, Judgement, reports
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound, ReopenStream
-from elasticjob.rendezvous.rule import Step, no_action, writable_round
+from elasticjob.rendezvous.rule_helpers import Step, no_action, writable_round
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease

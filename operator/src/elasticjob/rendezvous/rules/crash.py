@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound
-from elasticjob.rendezvous.charges import counted, forgive_if_healthy, is_budget_spent
-from elasticjob.rendezvous.rule import Step, no_action, writable_round
+from elasticjob.rendezvous.budget import counted, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.rule_helpers import Step, no_action, writable_round
 from elasticjob.rendezvous.state import Me, Run
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause

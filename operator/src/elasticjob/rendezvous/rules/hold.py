@@ -7,7 +7,7 @@ from elasticjob.rendezvous.actions import Action, CasRound, GetLease, Pulse, Reo
 from elasticjob.rendezvous.members.decide import Wait, decide, is_last_call
 from elasticjob.rendezvous.members.judge import Case, Judgement, judge
 from elasticjob.rendezvous.members.report import is_running, is_running_reported, report
-from elasticjob.rendezvous.rule import Step, contact_since, no_action, writable_round
+from elasticjob.rendezvous.rule_helpers import Step, contact_since, no_action, writable_round
 from elasticjob.rendezvous.state import Hold, Me
 from elasticjob.wire import names
 from elasticjob.wire.dataclasses import replace

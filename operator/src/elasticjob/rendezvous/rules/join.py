@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CreateLease, GetLease, ReadRound
-from elasticjob.rendezvous.rule import Step, no_action
+from elasticjob.rendezvous.rule_helpers import Step, no_action
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.dataclasses import replace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous.actions import WriteState
-from elasticjob.rendezvous.rule import Step, no_action
+from elasticjob.rendezvous.rule_helpers import Step, no_action
 from elasticjob.rendezvous.rules.join import own_state
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.agent_state import AgentPhase, AgentState

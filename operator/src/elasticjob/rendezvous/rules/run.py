@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Start, Stop
-from elasticjob.rendezvous.rule import Step, is_active_member, no_action
+from elasticjob.rendezvous.rule_helpers import Step, is_active_member, no_action
 from elasticjob.rendezvous.state import Me, Run, Stage
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause, CauseKind

@@ -36,7 +36,7 @@ from elasticjob.rendezvous.events import (
     WorkersReaped,
     WorkersStarted,
 )
-from elasticjob.rendezvous.rules.leave import terminal_exit
+from elasticjob.rendezvous.rules.exit import terminal_exit
 from elasticjob.rendezvous.state import Stage
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.cause import Cause, CauseKind

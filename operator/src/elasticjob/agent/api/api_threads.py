@@ -8,7 +8,7 @@ from typing import Callable
 
 from elasticjob.agent.api.calls import Call, Context, RequestAction, SetupError, Transport, perform
 from elasticjob.agent.api.http import Client
-from elasticjob.agent.api.threads import CallThreads
+from elasticjob.agent.api.thread_pool import CallThreads
 from elasticjob.agent.api.watch import Watch, WatchScope
 from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.wire.lease import RoundLease

@@ -9,8 +9,8 @@ import pytest
 from tests.support.protocol import JOB, agent_object, identity, parsed_round, round_object
 from tests.support.scripted_api import ScriptedApi, Stream, reply, scripted_api, token_directory
 
+from elasticjob.agent.api.api_threads import ApiThreads
 from elasticjob.agent.api.calls import Context
-from elasticjob.agent.api.client import ApiThreads
 from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.api.http import Address, Client
 from elasticjob.agent.clock import SystemClock

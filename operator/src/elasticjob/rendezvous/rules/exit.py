@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Exit
-from elasticjob.rendezvous.rule import Step, is_active_member, no_action
+from elasticjob.rendezvous.rule_helpers import Step, is_active_member, no_action
 from elasticjob.rendezvous.rules.run import is_alive
 from elasticjob.rendezvous.state import EXIT_FAILED, EXIT_OK, EXIT_SETUP, EXIT_TERMINATED, Me, Stage
 from elasticjob.wire.agent_state import AgentState

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from elasticjob.agent.api.requests import LeaseRequests, by_label, by_name
+from elasticjob.agent.api.lease_requests import LeaseRequests, by_label, by_name
 
 LEASES = LeaseRequests("team")
 PATH = "/apis/coordination.k8s.io/v1/namespaces/team/leases"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.support.protocol import active, desired
 
-from elasticjob.rendezvous.charges import forgive_if_healthy, is_budget_spent, spent
+from elasticjob.rendezvous.budget import forgive_if_healthy, is_budget_spent, spent
 from elasticjob.wire.charges import NO_CHARGES, Charges
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dev.wait import wait_until
 
-from elasticjob.agent.api.threads import CallThreads
+from elasticjob.agent.api.thread_pool import CallThreads
 
 PATIENCE_S = 5.0
 
