@@ -123,7 +123,7 @@ class JobWithoutOperator:
 
     def __init__(self, server: ApiServer, name: str, count: int, archive: Path, root: Path) -> None:
         self.server, self.name, self.count, self.desired = server, name, count, desired(count)
-        job = leases.Job(NAMESPACE, name, f"uid-of-{name}")
+        job = leases.JobIdentity(NAMESPACE, name, f"uid-of-{name}")
         manifest = leases.round_manifest(job, self.desired, Round())
         del manifest["metadata"]["ownerReferences"]  # garbage collection would look for the owner
         server.create(LEASES, manifest)

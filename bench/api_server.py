@@ -21,7 +21,7 @@ from dev.wait import wait_until
 
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.local.api.server import AGENT_ROLE
-from elasticjob.wire.lease import LEASE_API, AgentLease, Job, job_uid_of, parse_agent
+from elasticjob.wire.lease import LEASE_API, AgentLease, JobIdentity, job_uid_of, parse_agent
 from elasticjob.wire.names import (
     API_VERSION,
     LABEL_JOB,
@@ -120,7 +120,7 @@ class ApiServer:
     def agent_leases(self, job: str) -> list[AgentLease]:
         """The Leases of a job's agents."""
         items = self.client.get(LEASES, labelSelector=agent_leases_of(job)).body["items"]
-        return [parse_agent(item, Job(NAMESPACE, job, job_uid_of(item))) for item in items]
+        return [parse_agent(item, JobIdentity(NAMESPACE, job, job_uid_of(item))) for item in items]
 
     def version(self) -> str:
         """The version of Kubernetes."""

@@ -59,7 +59,7 @@ def api_load(server: ApiServer, jobs: int, seconds: float) -> Iterator[Figure]:
     """Measure 1,000 agents in `jobs` jobs."""
     size = AGENTS // jobs
     names = [f"load-{jobs}-{number}" for number in range(jobs)]
-    simulated = [SimulatedJob(leases.Job(NAMESPACE, name, name), size) for name in names]
+    simulated = [SimulatedJob(leases.JobIdentity(NAMESPACE, name, name), size) for name in names]
     cost = asyncio.run(api_cost(server, simulated, seconds))
     for job in simulated:
         server.client.delete(LEASES, labelSelector=f"{LABEL_JOB_UID}={job.job.uid}")
@@ -138,7 +138,9 @@ async def operator_figures(
 
 def simulated_job(job: Json) -> SimulatedJob:
     """The only agent of an ElasticJob."""
-    return SimulatedJob(leases.Job(NAMESPACE, job["metadata"]["name"], job["metadata"]["uid"]), 1)
+    return SimulatedJob(
+        leases.JobIdentity(NAMESPACE, job["metadata"]["name"], job["metadata"]["uid"]), 1
+    )
 
 
 async def start(api: Requests, job: SimulatedJob) -> None:

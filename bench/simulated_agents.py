@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 class SimulatedJob:
     """One job whose agents are all `running 1`; the agent of index 0 is the holder."""
 
-    job: leases.Job
+    job: leases.JobIdentity
     agents: int
 
     @property

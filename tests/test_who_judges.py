@@ -32,7 +32,7 @@ class Cell:
     """One agent in one situation."""
 
     who: str  # the agent that is silent
-    phase: Phase  # of the Round
+    phase: Phase  # of the round
     pulses: bool  # whether the holder sends pulses
 
     @property
@@ -66,7 +66,7 @@ def snapshot_of(cell: Cell, silent: bool) -> Snapshot:
         HOLDER: Renewal("t0", since_at, reads=9),
         OTHER: Renewal(renewed, since_at, reads=9),
     }
-    since = {f"unjudged uid-demo-{pod.index}-0": since_at for pod in (HOLDER, OTHER)}
+    since = {f"judged uid-demo-{pod.index}-0": since_at for pod in (HOLDER, OTHER)}
     since |= {} if cell.pulses else {"pulse ": NOW - 900}
     recalled = Recalled(renewals=renewal, since=since, leases_listed_at=NOW)
     pods = (observed_pod(0), observed_pod(1))

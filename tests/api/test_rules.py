@@ -14,7 +14,7 @@ from tests.support.jobs import elastic_job, worker
 from elasticjob.api.rules import (
     RULES,
     Json,
-    Rule,
+    ValidationRule,
     violations,
     violations_of_stored,
     worker_container,
@@ -262,7 +262,7 @@ def in_cel(name: str, scoped: Json) -> bool:
     return bool(PROGRAMS[name].execute({"self": scoped}))
 
 
-def is_unchanged_in_cel(rule: Rule, old: Json, new: Json) -> bool:
+def is_unchanged_in_cel(rule: ValidationRule, old: Json, new: Json) -> bool:
     """Evaluate with `old` for oldSelf, an optional value that this library cannot receive."""
     program = cel.compile(rule.unchanged_cel.replace("oldSelf", "optional.of(old)"))
     return bool(program.execute({"self": new, "old": old}))

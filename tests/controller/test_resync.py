@@ -82,11 +82,11 @@ def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
     body = {
         "metadata": {"name": "elasticjob-agent-0000000000", "labels": old["metadata"]["labels"]}
     }
-    new_agent = world.store.now()
+    created_at = world.store.now()
     world.store.create(maps, TEAM, body)
 
     def names_after(age: timedelta) -> list[str]:
-        delete = resync.delete_old_agents(world.api, ("",), world.cache, "other", new_agent + age)
+        delete = resync.delete_old_agents(world.api, ("",), world.cache, "other", created_at + age)
         asyncio.run(delete)
         return [m["metadata"]["name"] for m in world.store.list(maps, TEAM)]
 
@@ -94,7 +94,7 @@ def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
     left = names_after(timedelta(minutes=61))
     assert "elasticjob-agent-0000000000" not in left
     assert "elasticjob-agent-d4f0bc5a29" in left  # the job's status names it
-    assert new_agent > START
+    assert created_at > START
 
 
 def test_a_watch_fails_when_changes_come_by_resync_only() -> None:

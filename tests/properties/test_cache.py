@@ -23,7 +23,7 @@ from elasticjob.wire.round import Round
 
 Json = dict[str, Any]
 GOOD = Key("team", "good")
-JOB = leases.Job("team", "demo", "uid-of-demo")
+JOB = leases.JobIdentity("team", "demo", "uid-of-demo")
 FIELDS = ["name", "namespace", "uid", "resourceVersion", "labels", "annotations", "items", "state"]
 
 texts = st.text(max_size=8) | st.sampled_from(["7", "²", "9" * 5000, "\ud800", "[" * 3000, "team"])

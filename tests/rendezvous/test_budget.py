@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.support.protocol import active, desired
 
-from elasticjob.rendezvous.budget import forgive_if_healthy, is_budget_spent, spent
+from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
 from elasticjob.wire.charges import NO_CHARGES, Charges
 
 
@@ -22,13 +22,13 @@ from elasticjob.wire.charges import NO_CHARGES, Charges
         ((70,), (), (), 6, 7),
     ],
 )
-def test_spent(
+def test_counted_failures(
     in_round: tuple[int, ...], by_operator: tuple[int, ...], pardoned: tuple[int, ...],
     older: int, total: int,
 ) -> None:  # fmt: skip
     round_ = replace(active(9, "A"), charged=Charges(frozenset(in_round), older))
     wanted = desired(charged=frozenset(by_operator), pardoned=frozenset(pardoned))
-    assert spent(round_, wanted) == total
+    assert counted_failures(round_.charged, wanted) == total
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_what_the_operator_charged_before_is_paid_off_too() -> None:
     assert is_budget_spent(round_, wanted)
     paid = forgive_if_healthy(round_, 3600.0, wanted)
     assert (paid.charged, paid.resets) == (Charges(forgiven=9), 1)
-    assert spent(paid, wanted) == 1  # 10 came after it
+    assert counted_failures(paid.charged, wanted) == 1  # 10 came after it
     assert not is_budget_spent(paid, wanted)

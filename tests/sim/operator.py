@@ -160,9 +160,9 @@ class Operator:
             return  # another process planned this
         self.busy = False
         if self.up:
-            makes = tuple(x.pod for x in actions if isinstance(x, a.CreatePod))
-            if makes:
-                self.job = replace(self.job, status=status.reserved(snapshot, makes))
+            creations = tuple(x.pod for x in actions if isinstance(x, a.CreatePod))
+            if creations:
+                self.job = replace(self.job, status=status.reserved(snapshot, creations))
             for action in actions:
                 _DO[type(action)](self, action)
         self._pass()

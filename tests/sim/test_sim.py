@@ -162,7 +162,7 @@ def test_one_incident_is_charged_once(seed: int, fault: str, charges: int) -> No
     assert w.lease.round.phase is Phase.ACTIVE, history_of(w)
     inject(w, fault, rng)
     assert comes_to_rest(w), history_of(w)
-    assert w.spent() == charges, history_of(w)
+    assert w.counted_failures() == charges, history_of(w)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS // 3))
@@ -171,7 +171,7 @@ def test_a_job_that_finishes_succeeds_once(seed: int) -> None:
     w.work_s = 3.0
     w.run(120)
     assert w.lease.round.phase is Phase.SUCCEEDED, history_of(w)
-    assert w.spent() == 0
+    assert w.counted_failures() == 0
 
 
 # ---- what planned departures cost ----------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_departures_refund_no_crash(seed: int) -> None:
         w = crash_and_leave(seed, budget=1000)
     except BrokenInvariantError as broken:
         pytest.fail(f"{broken} (seed {seed})")
-    assert w.spent() == crashes(w), history_of(w)
+    assert w.counted_failures() == crashes(w), history_of(w)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -267,7 +267,7 @@ def test_a_job_that_waits_for_a_pod_keeps_the_others(seed: int) -> None:
     w.operator.unschedulable.clear()
     assert comes_to_rest(w), history_of(w)
     assert {pod.generation for pod in w.lease.round.pods} == {0}, history_of(w)
-    assert w.spent() == 0
+    assert w.counted_failures() == 0
 
 
 @pytest.mark.parametrize("every_s", [20.0, 60.0])
@@ -317,4 +317,4 @@ def test_two_pods_of_a_dead_node_are_replaced_together(seed: int) -> None:
             w
         )  # 3T until the first is silent, T for the second, and a GET
     assert comes_to_rest(w), history_of(w)
-    assert w.spent() == 1, history_of(w)
+    assert w.counted_failures() == 1, history_of(w)

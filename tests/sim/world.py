@@ -32,7 +32,7 @@ from elasticjob.rendezvous.actions import (
     Stop,
     WriteState,
 )
-from elasticjob.rendezvous.budget import spent
+from elasticjob.rendezvous.budget import counted_failures
 from elasticjob.rendezvous.events import (
     CasFailed,
     Event,
@@ -532,8 +532,8 @@ class World:
         running = {p for p, a in self.agents.items() if a.running == round_.n}
         return round_.phase is Phase.ACTIVE and set(round_.pods) == live == running
 
-    def spent(self) -> int:
-        return spent(self.lease.round, self.lease.desired)
+    def counted_failures(self) -> int:
+        return counted_failures(self.lease.round.charged, self.lease.desired)
 
     def holder(self) -> Agent | None:
         name = self.lease.holder

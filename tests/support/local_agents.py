@@ -27,7 +27,7 @@ from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import Local, up
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import Job, round_manifest
+from elasticjob.wire.lease import JobIdentity, round_manifest
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
 
@@ -59,7 +59,7 @@ class Agents(LocalNamespace):
         for found in manifests.rights(self._body):
             self.store.create(KINDS[found["kind"]], NAMESPACE, found)
         self.store.create(CONFIGMAPS, NAMESPACE, manifests.agent_config_map(NAMESPACE, bundle))
-        record = Job(NAMESPACE, "demo", self._body["metadata"]["uid"])
+        record = JobIdentity(NAMESPACE, "demo", self._body["metadata"]["uid"])
         self.store.create(LEASES, NAMESPACE, round_manifest(record, self.desired, Round()))
         for index in range(count):
             self.add(index)

@@ -116,7 +116,7 @@ class LocalJob:
         """The agents' Leases by name."""
         found = self._store.list(LEASES, self._namespace, self._is_mine)
         uid = self._store.get(self._cluster.jobs, self._namespace, self.name)["metadata"]["uid"]
-        job = leases.Job(self._namespace, self.name, uid)
+        job = leases.JobIdentity(self._namespace, self.name, uid)
         parsed = [leases.parse_agent(body, job) for body in found if not is_round_lease(body)]
         return {lease.name: lease for lease in parsed}
 

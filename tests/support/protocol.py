@@ -32,12 +32,12 @@ from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import AgentLease, Job, Json, RoundLease
+from elasticjob.wire.lease import AgentLease, JobIdentity, Json, RoundLease
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Endpoint, Phase, Round
 
-JOB = Job("team", "demo", "uid-of-demo")
+JOB = JobIdentity("team", "demo", "uid-of-demo")
 T = 5.0
 
 
@@ -167,7 +167,7 @@ DESIRED = desired("A B", heartbeat_s=0.5)
 
 
 def round_object(
-    version: int = 1, round_: Round = FORMING, holder: str = "", job: Job = JOB
+    version: int = 1, round_: Round = FORMING, holder: str = "", job: JobIdentity = JOB
 ) -> Json:
     """The Round Lease, with DESIRED."""
     found = leases.round_manifest(job, DESIRED, round_)
@@ -176,7 +176,7 @@ def round_object(
     return found
 
 
-def agent_object(version: int = 1, letter_: str = "A", job: Job = JOB) -> Json:
+def agent_object(version: int = 1, letter_: str = "A", job: JobIdentity = JOB) -> Json:
     """An agent's Lease, with the state `ready 0`."""
     nonce, stored = f"nonce-{letter_}", state("ready 0", letter_)
     found = leases.agent_manifest(job, "uid-of-round", pod(letter_), nonce, stored, "now", 2)

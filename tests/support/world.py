@@ -343,9 +343,9 @@ class World:
         """A Lease as stored."""
         return self.store.get(self._stored(kube.LEASES), TEAM, name)
 
-    def job_identity(self) -> leases.Job:
+    def job_identity(self) -> leases.JobIdentity:
         """The job as Leases identify it."""
-        return leases.Job(TEAM, DEMO, self.job()["metadata"]["uid"])
+        return leases.JobIdentity(TEAM, DEMO, self.job()["metadata"]["uid"])
 
     def round_name(self) -> str:
         """The name of the Round Lease."""

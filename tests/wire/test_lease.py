@@ -15,7 +15,7 @@ from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import (
     AgentLease,
     EndedMark,
-    Job,
+    JobIdentity,
     Json,
     RoundLease,
     agent_manifest,
@@ -35,7 +35,7 @@ from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Endpoint, Phase, Round
 
-JOB = Job("team", "my-job", "uid-1")
+JOB = JobIdentity("team", "my-job", "uid-1")
 WANTED = Desired(wanted=(Pod(0, 0), Pod(1, 0)))
 ACTIVE = Round(2, Phase.ACTIVE, (Member(Pod(0, 0)),), Endpoint("10.0.0.1"), starts=1)
 STATE = AgentState(AgentPhase.RUNNING, 2, address="10.0.0.1")
@@ -227,13 +227,13 @@ def test_a_lease_with_the_labels_of_another_pod_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "job",
     [
-        Job("team", "other", "uid-1"),
-        Job("team", "my", "uid-1"),
-        Job("team", "my-job", "uid-2"),
-        Job("other", "my-job", "uid-1"),
+        JobIdentity("team", "other", "uid-1"),
+        JobIdentity("team", "my", "uid-1"),
+        JobIdentity("team", "my-job", "uid-2"),
+        JobIdentity("other", "my-job", "uid-1"),
     ],
 )
-def test_the_lease_of_another_job_is_refused(job: Job) -> None:
+def test_the_lease_of_another_job_is_refused(job: JobIdentity) -> None:
     lease = stored(agent_lease())
     assert job_uid_of(lease) == "uid-1"
     with pytest.raises(WireError, match="my-job-3-1"):

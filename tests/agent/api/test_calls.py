@@ -35,7 +35,7 @@ from elasticjob.rendezvous.events import (
 )
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
-from elasticjob.wire.lease import Job
+from elasticjob.wire.lease import JobIdentity
 from elasticjob.wire.report import Progress, Report
 
 STATE = AgentState(AgentPhase.READY, 0).to_json()
@@ -49,8 +49,8 @@ MINE = agent_object(8)
 OTHER = agent_object(8, "B")
 BROKEN = agent_object(8, "B")
 BROKEN["metadata"]["annotations"] = {}
-FOREIGN = agent_object(8, "B", job=Job("team", "demo", "an-older-uid"))
-FOREIGN_OWN = agent_object(8, job=Job("team", "demo", "an-older-uid"))
+FOREIGN = agent_object(8, "B", job=JobIdentity("team", "demo", "an-older-uid"))
+FOREIGN_OWN = agent_object(8, job=JobIdentity("team", "demo", "an-older-uid"))
 BUSY = answer(429, {"message": "too many requests"})
 
 
@@ -215,7 +215,7 @@ def test_a_create_without_a_response_finds_its_lease() -> None:
 
 
 def test_an_older_jobs_lease_is_deleted_by_its_uid() -> None:
-    old = agent_object(5, job=Job("team", "demo", "an-older-uid"))
+    old = agent_object(5, job=JobIdentity("team", "demo", "an-older-uid"))
     scene = Scene(answer(409), answer(200, old), answer(200), answer(201, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
     assert scene.transport.methods == ["POST", "GET", "DELETE", "POST"]

@@ -37,7 +37,7 @@ from elasticjob.rendezvous.events import (
     ViewComplete,
 )
 from elasticjob.wire import names
-from elasticjob.wire.lease import Job
+from elasticjob.wire.lease import JobIdentity
 
 NARROW = WatchScope(False, "demo-round", JOB.uid)
 WIDE = WatchScope(True, "demo-round", JOB.uid)
@@ -240,7 +240,7 @@ def test_a_round_that_is_absent_after_a_new_read_is_gone() -> None:
 
 
 def test_an_older_jobs_round_of_this_name_is_ignored() -> None:
-    other = round_object(3, job=Job("team", "demo", "an-older-uid"))
+    other = round_object(3, job=JobIdentity("team", "demo", "an-older-uid"))
     late = ScriptedStream(added(other), bookmark(4, ends=True))
     assert Scene(late, ScriptedStream(*begins())).run() == [RoundSeen(parsed_round(3), Source.READ)]
 

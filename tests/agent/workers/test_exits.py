@@ -11,7 +11,7 @@ import pytest
 from elasticjob.agent.workers.exits import (
     ErrorFile,
     Failure,
-    Outcome,
+    WorkerOutcome,
     exit_text,
     first_failure,
     last_lines,
@@ -28,30 +28,42 @@ STACK = 'Traceback:\n  File "t.py", line 7\nValueError: nan'
 @pytest.mark.parametrize(
     ("workers", "failure"),
     [
-        ([Outcome(0, 3, 9.0)], Failure(FAILED, 0, 3, None, "exit code 3")),
-        ([Outcome(0, -9, 9.0)], Failure(SIGNALED, 0, None, 9, "ended by SIGKILL")),
-        ([Outcome(0, 0, 1.0), Outcome(1, 1, 9.0)], Failure(FAILED, 1, 1, None, "exit code 1")),
-        ([Outcome(0, None, 9.0), Outcome(1, 1, 9.0)], Failure(FAILED, 1, 1, None, "exit code 1")),
+        ([WorkerOutcome(0, 3, 9.0)], Failure(FAILED, 0, 3, None, "exit code 3")),
+        ([WorkerOutcome(0, -9, 9.0)], Failure(SIGNALED, 0, None, 9, "ended by SIGKILL")),
+        (
+            [WorkerOutcome(0, 0, 1.0), WorkerOutcome(1, 1, 9.0)],
+            Failure(FAILED, 1, 1, None, "exit code 1"),
+        ),
+        (
+            [WorkerOutcome(0, None, 9.0), WorkerOutcome(1, 1, 9.0)],
+            Failure(FAILED, 1, 1, None, "exit code 1"),
+        ),
         # the earliest, then the lowest rank
-        ([Outcome(0, 1, 9.0), Outcome(1, 2, 8.0)], Failure(FAILED, 1, 2, None, "exit code 2")),
-        ([Outcome(1, 1, 9.0), Outcome(0, 2, 9.0)], Failure(FAILED, 0, 2, None, "exit code 2")),
+        (
+            [WorkerOutcome(0, 1, 9.0), WorkerOutcome(1, 2, 8.0)],
+            Failure(FAILED, 1, 2, None, "exit code 2"),
+        ),
+        (
+            [WorkerOutcome(1, 1, 9.0), WorkerOutcome(0, 2, 9.0)],
+            Failure(FAILED, 0, 2, None, "exit code 2"),
+        ),
         # the time of an error file counts, not that of the exit
         (
-            [Outcome(0, 1, 8.0), Outcome(1, 1, 9.0, REPORT)],
+            [WorkerOutcome(0, 1, 8.0), WorkerOutcome(1, 1, 9.0, REPORT)],
             Failure(FAILED, 1, 1, None, REPORT.message),
         ),
         (
-            [Outcome(0, -6, 8.0), Outcome(1, None, 9.0, REPORT)],
+            [WorkerOutcome(0, -6, 8.0), WorkerOutcome(1, None, 9.0, REPORT)],
             Failure(FAILED, 1, None, None, REPORT.message),
         ),
         # the error file of a worker that succeeded is ignored
         (
-            [Outcome(0, 0, 8.0, REPORT), Outcome(1, 4, 9.0)],
+            [WorkerOutcome(0, 0, 8.0, REPORT), WorkerOutcome(1, 4, 9.0)],
             Failure(FAILED, 1, 4, None, "exit code 4"),
         ),
     ],
 )
-def test_the_first_failure(workers: list[Outcome], failure: Failure) -> None:
+def test_the_first_failure(workers: list[WorkerOutcome], failure: Failure) -> None:
     assert first_failure(workers) == failure
 
 

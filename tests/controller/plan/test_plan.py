@@ -85,7 +85,7 @@ def test_what_is_marked_is_replaced() -> None:
 def test_wait_of_the_next_replacement(
     before: Replacement | None, now: float, expected: float
 ) -> None:
-    assert missing.wait_s(before, now) == expected
+    assert missing.backoff_s(before, now) == expected
 
 
 def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
@@ -200,7 +200,7 @@ MUTE = {"pulse ": NOW - 9 * T}  # the holder has given no pulse for 9T
 def test_agents_that_only_the_operator_can_judge_are_given_up(
     renewal: Renewal | None, since: dict[str, float], expected: bool
 ) -> None:
-    since = {"unjudged uid-demo-1-0": NOW - 900, **since}
+    since = {"judged uid-demo-1-0": NOW - 900, **since}
     recalled = Recalled(renewals={P1: renewal} if renewal else {}, since=since)
     s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), recalled=recalled)
     assert given_up(s) == ([P1] if expected else [])
@@ -214,7 +214,7 @@ def test_when_the_operator_lists_leases(
     outside_s: float, listened_s: float | None, expected: bool
 ) -> None:
     recalled = Recalled(
-        since={"unjudged uid-demo-1-0": NOW - outside_s},
+        since={"judged uid-demo-1-0": NOW - outside_s},
         leases_listed_at=None if listened_s is None else NOW - listened_s,
     )
     s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), recalled=recalled)
@@ -227,8 +227,8 @@ def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
         observed_pod(1, container=WorkerContainer(ContainerState.WAITING, "ContainerCreating")),
     ]
     s = snapshot(*pods, round_=Round(0))
-    assert "unjudged uid-demo-0-0" in lost.facts(s)
-    assert "unjudged uid-demo-1-0" not in lost.facts(s)
+    assert "judged uid-demo-0-0" in lost.facts(s)
+    assert "judged uid-demo-1-0" not in lost.facts(s)
 
 
 @pytest.mark.parametrize(
@@ -347,6 +347,6 @@ def test_the_pod_that_failed_last() -> None:
     late = observed_pod(1, container=ended(1, finished_at="2026-01-01T00:00:09Z"))
     well = observed_pod(2, container=ended(0, finished_at="2026-01-01T00:00:10Z"))
     failed = Round(2, Phase.FAILED, cause=Cause(CauseKind.WORKER_FAILED, pod="demo-0-0"))
-    assert job_over.failed_last(snapshot(early, late, well)) == late
-    assert job_over.failed_last(snapshot(early, late, well, round_=failed)) == early
-    assert job_over.failed_last(snapshot(well)) is None
+    assert job_over.last_failed_pod(snapshot(early, late, well)) == late
+    assert job_over.last_failed_pod(snapshot(early, late, well, round_=failed)) == early
+    assert job_over.last_failed_pod(snapshot(well)) is None

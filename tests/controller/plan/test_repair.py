@@ -19,7 +19,7 @@ AGENT = "elasticjob-agent-d4f0bc5a29"
 
 
 @pytest.mark.parametrize(
-    ("hung_s", "deployed_s", "expected"),
+    ("waited_s", "deployed_s", "expected"),
     [
         (59.0, None, Later(1.0)),
         (60.0, None, EnsurePrerequisites()),
@@ -29,11 +29,11 @@ AGENT = "elasticjob-agent-d4f0bc5a29"
     ],
 )
 def test_when_it_looks_again(
-    hung_s: float, deployed_s: float | None, expected: EnsurePrerequisites | Later
+    waited_s: float, deployed_s: float | None, expected: EnsurePrerequisites | Later
 ) -> None:
     pod = observed_pod(1, container=WorkerContainer(ContainerState.WAITING, "ContainerCreating"))
     recalled = Recalled(
-        since={f"hangs {pod.uid}": NOW - hung_s},
+        since={f"not starting {pod.uid}": NOW - waited_s},
         prerequisites_at=None if deployed_s is None else NOW - deployed_s,
     )
     s = snapshot(observed_pod(0), pod, recalled=recalled)

@@ -321,7 +321,7 @@ def test_a_deleted_round_comes_back_above_all_that_was_seen(
 
 
 @pytest.mark.parametrize(
-    ("status", "charged", "spent"),
+    ("status", "charged", "counted"),
     [
         ({"round": 9, "counted": 3}, None, 3),  # a restarted operator: the status knows how many
         ({"round": 9, "counted": 2}, Charges(frozenset({4, 8})), 2),
@@ -331,11 +331,11 @@ def test_a_deleted_round_comes_back_above_all_that_was_seen(
     ],
 )
 def test_charges_survive_the_round(
-    status: dict[str, object], charged: Charges | None, spent: int
+    status: dict[str, object], charged: Charges | None, counted: int
 ) -> None:
     rounds = (active(9, [P[0]], charged=charged),) if charged else ()
     found, desired = returned(status, *rounds)
-    assert budget.spent(found, desired) == spent
+    assert budget.counted_failures(found.charged, desired) == counted
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def pod(version: int, index: int = 0) -> Json:
 
 
 def round_(version: int, n: int, uid: str = "uid-of-demo", **spec: Any) -> Json:
-    owner = leases.Job("team", "demo", uid)
+    owner = leases.JobIdentity("team", "demo", uid)
     body = leases.round_manifest(owner, Desired(()), Round(n))
     body["metadata"] |= {"resourceVersion": str(version), "uid": f"round-of-{uid}"}
     return {**body, "spec": spec}

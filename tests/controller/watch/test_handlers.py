@@ -29,7 +29,7 @@ from elasticjob.wire import names
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
 
-JOB = leases.Job("default", "demo", "uid-of-demo")
+JOB = leases.JobIdentity("default", "demo", "uid-of-demo")
 NAME = "demo-round"
 
 

@@ -12,7 +12,7 @@ from elasticjob.wire.report import Progress, Report
 from elasticjob.wire.round import Round
 
 Json = dict[str, Any]
-JOB = leases.Job("team", "demo", "uid-of-demo")
+JOB = leases.JobIdentity("team", "demo", "uid-of-demo")
 
 
 def event(kind: str | None, version: int, uid: str = "u", n: int = 0, **spec: Any) -> Json:

@@ -32,7 +32,7 @@ from elasticjob.agent.workers.supervisor import Supervisor
 from elasticjob.rendezvous import new_agent
 from elasticjob.rendezvous.actions import Exit
 from elasticjob.rendezvous.state import EXIT_OK, EXIT_SETUP, Identity, Me
-from elasticjob.wire.lease import Job
+from elasticjob.wire.lease import JobIdentity
 from elasticjob.wire.member import Pod
 
 
@@ -83,7 +83,7 @@ def assemble(
     empty_directory(config.directory)
     who = identity(config)
     context = Context(
-        job=Job(config.namespace, config.job, config.job_uid),
+        job=JobIdentity(config.namespace, config.job, config.job_uid),
         identity=who,
         address=Address(config.api_host, config.api_port),
         clock=clock,

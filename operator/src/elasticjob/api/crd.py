@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from elasticjob.api.rules import RULES, Rule
+from elasticjob.api.rules import RULES, ValidationRule
 from elasticjob.api.schema import structural
 from elasticjob.api.v1alpha1 import ElasticJob
 from elasticjob.wire import names
@@ -102,7 +102,7 @@ def _validations(scope: str) -> list[Json]:
     ]
 
 
-def _cel(rule: Rule) -> Json:
+def _cel(rule: ValidationRule) -> Json:
     """The rule in CEL. The API server itself skips a rule only if its whole scope is unchanged."""
     if not rule.unchanged_cel:
         return {"rule": rule.cel}

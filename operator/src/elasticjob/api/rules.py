@@ -28,7 +28,7 @@ _NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 
 @dataclass(frozen=True)
-class Rule:
+class ValidationRule:
     """One condition that every ElasticJob fulfils, in CEL and in Python."""
 
     name: str
@@ -223,7 +223,7 @@ _CEL_KEYS_ARE_FREE = [
 ]
 
 RULES = (
-    Rule(
+    ValidationRule(
         name="name length",
         scope="",
         field="metadata.name",
@@ -233,7 +233,7 @@ RULES = (
         cel=f"self.metadata.name.size() <= {MAX_NAME}",
         holds=_name_fits,
     ),
-    Rule(
+    ValidationRule(
         name="name shape",
         scope="",
         field="metadata.name",
@@ -243,7 +243,7 @@ RULES = (
         cel=f"self.metadata.name.matches('{_NAME}')",
         holds=_name_is_a_dns_label,
     ),
-    Rule(
+    ValidationRule(
         name="min replicas",
         scope="spec",
         field="minReplicas",
@@ -252,7 +252,7 @@ RULES = (
         cel="!has(self.minReplicas) || self.minReplicas <= self.replicas",
         holds=_min_is_not_above_replicas,
     ),
-    Rule(
+    ValidationRule(
         name="max replicas",
         scope="spec",
         field="maxReplicas",
@@ -261,7 +261,7 @@ RULES = (
         cel="!has(self.maxReplicas) || self.replicas <= self.maxReplicas",
         holds=_max_is_not_below_replicas,
     ),
-    Rule(
+    ValidationRule(
         name="known container",
         scope="spec",
         field="containerName",
@@ -272,7 +272,7 @@ RULES = (
         f" || {_POD}.containers.exists(c, c.name == self.containerName)",
         holds=_named_container_exists,
     ),
-    Rule(
+    ValidationRule(
         name="one worker container",
         scope="spec",
         field="containerName",
@@ -283,7 +283,7 @@ RULES = (
         f" || {_POD}.containers.exists(c, c.name == 'worker')",
         holds=_worker_is_not_ambiguous,
     ),
-    Rule(
+    ValidationRule(
         name="command",
         scope="spec",
         field="template.spec.containers",
@@ -293,7 +293,7 @@ RULES = (
         cel=_cel_of_worker("(has(c.command) && c.command.size() > 0)"),
         holds=_worker_has_a_command,
     ),
-    Rule(
+    ValidationRule(
         name="launcher",
         scope="spec",
         field="template.spec.containers",
@@ -308,7 +308,7 @@ RULES = (
         unchanged_cel=_TEMPLATE_UNCHANGED,
         is_unchanged=_is_template_unchanged,
     ),
-    Rule(
+    ValidationRule(
         name="worker environment",
         scope="spec",
         field="template.spec.containers",
@@ -321,7 +321,7 @@ RULES = (
         ),
         holds=_worker_env_is_free,
     ),
-    Rule(
+    ValidationRule(
         name="worker mounts",
         scope="spec",
         field="template.spec.containers",
@@ -331,7 +331,7 @@ RULES = (
         cel=_cel_of_worker(f"!has(c.volumeMounts) || c.volumeMounts.all(m, {_CEL_MOUNT_IS_FREE})"),
         holds=_worker_mounts_are_free,
     ),
-    Rule(
+    ValidationRule(
         name="volume names",
         scope="spec",
         field="template.spec.volumes",
@@ -341,7 +341,7 @@ RULES = (
         cel=f"!has({_POD}.volumes) || {_POD}.volumes.all(v, !v.name.startsWith('{VOLUME_PREFIX}'))",
         holds=_volume_names_are_free,
     ),
-    Rule(
+    ValidationRule(
         name="restart policy",
         scope="spec",
         field="template.spec.restartPolicy",
@@ -351,7 +351,7 @@ RULES = (
         cel=f"!has({_POD}.restartPolicy) || {_POD}.restartPolicy == 'Never'",
         holds=_pods_are_not_restarted,
     ),
-    Rule(
+    ValidationRule(
         name="template labels",
         scope="spec",
         field="template.metadata",

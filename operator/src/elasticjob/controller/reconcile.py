@@ -40,7 +40,7 @@ from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.lease import RoundLease
 
-PASSES = 5  # mark ended pods, then create their replacements, then plan again, and a reserve
+ITERATIONS = 5  # mark ended pods, then create their replacements, then plan again, and a reserve
 SOON_S = 0.1
 
 log = logging.getLogger(__name__)
@@ -113,17 +113,17 @@ class Reconciler:
         plan = plans.plan(snapshot)
         done: list[Action] = []
         refused: dict[Action, str] = {}
-        for _ in range(PASSES if plan.actions else 0):
+        for _ in range(ITERATIONS if plan.actions else 0):
             newer = await self._read_api(key)
             if newer is None:
                 return SOON_S
             snapshot, plan = newer, plans.plan(newer)
             if not plan.actions:
                 break
-            outcome = await self._executor.perform(snapshot, plan.actions, self.memories[key])
-            done += outcome.done
-            refused |= outcome.refused
-            if outcome.changes_nothing:  # only the remembered refusals have changed
+            results = await self._executor.perform(snapshot, plan.actions, self.memories[key])
+            done += results.done
+            refused |= results.refused
+            if results.changes_nothing:  # only the remembered refusals have changed
                 snapshot = self._with_memory(key, snapshot)
                 plan = plans.plan(snapshot)
                 break

@@ -53,7 +53,7 @@ async def find_orphans(
         if job_uid := cache.unreadable.read(kube.LEASES, body, leases.job_uid_of):
             by_uid[job_uid].append(body)
     for key, memory in memories.items():
-        job = leases.Job(key.namespace, key.name, memory.job_uid)
+        job = leases.JobIdentity(key.namespace, key.name, memory.job_uid)
         found, ignored = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
         if ignored:
             with bound_contextvars(job=str(key)):
@@ -71,8 +71,8 @@ async def delete_old_agents(
     bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifests.AGENT_SELECTOR)
     for body in bodies:
         meta = body["metadata"]
-        new_agent = datetime.fromisoformat(meta["creationTimestamp"])
-        if meta["name"] in kept or at - new_agent < OLD_AGENTS_AFTER:
+        created_at = datetime.fromisoformat(meta["creationTimestamp"])
+        if meta["name"] in kept or at - created_at < OLD_AGENTS_AFTER:
             continue
         try:
             await api.delete(kube.CONFIG_MAPS, meta["namespace"], meta["name"], meta["uid"])

@@ -10,11 +10,11 @@ from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase
 
-Step = tuple[Me, tuple[Action, ...]]
-Rule = Callable[[Me, float], Step]
+RuleResult = tuple[Me, tuple[Action, ...]]
+Rule = Callable[[Me, float], RuleResult]
 
 
-def no_action(me: Me) -> Step:
+def no_action(me: Me) -> RuleResult:
     """Return the state with no action."""
     return me, ()
 

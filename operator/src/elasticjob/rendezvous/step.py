@@ -11,17 +11,17 @@ from elasticjob.rendezvous.state import Identity, Me, Stage
 from elasticjob.wire.dataclasses import replace
 
 RULES: tuple[tuple[str, Rule], ...] = (
-    ("3-api-dark", run.api_dark),
+    ("3-api-dark", run.fail_if_api_is_away),
     ("3-decide-exit", exit.decide_exit),
     ("2-join", join.join),
     ("3-stop", run.stop),
     ("3-stand-outside", run.stand_outside),
     ("3-start", run.start),
-    ("4-fatal", crash.fatal),
+    ("4-fatal", crash.write_failed),
     ("4-crash", crash.crash),
     ("6-clear", hold.clear_holder),
     ("5-claim", claim.claim),
-    ("6-stream", hold.stream),
+    ("6-stream", hold.open_watch),
     ("6-judge", hold.judge_members),
     ("6-pulse", hold.pulse),
     ("3-renew", renew.renew),

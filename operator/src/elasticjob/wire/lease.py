@@ -32,7 +32,7 @@ LEASE_API = "coordination.k8s.io/v1"
 
 
 @dataclass(frozen=True)
-class Job:
+class JobIdentity:
     """The job that a Lease belongs to. A new job of the same name has another UID."""
 
     namespace: str
@@ -90,7 +90,7 @@ class EndedMark:
             return False
 
 
-def round_manifest(job: Job, desired: Desired, round_: Round) -> Json:
+def round_manifest(job: JobIdentity, desired: Desired, round_: Round) -> Json:
     """The Round Lease as the operator creates it, owned by the ElasticJob."""
     owner = {
         "apiVersion": names.API_VERSION,
@@ -142,7 +142,7 @@ def pulse_patch(report: Report, now_text: str, version: str) -> Json:
 
 
 def agent_manifest(
-    job: Job, round_lease_uid: str, pod: Pod, nonce: str, state: AgentState, now_text: str,
+    job: JobIdentity, round_lease_uid: str, pod: Pod, nonce: str, state: AgentState, now_text: str,
     duration_s: float,
 ) -> Json:  # fmt: skip
     """An agent Lease, owned by the Round Lease, which a deleted job owns in turn."""
@@ -181,7 +181,9 @@ def ended_patch(mark: EndedMark, version: str) -> Json:
     return _patch(version, {names.ANNOTATION_ENDED: mark.to_json()})
 
 
-def ended_manifest(job: Job, round_lease_uid: str, pod: Pod, mark: EndedMark, n: int) -> Json:
+def ended_manifest(
+    job: JobIdentity, round_lease_uid: str, pod: Pod, mark: EndedMark, n: int
+) -> Json:
     """Rule 9: a marked Lease, which the operator creates for a given-up pod without a Lease."""
     body = agent_manifest(
         job, round_lease_uid, pod, "", AgentState(AgentPhase.READY, n), "", duration_s=1
@@ -208,7 +210,7 @@ def parse_round(lease: Json) -> RoundLease:
     )
 
 
-def parse_agent(lease: Json, job: Job) -> AgentLease:
+def parse_agent(lease: Json, job: JobIdentity) -> AgentLease:
     """Decode an agent Lease of this job. Raises WireError, also for any other Lease.
 
     The name decides which pod's Lease it is: an agent may write any label on its own Lease, but the
@@ -235,7 +237,7 @@ def job_uid_of(lease: Json) -> str:
     return _text(_part(_part(lease, "metadata"), "labels"), names.LABEL_JOB_UID)
 
 
-def _labels(job: Job, kind: str) -> dict[str, str]:
+def _labels(job: JobIdentity, kind: str) -> dict[str, str]:
     return {
         names.LABEL_JOB: job.name,
         names.LABEL_JOB_UID: job.uid,
@@ -243,7 +245,7 @@ def _labels(job: Job, kind: str) -> dict[str, str]:
     }
 
 
-def _agent_labels(job: Job, pod: Pod) -> dict[str, str]:
+def _agent_labels(job: JobIdentity, pod: Pod) -> dict[str, str]:
     return {
         **_labels(job, names.LEASE_AGENT),
         names.LABEL_INDEX: str(pod.index),
@@ -283,7 +285,7 @@ def _version(meta: Json) -> str:
     return version
 
 
-def _pod(meta: Json, labels: Json, job: Job) -> Pod:
+def _pod(meta: Json, labels: Json, job: JobIdentity) -> Pod:
     """The pod that the Lease's name names. The labels must agree, as selectors use them."""
     name, namespace = _text(meta, "name"), _text(meta, "namespace")
     pod, lease = pod_from_name(name, job.name), f"the Lease {short_repr(name)}"

@@ -64,7 +64,7 @@ class Transport(Protocol):
 class Context:
     """What calls and watches have in common."""
 
-    job: leases.Job
+    job: leases.JobIdentity
     identity: Identity
     address: Address
     clock: Clock

@@ -42,7 +42,7 @@ class ErrorFile:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WorkerOutcome:
     """The outcome of one worker so far."""
 
     local_rank: int
@@ -67,7 +67,7 @@ class Failure:
     message: str
 
 
-def first_failure(workers: Iterable[Outcome]) -> Failure:
+def first_failure(workers: Iterable[WorkerOutcome]) -> Failure:
     """Return the earliest failure; at least one of the workers has failed."""
     failed = [worker for worker in workers if worker.has_failed]
     first = min(failed, key=lambda w: (w.file.at if w.file else w.at, w.local_rank))

@@ -47,7 +47,7 @@ class _Running:
         self.ranks = ranks
         self.group_env = group_env
         self.launched: list[subprocess.Popen[bytes]] = []  # by local rank
-        self.ended: dict[int, exits.Outcome] = {}  # by local rank
+        self.ended: dict[int, exits.WorkerOutcome] = {}  # by local rank
         self.is_started = False  # WorkersStarted was returned
         self.is_over = False  # WorkerExited was returned, or a stop has begun
 
@@ -218,18 +218,18 @@ class Supervisor:
         )
         return WorkerExited(running.n, cause, is_fatal)
 
-    def _outcomes(self, running: _Running) -> list[exits.Outcome]:
+    def _outcomes(self, running: _Running) -> list[exits.WorkerOutcome]:
         """Return the outcome of each worker that was launched, with its error file."""
         now_at = self._clock.wall_at()
         return [
             replace(
-                running.ended.get(rank, exits.Outcome(rank, None, now_at)),
+                running.ended.get(rank, exits.WorkerOutcome(rank, None, now_at)),
                 file=exits.read_error_file(environment.error_file(self._config.directory, rank)),
             )
             for rank in range(len(running.launched))
         ]
 
-    def _failure(self, end: exits.Outcome) -> ProcessFailure:
+    def _failure(self, end: exits.WorkerOutcome) -> ProcessFailure:
         path = environment.error_file(self._config.directory, end.local_rank)
         file = exits.read_error_file(path)
         return ProcessFailure(
@@ -258,7 +258,9 @@ class Supervisor:
         for local_rank, process in enumerate(running.launched):
             if process.pid == pid and local_rank not in running.ended:
                 process.returncode = code  # else Popen would wait for it by itself
-                running.ended[local_rank] = exits.Outcome(local_rank, code, self._clock.wall_at())
+                running.ended[local_rank] = exits.WorkerOutcome(
+                    local_rank, code, self._clock.wall_at()
+                )
 
     def _alive(self) -> list[int]:
         """Return the pids of workers that were not reaped, so that no other process has them."""

@@ -28,6 +28,7 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import lost, refused
 from elasticjob.controller.plan.actions import (
     Action,
+    ActionResults,
     CreatePod,
     CreateRound,
     DeleteLease,
@@ -36,7 +37,6 @@ from elasticjob.controller.plan.actions import (
     EnsurePrerequisites,
     ListLeases,
     Mark,
-    Outcome,
     Step,
     WriteRound,
     describe,
@@ -72,34 +72,34 @@ class Executor:
 
     async def perform(
         self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory
-    ) -> Outcome:
+    ) -> ActionResults:
         """Perform all actions in order, pods last. A refused one is remembered, and delays only the
         actions that depend on it."""
-        outcome = Outcome()
+        results = ActionResults()
         try:
-            await self._perform_all(snapshot, actions, memory, outcome)
+            await self._perform_all(snapshot, actions, memory, results)
         finally:
-            memory.note_outcome(snapshot, outcome, self._clock())
-            for action, why in outcome.refused.items():
-                if action not in outcome.postponed:
+            memory.note_results(snapshot, results, self._clock())
+            for action, why in results.refused.items():
+                if action not in results.postponed:
                     log.info("cannot %s: %s", describe(action), why)
-        return outcome
+        return results
 
     async def _perform_all(
-        self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory, outcome: Outcome
+        self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory, results: ActionResults
     ) -> None:
-        makes = [action for action in actions if isinstance(action, CreatePod)]
+        creations = [action for action in actions if isinstance(action, CreatePod)]
         for action in actions:
-            if isinstance(action, CreatePod) or _is_held_up(action, outcome):
+            if isinstance(action, CreatePod) or _is_held_up(action, results):
                 continue
             try:
                 await self._perform(snapshot, action, memory)
-                outcome.done.append(action)
+                results.done.append(action)
             except REFUSED as error:
-                outcome.refused[action] = error.server_message
-        makes = [make for make in makes if not _is_held_up(make, outcome)]
-        if makes:
-            await self._create_pods(snapshot, makes, memory, outcome)
+                results.refused[action] = error.server_message
+        creations = [creation for creation in creations if not _is_held_up(creation, results)]
+        if creations:
+            await self._create_pods(snapshot, creations, memory, results)
 
     async def _perform(self, snapshot: Snapshot, action: Step, memory: Memory) -> None:
         match action:
@@ -258,45 +258,45 @@ class Executor:
     # ---- pods --------------------------------------------------------------------------------
 
     async def _create_pods(
-        self, snapshot: Snapshot, makes: list[CreatePod], memory: Memory, outcome: Outcome
+        self, snapshot: Snapshot, creations: list[CreatePod], memory: Memory, results: ActionResults
     ) -> None:
         """Create pods in batches that double while all are created. After a refusal the rest is
         postponed: its cause would most likely refuse them all."""
-        outcome.reserved = await self._reserve(snapshot, makes)
-        again = any(refused.last_refusal(snapshot, make) for make in makes)
-        size, waiting = 1 if again else FIRST_BATCH, makes
-        while waiting and not outcome.postponed:
+        results.reserved = await self._reserve(snapshot, creations)
+        again = any(refused.last_refusal(snapshot, creation) for creation in creations)
+        size, waiting = 1 if again else FIRST_BATCH, creations
+        while waiting and not results.postponed:
             batch, waiting = waiting[:size], waiting[size:]
             size *= 2
-            why = await self._create_batch(snapshot, batch, memory, outcome)
+            why = await self._create_batch(snapshot, batch, memory, results)
             if why:
-                outcome.postponed = frozenset(waiting)
-                outcome.refused |= dict.fromkeys(waiting, why)
+                results.postponed = frozenset(waiting)
+                results.refused |= dict.fromkeys(waiting, why)
 
     async def _create_batch(
-        self, snapshot: Snapshot, batch: list[CreatePod], memory: Memory, outcome: Outcome
+        self, snapshot: Snapshot, batch: list[CreatePod], memory: Memory, results: ActionResults
     ) -> str:
         """Create these pods at once. Returns the message of the last refusal; empty without one.
         Raises another error after all answers."""
         why = ""
         failed: list[BaseException] = []
-        tries = (self._create_pod(snapshot, make, memory) for make in batch)
+        tries = (self._create_pod(snapshot, creation, memory) for creation in batch)
         answers = await asyncio.gather(*tries, return_exceptions=True)
-        for make, answer in zip(batch, answers, strict=True):
+        for creation, answer in zip(batch, answers, strict=True):
             if isinstance(answer, NOT_CREATED):
-                why = outcome.refused[make] = answer.server_message
+                why = results.refused[creation] = answer.server_message
             elif isinstance(answer, BaseException):
                 failed.append(answer)
             elif answer:
-                outcome.done.append(make)
+                results.done.append(creation)
         if failed:
             raise failed[0]
         return why
 
-    async def _reserve(self, snapshot: Snapshot, makes: list[CreatePod]) -> bool:
+    async def _reserve(self, snapshot: Snapshot, creations: list[CreatePod]) -> bool:
         """Write the generations into the status, so that no name is ever used twice (I2). Returns
         whether this was needed."""
-        wanted = status.reserved(snapshot, tuple(action.pod for action in makes))
+        wanted = status.reserved(snapshot, tuple(action.pod for action in creations))
         if fields := status.patch(snapshot.job.status, wanted):
             body = {"metadata": {"resourceVersion": snapshot.job.version}, "status": fields}
             await self._api.patch(
@@ -304,11 +304,11 @@ class Executor:
             )
         return bool(fields)
 
-    async def _create_pod(self, snapshot: Snapshot, make: CreatePod, memory: Memory) -> bool:
+    async def _create_pod(self, snapshot: Snapshot, creation: CreatePod, memory: Memory) -> bool:
         """Create a pod. Returns False if an object of another owner has its name."""
         job = snapshot.job
         body = manifests.pod(
-            job.body, make.pod.index, make.pod.generation, status.agent_hash(snapshot)
+            job.body, creation.pod.index, creation.pod.generation, status.agent_hash(snapshot)
         )
         name = body["metadata"]["name"]
         try:
@@ -317,9 +317,9 @@ class Executor:
         except AlreadyExistsError:
             if await self._is_taken(job, name):
                 log.info("the name %s is taken", name)
-                _skip(memory, make.pod)
+                _skip(memory, creation.pod)
                 return False
-        memory.note_created(make.pod, make.replaces, self._clock())
+        memory.note_created(creation.pod, creation.replaces, self._clock())
         return True
 
     async def _is_taken(self, job: Job, name: str) -> bool:
@@ -367,8 +367,8 @@ def _skip(memory: Memory, pod: Pod) -> None:
     memory.marked.add(pod)
 
 
-def _is_held_up(action: Action, outcome: Outcome) -> bool:
+def _is_held_up(action: Action, results: ActionResults) -> bool:
     """Whether an action depends on a refused one: pods on their prerequisites, and a write of the
     Round on the marks, as the holder is cleared after its Lease is marked (rule 9)."""
     first = {CreatePod: EnsurePrerequisites, WriteRound: Mark}.get(type(action))
-    return first is not None and any(isinstance(other, first) for other in outcome.refused)
+    return first is not None and any(isinstance(other, first) for other in results.refused)

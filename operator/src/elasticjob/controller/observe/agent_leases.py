@@ -12,7 +12,7 @@ from elasticjob.wire.lease import AgentLease
 Json = dict[str, Any]
 
 
-def of_job(bodies: Iterable[Json], job: leases.Job) -> tuple[list[AgentLease], str]:
+def of_job(bodies: Iterable[Json], job: leases.JobIdentity) -> tuple[list[AgentLease], str]:
     """Parse the Leases that have the name of a pod of this job.
 
     Also returns one line for the log that counts the Leases that cannot be parsed and gives the

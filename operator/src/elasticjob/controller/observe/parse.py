@@ -237,9 +237,9 @@ class Job:
         return template_hash(self.body)
 
     @property
-    def identity(self) -> leases.Job:
+    def identity(self) -> leases.JobIdentity:
         """The job as its Leases identify it."""
-        return leases.Job(self.namespace, self.name, self.uid)
+        return leases.JobIdentity(self.namespace, self.name, self.uid)
 
     def pod_name(self, pod_: Pod) -> str:
         """The name of a pod and of its agent's Lease."""

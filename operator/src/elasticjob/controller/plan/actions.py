@@ -117,7 +117,7 @@ Actions = Iterator[Action | Later]
 
 
 @dataclass
-class Outcome:
+class ActionResults:
     """The result of a plan's actions."""
 
     done: list[Action] = field(default_factory=list)

@@ -19,8 +19,8 @@ def mark_ended_pods(snapshot: Snapshot) -> Actions:
     )
     for pod in sorted({*gone, *_unmarked_again(snapshot)}):
         seen = snapshot.by_pod.get(pod)
-        new_agent = seen is not None or snapshot.is_member(pod)
-        yield Mark(pod, _reason(seen), create=new_agent, excused=_is_excused(seen))
+        may_run_again = seen is not None or snapshot.is_member(pod)
+        yield Mark(pod, _reason(seen), create=may_run_again, excused=_is_excused(seen))
 
 
 def is_fenced(snapshot: Snapshot, pod: Pod) -> bool:

@@ -21,10 +21,10 @@ def create_round(snapshot: Snapshot) -> Actions:
     Agents may have seen later rounds than the operator, and n must be above those, too (I1).
     """
     wanted = desired.desired(snapshot)
-    make = CreateRound(wanted, _first(snapshot, wanted))
-    if refused.wait_s(snapshot, make) <= 0:
+    creation = CreateRound(wanted, _first(snapshot, wanted))
+    if refused.wait_s(snapshot, creation) <= 0:
         yield EnsurePrerequisites()
-    yield make
+    yield creation
 
 
 def _first(snapshot: Snapshot, wanted: Desired) -> Round:
@@ -47,5 +47,5 @@ def _charged(known: Charges, wanted: Desired, counted: int) -> Charges:
 
     An operator that was restarted knows no numbers, and its own charges were in the lost Round.
     """
-    missing = max(0, counted - budget.counted(known, wanted))
+    missing = max(0, counted - budget.counted_failures(known, wanted))
     return replace(known, older=known.older + missing)

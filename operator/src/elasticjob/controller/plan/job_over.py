@@ -36,7 +36,7 @@ def delete_pods(snapshot: Snapshot) -> Actions:
     policy = snapshot.spec.clean_pod_policy
     if policy == "None":
         return
-    keep = failed_last(snapshot) if policy == "KeepFailed" else None
+    keep = last_failed_pod(snapshot) if policy == "KeepFailed" else None
     left_s = _left_s(snapshot)
     for pod in snapshot.pods:
         if pod == keep or pod.deleting or (policy == "Running" and pod.all_terminated):
@@ -47,7 +47,7 @@ def delete_pods(snapshot: Snapshot) -> Actions:
             yield DeletePod(pod.name, pod.uid, Deletion.JOB_ENDED)
 
 
-def failed_last(snapshot: Snapshot) -> ObservedPod | None:
+def last_failed_pod(snapshot: Snapshot) -> ObservedPod | None:
     """The pod of the round's cause, else the last pod that ended with an error."""
     round_ = snapshot.lease.round if snapshot.lease else None
     if (

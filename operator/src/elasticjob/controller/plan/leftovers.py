@@ -23,9 +23,9 @@ def delete_replaced_pods(snapshot: Snapshot) -> Actions:
     if policy == "None":
         return
     is_refused = any(
-        refused.last_refusal(snapshot, make) for make in missing.missing_pods(snapshot)
+        refused.last_refusal(snapshot, creation) for creation in missing.missing_pods(snapshot)
     )
-    keep = None if policy == "All" or is_refused else job_over.failed_last(snapshot)
+    keep = None if policy == "All" or is_refused else job_over.last_failed_pod(snapshot)
     for pod in _replaced(snapshot):
         if pod != keep and not pod.deleting:
             yield DeletePod(pod.name, pod.uid, Deletion.REPLACED)

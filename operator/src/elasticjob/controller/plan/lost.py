@@ -46,7 +46,7 @@ def mark_lost_pods(snapshot: Snapshot) -> Actions:
     if _must_list_leases(snapshot):
         yield ListLeases()
     waits = [
-        LIST_LEASES_AFTER_S - snapshot.lasted_s(_unjudged_fact(p))
+        LIST_LEASES_AFTER_S - snapshot.lasted_s(_judged_fact(p))
         for p in judged_by_operator(snapshot)
     ]
     waits += [
@@ -58,11 +58,11 @@ def mark_lost_pods(snapshot: Snapshot) -> Actions:
     ]
     waits += (
         [_no_pulse_after_s(snapshot) - snapshot.lasted_s(_pulse_fact(snapshot))]
-        if _agents_wait(snapshot)
+        if _has_waiting_agents(snapshot)
         else []
     )
     if waits:
-        yield Later(max(min(waits), _every_s(snapshot)))
+        yield Later(max(min(waits), _list_interval_s(snapshot)))
 
 
 def delete_lost_pods(snapshot: Snapshot) -> Actions:
@@ -84,7 +84,7 @@ def delete_lost_pods(snapshot: Snapshot) -> Actions:
 def facts(snapshot: Snapshot) -> Iterator[str]:
     """Facts: the last pulse; pods judged by the operator, not accepted, or being deleted."""
     yield _pulse_fact(snapshot)
-    yield from map(_unjudged_fact, judged_by_operator(snapshot))
+    yield from map(_judged_fact, judged_by_operator(snapshot))
     yield from map(_unaccepted_fact, _unaccepted(snapshot))
     yield from map(_deleting_fact, _terminating(snapshot))
 
@@ -162,7 +162,7 @@ def _without_renewal(snapshot: Snapshot) -> Iterator[Pod]:
     for pod in judged_by_operator(snapshot):
         renewal = snapshot.recalled.renewals.get(pod.pod)
         if renewal and renewal.reads >= SILENT_READS:
-            unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(_unjudged_fact(pod)))
+            unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(_judged_fact(pod)))
             if unchanged_s >= _patience_s(renewal):
                 yield pod.pod
 
@@ -172,15 +172,15 @@ def _patience_s(renewal: Renewal) -> float:
 
 
 def _must_list_leases(snapshot: Snapshot) -> bool:
-    waited = [snapshot.lasted_s(_unjudged_fact(pod)) for pod in judged_by_operator(snapshot)]
+    waited = [snapshot.lasted_s(_judged_fact(pod)) for pod in judged_by_operator(snapshot)]
     is_due = (
         snapshot.recalled.leases_listed_at is None
-        or snapshot.now - snapshot.recalled.leases_listed_at >= _every_s(snapshot)
+        or snapshot.now - snapshot.recalled.leases_listed_at >= _list_interval_s(snapshot)
     )
     return is_due and any(waited_s >= LIST_LEASES_AFTER_S for waited_s in waited)
 
 
-def _every_s(snapshot: Snapshot) -> float:
+def _list_interval_s(snapshot: Snapshot) -> float:
     return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES)
 
 
@@ -213,8 +213,8 @@ def _is_judged_by_agents(snapshot: Snapshot, pod: Pod) -> bool:
         snapshot.recalled.renewals.get(pod),
         snapshot.lease.report if snapshot.lease else None,
     )
-    reports = report is None or report.outside  # agents of older releases judge members only
-    return reports and bool(renewal and renewal.renew_time)
+    has_outside = report is None or report.outside  # agents of older releases judge members only
+    return has_outside and bool(renewal and renewal.renew_time)
 
 
 def _has_no_pulse(snapshot: Snapshot) -> bool:
@@ -230,7 +230,7 @@ def _no_pulse_after_s(snapshot: Snapshot) -> float:
     return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
 
 
-def _agents_wait(snapshot: Snapshot) -> bool:
+def _has_waiting_agents(snapshot: Snapshot) -> bool:
     """Whether agents wait in a Forming round: if all of them become silent, no agent is left to
     notice it."""
     if (
@@ -259,8 +259,8 @@ def _pulse_fact(snapshot: Snapshot) -> str:
     return f"pulse {snapshot.lease.renew_time}" if snapshot.lease else "no round"
 
 
-def _unjudged_fact(pod: ObservedPod) -> str:
-    return f"unjudged {pod.uid}"
+def _judged_fact(pod: ObservedPod) -> str:
+    return f"judged {pod.uid}"
 
 
 def _unaccepted_fact(pod: ObservedPod) -> str:

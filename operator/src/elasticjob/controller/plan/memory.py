@@ -14,7 +14,12 @@ from elasticjob.controller.observe.snapshot import (
     Snapshot,
 )
 from elasticjob.controller.plan import missing, refused, uncounted
-from elasticjob.controller.plan.actions import CreatePod, EnsurePrerequisites, Outcome, describe
+from elasticjob.controller.plan.actions import (
+    ActionResults,
+    CreatePod,
+    EnsurePrerequisites,
+    describe,
+)
 from elasticjob.wire import names
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -56,13 +61,13 @@ class Memory:
             since=dict(self.since),
         )
 
-    def note_outcome(self, snapshot: Snapshot, outcome: Outcome, now: float) -> None:
+    def note_results(self, snapshot: Snapshot, results: ActionResults, now: float) -> None:
         """Note which actions for this snapshot were performed and which were refused."""
         known = dict(snapshot.refusals)
-        for action in outcome.done:
+        for action in results.done:
             known.pop(describe(action), None)
-        for action, why in outcome.refused.items():
-            what, requested = describe(action), action not in outcome.postponed
+        for action, why in results.refused.items():
+            what, requested = describe(action), action not in results.postponed
             known[what] = refused.after_refusal(known.get(what), why, now, requested)
             if isinstance(action, CreatePod):
                 self.never_created.add(action.pod)
@@ -71,7 +76,7 @@ class Memory:
                 or names.service_account_name(snapshot.job.name) in why
             ):
                 self.prerequisites_at = None  # a prerequisite is missing
-        made = {action.pod for action in outcome.done if isinstance(action, CreatePod)}
+        made = {action.pod for action in results.done if isinstance(action, CreatePod)}
         self.refusals = Refusals(known, snapshot.job.generation, snapshot.counted_by_quota | made)
 
     def note_pods(self, pods: Iterable[Pod]) -> None:

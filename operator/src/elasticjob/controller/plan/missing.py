@@ -22,19 +22,19 @@ def create_missing_pods(snapshot: Snapshot) -> Actions:
     """Create missing pods that need not wait. Of refused or postponed pods, those come first whose
     last request is the longest ago, so that a pod which is always refused does not block others.
     """
-    makes: list[CreatePod] = []
+    creations: list[CreatePod] = []
     for pod in missing_pods(snapshot):
-        wait_s = max(_wait_s(snapshot, pod), refused.wait_s(snapshot, pod))
+        wait_s = max(_backoff_s(snapshot, pod), refused.wait_s(snapshot, pod))
         if wait_s > 0:
             yield Later(wait_s)
         else:
-            makes.append(pod)
-    if not makes:
+            creations.append(pod)
+    if not creations:
         return
-    if _may_lack_prerequisites(snapshot, makes):
+    if _may_lack_prerequisites(snapshot, creations):
         yield refused.delayed(snapshot, EnsurePrerequisites())
     if refused.wait_s(snapshot, EnsurePrerequisites()) <= 0:
-        yield from sorted(makes, key=lambda pod: _requested_at(snapshot, pod))
+        yield from sorted(creations, key=lambda pod: _requested_at(snapshot, pod))
 
 
 def missing_pods(snapshot: Snapshot) -> Iterator[CreatePod]:
@@ -60,29 +60,29 @@ def after_replacement(before: Replacement | None, now: float) -> Replacement:
     return Replacement(before.count + 1, now)
 
 
-def wait_s(before: Replacement | None, now: float) -> float:
+def backoff_s(before: Replacement | None, now: float) -> float:
     """How long the next replacement of an index has to wait."""
     if before is None or now - before.at >= FORGIVEN_AFTER_S:
         return 0.0
-    backoff_s = min(FIRST_WAIT_S * 2.0 ** min(before.count - 1, 16), LONGEST_WAIT_S)
-    return max(0.0, before.at + backoff_s - now)
+    pause_s = min(FIRST_WAIT_S * 2.0 ** min(before.count - 1, 16), LONGEST_WAIT_S)
+    return max(0.0, before.at + pause_s - now)
 
 
-def _wait_s(snapshot: Snapshot, make: CreatePod) -> float:
-    before = snapshot.recalled.replacements.get(make.pod.index) if make.replaces else None
-    return wait_s(before, snapshot.now)
+def _backoff_s(snapshot: Snapshot, creation: CreatePod) -> float:
+    before = snapshot.recalled.replacements.get(creation.pod.index) if creation.replaces else None
+    return backoff_s(before, snapshot.now)
 
 
-def _may_lack_prerequisites(snapshot: Snapshot, makes: list[CreatePod]) -> bool:
+def _may_lack_prerequisites(snapshot: Snapshot, creations: list[CreatePod]) -> bool:
     """Whether a prerequisite of these pods may be missing. If all are tried again it is not,
     because a refusal that names a missing one clears `prerequisites_at`."""
     return snapshot.recalled.prerequisites_at is None or not all(
-        refused.last_refusal(snapshot, make) for make in makes
+        refused.last_refusal(snapshot, creation) for creation in creations
     )
 
 
-def _requested_at(snapshot: Snapshot, make: CreatePod) -> float:
-    found = refused.last_refusal(snapshot, make)
+def _requested_at(snapshot: Snapshot, creation: CreatePod) -> float:
+    found = refused.last_refusal(snapshot, creation)
     return found.requested_at if found else 0.0
 
 

@@ -31,7 +31,7 @@ def ensure_prerequisites_again(snapshot: Snapshot) -> Actions:
 
 def facts(snapshot: Snapshot) -> Iterator[str]:
     """Facts: this pod does not start."""
-    return (f"hangs {pod.uid}" for pod in snapshot.living.values() if _hangs(pod))
+    return (f"not starting {pod.uid}" for pod in snapshot.living.values() if _is_not_starting(pod))
 
 
 def _left_s(snapshot: Snapshot) -> float:
@@ -39,7 +39,7 @@ def _left_s(snapshot: Snapshot) -> float:
     return 0.0 if prerequisites_at is None else prerequisites_at + AGAIN_AFTER_S - snapshot.now
 
 
-def _hangs(pod: ObservedPod) -> bool:
+def _is_not_starting(pod: ObservedPod) -> bool:
     """Whether the pod is on a node that has not created its container."""
     waits = pod.container.state is ContainerState.WAITING and pod.container.reason in _MOUNTING
     return waits and bool(pod.node) and not pod.deleting

@@ -119,8 +119,8 @@ def _why_failed(snapshot: Snapshot) -> str:
     found = failure.last(snapshot)
     parts = [_first_cause(found)] if found else []
     max_restarts = snapshot.spec.max_restarts
-    spent = budget.spent(snapshot.lease.round, snapshot.lease.desired)
-    if spent >= max_restarts and state.end_reason(snapshot) != CauseKind.START_FAILED.value:
+    counted = budget.counted_failures(snapshot.lease.round.charged, snapshot.lease.desired)
+    if counted >= max_restarts and state.end_reason(snapshot) != CauseKind.START_FAILED.value:
         parts.append(EXCEEDED.format(max_restarts=max_restarts))
     return "; ".join(part for part in parts if part)
 

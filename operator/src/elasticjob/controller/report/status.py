@@ -130,7 +130,7 @@ def _of_round(snapshot: Snapshot) -> Json:
     return {
         "round": round_.n,
         "restarts": max(round_.starts - 1, 0),
-        "counted": budget.spent(round_, snapshot.lease.desired),
+        "counted": budget.counted_failures(round_.charged, snapshot.lease.desired),
         "blamed": _dump_blamed(blame.counts(snapshot)),
         "last_recovery": _recovery(report) or snapshot.job.status.last_recovery,
         "progress": _progress(report) or snapshot.job.status.progress,

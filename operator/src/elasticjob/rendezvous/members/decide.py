@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Callable, Union
 
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.budget import counted, forgive_if_healthy, is_budget_spent
-from elasticjob.rendezvous.members.judge import HAS_RUN, Case, Judgement, reports
+from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.members.judge import HAS_RUN, Case, Judgement, has_reported
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
@@ -54,19 +54,22 @@ def some_lost_or_leaving(case: Case, judged: Judgement) -> Outcome:
     A loss is charged, and strikes the charges that it explains. A departure charges nothing,
     strikes nothing and shortens no delay (F20). It does not answer a crash that is over the budget.
     """
-    if not judged.removed or fails_first(case, judged):
+    if not judged.removed or is_failure_first(case, judged):
         return None
     losses = judged.charged_losses if case.on("8-departures-strike-nothing") else judged.removed
     before = forgive_if_healthy(case.round, case.now - case.round_at, case.desired)
     charged = strike_explained(case, losses, before.charged) if losses else before.charged
     charged = charged.with_charge(next_n(case)) if judged.charged_losses else charged
     base = replace(before, charged=charged, cause=cause_of(case, judged))
-    if judged.charged_losses and counted(charged, case.desired) > case.desired.max_restarts:
+    if (
+        judged.charged_losses
+        and counted_failures(charged, case.desired) > case.desired.max_restarts
+    ):
         return replace(base, n=next_n(case), phase=Phase.FAILED, delay_ms=0)
     return next_round(case, base, judged, delay_ms=loss_delay_ms(case, judged, charged))
 
 
-def fails_first(case: Case, judged: Judgement) -> bool:
+def is_failure_first(case: Case, judged: Judgement) -> bool:
     """Rule 8: whether a crash over the budget fails the job: no departure answers it (F9)."""
     is_loss = bool(judged.charged_losses) or not case.on("8-failed-before-departures")
     return not is_loss and bool(judged.failed) and is_budget_spent(case.round, case.desired)
@@ -181,7 +184,7 @@ def remaining_delay_ms(case: Case) -> int:
     A pod that leaves or joins does not end the delay, nor does a Forming round. A suspended job
     ends it, and a member that has run the round.
     """
-    has_run = any(reports(case, pod, *HAS_RUN) for pod in case.round.pods)
+    has_run = any(has_reported(case, pod, *HAS_RUN) for pod in case.round.pods)
     if has_run or not case.on("8-keeps-delay"):
         return 0
     return timing.remaining_ms(case.round.delay_ms, case.now - case.delay_began_at)
@@ -247,7 +250,7 @@ def loss_delay_ms(case: Case, judged: Judgement, charged: Charges) -> int:
     """The start delay after losses (by the charges) and departures (more may follow)."""
     delay_ms = 0
     if judged.charged_losses:
-        delay_ms = timing.restart_delay_ms(counted(charged, case.desired), case.jitter)
+        delay_ms = timing.restart_delay_ms(counted_failures(charged, case.desired), case.jitter)
     if judged.removed - judged.charged_losses:
         delay_ms = max(delay_ms, timing.LEAVE_DELAY_MS)
     return delay_ms

@@ -43,7 +43,7 @@ class Case:
         return clause not in self.without
 
     @property
-    def suspects_at(self) -> float:
+    def suspects_from(self) -> float:
         """Rule 7: when suspicion is allowed: after it was blind, a holder waits for 3T."""
         if not self.on("7-was-blind"):
             return -math.inf
@@ -88,7 +88,7 @@ def judge(case: Case) -> Judgement:
     """Judge the members and the pods outside of the round."""
     wanted = {w.index: w.generation for w in case.desired.wanted}
     judged = judge_round(case, wanted)
-    silent, doubtful = judge_outside(case, wanted)
+    silent, doubtful = find_silent_outside(case, wanted)
     return replace(judged, silent=silent, suspects=judged.suspects | doubtful)
 
 
@@ -99,7 +99,7 @@ def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
     leaving = frozenset(p for p in members - done if is_leaving(case, p))
     rest = members - done - leaving
     pulses = silence_pulses(case, rest)
-    lost = {p: kind for p in sorted(rest) for kind in [loss(case, p, pulses)] if kind}
+    lost = {p: kind for p in sorted(rest) for kind in [loss_kind(case, p, pulses)] if kind}
     unwanted = frozenset(p for p in members if wanted.get(p.index, p.generation + 1) > p.generation)
     stays = members - leaving - frozenset(lost)
     superfluous = unwanted & (stays - done)
@@ -107,17 +107,17 @@ def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
         done=done,
         leaving=leaving,
         lost=lost,
-        failed=frozenset(p for p in rest if reports(case, p, AgentPhase.FAILED)),
+        failed=frozenset(p for p in rest if has_reported(case, p, AgentPhase.FAILED)),
         superfluous=superfluous,
         newcomers=newcomers(case, wanted, stays - superfluous),
-        suspects=frozenset(p for p in rest if p not in lost and is_suspect(case, p, pulses)),
+        suspects=frozenset(p for p in rest if p not in lost and needs_get(case, p, pulses)),
     )
 
 
 # ---- members -------------------------------------------------------------------------------------
 
 
-def reports(case: Case, pod: Pod, *phases: AgentPhase) -> bool:
+def has_reported(case: Case, pod: Pod, *phases: AgentPhase) -> bool:
     """Whether the pod's Lease reports one of these phases for the current n."""
     lease = case.lease(pod)
     return lease is not None and lease.state.phase in phases and lease.state.n == case.round.n
@@ -126,7 +126,7 @@ def reports(case: Case, pod: Pod, *phases: AgentPhase) -> bool:
 def is_done(case: Case, pod: Pod) -> bool:
     """Rule 7: whether the member reports `done` for this n, not another (F1)."""
     if case.on("7-done-tagged"):
-        return reports(case, pod, AgentPhase.DONE)
+        return has_reported(case, pod, AgentPhase.DONE)
     lease = case.lease(pod)
     return lease is not None and lease.state.phase is AgentPhase.DONE
 
@@ -136,17 +136,17 @@ def is_leaving(case: Case, pod: Pod) -> bool:
     lease = case.lease(pod)
     if lease is None or not lease.state.leaving:
         return False
-    return case.on("7-leaving-before-lost") or loss(case, pod, timing.SILENT_PULSES) is None
+    return case.on("7-leaving-before-lost") or loss_kind(case, pod, timing.SILENT_PULSES) is None
 
 
-def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
+def loss_kind(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
     """Rule 7: why a member is lost, or None. A GET must confirm late and silent (F13, V9)."""
     lease = case.lease(pod)
     if case.on("7-ended") and lease is not None and lease.ended:
         excused = lease.excused and case.on("7-excused")
         return CauseKind.POD_DELETED if excused else CauseKind.POD_ENDED
     if case.on("7-absent-is-silent") or lease is not None:
-        suspected = suspicion(case, pod, pulses)
+        suspected = suspected_kind(case, pod, pulses)
     else:
         return CauseKind.POD_SILENT
     if suspected and (is_confirmed(case, pod, pulses) or not case.on("7-confirm")):
@@ -154,10 +154,10 @@ def loss(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
     return None
 
 
-def suspicion(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
+def suspected_kind(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
     """Rule 7: why a member may be lost, or None. The holder suspects no agent right after it was
     blind (F16), and never itself."""
-    if pod == case.view.own or case.now < case.suspects_at:
+    if pod == case.view.own or case.now < case.suspects_from:
         return None
     if case.on("7-late") and is_late(case, pod):
         return CauseKind.POD_LATE
@@ -166,9 +166,9 @@ def suspicion(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
     return None
 
 
-def is_suspect(case: Case, pod: Pod, pulses: int) -> bool:
+def needs_get(case: Case, pod: Pod, pulses: int) -> bool:
     """Whether a GET must confirm that this member is lost."""
-    return suspicion(case, pod, pulses) is not None and not is_confirmed(case, pod, pulses)
+    return suspected_kind(case, pod, pulses) is not None and not is_confirmed(case, pod, pulses)
 
 
 def is_confirmed(case: Case, pod: Pod, pulses: int) -> bool:
@@ -176,14 +176,14 @@ def is_confirmed(case: Case, pod: Pod, pulses: int) -> bool:
     seen = case.view.seen.get(pod)
     if seen is None or not (case.on("7-late") and is_late(case, pod)):
         return is_confirmed_silent(case, pod, pulses)
-    is_recent = seen.got_at >= case.suspects_at
+    is_recent = seen.got_at >= case.suspects_from
     return is_recent and seen.got_at - deadline_began_at(case, pod) >= start_deadline_s(case)
 
 
 def is_late(case: Case, pod: Pod) -> bool:
     """Rule 7: whether a member has not reported `running n` by the start deadline (F7, F10)."""
     is_over = case.now - deadline_began_at(case, pod) >= start_deadline_s(case)
-    return is_over and not reports(case, pod, *HAS_RUN)
+    return is_over and not has_reported(case, pod, *HAS_RUN)
 
 
 def deadline_began_at(case: Case, pod: Pod) -> float:
@@ -222,16 +222,20 @@ def silence_pulses(case: Case, members: frozenset[Pod]) -> int:
 # ---- outside -------------------------------------------------------------------------------------
 
 
-def judge_outside(case: Case, wanted: Mapping[int, int]) -> tuple[frozenset[Pod], frozenset[Pod]]:
+def find_silent_outside(
+    case: Case, wanted: Mapping[int, int]
+) -> tuple[frozenset[Pod], frozenset[Pod]]:
     """Rule 7: the silent pods outside of the round, and those that a GET may prove silent."""
-    outside = judged_outside(case, wanted)
+    outside = pods_to_judge_outside(case, wanted)
     pulses = silence_pulses(case, outside)
-    suspected = {p for p in outside if case.now >= case.suspects_at and is_silent(case, p, pulses)}
+    suspected = {
+        p for p in outside if case.now >= case.suspects_from and is_silent(case, p, pulses)
+    }
     silent = frozenset(p for p in suspected if is_confirmed_silent(case, p, pulses))
     return silent, frozenset(suspected - silent)
 
 
-def judged_outside(case: Case, wanted: Mapping[int, int]) -> frozenset[Pod]:
+def pods_to_judge_outside(case: Case, wanted: Mapping[int, int]) -> frozenset[Pod]:
     """Rule 7: the pods outside of the round that the holder judges: wanted, with a Lease, and not
     ended. The operator judges a pod without a Lease, as the holder does not see pods."""
     if not case.on("7-outside"):
@@ -245,7 +249,7 @@ def judged_outside(case: Case, wanted: Mapping[int, int]) -> frozenset[Pod]:
 def is_confirmed_silent(case: Case, pod: Pod, pulses: int) -> bool:
     """Rule 7: whether a GET returned the Lease unchanged after this many pulses (F13)."""
     seen = case.view.seen.get(pod)
-    if seen is None or seen.got_at < case.suspects_at:
+    if seen is None or seen.got_at < case.suspects_from:
         return False
     return seen.got_pulse - seen.changed_pulse >= pulses
 

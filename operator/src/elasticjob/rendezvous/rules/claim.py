@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound, ReopenStream
-from elasticjob.rendezvous.rule_helpers import Step, no_action, writable_round
+from elasticjob.rendezvous.rule_helpers import RuleResult, no_action, writable_round
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 
 
-def claim(me: Me, now: float) -> Step:
+def claim(me: Me, now: float) -> RuleResult:
     """Rule 5: claim a holder that is empty or proven silent (F5). A leaving agent claims none."""
     lease = writable_round(me)
     if lease is None or me.leaving or lease.holder == me.who.name:
@@ -25,7 +25,7 @@ def claim(me: Me, now: float) -> Step:
     return _check_holder(me, lease, now)
 
 
-def _claim_empty(me: Me, lease: RoundLease, now: float) -> Step:
+def _claim_empty(me: Me, lease: RoundLease, now: float) -> RuleResult:
     """Claim after a delay that differs between agents, so that one of them writes."""
     if me.claim_at is None:
         delay_s = timing.claim_delay_s(position(me, lease), me.who.jitter)
@@ -35,7 +35,7 @@ def _claim_empty(me: Me, lease: RoundLease, now: float) -> Step:
     return _claim(me, lease)
 
 
-def _claim(me: Me, lease: RoundLease) -> Step:
+def _claim(me: Me, lease: RoundLease) -> RuleResult:
     return replace(me, cas_version=lease.version), (CasRound(lease.version, holder=me.who.name),)
 
 
@@ -47,7 +47,7 @@ def position(me: Me, lease: RoundLease) -> int:
     return len(members) + me.who.pod.index
 
 
-def _check_holder(me: Me, lease: RoundLease, now: float) -> Step:
+def _check_holder(me: Me, lease: RoundLease, now: float) -> RuleResult:
     """Rule 5: renewals succeed without a pulse: read the Round Lease by a new watch (F10).
 
     The old watch may be dead instead of the holder, also if it showed an empty holder (F19).

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound
-from elasticjob.rendezvous.budget import counted, forgive_if_healthy, is_budget_spent
-from elasticjob.rendezvous.rule_helpers import Step, no_action, writable_round
+from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.rule_helpers import RuleResult, no_action, writable_round
 from elasticjob.rendezvous.state import Me, Run
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause
@@ -14,7 +14,7 @@ from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase, Round
 
 
-def crash(me: Me, now: float) -> Step:
+def crash(me: Me, now: float) -> RuleResult:
     """Rule 4: write n+1 with the same members and one charge; over budget: report `failed n` (F9).
 
     A leaving agent does neither.
@@ -58,13 +58,13 @@ def round_after_crash(
     base = round_before_crash(lease, run)
     n = highest_n + 1
     charged = base.charged.with_charge(n)
-    delay_ms = timing.restart_delay_ms(counted(charged, lease.desired), jitter)
+    delay_ms = timing.restart_delay_ms(counted_failures(charged, lease.desired), jitter)
     return replace(
         base, n=n, cause=cause, charged=charged, delay_ms=delay_ms, starts=base.starts + 1
     )
 
 
-def fatal(me: Me, now: float) -> Step:
+def write_failed(me: Me, now: float) -> RuleResult:
     """Rule 4: after a fatal failure, write Failed until the round is terminal (F11)."""
     lease = writable_round(me)
     if lease is None or me.fatal_cause is None or now < me.cas_at:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Exit
-from elasticjob.rendezvous.rule_helpers import Step, is_active_member, no_action
+from elasticjob.rendezvous.rule_helpers import RuleResult, is_active_member, no_action
 from elasticjob.rendezvous.rules.run import is_alive
 from elasticjob.rendezvous.state import EXIT_FAILED, EXIT_OK, EXIT_SETUP, EXIT_TERMINATED, Me, Stage
 from elasticjob.wire.agent_state import AgentState
@@ -12,7 +12,7 @@ from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.round import Phase, Round
 
 
-def decide_exit(me: Me, now: float) -> Step:
+def decide_exit(me: Me, now: float) -> RuleResult:
     """Rule 3: exit if the job is over, the agent has left, its round contradicts its spec (S1), or
     it has missed a deadline (W11)."""
     if me.exit or me.stage is Stage.EXITED:
@@ -22,11 +22,11 @@ def decide_exit(me: Me, now: float) -> Step:
     if me.leaving and (has_left(me) or is_out_of_time(me, now)):
         return replace(me, exit=Exit(EXIT_TERMINATED, "received SIGTERM")), ()
     missed = missed_deadline(me, now) if "3-own-deadline" not in me.without else ""
-    why = refusal(me) or missed
+    why = contradiction(me) or missed
     return (replace(me, exit=Exit(EXIT_SETUP, why)), ()) if why else no_action(me)
 
 
-def exit_agent(me: Me, now: float) -> Step:
+def exit_agent(me: Me, now: float) -> RuleResult:
     """Rule 3: return Exit once no worker is alive, or a worker has outlived SIGKILL."""
     if me.exit is None or me.stage is Stage.EXITED:
         return no_action(me)
@@ -48,7 +48,7 @@ def terminal_exit(me: Me, round_: Round) -> Exit:
     return Exit(EXIT_OK, "the job failed; this pod was not a member")
 
 
-def refusal(me: Me) -> str:
+def contradiction(me: Me) -> str:
     """Rule 3: why this agent must not run the newest round, or empty. The pod's spec sets its
     number of workers; a round takes it from a Lease, which can be forged (S1)."""
     if me.lease is None or me.leaving or "3-own-workers" in me.without:

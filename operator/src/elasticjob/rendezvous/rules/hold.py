@@ -7,7 +7,7 @@ from elasticjob.rendezvous.actions import Action, CasRound, GetLease, Pulse, Reo
 from elasticjob.rendezvous.members.decide import Wait, decide, is_last_call
 from elasticjob.rendezvous.members.judge import Case, Judgement, judge
 from elasticjob.rendezvous.members.report import is_running, is_running_reported, report
-from elasticjob.rendezvous.rule_helpers import Step, contact_since, no_action, writable_round
+from elasticjob.rendezvous.rule_helpers import RuleResult, contact_since, no_action, writable_round
 from elasticjob.rendezvous.state import Hold, Me
 from elasticjob.wire import names
 from elasticjob.wire.dataclasses import replace
@@ -15,7 +15,7 @@ from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase
 
 
-def stream(me: Me, now: float) -> Step:
+def open_watch(me: Me, now: float) -> RuleResult:
     """Rule 6: the holder opens the wide watch, and a former holder the narrow one."""
     hold = me.hold
     if hold is None and not me.narrow:
@@ -26,7 +26,7 @@ def stream(me: Me, now: float) -> Step:
     return replace(me, hold=hold, narrow=False), (ReopenStream(wide=True),)
 
 
-def clear_holder(me: Me, now: float) -> Step:
+def clear_holder(me: Me, now: float) -> RuleResult:
     """Rule 6: a leaving holder clears the holder, so that another agent claims it at once."""
     lease = writable_round(me)
     if lease is None or me.hold is None or not me.leaving or now < me.cas_at:
@@ -34,7 +34,7 @@ def clear_holder(me: Me, now: float) -> Step:
     return replace(me, cas_version=lease.version), (CasRound(lease.version, holder=""),)
 
 
-def pulse(me: Me, now: float) -> Step:
+def pulse(me: Me, now: float) -> RuleResult:
     """Rule 6: pulse every T if the watch delivered the last pulse, else reopen the watch (F10)."""
     hold, lease = me.hold, writable_round(me)
     if hold is None or lease is None or me.leaving or hold.opening or now < hold.pulse_at:
@@ -55,15 +55,15 @@ def is_watch_dead(hold: Hold, lease: RoundLease) -> bool:
     return not hold.pulse_returned or hold.refused_version == lease.version
 
 
-def judge_members(me: Me, now: float) -> Step:
+def judge_members(me: Me, now: float) -> RuleResult:
     """Rule 6: judge, GET the Leases of suspects, then decide; only in a complete view (F3)."""
     hold, lease = me.hold, writable_round(me)
     if hold is None or lease is None or not may_judge(me, hold, now):
         return no_action(me)
     case = case_of(me, hold, lease, now)
     judged = judge(case)
-    hold, gets = get_suspects(note_last_call(replace(hold, dirty=False), case, judged), judged, now)
-    hold = replace(hold, silent_outside=judged.silent)
+    hold = replace(hold, dirty=False, silent_outside=judged.silent)
+    hold, gets = request_suspect_leases(note_last_call(hold, case, judged), judged, now)
     if has_news(hold, lease):
         hold = replace(hold, pulse_at=min(hold.pulse_at, now))
     judge_at = now + timing.judge_pause_s(len(hold.view.seen))
@@ -94,7 +94,9 @@ def may_judge(me: Me, hold: Hold, now: float) -> bool:
     return hold.complete or "6-complete" in me.without
 
 
-def get_suspects(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple[Action, ...]]:
+def request_suspect_leases(
+    hold: Hold, judged: Judgement, now: float
+) -> tuple[Hold, tuple[Action, ...]]:
     """Rule 7: GET the Lease of each suspect. All answers precede a decision, so that the loss of a
     node costs one round, not one for each of its pods.
 
@@ -110,7 +112,7 @@ def get_suspects(hold: Hold, judged: Judgement, now: float) -> tuple[Hold, tuple
     return replace(hold, pending_gets=hold.pending_gets | requested), tuple(gets)
 
 
-def write_decision(me: Me, hold: Hold, case: Case, judged: Judgement) -> Step:
+def write_decision(me: Me, hold: Hold, case: Case, judged: Judgement) -> RuleResult:
     """Rule 8: write the next round, if there is one, and record how long the decision took.
 
     The last report goes with a terminal round, as no pulse follows it.
@@ -156,7 +158,7 @@ def _next_silence_at(case: Case) -> float:
     silence_s = timing.silence_s(case.desired.heartbeat_s, timing.SILENT_PULSES)
     others = frozenset(case.view.seen) - {case.view.own}
     instants = [case.view.seen[pod].changed_at + silence_s for pod in others]
-    instants.append(case.suspects_at)
+    instants.append(case.suspects_from)
     return min((at for at in instants if at > case.now), default=0.0)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CreateLease, GetLease, ReadRound
-from elasticjob.rendezvous.rule_helpers import Step, no_action
+from elasticjob.rendezvous.rule_helpers import RuleResult, no_action
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.dataclasses import replace
 
 
-def join(me: Me, now: float) -> Step:
+def join(me: Me, now: float) -> RuleResult:
     """Rule 2: send the request of the current stage, once."""
     if me.request_pending or me.exit or me.leaving or me.frozen or now < me.request_at:
         return no_action(me)
@@ -23,7 +23,7 @@ def join(me: Me, now: float) -> Step:
     return no_action(me)
 
 
-def _create(me: Me, now: float) -> Step:
+def _create(me: Me, now: float) -> RuleResult:
     """Create the Lease after a delay: the creations of N agents are spread over N/400 s."""
     wanted = len(me.lease.desired.wanted) if me.lease else 0
     at = me.round_at + timing.herd_delay_s(wanted, me.who.jitter)

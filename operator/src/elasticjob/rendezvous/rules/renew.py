@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous.actions import WriteState
-from elasticjob.rendezvous.rule_helpers import Step, no_action
+from elasticjob.rendezvous.rule_helpers import RuleResult, no_action
 from elasticjob.rendezvous.rules.join import own_state
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.dataclasses import replace
 
 
-def renew(me: Me, now: float) -> Step:
+def renew(me: Me, now: float) -> RuleResult:
     """Rule 3: renew the agent Lease every T, or at once for a state that others wait for.
 
     The holder pulses instead, and writes its agent Lease only when its state changes.

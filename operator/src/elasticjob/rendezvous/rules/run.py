@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Start, Stop
-from elasticjob.rendezvous.rule_helpers import Step, is_active_member, no_action
+from elasticjob.rendezvous.rule_helpers import RuleResult, is_active_member, no_action
 from elasticjob.rendezvous.state import Me, Run, Stage
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.dataclasses import replace
 
 
-def stop(me: Me, now: float) -> Step:
+def stop(me: Me, now: float) -> RuleResult:
     """Rule 3: stop the workers if there is a reason."""
     run = me.run
     if run is None or not run.alive or run.stop_by is not None or me.lease is None:
@@ -39,7 +39,7 @@ def stop_reason(me: Me, run: Run, now: float) -> float | None:
     return timing.stop_grace_s(desired, round_) if round_.n > run.n else None
 
 
-def start(me: Me, now: float) -> Step:
+def start(me: Me, now: float) -> RuleResult:
     """Rule 3: start the workers of round n, once, after its start delay."""
     if not may_start(me) or me.lease is None or now < start_at(me):
         return no_action(me)
@@ -71,7 +71,7 @@ def start_at(me: Me) -> float:
     return me.delay_since + (me.lease.round.delay_ms / 1000 if me.lease else 0.0)
 
 
-def stand_outside(me: Me, now: float) -> Step:
+def stand_outside(me: Me, now: float) -> RuleResult:
     """Rule 3: outside, without workers, report `ready n`. A leaving agent does not (V15)."""
     if me.stage is not Stage.JOINED or is_alive(me) or me.lease is None:
         return no_action(me)
@@ -86,8 +86,9 @@ def stand_outside(me: Me, now: float) -> Step:
     return replace(me, phase=AgentPhase.READY, n=n, renew_at=min(me.renew_at, now + spread_s)), ()
 
 
-def api_dark(me: Me, now: float) -> Step:
-    """Rule 3: stop the workers, as after a crash, if the API server is away for apiGraceSeconds."""
+def fail_if_api_is_away(me: Me, now: float) -> RuleResult:
+    """Rule 3: record a failure if the API server is away for apiGraceSeconds; `stop` then stops the
+    workers."""
     run = me.run
     if run is None or me.lease is None or run.done or run.failure or not run.alive or me.frozen:
         return no_action(me)
