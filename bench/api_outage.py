@@ -153,7 +153,7 @@ def first_answer(job: JobWithoutOperator) -> float:
 
 
 def renewed_since(at: float, round_lease: RoundLease, leases: list[AgentLease]) -> set[str]:
-    """The pods whose agents are alive: agents renew their Leases, the holder renews the Round."""
+    """The pods whose agents are alive: each renews its Lease, the holder the Round Lease."""
     mark = format_time(at)
     found = {lease.name for lease in leases if lease.renew_time > mark}
     return found | ({round_lease.holder} - {""} if round_lease.renew_time > mark else set())

@@ -66,7 +66,7 @@ class SimulatedJob:
         return Report(1, running=self.pods)
 
     def watches(self) -> Iterator[dict[str, str]]:
-        """The queries of the watches: the holder watches all Leases, the others the Round."""
+        """The queries of the watches: the holder watches all Leases, the others the Round Lease."""
         yield {"labelSelector": f"{LABEL_JOB_UID}={self.job.uid}"}
         for _ in range(1, self.agents):
             yield {"fieldSelector": f"metadata.name={round_lease_name(self.job.name)}"}

@@ -7,11 +7,13 @@ def test_a_message_and_its_fields_are_one_line() -> None:
     lines: list[str] = []
     log = Log(lines.append)
     log.write("watching")
-    log.write("round", n=3, phase="Active", rank=None, message="loss is nan", pod="")
+    log.write(
+        "agent received a round", n=3, phase="Active", rank=None, message="loss is nan", pod=""
+    )
     log.write("steps", message="two\nlines")
     assert lines == [
         "[elasticjob] watching",
-        "[elasticjob] round  n=3 phase=Active message='loss is nan' pod=''",
+        "[elasticjob] agent received a round  n=3 phase=Active message='loss is nan' pod=''",
         "[elasticjob] steps  message=two\\nlines",
     ]
 

@@ -32,7 +32,12 @@ def seen(round_: Round) -> Me:
     return replace(ME, lease=parsed_round(round_=round_), stage=Stage.JOINED)
 
 
-CAUSED = {"cause": "WorkerFailed", "pod": "demo-0-0", "cause_rank": 0, "message": "loss is nan"}
+CAUSED = {
+    "cause": "WorkerFailed",
+    "cause_pod": "demo-0-0",
+    "cause_rank": 0,
+    "message": "loss is nan",
+}
 
 
 @pytest.mark.parametrize(
@@ -44,14 +49,24 @@ CAUSED = {"cause": "WorkerFailed", "pod": "demo-0-0", "cause_rank": 0, "message"
             seen(active(2, cause=CAUSE)),
             TICK,
             (),
-            [("round", {"n": 2, "phase": "Active", "members": 2, "rank": 1, **CAUSED})],
+            [
+                (
+                    "agent received a round",
+                    {"n": 2, "phase": "Active", "members": 2, "rank": 1, **CAUSED},
+                )
+            ],
         ),
         (
             seen(active(1)),
             seen(Round(2, Phase.FORMING)),
             TICK,
             (),
-            [("round", {"n": 2, "phase": "Forming", "members": None, "rank": None})],
+            [
+                (
+                    "agent received a round",
+                    {"n": 2, "phase": "Forming", "members": None, "rank": None},
+                )
+            ],
         ),
         (seen(active(1)), seen(active(1)), TICK, (), []),
         (
@@ -64,7 +79,7 @@ CAUSED = {"cause": "WorkerFailed", "pod": "demo-0-0", "cause_rank": 0, "message"
         (ME, ME, WorkersStarted(3, 12), (), [("workers started", {"n": 3, "start_ms": 12})]),
         (ME, ME, WorkerExited(3, CAUSE), (), [("worker failed", {"n": 3, **CAUSED})]),
         (ME, ME, WorkerExited(3), (), [("workers succeeded", {"n": 3})]),
-        (ME, ME, WorkersReaped(3), (), [("workers stopped", {"n": 3})]),
+        (ME, ME, WorkersReaped(3), (), [("all worker processes have ended", {"n": 3})]),
         (
             ME,
             ME,

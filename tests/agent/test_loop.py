@@ -149,7 +149,7 @@ class Scene:
             self.inbox.put(message)
 
     def joined(self, round_: Round = Round()) -> None:  # noqa: B008
-        """Deliver the Round and this agent's Lease."""
+        """Deliver the Round Lease and this agent's Lease."""
         lease = parsed_round(3, round_=round_, holder="B")
         self.put(WatchEvent(1, RoundSeen(lease, Source.READ)), LeaseSeen(parsed_agent(4)))
 
@@ -276,7 +276,7 @@ def test_it_ends_when_the_job_does(scene: Scene) -> None:
 def test_it_exits_when_its_setup_has_failed(scene: Scene) -> None:
     scene.play()
     assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")
-    assert scene.lines[-1] == "[elasticjob] agent failed  reason='the script is over'"
+    assert scene.lines[-1] == "[elasticjob] agent set-up failed  reason='the script is over'"
 
 
 def test_workers_have_their_grace_period_when_the_setup_has_failed(scene: Scene) -> None:

@@ -71,7 +71,7 @@ def test_on_sigterm_it_leaves_stops_and_exits_with_143(tmp_path: Path) -> None:
         assert pod.termination_message == {
             "cause": "Leaving",
             "code": 143,
-            "message": "received SIGTERM",
+            "message": "received a termination signal",
         }
 
 
@@ -150,7 +150,7 @@ def test_pid_1_handles_sigterm_and_reaps_orphans(tmp_path: Path) -> None:
         pod.log("family")
         agent = agent_of(pod)
         pod.job.set_round(Round(2, Phase.FORMING))
-        pod.log("workers stopped  n=1")
+        pod.log("all worker processes have ended  n=1")
         assert children(agent) == set()
         assert alive(ELASTICJOB_POD_UID=pod.uid) == {agent, pod.process.pid}
         os.kill(agent, signal.SIGTERM)

@@ -24,7 +24,11 @@ FAILED = replace(new_agent(identity(), 0.0), lease=ROUND)
     [
         (Exit(EXIT_SETUP, "no way"), None, {"cause": "SetupFailed", "code": 75}),
         (Exit(EXIT_SETUP, "no way"), FAILED, {"cause": "SetupFailed", "code": 75}),
-        (Exit(EXIT_TERMINATED, "received SIGTERM"), FAILED, {"cause": "Leaving", "code": 143}),
+        (
+            Exit(EXIT_TERMINATED, "received a termination signal"),
+            FAILED,
+            {"cause": "Leaving", "code": 143},
+        ),
         (Exit(3, "loss is nan"), FAILED, {"cause": "WorkerFailed", "code": 3, "rank": 5}),
         (Exit(EXIT_FAILED, "x"), FAILED, {"cause": "WorkerFailed", "code": 1, "rank": 5}),
     ],

@@ -21,14 +21,14 @@ def test_pods_that_fit_no_node(team: Namespace) -> None:
     limits = {"cpu": "10m", "memory": "24Mi", "example.com/gpu": "1"}
     pod = python(team.image, RUNS, resources={"limits": limits})
     job = team.start("large", pod=pod, replicas=2)
-    job.says("Pending: 2/2 unschedulable: Insufficient example.com/gpu")
+    job.says("Pending: 2/2 pods unschedulable: Insufficient example.com/gpu")
     assert job.condition("PodsReady")["reason"] == "Unschedulable"
 
 
 def test_an_image_without_python(team: Namespace) -> None:
     pod = python(os.environ["E2E_NO_PYTHON_IMAGE"], RUNS)
     job = team.start("none", pod=pod, replicas=2)
-    job.says("Pending: 2/2 agent cannot start: the image has no python3")
+    job.says("Pending: 2/2 pods: the agent cannot start: the image has no python3")
     assert job.condition("PodsReady")["reason"] == "AgentSetupFailed"
     assert job.charged == set()
 
@@ -39,7 +39,8 @@ def test_an_image_whose_python_is_too_old(team: Namespace) -> None:
         pytest.skip("no Python 3.8 was found; name one with OLD_PYTHON=DIR")
     job = team.start("old", pod=python(image, RUNS), replicas=2)
     job.says(
-        "Pending: 2/2 agent cannot start: the image's python3 is 3.8, ElasticJob's agent needs"
+        "Pending: 2/2 pods: the agent cannot start: the image's python3 is 3.8, ElasticJob's agent"
+        " needs"
     )
     assert job.condition("PodsReady")["reason"] == "AgentSetupFailed"
     assert job.charged == set()

@@ -226,7 +226,7 @@ def test_a_reserved_pod_that_was_never_made_is_made_under_its_name() -> None:
 
 
 def test_a_terminal_round_is_never_given_a_new_pod() -> None:
-    """The pods' ends are delivered first, the Round's only by the consistent read."""
+    """The pods' ends are delivered first, the Round Lease's only by the consistent read."""
     world = running_world(cleanPodPolicy="All")
     world.watches_fail = True
     world.write_round(Round(2, Phase.SUCCEEDED, starts=1))
@@ -262,7 +262,7 @@ def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> Non
             newest = max(n for n in world.pod_names() if n.startswith(f"demo-{index}-"))
             world.end_pod(newest, 75, verdict)
         world.settle()
-    text = "2/2 agent cannot start: Python 3.6 is too old"
+    text = "2/2 pods: the agent cannot start: Python 3.6 is too old"
     assert world.condition("PodsReady") == (
         "False",
         "AgentSetupFailed",
@@ -367,7 +367,7 @@ def test_a_pod_dropped_as_silent_is_deleted_and_replaced_at_once() -> None:
 
 def test_of_two_that_were_dropped_at_once_both_are_replaced() -> None:
     world = running_world(minReplicas=2)
-    cause = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1, message="...; and 1 more")
+    cause = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1, message="...; and 1 more pod")
     world.run(*P[:2], n=2, cause=cause)
     world.settle()
     assert world.deleted_names() == ["demo-2-0", "demo-3-0"]
@@ -418,7 +418,7 @@ def advance_with_renewals(world: World, seconds: float) -> None:
 
 
 def test_a_holder_that_waits_for_a_pod_is_not_silent() -> None:
-    """It renews the Round, and not its own Lease; and the others are its to judge."""
+    """It renews the Round Lease, and not its own Lease; and the others are its to judge."""
     world = waiting_world()
     advance_with_renewals(world, 1800.0)
     assert world.deleted_names() == []
@@ -699,7 +699,7 @@ def test_the_last_failure_comes_from_the_cause() -> None:
     }
     assert world.events()["WorkersFailed"] == (
         1,
-        "demo-1-0 (rank 1) ended round 1: WorkerFailed: E: x",
+        "round 1 failed: demo-1-0 (rank 1): WorkerFailed: E: x",
     )
     assert (world.status()["restarts"], world.status()["counted"]) == (1, 1)
 

@@ -111,7 +111,7 @@ async def test_status_reports_an_image_without_python(cluster: LocalCluster) -> 
     container = worker(env=[{"name": "PATH", "value": "/none"}])
     async with undisturbed_neighbour(cluster):
         bad = cluster.apply("bad", **containers(container))
-        await bad.is_("Pending: 1/1 agent cannot start: ")
+        await bad.is_("Pending: 1/1 pods: the agent cannot start: ")
         assert "python3" in bad.phase
         assert bad.status["counted"] == 0
 

@@ -51,7 +51,7 @@ def test_the_agents_diagram_has_the_stages_and_the_phases() -> None:
 
 
 class Watched(ScenarioRunner):
-    """Also remembers every transition of an agent, and of the Round."""
+    """Also remembers every transition of an agent, and of the round."""
 
     def __init__(self) -> None:
         super().__init__(frozenset())

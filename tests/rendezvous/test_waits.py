@@ -1,6 +1,6 @@
 """The table of waits in docs/protocol.md, measured: from the fault to the round that answers it.
 
-Answered: the Round is Active with exactly the agents that live and are wanted, and each of them has
+Answered: the round is Active with exactly the agents that live and are wanted, and each of them has
 seen it. Starting workers is not waited for: that is the grace, and not the protocol.
 """
 

@@ -77,8 +77,8 @@ REFUSED = {
     "another pod's Lease, created": (create(lease("demo-2-0")), OWN),
     "the Lease of another generation": (delete(lease("demo-1-1")), OWN),
     "another job's Lease": (update(lease("other-1-0", "other")), LABEL),
-    "another job's Round": (update(lease("other-round", "other")), LABEL),
-    "another job's Round, labelled as this job's": (update(lease("other-round")), OWN),
+    "another job's Round Lease": (update(lease("other-round", "other")), LABEL),
+    "another job's Round Lease, labelled as this job's": (update(lease("other-round")), OWN),
     "a job whose name begins with this job's": (
         update(lease("demo-1-round", "demo-1")), LABEL),
     "a job whose name this job's begins with": (
@@ -87,12 +87,12 @@ REFUSED = {
     "another controller's election, relabelled": (
         update(ELECTION, lease("their-leader")), LABEL),
     "another controller's election, deleted": (delete(ELECTION), LABEL),
-    "another controller's Lease with the name of the Round": (
+    "another controller's Lease with the name of the Round Lease": (
         update(lease("demo-round", None), lease("demo-round")), LABEL),
     "a new Lease without the label": (create(lease(job=None)), LABEL),
     "its own Lease, relabelled for another job": (update(lease(), lease(job="other")), LABEL),
-    "the Round, created": (create(lease("demo-round")), ROUND),
-    "the Round, deleted": (delete(ROUND_LEASE), ROUND),
+    "the Round Lease, created": (create(lease("demo-round")), ROUND),
+    "the Round Lease, deleted": (delete(ROUND_LEASE), ROUND),
     "the budget, raised": (update(ROUND_LEASE, lease("demo-round", desired='{"max":9}')), KEPT),
     "the budget, removed": (update(ROUND_LEASE, lease("demo-round")), KEPT),
     "the operator's mark, removed": (update(lease(ended="x"), lease()), KEPT),

@@ -51,7 +51,7 @@ class Agents(LocalNamespace):
     # ---- what an operator would do ---------------------------------------------------------------
 
     def create(self, count: int, bundle: Bundle, command: tuple[str, ...], workers: int) -> None:
-        """The job, the rights, the agent, the Round, then the pods."""
+        """The job, the rights, the agent, the Round Lease, then the pods."""
         pod = {"containers": [worker(command=list(command))]}
         job = elastic_job(pod=pod, replicas=count, nprocPerNode=workers)
         del job["metadata"]["uid"]

@@ -175,7 +175,7 @@ class LocalJob:
     async def hurry(self, **desired: float) -> None:
         """Newcomers are taken up at once. Numbers that no field of the spec sets stay as they are
         in `desired`: there a test can change them."""
-        await self.until(lambda: self.rounds, "its Round")
+        await self.until(lambda: self.rounds, "its Round Lease")
 
         def change(old: Object) -> Object:
             told = {"cooldown_s": 0.1, **desired}
@@ -217,7 +217,7 @@ class LocalJob:
         return self.rounds[-1].n
 
     def _running(self) -> tuple[int, int] | None:
-        """Round and pods as the status has it, if all of them run."""
+        """The round and the pods as the status has it, if all of them run."""
         status = self.status
         ready, _, wanted = status.get("ready", "").partition("/")
         is_full = status.get("phase") == "Running" and ready == wanted

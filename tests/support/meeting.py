@@ -136,7 +136,7 @@ class Server:
         self._notify(LeaseGone(self.forged.pop(pod_).name))
 
     def round(self) -> RoundLease:
-        """The Round as it is."""
+        """The Round Lease as it is."""
         return parse_round(self.objects[ROUND])
 
     def lease(self, name_: str) -> AgentLease | None:
@@ -315,7 +315,7 @@ class Meeting:
             return tuple(_DO[type(action)](self, player, action))
         except ConflictError:
             return tuple(self._conflict(player, action))
-        except WireError:  # two pods of one index: a Round that no agent can read
+        except WireError:  # two pods of one index: a round that no agent can read
             return (_failed(action),)
         except GoneError:
             return (LeaseGone(player.me.who.name), RenewalReturned(None))
@@ -437,7 +437,7 @@ def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
 
 
 def clear(meeting: Meeting) -> None:
-    """The operator clears the holder."""
+    """The operator makes the role of the holder vacant."""
     meeting.server.patch(ROUND, holder_patch("", "", meeting.server.round().version))
 
 

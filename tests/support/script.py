@@ -11,7 +11,7 @@ A file has a header, then steps. A step is one command a line, `----`, and what 
     ...
 
 Lines that begin with a letter are an agent's: what it learned, and what it did then. `=` is the
-Round as it is now, `t` the time in seconds. Renewals without a change and pulses are
+Round Lease as it is now, `t` the time in seconds. Renewals without a change and pulses are
 not shown. Names of pods are letters: `B'` replaces `B`. README.md has the commands.
 """
 
@@ -191,7 +191,7 @@ class ScenarioRunner:
         self.go()
 
     def show(self) -> None:
-        """The Round, and the state in each Lease."""
+        """The Round Lease, and the state in each Lease."""
         self.shown_round = ""
         self.show_round()
         for found in self.meeting.server.leases():
@@ -204,7 +204,7 @@ class ScenarioRunner:
         self._exit(letter_, CauseKind.WORKER_FAILED, fatal=False)
 
     def fatal(self, letter_: str) -> None:
-        """A worker ends with a code that no restart can help."""
+        """A worker ends with a code that no restart can cure."""
         self._exit(letter_, CauseKind.START_FAILED, fatal=True)
 
     def finish(self, letter_: str) -> None:
@@ -280,7 +280,8 @@ class ScenarioRunner:
     # ---- the operator, and people ----------------------------------------------------------------
 
     def mark(self, letter_: str, how: str = "") -> None:
-        """The operator saw the pod end: it marks its Lease and clears the holder if it was it.
+        """The operator saw the pod end: it marks its Lease, and makes the role of the holder
+        vacant if the pod had it.
 
         `mark A excused`: the pod was deleted.
         """
@@ -288,7 +289,7 @@ class ScenarioRunner:
         self.show_round()
 
     def clear(self) -> None:
-        """The operator clears the holder."""
+        """The operator makes the role of the holder vacant."""
         m.clear(self.meeting)
         self.show_round()
 
@@ -340,7 +341,7 @@ class ScenarioRunner:
         return text != before
 
     def show_round(self) -> None:
-        """The Round, if it is another."""
+        """The round, if it is another."""
         lease = self.meeting.server.round()
         text = f"=  {words.show(lease.round)}; holder {words.of_name(lease.holder)}"
         if text != self.shown_round:

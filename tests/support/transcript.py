@@ -97,7 +97,7 @@ def _exited(event: WorkerExited) -> str:
 
 _EVENTS: dict[type, Callable[[Any], str]] = {
     RoundSeen: _round_seen,
-    RoundGone: lambda event: "sees the Round gone",
+    RoundGone: lambda event: "sees the Round Lease gone",
     LeaseSeen: _seen,
     LeaseGone: lambda event: f"sees {of_name(event.name)} without a Lease",
     GetFailed: lambda event: f"no answer to get {of_name(event.name)}",
@@ -129,7 +129,7 @@ def _write_state(me: Me, action: WriteState) -> str:
 def _cas(me: Me, action: CasRound) -> str:
     if action.round is not None:
         return f"write {show(action.round)}"
-    return "claim" if action.holder else "clear the holder"
+    return "claim" if action.holder else "give up the role"
 
 
 def _pulse(me: Me, action: Pulse) -> str:

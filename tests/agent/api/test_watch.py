@@ -222,7 +222,7 @@ def test_an_invalid_event_is_a_loss() -> None:
     assert scene.paths[1].endswith("&resourceVersion=5")
 
 
-# ---- the Round comes and goes --------------------------------------------------------------------
+# ---- the Round Lease comes and goes --------------------------------------------------------------
 
 
 def test_a_deleted_round_is_gone_and_may_come_back() -> None:

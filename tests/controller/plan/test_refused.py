@@ -97,7 +97,10 @@ def test_a_successor_that_was_refused_is_made_soon_after_there_is_room() -> None
     world.limit_pods(4)
     world.sleep(4)
     assert "demo-2-1" in world.pod_names()
-    assert world.events()["PodsReplaced"][1] == "created 2-1 to replace lost pods"
+    assert (
+        world.events()["PodsReplaced"][1]
+        == "created demo-2-1 in place of pods that ended or were lost"
+    )
 
 
 @pytest.mark.parametrize("refused_first", [False, True])
@@ -122,7 +125,7 @@ def test_a_refusal_does_not_shorten_the_waits_of_an_index_that_is_lost_again(
     found = world.reconciler.memories[KEY].replacements[1]
     assert found.count == 5
     assert 60 + 120 + 240 + 480 <= world.now - 1000 < 1000
-    assert world.events()["PodsCreated"] == (1, "created 0-0, 1-0")
+    assert world.events()["PodsCreated"] == (1, "created demo-0-0, demo-1-0")
 
 
 def test_the_waits_double_up_to_half_a_minute_and_grow_slowly_then() -> None:

@@ -55,7 +55,7 @@ class Witness:
     def _see_pod(self, pod: Pod) -> None:
         round_ = self._round()
         if round_ is None:
-            self.broken.append(f"Round before pods: {pod}")
+            self.broken.append(f"Round Lease before pods: {pod}")
         elif round_.phase.is_terminal:
             self.broken.append(f"terminal, never: {pod}")
         if pod.generation and not self._is_marked(Pod(pod.index, pod.generation - 1)):
@@ -68,7 +68,7 @@ class Witness:
             self.n_at_mark.setdefault(lease.name, round_.n)
         changed = round_.n > self.n_at_mark.get(lease.name, round_.n)
         if deleted and (lease.pod in round_.pods or not changed):
-            self.broken.append(f"delete when the Round has changed: {lease.name}")
+            self.broken.append(f"delete when the Round Lease has changed: {lease.name}")
 
     def _is_marked(self, pod: Pod) -> bool:
         lease = self.world.agent(pod)
@@ -252,7 +252,7 @@ def test_v8_the_mark_goes_before_the_holder_is_cleared() -> None:
     assert world.settled_writes()[:2] == ["patch leases demo-0-0", "patch leases demo-round"]
 
 
-# ---- the Round -----------------------------------------------------------------------------------
+# ---- the Round Lease -----------------------------------------------------------------------------
 
 
 def test_the_round_is_made_before_pods() -> None:
@@ -272,7 +272,7 @@ def test_the_round_is_made_before_pods() -> None:
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_terminal_round_never_gets_a_next_generation(phase: Phase, restarted: bool) -> None:
-    """The pods' ends are seen first; the Round's only by the consistent read."""
+    """The pods' ends are seen first; the Round Lease's only by the consistent read."""
     world = running_world()
     witness = Witness(world)
     world.watches_fail = True
@@ -290,13 +290,13 @@ def test_a_terminal_round_never_gets_a_next_generation(phase: Phase, restarted: 
     assert not [name for name in world.pod_names() if not name.endswith("-0")]
 
 
-# ---- a Round that was deleted --------------------------------------------------------------------
+# ---- a Round Lease that was deleted --------------------------------------------------------------
 
 TOLD = Desired((P[0], P[1]))
 
 
 def returned(status: dict[str, object], *rounds: Round) -> tuple[Round, Desired]:
-    """The Round that is made where there is none."""
+    """The Round Lease that is created where there is none."""
     s = snapshot(observed_pod(0), observed_pod(1), status=status, recalled=Recalled(rounds=rounds))
     made = [a for a in plan(replace(s, lease=None)).actions if isinstance(a, CreateRound)]
     return made[0].round, made[0].desired

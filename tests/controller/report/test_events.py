@@ -48,7 +48,7 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
         (
             status(),
             status(lastFailure=FAILURE),
-            [Note("WorkersFailed", "demo-1-0 (rank 1) ended round 3: WorkerFailed: E", True)],
+            [Note("WorkersFailed", "round 3 failed: demo-1-0 (rank 1): WorkerFailed: E", True)],
         ),
         (
             status(lastFailure=FAILURE),
@@ -56,15 +56,15 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
             [
                 Note(
                     "Restarted",
-                    "round 4 runs 32 ms after the failure"
+                    "round 4 started 32 ms after the failure"
                     " (detection 2 ms, rendezvous 0 ms, start 30 ms)",
                 )
             ],
         ),
         (
             status(),
-            status({"PodsReady": ("False", "Unschedulable", "2/4 unschedulable: x")}),
-            [Note("Unschedulable", "2/4 unschedulable: x", True)],
+            status({"PodsReady": ("False", "Unschedulable", "2/4 pods unschedulable: x")}),
+            [Note("Unschedulable", "2/4 pods unschedulable: x", True)],
         ),
         (status(), status({"PodsReady": ("False", "PodsStart", "0/4")}), []),
         (
@@ -91,9 +91,9 @@ def test_many_pods_are_one_note() -> None:
         CreatePod(Pod(7, 2), replaces=True),
         DeletePod("demo-7-1", "u", Deletion.REPLACED),
     )
-    assert list(events.of_actions(actions)) == [
-        Note("PodsCreated", "created 0-0, 1-0, 2-0, 3-0, 4-0 and 2 more"),
-        Note("PodsReplaced", "created 7-2 to replace lost pods"),
+    assert list(events.of_actions(parse.job(elastic_job()), actions)) == [
+        Note("PodsCreated", "created demo-0-0, demo-1-0, demo-2-0, demo-3-0, demo-4-0 and 2 more"),
+        Note("PodsReplaced", "created demo-7-2 in place of pods that ended or were lost"),
         Note("PodsDeleted", "deleted demo-7-1: the pod has ended and was replaced"),
     ]
 

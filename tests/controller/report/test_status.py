@@ -77,24 +77,25 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                 *(observed_pod(i, container=WAITS, unschedulable=NODES) for i in range(3)),
                 round_=Round(),
             ),
-            "Pending: 3/3 unschedulable: Insufficient nvidia.com/gpu",
+            "Pending: 3/3 pods unschedulable: Insufficient nvidia.com/gpu",
         ),
         (
             snapshot(observed_pod(0), observed_pod(1, container=NO_IMAGE), round_=Round()),
-            "Pending: 1/2 ImagePullBackOff: Back-off pulling image x",
+            "Pending: 1/2 pods: ImagePullBackOff: Back-off pulling image x",
         ),
         (
             snapshot(observed_pod(0, container=NO_PYTHON), round_=Round()),
-            "Pending: 1/1 agent cannot start: the image has no python3; 3.9 or later is needed",
+            "Pending: 1/1 pods: the agent cannot start: the image has no python3; 3.9 or later is"
+            " needed",
         ),
         (
             snapshot(observed_pod(0, container=NO_DIRECTORY), round_=Round()),
-            "Pending: 1/1 agent cannot start: ...sk: OCI runtime create failed: runc create failed:"
-            " unable to start container process: chdir to cwd: no such directory",
+            "Pending: 1/1 pods: the agent cannot start: ...sk: OCI runtime create failed: runc"
+            " create failed: unable to start container process: chdir to cwd: no such directory",
         ),
         (
             snapshot(observed_pod(0), observed_pod(1, container=NOT_ADMITTED), round_=Round()),
-            "Pending: 1/2 ended: OutOfcpu: node has not enough cpu",
+            "Pending: 1/2 pods ended: OutOfcpu: node has not enough cpu",
         ),
         (
             snapshot(
@@ -102,7 +103,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                 observed_pod(1, container=ended(137, reason="OOMKilled")),
                 round_=FORMS,
             ),
-            "Restarting: 1/2 ended: OOMKilled, exit code 137",
+            "Restarting: 1/2 pods ended: OOMKilled, exit code 137",
         ),
         (
             snapshot(round_=Round(), recalled=refused("create pod 0-0", EXCEEDED)),
@@ -222,7 +223,7 @@ def test_the_most_frequent_problem_is_reported() -> None:
     assert found is not None
     assert (found.reason, found.text) == (
         "ImagePullBackOff",
-        "2/3 ImagePullBackOff: Back-off pulling image x",
+        "2/3 pods: ImagePullBackOff: Back-off pulling image x",
     )
 
 

@@ -82,7 +82,7 @@ def test_what_is_terminal_never_changes(phase: Phase) -> None:
 
 
 def test_n_is_above_every_number_that_the_writer_received() -> None:
-    """Rule 1: a Round that was restored from a backup is older than what was seen (I1)."""
+    """Rule 1: a Round Lease that was restored from a backup is older than what was seen (I1)."""
     later = replace(case(ABC, {**ALL, "C": "running 2 ended"}), highest_n=7)
     assert outcome(later) == "8 Active A B charged 2,8"
 
@@ -228,14 +228,14 @@ def test_no_round_shortens_the_delay_of_the_one_before(
     [
         ({"C": "running 2 ended"}, CauseKind.POD_ENDED, "the pod ended"),
         ({"C": SILENT}, CauseKind.POD_SILENT, "the agent did not renew its Lease in time"),
-        ({"C": "running 2 leaving"}, CauseKind.LEAVING, "the pod received SIGTERM"),
+        ({"C": "running 2 leaving"}, CauseKind.LEAVING, "the pod received a termination signal"),
         ({"C": "running 2 ended excused"}, CauseKind.POD_DELETED, "the pod was deleted"),
         ({"B": "running 2 ended excused", "C": "running 2 leaving"}, CauseKind.LEAVING,
-         "the pod received SIGTERM; and 1 more"),
+         "the pod received a termination signal; and 1 more pod"),
         ({"B": "running 2 ended excused", "C": "running 2 ended"}, CauseKind.POD_ENDED,
-         "the pod ended; and 1 more"),
+         "the pod ended; and 1 more pod"),
         ({"B": "running 2 leaving", "C": SILENT}, CauseKind.POD_SILENT,
-         "the agent did not renew its Lease in time; and 1 more"),
+         "the agent did not renew its Lease in time; and 1 more pod"),
     ],
 )  # fmt: skip
 def test_the_cause_names_the_loss(entries: dict[str, Any], kind: CauseKind, message: str) -> None:
@@ -370,7 +370,7 @@ def test_scaling_is_planned() -> None:
     assert found.cause is not None
     assert (found.cause.kind, found.cause.message) == (
         CauseKind.SCALED,
-        "1 members are no longer wanted",
+        "1 member no longer wanted",
     )
     assert found.starts == ABC.starts + 1
 

@@ -1,4 +1,4 @@
-"""Rule 5: claim an empty or silent holder."""
+"""Rule 5: claim the role of the holder if it is vacant or the holder is silent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def renewed(letter: str, version: int) -> RenewalReturned:
     return RenewalReturned(lease(letter, "running 1", version))
 
 
-# ---- an empty holder -----------------------------------------------------------------------------
+# ---- a vacant role -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

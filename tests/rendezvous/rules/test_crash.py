@@ -71,7 +71,7 @@ def test_the_delay_grows_with_the_charges(charged: tuple[int, ...], n: int, dela
 
 
 def test_n_is_above_every_round_that_it_has_seen() -> None:
-    """I1: a restored Round is older."""
+    """I1: a restored Round Lease is older."""
     me = replace(joined("A", AB1), highest_n=7)
     found = cas(steps(me, failed())[1]).round
     assert found is not None
@@ -215,7 +215,7 @@ def test_nothing_is_stepped_after_the_end(phase: Phase) -> None:
 
 
 def test_nothing_is_stepped_through_the_deletion_of_the_job() -> None:
-    """The Round is gone: freeze."""
+    """The Round Lease is gone: freeze."""
     me, _ = steps(joined("A", AB1), RoundGone(), failed())
     assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
 

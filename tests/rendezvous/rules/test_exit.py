@@ -112,7 +112,7 @@ def test_before_it_has_a_lease_it_leaves_at_once() -> None:
 
 
 def test_sigterm_before_the_first_request_prevents_it() -> None:
-    assert steps(agent(), LeaveRequested())[1] == [Exit(143, "received SIGTERM")]
+    assert steps(agent(), LeaveRequested())[1] == [Exit(143, "received a termination signal")]
 
 
 def test_a_second_sigterm_changes_nothing() -> None:

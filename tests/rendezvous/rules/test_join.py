@@ -1,4 +1,4 @@
-"""Rule 2: read the Round consistently, then create the Lease as `ready n`."""
+"""Rule 2: read the Round Lease consistently, then create the Lease as `ready n`."""
 
 from __future__ import annotations
 

@@ -240,7 +240,7 @@ def test_an_ended_or_foreign_lease_stops_reaps_exits_and_writes_no_more(why: str
 
 
 def test_an_ended_agent_claims_nothing() -> None:
-    """V8: an ended agent would claim the empty holder, the operator clear it, for ever."""
+    """V8: an ended agent would claim the vacant role, and the operator make it vacant, for ever."""
     me = joined("C", active(1, "A B"))
     me, _ = steps(me, LeaseSeen(lease("C", "ready 1 ended", 9)))
     assert me.stage is Stage.EXITED

@@ -25,7 +25,7 @@ def refuse() -> int:
             file.write('{"cause": "SetupFailed", "code": 75, "message": "' + message + '"}')
     except OSError:
         pass  # the line on stderr remains
-    sys.stderr.write('[elasticjob] agent failed  reason="' + message + '"\n')
+    sys.stderr.write('[elasticjob] agent set-up failed  reason="' + message + '"\n')
     return EXIT_SETUP
 
 

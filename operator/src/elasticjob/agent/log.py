@@ -1,6 +1,6 @@
 """The agent's log on stderr, which `kubectl logs` shows: one line for each change of state.
 
-[elasticjob] round  n=3 phase=Active members=4 rank=2
+[elasticjob] agent received a round  n=3 phase=Active members=4 rank=2
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def _round(before: Me, after: Me) -> Iterator[Line]:
     fields: dict[str, Any] = {"n": round_.n, "phase": round_.phase.value}
     fields["members"] = len(round_.members) or None
     fields["rank"] = _rank(after, round_)
-    yield "round", {**fields, **_cause(round_.cause)}
+    yield "agent received a round", {**fields, **_cause(round_.cause)}
 
 
 def _rank(me: Me, round_: Round) -> int | None:
@@ -58,7 +58,7 @@ def _event(event: Event) -> Iterator[Line]:
     elif isinstance(event, WorkerExited):
         yield "workers succeeded", {"n": event.n}
     elif isinstance(event, WorkersReaped):
-        yield "workers stopped", {"n": event.n}
+        yield "all worker processes have ended", {"n": event.n}
     elif isinstance(event, LeaveRequested):
         yield "agent is leaving: termination signal received", {}
 
@@ -77,7 +77,7 @@ def _cause(cause: Cause | None) -> dict[str, Any]:
         return {}
     return {
         "cause": cause.kind.value,
-        "pod": cause.pod or None,
+        "cause_pod": cause.pod or None,
         "cause_rank": cause.rank if cause.rank >= 0 else None,
         "message": cause.message or None,
     }

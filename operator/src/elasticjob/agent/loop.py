@@ -69,7 +69,7 @@ class Workers(Protocol):
         """Continue what start and stop began, and return what has happened."""
 
     def wake_at(self) -> float | None:
-        """The time at which poll is due next, if no child ends before."""
+        """The time at which poll is due next, unless a child ends first."""
 
     def new_progress(self) -> Progress | None:
         """Return the progress of the training, if it has changed."""
@@ -171,7 +171,7 @@ class ElasticAgent:
 
     def _fail(self, reason: str) -> None:
         """Exit with EXIT_SETUP, after the workers had their grace period to end."""
-        self._log.write("agent failed", reason=reason)
+        self._log.write("agent set-up failed", reason=reason)
         self.exit = Exit(EXIT_SETUP, reason)
         if self.me.lease is None or self.me.run is None or not self.me.run.alive:
             return
@@ -204,7 +204,7 @@ class ElasticAgent:
         elif isinstance(action, Stop):
             self._workers.stop(action.n, action.grace_s)
         elif round_lease is None:
-            raise AssertionError(f"{action} before the Round was read")
+            raise AssertionError(f"{action} before the Round Lease was read")
         elif isinstance(action, Start):
             self._workers.start(action.round, round_lease.desired, self.me.round_at)
         else:

@@ -46,7 +46,7 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
         exit_, me = run_agent(read_config(environment, arguments), signals, output, log)
     except (ConfigError, SetupError) as error:
         exit_ = Exit(EXIT_SETUP, str(error))
-        log.write("agent failed", reason=exit_.reason)
+        log.write("agent set-up failed", reason=exit_.reason)
     except Exception as error:
         import traceback  # only here: the import takes 2% of the time to join
 

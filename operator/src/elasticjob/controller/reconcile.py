@@ -1,8 +1,9 @@
 """One pass for one job: observe, plan, act, until the plan has no more actions; then report.
 
 The first plan is made from the cache. Only if it has actions does the operator read the API
-server, and it acts on plans made from those answers alone: the job, then the Round, then the pods.
-Every pod that the Round names existed before the pods are listed, so one that is missing is gone.
+server, and it acts on plans made from those answers alone: the job, then the Round Lease, then the
+pods. Every pod that the Round Lease names existed before the pods are listed, so one that is
+missing is gone.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class Reconciler:
                 snapshot = self._with_memory(key, snapshot)
                 plan = plans.plan(snapshot)
                 break
-        notes = (*events.of_actions(tuple(done)), *events.of_refusals(refused))
+        notes = (*events.of_actions(snapshot.job, tuple(done)), *events.of_refusals(refused))
         summary = state.of(snapshot)
         await self._report(key, snapshot.job, summary, status.of(snapshot, summary), notes)
         self._count_pods(done)
@@ -147,7 +148,7 @@ class Reconciler:
         return JobObjects(entry.job, entry.lease, tuple(entry.pods.values()), why)
 
     async def _read_api(self, key: Key) -> Snapshot | None:
-        """Read the job, then the Round, then the pods; None if the job is gone or now invalid."""
+        """Read the job, its Round Lease, then the pods; None if the job is gone or now invalid."""
         try:
             body = await self._api.get(kube.ELASTIC_JOBS, key.namespace, key.name)
         except NotFoundError:
@@ -167,7 +168,7 @@ class Reconciler:
         return self._snapshot(key, JobObjects(body, lease, tuple(pods)), job)
 
     async def _read_round(self, key: Key) -> RoundLease | None:
-        """Read the Round; None also if the Lease of this name is not a Round, as in the cache."""
+        """Read the Round Lease; None also if the Lease of this name is another, as in the cache."""
         name = names.round_lease_name(key.name)
         try:
             body = await self._api.get(kube.LEASES, key.namespace, name)

@@ -2,6 +2,8 @@
 
 `agent_step(me, event, now) -> (me, actions)` applies rules 1-6; `judge` and `decide` are rules 7
 and 8. The functions do no I/O, read no clock, draw no random number and write no log.
+
+F, V, W and S numbers name a trace in tests/scenarios, I numbers an invariant in docs/protocol.md.
 """
 
 from elasticjob.rendezvous.state import Me

@@ -1,6 +1,6 @@
 """The actions of an agent: agent_step returns them, and the agent's loop performs them.
 
-The result of each action that is a request is exactly one event.
+Each request ends with the event that its docstring names; other events may come before it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CasRound:
 
     version: str  # resourceVersion that the write expects
     round: Round | None = None  # None: unchanged
-    holder: str | None = None  # None: unchanged; empty: cleared
+    holder: str | None = None  # None: unchanged; empty: the role becomes vacant
     report: Report | None = None  # the last report, with the end of the job; None: unchanged
 
 

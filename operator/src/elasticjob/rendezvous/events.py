@@ -99,7 +99,7 @@ class WorkerExited:
 
     n: int
     failure: Cause | None = None  # None: all exited with code 0
-    fatal: bool = False  # no restart can help
+    fatal: bool = False  # no restart can cure
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class WorkersReaped:
 
 @dataclass(frozen=True)
 class LeaveRequested:
-    """The agent received SIGTERM."""
+    """The agent received a termination signal."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Record an event in the agent's state. No rule acts here."""
+"""Record an event in the agent's state.
+
+It returns no action; what an event alone decides (rules 2, 3, 5) is recorded here.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def _record_contact(me: Me, now: float) -> Me:
     return replace(me, contact_at=now, contact_since=contact_since(me, now))
 
 
-# ---- the Round -----------------------------------------------------------------------------------
+# ---- the Round Lease -----------------------------------------------------------------------------
 
 
 def _round_seen(me: Me, event: RoundSeen, now: float) -> Me:

@@ -18,7 +18,7 @@ from elasticjob.wire.round import DEFAULT_PORT_BASE
 EXIT_OK = 0
 EXIT_FAILED = 1  # the job failed, and the first cause is in another pod
 EXIT_SETUP = 75  # the agent's set-up failed, or this incarnation must not run (EX_TEMPFAIL)
-EXIT_TERMINATED = 143  # the agent left after SIGTERM
+EXIT_TERMINATED = 143  # the agent left after a termination signal
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Hold:
     judge_at: float = 0.0  # no decision before this instant
     waiting: bool = False  # the last decision was to wait for renewals of the members
     next_silence_at: float = 0.0  # when the next agent becomes silent, unless it renews
-    replaced_holder: Pod | None = None  # the silent holder before, silent until its Lease changes
+    # The holder before this one, taken as silent until its Lease changes.
+    replaced_holder: Pod | None = None
     silent_outside: frozenset[Pod] = frozenset()  # for the next report: silent pods outside
 
 
@@ -98,7 +99,7 @@ class Me:
     stage: Stage = Stage.READING
     request_pending: bool = False  # the request of the current stage is in progress
     request_at: float = 0.0  # no such request before this instant
-    leaving: bool = False  # the agent has received SIGTERM
+    leaving: bool = False  # the agent has received a termination signal
     leave_stop_at: float = 0.0  # when a leaving agent stops its workers at the latest
     leave_exit_at: float = 0.0  # when a leaving agent exits at the latest
     exit: Exit | None = None  # the action to return once no worker process is alive
@@ -126,7 +127,7 @@ class Me:
     # The workers.
     run: Run | None = None
     last_run_n: int = -1  # the last round whose workers this agent started
-    fatal_cause: Cause | None = None  # a failure that no restart can help
+    fatal_cause: Cause | None = None  # a failure that no restart can cure
     # This agent's Lease.
     own_version: str = ""  # its resourceVersion; empty: the agent has no Lease
     written_state: str = ""  # annotation `agent` as the API server has it
@@ -139,6 +140,6 @@ class Me:
     renewals_since_pulse: int = 0  # of this agent, in a row
     doubted_pulse: str | None = None  # last_pulse when this agent began to check the holder
     holder_silent: bool = False  # a consistent read has shown no newer pulse
-    claim_at: float | None = None  # when this agent claims an empty holder
+    claim_at: float | None = None  # when this agent claims the vacant role
     narrow: bool = True  # the watch delivers the Round Lease alone
     hold: Hold | None = None  # set while this agent is the holder

@@ -1,4 +1,4 @@
-"""Every duration of the protocol that no field of the job sets, as functions of seconds.
+"""The durations and numbers of the protocol that are not in `desired`, as functions of seconds.
 
 T is the heartbeat interval of the job (`desired.heartbeat_s`). `jitter` is the random number in
 [0, 1) that an agent draws when it starts.
@@ -57,7 +57,7 @@ def last_call_s(desired: Desired, round_: Round) -> float:
 
 
 def claim_delay_s(position: int, jitter: float) -> float:
-    """The delay after which the agent at this position in the queue claims an empty holder."""
+    """The delay after which the agent at this position in the queue claims the vacant role."""
     return min(CLAIM_STEP_S * position + CLAIM_STEP_S * jitter, CLAIM_LONGEST_S)
 
 

@@ -22,7 +22,7 @@ class Seen:
     changed_pulse: int  # View.pulses at that time
     order: int = 0  # of that change, among all changes of the view
     node: str = ""  # where the pod was when it last had a Lease
-    got_at: float = -math.inf  # when a GET last returned just this entry
+    got_at: float = -math.inf  # when a GET last returned exactly this version
     got_pulse: int = NEVER  # View.pulses at that time
 
 
@@ -61,7 +61,7 @@ def with_initial_set(
     """The view after an initial set, which replaces it: a gap hides deletions (F3).
 
     An unchanged agent stays as silent as it was. A member without a Lease gets an absent entry. All
-    new entries have one place in the order, as none of them is known to be later than another.
+    new entries have the same order number, as none of them is known to be later than another.
     """
     order = view.order + 1
     found = {lease.pod: lease for lease in leases}

@@ -29,7 +29,7 @@ class AgentState:
 
     phase: AgentPhase
     n: int
-    leaving: bool = False  # the agent received SIGTERM
+    leaving: bool = False  # the agent received a termination signal
     pod_uid: str = ""
     node: str = ""
     address: str = ""

@@ -1,4 +1,4 @@
-"""The cause that ended a round: the first failure, not a failure that followed from it."""
+"""The cause of a round: why the round before ended; the first cause if that was a failure."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Phase(Enum):
     FORMING = "Forming"  # no members and no workers: the job waits for enough newcomers
     ACTIVE = "Active"  # the members run or start
     SUCCEEDED = "Succeeded"  # every member is done; final
-    FAILED = "Failed"  # a fatal exit code, or more failures than the budget; final
+    FAILED = "Failed"  # a command that cannot be executed, or more failures than the budget; final
 
     @property
     def is_terminal(self) -> bool:

@@ -1,7 +1,8 @@
 """Starts, watches and stops the workers of one agent, without blocking the agent's loop.
 
 start() and stop() only begin; poll() continues them and returns what has happened. Each call of
-poll() starts one process: an exec takes about a millisecond, and 32 in a row would delay the loop.
+poll() starts at most one process: an exec takes about a millisecond, and 32 in a row would delay
+the loop.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Supervisor:
             yield from self._poll_workers(self._running)
 
     def wake_at(self) -> float | None:
-        """The time at which poll is due next, if no child ends before."""
+        """The time at which poll is due next, unless a child ends first."""
         if self._shutdown is not None:
             return self._shutdown.wake_at
         running = self._running

@@ -182,10 +182,10 @@ class Executor:
             " remove its finalizers if it stays"
         )
 
-    # ---- the Round and the Leases ------------------------------------------------------------
+    # ---- the Round Lease and the agent Leases ------------------------------------------------
 
     async def _create_round(self, job: Job, action: CreateRound) -> None:
-        """Create the Round, unless it exists; another Lease of this name stays."""
+        """Create the Round Lease, unless it exists; another Lease of this name stays."""
         body = leases.round_manifest(job.identity, action.desired, action.round)
         name = body["metadata"]["name"]
         try:
@@ -369,6 +369,7 @@ def _skip(memory: Memory, pod: Pod) -> None:
 
 def _is_held_up(action: Action, results: ActionResults) -> bool:
     """Whether an action depends on a refused one: pods on their prerequisites, and a write of the
-    Round on the marks, as the holder is cleared after its Lease is marked (rule 9)."""
+    Round Lease on the marks: the role of the holder becomes vacant after its Lease is marked (rule
+    9)."""
     first = {CreatePod: EnsurePrerequisites, WriteRound: Mark}.get(type(action))
     return first is not None and any(isinstance(other, first) for other in results.refused)

@@ -281,7 +281,7 @@ def _fault(error: Any) -> tuple[str, str]:
 
 
 def _status(fields: Json) -> ElasticJobStatus:
-    """Parse a status. An invalid one is dropped, and computed again from the Round and the pods."""
+    """Parse a status. An invalid one is dropped, and computed again from Round Lease and pods."""
     try:
         return ElasticJobStatus.model_validate(fields)
     except ValidationError:

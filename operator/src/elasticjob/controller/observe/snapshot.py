@@ -162,7 +162,7 @@ class Snapshot:
         return Pod(index, generation)
 
     def is_member(self, pod_: Pod) -> bool:
-        """Whether the Round names this pod."""
+        """Whether the current round names this pod."""
         return self.lease is not None and pod_ in self.lease.round.pods
 
     def is_holder(self, pod_: Pod) -> bool:

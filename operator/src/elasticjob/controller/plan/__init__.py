@@ -2,7 +2,8 @@
 
 Each policy is a module and yields the actions that are due. An action that depends on another one
 is planned in a later pass, from the API server's answers then: mark the Lease of an ended pod, read
-the Round again, then create the replacement (rule 9).
+the Round Lease again, then create the replacement (rule 9). `memory` is no policy: it keeps what
+the operator remembers of a job from pass to pass.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Plan:
 def plan(snapshot: Snapshot) -> Plan:
     """Plan for one job: apply all policies that its state allows."""
     if snapshot.job.deleting:
-        return Plan()  # without the Round the agents freeze until they receive SIGTERM
+        return Plan()  # without the Round Lease the agents freeze until they receive SIGTERM
     if snapshot.older_round_uid:
         return _plan(snapshot, [DeleteRound(snapshot.older_round_uid)])
     if job_over.is_over(snapshot):
@@ -82,7 +83,8 @@ def facts(snapshot: Snapshot) -> frozenset[str]:
 
 
 def _after_marks(snapshot: Snapshot, marks: list[Action | Later], writes: Actions) -> Actions:
-    """Clear the holder only after its Lease is marked: not while a mark is refused."""
+    """Make the role of the holder vacant only after its Lease is marked, not while a mark is
+    refused."""
     is_held_up = any(
         isinstance(mark, Mark) and refused.wait_s(snapshot, mark) > 0 for mark in marks
     )

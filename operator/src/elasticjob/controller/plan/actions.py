@@ -38,9 +38,8 @@ class Mark:
 
     pod: Pod
     reason: str
-    create: bool = (
-        True  # create a missing Lease, so that the pod cannot join; else note its absence
-    )
+    # Create a missing Lease, so that the pod cannot join; else note its absence.
+    create: bool = True
     excused: bool = False  # the loss of the pod is not counted: it was deleted or disrupted
 
 
@@ -50,7 +49,7 @@ class WriteRound:
 
     version: str
     desired: Desired | None = None  # None: unchanged
-    clear_holder: bool = False  # leave the Lease without a holder (rule 9)
+    clear_holder: bool = False  # make the role of the holder vacant (rule 9)
 
 
 class Deletion(Enum):
@@ -122,12 +121,14 @@ class ActionResults:
 
     done: list[Action] = field(default_factory=list)
     refused: dict[Action, str] = field(default_factory=dict)  # with the API server's message
-    postponed: frozenset[CreatePod] = frozenset()  # refused without a request, as another one was
+    # Not requested, because an earlier creation was refused.
+    postponed: frozenset[CreatePod] = frozenset()
     reserved: bool = False  # whether generations of pods were written into the status
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether job, Round and pods are unchanged: each action was refused or had been done."""
+        """Whether job, Round Lease and pods are unchanged: each action was refused or was done
+        before."""
         return not self.reserved and all(action == EnsurePrerequisites() for action in self.done)
 
 

@@ -33,8 +33,8 @@ def _is_charged(snapshot: Snapshot, round_: Round) -> bool:
 def charge_number(round_: Round) -> int:
     """The number under which a departure is charged: the same for all rounds with this cause.
 
-    A round takes over the cause of a Forming round before it. The number after the round that the
-    pod left is that of the next round, or one that was skipped and has no other meaning.
+    Rounds with one cause share one number: that of the failed round + 1. A round takes over the
+    cause of a Forming round before it.
     """
     cause = round_.cause
     return round_.n if cause is None or cause.n is None else cause.n + 1

@@ -12,7 +12,7 @@ from elasticjob.wire.member import Pod
 
 
 def write_desired(snapshot: Snapshot) -> Actions:
-    """Write `desired` if it has changed, and clear a holder whose pod has ended."""
+    """Write `desired` if it has changed; end the role of a holder whose pod has ended."""
     assert snapshot.lease is not None
     wanted = desired(snapshot)
     changed = wanted != snapshot.lease.desired

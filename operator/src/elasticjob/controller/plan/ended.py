@@ -11,7 +11,7 @@ from elasticjob.wire.member import Pod
 
 
 def mark_ended_pods(snapshot: Snapshot) -> Actions:
-    """Mark the Lease of each ended pod that the Round may still refer to."""
+    """Mark the Lease of each ended pod that the Round Lease may still refer to."""
     gone = (
         {*_ended(snapshot), *_vanished(snapshot)}
         - snapshot.recalled.marked
@@ -24,14 +24,14 @@ def mark_ended_pods(snapshot: Snapshot) -> Actions:
 
 
 def is_fenced(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether no agent counts on this pod any more, so that it may be replaced."""
+    """Whether no agent refers to this pod any more, so that it may be replaced."""
     return pod in snapshot.recalled.marked or (
         pod not in snapshot.living and not is_referenced(snapshot, pod)
     )
 
 
 def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether the Round refers to this pod: as a member, as the holder, or as wanted.
+    """Whether the Round Lease refers to this pod: as a member, as the holder, or as wanted.
 
     Only the newest pod of an index can be wanted: older ones were marked before it was reserved.
     """

@@ -16,7 +16,7 @@ RETURN_N = 1000
 
 
 def create_round(snapshot: Snapshot) -> Actions:
-    """Create the Round: at round 0 for a new job, else far above the last round that is known.
+    """Create the Round Lease: at round 0 for a new job, else far above the last known round.
 
     Agents may have seen later rounds than the operator, and n must be above those, too (I1).
     """
@@ -45,7 +45,7 @@ def _first(snapshot: Snapshot, wanted: Desired) -> Round:
 def _charged(known: Charges, wanted: Desired, counted: int) -> Charges:
     """The charges that are known by number, and the others that the status counts without one.
 
-    An operator that was restarted knows no numbers, and its own charges were in the lost Round.
+    A restarted operator knows no numbers, and its own charges were in the lost Round Lease.
     """
     missing = max(0, counted - budget.counted_failures(known, wanted))
     return replace(known, older=known.older + missing)

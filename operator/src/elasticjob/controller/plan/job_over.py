@@ -9,7 +9,7 @@ from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Lat
 from elasticjob.wire.round import Phase
 
 # After the last round agents write their termination message and the end of their log, and exit.
-# The operator deletes pods whose agents have not after the longer of both graces and this time.
+# The operator deletes a pod whose agent has not exited after the longer grace + 15 s.
 EXITS_WITHIN_S = 15.0
 
 

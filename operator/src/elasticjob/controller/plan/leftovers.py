@@ -34,11 +34,13 @@ def delete_replaced_pods(snapshot: Snapshot) -> Actions:
 def delete_orphan_leases(snapshot: Snapshot) -> Actions:
     """Delete orphan Leases that no later round can depend on (rule 9, V2).
 
-    These belong to a pod that is neither living nor a member nor the holder, and is either not
-    wanted or has a phase for an earlier round. The holder may not have seen that phase yet, but it
-    computes its next round from the current Round, in which the phase does not count.
+    These are the Leases of pods for which all of this holds:
 
-    Each stays for some heartbeats: an agent that still runs although its pod is gone, because its
+    * The pod is not living, not a member and not the holder.
+    * It is not wanted, or its phase is for an earlier round. The holder may not have received this
+      phase yet, but it does not count in the current round, from which the next one is computed.
+
+    Each stays for 3T: an agent that still runs although its pod is gone, because its
     kubelet is away, reads there that it has ended. The Lease of an index's newest pod stays until
     the next one is reserved, as it shows that the name was used.
     """

@@ -1,9 +1,9 @@
 """Living pods that are lost: silent, late or stuck. And pods that are blamed for many failures.
 
 The holder judges the agents that have a Lease, members and others, and the operator acts on the
-Round and the holder's report. The operator itself judges only agents that no holder can judge:
-those without a Lease, and all of a job whose holder sends no pulse. docs/protocol.md has the table,
-"Who judges whom".
+Round Lease and the holder's report. The operator itself judges only agents that no holder can
+judge: those without a Lease, and all of a job whose holder sends no pulse. docs/protocol.md has the
+table, "Who judges whom".
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from elasticjob.wire.round import Phase, Round
 BLAMED_TOO_OFTEN = 3
 STUCK_AFTER_S = 30.0  # beyond its grace; then a pod that is being deleted is on a dead node
 UNACCEPTED_AFTER_S = 30.0  # a working kubelet accepts a pod within a second
-JOINS_WITHIN_S = 120.0  # an agent that cannot reach the API exits after 60 s
+JOINS_WITHIN_S = 120.0  # longer than the 60 s after which an agent exits that is refused
 LIST_LEASES_AFTER_S = 15.0  # most agents without a Lease create one, or end, within this time
 SILENT_AFTER_S = 30.0
-SILENT_READS = 4  # 9T apart, as long as the holder waits for members on several nodes
+SILENT_READS = 4  # 3T apart, so 9T in all, as the holder waits for members on several nodes
 
 _SILENCE = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
@@ -189,7 +189,7 @@ def judged_by_operator(snapshot: Snapshot) -> Iterator[ObservedPod]:
 
     While the holder sends pulses, these are the agents without a Lease. Without pulses these are
     all agents: if all are silent at once, or the only one is, no agent is left to judge. While the
-    holder sends pulses its agent Lease does not count, as it renews the Round instead.
+    holder sends pulses its agent Lease does not count, as it renews the Round Lease instead.
     """
     for pod in snapshot.living.values():
         runs = pod.container.state is ContainerState.RUNNING and not pod.deleting

@@ -19,7 +19,7 @@ from elasticjob.wire.round import Phase
 def delete_unwanted_pods(snapshot: Snapshot) -> Actions:
     """Delete those that are no members, and the members if the next round does not come in time.
 
-    Then no agent holds the Round, and SIGTERM makes the members leave.
+    In that case no agent is the holder, and SIGTERM makes the members leave.
     """
     for pod in _unwanted(snapshot):
         left_s = _patience_s(snapshot) - snapshot.lasted_s(_fact(pod))

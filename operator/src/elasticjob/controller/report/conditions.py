@@ -6,7 +6,7 @@ Running    every member of the current round runs its workers
 Unstable   many restarts within the last hour did not count against maxRestarts
 Suspended  spec.suspend is true, and all pods have ended
 Complete   every member of the last round ended with exit code 0; final
-Failed     a fatal exit code, or more failures than maxRestarts; final
+Failed     a command that cannot be executed, or more failures than maxRestarts; final
 """
 
 from __future__ import annotations

@@ -74,11 +74,11 @@ def of_spec(job: Job) -> Iterator[Note]:
         yield _note("LauncherInCommand", launcher=name, flags=launchers.GROUP_FLAGS[name])
 
 
-def of_actions(actions: tuple[Action, ...]) -> Iterator[Note]:
+def of_actions(job: Job, actions: tuple[Action, ...]) -> Iterator[Note]:
     """Pods that were created and deleted: one note for all of one kind."""
     created = [a for a in actions if isinstance(a, CreatePod)]
     for reason, replaces in (("PodsCreated", False), ("PodsReplaced", True)):
-        if pods := [_short(a) for a in created if a.replaces == replaces]:
+        if pods := [job.pod_name(a.pod) for a in created if a.replaces == replaces]:
             yield _note(reason, pods=_list(pods))
     deleted = [a for a in actions if isinstance(a, DeletePod)]
     for why in dict.fromkeys(a.why for a in deleted):
@@ -95,7 +95,8 @@ def of_refusals(refused: Mapping[Action, str]) -> Iterator[Note]:
     found = [(action, why) for action, why in refused.items() if not isinstance(action, of_pods)]
     if found:
         (action, why), more = found[0], len(found) - 1
-        rest = f"; {more} more requests were refused" if more else ""
+        requests = "request was" if more == 1 else "requests were"
+        rest = f"; {more} more {requests} refused" if more else ""
         yield _note("RequestRefused", request=describe(action), why=why + rest)
 
 
@@ -195,10 +196,6 @@ def _of_round(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
 
 def _is_same(old: LastFailure | None, new: LastFailure) -> bool:
     return old is not None and (old.round, old.pod) == (new.round, new.pod)
-
-
-def _short(action: CreatePod) -> str:
-    return f"{action.pod.index}-{action.pod.generation}"
 
 
 def _list(items: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The last failure of a job (`status.lastFailure`): the Round's cause and how the pod ended."""
+"""The last failure of a job (`status.lastFailure`): the round's cause and how the pod ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 
 def last(snapshot: Snapshot) -> LastFailure | None:
-    """The failure in the Round, else the one in the status."""
+    """The failure in the current round, else the one in the status."""
     known = snapshot.job.status.last_failure
     round_ = snapshot.lease.round if snapshot.lease else None
     if round_ is None or round_.cause is None or not _is_failure(snapshot, round_):

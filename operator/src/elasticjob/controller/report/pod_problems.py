@@ -1,4 +1,4 @@
-"""Why pods do not run, in one short line for people: `3/4 unschedulable: ...`."""
+"""Why pods do not run, in one short line for people: `3/4 pods unschedulable: ...`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The status of a job. Each pass computes all of it, and the operator writes what has changed.
 
-Every number comes from the Round, from the holder's report, or from pods.
+Every number comes from the Round Lease, from the holder's report, or from pods.
 """
 
 from __future__ import annotations

@@ -68,13 +68,13 @@ EVENTS: dict[str, tuple[bool, str]] = {
         " the processes per pod, or set nprocPerNode to 1 and pass {flags}",
     ),
     "PodsCreated": (NORMAL, "created {pods}"),
-    "PodsReplaced": (NORMAL, "created {pods} to replace lost pods"),
+    "PodsReplaced": (NORMAL, "created {pods} in place of pods that ended or were lost"),
     "PodsDeleted": (NORMAL, "deleted {pods}: {why}"),
     "RequestRefused": (WARNING, "cannot {request}: {why}"),
-    "WorkersFailed": (WARNING, "{culprit} ended round {round}: {reason}{details}"),
+    "WorkersFailed": (WARNING, "round {round} failed: {culprit}: {reason}{details}"),
     "Restarted": (
         NORMAL,
-        "round {round} runs {total} ms after the failure (detection {detect} ms, rendezvous"
+        "round {round} started {total} ms after the failure (detection {detect} ms, rendezvous"
         " {rendezvous} ms, start {start} ms)",
     ),
     "Running": (NORMAL, _CONDITION),
@@ -89,10 +89,10 @@ EVENTS: dict[str, tuple[bool, str]] = {
 
 PROBLEMS = {
     "PodsRefused": "{count}/{replicas} pods cannot be created: {why}",
-    "Unschedulable": "{count}/{replicas} unschedulable: {why}",
-    "AgentSetupFailed": "{count}/{replicas} agent cannot start: {why}",
-    "PodsEnded": "{count}/{replicas} ended: {why}",
-    ANY: "{count}/{replicas} {reason}: {why}",
+    "Unschedulable": "{count}/{replicas} pods unschedulable: {why}",
+    "AgentSetupFailed": "{count}/{replicas} pods: the agent cannot start: {why}",
+    "PodsEnded": "{count}/{replicas} pods ended: {why}",
+    ANY: "{count}/{replicas} pods: {reason}: {why}",
 }
 """By reason of PodsReady: why pods do not run, in this condition and in STATUS."""
 

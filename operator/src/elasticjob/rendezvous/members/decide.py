@@ -103,7 +103,7 @@ def none_wanted(case: Case, judged: Judgement) -> Outcome:
     is_idle = case.round.phase is Phase.FORMING and not case.round.delay_ms
     if case.desired.wanted or is_idle:
         return None
-    cause = Cause(CauseKind.SUSPENDED, message="no pod is wanted")
+    cause = Cause(CauseKind.SUSPENDED, message="the job is suspended or its template changed")
     return forming(case, replace(case.round, cause=cause), delay_ms=0)
 
 
@@ -112,9 +112,8 @@ def some_superfluous(case: Case, judged: Judgement) -> Outcome:
     staying = staying_members(case, judged)
     if not any(p in judged.superfluous for p in case.round.pods - staying):
         return None
-    cause = Cause(
-        CauseKind.SCALED, message=f"{len(judged.superfluous)} members are no longer wanted"
-    )
+    members = number_of(len(judged.superfluous), "member")
+    cause = Cause(CauseKind.SCALED, message=f"{members} no longer wanted")
     return next_round(case, replace(case.round, cause=cause), judged)
 
 
@@ -123,7 +122,7 @@ def some_newcomers(case: Case, judged: Judgement) -> Outcome:
     joining = joining_pods(case, judged)
     if not joining or not is_restart_due(case, joining):
         return None
-    cause = Cause(CauseKind.SCALED, message=f"{len(joining)} pods join")
+    cause = Cause(CauseKind.SCALED, message=f"{number_of(len(joining), 'pod')} added")
     if case.round.phase is Phase.FORMING:
         cause = case.round.cause or cause
     return next_round(case, replace(case.round, cause=cause), judged)
@@ -264,8 +263,13 @@ def cause_of(case: Case, judged: Judgement) -> Cause:
     seen = case.view.seen.get(pod)
     name = names.pod_name(case.view.job, pod.index, pod.generation)
     more = len(judged.removed) - 1
-    message = _MESSAGES[kind] + (f"; and {more} more" if more else "")
+    message = _MESSAGES[kind] + (f"; and {number_of(more, 'more pod')}" if more else "")
     return Cause(kind, pod=name, node=seen.node if seen else "", message=message, n=case.round.n)
+
+
+def number_of(number: int, noun: str) -> str:
+    """The number and the noun, in the plural if it is not 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 _MESSAGES = {
@@ -273,7 +277,7 @@ _MESSAGES = {
     CauseKind.POD_DELETED: "the pod was deleted",
     CauseKind.POD_SILENT: "the agent did not renew its Lease in time",
     CauseKind.POD_LATE: "the workers did not start in time",
-    CauseKind.LEAVING: "the pod received SIGTERM",
+    CauseKind.LEAVING: "the pod received a termination signal",
 }
 
 

@@ -260,27 +260,28 @@ Term = Callable[[Case, AgentLease, Mapping[int, int]], bool]
 
 
 def _is_wanted(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: its index is wanted, and no later generation of it."""
+    """Rule 7: whether the index of the agent is wanted, and no later generation of it."""
     return wanted.get(lease.pod.index, lease.pod.generation + 1) <= lease.pod.generation
 
 
 def _is_ready_in_round(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: it reports `ready` for this n, so the Lease is no old one (F4, V10)."""
+    """Rule 7: whether the agent reports `ready` for this n: the Lease is no old one (F4, V10)."""
     return lease.state.phase is AgentPhase.READY and lease.state.n == case.round.n
 
 
 def _is_staying(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: it is not leaving."""
+    """Rule 7: whether the agent is not leaving."""
     return not lease.state.leaving
 
 
 def _is_not_ended(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: the operator has not marked it as ended (V10)."""
+    """Rule 7: whether the operator has not marked the agent as ended (V10)."""
     return not lease.ended
 
 
 def _is_not_silent(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> bool:
-    """Rule 7: it is not silent: the Lease of a dead agent reports `ready n` for ever (F4, V10)."""
+    """Rule 7: whether the agent is not silent. The Lease of a dead one reports `ready n` for ever
+    (F4, V10)."""
     return lease.pod == case.view.own or not is_silent(case, lease.pod, timing.SILENT_PULSES)
 
 

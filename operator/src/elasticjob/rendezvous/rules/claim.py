@@ -1,4 +1,4 @@
-"""Rule 5: claim an empty holder, or a holder that a consistent read has shown to be silent."""
+"""Rule 5: claim the vacant role of the holder, or the role of a holder that is silent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from elasticjob.wire.lease import RoundLease
 
 
 def claim(me: Me, now: float) -> RuleResult:
-    """Rule 5: claim a holder that is empty or proven silent (F5). A leaving agent claims none."""
+    """Rule 5: claim the role of the holder if it is vacant or a consistent read has shown that the
+    holder is silent (F5). A leaving agent does not claim."""
     lease = writable_round(me)
     if lease is None or me.leaving or lease.holder == me.who.name:
         return no_action(me)
     if not lease.holder:
         me, checks = _check_holder(me, lease, now)
-        me, claims = _claim_empty(me, lease, now)
+        me, claims = _claim_vacant(me, lease, now)
         return me, (*checks, *claims)
     me = replace(me, claim_at=None)
     if me.holder_silent and now >= me.cas_at and "5-silent" not in me.without:
@@ -25,7 +26,7 @@ def claim(me: Me, now: float) -> RuleResult:
     return _check_holder(me, lease, now)
 
 
-def _claim_empty(me: Me, lease: RoundLease, now: float) -> RuleResult:
+def _claim_vacant(me: Me, lease: RoundLease, now: float) -> RuleResult:
     """Claim after a delay that differs between agents, so that one of them writes."""
     if me.claim_at is None:
         delay_s = timing.claim_delay_s(position(me, lease), me.who.jitter)
@@ -48,9 +49,10 @@ def position(me: Me, lease: RoundLease) -> int:
 
 
 def _check_holder(me: Me, lease: RoundLease, now: float) -> RuleResult:
-    """Rule 5: renewals succeed without a pulse: read the Round Lease by a new watch (F10).
+    """Rule 5: if this agent's renewals succeed but no pulse arrives, read the Round Lease with a
+    new watch (F10).
 
-    The old watch may be dead instead of the holder, also if it showed an empty holder (F19).
+    The old watch may be dead instead of the holder, also if it showed a vacant role (F19).
     """
     if me.doubted_pulse is not None or me.holder_silent:
         return no_action(me)

@@ -20,7 +20,7 @@ def decide_exit(me: Me, now: float) -> RuleResult:
     if me.lease is not None and me.lease.round.phase.is_terminal:
         return replace(me, exit=terminal_exit(me, me.lease.round)), ()
     if me.leaving and (has_left(me) or is_out_of_time(me, now)):
-        return replace(me, exit=Exit(EXIT_TERMINATED, "received SIGTERM")), ()
+        return replace(me, exit=Exit(EXIT_TERMINATED, "received a termination signal")), ()
     missed = missed_deadline(me, now) if "3-own-deadline" not in me.without else ""
     why = contradiction(me) or missed
     return (replace(me, exit=Exit(EXIT_SETUP, why)), ()) if why else no_action(me)

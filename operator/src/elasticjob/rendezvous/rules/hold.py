@@ -27,7 +27,7 @@ def open_watch(me: Me, now: float) -> RuleResult:
 
 
 def clear_holder(me: Me, now: float) -> RuleResult:
-    """Rule 6: a leaving holder clears the holder, so that another agent claims it at once."""
+    """Rule 6: a leaving holder gives up the role, so that another agent claims it at once."""
     lease = writable_round(me)
     if lease is None or me.hold is None or not me.leaving or now < me.cas_at:
         return no_action(me)
