@@ -420,7 +420,7 @@ _DO: dict[type, Callable[..., Iterator[Event | None]]] = {
 
 
 def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
-    """Rule 9: its Lease is marked `ended`; then, if it was the holder, that is cleared.
+    """Rule 9: its Lease is marked `ended`; then its role becomes vacant if it was the holder.
 
     excused: the pod was deleted or taken away.
     """

@@ -1,4 +1,4 @@
-"""The form of a rule: a function from state and time to the next state and actions."""
+"""The form of a rule, and the functions that several rules need."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase
 
-RuleResult = tuple[Me, tuple[Action, ...]]
-Rule = Callable[[Me, float], RuleResult]
+RuleResult = tuple[Me, tuple[Action, ...]]  # the next state, and the actions to perform
+Rule = Callable[[Me, float], RuleResult]  # of the state and the time
 
 
 def no_action(me: Me) -> RuleResult:

@@ -23,7 +23,7 @@ from elasticjob.wire.round import Phase, Round
 BLAMED_TOO_OFTEN = 3
 STUCK_AFTER_S = 30.0  # beyond its grace; then a pod that is being deleted is on a dead node
 UNACCEPTED_AFTER_S = 30.0  # a working kubelet accepts a pod within a second
-JOINS_WITHIN_S = 120.0  # longer than the 60 s after which an agent exits that is refused
+JOINS_WITHIN_S = 120.0  # an agent that the API server refuses exits before, after 60 s
 LIST_LEASES_AFTER_S = 15.0  # most agents without a Lease create one, or end, within this time
 SILENT_AFTER_S = 30.0
 SILENT_READS = 4  # 3T apart, so 9T in all, as the holder waits for members on several nodes

@@ -48,7 +48,7 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
     },
     "Suspended": {
         "Asked": ("True", "all pods have ended; the failure counters are kept"),
-        "PodsEnd": ("False", "waiting for {pods} pods to end"),
+        "PodsEnd": ("False", "waiting for pods to end: {pods} left"),
         "NotAsked": ("False", ""),
     },
     "Complete": {"AllMembersDone": ("True", "all workers exited with code 0")},
