@@ -437,7 +437,7 @@ def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
 
 
 def clear(meeting: Meeting) -> None:
-    """The operator makes the role of the holder vacant."""
+    """The operator makes the holder role vacant."""
     meeting.server.patch(ROUND, holder_patch("", "", meeting.server.round().version))
 
 

@@ -280,7 +280,7 @@ class ScenarioRunner:
     # ---- the operator, and people ----------------------------------------------------------------
 
     def mark(self, letter_: str, how: str = "") -> None:
-        """The operator saw the pod end: it marks its Lease, and makes the role of the holder
+        """The operator saw the pod end: it marks its Lease, and makes the holder role
         vacant if the pod had it.
 
         `mark A excused`: the pod was deleted.
@@ -289,7 +289,7 @@ class ScenarioRunner:
         self.show_round()
 
     def clear(self) -> None:
-        """The operator makes the role of the holder vacant."""
+        """The operator makes the holder role vacant."""
         m.clear(self.meeting)
         self.show_round()
 

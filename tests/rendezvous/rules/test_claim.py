@@ -1,4 +1,4 @@
-"""Rule 5: claim the role of the holder if it is vacant or the holder is silent."""
+"""Rule 5: claim the holder role if it is vacant or the holder is silent."""
 
 from __future__ import annotations
 

@@ -369,7 +369,7 @@ def _skip(memory: Memory, pod: Pod) -> None:
 
 def _is_held_up(action: Action, results: ActionResults) -> bool:
     """Whether an action depends on a refused one: pods on their prerequisites, and a write of the
-    Round Lease on the marks: the role of the holder becomes vacant after its Lease is marked (rule
+    Round Lease on the marks: the holder role becomes vacant after its Lease is marked (rule
     9)."""
     first = {CreatePod: EnsurePrerequisites, WriteRound: Mark}.get(type(action))
     return first is not None and any(isinstance(other, first) for other in results.refused)

@@ -83,7 +83,7 @@ def facts(snapshot: Snapshot) -> frozenset[str]:
 
 
 def _after_marks(snapshot: Snapshot, marks: list[Action | Later], writes: Actions) -> Actions:
-    """Make the role of the holder vacant only after its Lease is marked, not while a mark is
+    """Make the holder role vacant only after its Lease is marked, not while a mark is
     refused."""
     is_held_up = any(
         isinstance(mark, Mark) and refused.wait_s(snapshot, mark) > 0 for mark in marks

@@ -49,7 +49,7 @@ class WriteRound:
 
     version: str
     desired: Desired | None = None  # None: unchanged
-    clear_holder: bool = False  # make the role of the holder vacant (rule 9)
+    clear_holder: bool = False  # make the holder role vacant (rule 9)
 
 
 class Deletion(Enum):

@@ -1,4 +1,4 @@
-"""Rule 5: claim the vacant role of the holder, or the role of a holder that is silent."""
+"""Rule 5: claim the vacant holder role, or the role of a silent holder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elasticjob.wire.lease import RoundLease
 
 
 def claim(me: Me, now: float) -> RuleResult:
-    """Rule 5: claim the role of the holder if it is vacant or a consistent read has shown that the
+    """Rule 5: claim the holder role if it is vacant or a consistent read has shown that the
     holder is silent (F5). A leaving agent does not claim."""
     lease = writable_round(me)
     if lease is None or me.leaving or lease.holder == me.who.name:
