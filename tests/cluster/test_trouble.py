@@ -39,7 +39,7 @@ def test_an_image_whose_python_is_too_old(team: Namespace) -> None:
         pytest.skip("no Python 3.8 was found; name one with OLD_PYTHON=DIR")
     job = team.start("old", pod=python(image, RUNS), replicas=2)
     job.says(
-        "Pending: 2/2 pods: the agent cannot start: the image's python3 is 3.8, ElasticJob's agent"
+        "Pending: 2/2 pods: the agent cannot start: python3 in the image is 3.8, ElasticJob's agent"
         " needs"
     )
     assert job.condition("PodsReady")["reason"] == "AgentSetupFailed"
