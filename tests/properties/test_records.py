@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import ipaddress
 import json
 import string
@@ -46,27 +47,32 @@ members = st.dictionaries(
     max_size=12,
 ).map(lambda found: tuple(Member(Pod(i, g), w, r) for i, (g, w, r) in by_index(found)))  # fmt: skip
 causes = st.builds(
-    Cause, st.sampled_from(CauseKind), names, names, st.integers(-1, 2**31), maybe(small),
-    maybe(small), messages, maybe(small), maybe(numbers),
+    Cause, kind=st.sampled_from(CauseKind), pod=names, node=names, rank=st.integers(-1, 2**31),
+    code=maybe(small), signal=maybe(small), message=messages, n=maybe(small),
+    after_ms=maybe(numbers),
 )  # fmt: skip
 charges = st.builds(Charges, sets, small, small)
 rounds = st.builds(
-    Round, numbers, st.sampled_from(Phase), members, maybe(st.builds(Endpoint, addresses, small)),
-    maybe(causes), charges, small, small, small,
+    Round, n=numbers, phase=st.sampled_from(Phase), members=members,
+    master=maybe(st.builds(Endpoint, addresses, small)), cause=maybe(causes), charged=charges,
+    delay_ms=small, starts=small, resets=small,
 )  # fmt: skip
 progress = st.builds(Progress, numbers, numbers)
 states = st.builds(
-    AgentState, st.sampled_from(AgentPhase), numbers, st.booleans(), names, names,
-    st.just("") | addresses, small, small, st.sampled_from(["default", "learner"]), maybe(causes),
-    maybe(small), maybe(small), maybe(small), maybe(small), maybe(progress),
+    AgentState, phase=st.sampled_from(AgentPhase), n=numbers, leaving=st.booleans(), pod_uid=names,
+    node=names, address=st.just("") | addresses, port_base=small, workers=small,
+    role=st.sampled_from(["default", "learner"]), cause=maybe(causes), start_ms=maybe(small),
+    stop_ms=maybe(small), detect_ms=maybe(small), rendezvous_ms=maybe(small),
+    progress=maybe(progress),
 )  # fmt: skip
 reports = st.builds(
-    Report, numbers, pods, maybe(st.builds(Recovery, small, small, small, small, small)),
-    maybe(progress), st.booleans(), pods, maybe(small),
+    Report, n=numbers, running=pods, progress=maybe(progress), outside=st.booleans(), silent=pods,
+    recovery=maybe(st.builds(Recovery, small, small, small, small, small)), delay_ms=maybe(small),
 )  # fmt: skip
+durations = {f.name: seconds for f in dataclasses.fields(Desired) if f.name.endswith("_s")}
 wants = st.builds(
-    Desired, pods, small, small, seconds, seconds, seconds, seconds, seconds, seconds, seconds,
-    seconds, sets, sets,
+    Desired, wanted=pods, min_members=small, max_restarts=small, charged=sets, pardoned=sets,
+    **durations,
 )  # fmt: skip
 
 

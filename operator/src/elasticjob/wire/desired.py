@@ -76,8 +76,8 @@ class Desired:
         }
         return cls(
             wanted=load_pods(text(record, "wanted", what), f"{what}.wanted"),
-            min_members=number(record, "min", what, 1),
-            max_restarts=number(record, "maxRestarts", what, 10),
+            min_members=number(record, "min", what, cls.min_members),
+            max_restarts=number(record, "maxRestarts", what, cls.max_restarts),
             charged=load_numbers(text(record, "charged", what), f"{what}.charged"),
             pardoned=load_numbers(text(record, "pardoned", what), f"{what}.pardoned"),
             **durations,
