@@ -144,6 +144,16 @@ def test_every_number_of_timing_is_on_the_page() -> None:
     assert {name: float(value) for name, value in reported.items()} == known
 
 
+def test_the_page_has_the_highest_number_of_each_kind_of_trace() -> None:
+    verification = PAGE.partition("## How it was verified")[2]
+    stated = dict(re.findall(r"-([FVW])(\d+)", verification))
+    highest: dict[str, int] = {}
+    for path in SCENARIOS:
+        kind, number = path.stem[0], int(path.stem[1:].partition("-")[0])
+        highest[kind] = max(number, highest.get(kind, 0))
+    assert stated == {kind: str(highest[kind]) for kind in "FVW"}
+
+
 @pytest.mark.parametrize("invariant", ["I1", "I2", "I3", "I4", "I5", "I6"])
 def test_every_invariant_is_explained(invariant: str) -> None:
     assert f"| {invariant} |" in PAGE

@@ -44,13 +44,6 @@ def decided(case_: Case) -> Round:
 # ---- in order ------------------------------------------------------------------------------------
 
 
-def test_the_guards_are_in_the_order_of_the_rule() -> None:
-    assert [name for name, _ in GUARDS] == [
-        "8-all-done", "8-lost-or-leaving", "8-failed", "8-none-wanted", "8-superfluous",
-        "8-newcomers",
-    ]  # fmt: skip
-
-
 FIRST = [
     # what is there to do, from the first guard on: each line leaves out what the last one did
     (DONE, {"wanted": ""}, "3 Succeeded A B C charged 2"),
