@@ -39,6 +39,31 @@ def test_a_flag_has_precedence_over_its_variable(
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "elasticjob_controller_workers",
+        "ELASTICJOB_CONTROLLER_workers",
+        "WORKERS",
+        "ELASTICJOB_CONTROLLER_NAMESPACES",
+        "ELASTICJOB_CONTROLLER_HEARTBEAT_S",
+        "ELASTICJOB_CONTROLLER_WRITES_PER_S",
+        "ELASTICJOB_CONTROLLER_RESYNC_S",
+        "ELASTICJOB_CONTROLLER_ELECT_S",
+        "ELASTICJOB_CONTROLLER_TEMPLATE_ACCOUNTS",
+        "ELASTICJOB_CONTROLLER_KUBECONFIG",
+        "kubeconfig",
+    ],
+)
+def test_a_variable_with_another_name_is_ignored(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names of fields, and names in another case, are none of those that --help prints."""
+    expected = Settings()
+    monkeypatch.setenv(name, "3")
+    assert settings.parse([]) == expected
+
+
 def test_all_that_is_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELASTICJOB_CONTROLLER_LOG_LEVEL", "loud")
     monkeypatch.setenv("ELASTICJOB_CONTROLLER_NAMESPACE", "a,,b")

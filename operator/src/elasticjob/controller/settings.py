@@ -6,12 +6,14 @@ A flag has precedence over its variable. All values are read and checked once, a
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from elasticjob.controller.lead.candidate import LeaseName
 
@@ -52,6 +54,23 @@ def _place(value: object) -> object:
     return LeaseName(namespace, name)
 
 
+class Variables(PydanticBaseSettingsSource):
+    """The variables that --help names, exactly so spelled. One that is empty counts as not set."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the value of each variable under the key of its field."""
+        found = (
+            self.get_field_value(field, name)
+            for name, field in self.settings_cls.model_fields.items()
+        )
+        return {key: value for value, key, _ in found if value}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the value and key of one field, and False: values are plain text, not JSON."""
+        key = str(field.validation_alias or field_name)
+        return os.environ.get(_variable(field_name)), key, False
+
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -60,13 +79,22 @@ class Settings(BaseSettings):
     as the placeholder of the value, and its docstring."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_ignore_empty=True,
-        enable_decoding=False,  # values are plain text, not JSON
         validate_by_name=True,
         use_attribute_docstrings=True,
         frozen=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read flags, then variables. Those of pydantic-settings would have further names."""
+        return init_settings, Variables(settings_cls)
 
     kubeconfig: Annotated[Path, AfterValidator(_file)] | None = Field(
         None, title="FILE", validation_alias="KUBECONFIG"
