@@ -79,7 +79,7 @@ def test_it_is_ready_measures_itself_and_ends_at_a_signal(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--workers", "none"], "--workers is 'none': input should be a valid integer"),
+        (["--workers", "none"], "--workers is 'none': give a whole number"),
         ([], 'the definition of ElasticJob is not installed: apply crds/ first"}'),
     ],
 )

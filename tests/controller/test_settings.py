@@ -115,6 +115,10 @@ def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) 
         ("--template-service-accounts=no", "input should be 'allow' or 'refuse'"),
         ("--resync-seconds=0", "input should be greater than 0"),
         ("--lease-writes-per-second=0.5", "input should be greater than or equal to 1"),
+        *(
+            (f"--workers={wrong}", "give a whole number in digits only, such as 5")
+            for wrong in ("5.0", "+5", " 5 ", "1_000", "-1", "", "five", "\u0665")
+        ),
         ("--workers=65", "input should be less than or equal to 64"),
         ("--namespace=", "give names with a comma between them"),
     ],

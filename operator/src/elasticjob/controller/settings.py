@@ -54,6 +54,13 @@ def _place(value: object) -> object:
     return LeaseName(namespace, name)
 
 
+def _digits(value: object) -> object:
+    """A text of digits only. Pydantic would also read 5.0, +5 and 1_000."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("give a whole number in digits only, such as 5")
+    return value
+
+
 class Variables(PydanticBaseSettingsSource):
     """The variables that --help names, exactly so spelled. One that is empty counts as not set."""
 
@@ -72,6 +79,7 @@ class Variables(PydanticBaseSettingsSource):
 
 
 Seconds = Annotated[float, Field(gt=0)]
+Whole = Annotated[int, BeforeValidator(_digits)]
 
 
 class Settings(BaseSettings):
@@ -117,11 +125,11 @@ class Settings(BaseSettings):
     )
     """the number of Leases that all agents together may write in a second"""
 
-    uncounted_restarts_per_hour: int = Field(12, ge=0, le=10_000, title="N")
+    uncounted_restarts_per_hour: Whole = Field(12, ge=0, le=10_000, title="N")
     """with more restarts in an hour that maxRestarts does not count, such as preemptions, a job
     gets the condition Unstable"""
 
-    workers: int = Field(4, ge=1, le=64, title="N")
+    workers: Whole = Field(4, ge=1, le=64, title="N")
     """the number of jobs that are reconciled at the same time"""
 
     resync_s: Seconds = Field(600, title="S", validation_alias=f"{PREFIX}RESYNC_SECONDS")
@@ -145,7 +153,7 @@ class Settings(BaseSettings):
     health_host: str = Field("", title="ADDRESS")
     """the address of /livez, /readyz and /metrics; default: every address"""
 
-    health_port: int = Field(8080, ge=0, le=65535, title="PORT")
+    health_port: Whole = Field(8080, ge=0, le=65535, title="PORT")
     """the port of /livez, /readyz and /metrics; 0: any free one"""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", title="LEVEL")
