@@ -10,6 +10,7 @@ from tests.support.operator_log import logged
 from elasticjob.controller import queue
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.queue import Backlog, Backoff, Queue
+from elasticjob.controller.report.metrics import Metrics
 
 A, B, C = (Key("default", name) for name in "abc")
 
@@ -166,7 +167,7 @@ class AwaitedError(Exception):
 
 
 def test_a_poisoned_key_does_not_hold_up_the_others() -> None:
-    seen: list[Key] = []
+    seen, errors = list[Key](), list[Exception]()
 
     async def main() -> None:
         done = asyncio.Event()
@@ -182,7 +183,9 @@ def test_a_poisoned_key_does_not_hold_up_the_others() -> None:
                 return None
             return 0.0
 
-        work = Queue(reconcile, backlog(), workers=1, expected=(AwaitedError,))
+        work = Queue(
+            reconcile, backlog(), workers=1, on_error=errors.append, expected=(AwaitedError,)
+        )
         for key in (A, B, C):
             work.mark(key)
         running = asyncio.create_task(work.run())
@@ -199,8 +202,44 @@ def test_a_poisoned_key_does_not_hold_up_the_others() -> None:
     assert ("info", "default/b", "again in 1.0 s: not yet", False) in found
 
 
+def test_each_failed_run_is_counted_and_so_is_one_that_the_deadline_ends() -> None:
+    metrics = Metrics()
+
+    async def main() -> None:
+        counted = asyncio.Event()
+
+        async def reconcile(key: Key) -> float | None:
+            if key == A:
+                raise ZeroDivisionError
+            if key == B:
+                raise AwaitedError
+            return await asyncio.Event().wait()
+
+        def on_error(error: Exception) -> None:
+            metrics.note_error(error)
+            if isinstance(error, TimeoutError):
+                counted.set()
+
+        work = Queue(
+            reconcile, backlog(), workers=1, on_error=on_error, deadline_s=0,
+            expected=(AwaitedError,),
+        )  # fmt: skip
+        for key in (A, B, C):
+            work.mark(key)
+        running = asyncio.create_task(work.run())
+        async with asyncio.timeout(5):
+            await counted.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+    count = "elasticjob_reconcile_errors_total"
+    for name in ("ZeroDivisionError", "AwaitedError", "TimeoutError"):
+        assert metrics.registry.get_sample_value(count, {"error": name}) == 1
+
+
 def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> None:
-    most = 0
+    most, errors = 0, list[Exception]()
 
     async def main() -> list[str]:
         nonlocal most
@@ -219,7 +258,7 @@ def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> 
                 ended.append(key.name)
             return None
 
-        queue = Queue(reconcile, backlog(), workers=2)
+        queue = Queue(reconcile, backlog(), workers=2, on_error=errors.append)
         for key in (A, B, C):
             queue.mark(key)
         running = asyncio.create_task(queue.run())
@@ -230,4 +269,4 @@ def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> 
         await asyncio.gather(running, return_exceptions=True)
         return ended
 
-    assert (sorted(asyncio.run(main())), most) == (["a", "b"], 2)
+    assert (sorted(asyncio.run(main())), most, errors) == (["a", "b"], 2, [])

@@ -130,7 +130,8 @@ class Queue:
     """Runs `reconcile` for the keys of a backlog, `workers` at once, each within a deadline.
 
     reconcile returns the seconds until the next run, or None. Errors of the expected types, such as
-    a conflict or an API server that is away, are logged in one line, without a traceback.
+    a conflict or an API server that is away, are logged in one line, without a traceback. on_error
+    receives every error, also the TimeoutError of a run that the deadline ends.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Queue:
         backlog: Backlog,
         *,
         workers: int,
+        on_error: Callable[[Exception], None],
         deadline_s: float = 120.0,
         expected: tuple[type[Exception], ...] = (),
     ) -> None:
@@ -147,6 +149,7 @@ class Queue:
         self._workers = workers
         self._deadline_s = deadline_s
         self._expected = expected
+        self._on_error = on_error
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self.turned_at = 0.0  # when the loop last looked for work
@@ -205,12 +208,13 @@ class Queue:
         try:
             async with asyncio.timeout(self._deadline_s):
                 again_s = await self._reconcile(key)
-        except self._expected as error:
+        except Exception as error:
+            self._on_error(error)
             delay_s = self._backlog.failed(key, _now())
-            log.info("again in %.1f s: %s", delay_s, error)
-        except Exception:
-            delay_s = self._backlog.failed(key, _now())
-            log.exception("reconcile failed, again in %.1f s", delay_s)
+            if isinstance(error, self._expected):
+                log.info("again in %.1f s: %s", delay_s, error)
+            else:
+                log.exception("reconcile failed, again in %.1f s", delay_s)
         else:
             self._backlog.finished(key, _now(), again_s)
 

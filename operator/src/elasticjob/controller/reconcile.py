@@ -90,11 +90,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile one job. Returns the seconds until the next pass, or None. Raises KubeError."""
         with self._metrics.reconciles.time():
-            try:
-                return await self._reconcile(key)
-            except Exception as error:
-                self._metrics.failed_reconciles.labels(type(error).__name__).inc()
-                raise
+            return await self._reconcile(key)
 
     async def _reconcile(self, key: Key) -> float | None:
         objects = self._read_cache(key)

@@ -103,6 +103,7 @@ class Operator:
             self._reconciler.reconcile,
             Backlog(Backoff(), random.random),
             workers=settings.workers,
+            on_error=self._metrics.note_error,
             expected=(kube.KubeError, WireError),
         )
         self._metrics.depth.set_function(self._queue.depth)

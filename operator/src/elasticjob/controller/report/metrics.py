@@ -106,6 +106,10 @@ class Metrics:
         if new.completion_time and not old.completion_time:
             self.ended.labels(state.word, state.detail).inc()
 
+    def note_error(self, error: Exception) -> None:
+        """Count a reconciliation that failed with this error."""
+        self.failed_reconciles.labels(type(error).__name__).inc()
+
     def note_gone(self, key: Key) -> None:
         """Count a job no longer, because it does not exist."""
         self._note_word(key, None)
