@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from elasticjob.cli import commands
 from elasticjob.cli.__main__ import main
+from elasticjob.cli.extras import MissingPackageError, imports
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
 
@@ -63,3 +66,21 @@ def test_an_invalid_file_is_refused_before_anything_starts(
     assert error.startswith(f"elasticjob: {file}: ")
     assert message in error
     assert not (tmp_path / "root").exists()
+
+
+def test_a_missing_package_is_named_with_the_extra_that_has_it() -> None:
+    cure = r"^no_such is not installed: pip install 'elasticjob\[local\]'$"
+    with pytest.raises(MissingPackageError, match=cure), imports():
+        __import__("no_such")
+    with pytest.raises(ModuleNotFoundError), imports():
+        __import__("elasticjob.no_such")
+
+
+def test_a_module_that_is_missing_while_a_command_runs_is_an_error_of_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No installation cures it. argparse imports textwrap when it prints the help."""
+    assert commands.__name__ in sys.modules
+    monkeypatch.setitem(sys.modules, "textwrap", None)
+    with pytest.raises(ModuleNotFoundError, match="textwrap"):
+        main(["--help"])

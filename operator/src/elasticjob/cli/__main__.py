@@ -6,6 +6,8 @@ import platform
 import sys
 from collections.abc import Sequence
 
+from elasticjob.cli.extras import MissingPackageError, imports
+
 EXIT_USAGE = 2
 
 
@@ -14,13 +16,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.version_info < (3, 11):
         return _refuse(f"needs Python 3.11 or later; this is Python {platform.python_version()}")
     try:
-        from elasticjob.cli.commands import run
-
+        with imports():
+            from elasticjob.cli.commands import run
         return run(arguments)
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] == "elasticjob":
-            raise
-        return _refuse(f"{missing.name} is not installed: pip install 'elasticjob[local]'")
+    except MissingPackageError as missing:
+        return _refuse(str(missing))
 
 
 def _refuse(why: str) -> int:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elasticjob.cli.extras import imports
 from elasticjob.cli.interrupt import until_interrupted
 from elasticjob.cli.screen import Screen
 
@@ -119,9 +120,10 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from elasticjob.local.follower import Follower
-    from elasticjob.local.manifests import ManifestError, create, parse
-    from elasticjob.wire.names import KIND
+    with imports():
+        from elasticjob.local.follower import Follower
+        from elasticjob.local.manifests import ManifestError, create, parse
+        from elasticjob.wire.names import KIND
 
     source = "standard input" if options.filename == "-" else options.filename
     try:
@@ -151,8 +153,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[int]]) -> int:
-    from elasticjob.local.node.kubelet import RootError
-    from elasticjob.local.up import up
+    with imports():
+        from elasticjob.local.node.kubelet import RootError
+        from elasticjob.local.up import up
 
     async def run(root: Path) -> int:
         async with up(
