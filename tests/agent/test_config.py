@@ -10,6 +10,7 @@ from elasticjob.agent.config import (
     ConfigError,
     original_environment,
     read_config,
+    termination_log,
 )
 
 COMMAND = ["--", "python", "train.py", "--lr", "0.1"]
@@ -64,6 +65,20 @@ def test_every_fault_is_named_at_once() -> None:
         "ELASTICJOB_NPROC is 'auto', must be a whole number from 1; "
         "the arguments must be `-- COMMAND ...`: create the pod through an ElasticJob"
     )
+
+
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        ({}, "/dev/termination-log"),
+        ({"ELASTICJOB_TERMINATION_LOG": ""}, "/dev/termination-log"),
+        ({"ELASTICJOB_TERMINATION_LOG": "/tmp/log"}, "/tmp/log"),
+    ],
+)
+def test_the_termination_message_is_where_kubernetes_reads_it(
+    environment: dict[str, str], path: str
+) -> None:
+    assert termination_log(environment) == path
 
 
 @pytest.mark.parametrize("arguments", [[], ["--"], ["python", "train.py"]])

@@ -82,6 +82,15 @@ def test_all_that_is_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) 
     )  # fmt: skip
 
 
+def test_accepted_values() -> None:
+    arguments = ["--namespace", "a, b ,c", "--template-service-accounts", "refuse"]
+    found = settings.parse([*arguments, "--elect-seconds", "0.5", "--workers", "64"])
+    assert found == Settings(
+        namespaces=("a", "b", "c"), template_accounts="refuse", elect_s=0.5, workers=64
+    )
+    assert settings.parse(["--template-service-accounts", "allow"]) == Settings()
+
+
 def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         settings.parse(["--help"])

@@ -31,6 +31,7 @@ def test_defaults_are_those_of_docs_design() -> None:
     page = (Path(__file__).parents[2] / "docs" / "design.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE))
     written = json.loads(Desired(wanted=()).to_json())
+    assert written["min"] == 1  # one member is enough; the operator writes minReplicas
     not_a_default = {"v", "wanted", "min"}
     assert {key: int(value) for key, value in documented.items()} == {
         key: value for key, value in written.items() if key not in not_a_default

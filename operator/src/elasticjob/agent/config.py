@@ -14,8 +14,6 @@ from elasticjob.wire.names import pod_name
 
 POD_UID = "ELASTICJOB_POD_UID"
 ROUND = "ELASTICJOB_ROUND"
-TERMINATION_LOG = "ELASTICJOB_TERMINATION_LOG"
-DEFAULT_TERMINATION_LOG = "/dev/termination-log"
 
 
 class ConfigError(Exception):
@@ -43,6 +41,11 @@ class Config:
     command: tuple[str, ...]  # of each worker
     shares_network: bool  # with other pods: hostNetwork, or the local mode
     environment: Mapping[str, str]  # of the container; the workers inherit it
+
+
+def termination_log(environment: Mapping[str, str]) -> str:
+    """The path of the file for the termination message; by default that of Kubernetes."""
+    return environment.get("ELASTICJOB_TERMINATION_LOG") or "/dev/termination-log"
 
 
 def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Config:

@@ -11,12 +11,11 @@ from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.api.http import Address, Client
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.config import (
-    DEFAULT_TERMINATION_LOG,
-    TERMINATION_LOG,
     Config,
     ConfigError,
     original_environment,
     read_config,
+    termination_log,
 )
 from elasticjob.agent.inbox import Inbox
 from elasticjob.agent.log import Log
@@ -54,8 +53,7 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
         for text in traceback.format_exc().splitlines():
             log.write(text)
     if exit_.code != EXIT_OK:
-        path = environment.get(TERMINATION_LOG) or DEFAULT_TERMINATION_LOG
-        write_termination_message(path, termination_message(exit_, me))
+        write_termination_message(termination_log(environment), termination_message(exit_, me))
     output.close()
     return exit_.code
 
