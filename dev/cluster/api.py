@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from dev.kube_client import Client
 
 
 class Api:
-    """The API server of a kubeconfig."""
+    """The API server of a kubeconfig. No connection stays open between two requests."""
 
     def __init__(self, kubeconfig: Path, timeout_s: float = 5.0) -> None:
         self._client = Client.from_kubeconfig(kubeconfig, timeout_s=timeout_s)
@@ -17,13 +18,15 @@ class Api:
     def ready(self) -> bool:
         """Whether /readyz answers ok."""
         try:
-            return bool(self._client.get("/readyz").body == b"ok")
+            with closing(self._client):
+                return bool(self._client.get("/readyz").body == b"ok")
         except OSError:
             return False
 
     def ready_nodes(self) -> set[str]:
         """The names of the Ready nodes; raises OSError if the server does not answer."""
-        nodes = self._client.get("/api/v1/nodes").accepted()["items"]
+        with closing(self._client):
+            nodes = self._client.get("/api/v1/nodes").accepted()["items"]
         return {node["metadata"]["name"] for node in nodes if is_ready(node)}
 
 
