@@ -27,7 +27,7 @@ from pathlib import Path
 
 import yaml
 from dev import proc
-from dev.kube_client import Client, Json, RefusedError
+from dev.kube_client import Client, Json, KubeconfigError, RefusedError
 from dev.local_mode import local_mode
 from dev.wait import wait_until
 from kubernetes import client, config
@@ -426,15 +426,15 @@ def on_local(console: Console) -> bool:
 
 def on_cluster(console: Console, context: str | None) -> bool:
     """Run the demo on a cluster, in a namespace that it makes and removes."""
-    cluster = Cluster(None, OWN_NAMESPACE, context)
     place = "/api/v1/namespaces"
     try:
+        cluster = Cluster(None, OWN_NAMESPACE, context)
         if cluster.client.get(cluster.jobs).code == 404:
             console.print(NOT_INSTALLED, markup=False, highlight=False)
             return True
         cluster.client.get(cluster.jobs).accepted()
         cluster.client.post(place, {"metadata": {"name": OWN_NAMESPACE}}).accepted()
-    except (RefusedError, OSError) as error:
+    except (KubeconfigError, RefusedError, OSError) as error:
         console.print(f"the cluster: {error}", markup=False, highlight=False)
         return True
     try:

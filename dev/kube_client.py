@@ -1,6 +1,7 @@
 """A Kubernetes client on http.client, for tools and tests: every byte of a request can be chosen.
 
 The kubernetes package only reads the kubeconfig, so tokens, certificates and exec plugins work.
+docs/cluster.md lists the limits.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import http.client
 import json
 import select
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,10 @@ class RefusedError(Exception):
         super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
+
+
+class KubeconfigError(Exception):
+    """The kubeconfig needs a feature that the client lacks; the message names it and the cure."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ class Reply:
 class Client:
     """Requests to one server as one user, over one connection that is reopened when it breaks.
 
-    A request without an answer raises OSError. No proxy is used.
+    A request without an answer raises OSError. The client uses no proxy. After a 401, it reads the
+    token again, and repeats the request if there is a new one: tokens of exec plugins are short.
     """
 
     def __init__(
@@ -87,9 +93,11 @@ class Client:
         certificate: tuple[str, str] | None = None,
         is_verified: bool = True,
         timeout_s: float = 20.0,
+        read_token: Callable[[], str] | None = None,
     ) -> None:
         """Take the CA as PEM, b"" for the system's, and the files of certificate and key."""
         self.url, self.ca, self.token, self.timeout_s = url, ca, token, timeout_s
+        self._read_token = read_token
         self._tls = ssl.create_default_context(cadata=ca.decode() or None)
         # as the agent does: a cluster's CA may have no key identifiers, which Python 3.13 demands
         self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -97,23 +105,25 @@ class Client:
             self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
         if certificate:
             self._tls.load_cert_chain(*certificate)
-        self._connection: http.client.HTTPSConnection | None = None
+        self._connection: http.client.HTTPConnection | None = None
 
     @classmethod
     def from_kubeconfig(
         cls, path: Path | None = None, context: str | None = None, *, timeout_s: float = 20.0
     ) -> Client:
-        """Connect to the cluster of a context; None: the file and the context that kubectl uses."""
-        found = client.Configuration()
-        config.load_kube_config(str(path) if path else None, context, found)
-        token = found.get_api_key_with_prefix("BearerToken") or ""
+        """Connect to the cluster of a context; None: the file and the context that kubectl uses.
+
+        Raises KubeconfigError.
+        """
+        found = _read_kubeconfig(path, context)
         return cls(
             found.host,
             Path(found.ssl_ca_cert).read_bytes() if found.ssl_ca_cert else b"",
-            token.removeprefix("Bearer "),
+            _token(found),
             certificate=(found.cert_file, found.key_file) if found.cert_file else None,
             is_verified=found.verify_ssl,
             timeout_s=timeout_s,
+            read_token=lambda: _token(_read_kubeconfig(path, context)),
         )
 
     def as_user(self, token: str) -> Client:
@@ -137,12 +147,20 @@ class Client:
         **query: Any,
     ) -> Reply:
         """Send one request and read its answer."""
+        payload = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        target = self._target(path, query)
+        content_type = content_type if body is not None else None
+        reply = self._send(method, target, payload, self._headers(accept, content_type))
+        if reply.code == 401 and self._renew_token():
+            reply = self._send(method, target, payload, self._headers(accept, content_type))
+        return reply
+
+    def _send(
+        self, method: str, target: str, payload: bytes | None, headers: dict[str, str]
+    ) -> Reply:
         if self._connection is None or _is_dropped(self._connection):
             self.close()
             self._connection = self.connect()
-        headers = self._headers(accept, content_type if body is not None else None)
-        payload = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        target = path + (f"?{urlencode(query)}" if query else "")
         try:
             self._connection.request(method, target, payload, headers)
             response = self._connection.getresponse()
@@ -184,20 +202,37 @@ class Client:
         """Open a watch on its own connection."""
         connection = self.connect()
         try:
-            target = f"{path}?{urlencode({'watch': '1', **query})}"
+            target = self._target(path, {"watch": "1", **query})
             connection.request("GET", target, headers=self._headers(accept, None))
             response = connection.getresponse()
+            if response.status == 401 and self._renew_token():
+                connection.close()
+                connection.request("GET", target, headers=self._headers(accept, None))
+                response = connection.getresponse()
             yield Watch(response)
         finally:
             connection.close()
 
-    def connect(self) -> http.client.HTTPSConnection:
+    def connect(self) -> http.client.HTTPConnection:
         """Open a new connection."""
         parts = urlsplit(self.url)
         assert parts.hostname is not None
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout_s)
         return http.client.HTTPSConnection(
             parts.hostname, parts.port, timeout=self.timeout_s, context=self._tls
         )
+
+    def _target(self, path: str, query: Mapping[str, Any]) -> str:
+        """The target of a request: a server's URL may have a path, as behind a gateway."""
+        prefix = urlsplit(self.url).path.rstrip("/")
+        return prefix + path + (f"?{urlencode(query)}" if query else "")
+
+    def _renew_token(self) -> bool:
+        """Read the token again; whether it is a new one."""
+        token = self._read_token() if self._read_token else self.token
+        is_new, self.token = token != self.token, token
+        return is_new
 
     def _headers(self, accept: str, content_type: str | None) -> dict[str, str]:
         headers = {"Accept": accept}
@@ -256,7 +291,23 @@ class Watch:
         raise AssertionError(f"the watch ended before the wanted event; it sent {seen}")
 
 
-def _is_dropped(connection: http.client.HTTPSConnection) -> bool:
+def _read_kubeconfig(path: Path | None, context: str | None) -> client.Configuration:
+    found = client.Configuration()
+    found.proxy = None  # else that of the environment, which this client does not use
+    config.load_kube_config(str(path) if path else None, context, found)
+    for feature, value in (("proxy-url", found.proxy), ("tls-server-name", found.tls_server_name)):
+        if value:
+            where = f"{path or config.KUBE_CONFIG_DEFAULT_LOCATION}: cluster {found.host}"
+            cure = "use the --context of another cluster, or a kubeconfig for `kubectl proxy`"
+            raise KubeconfigError(f"{where}: {feature} {value} is not supported: {cure}")
+    return found
+
+
+def _token(found: client.Configuration) -> str:
+    return str(found.get_api_key_with_prefix("BearerToken") or "").removeprefix("Bearer ")
+
+
+def _is_dropped(connection: http.client.HTTPConnection) -> bool:
     """Whether the server has closed an idle connection: then there is something to read."""
     if connection.sock is None:
         return False  # not opened yet
