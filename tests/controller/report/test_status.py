@@ -180,6 +180,26 @@ def test_phase(s: Snapshot, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "phase", "round_", "expected"),
+    [
+        ({"type": "Complete"}, "Failed: WorkerExited", Round(2, Phase.FAILED), "Complete"),
+        ({"type": "Complete"}, "Running", active(2, [P0]), "Complete"),
+        ({"type": "Failed", "reason": "WorkerExited"}, "Complete", Round(2, Phase.SUCCEEDED),
+         "Failed: WorkerExited"),
+    ],
+)  # fmt: skip
+def test_the_phase_of_an_ended_job_follows_its_final_condition(
+    condition: Json, phase: str, round_: Round, expected: str
+) -> None:
+    """A final condition never changes: a stored phase or a round that contradicts it is wrong."""
+    since = "2026-01-01T00:00:00Z"
+    stored = {"reason": "R", "status": "True", "message": "", "lastTransitionTime": since}
+    found = {"phase": phase, "conditions": [stored | condition]}
+    s = snapshot(observed_pod(0), round_=round_, status=found)
+    assert of(s).phase == str(state.of(s)) == expected
+
+
+@pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         ({"a": 1}, {"a": 1}, {}),
