@@ -40,9 +40,9 @@ def client(api: Api, tmp_path: Path) -> Client:
 
 
 @pytest.fixture
-def job(api: Api, namespace: str, leases: str) -> wire.Job:
+def job(api: Api, namespace: str, leases: str) -> wire.JobIdentity:
     """A job whose Round Lease exists."""
-    job = wire.Job(namespace, "demo", "job-uid")
+    job = wire.JobIdentity(namespace, "demo", "job-uid")
     manifest = wire.round_manifest(job, DESIRED, forming())
     del manifest["metadata"]["ownerReferences"]  # the collector would look for the owner
     assert api.post(leases, manifest).code == 201
@@ -50,7 +50,7 @@ def job(api: Api, namespace: str, leases: str) -> wire.Job:
 
 
 @pytest.fixture
-def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[Event]]]:
+def watched(client: Client, job: wire.JobIdentity) -> Iterator[Callable[[bool], Queue[Event]]]:
     """A function that opens a watch on a thread and returns the queue of its events."""
     running: list[tuple[Watch, threading.Thread]] = []
 
@@ -78,7 +78,7 @@ def watched(client: Client, job: wire.Job) -> Iterator[Callable[[bool], Queue[Ev
 
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_watch_delivers_existing_objects_and_then_changes(
-    client: Client, job: wire.Job, watched: Callable[[bool], Queue[Event]], wide: bool
+    client: Client, job: wire.JobIdentity, watched: Callable[[bool], Queue[Event]], wide: bool
 ) -> None:
     events = watched(wide)
     first = events.get(timeout=WITHIN_S)
