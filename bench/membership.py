@@ -10,13 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.agents import (
-    HEARTBEAT_S,
-    Agents,
-    JobWithoutOperator,
-    holder_index,
-    job_without_operator,
-)
+from bench.agents import HEARTBEAT_S, Agents, JobWithoutOperator, holder_index, job_without_operator
 from bench.api_server import (
     JOBS,
     LEASES,

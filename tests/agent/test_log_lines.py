@@ -7,23 +7,15 @@ import pytest
 from tests.support.protocol import active, identity, parsed_round
 
 from elasticjob.agent.log_lines import step_lines
-from elasticjob.rendezvous import new_agent
+from elasticjob.rendezvous import events, new_agent
 from elasticjob.rendezvous.actions import Action, CasRound, Exit, Stop
-from elasticjob.rendezvous.events import (
-    Event,
-    LeaveRequested,
-    Tick,
-    WorkerExited,
-    WorkersReaped,
-    WorkersStarted,
-)
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
 ME = new_agent(identity("B"), 0.0)
 CAUSE = Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=3, message="loss is nan")
-TICK = Tick()
+TICK = events.Tick()
 NOTHING: dict[str, Any] = {}
 FROZEN = "agent is frozen: Round Lease deleted or access denied; workers continue"
 
@@ -76,14 +68,14 @@ CAUSED = {
             (),
             [("agent joined", {"lease": "demo-1-0", "phase": "ready", "n": 0})],
         ),
-        (ME, ME, WorkersStarted(3, 12), (), [("workers started", {"n": 3, "start_ms": 12})]),
-        (ME, ME, WorkerExited(3, CAUSE), (), [("worker failed", {"n": 3, **CAUSED})]),
-        (ME, ME, WorkerExited(3), (), [("workers succeeded", {"n": 3})]),
-        (ME, ME, WorkersReaped(3), (), [("all worker processes have ended", {"n": 3})]),
+        (ME, ME, events.WorkersStarted(3, 12), (), [("workers started", {"n": 3, "start_ms": 12})]),
+        (ME, ME, events.WorkerExited(3, CAUSE), (), [("worker failed", {"n": 3, **CAUSED})]),
+        (ME, ME, events.WorkerExited(3), (), [("workers succeeded", {"n": 3})]),
+        (ME, ME, events.WorkersReaped(3), (), [("all worker processes have ended", {"n": 3})]),
         (
             ME,
             ME,
-            LeaveRequested(),
+            events.LeaveRequested(),
             (),
             [("agent is leaving: termination signal received", NOTHING)],
         ),
@@ -107,6 +99,6 @@ CAUSED = {
     ],
 )
 def test_one_line_for_each_change(
-    before: Me, after: Me, event: Event, actions: tuple[Action, ...], lines: list[Any]
+    before: Me, after: Me, event: events.Event, actions: tuple[Action, ...], lines: list[Any]
 ) -> None:
     assert list(step_lines(before, after, event, actions)) == lines

@@ -8,26 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.protocol import active, case, joined, lease, round_lease, seen
 
-from elasticjob.rendezvous import agent_step, next_wake
+from elasticjob.rendezvous import agent_step, events, next_wake
 from elasticjob.rendezvous.actions import CasRound, Pulse, Start
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    Event,
-    GetFailed,
-    LeaseGone,
-    LeaseSeen,
-    LeaveRequested,
-    PulseFailed,
-    RenewalReturned,
-    RoundGone,
-    RoundSeen,
-    Source,
-    Tick,
-    ViewComplete,
-    WorkerExited,
-    WorkersReaped,
-    WorkersStarted,
-)
 from elasticjob.rendezvous.members.decide import decide
 from elasticjob.rendezvous.members.judge import judge
 from elasticjob.rendezvous.members.ranks import ranks_of
@@ -121,33 +103,38 @@ def test_charges_never_lose_count(numbers: list[int], struck: int) -> None:
 
 
 EVENTS = st.sampled_from([
-    Tick(), LeaveRequested(), RoundGone(), ViewComplete((lease("B", "running 1"),)),
-    WorkersStarted(1, 5), WorkersStarted(2, 5), WorkerExited(1), WorkerExited(2),
-    WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1)), WorkersReaped(1),
-    WorkersReaped(2), CasFailed(True), CasFailed(False), PulseFailed(True),
-    RenewalReturned(None), RenewalReturned(lease("A", "running 1", 90)),
-    LeaseGone("demo-0-0"), LeaseGone("demo-1-0", by_get=True), GetFailed("demo-1-0"),
-    LeaseSeen(lease("A", "running 1", 91)), LeaseSeen(lease("B", "running 1", 92), True),
+    events.Tick(), events.LeaveRequested(), events.RoundGone(),
+    events.ViewComplete((lease("B", "running 1"),)),
+    events.WorkersStarted(1, 5), events.WorkersStarted(2, 5),
+    events.WorkerExited(1), events.WorkerExited(2),
+    events.WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1)),
+    events.WorkersReaped(1), events.WorkersReaped(2),
+    events.CasFailed(True), events.CasFailed(False), events.PulseFailed(True),
+    events.RenewalReturned(None), events.RenewalReturned(lease("A", "running 1", 90)),
+    events.LeaseGone("demo-0-0"), events.LeaseGone("demo-1-0", by_get=True),
+    events.GetFailed("demo-1-0"),
+    events.LeaseSeen(lease("A", "running 1", 91)),
+    events.LeaseSeen(lease("B", "running 1", 92), True),
     *(
-        RoundSeen(round_lease(round_, holder, version, pulse=str(version)), source)
+        events.RoundSeen(round_lease(round_, holder, version, pulse=str(version)), source)
         for version, (round_, holder) in enumerate(
             [(active(1, "A B"), "A"), (active(2, "A B", [2]), "B"), (active(3, "B"), ""),
              (active(4, "A B"), "A"), (Round(5, Phase.FORMING), "B"),
              (replace(active(6, "A B"), phase=Phase.FAILED), "A")], start=100,
         )
-        for source in Source
+        for source in events.Source
     ),
 ])  # fmt: skip
 
 
 @given(st.lists(st.tuples(EVENTS, st.floats(0, 20)), max_size=25))
-def test_any_history_of_one_agent(history: list[tuple[Event, float]]) -> None:
+def test_any_history_of_one_agent(history: list[tuple[events.Event, float]]) -> None:
     """No event is refused; a round is started once, never an older one, never when leaving (I3)."""
     me, now = joined("A", active(1, "A B")), 0.0
     started, told = [1], False
     for event, later in history:
         now += later
-        told = told or event == LeaveRequested()
+        told = told or event == events.LeaveRequested()
         me, actions = agent_step(me, event, now)
         wake = next_wake(me, now)
         assert wake is None or wake > now

@@ -22,20 +22,8 @@ from tests.support.protocol import (
     steps,
 )
 
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import CasRound, GetLease
-from elasticjob.rendezvous.events import (
-    Event,
-    GetFailed,
-    LeaseGone,
-    LeaseSeen,
-    PulseFailed,
-    RenewalReturned,
-    RoundSeen,
-    Source,
-    Tick,
-    ViewComplete,
-    WorkerExited,
-)
 from elasticjob.rendezvous.members.judge import judge
 from elasticjob.rendezvous.rule_helpers import contact_since
 from elasticjob.rendezvous.state import Me
@@ -56,8 +44,8 @@ def holder() -> Me:
     return holding("A", ABC, [lease(x, "running 1") for x in "ABC"])
 
 
-def pulse(number: int) -> RoundSeen:
-    return RoundSeen(round_lease(ABC, "A", 100 + number, f"p{number}"), Source.WATCH)
+def pulse(number: int) -> events.RoundSeen:
+    return events.RoundSeen(round_lease(ABC, "A", 100 + number, f"p{number}"), events.Source.WATCH)
 
 
 # ---- when it sees again --------------------------------------------------------------------------
@@ -68,15 +56,15 @@ def pulse(number: int) -> RoundSeen:
     "event",
     [
         pulse(1),
-        LeaseSeen(lease("B", "running 1", 9)),
-        LeaseSeen(lease("B", "running 1"), by_get=True),
-        LeaseGone(name("C")),
-        ViewComplete(()),
-        RenewalReturned(lease("A", "running 1", 9)),
+        events.LeaseSeen(lease("B", "running 1", 9)),
+        events.LeaseSeen(lease("B", "running 1"), by_get=True),
+        events.LeaseGone(name("C")),
+        events.ViewComplete(()),
+        events.RenewalReturned(lease("A", "running 1", 9)),
     ],
 )
 def test_an_agent_is_blind_after_two_t_without_the_api_server(
-    event: Event, gap_s: float, was_blind: bool
+    event: events.Event, gap_s: float, was_blind: bool
 ) -> None:
     me, _ = steps(holder(), event, now=gap_s)
     assert me.contact_since == (gap_s if was_blind else -math.inf)
@@ -85,14 +73,14 @@ def test_an_agent_is_blind_after_two_t_without_the_api_server(
 @pytest.mark.parametrize(
     "event",
     [
-        Tick(),
-        PulseFailed(conflict=False),
-        GetFailed(name("B")),
-        RenewalReturned(None),
-        WorkerExited(1),
+        events.Tick(),
+        events.PulseFailed(conflict=False),
+        events.GetFailed(name("B")),
+        events.RenewalReturned(None),
+        events.WorkerExited(1),
     ],
 )
-def test_an_event_that_is_not_from_the_api_server_ends_no_blindness(event: Event) -> None:
+def test_an_event_that_is_not_from_the_api_server_ends_no_blindness(event: events.Event) -> None:
     me, _ = steps(holder(), event, now=9 * T)
     assert me.contact_since == -math.inf
     assert contact_since(me, 9 * T) == 9 * T  # it is blind now
@@ -149,12 +137,16 @@ def test_a_new_holder_that_was_not_blind_need_not_wait_for_the_one_that_it_repla
     """6-replaced-is-silent."""
     me = joined("B", ABC, holder="A", pulse="p1")
     for i in (1, 2, 3):
-        me, _ = steps(me, RenewalReturned(lease("B", "running 1", 10 + i)), now=i * T)
-    read = RoundSeen(round_lease(ABC, "A", 1, "p1"), Source.READ)
+        me, _ = steps(me, events.RenewalReturned(lease("B", "running 1", 10 + i)), now=i * T)
+    read = events.RoundSeen(round_lease(ABC, "A", 1, "p1"), events.Source.READ)
     me, actions = steps(me, read, now=3 * T)
     assert of(CasRound, actions)
     mine = round_lease(ABC, "B", 2, "p2")
-    view = ViewComplete(tuple(lease(x, "running 1") for x in "ABC"))
-    events = (RoundSeen(mine, Source.ANSWER), RoundSeen(mine, Source.READ), view)
-    _, actions = steps(me, *events, now=3 * T)
+    view = events.ViewComplete(tuple(lease(x, "running 1") for x in "ABC"))
+    order = (
+        events.RoundSeen(mine, events.Source.ANSWER),
+        events.RoundSeen(mine, events.Source.READ),
+        view,
+    )
+    _, actions = steps(me, *order, now=3 * T)
     assert of(GetLease, actions) == [GetLease(name("A"))]

@@ -18,24 +18,8 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import agent_step, new_agent, next_wake
+from elasticjob.rendezvous import agent_step, events, new_agent, next_wake
 from elasticjob.rendezvous.actions import CasRound, Stop
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    Event,
-    GetFailed,
-    LeaseGone,
-    LeaseSeen,
-    LeaveRequested,
-    PulseFailed,
-    RenewalReturned,
-    RoundGone,
-    Tick,
-    ViewComplete,
-    WorkerExited,
-    WorkersReaped,
-    WorkersStarted,
-)
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.rendezvous.step import RULES, left_out
 
@@ -53,10 +37,11 @@ def test_the_same_event_twice_gives_the_same_step() -> None:
 
 
 @pytest.mark.parametrize("event", [
-    RoundGone(), LeaseGone("demo-0-0"), GetFailed("demo-1-0"), ViewComplete(()),
-    RenewalReturned(None), CasFailed(True), CasFailed(False), PulseFailed(True),
-    WorkersStarted(1, 1), WorkerExited(1), WorkersReaped(9), LeaveRequested(), Tick(),
-    LeaseSeen(lease("B", "running 1")), FAILED,
+    events.RoundGone(), events.LeaseGone("demo-0-0"), events.GetFailed("demo-1-0"),
+    events.ViewComplete(()), events.RenewalReturned(None),
+    events.CasFailed(True), events.CasFailed(False), events.PulseFailed(True),
+    events.WorkersStarted(1, 1), events.WorkerExited(1), events.WorkersReaped(9),
+    events.LeaveRequested(), events.Tick(), events.LeaseSeen(lease("B", "running 1")), FAILED,
 ], ids=lambda event: type(event).__name__)  # fmt: skip
 @pytest.mark.parametrize(
     "me",
@@ -69,9 +54,9 @@ def test_the_same_event_twice_gives_the_same_step() -> None:
     ],
     ids=["new", "member", "outside", "holder", "exited"],
 )
-def test_any_event_at_any_time_is_accepted(me: Me, event: Event) -> None:
+def test_any_event_at_any_time_is_accepted(me: Me, event: events.Event) -> None:
     """A late, repeated or unexpected event raises nothing."""
-    after, _ = steps(me, event, event, Tick(), now=1.0)
+    after, _ = steps(me, event, event, events.Tick(), now=1.0)
     next_wake(after, 1.0)
 
 
@@ -92,10 +77,10 @@ def test_a_crash_stops_and_writes_in_one_step() -> None:
 def test_every_rule_can_be_left_out(name: str) -> None:
     me = left_out(new_agent(agent().who, 0.0), name)
     assert me.without == {name}
-    steps(me, Tick(), round_seen(AB1))
+    steps(me, events.Tick(), round_seen(AB1))
 
 
 def test_the_steps_of_one_agent_write_one_round_each() -> None:
     me = joined("A", AB1)
-    _, actions = steps(me, FAILED, Tick(), round_seen(AB1, holder=""), now=1.0)
+    _, actions = steps(me, FAILED, events.Tick(), round_seen(AB1, holder=""), now=1.0)
     assert len(of(CasRound, actions)) == 1

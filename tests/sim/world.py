@@ -18,7 +18,7 @@ from typing import Any
 from tests.sim.operator import JOB, UID, Operator
 
 from elasticjob.controller.plan.actions import Deletion
-from elasticjob.rendezvous import agent_step, new_agent, next_wake
+from elasticjob.rendezvous import agent_step, events, new_agent, next_wake
 from elasticjob.rendezvous.actions import (
     Action,
     CasRound,
@@ -33,23 +33,6 @@ from elasticjob.rendezvous.actions import (
     WriteState,
 )
 from elasticjob.rendezvous.budget import counted_failures
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    Event,
-    GetFailed,
-    LeaseGone,
-    LeaseSeen,
-    LeaveRequested,
-    PulseFailed,
-    RenewalReturned,
-    RoundSeen,
-    Source,
-    Tick,
-    ViewComplete,
-    WorkerExited,
-    WorkersReaped,
-    WorkersStarted,
-)
 from elasticjob.rendezvous.state import Identity, Me
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.cause import Cause, CauseKind
@@ -174,10 +157,10 @@ class World:
         self.note(f"{name} starts")
         agent = Agent(new_agent(who, self.now, self.without))
         self.agents[pod] = agent
-        self.feed(agent, Tick())
+        self.feed(agent, events.Tick())
         return agent
 
-    def feed(self, agent: Agent, event: Event) -> None:
+    def feed(self, agent: Agent, event: events.Event) -> None:
         if not agent.alive:
             return
         agent.me, actions = agent_step(agent.me, event, self.now)
@@ -194,7 +177,7 @@ class World:
         def tick() -> None:
             if agent.tick == at:
                 agent.tick = None
-                self.feed(agent, Tick())
+                self.feed(agent, events.Tick())
 
         self.after(at - self.now, tick)
 
@@ -202,7 +185,7 @@ class World:
         handler: Callable[[Agent, Any], None] = getattr(self, DO[type(action)])
         handler(agent, action)
 
-    def request(self, agent: Agent, call: Callable[[], Event], failed: Event) -> None:
+    def request(self, agent: Agent, call: Callable[[], events.Event], failed: events.Event) -> None:
         """Send a request: it arrives after a lag, and its answer after another, or times out."""
 
         def arrive() -> None:
@@ -254,13 +237,13 @@ class World:
                 return
             agent.wide = wide
             agent.delivers_at = self.now
-            self.deliver(agent, RoundSeen(self.lease, Source.READ))
+            self.deliver(agent, events.RoundSeen(self.lease, events.Source.READ))
             if wide:
-                self.deliver(agent, ViewComplete(tuple(self.leases.values())))
+                self.deliver(agent, events.ViewComplete(tuple(self.leases.values())))
 
         self.after(self.lag(), arrive)
 
-    def deliver(self, agent: Agent, event: Event) -> None:
+    def deliver(self, agent: Agent, event: events.Event) -> None:
         """Deliver an event in order, after a lag, unless the watch is opened again before."""
         epoch = agent.epoch
         agent.delivers_at = max(agent.delivers_at, self.now + self.lag()) + 1e-6
@@ -274,59 +257,61 @@ class World:
     def do_create_lease(self, agent: Agent, action: CreateLease) -> None:
         who = agent.me.who
 
-        def call() -> Event:
+        def call() -> events.Event:
             if who.name not in self.leases:
                 state = AgentState.from_json(action.state)
                 self.put_lease(
                     AgentLease(who.name, who.pod, "", who.name, UID, who.nonce, "", state)
                 )
-            return LeaseSeen(self.leases[who.name])
+            return events.LeaseSeen(self.leases[who.name])
 
-        self.request(agent, call, GetFailed(who.name))
+        self.request(agent, call, events.GetFailed(who.name))
 
     def do_write_state(self, agent: Agent, action: WriteState) -> None:
         name = agent.me.who.name
 
-        def call() -> Event:
+        def call() -> events.Event:
             lease = self.leases.get(name)
             if lease is None:
-                self.after(self.lag(), lambda: self.feed(agent, LeaseGone(name)))
-                return RenewalReturned(None)
+                self.after(self.lag(), lambda: self.feed(agent, events.LeaseGone(name)))
+                return events.RenewalReturned(None)
             if lease.version != action.version:
                 seen = lease
-                self.after(self.lag(), lambda: self.feed(agent, LeaseSeen(seen, by_get=True)))
-                return RenewalReturned(None)
+                self.after(
+                    self.lag(), lambda: self.feed(agent, events.LeaseSeen(seen, by_get=True))
+                )
+                return events.RenewalReturned(None)
             self.put_lease(replace(lease, state=AgentState.from_json(action.state)))
-            return RenewalReturned(self.leases[name])
+            return events.RenewalReturned(self.leases[name])
 
-        self.request(agent, call, RenewalReturned(None))
+        self.request(agent, call, events.RenewalReturned(None))
 
     def do_get_lease(self, agent: Agent, action: GetLease) -> None:
-        def call() -> Event:
+        def call() -> events.Event:
             lease = self.leases.get(action.name)
-            return LeaseSeen(lease, True) if lease else LeaseGone(action.name, True)
+            return events.LeaseSeen(lease, True) if lease else events.LeaseGone(action.name, True)
 
-        self.request(agent, call, GetFailed(action.name))
+        self.request(agent, call, events.GetFailed(action.name))
 
     def do_cas_round(self, agent: Agent, action: CasRound) -> None:
-        def call() -> Event:
+        def call() -> events.Event:
             if self.lease.version != action.version:
-                return CasFailed(conflict=True)
+                return events.CasFailed(conflict=True)
             self.put_round(action.round, action.holder, agent.me.who.name)
-            return RoundSeen(self.lease, Source.ANSWER)
+            return events.RoundSeen(self.lease, events.Source.ANSWER)
 
-        self.request(agent, call, CasFailed(conflict=False))
+        self.request(agent, call, events.CasFailed(conflict=False))
 
     def do_pulse(self, agent: Agent, action: Pulse) -> None:
-        def call() -> Event:
+        def call() -> events.Event:
             if self.lease.version != action.version:
-                return PulseFailed(conflict=True)
+                return events.PulseFailed(conflict=True)
             self.renewals += 1
             lease = replace(self.lease, renew_time=str(self.renewals), report=action.report)
             self.set_round(lease, is_pulse=lease.report == self.lease.report)
-            return RoundSeen(self.lease, Source.PULSE)
+            return events.RoundSeen(self.lease, events.Source.PULSE)
 
-        self.request(agent, call, PulseFailed(conflict=False))
+        self.request(agent, call, events.PulseFailed(conflict=False))
 
     def do_start(self, agent: Agent, action: Start) -> None:
         if agent.stuck:
@@ -347,7 +332,7 @@ class World:
 
         def exec_done() -> None:
             if agent.running == n:
-                self.feed(agent, WorkersStarted(n, 10))
+                self.feed(agent, events.WorkersStarted(n, 10))
                 if self.work_s is not None:
                     self.after(self.work_s, lambda: self.finish(agent, n))
 
@@ -361,7 +346,7 @@ class World:
             if not agent.alive:
                 return
             agent.running = None
-            self.feed(agent, WorkersReaped(action.n))
+            self.feed(agent, events.WorkersReaped(action.n))
 
         self.after(self.lag() * 2, reaped)
 
@@ -381,7 +366,7 @@ class World:
             return
         self.finished.add((n, agent.me.who.pod))
         agent.running = None
-        self.feed(agent, WorkerExited(n))
+        self.feed(agent, events.WorkerExited(n))
 
     def fail(self, agent: Agent, fatal: bool = False) -> None:
         """Let a worker fail."""
@@ -393,7 +378,7 @@ class World:
         cause = Cause(
             CauseKind.WORKER_FAILED, agent.me.who.name, code=1, n=n, after_ms=max(0, after_ms)
         )
-        self.feed(agent, WorkerExited(n, cause, fatal))
+        self.feed(agent, events.WorkerExited(n, cause, fatal))
 
     def end(self, agent: Agent, reported: bool, code: int = 137) -> None:
         """End an agent and its workers. reported False: no kubelet reports it, as its node died."""
@@ -423,14 +408,14 @@ class World:
         self.leases[lease.name] = lease
         for agent in self.agents.values():
             if agent.wide:
-                self.deliver(agent, LeaseSeen(lease))
+                self.deliver(agent, events.LeaseSeen(lease))
 
     def drop_lease(self, name: str) -> None:
         if self.leases.pop(name, None) is None:
             return
         for agent in self.agents.values():
             if agent.wide:
-                self.deliver(agent, LeaseGone(name))
+                self.deliver(agent, events.LeaseGone(name))
 
     def put_round(self, next_: Round | None, holder: str | None, who: str) -> None:
         lease = self.lease
@@ -456,7 +441,7 @@ class World:
         self.version += 1
         self.lease = replace(lease, version=str(self.version))
         for agent in self.agents.values():
-            self.deliver(agent, RoundSeen(self.lease, Source.WATCH))
+            self.deliver(agent, events.RoundSeen(self.lease, events.Source.WATCH))
         self.operator.round_changed(is_pulse)
 
     def check_round(self, old: Round, new: Round) -> None:
@@ -508,7 +493,7 @@ class World:
         """Send SIGTERM, and SIGKILL after the grace, unless the node is dead."""
         if agent.node_is_dead:
             return
-        self.after(self.lag(), lambda: self.feed(agent, LeaveRequested()))
+        self.after(self.lag(), lambda: self.feed(agent, events.LeaveRequested()))
         agent.harmed_until = math.inf
         self.after(self.lag() + grace_s, lambda: self.end(agent, reported=True))
 

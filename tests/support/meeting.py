@@ -15,7 +15,7 @@ from typing import Callable, Union
 from tests.support.merge_patch import merge
 from tests.support.protocol import JOB, identity, is_round_lease, letter, name, pod
 
-from elasticjob.rendezvous import agent_step, new_agent, next_wake
+from elasticjob.rendezvous import agent_step, events, new_agent, next_wake
 from elasticjob.rendezvous.actions import (
     Action,
     CasRound,
@@ -28,21 +28,6 @@ from elasticjob.rendezvous.actions import (
     Start,
     Stop,
     WriteState,
-)
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    Event,
-    GetFailed,
-    LeaseGone,
-    LeaseSeen,
-    PulseFailed,
-    RenewalReturned,
-    RoundSeen,
-    Source,
-    Tick,
-    ViewComplete,
-    WorkersReaped,
-    WorkersStarted,
 )
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire import names
@@ -73,8 +58,8 @@ ROUND = names.round_lease_name(JOB.name)
 OTHER_JOB = "other"  # another job of the namespace
 NEVER_ENDS = 200  # turns of all agents
 
-Answers = tuple[Event, ...]
-Change = Union[RoundSeen, LeaseSeen, LeaseGone]
+Answers = tuple[events.Event, ...]
+Change = Union[events.RoundSeen, events.LeaseSeen, events.LeaseGone]
 
 
 class RestlessError(AssertionError):
@@ -121,19 +106,19 @@ class Server:
         """Nothing happens if it is not there."""
         if self.objects.pop(name_, None) is not None:
             self.version += 1
-            self._notify(LeaseGone(name_))
+            self._notify(events.LeaseGone(name_))
 
     def forge(self, lease: AgentLease) -> None:
         """A Lease of another job gets the labels of a pod of this job, so its agents receive it."""
         self.version += 1
         name_ = names.pod_name(OTHER_JOB, lease.pod.index, lease.pod.generation)
         self.forged[lease.pod] = replace(lease, name=name_, version=str(self.version))
-        self._notify(LeaseSeen(self.forged[lease.pod]))
+        self._notify(events.LeaseSeen(self.forged[lease.pod]))
 
     def delete_forged(self, pod_: Pod) -> None:
         """It is deleted, or loses the labels."""
         self.version += 1
-        self._notify(LeaseGone(self.forged.pop(pod_).name))
+        self._notify(events.LeaseGone(self.forged.pop(pod_).name))
 
     def round(self) -> RoundLease:
         """The Round Lease as it is."""
@@ -152,9 +137,9 @@ class Server:
     def _store(self, made: Json) -> Json:
         made["metadata"]["resourceVersion"] = str(self.version + 1)
         if is_round_lease(made):
-            change: Change = RoundSeen(parse_round(made), Source.WATCH)
+            change: Change = events.RoundSeen(parse_round(made), events.Source.WATCH)
         else:
-            change = LeaseSeen(parse_agent(made, JOB))
+            change = events.LeaseSeen(parse_agent(made, JOB))
         self.version += 1
         self.objects[made["metadata"]["name"]] = made
         self._notify(change)
@@ -181,7 +166,7 @@ class Player:
     dark: bool = False
     wide: bool = False
     requests: deque[Action] = field(default_factory=deque)
-    stream: deque[Event] = field(default_factory=deque)
+    stream: deque[events.Event] = field(default_factory=deque)
     work: deque[Action] = field(default_factory=deque)
 
     @property
@@ -190,7 +175,7 @@ class Player:
         return letter(self.me.who.pod)
 
 
-Step = tuple[Player, Event, tuple[Action, ...]]
+Step = tuple[Player, events.Event, tuple[Action, ...]]
 
 
 class Meeting:
@@ -211,9 +196,9 @@ class Meeting:
         who = identity(letter_, nonce=nonce or f"nonce-{letter_}")
         who = replace(who, node=node or who.node)
         self.players[letter_] = Player(new_agent(who, self.now, self.without))
-        self.feed(letter_, Tick())
+        self.feed(letter_, events.Tick())
 
-    def feed(self, letter_: str, event: Event) -> None:
+    def feed(self, letter_: str, event: events.Event) -> None:
         """One event to one agent."""
         player = self.players[letter_]
         if not player.alive:
@@ -261,9 +246,9 @@ class Meeting:
             return False
         action = player.work.popleft()
         if isinstance(action, Start) and "starts" not in player.held:
-            self.feed(letter_, WorkersStarted(action.round.n, 10))
+            self.feed(letter_, events.WorkersStarted(action.round.n, 10))
         elif isinstance(action, Stop):
-            self.feed(letter_, WorkersReaped(action.n))
+            self.feed(letter_, events.WorkersReaped(action.n))
         return True
 
     def deliver(self, letter_: str) -> bool:
@@ -302,7 +287,7 @@ class Meeting:
             return False
         self.now = due
         for letter_ in sorted((x for w, x in wakes if w == due), key=pod):
-            self.feed(letter_, Tick())
+            self.feed(letter_, events.Tick())
         return True
 
     def _wake(self, player: Player) -> float | None:
@@ -310,7 +295,7 @@ class Meeting:
 
     # ---- the API ---------------------------------------------------------------------------------
 
-    def _do(self, player: Player, action: Action) -> tuple[Event | None, ...]:
+    def _do(self, player: Player, action: Action) -> tuple[events.Event | None, ...]:
         try:
             return tuple(_DO[type(action)](self, player, action))
         except ConflictError:
@@ -318,26 +303,26 @@ class Meeting:
         except WireError:  # two pods of one index: a round that no agent can read
             return (_failed(action),)
         except GoneError:
-            return (LeaseGone(player.me.who.name), RenewalReturned(None))
+            return (events.LeaseGone(player.me.who.name), events.RenewalReturned(None))
 
-    def _conflict(self, player: Player, action: Action) -> Iterator[Event | None]:
+    def _conflict(self, player: Player, action: Action) -> Iterator[events.Event | None]:
         own = self.server.lease(player.me.who.name)
         if isinstance(action, CreateLease) and own:
-            yield LeaseSeen(own, by_get=True)
+            yield events.LeaseSeen(own, by_get=True)
         elif isinstance(action, WriteState):
-            yield LeaseSeen(own, by_get=True) if own else None
-            yield RenewalReturned(None)
+            yield events.LeaseSeen(own, by_get=True) if own else None
+            yield events.RenewalReturned(None)
         elif isinstance(action, CasRound):
-            yield CasFailed(conflict=True)
+            yield events.CasFailed(conflict=True)
         elif isinstance(action, Pulse):
-            yield PulseFailed(conflict=True)
+            yield events.PulseFailed(conflict=True)
 
     def now_text(self) -> str:
         """A time that no other write has."""
         return f"{self.now:g} s, version {self.server.version}"
 
     def _changed(self, change: Change) -> None:
-        is_round = isinstance(change, RoundSeen)
+        is_round = isinstance(change, events.RoundSeen)
         for player in self.players.values():
             receives = player.alive and not player.dark and player.me.lease is not None
             if receives and (is_round or player.wide):
@@ -347,65 +332,69 @@ class Meeting:
 _PATIENT = (ReadRound, ReopenStream, CreateLease)  # tried again until there is an answer
 
 
-def _failed(action: Action) -> Event | None:
+def _failed(action: Action) -> events.Event | None:
     """The event of a request that gets no answer."""
     if isinstance(action, WriteState):
-        return RenewalReturned(None)
+        return events.RenewalReturned(None)
     if isinstance(action, CasRound):
-        return CasFailed(conflict=False)
+        return events.CasFailed(conflict=False)
     if isinstance(action, Pulse):
-        return PulseFailed(conflict=False)
-    return GetFailed(action.name) if isinstance(action, GetLease) else None
+        return events.PulseFailed(conflict=False)
+    return events.GetFailed(action.name) if isinstance(action, GetLease) else None
 
 
-def _open(meeting: Meeting, player: Player, action: Action) -> Iterator[Event | None]:
+def _open(meeting: Meeting, player: Player, action: Action) -> Iterator[events.Event | None]:
     """A new stream: first everything that there is, then what changes."""
     player.wide = isinstance(action, ReopenStream) and action.wide
     player.dark = False
     player.stream.clear()
-    player.stream.append(RoundSeen(meeting.server.round(), Source.READ))
+    player.stream.append(events.RoundSeen(meeting.server.round(), events.Source.READ))
     if player.wide:
         found = (*meeting.server.leases(), *meeting.server.forged.values())
-        player.stream.append(ViewComplete(found))
+        player.stream.append(events.ViewComplete(found))
     if player.me.lease is None:
         meeting.deliver(player.letter)
     yield None
 
 
-def _create(meeting: Meeting, player: Player, action: CreateLease) -> Iterator[Event]:
+def _create(meeting: Meeting, player: Player, action: CreateLease) -> Iterator[events.Event]:
     who, round_uid = player.me.who, meeting.server.round().uid
     state = AgentState.from_json(action.state)
     made = agent_manifest(JOB, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0)
-    yield LeaseSeen(parse_agent(meeting.server.create(made), JOB))
+    yield events.LeaseSeen(parse_agent(meeting.server.create(made), JOB))
 
 
-def _write(meeting: Meeting, player: Player, action: WriteState) -> Iterator[Event]:
+def _write(meeting: Meeting, player: Player, action: WriteState) -> Iterator[events.Event]:
     change = agent_patch(AgentState.from_json(action.state), meeting.now_text(), action.version)
     made = meeting.server.patch(player.me.who.name, change)
-    yield RenewalReturned(parse_agent(made, JOB))
+    yield events.RenewalReturned(parse_agent(made, JOB))
 
 
-def _cas(meeting: Meeting, player: Player, action: CasRound) -> Iterator[Event]:
+def _cas(meeting: Meeting, player: Player, action: CasRound) -> Iterator[events.Event]:
     change: Json = {}
     if action.holder is not None:
         change = holder_patch(action.holder, meeting.now_text(), action.version)
     if action.round is not None:
         change = {**change, **round_patch(action.round, action.version, action.report)}
     made = meeting.server.patch(ROUND, change)
-    yield RoundSeen(parse_round(made), Source.ANSWER)
+    yield events.RoundSeen(parse_round(made), events.Source.ANSWER)
 
 
-def _pulse(meeting: Meeting, player: Player, action: Pulse) -> Iterator[Event]:
+def _pulse(meeting: Meeting, player: Player, action: Pulse) -> Iterator[events.Event]:
     change = pulse_patch(action.report, meeting.now_text(), action.version)
-    yield RoundSeen(parse_round(meeting.server.patch(ROUND, change)), Source.PULSE)
+    yield events.RoundSeen(parse_round(meeting.server.patch(ROUND, change)), events.Source.PULSE)
 
 
-def _get(meeting: Meeting, player: Player, action: GetLease) -> Iterator[Event]:
+def _get(meeting: Meeting, player: Player, action: GetLease) -> Iterator[events.Event]:
     found = meeting.server.lease(action.name)
-    yield LeaseSeen(found, by_get=True) if found else LeaseGone(action.name, by_get=True)
+    yield (
+        events.LeaseSeen(found, by_get=True)
+        if found
+        else events.LeaseGone(action.name, by_get=True)
+    )
 
 
-_DO: dict[type, Callable[..., Iterator[Event | None]]] = {
+_DO: dict[type, Callable[..., Iterator[events.Event | None]]] = {
     ReadRound: _open,
     ReopenStream: _open,
     CreateLease: _create,

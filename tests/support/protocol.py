@@ -11,17 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from elasticjob.rendezvous import agent_step, new_agent
+from elasticjob.rendezvous import agent_step, events, new_agent
 from elasticjob.rendezvous.actions import Action, Start
-from elasticjob.rendezvous.events import (
-    Event,
-    LeaseSeen,
-    RoundSeen,
-    Source,
-    ViewComplete,
-    WorkerExited,
-    WorkersStarted,
-)
 from elasticjob.rendezvous.members.judge import Case
 from elasticjob.rendezvous.rules.join import own_state
 from elasticjob.rendezvous.state import Identity, Me
@@ -238,15 +229,15 @@ def case(
 # ---- events of an agent --------------------------------------------------------------------------
 
 AB1 = active(1, "A B")
-FAILED = WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
+FAILED = events.WorkerExited(1, Cause(CauseKind.WORKER_FAILED, code=1, n=1))
 
 
 def round_seen(
-    round_: Round, version: int = 2, source: Source = Source.WATCH, holder: str = "Z",
+    round_: Round, version: int = 2, source: events.Source = events.Source.WATCH, holder: str = "Z",
     **wanted: Any,
-) -> RoundSeen:  # fmt: skip
+) -> events.RoundSeen:  # fmt: skip
     """A version of the Round Lease arrives; another agent holds it unless `holder` is given."""
-    return RoundSeen(round_lease(round_, holder, version, **wanted), source)
+    return events.RoundSeen(round_lease(round_, holder, version, **wanted), source)
 
 
 # ---- agents --------------------------------------------------------------------------------------
@@ -264,10 +255,10 @@ def agent(letter_: str = "A", without: str = "", **fields: Any) -> Me:
     return new_agent(identity(letter_, **fields), 0.0, frozenset(without.split()))
 
 
-def steps(me: Me, *events: Event, now: float = 0.0) -> tuple[Me, list[Action]]:
+def steps(me: Me, *given: events.Event, now: float = 0.0) -> tuple[Me, list[Action]]:
     """One event after the other, at the same time; all actions."""
     actions: list[Action] = []
-    for event in events:
+    for event in given:
         me, more = agent_step(me, event, now)
         actions += more
     return me, actions
@@ -283,12 +274,12 @@ def joined(
     """
     me = agent(letter_, without)
     first = round_lease(forming(0), "Z", 0, **wanted)
-    me, _ = steps(me, RoundSeen(first, Source.READ), now=now)
-    me, _ = steps(me, LeaseSeen(lease(letter_, "ready 0", 0)), now=now)
+    me, _ = steps(me, events.RoundSeen(first, events.Source.READ), now=now)
+    me, _ = steps(me, events.LeaseSeen(lease(letter_, "ready 0", 0)), now=now)
     present = round_lease(round_, holder, version, pulse, **wanted)
-    me, actions = steps(me, RoundSeen(present, Source.WATCH), now=now)
+    me, actions = steps(me, events.RoundSeen(present, events.Source.WATCH), now=now)
     if Start(round_) in actions:
-        me, _ = steps(me, WorkersStarted(round_.n, 10), now=now)
+        me, _ = steps(me, events.WorkersStarted(round_.n, 10), now=now)
     return _with_state(me, words)
 
 
@@ -308,8 +299,8 @@ def holding(letter_: str, round_: Round, leases: Iterable[AgentLease], **fields:
     me = joined(letter_, round_, holder=letter_, **fields)
     present = me.lease
     assert present is not None
-    events = (RoundSeen(present, Source.READ), ViewComplete(tuple(leases)))
-    return steps(me, *events, now=now)[0]
+    given = (events.RoundSeen(present, events.Source.READ), events.ViewComplete(tuple(leases)))
+    return steps(me, *given, now=now)[0]
 
 
 def of(kind: type[Any], actions: Iterable[Action]) -> list[Any]:

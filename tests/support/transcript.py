@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from tests.support.protocol import letter
 
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import (
     Action,
     CasRound,
@@ -17,25 +18,6 @@ from elasticjob.rendezvous.actions import (
     Start,
     Stop,
     WriteState,
-)
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    Event,
-    GetFailed,
-    LeaseGone,
-    LeaseSeen,
-    LeaveRequested,
-    Progressed,
-    PulseFailed,
-    RenewalReturned,
-    RoundGone,
-    RoundSeen,
-    Source,
-    Tick,
-    ViewComplete,
-    WorkerExited,
-    WorkersReaped,
-    WorkersStarted,
 )
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire.agent_state import AgentState
@@ -71,48 +53,52 @@ def lease_state(lease: AgentLease) -> str:
     return f"{_state(lease.state)}{' ended' if lease.ended else ''}"
 
 
-def learned(event: Event) -> str:
+def learned(event: events.Event) -> str:
     """What an agent learned."""
     return _EVENTS[type(event)](event)
 
 
-def _renewed(event: RenewalReturned) -> str:
+def _renewed(event: events.RenewalReturned) -> str:
     return f"renewed {_state(event.lease.state)}" if event.lease else "not renewed"
 
 
-def _seen(event: LeaseSeen) -> str:
+def _seen(event: events.LeaseSeen) -> str:
     verb = "gets" if event.by_get else "sees"
     return f"{verb} {letter(event.lease.pod)} {lease_state(event.lease)}"
 
 
-def _round_seen(event: RoundSeen) -> str:
-    return f"{'reads' if event.source is Source.READ else 'sees'} {event.lease.round.n}"
+def _round_seen(event: events.RoundSeen) -> str:
+    return f"{'reads' if event.source is events.Source.READ else 'sees'} {event.lease.round.n}"
 
 
-def _exited(event: WorkerExited) -> str:
+def _exited(event: events.WorkerExited) -> str:
     if event.failure is None:
         return f"workers of {event.n} done"
     return f"worker of {event.n} failed{', fatal' if event.fatal else ''}"
 
 
 _EVENTS: dict[type, Callable[[Any], str]] = {
-    RoundSeen: _round_seen,
-    RoundGone: lambda event: "sees the Round Lease gone",
-    LeaseSeen: _seen,
-    LeaseGone: lambda event: f"sees {of_name(event.name)} without a Lease",
-    GetFailed: lambda event: f"no answer to get {of_name(event.name)}",
-    ViewComplete: lambda event: "has the complete view",
-    RenewalReturned: _renewed,
-    CasFailed: lambda event: "conflict" if event.conflict else "no answer",
-    PulseFailed: lambda event: "pulse conflict" if event.conflict else "no answer",
-    WorkersStarted: lambda event: f"workers of {event.n} started",
-    WorkerExited: _exited,
-    WorkersReaped: lambda event: f"workers of {event.n} reaped",
-    LeaveRequested: lambda event: "receives SIGTERM",
-    Progressed: lambda event: "progress",
-    Tick: lambda event: "waited",
+    events.RoundSeen: _round_seen,
+    events.RoundGone: lambda event: "sees the Round Lease gone",
+    events.LeaseSeen: _seen,
+    events.LeaseGone: lambda event: f"sees {of_name(event.name)} without a Lease",
+    events.GetFailed: lambda event: f"no answer to get {of_name(event.name)}",
+    events.ViewComplete: lambda event: "has the complete view",
+    events.RenewalReturned: _renewed,
+    events.CasFailed: lambda event: "conflict" if event.conflict else "no answer",
+    events.PulseFailed: lambda event: "pulse conflict" if event.conflict else "no answer",
+    events.WorkersStarted: lambda event: f"workers of {event.n} started",
+    events.WorkerExited: _exited,
+    events.WorkersReaped: lambda event: f"workers of {event.n} reaped",
+    events.LeaveRequested: lambda event: "receives SIGTERM",
+    events.Progressed: lambda event: "progress",
+    events.Tick: lambda event: "waited",
 }
-ALWAYS_SHOWN = (WorkerExited, LeaveRequested, CasFailed)  # shown without actions, too
+ALWAYS_SHOWN = (
+    events.WorkerExited,
+    events.LeaveRequested,
+    events.CasFailed,
+)  # shown without actions, too
 
 
 def done(me: Me, action: Action) -> str:

@@ -16,15 +16,8 @@ from elasticjob.agent.api.http import Address, Client
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.agent.log import Log
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import CreateLease, GetLease
-from elasticjob.rendezvous.events import (
-    LeaseGone,
-    LeaseSeen,
-    RoundGone,
-    RoundSeen,
-    Source,
-    ViewComplete,
-)
 
 PATIENCE_S = 5.0
 END = {"metadata": {"resourceVersion": "5", "annotations": {"k8s.io/initial-events-end": "true"}}}
@@ -49,10 +42,10 @@ class Scene:
         self.threads = ApiThreads(context, client, self.messages.put)
         self.streams: list[Stream] = []
 
-    def open(self, wide: bool, *events: Any) -> Stream:
+    def open(self, wide: bool, *sent: Any) -> Stream:
         """Open a watch whose stream begins with these events."""
         stream = Stream()
-        stream.send(*events)
+        stream.send(*sent)
         self.streams.append(stream)
         self.api.answer(stream)
         self.threads.reopen(wide)
@@ -87,12 +80,12 @@ def test_the_current_watch_continues_until_the_next_one_has_an_event(scene: Scen
     new.send(*BEGINS)
     read, view = scene.next_event(), scene.next_event()
     assert (read.event, view.event) == (
-        RoundSeen(parsed_round(3), Source.READ),
-        ViewComplete(()),
+        events.RoundSeen(parsed_round(3), events.Source.READ),
+        events.ViewComplete(()),
     )
     assert scene.threads.is_current(read)
     assert scene.threads.is_current(view)
-    assert not scene.threads.is_current(WatchEvent(first.number, RoundGone()))
+    assert not scene.threads.is_current(WatchEvent(first.number, events.RoundGone()))
 
 
 def test_a_watch_that_is_still_opening_is_replaced(scene: Scene) -> None:
@@ -102,15 +95,15 @@ def test_a_watch_that_is_still_opening_is_replaced(scene: Scene) -> None:
     read = scene.next_event()
     assert read.number == 2
     assert scene.threads.is_current(read)
-    assert not scene.threads.is_current(WatchEvent(1, RoundGone()))
+    assert not scene.threads.is_current(WatchEvent(1, events.RoundGone()))
 
 
 def test_results_of_calls_are_posted(scene: Scene) -> None:
     scene.api.answer(reply(200, agent_object(8, "B")), reply(404))
     scene.threads.call(GetLease("demo-1-0"), parsed_round())
-    assert isinstance(scene.next(), LeaseSeen)
+    assert isinstance(scene.next(), events.LeaseSeen)
     scene.threads.call(GetLease("demo-1-0"), parsed_round())
-    assert scene.next() == LeaseGone("demo-1-0", by_get=True)
+    assert scene.next() == events.LeaseGone("demo-1-0", by_get=True)
 
 
 def test_a_setup_error_ends_the_agent(scene: Scene) -> None:

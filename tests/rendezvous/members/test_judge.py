@@ -6,16 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.protocol import (
-    active,
-    case,
-    desired,
-    forming,
-    letter,
-    pod,
-    pods,
-    seen,
-)
+from tests.support.protocol import active, case, desired, forming, letter, pod, pods, seen
 
 from elasticjob.rendezvous.members import judge as j
 from elasticjob.rendezvous.members.judge import judge

@@ -19,32 +19,25 @@ from tests.support.protocol import (
     steps,
 )
 
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import CasRound, ReopenStream
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    LeaveRequested,
-    RenewalReturned,
-    RoundSeen,
-    Source,
-    Tick,
-)
 from elasticjob.rendezvous.rules.claim import position
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.round import Phase, Round
 
-READ, WATCH = Source.READ, Source.WATCH
+READ, WATCH = events.Source.READ, events.Source.WATCH
 ABC = active(1, "A B C")
 
 
 def seen(
     round_: Round = ABC, holder: str = "", version: int = 2, pulse: str = "",
-    source: Source = WATCH,
-) -> RoundSeen:  # fmt: skip
-    return RoundSeen(round_lease(round_, holder, version, pulse), source)
+    source: events.Source = WATCH,
+) -> events.RoundSeen:  # fmt: skip
+    return events.RoundSeen(round_lease(round_, holder, version, pulse), source)
 
 
-def renewed(letter: str, version: int) -> RenewalReturned:
-    return RenewalReturned(lease(letter, "running 1", version))
+def renewed(letter: str, version: int) -> events.RenewalReturned:
+    return events.RenewalReturned(lease(letter, "running 1", version))
 
 
 # ---- a vacant role -------------------------------------------------------------------------------
@@ -64,9 +57,9 @@ def test_an_empty_holder_is_claimed_staggered(letter: str, delay_s: float) -> No
     me, actions = steps(joined(letter, ABC), seen(), now=1.0)
     if delay_s:
         assert not of(CasRound, actions)
-        me, actions = steps(me, Tick(), now=1.0 + delay_s - 0.001)
+        me, actions = steps(me, events.Tick(), now=1.0 + delay_s - 0.001)
         assert not of(CasRound, actions)
-        _, actions = steps(me, Tick(), now=1.0 + delay_s)
+        _, actions = steps(me, events.Tick(), now=1.0 + delay_s)
     assert of(CasRound, actions) == [CasRound("2", holder=name(letter))]
 
 
@@ -74,32 +67,32 @@ def test_jitter_parts_claimants_at_one_place() -> None:
     me = replace(joined("A", ABC), who=identity("A", jitter=0.5))
     me, actions = steps(me, seen(), now=1.0)
     assert not of(CasRound, actions)
-    assert of(CasRound, steps(me, Tick(), now=1.0251)[1])
+    assert of(CasRound, steps(me, events.Tick(), now=1.0251)[1])
 
 
 def test_a_holder_that_came_meanwhile_ends_the_claim() -> None:
     me, _ = steps(joined("B", ABC), seen())
     me, _ = steps(me, seen(holder="A", version=3))
     assert me.claim_at is None
-    assert not of(CasRound, steps(me, Tick(), now=1.0)[1])
+    assert not of(CasRound, steps(me, events.Tick(), now=1.0)[1])
 
 
 def test_a_failed_claim_is_repeated_while_there_is_no_holder() -> None:
     me, _ = steps(joined("A", ABC), seen())
-    me, actions = steps(me, CasFailed(conflict=False))
+    me, actions = steps(me, events.CasFailed(conflict=False))
     assert not of(CasRound, actions)
-    assert of(CasRound, steps(me, Tick(), now=0.5)[1])
+    assert of(CasRound, steps(me, events.Tick(), now=0.5)[1])
 
 
 def test_an_agent_outside_claims_too() -> None:
     """F5: the members may all be gone."""
     me, _ = steps(joined("D", ABC), seen())
-    assert of(CasRound, steps(me, Tick(), now=2.0)[1])
+    assert of(CasRound, steps(me, events.Tick(), now=2.0)[1])
 
 
 def test_a_leaver_claims_nothing() -> None:
-    me, _ = steps(joined("A", ABC), LeaveRequested(), seen())
-    assert not of(CasRound, steps(me, Tick(), now=2.0)[1])
+    me, _ = steps(joined("A", ABC), events.LeaveRequested(), seen())
+    assert not of(CasRound, steps(me, events.Tick(), now=2.0)[1])
 
 
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
@@ -138,13 +131,13 @@ def test_three_quick_renewals_are_no_proof() -> None:
     for i in range(5):
         me, actions = steps(me, renewed("B", 10 + i), now=0.1 * i)
         assert not of(ReopenStream, actions)
-    assert of(ReopenStream, steps(me, Tick(), now=3 * T)[1])
+    assert of(ReopenStream, steps(me, events.Tick(), now=3 * T)[1])
 
 
 def test_without_its_own_renewals_it_does_not_check_the_holder() -> None:
     """It is cut off itself."""
     me = joined("B", ABC, holder="A", pulse="p1")
-    assert not of(ReopenStream, steps(me, Tick(), now=99.0)[1])
+    assert not of(ReopenStream, steps(me, events.Tick(), now=99.0)[1])
 
 
 def test_a_pulse_restarts_the_silence() -> None:
@@ -173,7 +166,7 @@ def test_a_newer_pulse_in_the_read_ends_the_doubt() -> None:
 def test_the_same_pulse_in_the_read_is_silence_and_the_holder_is_replaced() -> None:
     me, actions = steps(quiet(), seen(holder="A", pulse="p1", source=READ), now=3 * T)
     assert of(CasRound, actions) == [CasRound("2", holder=name("B"))]
-    me, actions = steps(me, seen(holder="B", version=3, source=Source.ANSWER), now=3 * T)
+    me, actions = steps(me, seen(holder="B", version=3, source=events.Source.ANSWER), now=3 * T)
     assert me.hold is not None
     assert me.hold.replaced_holder == identity("A").pod
     assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
@@ -194,19 +187,19 @@ def test_a_holder_that_is_no_pods_name_is_replaced_like_any_other() -> None:
     """A user wrote the holder's name by hand, and no pod has it."""
     me, _ = steps(quiet(), seen(holder="A", pulse="p1", source=READ), now=3 * T)
     by_hand = replace(round_lease(ABC, "", 3), holder="another")
-    me, _ = steps(me, CasFailed(conflict=True), RoundSeen(by_hand, WATCH), now=3 * T)
+    me, _ = steps(me, events.CasFailed(conflict=True), events.RoundSeen(by_hand, WATCH), now=3 * T)
     for i in range(3):
         me, _ = steps(me, renewed("B", 30 + i), now=(4 + i) * T)
     again = replace(by_hand, version="4")
-    me, actions = steps(me, RoundSeen(again, READ), now=7 * T)
+    me, actions = steps(me, events.RoundSeen(again, READ), now=7 * T)
     assert of(CasRound, actions) == [CasRound("4", holder=name("B"))]
-    me, _ = steps(me, seen(holder="B", version=5, source=Source.ANSWER), now=7 * T)
+    me, _ = steps(me, seen(holder="B", version=5, source=events.Source.ANSWER), now=7 * T)
     assert me.hold is not None
     assert me.hold.replaced_holder is None
 
 
 def test_without_the_second_read_it_claims_at_once() -> None:
-    _, actions = steps(quiet(without="5-reopens"), Tick(), now=3 * T)
+    _, actions = steps(quiet(without="5-reopens"), events.Tick(), now=3 * T)
     assert of(CasRound, actions) == [CasRound("1", holder=name("B"))]
 
 

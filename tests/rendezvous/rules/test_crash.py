@@ -18,30 +18,20 @@ from tests.support.protocol import (
     steps,
 )
 
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import Action, CasRound, Exit, Stop, WriteState
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    LeaveRequested,
-    RoundGone,
-    RoundSeen,
-    Source,
-    Tick,
-    WorkerExited,
-    WorkersReaped,
-    WorkersStarted,
-)
 from elasticjob.rendezvous.rules.renew import renew
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.round import Phase, Round
 
-WATCH = Source.WATCH
+WATCH = events.Source.WATCH
 
 
-def failed(n: int = 1, fatal: bool = False) -> WorkerExited:
+def failed(n: int = 1, fatal: bool = False) -> events.WorkerExited:
     kind = CauseKind.START_FAILED if fatal else CauseKind.WORKER_FAILED
-    return WorkerExited(n, Cause(kind, "demo-0-0", "node-0", 0, code=1, n=n), fatal)
+    return events.WorkerExited(n, Cause(kind, "demo-0-0", "node-0", 0, code=1, n=n), fatal)
 
 
 def cas(actions: list[Action]) -> CasRound:
@@ -85,8 +75,8 @@ def test_when_all_fail_at_once_few_of_them_write() -> None:
     me = replace(me, who=identity("B", jitter=0.5))
     me, actions = steps(me, failed(), now=1.0)
     assert not of(CasRound, actions)
-    assert not of(CasRound, steps(me, Tick(), now=1.003)[1])
-    assert of(CasRound, steps(me, Tick(), now=1.0041)[1])
+    assert not of(CasRound, steps(me, events.Tick(), now=1.003)[1])
+    assert of(CasRound, steps(me, events.Tick(), now=1.0041)[1])
 
 
 # ---- answered by another round -------------------------------------------------------------------
@@ -106,39 +96,41 @@ def test_a_newer_round_covers_the_crash(newer: Round) -> None:
 def test_a_conflict_with_a_newer_n_covers_the_crash() -> None:
     me, actions = steps(joined("A", AB1), failed())
     assert cas(actions).version == "1"
-    me, actions = steps(me, round_seen(active(2, "A B", charged=[2])), CasFailed(conflict=True))
+    me, actions = steps(
+        me, round_seen(active(2, "A B", charged=[2])), events.CasFailed(conflict=True)
+    )
     assert not of(CasRound, actions)
-    assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
+    assert not of(CasRound, steps(me, events.Tick(), now=99.0)[1])
 
 
 @pytest.mark.parametrize("watch_first", [True, False])
 def test_a_conflict_with_the_same_n_is_tried_again_at_once(watch_first: bool) -> None:
     """A pulse, a claim or `desired` came between: on the new version, as soon as it is there."""
     me, _ = steps(joined("A", AB1), failed())
-    pulse, conflict = round_seen(AB1, 2), CasFailed(conflict=True)
-    events = (pulse, conflict) if watch_first else (conflict, pulse)
-    _, actions = steps(me, *events)
+    pulse, conflict = round_seen(AB1, 2), events.CasFailed(conflict=True)
+    order = (pulse, conflict) if watch_first else (conflict, pulse)
+    _, actions = steps(me, *order)
     assert cas(actions).version == "2"
 
 
 def test_a_conflict_alone_waits_for_the_version_that_it_met() -> None:
     me, _ = steps(joined("A", AB1), failed())
-    me, actions = steps(me, CasFailed(conflict=True))
+    me, actions = steps(me, events.CasFailed(conflict=True))
     assert actions == []
-    assert not of(CasRound, steps(me, Tick(), now=0.4)[1])
-    assert of(CasRound, steps(me, Tick(), now=0.5)[1])
+    assert not of(CasRound, steps(me, events.Tick(), now=0.4)[1])
+    assert of(CasRound, steps(me, events.Tick(), now=0.5)[1])
 
 
 def test_a_write_without_an_answer_is_tried_again_soon() -> None:
     me, _ = steps(joined("A", AB1, heartbeat_s=0.2), failed())
-    me, actions = steps(me, CasFailed(conflict=False))
+    me, actions = steps(me, events.CasFailed(conflict=False))
     assert actions == []
-    assert cas(steps(me, Tick(), now=0.1)[1]).version == "1"
+    assert cas(steps(me, events.Tick(), now=0.1)[1]).version == "1"
 
 
 def test_one_write_at_a_time() -> None:
     me, _ = steps(joined("A", AB1), failed())
-    assert not of(CasRound, steps(me, Tick(), round_seen(AB1, 2), now=99.0)[1])
+    assert not of(CasRound, steps(me, events.Tick(), round_seen(AB1, 2), now=99.0)[1])
 
 
 # ---- over budget ---------------------------------------------------------------------------------
@@ -152,7 +144,7 @@ def test_over_budget_it_reports_failed_at_once_and_waits() -> None:
     (written,) = of(WriteState, actions)
     state = AgentState.from_json(written.state)
     assert (state.phase, state.n, state.cause) == (AgentPhase.FAILED, 1, failed().failure)
-    assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
+    assert not of(CasRound, steps(me, events.Tick(), now=99.0)[1])
 
 
 def test_a_pardon_lets_it_step_after_all() -> None:
@@ -181,7 +173,7 @@ def test_a_healthy_time_forgives_before_the_budget_is_checked() -> None:
 
 def test_a_leaving_agent_neither_steps_nor_reports_failed() -> None:
     for budget in (0, 10):
-        me, _ = steps(joined("A", AB1, max_restarts=budget), LeaveRequested())
+        me, _ = steps(joined("A", AB1, max_restarts=budget), events.LeaveRequested())
         me, actions = steps(me, failed())
         assert not of(CasRound, actions)
         assert me.phase is AgentPhase.RUNNING
@@ -195,7 +187,7 @@ def test_the_failure_of_workers_that_are_being_stopped_is_none() -> None:
 
 
 def test_the_first_failure_of_a_round_is_kept() -> None:
-    later = WorkerExited(1, Cause(CauseKind.WORKER_SIGNALED, signal=15))
+    later = events.WorkerExited(1, Cause(CauseKind.WORKER_SIGNALED, signal=15))
     me, _ = steps(joined("A", AB1), failed(), later)
     assert me.cause == failed().failure
 
@@ -209,15 +201,15 @@ def test_an_exit_of_another_round_is_old_news() -> None:
 @pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
 def test_nothing_is_stepped_after_the_end(phase: Phase) -> None:
     """Rule 1, I6."""
-    me, _ = steps(joined("A", AB1), failed(), CasFailed(conflict=True))
+    me, _ = steps(joined("A", AB1), failed(), events.CasFailed(conflict=True))
     _, actions = steps(me, round_seen(ended(AB1, phase)))
     assert not of(CasRound, actions)
 
 
 def test_nothing_is_stepped_through_the_deletion_of_the_job() -> None:
     """The Round Lease is gone: freeze."""
-    me, _ = steps(joined("A", AB1), RoundGone(), failed())
-    assert not of(CasRound, steps(me, Tick(), now=99.0)[1])
+    me, _ = steps(joined("A", AB1), events.RoundGone(), failed())
+    assert not of(CasRound, steps(me, events.Tick(), now=99.0)[1])
 
 
 # ---- fatal ---------------------------------------------------------------------------------------
@@ -235,7 +227,7 @@ def test_a_fatal_code_is_failed_for_ever() -> None:
 def test_a_fatal_code_is_tried_on_every_new_version_until_the_end() -> None:
     """F11: the verdict must not be lost to another step."""
     me, _ = steps(joined("A", AB1), failed(fatal=True))
-    conflict = CasFailed(conflict=True)
+    conflict = events.CasFailed(conflict=True)
     me, actions = steps(me, round_seen(active(2, "A B", charged=[2]), 2), conflict)
     found = cas(actions)
     assert found.round is not None
@@ -249,8 +241,8 @@ def test_a_fatal_code_is_tried_on_every_new_version_until_the_end() -> None:
 def test_the_blamed_agent_ends_with_its_workers_code() -> None:
     me, _ = steps(joined("A", AB1), failed(fatal=True))
     over = replace(AB1, n=2, phase=Phase.FAILED, cause=failed(fatal=True).failure)
-    me, _ = steps(me, RoundSeen(round_lease(over, "Z", 2), Source.ANSWER))
-    _, actions = steps(me, WorkersReaped(1))
+    me, _ = steps(me, events.RoundSeen(round_lease(over, "Z", 2), events.Source.ANSWER))
+    _, actions = steps(me, events.WorkersReaped(1))
     assert [e.code for e in of(Exit, actions)] == [1]
 
 
@@ -266,5 +258,5 @@ def test_an_agent_that_lost_the_race_reports_its_cause_with_the_next_renewal() -
 def test_a_cause_stays_in_the_lease_over_the_next_run() -> None:
     """It is the last failure of this pod, with the number of its round."""
     me, _ = steps(joined("A", AB1), failed(), round_seen(active(2, "A B", charged=[2])))
-    me, _ = steps(me, WorkersReaped(1), WorkersStarted(2, 10))
+    me, _ = steps(me, events.WorkersReaped(1), events.WorkersStarted(2, 10))
     assert me.cause == failed().failure

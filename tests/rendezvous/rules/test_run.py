@@ -18,27 +18,14 @@ from tests.support.protocol import (
     steps,
 )
 
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import CasRound, Exit, Start, Stop, WriteState
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    Event,
-    LeaseGone,
-    LeaseSeen,
-    LeaveRequested,
-    RenewalReturned,
-    RoundGone,
-    Source,
-    Tick,
-    WorkerExited,
-    WorkersReaped,
-    WorkersStarted,
-)
 from elasticjob.rendezvous.state import Stage
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
-READ, WATCH = Source.READ, Source.WATCH
+READ, WATCH = events.Source.READ, events.Source.WATCH
 CRASHED = Cause(CauseKind.WORKER_FAILED, "demo-1-0", code=1, n=1)
 
 # ---- start ---------------------------------------------------------------------------------------
@@ -48,7 +35,7 @@ def test_the_newest_active_round_with_me_is_started_once() -> None:
     me = joined("A", forming(0))
     me, actions = steps(me, round_seen(active(1, "A B")))
     assert actions == [Start(active(1, "A B"))]
-    assert steps(me, Tick(), round_seen(active(1, "A B"), 3))[1] == []
+    assert steps(me, events.Tick(), round_seen(active(1, "A B"), 3))[1] == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +51,7 @@ def test_no_other_round_is_started(round_: Round) -> None:
 def test_running_is_reported_once_the_workers_have_started() -> None:
     me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A B")))
     assert me.phase is AgentPhase.READY
-    me, _ = steps(me, WorkersStarted(1, start_ms=45, stop_ms=20))
+    me, _ = steps(me, events.WorkersStarted(1, start_ms=45, stop_ms=20))
     assert (me.phase, me.n, me.start_ms, me.stop_ms) == (AgentPhase.RUNNING, 1, 45, 20)
 
 
@@ -73,21 +60,21 @@ def test_it_is_not_started_before_its_delay() -> None:
         joined("A", forming(0)), round_seen(active(1, "A", delay_ms=4000)), now=10.0
     )
     assert not of(Start, actions)
-    assert not of(Start, steps(me, Tick(), now=13.9)[1])
-    assert len(of(Start, steps(me, Tick(), now=14.0)[1])) == 1
+    assert not of(Start, steps(me, events.Tick(), now=13.9)[1])
+    assert len(of(Start, steps(me, events.Tick(), now=14.0)[1])) == 1
 
 
 def test_a_delayed_round_that_was_changed_is_not_started() -> None:
     """Later leavers change the round before anything starts."""
     me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A B", delay_ms=500)), now=10.0)
     me, _ = steps(me, round_seen(active(2, "A", delay_ms=500), 3), now=10.2)
-    _, actions = steps(me, Tick(), now=10.7)
+    _, actions = steps(me, events.Tick(), now=10.7)
     assert [start.round.n for start in of(Start, actions)] == [2]
 
 
 def test_a_leaver_starts_nothing() -> None:
     """I3."""
-    me, _ = steps(joined("A", forming(0)), LeaveRequested())
+    me, _ = steps(joined("A", forming(0)), events.LeaveRequested())
     assert not of(Start, steps(me, round_seen(active(1, "A B")))[1])
     left_out = replace(me, without=frozenset({"3-not-leaving"}))
     assert of(Start, steps(left_out, round_seen(active(1, "A B")))[1])
@@ -116,8 +103,8 @@ def test_a_newer_round_stops_the_old_workers_reaps_then_starts() -> None:
     newer = active(2, "A B", charged=[2], cause=CRASHED)
     me, actions = steps(me, round_seen(newer))
     assert actions == [Stop(1, 3.0)]  # the grace after a crash
-    assert steps(me, Tick(), now=1.0)[1] == []
-    me, actions = steps(me, WorkersReaped(1), now=2.0)
+    assert steps(me, events.Tick(), now=1.0)[1] == []
+    me, actions = steps(me, events.WorkersReaped(1), now=2.0)
     assert actions == [Start(newer)]
 
 
@@ -138,12 +125,12 @@ def test_a_planned_stop_has_the_long_grace(cause: Cause | None, grace_s: float) 
 def test_a_round_that_was_skipped_is_never_run() -> None:
     me, _ = steps(joined("A", active(1, "A B")), round_seen(active(2, "A B")))
     me, _ = steps(me, round_seen(active(3, "A B"), 3))
-    _, actions = steps(me, WorkersReaped(1))
+    _, actions = steps(me, events.WorkersReaped(1))
     assert [start.round.n for start in of(Start, actions)] == [3]
 
 
 def test_a_member_that_is_done_runs_the_next_round_too() -> None:
-    me, _ = steps(joined("A", active(1, "A B")), WorkerExited(1), WorkersReaped(1))
+    me, _ = steps(joined("A", active(1, "A B")), events.WorkerExited(1), events.WorkersReaped(1))
     assert (me.phase, me.n) == (AgentPhase.DONE, 1)
     _, actions = steps(me, round_seen(active(2, "A B")))
     assert [start.round.n for start in of(Start, actions)] == [2]
@@ -157,7 +144,7 @@ def test_outside_it_stops_reaps_and_then_reports_ready_n(round_: Round) -> None:
     me, actions = steps(joined("A", active(1, "A B")), round_seen(round_))
     assert len(of(Stop, actions)) == 1
     assert me.phase is AgentPhase.RUNNING
-    me, _ = steps(me, WorkersReaped(1))
+    me, _ = steps(me, events.WorkersReaped(1))
     assert (me.phase, me.n) == (AgentPhase.READY, 2)
 
 
@@ -175,8 +162,10 @@ def test_a_member_reports_nothing_before_it_runs() -> None:
 
 def test_a_leaving_agent_keeps_its_last_state() -> None:
     """V15: its last state decides about its departure."""
-    me, _ = steps(joined("A", active(1, "A B")), LeaveRequested(), round_seen(active(2, "B")))
-    me, _ = steps(me, WorkersReaped(1))
+    me, _ = steps(
+        joined("A", active(1, "A B")), events.LeaveRequested(), round_seen(active(2, "B"))
+    )
+    me, _ = steps(me, events.WorkersReaped(1))
     assert (me.phase, me.n) == (AgentPhase.RUNNING, 1)
 
 
@@ -192,9 +181,9 @@ def test_no_agent_reports_ready_for_a_terminal_round() -> None:
 
 def test_workers_outlive_a_dark_api_up_to_its_grace() -> None:
     me = joined("A", active(1, "A B"), desired=desired(api_grace_s=600.0))
-    me, actions = steps(me, Tick(), now=599.9)
+    me, actions = steps(me, events.Tick(), now=599.9)
     assert not of(Stop, actions)
-    me, actions = steps(me, Tick(), now=600.0)
+    me, actions = steps(me, events.Tick(), now=600.0)
     assert of(Stop, actions) == [Stop(1, 3.0)]
     assert me.cause is not None
     assert (me.cause.kind, me.cause.n) == (CauseKind.API_DARK, 1)
@@ -202,23 +191,25 @@ def test_workers_outlive_a_dark_api_up_to_its_grace() -> None:
 
 def test_any_answer_restarts_the_grace() -> None:
     me = joined("A", active(1, "A B"), desired=desired(api_grace_s=600.0))
-    me, _ = steps(me, RenewalReturned(lease("A", "running 1", 9)), now=500.0)
-    assert not of(Stop, steps(me, Tick(), now=900.0)[1])
+    me, _ = steps(me, events.RenewalReturned(lease("A", "running 1", 9)), now=500.0)
+    assert not of(Stop, steps(me, events.Tick(), now=900.0)[1])
 
 
 def test_on_return_the_round_is_stepped_like_a_crash() -> None:
     me = joined("A", active(1, "A B"), desired=desired(api_grace_s=600.0))
-    me, actions = steps(me, Tick(), now=600.0)
+    me, actions = steps(me, events.Tick(), now=600.0)
     assert of(CasRound, actions)[0].round.charged.numbers == {2}
-    me, _ = steps(me, CasFailed(conflict=False), now=601.0)
-    assert of(CasRound, steps(me, Tick(), now=602.0)[1])
+    me, _ = steps(me, events.CasFailed(conflict=False), now=601.0)
+    assert of(CasRound, steps(me, events.Tick(), now=602.0)[1])
 
 
-@pytest.mark.parametrize("event", [WorkerExited(1), RoundGone()], ids=["done", "frozen"])
-def test_a_done_or_frozen_agent_is_not_stopped_without_the_api(event: Event) -> None:
+@pytest.mark.parametrize(
+    "event", [events.WorkerExited(1), events.RoundGone()], ids=["done", "frozen"]
+)
+def test_a_done_or_frozen_agent_is_not_stopped_without_the_api(event: events.Event) -> None:
     """Frozen: the job is being deleted, and the workers run until SIGTERM."""
     me, _ = steps(joined("A", active(1, "A B")), event)
-    assert not of(Stop, steps(me, Tick(), now=99_999.0)[1])
+    assert not of(Stop, steps(me, events.Tick(), now=99_999.0)[1])
 
 
 # ---- the Lease is another's now ------------------------------------------------------------------
@@ -231,18 +222,18 @@ def test_an_ended_or_foreign_lease_stops_reaps_exits_and_writes_no_more(why: str
     found = lease("A", "running 1 ended" if why == "ended" else "running 1", 9)
     if why == "another":
         found = replace(found, nonce="nonce-of-another")
-    me, actions = steps(me, LeaseSeen(found, by_get=True))
+    me, actions = steps(me, events.LeaseSeen(found, by_get=True))
     assert actions == [Stop(1, 3.0)]
-    me, actions = steps(me, RenewalReturned(None), Tick(), now=2.9)
+    me, actions = steps(me, events.RenewalReturned(None), events.Tick(), now=2.9)
     assert actions == []  # not even a renewal: it would overwrite the other's state
-    _, actions = steps(me, WorkersReaped(1), now=3.0)
+    _, actions = steps(me, events.WorkersReaped(1), now=3.0)
     assert [e.code for e in of(Exit, actions)] == [75]
 
 
 def test_an_ended_agent_claims_nothing() -> None:
     """V8: an ended agent would claim the vacant role, and the operator make it vacant, for ever."""
     me = joined("C", active(1, "A B"))
-    me, _ = steps(me, LeaseSeen(lease("C", "ready 1 ended", 9)))
+    me, _ = steps(me, events.LeaseSeen(lease("C", "ready 1 ended", 9)))
     assert me.stage is Stage.EXITED
     assert steps(me, round_seen(active(1, "A B"), 3, holder=""), now=99.0) == (me, [])
 
@@ -250,4 +241,4 @@ def test_an_ended_agent_claims_nothing() -> None:
 def test_a_name_that_is_not_mine_is_not_me() -> None:
     me = joined("A", active(1, "A B"))
     other = replace(lease("B", "running 1 ended", 9), nonce="x")
-    assert steps(me, LeaseSeen(other), LeaseGone(name("B")))[1] == []
+    assert steps(me, events.LeaseSeen(other), events.LeaseGone(name("B")))[1] == []

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import Action, CasRound, Exit, Stop
-from elasticjob.rendezvous.events import (
-    Event,
-    LeaveRequested,
-    WorkerExited,
-    WorkersReaped,
-    WorkersStarted,
-)
 from elasticjob.rendezvous.members.ranks import ranks_of
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.cause import Cause
@@ -21,7 +15,9 @@ from elasticjob.wire.round import Round
 Line = tuple[str, dict[str, Any]]
 
 
-def step_lines(before: Me, after: Me, event: Event, actions: Iterable[Action]) -> Iterator[Line]:
+def step_lines(
+    before: Me, after: Me, event: events.Event, actions: Iterable[Action]
+) -> Iterator[Line]:
     """Return message and fields for each change that this step made."""
     yield from _event(event)
     yield from _round(before, after)
@@ -50,16 +46,16 @@ def _rank(me: Me, round_: Round) -> int | None:
     return ranks_of(round_, me.who.pod).first_rank if round_.member(me.who.pod) else None
 
 
-def _event(event: Event) -> Iterator[Line]:
-    if isinstance(event, WorkersStarted):
+def _event(event: events.Event) -> Iterator[Line]:
+    if isinstance(event, events.WorkersStarted):
         yield "workers started", {"n": event.n, "start_ms": event.start_ms}
-    elif isinstance(event, WorkerExited) and event.failure:
+    elif isinstance(event, events.WorkerExited) and event.failure:
         yield "worker failed", {"n": event.n, **_cause(event.failure)}
-    elif isinstance(event, WorkerExited):
+    elif isinstance(event, events.WorkerExited):
         yield "workers succeeded", {"n": event.n}
-    elif isinstance(event, WorkersReaped):
+    elif isinstance(event, events.WorkersReaped):
         yield "all worker processes have ended", {"n": event.n}
-    elif isinstance(event, LeaveRequested):
+    elif isinstance(event, events.LeaveRequested):
         yield "agent is leaving: termination signal received", {}
 
 

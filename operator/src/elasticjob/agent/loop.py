@@ -18,16 +18,8 @@ from elasticjob.agent.log_lines import step_lines
 from elasticjob.agent.signals import LEAVE
 from elasticjob.agent.workers.shutdown import EXIT_S
 from elasticjob.agent.workers.torchelastic import RunResult, WorkerGroup
-from elasticjob.rendezvous import agent_step, next_wake
+from elasticjob.rendezvous import agent_step, events, next_wake
 from elasticjob.rendezvous.actions import Action, Exit, ReadRound, ReopenStream, Start, Stop
-from elasticjob.rendezvous.events import (
-    Event,
-    LeaveRequested,
-    Progressed,
-    Tick,
-    WorkerExited,
-    WorkersReaped,
-)
 from elasticjob.rendezvous.state import EXIT_SETUP, Me
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
@@ -65,7 +57,7 @@ class Workers(Protocol):
     def forward(self, number: int) -> None:
         """Send a signal to each worker."""
 
-    def poll(self) -> Iterable[Event]:
+    def poll(self) -> Iterable[events.Event]:
         """Continue what start and stop began, and return what has happened."""
 
     def wake_at(self) -> float | None:
@@ -111,7 +103,7 @@ class ElasticAgent:
 
     def run(self, role: str = "default") -> RunResult:
         """Join, run rounds, and return once `exit` is set."""
-        self._step(Tick())
+        self._step(events.Tick())
         while self.exit is None:
             self._waiter.wait(self._timeout_s())
             self._turn()
@@ -132,7 +124,7 @@ class ElasticAgent:
     def _turn(self) -> None:
         """Handle what has happened; workers first, because a restart waits for their end."""
         for event in self._workers.poll():
-            if isinstance(event, WorkerExited):
+            if isinstance(event, events.WorkerExited):
                 self._report_progress()  # the last one, in the same renewal as the exit
             self._step(event)
         for number in self._waiter.signals():
@@ -147,16 +139,16 @@ class ElasticAgent:
         """Report progress, then step: a renewal that is due now contains the progress."""
         self._report_progress()
         self._ticked_at = self._clock.now()
-        self._step(Tick())
+        self._step(events.Tick())
 
     def _report_progress(self) -> None:
         progress = self._workers.new_progress()
         if progress is not None:
-            self._step(Progressed(progress))
+            self._step(events.Progressed(progress))
 
     def _handle_signal(self, number: int) -> None:
         if number in LEAVE:
-            self._step(LeaveRequested())
+            self._step(events.LeaveRequested())
         else:
             self._workers.forward(number)
 
@@ -182,9 +174,9 @@ class ElasticAgent:
             self._waiter.wait(max(0.0, (self._workers.wake_at() or end) - self._clock.now()))
 
     def _has_reaped(self) -> bool:
-        return any(isinstance(event, WorkersReaped) for event in self._workers.poll())
+        return any(isinstance(event, events.WorkersReaped) for event in self._workers.poll())
 
-    def _step(self, event: Event) -> None:
+    def _step(self, event: events.Event) -> None:
         """Make one step of the rendezvous, and perform its actions."""
         before = self.me
         self.me, actions = agent_step(before, event, self._clock.now())

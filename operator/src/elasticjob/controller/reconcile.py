@@ -18,13 +18,7 @@ from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import kube
 from elasticjob.controller import plan as plans
 from elasticjob.controller.act.execute import Executor
-from elasticjob.controller.kube import (
-    AlreadyExistsError,
-    Api,
-    Json,
-    KubeError,
-    NotFoundError,
-)
+from elasticjob.controller.kube import AlreadyExistsError, Api, Json, KubeError, NotFoundError
 from elasticjob.controller.observe import heartbeat, parse
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.observe.parse import Job, ObservedPod

@@ -17,18 +17,8 @@ from elasticjob.agent.api.http import Address, Request
 from elasticjob.agent.api.lease_requests import LeaseRequests
 from elasticjob.agent.clock import Clock, format_time
 from elasticjob.agent.log import Log
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import CasRound, CreateLease, GetLease, Pulse, WriteState
-from elasticjob.rendezvous.events import (
-    CasFailed,
-    Event,
-    GetFailed,
-    LeaseGone,
-    LeaseSeen,
-    PulseFailed,
-    RenewalReturned,
-    RoundSeen,
-    Source,
-)
 from elasticjob.rendezvous.state import Identity
 from elasticjob.rendezvous.timing import SILENT_PULSES, silence_s
 from elasticjob.wire import lease as leases
@@ -127,33 +117,33 @@ class Call:
 # ---- the actions ---------------------------------------------------------------------------------
 
 
-def write_state(call: Call, action: WriteState) -> Iterator[Event]:
+def write_state(call: Call, action: WriteState) -> Iterator[events.Event]:
     """Renew this agent's Lease; after a conflict, first report the Lease as it is now."""
     state = AgentState.from_json(action.state)
     change = leases.agent_patch(state, call.context.now_text(), action.version)
     response = call.send(call.requests.patch(call.identity.name, change))
     if response is not None and response.status == 200:
-        yield RenewalReturned(_own_lease(call, response))
+        yield events.RenewalReturned(_own_lease(call, response))
         return
     if response is not None and response.status == 409:
         yield from get_lease(call, GetLease(call.identity.name))
     elif response is not None and response.status == 404:
-        yield LeaseGone(call.identity.name)
-    yield RenewalReturned(None)
+        yield events.LeaseGone(call.identity.name)
+    yield events.RenewalReturned(None)
 
 
-def get_lease(call: Call, action: GetLease) -> Iterator[Event]:
+def get_lease(call: Call, action: GetLease) -> Iterator[events.Event]:
     """Read one agent's Lease."""
     response = call.send(call.requests.get(action.name))
     if response is not None and response.status == 200:
         yield _lease_event(call, action.name, response)
     elif response is not None and response.status == 404:
-        yield LeaseGone(action.name, by_get=True)
+        yield events.LeaseGone(action.name, by_get=True)
     else:
-        yield GetFailed(action.name)
+        yield events.GetFailed(action.name)
 
 
-def _lease_event(call: Call, name: str, response: Response) -> Event:
+def _lease_event(call: Call, name: str, response: Response) -> events.Event:
     """Return the event for a Lease that was read; another job's Lease counts as absent.
 
     A Lease that cannot be read must not end this agent.
@@ -161,11 +151,11 @@ def _lease_event(call: Call, name: str, response: Response) -> Event:
     found = response.json()
     try:
         if leases.job_uid_of(found) != call.identity.job_uid:
-            return LeaseGone(name, by_get=True)
-        return LeaseSeen(leases.parse_agent(found, call.context.job), by_get=True)
+            return events.LeaseGone(name, by_get=True)
+        return events.LeaseSeen(leases.parse_agent(found, call.context.job), by_get=True)
     except WireError as error:
         log_ignored(call.context, name, error)
-        return GetFailed(name)
+        return events.GetFailed(name)
 
 
 def log_ignored(context: Context, name: str, error: WireError) -> None:
@@ -178,7 +168,7 @@ def _own_lease(call: Call, response: Response) -> leases.AgentLease:
     return leases.parse_agent(response.json(), call.context.job)
 
 
-def cas_round(call: Call, action: CasRound) -> Iterator[Event]:
+def cas_round(call: Call, action: CasRound) -> Iterator[events.Event]:
     """Write the next round, the holder, or both in one patch."""
     change: leases.Json = {}
     if action.round is not None:
@@ -186,37 +176,37 @@ def cas_round(call: Call, action: CasRound) -> Iterator[Event]:
     if action.holder is not None:
         holder = leases.holder_patch(action.holder, call.context.now_text(), action.version)
         change = {**holder, **change}
-    yield _write_round(call, change, Source.ANSWER, CasFailed)
+    yield _write_round(call, change, events.Source.ANSWER, events.CasFailed)
 
 
-def pulse(call: Call, action: Pulse) -> Iterator[Event]:
+def pulse(call: Call, action: Pulse) -> Iterator[events.Event]:
     """Write the holder's pulse, with its report."""
     change = leases.pulse_patch(action.report, call.context.now_text(), action.version)
-    yield _write_round(call, change, Source.PULSE, PulseFailed)
+    yield _write_round(call, change, events.Source.PULSE, events.PulseFailed)
 
 
 def _write_round(
-    call: Call, change: leases.Json, source: Source, failed: Callable[[bool], Event]
-) -> Event:
+    call: Call, change: leases.Json, source: events.Source, failed: Callable[[bool], events.Event]
+) -> events.Event:
     response = call.send(call.requests.patch(call.round_name, change))
     if response is not None and response.status == 200:
-        return RoundSeen(leases.parse_round(response.json()), source)
+        return events.RoundSeen(leases.parse_round(response.json()), source)
     return failed(response is not None and response.status == 409)
 
 
-def create_lease(call: Call, action: CreateLease) -> Iterator[Event]:
+def create_lease(call: Call, action: CreateLease) -> Iterator[events.Event]:
     """Create this agent's Lease, and try until it exists. A Lease that exists already is reported;
     its nonce identifies the incarnation that created it (V11)."""
     failures, refused_at = 0, None
     while True:
         response = call.send_once(call.requests.create(_manifest(call, action)))
         if response is not None and response.status in (200, 201):
-            yield LeaseSeen(_own_lease(call, response))
+            yield events.LeaseSeen(_own_lease(call, response))
             return
         if response is not None and response.status == 409:
             found = _existing_lease(call)
             if found is not None:
-                yield LeaseSeen(found, by_get=True)
+                yield events.LeaseSeen(found, by_get=True)
                 return
         refused_at = refused_since(call.context, "create", response, refused_at)
         failures += 1
@@ -276,7 +266,7 @@ def refusal_text(context: Context, verb: str, response: Response) -> str:
     return f"cannot {verb} {where}: {response.status} {message}{hint}"
 
 
-_HANDLERS: dict[type, Callable[[Call, Any], Iterator[Event]]] = {
+_HANDLERS: dict[type, Callable[[Call, Any], Iterator[events.Event]]] = {
     CreateLease: create_lease,
     WriteState: write_state,
     CasRound: cas_round,
@@ -285,7 +275,7 @@ _HANDLERS: dict[type, Callable[[Call, Any], Iterator[Event]]] = {
 }
 
 
-def perform(call: Call, action: RequestAction) -> Iterator[Event]:
+def perform(call: Call, action: RequestAction) -> Iterator[events.Event]:
     """Perform one action and yield its results. Raises SetupError."""
     try:
         yield from _HANDLERS[type(action)](call, action)

@@ -24,15 +24,7 @@ from elasticjob.agent.api.connection import Response, UnreachableError
 from elasticjob.agent.api.http import Request, Stream
 from elasticjob.agent.api.lease_requests import LeaseRequests, Selection, by_label, by_name
 from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
-from elasticjob.rendezvous.events import (
-    Event,
-    LeaseGone,
-    LeaseSeen,
-    RoundGone,
-    RoundSeen,
-    Source,
-    ViewComplete,
-)
+from elasticjob.rendezvous import events
 from elasticjob.rendezvous.timing import herd_delay_s
 from elasticjob.wire import lease as leases
 from elasticjob.wire.codec import WireError
@@ -215,25 +207,27 @@ class Watch:
         self._version = version
         self._is_joining = False
         self._note_success()
-        self._post_event(RoundSeen(round_lease, Source.READ) if round_lease else RoundGone())
+        self._post_event(
+            events.RoundSeen(round_lease, events.Source.READ) if round_lease else events.RoundGone()
+        )
         if self._scope.wide:
             initial.pop(self._scope.round_name, None)
             agents = map(self._agent, initial.values())
-            self._post_event(ViewComplete(tuple(lease for lease in agents if lease)))
+            self._post_event(events.ViewComplete(tuple(lease for lease in agents if lease)))
 
-    def _changed(self, kind: str, found: leases.Json) -> Event | None:
+    def _changed(self, kind: str, found: leases.Json) -> events.Event | None:
         name = found["metadata"]["name"]
         if name == self._scope.round_name:
             if kind == "DELETED":
-                return RoundGone()
+                return events.RoundGone()
             round_lease = self._round(found)
-            return RoundSeen(round_lease, Source.WATCH) if round_lease else None
+            return events.RoundSeen(round_lease, events.Source.WATCH) if round_lease else None
         if kind == "DELETED":
-            return LeaseGone(name) if pod_from_name(name, self._context.job.name) else None
+            return events.LeaseGone(name) if pod_from_name(name, self._context.job.name) else None
         lease = self._agent(found)
-        return LeaseSeen(lease) if lease else None
+        return events.LeaseSeen(lease) if lease else None
 
-    def _post_event(self, event: Event | None) -> None:
+    def _post_event(self, event: events.Event | None) -> None:
         if event is not None:
             self._post(WatchEvent(self.number, event))
 
@@ -290,7 +284,7 @@ class Watch:
             if self._is_joining:
                 raise SetupError(text)
             self._version = None
-            self._post_event(RoundGone())
+            self._post_event(events.RoundGone())
         self._wait(response.retry_after_s or 0.0)
 
     def _wait(self, at_least_s: float = 0.0) -> None:

@@ -24,14 +24,7 @@ from elasticjob.controller.plan import (
     repair,
     unwanted,
 )
-from elasticjob.controller.plan.actions import (
-    Action,
-    Actions,
-    DeleteRound,
-    Later,
-    Mark,
-    WriteRound,
-)
+from elasticjob.controller.plan.actions import Action, Actions, DeleteRound, Later, Mark, WriteRound
 
 __all__ = ["Plan", "facts", "plan"]
 
