@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from elasticjob.api.crd import Json, as_yaml, custom_resource_definition
+from elasticjob.api.crd import as_yaml, custom_resource_definition
 from elasticjob.api.rules import RULES
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = ROOT / "crds" / f"{names.GROUP}_{names.PLURAL}.yaml"

@@ -13,12 +13,12 @@ from tests.support.jobs import elastic_job, worker
 
 from elasticjob.api.rules import (
     RULES,
-    Json,
     ValidationRule,
     violations,
     violations_of_stored,
     worker_container,
 )
+from elasticjob.wire.codec import Json
 
 SIDECAR = {"name": "sidecar", "image": "logger"}
 PROGRAMS = {rule.name: cel.compile(rule.cel) for rule in RULES}

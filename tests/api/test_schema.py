@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from elasticjob.api.schema import Json, SchemaError, structural
+from elasticjob.api.schema import SchemaError, structural
+from elasticjob.wire.codec import Json
 
 
 class Part(BaseModel):

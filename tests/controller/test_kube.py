@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.raw_api import raw_api
@@ -12,8 +11,7 @@ from tests.support.scripted_api import ScriptedApi, kubeconfig, reply, scripted_
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import Kube
-
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from elasticjob.local.api.kinds import jobs
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
+from elasticjob.wire.codec import Json
 from elasticjob.wire.lease import EndedMark, ended_patch
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Progress, Recovery, Report
@@ -302,7 +303,7 @@ def test_a_mark_is_not_lost_to_a_renewal() -> None:
     world.end_pod("demo-2-0")
     real = world.api.patch
 
-    async def patch(resource: kube.Resource, namespace: str, name: str, *more: object) -> kube.Json:
+    async def patch(resource: kube.Resource, namespace: str, name: str, *more: object) -> Json:
         if name == "demo-2-0" and lease == world.lease("demo-2-0"):
             renewed = {"metadata": {"annotations": {"renewed": "by the agent"}}}
             await real(resource, namespace, name, renewed)
@@ -322,7 +323,7 @@ BROKEN = {"metadata": {"annotations": {names.ANNOTATION_AGENT: "["}}}
 
 @pytest.mark.parametrize("patch", [OLDER, BROKEN], ids=["of an older job", "unreadable"])
 def test_a_lease_that_is_no_record_of_this_job_is_replaced_by_a_marked_one(
-    patch: kube.Json,
+    patch: Json,
 ) -> None:
     """The replacement of its pod, which has ended, does not wait for ever."""
     world = running_world()

@@ -12,9 +12,10 @@ import pytest
 import yaml
 from dev.embed import embedded
 
-from elasticjob.api.rules import Json, violations
+from elasticjob.api.rules import violations
 from elasticjob.api.v1alpha1 import ElasticJob, ElasticJobSpec
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.glob("*.yaml"))

@@ -10,7 +10,7 @@ from subprocess import Popen
 
 import pytest
 from dev.wait import wait_until
-from tests.support.chart import NAMESPACE, Json, of_kind, one, rendered
+from tests.support.chart import NAMESPACE, of_kind, one, rendered
 from tests.support.jobs import elastic_job
 from tests.support.local_server import LocalServer, local_server
 
@@ -21,6 +21,7 @@ from elasticjob.local.api.objects.builtins import PODS
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.server import RunningServer, kubeconfig
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
 pytestmark = pytest.mark.process
 

@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 from dev.kube_client import Client, Reply
 from dev.wait import wait_until
-from tests.support.chart import CHART, IMAGE, NAMESPACE, RELEASE, Json, helm, one, rendered
+from tests.support.chart import CHART, IMAGE, NAMESPACE, RELEASE, helm, one, rendered
 from tests.support.jobs import elastic_job
 from tests.support.lease_requests import ALLOWED, POD_CLAIM, REFUSED, TEAM, UNMATCHED, lease
 
 from elasticjob.local.api.server import kubeconfig as kubeconfig_of
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
 REAL = os.environ.get("CONTRACT_KUBECONFIG")
 pytestmark = [

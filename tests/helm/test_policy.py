@@ -10,10 +10,11 @@ from typing import Any
 
 import cel
 import pytest
-from tests.support.chart import Json, of_kind, one, rendered
+from tests.support.chart import of_kind, one, rendered
 from tests.support.lease_requests import ALLOWED, REFUSED, UNMATCHED
 
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
 
 def evaluate(expression: str, variables: Json) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.support.chart import NAMESPACE, Json, of_kind, one, rendered
+from tests.support.chart import NAMESPACE, of_kind, one, rendered
 from tests.support.jobs import elastic_job, worker
 from tests.support.protocol import T
 from tests.support.store_api import Call
@@ -24,6 +24,7 @@ from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch.cache import WATCHED
 from elasticjob.local.api.server import AGENT_ROLE
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
 
 Right = tuple[str, str, str]  # group, resource or resource/subresource, verb

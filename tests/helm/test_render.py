@@ -12,7 +12,6 @@ from tests.support.chart import (
     NAMESPACE,
     ROOT,
     ChartError,
-    Json,
     of_kind,
     one,
     rendered,
@@ -22,6 +21,7 @@ from tests.support.chart import (
 from elasticjob.controller import settings
 from elasticjob.controller.lead.candidate import LeaseName
 from elasticjob.controller.settings import Settings
+from elasticjob.wire.codec import Json
 
 pytestmark = pytest.mark.slow
 

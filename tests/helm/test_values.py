@@ -9,7 +9,9 @@ import pytest
 import yaml
 from dev.values_table import described as described_in
 from dev.values_table import filled
-from tests.support.chart import CHART, ChartError, Json, rendered, run_helm
+from tests.support.chart import CHART, ChartError, rendered, run_helm
+
+from elasticjob.wire.codec import Json
 
 VALUES: Json = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: Json = json.loads((CHART / "values.schema.json").read_text())

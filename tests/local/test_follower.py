@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from tests.support.jobs import elastic_job
@@ -12,13 +11,12 @@ from elasticjob.local.api.call import Call
 from elasticjob.local.api.kinds import jobs
 from elasticjob.local.api.objects.builtins import EVENTS, NAMESPACES, PODS
 from elasticjob.local.api.objects.errors import bad_request
+from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.api.server import new_store, preload
 from elasticjob.local.follower import Follower, Outcome, lines
 from elasticjob.local.up import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
-
-Object = dict[str, Any]
 
 
 class World:

@@ -18,10 +18,10 @@ from elasticjob.controller.observe.key import Key
 from elasticjob.controller.watch.cache import Cache
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import lease as leases
+from elasticjob.wire.codec import Json
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
 
-Json = dict[str, Any]
 GOOD = Key("team", "good")
 JOB = leases.JobIdentity("team", "demo", "uid-of-demo")
 FIELDS = ["name", "namespace", "uid", "resourceVersion", "labels", "annotations", "items", "state"]

@@ -8,12 +8,11 @@ import subprocess
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "elasticjob"

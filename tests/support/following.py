@@ -13,9 +13,10 @@ from typing import Any, cast
 
 from tests.support.connections import forget_connections
 
-from elasticjob.controller.kube import Json, Kube, Resource
+from elasticjob.controller.kube import Kube, Resource
 from elasticjob.controller.watch import handlers
 from elasticjob.controller.watch.handlers import Watches
+from elasticjob.wire.codec import Json
 
 DEADLINE_S = 30.0
 

@@ -6,8 +6,7 @@ import copy
 from typing import Any
 
 from elasticjob.wire import names
-
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 _SPEC: Json = {
     "replicas": 4,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.chart import NAMESPACE, Json
+from tests.support.chart import NAMESPACE
 
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
 TEAM = "elasticjob-policy"
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:operator-elasticjob"

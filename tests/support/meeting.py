@@ -32,12 +32,11 @@ from elasticjob.rendezvous.actions import (
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState
-from elasticjob.wire.codec import WireError
+from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import (
     AgentLease,
     EndedMark,
-    Json,
     RoundLease,
     agent_manifest,
     agent_patch,

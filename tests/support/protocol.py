@@ -22,8 +22,9 @@ from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
+from elasticjob.wire.codec import Json
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import AgentLease, JobIdentity, Json, RoundLease
+from elasticjob.wire.lease import AgentLease, JobIdentity, RoundLease
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Endpoint, Phase, Round

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from elasticjob.controller import kube
-from elasticjob.controller.kube import Json, Page, Resource
+from elasticjob.controller.kube import Page, Resource
 from elasticjob.local.api.kinds import jobs
 from elasticjob.local.api.objects import selectors
 from elasticjob.local.api.objects.errors import ApiError
@@ -20,6 +20,7 @@ from elasticjob.local.api.objects.resource import Resource as Stored
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.api.patches import merge
 from elasticjob.local.api.server import new_store, preload
+from elasticjob.wire.codec import Json
 
 Refuse = Callable[[str], Exception | None]
 

@@ -17,7 +17,7 @@ from tests.support.store_api import StoreApi, store
 from elasticjob.controller import kube
 from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.act.execute import Executor
-from elasticjob.controller.kube import Json, KubeError, Resource
+from elasticjob.controller.kube import KubeError, Resource
 from elasticjob.controller.queue import Backlog, Backoff, Key
 from elasticjob.controller.reconcile import Clock, Reconciler
 from elasticjob.controller.report.metrics import Metrics
@@ -30,6 +30,7 @@ from elasticjob.local.api.objects.store import Event
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
+from elasticjob.wire.codec import Json
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Pod

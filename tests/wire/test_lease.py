@@ -10,13 +10,12 @@ from tests.support.merge_patch import merge
 
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
-from elasticjob.wire.codec import WireError
+from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import (
     AgentLease,
     EndedMark,
     JobIdentity,
-    Json,
     RoundLease,
     agent_manifest,
     agent_patch,

@@ -13,8 +13,8 @@ from elasticjob.controller.act import manifests
 from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.observe import template
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
-Json = dict[str, Any]
 HASH = "0123456789"
 SIDECAR = {"name": "proxy", "image": "proxy", "env": [{"name": "A", "value": "b"}]}
 

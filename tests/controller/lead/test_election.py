@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from dev.wait import wait_until_async
 
-from elasticjob.controller.kube import LEASES, Json, Kube
+from elasticjob.controller.kube import LEASES, Kube
 from elasticjob.controller.lead.candidate import Candidate, LeaseName, LeaseTimes
 from elasticjob.controller.lead.election import Alone, Election
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import LEASES as STORED
 from elasticjob.local.api.server import RunningServer, serve
+from elasticjob.wire.codec import Json
 
 pytestmark = pytest.mark.slow
 

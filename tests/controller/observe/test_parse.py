@@ -10,9 +10,9 @@ from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.untrusted import DEEPEST
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
 
-Json = dict[str, Any]
 SIDECAR = {"name": "proxy", "image": "proxy"}
 TOO_DEEP = '{"message": "m", "a": ' + "[" * DEEPEST + "]" * DEEPEST + "}"
 WITH_NULS = '{"message": "m"}'.encode("utf-16-le").decode()

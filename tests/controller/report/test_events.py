@@ -11,9 +11,8 @@ from elasticjob.controller.observe import parse
 from elasticjob.controller.plan.actions import Action, CreatePod, DeletePod, Deletion
 from elasticjob.controller.report import events
 from elasticjob.controller.report.events import Note
+from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
-
-Json = dict[str, Any]
 
 
 def status(conditions: dict[str, tuple[str, str, str]] | None = None, **fields: Any) -> Any:

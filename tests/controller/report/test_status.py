@@ -13,11 +13,11 @@ from elasticjob.controller.plan import blame
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
 from elasticjob.controller.report import failure, pod_problems, state, status
 from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase, Round
 
-Json = dict[str, Any]
 P0, P1, P2 = (Pod(index, 0) for index in range(3))
 NODES = (
     "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had untolerated taint."

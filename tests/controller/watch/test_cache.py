@@ -17,12 +17,12 @@ from elasticjob.controller.watch.cache import (
 )
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Progress, Report
 from elasticjob.wire.round import Round
 
-Json = dict[str, Any]
 KEY = Key("team", "demo")
 NOW = (KEY, AT_ONCE)
 

@@ -19,13 +19,14 @@ from tests.support.raw_api import raw_api
 from tests.support.relay import relay
 from tests.support.scripted_api import kubeconfig
 
-from elasticjob.controller.kube import FailedError, Json, KubeError, RefusedError
+from elasticjob.controller.kube import FailedError, KubeError, RefusedError
 from elasticjob.controller.watch.cache import WATCHED
 from elasticjob.controller.watch.handlers import EndedError
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import LEASES, PODS
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
 

@@ -7,11 +7,11 @@ import pytest
 from elasticjob.controller.watch.pulses import Pulses
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.report import Progress, Report
 from elasticjob.wire.round import Round
 
-Json = dict[str, Any]
 JOB = leases.JobIdentity("team", "demo", "uid-of-demo")
 
 

@@ -15,6 +15,7 @@ from elasticjob.controller import kube, resync
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.settings import Settings
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 from elasticjob.wire.round import Phase, Round
 
 BRACKETS = "[" * 2000
@@ -24,7 +25,7 @@ UNCLOSED = "[" * 101 + '"' + '\\"' * 1996  # 4,096 bytes and less: a termination
 def annotate(world: World, lease: str, key: str, text: str) -> None:
     """What code in a worker container can write with its agent's token."""
 
-    def change(old: kube.Json) -> kube.Json:
+    def change(old: Json) -> Json:
         old["metadata"]["annotations"][key] = text
         return old
 

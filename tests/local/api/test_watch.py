@@ -11,10 +11,9 @@ import pytest
 
 from elasticjob.local.api.objects.builtins import BUILTINS, LEASES, NAMESPACES
 from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.api.watch import MAX_QUEUED_EVENTS, Watch, Watches, WatchOptions
-
-Object = dict[str, Any]
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:

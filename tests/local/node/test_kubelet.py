@@ -24,6 +24,7 @@ from elasticjob.local.api.objects.builtins import (
     PODS,
 )
 from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.node.kubelet import Kubelet, RootError
 from elasticjob.local.node.process_table import pids_with_env
@@ -31,7 +32,6 @@ from elasticjob.local.node.processes import MARKER
 
 pytestmark = pytest.mark.process
 
-Object = dict[str, Any]
 Scenario = Callable[["Machine"], Awaitable[None]]
 PORT = 20234
 

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from typing import Any
-
 from elasticjob.local.api.objects.builtins import BUILTINS, EVENTS, NAMESPACES, PODS
+from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.node.reporter import PodReporter
-
-Object = dict[str, Any]
 
 
 def furnished() -> tuple[Store, PodReporter, Object]:

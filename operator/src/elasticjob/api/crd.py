@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import yaml
 
 from elasticjob.api.rules import RULES, ValidationRule
 from elasticjob.api.schema import structural
 from elasticjob.api.v1alpha1 import ElasticJob
 from elasticjob.wire import names
-
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 CATEGORY = "training"
 # name, type, path, whether only `kubectl get -o wide` shows it

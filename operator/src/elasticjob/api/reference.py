@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from elasticjob.api.crd import Json, custom_resource_definition
+from elasticjob.api.crd import custom_resource_definition
 from elasticjob.api.rules import RULES
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
 _QUOTE = '"'
 _HEAD = f"""\

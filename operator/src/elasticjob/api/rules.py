@@ -14,13 +14,13 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from elasticjob.api import launchers
 from elasticjob.api.reserved import DIRECTORIES, ENV_PREFIX, VOLUME_PREFIX, WORKER_ENV
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 
-Json = dict[str, Any]
 Reason = Literal["FieldValueInvalid", "FieldValueRequired", "FieldValueForbidden"]
 
 MAX_NAME = 45  # leaves room in 63 characters for -<index>-<generation>

@@ -7,11 +7,9 @@ has no counterpart, and names the field, before an API server refuses it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel
 
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 _COPIED = (
     "description",

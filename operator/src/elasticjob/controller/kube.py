@@ -32,8 +32,7 @@ from kubernetes.client.rest import should_bypass_proxies
 
 from elasticjob.controller import untrusted
 from elasticjob.wire import names
-
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 15.0

@@ -18,7 +18,7 @@ from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import kube
 from elasticjob.controller import plan as plans
 from elasticjob.controller.act.execute import Executor
-from elasticjob.controller.kube import AlreadyExistsError, Api, Json, KubeError, NotFoundError
+from elasticjob.controller.kube import AlreadyExistsError, Api, KubeError, NotFoundError
 from elasticjob.controller.observe import heartbeat, parse
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.observe.parse import Job, ObservedPod
@@ -33,6 +33,7 @@ from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch.cache import Cache, key_of
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 from elasticjob.wire.lease import RoundLease
 
 ITERATIONS = 5  # mark ended pods, then create their replacements, then plan again, and a reserve

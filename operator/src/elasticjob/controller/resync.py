@@ -16,13 +16,14 @@ from structlog.contextvars import bound_contextvars
 
 from elasticjob.controller import kube
 from elasticjob.controller.act import manifests
-from elasticjob.controller.kube import Api, ConflictError, Json, NotFoundError, Resource
+from elasticjob.controller.kube import Api, ConflictError, NotFoundError, Resource
 from elasticjob.controller.observe import agent_leases
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.plan.memory import Memory
 from elasticjob.controller.watch.cache import WATCHED, Cache
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
+from elasticjob.wire.codec import Json
 from elasticjob.wire.lease import AgentLease
 
 AGENT_LEASES = f"{names.LABEL_LEASE}={names.LEASE_AGENT}"

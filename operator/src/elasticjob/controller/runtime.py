@@ -19,14 +19,7 @@ from dataclasses import dataclass, field
 from elasticjob.controller import health, kube, resync
 from elasticjob.controller.act import bundle
 from elasticjob.controller.act.execute import Executor
-from elasticjob.controller.kube import (
-    Json,
-    Kube,
-    NotFoundError,
-    RefusedError,
-    Resource,
-    UnavailableError,
-)
+from elasticjob.controller.kube import Kube, NotFoundError, RefusedError, Resource, UnavailableError
 from elasticjob.controller.lead.candidate import LeaseTimes
 from elasticjob.controller.lead.election import Alone, Election, candidate_here
 from elasticjob.controller.observe.key import Key
@@ -37,7 +30,7 @@ from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch import handlers
 from elasticjob.controller.watch.cache import Cache
 from elasticjob.controller.watch.unreadable import Unreadable
-from elasticjob.wire.codec import WireError
+from elasticjob.wire.codec import Json, WireError
 
 STUCK_AFTER_S = 30.0  # a queue that has not looked for work for this long is stuck
 LATE_AFTER_S = 60.0  # the operator is overloaded if a job waits for this long

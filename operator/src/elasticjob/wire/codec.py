@@ -10,6 +10,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+Json = dict[str, Any]
+"""One object of JSON: a record, or an object of the API as Kubernetes stores it."""
+
 RECORD_VERSION = 1
 LARGEST = 2**53  # the largest integer that every JSON reader keeps exactly
 LARGEST_SET = 100_000  # limits the memory that a broken record costs
@@ -19,7 +22,7 @@ class WireError(ValueError):
     """A record is not JSON, has another version, or a field is missing or wrong."""
 
 
-def dump(fields: dict[str, Any]) -> str:
+def dump(fields: Json) -> str:
     """Encode fields as compact JSON, without None, False, empty strings and empty lists."""
     kept = {
         k: v for k, v in fields.items() if v is not None and v is not False and v != "" and v != []
@@ -27,7 +30,7 @@ def dump(fields: dict[str, Any]) -> str:
     return json.dumps({"v": RECORD_VERSION, **kept}, separators=(",", ":"))
 
 
-def load(text: str, what: str) -> dict[str, Any]:
+def load(text: str, what: str) -> Json:
     """Decode a record. Raises WireError with the name `what`."""
     try:
         record = json.loads(text)
@@ -44,7 +47,7 @@ def load(text: str, what: str) -> dict[str, Any]:
     return record
 
 
-def number(record: dict[str, Any], key: str, what: str, default: int | None = None) -> int:
+def number(record: Json, key: str, what: str, default: int | None = None) -> int:
     """The whole number from 0 in this field. Raises WireError."""
     value = record.get(key, default)
     if type(value) is not int or not 0 <= value <= LARGEST:
@@ -52,7 +55,7 @@ def number(record: dict[str, Any], key: str, what: str, default: int | None = No
     return value
 
 
-def seconds(record: dict[str, Any], key: str, what: str, default: float) -> float:
+def seconds(record: Json, key: str, what: str, default: float) -> float:
     """The finite number of seconds from 0 in this field. Raises WireError."""
     value = record.get(key, default)
     if type(value) not in (int, float) or not 0 <= value <= LARGEST:  # refuses NaN, too
@@ -60,7 +63,7 @@ def seconds(record: dict[str, Any], key: str, what: str, default: float) -> floa
     return float(value)
 
 
-def text(record: dict[str, Any], key: str, what: str, default: str = "") -> str:
+def text(record: Json, key: str, what: str, default: str = "") -> str:
     """The string in this field. Raises WireError."""
     value = record.get(key, default)
     if not isinstance(value, str):
@@ -68,7 +71,7 @@ def text(record: dict[str, Any], key: str, what: str, default: str = "") -> str:
     return value
 
 
-def flag(record: dict[str, Any], key: str, what: str) -> bool:
+def flag(record: Json, key: str, what: str) -> bool:
     """True or false; false where it is left out. Raises WireError."""
     value = record.get(key, False)
     if not isinstance(value, bool):
@@ -76,7 +79,7 @@ def flag(record: dict[str, Any], key: str, what: str) -> bool:
     return value
 
 
-def fields_of(value: Any, what: str) -> dict[str, Any]:
+def fields_of(value: Any, what: str) -> Json:
     """The value as an object within a record. Raises WireError."""
     if not isinstance(value, dict):
         raise WireError(f"{what} is {short_repr(value)}, not an object")

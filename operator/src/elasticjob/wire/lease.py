@@ -11,6 +11,7 @@ from typing import Any
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.codec import (
+    Json,
     WireError,
     dump,
     fields_of,
@@ -25,8 +26,6 @@ from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod, pod_from_name
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Round
-
-Json = dict[str, Any]
 
 LEASE_API = "coordination.k8s.io/v1"
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 import pytest
 
 from elasticjob.local.api.kinds.contents import CONFIG_LIMIT_BYTES, CONTENT_RULES
 from elasticjob.local.api.objects.builtins import CONFIGMAPS, EVENTS, LEASES, ROLEBINDINGS, ROLES
-from elasticjob.local.api.objects.resource import Resource
+from elasticjob.local.api.objects.resource import Object, Resource
 
-Object = dict[str, Any]
 META = {"name": "a", "namespace": "n"}
 
 

@@ -9,8 +9,7 @@ import pytest
 from elasticjob.local.api.kinds.pods import admit
 from elasticjob.local.api.objects.builtins import LEASES, PODS
 from elasticjob.local.api.objects.errors import ApiError
-
-Object = dict[str, Any]
+from elasticjob.local.api.objects.resource import Object
 
 
 def pod(**spec: Any) -> Object:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from elasticjob.local.api.kinds.validation import admit
 from elasticjob.local.api.objects.builtins import LEASES, NAMESPACES, PODS, ROLES
 from elasticjob.local.api.objects.errors import ApiError
-from elasticjob.local.api.objects.resource import Resource
+from elasticjob.local.api.objects.resource import Object, Resource
 
-Object = dict[str, Any]
 OWNER = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
 
 

@@ -16,10 +16,8 @@ from elasticjob.local.api.objects.builtins import (
     PODS,
 )
 from elasticjob.local.api.objects.collector import Collector
-from elasticjob.local.api.objects.resource import Resource
+from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import Store
-
-Object = dict[str, Any]
 
 
 class Garden:

@@ -23,7 +23,7 @@ from elasticjob.rendezvous.state import Identity
 from elasticjob.rendezvous.timing import SILENT_PULSES, silence_s
 from elasticjob.wire import lease as leases
 from elasticjob.wire.agent_state import AgentState
-from elasticjob.wire.codec import WireError
+from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.names import LABEL_JOB_UID, round_lease_name, service_account_name
@@ -170,7 +170,7 @@ def _own_lease(call: Call, response: Response) -> leases.AgentLease:
 
 def cas_round(call: Call, action: CasRound) -> Iterator[events.Event]:
     """Write the next round, the holder, or both in one patch."""
-    change: leases.Json = {}
+    change: Json = {}
     if action.round is not None:
         change = leases.round_patch(action.round, action.version, action.report)
     if action.holder is not None:
@@ -186,7 +186,7 @@ def pulse(call: Call, action: Pulse) -> Iterator[events.Event]:
 
 
 def _write_round(
-    call: Call, change: leases.Json, source: events.Source, failed: Callable[[bool], events.Event]
+    call: Call, change: Json, source: events.Source, failed: Callable[[bool], events.Event]
 ) -> events.Event:
     response = call.send(call.requests.patch(call.round_name, change))
     if response is not None and response.status == 200:
@@ -213,7 +213,7 @@ def create_lease(call: Call, action: CreateLease) -> Iterator[events.Event]:
         call.context.clock.pause(call.wait_s(failures, response))
 
 
-def _manifest(call: Call, action: CreateLease) -> leases.Json:
+def _manifest(call: Call, action: CreateLease) -> Json:
     return leases.agent_manifest(
         call.context.job,
         call.round_lease.uid,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 from elasticjob.agent.api.http import Request
+from elasticjob.wire.codec import Json
 from elasticjob.wire.dataclasses import dataclass
-from elasticjob.wire.lease import LEASE_API, Json
+from elasticjob.wire.lease import LEASE_API
 
 MERGE_PATCH = "application/merge-patch+json"
 _INITIAL = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"

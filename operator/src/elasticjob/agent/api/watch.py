@@ -27,7 +27,7 @@ from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.rendezvous import events
 from elasticjob.rendezvous.timing import herd_delay_s
 from elasticjob.wire import lease as leases
-from elasticjob.wire.codec import WireError
+from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import pod_from_name
 from elasticjob.wire.names import LABEL_JOB_UID
@@ -35,7 +35,7 @@ from elasticjob.wire.names import LABEL_JOB_UID
 INITIAL_END = "k8s.io/initial-events-end"
 UNREACHABLE_S = 300.0  # without any response an agent ends, and its message reaches the status
 
-_Initial = dict[str, leases.Json]
+_Initial = dict[str, Json]
 
 
 class _ExpiredError(Exception):
@@ -215,7 +215,7 @@ class Watch:
             agents = map(self._agent, initial.values())
             self._post_event(events.ViewComplete(tuple(lease for lease in agents if lease)))
 
-    def _changed(self, kind: str, found: leases.Json) -> events.Event | None:
+    def _changed(self, kind: str, found: Json) -> events.Event | None:
         name = found["metadata"]["name"]
         if name == self._scope.round_name:
             if kind == "DELETED":
@@ -231,7 +231,7 @@ class Watch:
         if event is not None:
             self._post(WatchEvent(self.number, event))
 
-    def _round(self, found: leases.Json | None) -> leases.RoundLease | None:
+    def _round(self, found: Json | None) -> leases.RoundLease | None:
         """Parse the Round Lease. None: it is absent, or an older job of this name left it."""
         if found is None:
             return None
@@ -246,7 +246,7 @@ class Watch:
         self._wanted_count = len(round_lease.desired.wanted)
         return round_lease
 
-    def _agent(self, found: leases.Json) -> leases.AgentLease | None:
+    def _agent(self, found: Json) -> leases.AgentLease | None:
         """Parse an agent Lease. None: it cannot be read, or is another job's with these labels."""
         try:
             return leases.parse_agent(found, self._context.job)
@@ -297,7 +297,7 @@ class Watch:
         return herd_delay_s(self._wanted_count, self._context.jitter())
 
 
-def _event(line: bytes) -> tuple[str, leases.Json]:
+def _event(line: bytes) -> tuple[str, Json]:
     """Parse a line into type and object. Raises UnreachableError if it is no watch event."""
     try:
         event = json.loads(line)

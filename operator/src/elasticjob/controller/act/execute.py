@@ -16,7 +16,6 @@ from elasticjob.controller.kube import (
     Api,
     ConflictError,
     FailedError,
-    Json,
     NotFoundError,
     RefusedError,
     Resource,
@@ -47,7 +46,7 @@ from elasticjob.controller.report.texts import DELETIONS
 from elasticjob.controller.watch.cache import key_of
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.codec import WireError
+from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.lease import AgentLease, EndedMark
 from elasticjob.wire.member import Pod
 

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import base64
 import copy
-from typing import Any
 
 from elasticjob.api.reserved import AGENT_DIRECTORY, TOKEN_DIRECTORY, VOLUME_PREFIX, WORK_DIRECTORY
 from elasticjob.api.rules import worker_container
 from elasticjob.controller.act.bundle import FILE_NAME, Bundle
 from elasticjob.controller.observe.template import pod_grace_s, template_account, template_hash
 from elasticjob.wire import names
-
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 _AGENT_VOLUME = f"{VOLUME_PREFIX}agent"
 _WORK_VOLUME = f"{VOLUME_PREFIX}work"

@@ -20,11 +20,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any
 
+from elasticjob.wire.codec import Json
 from elasticjob.wire.lease import LEASE_API
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

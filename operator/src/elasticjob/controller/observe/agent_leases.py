@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from elasticjob.wire import lease as leases
-from elasticjob.wire.codec import WireError
+from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.lease import AgentLease
-
-Json = dict[str, Any]
 
 
 def of_job(bodies: Iterable[Json], job: leases.JobIdentity) -> tuple[list[AgentLease], str]:

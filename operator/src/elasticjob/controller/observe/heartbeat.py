@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+
+from elasticjob.wire.codec import Json
 
 SHORTEST_S = 5
 LONGEST_S = 60
 STEP_S = 5
-
-Json = dict[str, Any]
 
 
 def needed_s(agents: int, writes_per_s: float) -> float:

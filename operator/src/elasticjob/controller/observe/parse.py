@@ -22,10 +22,8 @@ from elasticjob.controller import untrusted
 from elasticjob.controller.observe.template import template_account, template_hash
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.codec import whole_number
+from elasticjob.wire.codec import Json, whole_number
 from elasticjob.wire.member import Pod
-
-Json = dict[str, Any]
 
 # Reasons of the condition DisruptionTarget that the job cannot have caused: the scheduler, the node
 # or a user ended the pod. TerminationByKubelet is missing, as it also stands for memory pressure,

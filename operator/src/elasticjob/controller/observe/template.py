@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 from elasticjob.api.rules import worker_container
 from elasticjob.wire import names
-
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 HASH_LENGTH = 10
 AGENT_GRACE_S = 5  # after the workers' grace: the agent kills what is left, and reports the end

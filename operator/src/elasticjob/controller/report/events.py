@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from elasticjob.api import launchers
 from elasticjob.api.rules import worker_command_line
@@ -27,8 +26,7 @@ from elasticjob.controller.plan.actions import (
 from elasticjob.controller.report import failure
 from elasticjob.controller.report.texts import ANY, DELETIONS, EVENTS
 from elasticjob.wire import names
-
-Json = dict[str, Any]
+from elasticjob.wire.codec import Json
 
 COMPONENT = "elasticjob-controller"
 LONGEST_MESSAGE = 1000  # the API server allows 1,024 bytes

@@ -6,7 +6,6 @@ Every number comes from the Round Lease, from the holder's report, or from pods.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from elasticjob.api.v1alpha1 import Condition, ElasticJobStatus, LastRecovery, Progress
 from elasticjob.controller.observe.parse import Job
@@ -16,12 +15,10 @@ from elasticjob.controller.report import conditions, failure
 from elasticjob.controller.report.texts import State
 from elasticjob.rendezvous import budget
 from elasticjob.wire import names
-from elasticjob.wire.codec import dump_tagged
+from elasticjob.wire.codec import Json, dump_tagged
 from elasticjob.wire.member import Pod, dump_pods
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase
-
-Json = dict[str, Any]
 
 
 def of(snapshot: Snapshot, state: State) -> ElasticJobStatus:

@@ -20,11 +20,9 @@ from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.watch.unreadable import Unreadable, why
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.codec import whole_number
+from elasticjob.wire.codec import Json, whole_number
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Round
-
-Json = dict[str, Any]
 
 WATCHED = {
     ELASTIC_JOBS: "",

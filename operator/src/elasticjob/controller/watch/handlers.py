@@ -36,13 +36,13 @@ from elasticjob.controller.observe.heartbeat import LONGEST_S
 from elasticjob.controller.watch.cache import WATCHED
 from elasticjob.controller.watch.pulses import Pulses
 from elasticjob.controller.watch.session import SILENCE_S, session
+from elasticjob.wire.codec import Json
 
 IDLE_S = 1.5 * LONGEST_S  # longer than the pause between two pulses
 NO_FINALIZER = "no finalizer"  # not a valid name of one, so no object has it
 CANCELLATIONS = 100
 CANCEL_EVERY_S = 0.1
 
-Json = dict[str, Any]
 NoteDelivery = Callable[[Resource], None]
 Deliver = Callable[[Resource, Json, bool], None]  # resource, object, whether it was deleted
 Task = asyncio.Task[Any]

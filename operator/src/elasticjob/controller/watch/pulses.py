@@ -7,9 +7,8 @@ pass, so that they correct the cache.
 
 from __future__ import annotations
 
-from typing import Any
+from elasticjob.wire.codec import Json
 
-Json = dict[str, Any]
 Fields = tuple[Json, Json]  # of metadata and spec
 
 NEXT = "MODIFIED"  # in one stream; objects of a list have no type, and ADDED may follow a gap

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from elasticjob.controller.kube import Resource
+from elasticjob.wire.codec import Json
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 KEPT = 4096
