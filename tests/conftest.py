@@ -1,8 +1,13 @@
-"""Garbage of a test that has threads, sockets or processes is its own, not a later one's."""
+"""Run tests that are coroutines, and collect the garbage of each test that leaves some.
+
+Garbage of a test that has threads, sockets or processes is its own, not a later one's.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import inspect
 import os
 from collections.abc import Iterator
 
@@ -10,6 +15,7 @@ import pytest
 
 os.environ.pop("KUBECONFIG", None)  # it is a developer's own cluster, and the operator reads it
 LEAKING = ("process", "slow", "e2e")
+LONGEST_S = 300  # a test that is a coroutine fails then
 
 
 def pytest_collection_finish() -> None:
@@ -24,3 +30,22 @@ def own_garbage(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if any(request.node.get_closest_marker(mark) for mark in LEAKING):
         gc.collect()
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    """The event loop of a test that is a coroutine, and of its fixtures."""
+    with asyncio.Runner() as found:
+        yield found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in the event loop of its fixtures."""
+    test, funcargs = pyfuncitem.obj, pyfuncitem.funcargs
+    if not inspect.iscoroutinefunction(test):
+        return None
+    arguments = {name: funcargs[name] for name in inspect.signature(test).parameters}
+    run = funcargs["runner"].run if "runner" in funcargs else asyncio.run
+    run(asyncio.wait_for(test(**arguments), LONGEST_S))
+    return True

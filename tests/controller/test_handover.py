@@ -85,14 +85,10 @@ def pods(running: RunningServer) -> dict[str, str]:
     return {meta["name"]: meta["uid"] for meta in found}
 
 
-def test_a_frozen_leader_does_no_harm(tmp_path: Path) -> None:
-    asyncio.run(_frozen_leader_does_no_harm(tmp_path))
-
-
-async def _frozen_leader_does_no_harm(root: Path) -> None:
+async def test_a_frozen_leader_does_no_harm(tmp_path: Path) -> None:
     journal = Journal()
     wanted = [names.pod_name(job, index, 0) for job in JOBS for index in range(4)]
-    async with serve(root) as running:
+    async with serve(tmp_path) as running:
         running.faults.refuse(500, journal, times=None)
         async with operator(running.kubeconfig) as first:
             await wait_until_async(lambda: bool(holder(running)), within_s=DEADLINE_S)
@@ -126,12 +122,8 @@ async def _frozen_leader_does_no_harm(root: Path) -> None:
                 assert sorted(made) == sorted(wanted)
 
 
-def test_a_leader_that_receives_sigterm_hands_over_at_once(tmp_path: Path) -> None:
-    asyncio.run(_leader_that_receives_sigterm_hands_over_at_once(tmp_path))
-
-
-async def _leader_that_receives_sigterm_hands_over_at_once(root: Path) -> None:
-    async with serve(root) as running, operator(running.kubeconfig) as first:
+async def test_a_leader_that_receives_sigterm_hands_over_at_once(tmp_path: Path) -> None:
+    async with serve(tmp_path) as running, operator(running.kubeconfig) as first:
         await wait_until_async(lambda: bool(holder(running)), within_s=DEADLINE_S)
         led_first = holder(running)
         async with operator(running.operator_kubeconfig):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 import aiohttp
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
@@ -18,17 +16,13 @@ def test_a_report_names_every_check() -> None:
     )
 
 
-def test_live_but_not_ready() -> None:
-    async def main() -> dict[str, tuple[int, str]]:
-        answers = {}
-        serve = health.serve("127.0.0.1", 0, {"a": str}, {"b": lambda: "not yet"}, Metrics())
-        async with serve as port, aiohttp.ClientSession() as session:
-            for path in ("livez", "readyz", "metrics"):
-                async with session.get(f"http://127.0.0.1:{port}/{path}") as answer:
-                    answers[path] = (answer.status, await answer.text())
-        return answers
-
-    answers = asyncio.run(main())
+async def test_live_but_not_ready() -> None:
+    answers = {}
+    serve = health.serve("127.0.0.1", 0, {"a": str}, {"b": lambda: "not yet"}, Metrics())
+    async with serve as port, aiohttp.ClientSession() as session:
+        for path in ("livez", "readyz", "metrics"):
+            async with session.get(f"http://127.0.0.1:{port}/{path}") as answer:
+                answers[path] = (answer.status, await answer.text())
     assert answers["livez"] == (200, "+ a: ok\n")
     assert answers["readyz"] == (503, "+ a: ok\n- b: not yet\n")
     assert answers["metrics"][0] == 200

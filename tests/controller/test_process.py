@@ -57,23 +57,20 @@ async def port_of(process: asyncio.subprocess.Process) -> int:
     raise AssertionError("the operator ended before it served its health")
 
 
-def test_it_is_ready_measures_itself_and_ends_at_a_signal(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with serve(tmp_path) as running:
-            process = await start("--kubeconfig", str(running.operator_kubeconfig))
-            base = f"http://127.0.0.1:{await port_of(process)}"
-            drain = asyncio.create_task(process.communicate())
-            async with aiohttp.ClientSession() as session, asyncio.timeout(DEADLINE_S):
-                await is_ready(session, f"{base}/readyz")
-                assert (await session.get(f"{base}/livez")).status == 200
-                text = await (await session.get(f"{base}/metrics")).text()
-            assert 'elasticjob_api_requests_total{code="200",method="GET"' in text
-            process.terminate()
-            async with asyncio.timeout(DEADLINE_S):
-                await drain
-            assert process.returncode == 0
-
-    asyncio.run(main())
+async def test_it_is_ready_measures_itself_and_ends_at_a_signal(tmp_path: Path) -> None:
+    async with serve(tmp_path) as running:
+        process = await start("--kubeconfig", str(running.operator_kubeconfig))
+        base = f"http://127.0.0.1:{await port_of(process)}"
+        drain = asyncio.create_task(process.communicate())
+        async with aiohttp.ClientSession() as session, asyncio.timeout(DEADLINE_S):
+            await is_ready(session, f"{base}/readyz")
+            assert (await session.get(f"{base}/livez")).status == 200
+            text = await (await session.get(f"{base}/metrics")).text()
+        assert 'elasticjob_api_requests_total{code="200",method="GET"' in text
+        process.terminate()
+        async with asyncio.timeout(DEADLINE_S):
+            await drain
+        assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -83,113 +80,99 @@ def test_it_is_ready_measures_itself_and_ends_at_a_signal(tmp_path: Path) -> Non
         ([], 'the definition of ElasticJob is not installed: apply crds/ first"}'),
     ],
 )
-def test_it_reports_in_a_line_why_it_cannot_start(
+async def test_it_reports_in_a_line_why_it_cannot_start(
     tmp_path: Path, flags: list[str], said: str
 ) -> None:
-    async def main() -> None:
-        async with serve(tmp_path, definitions=[]) as running, asyncio.timeout(DEADLINE_S):
-            process = await start("--kubeconfig", str(running.operator_kubeconfig), *flags)
-            _, errors = await process.communicate()
-            assert process.returncode == 2
-            assert said in errors.decode().splitlines()[-1]
-
-    asyncio.run(main())
+    async with serve(tmp_path, definitions=[]) as running, asyncio.timeout(DEADLINE_S):
+        process = await start("--kubeconfig", str(running.operator_kubeconfig), *flags)
+        _, errors = await process.communicate()
+        assert process.returncode == 2
+        assert said in errors.decode().splitlines()[-1]
 
 
-def test_an_api_server_that_goes_away_and_comes_back_is_waited_for(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with serve(tmp_path) as running:
-            process = await start("--kubeconfig", str(running.operator_kubeconfig))
-            drain = asyncio.create_task(process.communicate())
-            apply(running, "first")
-            await has_pod(running, "first-0-0")
-            running.faults.freeze()
-            running.faults.cut_streams()
-            apply(running, "second")
-            running.faults.thaw()
-            await has_pod(running, "second-0-0")
-            process.terminate()
-            async with asyncio.timeout(DEADLINE_S):
-                await drain
-
-    asyncio.run(main())
+async def test_an_api_server_that_goes_away_and_comes_back_is_waited_for(tmp_path: Path) -> None:
+    async with serve(tmp_path) as running:
+        process = await start("--kubeconfig", str(running.operator_kubeconfig))
+        drain = asyncio.create_task(process.communicate())
+        apply(running, "first")
+        await has_pod(running, "first-0-0")
+        running.faults.freeze()
+        running.faults.cut_streams()
+        apply(running, "second")
+        running.faults.thaw()
+        await has_pod(running, "second-0-0")
+        process.terminate()
+        async with asyncio.timeout(DEADLINE_S):
+            await drain
 
 
 @pytest.mark.parametrize("scope", [(), ("--namespace", "default")])
-def test_it_ends_with_the_definition_and_works_when_it_is_back(
+async def test_it_ends_with_the_definition_and_works_when_it_is_back(
     tmp_path: Path, scope: tuple[str, ...]
 ) -> None:
-    async def main() -> None:
-        async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
-            flags = ("--kubeconfig", str(running.operator_kubeconfig), *scope)
-            process = await start(*flags)
-            drain = asyncio.create_task(process.communicate())
-            apply(running, "first")
-            await has_pod(running, "first-0-0")
-            running.store.delete(CRDS, "", f"{names.PLURAL}.{names.GROUP}")
-            _, errors = await drain
-            assert process.returncode == 2
-            last = json.loads(errors.splitlines()[-1])
-            assert last["event"].startswith("watch /apis/")
-            assert last["event"].endswith("is not installed: apply crds/ first")
-            assert "Traceback" not in errors.decode()
-            running.store.create(CRDS, "", custom_resource_definition())
-            process = await start(*flags)
-            drain = asyncio.create_task(process.communicate())
-            apply(running, "second")
-            await has_pod(running, "second-0-0")
-            process.terminate()
-            await drain
-
-    asyncio.run(main())
+    async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
+        flags = ("--kubeconfig", str(running.operator_kubeconfig), *scope)
+        process = await start(*flags)
+        drain = asyncio.create_task(process.communicate())
+        apply(running, "first")
+        await has_pod(running, "first-0-0")
+        running.store.delete(CRDS, "", f"{names.PLURAL}.{names.GROUP}")
+        _, errors = await drain
+        assert process.returncode == 2
+        last = json.loads(errors.splitlines()[-1])
+        assert last["event"].startswith("watch /apis/")
+        assert last["event"].endswith("is not installed: apply crds/ first")
+        assert "Traceback" not in errors.decode()
+        running.store.create(CRDS, "", custom_resource_definition())
+        process = await start(*flags)
+        drain = asyncio.create_task(process.communicate())
+        apply(running, "second")
+        await has_pod(running, "second-0-0")
+        process.terminate()
+        await drain
 
 
-def test_a_pod_that_was_deleted_while_no_watch_ran_is_replaced_at_once(tmp_path: Path) -> None:
+async def test_a_pod_that_was_deleted_while_no_watch_ran_is_replaced_at_once(
+    tmp_path: Path,
+) -> None:
     """Watches that start again deliver no deletion, and the next resync is ten minutes away."""
 
     def is_watch(call: Call) -> bool:
         return call.path.endswith("/pods") and "watch" in call.query
 
-    async def main() -> None:
-        async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
-            process = await start("--kubeconfig", str(running.operator_kubeconfig))
-            drain = asyncio.create_task(process.communicate())
-            apply(running, "first")
-            await has_pod(running, "first-0-0")
-            refusal = running.faults.refuse(410, is_watch)
-            while refusal.times:
-                running.faults.cut_streams(is_watch)
-                await asyncio.sleep(0.02)
-            running.store.delete(PODS, "default", "first-0-0")
-            assert running.store.find(PODS, "default", "first-0-0") is None
-            await has_pod(running, "first-0-0")
-            process.terminate()
-            await drain
-
-    asyncio.run(main())
+    async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
+        process = await start("--kubeconfig", str(running.operator_kubeconfig))
+        drain = asyncio.create_task(process.communicate())
+        apply(running, "first")
+        await has_pod(running, "first-0-0")
+        refusal = running.faults.refuse(410, is_watch)
+        while refusal.times:
+            running.faults.cut_streams(is_watch)
+            await asyncio.sleep(0.02)
+        running.store.delete(PODS, "default", "first-0-0")
+        assert running.store.find(PODS, "default", "first-0-0") is None
+        await has_pod(running, "first-0-0")
+        process.terminate()
+        await drain
 
 
 @pytest.mark.parametrize("election", [(), ("--elect", "default/operator")])
-def test_it_is_ready_when_the_api_server_has_answered_and_stays_so(
+async def test_it_is_ready_when_the_api_server_has_answered_and_stays_so(
     tmp_path: Path, election: tuple[str, ...]
 ) -> None:
     """Else a rollout to operators that cannot reach it replaces those that can."""
-
-    async def main() -> None:
-        async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
-            running.faults.freeze()
-            process = await start("--kubeconfig", str(running.operator_kubeconfig), *election)
-            readyz = f"http://127.0.0.1:{await port_of(process)}/readyz"
-            drain = asyncio.create_task(process.communicate())
-            async with aiohttp.ClientSession() as session:
-                assert (await session.get(readyz)).status == 503
-                running.faults.thaw()
-                await is_ready(session, readyz)
-                running.faults.freeze()
-                running.faults.cut_streams()
-                assert (await session.get(readyz)).status == 200
+    async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
+        running.faults.freeze()
+        process = await start("--kubeconfig", str(running.operator_kubeconfig), *election)
+        readyz = f"http://127.0.0.1:{await port_of(process)}/readyz"
+        drain = asyncio.create_task(process.communicate())
+        async with aiohttp.ClientSession() as session:
+            assert (await session.get(readyz)).status == 503
             running.faults.thaw()
-            process.terminate()
-            await drain
-
-    asyncio.run(main())
+            await is_ready(session, readyz)
+            running.faults.freeze()
+            running.faults.cut_streams()
+            assert (await session.get(readyz)).status == 200
+        running.faults.thaw()
+        process.terminate()
+        await drain

@@ -7,12 +7,11 @@ fails has status, rounds, events and logs of its jobs.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.local_cluster import LocalCluster, local_mode
@@ -54,28 +53,25 @@ def cluster(
     found = LocalCluster(local, name, tmp_path)
     restarts = found.operator_restarts
     yield found
-    play(runner, found, found.clear())
+    with described(runner, found):
+        runner.run(found.clear())
     assert found.operator_restarts == restarts, "the operator has terminated by itself"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    test = pyfuncitem.obj
-    if not inspect.iscoroutinefunction(test):
-        return None
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     funcargs = pyfuncitem.funcargs
-    arguments = {name: funcargs[name] for name in inspect.signature(test).parameters}
-    runner, cluster = funcargs["runner"], funcargs["cluster"]
-    assert isinstance(runner, asyncio.Runner)
-    assert isinstance(cluster, LocalCluster)
-    play(runner, cluster, test(**arguments))
-    return True
+    if "cluster" not in funcargs:
+        return (yield)
+    with described(funcargs["runner"], funcargs["cluster"]):
+        return (yield)
 
 
-def play(runner: asyncio.Runner, cluster: LocalCluster, part: Coroutine[Any, Any, None]) -> None:
-    """Run a part of a test. If it fails, add the state of its jobs to the error."""
+@contextmanager
+def described(runner: asyncio.Runner, cluster: LocalCluster) -> Iterator[None]:
+    """Add the state of the jobs to an error."""
     try:
-        runner.run(part)
+        yield
     except Exception as error:
         error.add_note(runner.run(cluster.describe()))
         raise

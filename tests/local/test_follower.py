@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -31,6 +31,7 @@ class World:
         self.jobs = [self._job(name) for name in names]
         self.printed_lines: list[str] = []
         self.printed: dict[str, list[bytes]] = {}
+        self.follower = Follower(self.store, self.logs, self.jobs, self.print_line)
 
     def _job(self, name: str) -> Object:
         job = elastic_job(name)
@@ -94,72 +95,54 @@ class World:
         }
         self.store.create(EVENTS, namespace, event)
 
-    def follow(self, scenario: Callable[[], Awaitable[None]]) -> list[Outcome]:
-        async def run() -> list[Outcome]:
-            follower = Follower(self.store, self.logs, self.jobs, self.print_line)
-            following = asyncio.create_task(follower.run())
-            await scenario()
-            return await asyncio.wait_for(following, 5)
-
-        return asyncio.run(run())
+    async def follow(self) -> list[Outcome]:
+        return await asyncio.wait_for(self.follower.run(), 5)
 
 
-def test_a_job_is_followed_to_its_end() -> None:
+async def test_a_job_is_followed_to_its_end() -> None:
     world = World("demo")
-
-    async def scenario() -> None:
-        world.status("demo", "Starting")
-        world.status("demo", "Running")
-        world.status("demo", "Running", "Running")  # said once
-        world.status("demo", "Complete", "Complete")
-
-    assert world.follow(scenario) == [Outcome("demo", "Complete", True)]
+    world.status("demo", "Starting")
+    world.status("demo", "Running")
+    world.status("demo", "Running", "Running")  # said once
+    world.status("demo", "Complete", "Complete")
+    assert await world.follow() == [Outcome("demo", "Complete", True)]
     assert world.printed_lines == ["demo: Starting", "demo: Running", "demo: Complete"]
 
 
 @pytest.mark.parametrize("end", ["Failed", "deleted"])
-def test_a_failed_or_deleted_job_is_not_completed(end: str) -> None:
+async def test_a_failed_or_deleted_job_is_not_completed(end: str) -> None:
     world = World("demo")
-
-    async def scenario() -> None:
-        if end == "deleted":
-            world.store.delete(world.resource, "team", "demo")
-        else:
-            world.status("demo", "Failed: WorkerFailed", "Failed")
-
-    (outcome,) = world.follow(scenario)
+    if end == "deleted":
+        world.store.delete(world.resource, "team", "demo")
+    else:
+        world.status("demo", "Failed: WorkerFailed", "Failed")
+    (outcome,) = await world.follow()
     assert not outcome.completed
     assert outcome.phase.startswith(end)
 
 
-def test_the_follower_waits_for_its_jobs_only() -> None:
+async def test_the_follower_waits_for_its_jobs_only() -> None:
     world = World("a", "b")
-
-    async def scenario() -> None:
-        world._job("other")
-        world.status("other", "Failed", "Failed")
-        world.status("b", "Failed", "Failed")
-        world.status("a", "Complete", "Complete")
-
-    assert [(one.name, one.completed) for one in world.follow(scenario)] == [
+    world._job("other")
+    world.status("other", "Failed", "Failed")
+    world.status("b", "Failed", "Failed")
+    world.status("a", "Complete", "Complete")
+    assert [(one.name, one.completed) for one in await world.follow()] == [
         ("a", True),
         ("b", False),
     ]
     assert not any(line.startswith("other") for line in world.printed_lines)
 
 
-def test_lines_of_pods_have_their_names() -> None:
+async def test_lines_of_pods_have_their_names() -> None:
     world = World("demo")
     world.printed = {"demo-0-0": [b"one\ntw", b"o\nthree"], "demo-1-0": [b"\xff\n"]}
-
-    async def scenario() -> None:
-        world.pod("demo-0-0", world.jobs[0])
-        world.pod("demo-1-0", world.jobs[0], containers=2)
-        world.pod("stranger", {"metadata": {"uid": "another"}})
-        world.pod("demo-2-0", world.jobs[0])  # gone before it could be read
-        world.status("demo", "Complete", "Complete")
-
-    world.follow(scenario)
+    world.pod("demo-0-0", world.jobs[0])
+    world.pod("demo-1-0", world.jobs[0], containers=2)
+    world.pod("stranger", {"metadata": {"uid": "another"}})
+    world.pod("demo-2-0", world.jobs[0])  # gone before it could be read
+    world.status("demo", "Complete", "Complete")
+    await world.follow()
     assert sorted(world.printed_lines) == [
         "demo-0-0: one",
         "demo-0-0: three",
@@ -170,23 +153,20 @@ def test_lines_of_pods_have_their_names() -> None:
     ]
 
 
-def test_events_of_jobs_and_warnings_of_pods_and_operator_are_printed() -> None:
+async def test_events_of_jobs_and_warnings_of_pods_and_operator_are_printed() -> None:
     world = World("demo")
-
-    async def scenario() -> None:
-        (job,) = world.jobs
-        world.pod("demo-0-0", job)
-        pod = world.store.get(PODS, "team", "demo-0-0")
-        operator = {"metadata": {"uid": "u", "name": "operator"}}
-        world.event(job, "Normal", "PodsCreated")
-        world.event(pod, "Normal", "Started")
-        world.event(pod, "Warning", "BackOff")
-        world.event({"metadata": {"uid": "?", "name": "?"}}, "Warning", "Elsewhere")
-        world.event(operator, "Normal", "Started", SYSTEM_NAMESPACE)
-        world.event(operator, "Warning", "BackOff", SYSTEM_NAMESPACE)
-        world.status("demo", "Complete", "Complete")
-
-    world.follow(scenario)
+    (job,) = world.jobs
+    world.pod("demo-0-0", job)
+    pod = world.store.get(PODS, "team", "demo-0-0")
+    operator = {"metadata": {"uid": "u", "name": "operator"}}
+    world.event(job, "Normal", "PodsCreated")
+    world.event(pod, "Normal", "Started")
+    world.event(pod, "Warning", "BackOff")
+    world.event({"metadata": {"uid": "?", "name": "?"}}, "Warning", "Elsewhere")
+    world.event(operator, "Normal", "Started", SYSTEM_NAMESPACE)
+    world.event(operator, "Warning", "BackOff", SYSTEM_NAMESPACE)
+    world.status("demo", "Complete", "Complete")
+    await world.follow()
     assert world.printed_lines == [
         "demo: PodsCreated: text",
         "demo-0-0: BackOff: text",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def state(local: Local, namespace: str, name: str) -> tuple[int, str]:
     return status["restartCount"], next(iter(status["state"]))
 
 
-def test_a_pod_reaches_the_api_as_in_a_cluster(tmp_path: Path) -> None:
+async def test_a_pod_reaches_the_api_as_in_a_cluster(tmp_path: Path) -> None:
     sources = [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
         {"configMap": {"name": "kube-root-ca.crt"}},
@@ -64,32 +63,27 @@ def test_a_pod_reaches_the_api_as_in_a_cluster(tmp_path: Path) -> None:
         "volumes": [{"name": "tokens", "projected": {"sources": sources}}],
     }
 
-    async def scenario() -> str:
-        async with up(tmp_path) as local:
-            local.server.store.create(PODS, "default", {"metadata": {"name": "p"}, "spec": spec})
-            await wait_until_async(lambda: phase(local, "default", "p") in ("Succeeded", "Failed"))
-            return await log_of(local, "default", "p")
-
+    async with up(tmp_path) as local:
+        local.server.store.create(PODS, "default", {"metadata": {"name": "p"}, "spec": spec})
+        await wait_until_async(lambda: phase(local, "default", "p") in ("Succeeded", "Failed"))
+        log = await log_of(local, "default", "p")
     account = "system:serviceaccount:default:default"
-    assert asyncio.run(scenario()).startswith(
+    assert log.startswith(
         f'leases.coordination.k8s.io "x" is forbidden: User "{account}" cannot get resource'
     )
 
 
-def test_the_operator_is_a_pod_that_is_restarted(tmp_path: Path) -> None:
+async def test_the_operator_is_a_pod_that_is_restarted(tmp_path: Path) -> None:
     command = ["sh", "-c", 'test -r "$1" && echo "$0"; exec sleep 1000']
 
-    async def scenario() -> None:
-        async with up(tmp_path, operator=command) as local:
+    async with up(tmp_path, operator=command) as local:
 
-            async def has_started() -> bool:
-                return await log_of(local, *place) == "--kubeconfig\n"
+        async def has_started() -> bool:
+            return await log_of(local, *place) == "--kubeconfig\n"
 
-            place = (SYSTEM_NAMESPACE, OPERATOR)
-            await wait_until_async(lambda: phase(local, *place) == "Running")
-            local.kubelet.kill(*place)
-            await wait_until_async(lambda: state(local, *place) == (1, "running"))
-            await wait_until_async(has_started)
-
-    asyncio.run(scenario())
+        place = (SYSTEM_NAMESPACE, OPERATOR)
+        await wait_until_async(lambda: phase(local, *place) == "Running")
+        local.kubelet.kill(*place)
+        await wait_until_async(lambda: state(local, *place) == (1, "running"))
+        await wait_until_async(has_started)
     assert pids_with_env(MARKER, f"{tmp_path}/") == set()

@@ -82,125 +82,104 @@ def write(running: RunningServer, **fields: Any) -> None:
     running.store.update(STORED, LEASE.namespace, LEASE.name, change)
 
 
-def test_the_first_leads_and_the_next_follows_when_it_stops(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with server(tmp_path) as (running, party):
-            first, second = party("person").start(), party("operator")
-            await happens(first.won)
-            assert first.election.leads
-            assert spec(running)["holderIdentity"] == "person"
-            second.start()
-            assert not second.election.leads
-            await asyncio.to_thread(first.election.stop)
-            assert not first.election.leads
-            await happens(second.won)
-            assert spec(running)["leaseTransitions"] == 1
-            assert first.lost == second.lost == []
-
-    asyncio.run(story())
+async def test_the_first_leads_and_the_next_follows_when_it_stops(tmp_path: Path) -> None:
+    async with server(tmp_path) as (running, party):
+        first, second = party("person").start(), party("operator")
+        await happens(first.won)
+        assert first.election.leads
+        assert spec(running)["holderIdentity"] == "person"
+        second.start()
+        assert not second.election.leads
+        await asyncio.to_thread(first.election.stop)
+        assert not first.election.leads
+        await happens(second.won)
+        assert spec(running)["leaseTransitions"] == 1
+        assert first.lost == second.lost == []
 
 
-def test_a_leader_that_is_cut_off_ends_before_the_next_begins(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with server(tmp_path) as (running, party):
-            leader, follower = party("person").start(), party("operator")
-            await happens(leader.won)
-            follower.start()
-            running.faults.refuse(503, lambda c: running.token in c.authorization, times=None)
-            await happens(leader.ended)
-            assert not follower.won.is_set()
-            assert "no renewal succeeded in time" in leader.lost[0]
-            await happens(follower.won)
-
-    asyncio.run(story())
+async def test_a_leader_that_is_cut_off_ends_before_the_next_begins(tmp_path: Path) -> None:
+    async with server(tmp_path) as (running, party):
+        leader, follower = party("person").start(), party("operator")
+        await happens(leader.won)
+        follower.start()
+        running.faults.refuse(503, lambda c: running.token in c.authorization, times=None)
+        await happens(leader.ended)
+        assert not follower.won.is_set()
+        assert "no renewal succeeded in time" in leader.lost[0]
+        await happens(follower.won)
 
 
-def test_a_request_that_hangs_does_not_keep_the_leader(tmp_path: Path) -> None:
+async def test_a_request_that_hangs_does_not_keep_the_leader(tmp_path: Path) -> None:
     def is_write(call: Call) -> bool:
         return call.method == "PATCH"
 
-    async def story() -> None:
-        async with server(tmp_path) as (running, party):
-            only = party("person").start()
-            await happens(only.won)
-            running.faults.delay(1.5, is_write, times=None)
-            await happens(only.ended)
-            assert not only.election.leads
-
-    asyncio.run(story())
+    async with server(tmp_path) as (running, party):
+        only = party("person").start()
+        await happens(only.won)
+        running.faults.delay(1.5, is_write, times=None)
+        await happens(only.ended)
+        assert not only.election.leads
 
 
 @pytest.mark.parametrize("holder", ["stranger", None])
-def test_a_lease_that_another_has_is_lost(tmp_path: Path, holder: str | None) -> None:
-    async def story() -> None:
-        async with server(tmp_path) as (running, party):
-            only = party("person").start()
-            await happens(only.won)
-            write(running, holderIdentity=holder)
-            await happens(only.ended)
-            why = f"its holder is {holder}" if holder else "it has no holder"
-            assert only.lost[0].endswith(why)
-
-    asyncio.run(story())
+async def test_a_lease_that_another_has_is_lost(tmp_path: Path, holder: str | None) -> None:
+    async with server(tmp_path) as (running, party):
+        only = party("person").start()
+        await happens(only.won)
+        write(running, holderIdentity=holder)
+        await happens(only.ended)
+        why = f"its holder is {holder}" if holder else "it has no holder"
+        assert only.lost[0].endswith(why)
 
 
-def test_a_lease_that_is_deleted_is_made_again(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with server(tmp_path) as (running, party):
-            only = party("person").start()
-            await happens(only.won)
-            made = asyncio.Event()
-            running.store.listeners.append(
-                lambda resource, event: made.set() if event.type == "ADDED" else None
-            )
-            running.store.delete(STORED, LEASE.namespace, LEASE.name)
-            await asyncio.wait_for(made.wait(), DEADLINE_S)
-            assert spec(running)["holderIdentity"] == "person"
-            assert only.lost == []
-
-    asyncio.run(story())
+async def test_a_lease_that_is_deleted_is_made_again(tmp_path: Path) -> None:
+    async with server(tmp_path) as (running, party):
+        only = party("person").start()
+        await happens(only.won)
+        made = asyncio.Event()
+        running.store.listeners.append(
+            lambda resource, event: made.set() if event.type == "ADDED" else None
+        )
+        running.store.delete(STORED, LEASE.namespace, LEASE.name)
+        await asyncio.wait_for(made.wait(), DEADLINE_S)
+        assert spec(running)["holderIdentity"] == "person"
+        assert only.lost == []
 
 
-def test_only_a_leader_may_write(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with server(tmp_path) as (running, party):
-            only = party("person")
-            checked = Kube(running.kubeconfig, threads=1, before_write=only.election.check)
-            await checked.list(LEASES, "default", "").__anext__()
-            assert only.lost == []
-            body = {"metadata": {"name": "x"}, "spec": {}}
-            await checked.create(LEASES, "default", body)
-            assert only.lost == ["a write was due after the renew deadline"]
-            await asyncio.to_thread(checked.close)
-
-    asyncio.run(story())
+async def test_only_a_leader_may_write(tmp_path: Path) -> None:
+    async with server(tmp_path) as (running, party):
+        only = party("person")
+        checked = Kube(running.kubeconfig, threads=1, before_write=only.election.check)
+        await checked.list(LEASES, "default", "").__anext__()
+        assert only.lost == []
+        body = {"metadata": {"name": "x"}, "spec": {}}
+        await checked.create(LEASES, "default", body)
+        assert only.lost == ["a write was due after the renew deadline"]
+        await asyncio.to_thread(checked.close)
 
 
-def test_a_candidate_is_ready_from_its_first_answer_on_and_not_after_a_long_silence(
+async def test_a_candidate_is_ready_from_its_first_answer_on_and_not_after_a_long_silence(
     tmp_path: Path,
 ) -> None:
-    async def story() -> None:
-        now = 100.0
-        async with server(tmp_path) as (running, party):
-            refused = running.faults.refuse(503, lambda call: True, times=None)
-            only = party("person")
-            election = Election(only.kube, LEASE, Candidate("me", TIMES), clock=lambda: now)
-            assert election.problem() == "no answer about the Lease default/operator yet"
-            election.start(only.won.set)
-            await wait_until_async(
-                lambda: election.problem().endswith("503: fault: ServiceUnavailable")
-            )
-            assert election.problem().startswith("no answer about the Lease default/operator yet")
-            running.faults.remove(refused)
-            await happens(only.won)
-            await wait_until_async(lambda: election.problem() == "")
-            await asyncio.to_thread(election.stop)
-            now = 102.0
-            assert election.problem() == ""
-            now = 103.0
-            assert election.problem() == "no answer about the Lease default/operator for 3 s"
-
-    asyncio.run(story())
+    now = 100.0
+    async with server(tmp_path) as (running, party):
+        refused = running.faults.refuse(503, lambda call: True, times=None)
+        only = party("person")
+        election = Election(only.kube, LEASE, Candidate("me", TIMES), clock=lambda: now)
+        assert election.problem() == "no answer about the Lease default/operator yet"
+        election.start(only.won.set)
+        await wait_until_async(
+            lambda: election.problem().endswith("503: fault: ServiceUnavailable")
+        )
+        assert election.problem().startswith("no answer about the Lease default/operator yet")
+        running.faults.remove(refused)
+        await happens(only.won)
+        await wait_until_async(lambda: election.problem() == "")
+        await asyncio.to_thread(election.stop)
+        now = 102.0
+        assert election.problem() == ""
+        now = 103.0
+        assert election.problem() == "no answer about the Lease default/operator for 3 s"
 
 
 def test_alone_leads_at_once() -> None:

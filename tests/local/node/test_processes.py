@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,14 +30,12 @@ ESCAPE = "setsid env -i sleep 1000 & setsid env -i sh -c 'trap : TERM; sleep 100
 """Two processes in other sessions without environment; the second also ignores SIGTERM."""
 
 
-@asynccontextmanager
-async def running(root: Path) -> AsyncIterator[Processes]:
-    processes = Processes(root)
-    try:
-        yield processes
-    finally:
-        processes.close()
-        await sweep(f"{root}/")
+@pytest.fixture
+def processes(runner: asyncio.Runner, tmp_path: Path) -> Iterator[Processes]:
+    found = Processes(tmp_path)
+    yield found
+    found.close()
+    runner.run(sweep(f"{tmp_path}/"))
 
 
 def order(root: Path, script: str, **env: str) -> ProcessSpec:
@@ -68,13 +65,9 @@ def sleepers(process: Process) -> int:
         ("kill -SEGV $$", 139),
     ],
 )
-def test_exit_codes(tmp_path: Path, script: str, code: int) -> None:
-    async def scenario() -> Exit:
-        async with running(tmp_path) as processes:
-            process = await processes.start(order(tmp_path, script))
-            return await process.wait()
-
-    assert asyncio.run(scenario()) == Exit(code)
+async def test_exit_codes(processes: Processes, tmp_path: Path, script: str, code: int) -> None:
+    process = await processes.start(order(tmp_path, script))
+    assert await process.wait() == Exit(code)
 
 
 @pytest.mark.parametrize(
@@ -85,138 +78,103 @@ def test_exit_codes(tmp_path: Path, script: str, code: int) -> None:
         (["sh"], "nowhere", "workingDir .*nowhere.*: No such file or directory"),
     ],
 )
-def test_a_start_error_names_the_step_and_the_reason(
-    tmp_path: Path, argv: list[str], cwd: str, error: str
+async def test_a_start_error_names_the_step_and_the_reason(
+    processes: Processes, tmp_path: Path, argv: list[str], cwd: str, error: str
 ) -> None:
-    async def scenario() -> None:
-        async with running(tmp_path) as processes:
-            env = {"PATH": os.environ["PATH"], MARKER: f"{tmp_path}/uid"}
-            wanted = ProcessSpec(argv, env, str(tmp_path / cwd), str(tmp_path / "log"))
-            with pytest.raises(StartError, match=error):
-                await processes.start(wanted)
-
-    asyncio.run(scenario())
+    env = {"PATH": os.environ["PATH"], MARKER: f"{tmp_path}/uid"}
+    wanted = ProcessSpec(argv, env, str(tmp_path / cwd), str(tmp_path / "log"))
+    with pytest.raises(StartError, match=error):
+        await processes.start(wanted)
 
 
-def test_a_process_gets_its_environment_and_nothing_else(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with running(tmp_path) as processes:
-            wanted = ProcessSpec(
-                ["/usr/bin/env"], {MARKER: f"{tmp_path}/u", "A": "ü"}, "/", f"{tmp_path}/log"
-            )
-            await (await processes.start(wanted)).wait()
-
-    asyncio.run(scenario())
+async def test_a_process_gets_its_environment_and_nothing_else(
+    processes: Processes, tmp_path: Path
+) -> None:
+    wanted = ProcessSpec(
+        ["/usr/bin/env"], {MARKER: f"{tmp_path}/u", "A": "ü"}, "/", f"{tmp_path}/log"
+    )
+    await (await processes.start(wanted)).wait()
     assert sorted(log_of(tmp_path).splitlines()) == ["A=ü", f"{MARKER}={tmp_path}/u"]
 
 
-def test_no_signal_is_ignored_or_blocked_at_the_start(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with running(tmp_path) as processes:
-            show = order(tmp_path, "exec grep -E '^Sig(Blk|Ign)' /proc/self/status")
-            await (await processes.start(show)).wait()
-
-    asyncio.run(scenario())
+async def test_no_signal_is_ignored_or_blocked_at_the_start(
+    processes: Processes, tmp_path: Path
+) -> None:
+    show = order(tmp_path, "exec grep -E '^Sig(Blk|Ign)' /proc/self/status")
+    await (await processes.start(show)).wait()
     # Signals 32 and 33 belong to the C library: only it can set them, and make leaves them ignored.
     masks = [int(line.split()[1], 16) & ~(0b11 << 31) for line in log_of(tmp_path).splitlines()]
     assert masks == [0, 0]
 
 
-def test_a_signal_goes_to_the_main_process_only(tmp_path: Path) -> None:
-    async def scenario() -> Exit:
-        async with running(tmp_path) as processes:
-            script = "trap 'echo told; exit 3' TERM; sleep 1000 & echo up; wait"
-            process = await processes.start(order(tmp_path, script))
-            await logged(tmp_path, "up")
-            process.signal(signal.SIGTERM)
-            return await process.wait()
-
-    assert asyncio.run(scenario()) == Exit(3)
+async def test_a_signal_goes_to_the_main_process_only(processes: Processes, tmp_path: Path) -> None:
+    script = "trap 'echo told; exit 3' TERM; sleep 1000 & echo up; wait"
+    process = await processes.start(order(tmp_path, script))
+    await logged(tmp_path, "up")
+    process.signal(signal.SIGTERM)
+    assert await process.wait() == Exit(3)
     assert "told" in log_of(tmp_path)
 
 
-def test_remaining_processes_are_killed_after_the_main_process(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with running(tmp_path) as processes:
-            process = await processes.start(order(tmp_path, ESCAPE + "sleep 0.1; exit 6"))
-            assert await process.wait() == Exit(6)
-            assert sleepers(process) == 0
-
-    asyncio.run(scenario())
+async def test_remaining_processes_are_killed_after_the_main_process(
+    processes: Processes, tmp_path: Path
+) -> None:
+    process = await processes.start(order(tmp_path, ESCAPE + "sleep 0.1; exit 6"))
+    assert await process.wait() == Exit(6)
+    assert sleepers(process) == 0
     assert pids_with_env(MARKER, f"{tmp_path}/uid") == set()
 
 
-def test_orphans_in_other_sessions_are_killed(tmp_path: Path) -> None:
-    async def scenario() -> tuple[int, set[int]]:
-        async with running(tmp_path) as processes:
-            process = await processes.start(order(tmp_path, f"({ESCAPE}); echo up; sleep 1000"))
-            await wait_until_async(lambda: sleepers(process) >= 4)
-            family = process.pids()
-            process.kill_all()
-            assert await process.wait() == Exit(137)
-            return len(family), family & set(read_parents())
-
-    count, left = asyncio.run(scenario())
-    assert count >= 4
-    assert left == set()
+async def test_orphans_in_other_sessions_are_killed(processes: Processes, tmp_path: Path) -> None:
+    process = await processes.start(order(tmp_path, f"({ESCAPE}); echo up; sleep 1000"))
+    await wait_until_async(lambda: sleepers(process) >= 4)
+    family = process.pids()
+    process.kill_all()
+    assert await process.wait() == Exit(137)
+    assert len(family) >= 4
+    assert family & set(read_parents()) == set()
 
 
-def test_a_process_that_keeps_forking_is_killed(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with running(tmp_path) as processes:
-            script = "f() { sleep 0.02; (f &) ; }; f; f; f; echo up; sleep 1000"
-            process = await processes.start(order(tmp_path, script))
-            await logged(tmp_path, "up")
-            process.kill_all()
-            await process.wait()
-            assert sleepers(process) == 0
-
-    asyncio.run(asyncio.wait_for(scenario(), 10))
+async def test_a_process_that_keeps_forking_is_killed(processes: Processes, tmp_path: Path) -> None:
+    script = "f() { sleep 0.02; (f &) ; }; f; f; f; echo up; sleep 1000"
+    process = await processes.start(order(tmp_path, script))
+    await logged(tmp_path, "up")
+    process.kill_all()
+    await process.wait()
+    assert sleepers(process) == 0
 
 
-def test_a_process_tree_is_frozen_and_thawed(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with running(tmp_path) as processes:
-            loop = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"
-            process = await processes.start(order(tmp_path, f"({loop}) & sleep 1000"))
-            await logged(tmp_path, "3")
-            process.freeze()
-            before = (tmp_path / "log").stat().st_size
-            await asyncio.sleep(0.1)
-            assert (tmp_path / "log").stat().st_size == before
-            process.thaw()
-            await wait_until_async(lambda: (tmp_path / "log").stat().st_size > before)
-            process.freeze()
-            process.kill_all()
-            assert await process.wait() == Exit(137)
-
-    asyncio.run(scenario())
+async def test_a_process_tree_is_frozen_and_thawed(processes: Processes, tmp_path: Path) -> None:
+    loop = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"
+    process = await processes.start(order(tmp_path, f"({loop}) & sleep 1000"))
+    await logged(tmp_path, "3")
+    process.freeze()
+    before = (tmp_path / "log").stat().st_size
+    await asyncio.sleep(0.1)
+    assert (tmp_path / "log").stat().st_size == before
+    process.thaw()
+    await wait_until_async(lambda: (tmp_path / "log").stat().st_size > before)
+    process.freeze()
+    process.kill_all()
+    assert await process.wait() == Exit(137)
 
 
-def test_a_container_is_killed_after_its_init(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with running(tmp_path) as processes:
-            script = "(setsid sleep 1000 &); echo up; sleep 1000"
-            process = await processes.start(order(tmp_path, script))
-            await wait_until_async(lambda: sleepers(process) >= 3)
-            os.kill(process.init_pid, signal.SIGKILL)
-            assert await process.wait() == Exit(137, known=False)
-
-    asyncio.run(scenario())
+async def test_a_container_is_killed_after_its_init(processes: Processes, tmp_path: Path) -> None:
+    script = "(setsid sleep 1000 &); echo up; sleep 1000"
+    process = await processes.start(order(tmp_path, script))
+    await wait_until_async(lambda: sleepers(process) >= 3)
+    os.kill(process.init_pid, signal.SIGKILL)
+    assert await process.wait() == Exit(137, known=False)
     assert pids_with_env(MARKER, f"{tmp_path}/uid") == set()
 
 
-def test_a_killed_fork_server_is_replaced(tmp_path: Path) -> None:
-    async def scenario() -> list[Exit]:
-        async with running(tmp_path) as processes:
-            first = await processes.start(order(tmp_path, "sleep 0.2; exit 4"))
-            assert processes._fork_server is not None
-            processes._fork_server.kill()
-            processes._fork_server.wait()
-            second = await processes.start(order(tmp_path, "exit 5"))
-            return [await first.wait(), await second.wait()]
-
-    assert asyncio.run(scenario()) == [Exit(4), Exit(5)]
+async def test_a_killed_fork_server_is_replaced(processes: Processes, tmp_path: Path) -> None:
+    first = await processes.start(order(tmp_path, "sleep 0.2; exit 4"))
+    assert processes._fork_server is not None
+    processes._fork_server.kill()
+    processes._fork_server.wait()
+    second = await processes.start(order(tmp_path, "exit 5"))
+    assert [await first.wait(), await second.wait()] == [Exit(4), Exit(5)]
 
 
 SERVER = """
