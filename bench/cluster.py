@@ -126,9 +126,7 @@ def this_run(server: ApiServer) -> Run:
         found = subprocess.run(command, capture_output=True, text=True, check=True)
         versions.append(f"torchrun of torch {found.stdout.strip()}")
     return Run(
-        now(),
-        f"{os.cpu_count()} cores ({cpu_model()}), {memory_gb:.0f} GB",
-        ", ".join(versions),
+        now(), f"{os.cpu_count()} cores ({cpu_model()}), {memory_gb:.0f} GB", ", ".join(versions)
     )
 
 

@@ -124,8 +124,7 @@ def test_it_finds(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["so long as it runs", "besides", "marshalled", "[x](docs/nobody.md)", "a storyteller"],
+    "text", ["so long as it runs", "besides", "marshalled", "[x](docs/nobody.md)", "a storyteller"]
 )
 def test_it_accepts(text: str) -> None:
     assert found_in(text) == []

@@ -89,13 +89,7 @@ CAUSED = {
         ),
         (ME, ME, TICK, (CasRound("7", holder="demo-1-0"),), []),
         (ME, ME, TICK, (Exit(75, "why"),), [("agent exits", {"code": 75, "reason": "why"})]),
-        (
-            ME,
-            replace(ME, frozen=True),
-            TICK,
-            (),
-            [(FROZEN, NOTHING)],
-        ),
+        (ME, replace(ME, frozen=True), TICK, (), [(FROZEN, NOTHING)]),
     ],
 )
 def test_one_line_for_each_change(

@@ -281,9 +281,7 @@ def test_it_exits_when_its_setup_has_failed(scene: Scene) -> None:
 
 def test_workers_have_their_grace_period_when_the_setup_has_failed(scene: Scene) -> None:
     scene.play(
-        scene.joined,
-        lambda: scene.see(active(1)),
-        lambda: scene.happen(WorkersStarted(1, 2)),
+        scene.joined, lambda: scene.see(active(1)), lambda: scene.happen(WorkersStarted(1, 2))
     )
     assert scene.workers.calls[-1] == ("stop", 1, DESIRED.stop_grace_s)
     assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")

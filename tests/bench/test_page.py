@@ -73,9 +73,7 @@ def test_figures_of_an_earlier_run_are_marked_everywhere(tmp_path: Path) -> None
     assert any("several runs" in text for text in words(tmp_path))
 
 
-def test_an_incomplete_run_lists_missing_parts_and_removes_the_old_picture(
-    tmp_path: Path,
-) -> None:
+def test_an_incomplete_run_lists_missing_parts_and_removes_the_old_picture(tmp_path: Path) -> None:
     (tmp_path / "performance.svg").write_text("of an earlier run")
     found = page(tmp_path, ("memory", "load"), memory=Part("now", 0.1, (FIGURES[-1],), run=RUN))
     assert "| load | not measured | | |" in found

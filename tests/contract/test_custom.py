@@ -89,11 +89,7 @@ def test_strict_clients_get_errors_for_unknown_fields(
             'Invalid value: "": spec.command[1] in body should be at least 1 chars long',
         ),
         ({"command": None}, "spec.command", None),
-        (
-            {"code": "abcde"},
-            "spec.code",
-            "Too long: may not be more than 4 bytes",
-        ),
+        ({"code": "abcde"}, "spec.code", "Too long: may not be more than 4 bytes"),
         (
             {"code": "A"},
             "spec.code",
@@ -264,11 +260,7 @@ class TestJobs:
     @pytest.mark.parametrize(
         ("name", "spec", "message"),
         [
-            (
-                "more at least than at most",
-                {"replicas": 2, "minReplicas": 3},
-                "minReplicas",
-            ),
+            ("more at least than at most", {"replicas": 2, "minReplicas": 3}, "minReplicas"),
             (
                 "no command",
                 {"template": {"spec": {"containers": [{"name": "worker", "image": "i"}]}}},

@@ -31,11 +31,7 @@ def kubectl(api: Client, kubeconfig: Path, namespace: str, tmp_path: Path) -> Ca
         done = subprocess.run(
             [str(KUBECTL), "-n", namespace, *words],
             input=stdin,
-            env={
-                "KUBECONFIG": str(kubeconfig),
-                "HOME": str(tmp_path),
-                "PATH": "/usr/bin:/bin",
-            },
+            env={"KUBECONFIG": str(kubeconfig), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,

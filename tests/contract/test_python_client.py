@@ -15,10 +15,7 @@ from kubernetes import client, config, dynamic, watch
 from kubernetes.client.rest import ApiException
 from tests.support.widgets import widget_object
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")]
 
 
 @pytest.fixture

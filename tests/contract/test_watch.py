@@ -119,13 +119,7 @@ def test_objects_enter_and_leave_the_view_of_a_selector(api: Client, leases: str
         api.patch(f"{leases}/a", {"metadata": {"labels": {"colour": "blue"}}})
         api.delete(f"{leases}/a")
         events = watch.take(5)
-    assert [event.type for event in events] == [
-        "ADDED",
-        "MODIFIED",
-        "DELETED",
-        "ADDED",
-        "DELETED",
-    ]
+    assert [event.type for event in events] == ["ADDED", "MODIFIED", "DELETED", "ADDED", "DELETED"]
     left = events[2]
     assert left.version == out
     assert left.object["metadata"]["labels"] == {"colour": "blue"}

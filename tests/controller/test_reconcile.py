@@ -322,9 +322,7 @@ BROKEN = {"metadata": {"annotations": {names.ANNOTATION_AGENT: "["}}}
 
 
 @pytest.mark.parametrize("patch", [OLDER, BROKEN], ids=["of an older job", "unreadable"])
-def test_a_lease_that_is_no_record_of_this_job_is_replaced_by_a_marked_one(
-    patch: Json,
-) -> None:
+def test_a_lease_that_is_no_record_of_this_job_is_replaced_by_a_marked_one(patch: Json) -> None:
     """The replacement of its pod, which has ended, does not wait for ever."""
     world = running_world()
     world._patch_lease("demo-2-0", patch)

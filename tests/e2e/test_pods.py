@@ -48,11 +48,7 @@ async def test_a_deleted_pod_is_replaced_after_one_round_without_it(cluster: Loc
     await job.starts(2, 2)
     cluster.kubelet.release(cluster.namespace, "job-1-1")
     await job.runs(3, pods=3)
-    assert members(job) == [
-        [(0, 0), (1, 0), (2, 0)],
-        [(0, 0), (2, 0)],
-        [(0, 0), (1, 1), (2, 0)],
-    ]
+    assert members(job) == [[(0, 0), (1, 0), (2, 0)], [(0, 0), (2, 0)], [(0, 0), (1, 1), (2, 0)]]
     assert [each.rank for each in job.workers(2)] == [0, 1]
     assert (job.status["restarts"], job.status["counted"]) == (2, 0)
     assert job.failure == {}
@@ -277,9 +273,7 @@ async def test_a_deleted_agent_lease_is_created_again_without_a_restart(
     assert job.round.n == 1
 
 
-async def test_a_silent_kubelet_of_live_agents_costs_nothing(
-    cluster: LocalCluster,
-) -> None:
+async def test_a_silent_kubelet_of_live_agents_costs_nothing(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=2)
     await job.runs(1, pods=2)
     cluster.kubelet.disconnect_node()

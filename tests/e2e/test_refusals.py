@@ -74,9 +74,7 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Lo
     assert job.status["counted"] == 0
 
 
-async def test_a_refused_replacement_is_created_when_there_is_room(
-    cluster: LocalCluster,
-) -> None:
+async def test_a_refused_replacement_is_created_when_there_is_room(cluster: LocalCluster) -> None:
     job = cluster.apply("job", replicas=3)
     await job.runs(1, pods=3)
     with refused(

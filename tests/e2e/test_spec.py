@@ -120,9 +120,7 @@ async def test_a_job_created_again_under_its_name_is_another_job(cluster: LocalC
     assert job.status["counted"] == 0
 
 
-async def test_a_failed_job_keeps_the_pods_that_its_policy_names(
-    cluster: LocalCluster,
-) -> None:
+async def test_a_failed_job_keeps_the_pods_that_its_policy_names(cluster: LocalCluster) -> None:
     expected = {
         "All": [],
         "KeepFailed": ["keepfailed-1-0"],
@@ -163,9 +161,7 @@ async def test_pods_that_have_ended_do_not_delay_the_next_job_of_that_name(
     assert not before.items() & job.pods.items()
 
 
-async def test_other_policies_delete_all_pods_of_a_complete_job(
-    cluster: LocalCluster,
-) -> None:
+async def test_other_policies_delete_all_pods_of_a_complete_job(cluster: LocalCluster) -> None:
     for policy in ("All", "KeepFailed"):
         job = cluster.apply(policy.lower(), ["true"], replicas=3, cleanPodPolicy=policy)
         await job.is_("Complete")

@@ -39,10 +39,7 @@ def job(**spec: Any) -> dict[str, Any]:
         (CONFIG, ["ConfigMap"]),
         (f"---\n{CONFIG}---\n{CONFIG}", ["ConfigMap", "ConfigMap"]),
         (f"---\n# nothing\n---\n{CONFIG}", ["ConfigMap"]),
-        (
-            '{"kind": "List", "items": [{"kind": "A", "apiVersion": "v1", "metadata": {}}]}',
-            ["A"],
-        ),
+        ('{"kind": "List", "items": [{"kind": "A", "apiVersion": "v1", "metadata": {}}]}', ["A"]),
     ],
 )
 def test_the_objects_of_a_file(text: str, kinds: list[str]) -> None:

@@ -174,8 +174,7 @@ def test_an_empty_desired_wants_no_pod() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "field", "words"),
-    [(Round, "phase", "Waiting"), (AgentState, "state", "sleeping")],
+    ("kind", "field", "words"), [(Round, "phase", "Waiting"), (AgentState, "state", "sleeping")]
 )
 def test_a_phase_of_a_later_release_is_refused_by_name(
     kind: type[Any], field: str, words: str

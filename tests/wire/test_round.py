@@ -12,12 +12,7 @@ def test_a_job_starts_at_round_0_forming() -> None:
 
 @pytest.mark.parametrize(
     ("phase", "is_terminal"),
-    [
-        (Phase.FORMING, False),
-        (Phase.ACTIVE, False),
-        (Phase.SUCCEEDED, True),
-        (Phase.FAILED, True),
-    ],
+    [(Phase.FORMING, False), (Phase.ACTIVE, False), (Phase.SUCCEEDED, True), (Phase.FAILED, True)],
 )
 def test_terminal_phases(phase: Phase, is_terminal: bool) -> None:
     assert phase.is_terminal is is_terminal

@@ -150,10 +150,7 @@ def test_where_there_are_no_initial_events_it_lists_then_watches(is_wide: bool) 
     }
     listed = ScriptedStream(body=found)
     scene = Scene(
-        OFF,
-        listed,
-        ScriptedStream(modified(round_object(10))),
-        kind=WIDE if is_wide else NARROW,
+        OFF, listed, ScriptedStream(modified(round_object(10))), kind=WIDE if is_wide else NARROW
     )
     view = [ViewComplete((parsed_agent(4),))] if is_wide else []
     assert scene.run() == [
@@ -227,10 +224,7 @@ def test_an_invalid_event_is_a_loss() -> None:
 
 def test_a_deleted_round_is_gone_and_may_come_back() -> None:
     stream = ScriptedStream(*begins(), deleted(round_object(6)), added(round_object(7)))
-    assert Scene(stream).run()[1:] == [
-        RoundGone(),
-        RoundSeen(parsed_round(7), Source.WATCH),
-    ]
+    assert Scene(stream).run()[1:] == [RoundGone(), RoundSeen(parsed_round(7), Source.WATCH)]
 
 
 def test_a_round_that_is_absent_after_a_new_read_is_gone() -> None:

@@ -125,8 +125,7 @@ def test_the_last_lines_are_kept_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "text"),
-    [(3, "exit code 3"), (-9, "ended by SIGKILL"), (-63, "ended by signal 63")],
+    ("code", "text"), [(3, "exit code 3"), (-9, "ended by SIGKILL"), (-63, "ended by signal 63")]
 )
 def test_the_text_of_an_exit(code: int, text: str) -> None:
     assert exit_text(code) == text

@@ -55,9 +55,7 @@ def test_workers_get_torchelastics_environment(tmp_path: Path) -> None:
         one.expect("WorkersReaped")
 
 
-def test_the_number_of_workers_is_that_of_the_pods_spec(
-    tmp_path: Path,
-) -> None:
+def test_the_number_of_workers_is_that_of_the_pods_spec(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("environment"), workers=2) as one:
         one.start(1, workers=5)
         one.expect("WorkersStarted")

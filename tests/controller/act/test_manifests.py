@@ -55,9 +55,7 @@ def test_a_whole_pod() -> None:
                 names.LABEL_INDEX: "3",
                 names.LABEL_GENERATION: "7",
             },
-            "annotations": {
-                names.ANNOTATION_TEMPLATE_HASH: template.template_hash(elastic_job()),
-            },
+            "annotations": {names.ANNOTATION_TEMPLATE_HASH: template.template_hash(elastic_job())},
             "ownerReferences": [
                 {
                     "apiVersion": names.API_VERSION,
@@ -94,14 +92,8 @@ def test_a_whole_pod() -> None:
                         {"name": "ELASTICJOB_GENERATION", "value": "7"},
                         {"name": "ELASTICJOB_NPROC", "value": "1"},
                         {"name": "ELASTICJOB_DIR", "value": "/var/run/elasticjob"},
-                        {
-                            "name": "ELASTICJOB_TOKEN_DIR",
-                            "value": "/var/run/secrets/elasticjob",
-                        },
-                        {
-                            "name": "ELASTICJOB_TERMINATION_LOG",
-                            "value": "/dev/termination-log",
-                        },
+                        {"name": "ELASTICJOB_TOKEN_DIR", "value": "/var/run/secrets/elasticjob"},
+                        {"name": "ELASTICJOB_TERMINATION_LOG", "value": "/dev/termination-log"},
                     ],
                     "volumeMounts": [
                         {
@@ -203,9 +195,7 @@ WORKER_CASES: list[tuple[str, Json, str, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("container", "field", "value"),
-    [c[1:] for c in WORKER_CASES],
-    ids=[c[0] for c in WORKER_CASES],
+    ("container", "field", "value"), [c[1:] for c in WORKER_CASES], ids=[c[0] for c in WORKER_CASES]
 )
 def test_worker_container(container: Json, field: str, value: Any) -> None:
     assert worker_of(job(container))[field] == value

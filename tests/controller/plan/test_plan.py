@@ -52,10 +52,7 @@ def test_marks_go_before_the_holder_is_cleared_and_nothing_is_made_yet() -> None
     s = snapshot(
         observed_pod(0, container=ended()), observed_pod(1), holder="demo-0-0", round_=active()
     )
-    assert plan(s).actions == (
-        Mark(P0, "ended 1"),
-        WriteRound("7", None, clear_holder=True),
-    )
+    assert plan(s).actions == (Mark(P0, "ended 1"), WriteRound("7", None, clear_holder=True))
 
 
 def test_what_is_marked_is_replaced() -> None:

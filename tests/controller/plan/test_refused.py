@@ -187,8 +187,7 @@ def test_the_place_of_a_pod_that_is_gone_is_used_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "kept"),
-    [("Running", []), ("KeepFailed", []), ("All", []), ("None", ["demo-1-0"])],
+    ("policy", "kept"), [("Running", []), ("KeepFailed", []), ("All", []), ("None", ["demo-1-0"])]
 )
 def test_a_pod_that_has_ended_does_not_take_the_place_of_its_successor(
     policy: str, kept: list[str]

@@ -124,12 +124,7 @@ ALONE = {"command": ["sh", "-c", "exec torchrun train.py"]}
         (ALONE, {"replicas": 1}, None, False),  # the one group is the job's
         (ALONE, {"replicas": 1, "nprocPerNode": 2}, None, True),
         ({"command": ["torchrun", "train.py"]}, {}, None, True),  # stored before it was refused
-        (
-            {"command": ["sh", "-c", "exec torchrun --node_rank $GROUP_RANK t.py"]},
-            {},
-            None,
-            False,
-        ),
+        ({"command": ["sh", "-c", "exec torchrun --node_rank $GROUP_RANK t.py"]}, {}, None, False),
         ({"command": ["sh", "-c"], "args": ["torchrun t.py"]}, {}, None, True),
         ({}, {}, None, False),
     ],

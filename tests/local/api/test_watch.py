@@ -77,10 +77,7 @@ async def test_a_watch_whose_client_does_not_read_ends_with_410(store: Store) ->
 async def test_an_event_is_encoded_once(store: Store) -> None:
     watches = Watches(store)
     options = WatchOptions(version=store.version)
-    with (
-        Watch(watches, LEASES, options) as first,
-        Watch(watches, LEASES, options) as second,
-    ):
+    with Watch(watches, LEASES, options) as first, Watch(watches, LEASES, options) as second:
         assert len(watches) == 2
         change(store, 1)
         assert await anext(first) == await anext(second) == b""

@@ -87,12 +87,7 @@ def test_a_value_refers_to_variables_before_it() -> None:
         {"name": "B", "value": "$(A)-$(KUBERNETES_SERVICE_PORT)"},
         base={"KUBERNETES_SERVICE_PORT": "6443"},
     )
-    assert found == {
-        "KUBERNETES_SERVICE_PORT": "6443",
-        "LATE": "$(B)",
-        "A": "1",
-        "B": "1-6443",
-    }
+    assert found == {"KUBERNETES_SERVICE_PORT": "6443", "LATE": "$(B)", "A": "1", "B": "1-6443"}
 
 
 def test_a_pod_may_override_and_extend_variables_of_the_kubelet() -> None:

@@ -192,12 +192,7 @@ def _mounts() -> list[Json]:
 
 def _volumes(agent_hash: str) -> list[Json]:
     token = {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_SECONDS}}
-    ca = {
-        "configMap": {
-            "name": "kube-root-ca.crt",
-            "items": [{"key": "ca.crt", "path": "ca.crt"}],
-        }
-    }
+    ca = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
     return [
         {"name": _AGENT_VOLUME, "configMap": {"name": agent_config_map_name(agent_hash)}},
         {"name": _WORK_VOLUME, "emptyDir": {}},

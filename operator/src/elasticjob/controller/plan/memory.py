@@ -114,11 +114,7 @@ class Memory:
             self.replacements[pod.index] = missing.after_replacement(before, now)
 
     def note_leases(
-        self,
-        leases: Iterable[AgentLease],
-        living: Iterable[Pod],
-        judged: Iterable[Pod],
-        now: float,
+        self, leases: Iterable[AgentLease], living: Iterable[Pod], judged: Iterable[Pod], now: float
     ) -> None:
         """Note the renewals in all agent Leases of the job, and the orphans among them.
 

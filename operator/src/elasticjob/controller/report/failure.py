@@ -17,12 +17,7 @@ LONGEST_COMMAND = 200
 # does not exist. Only the container's log has the details, so the message contains the command.
 WRONG_USAGE = 2
 
-_NOT_COUNTED = (
-    CauseKind.LEAVING,
-    CauseKind.SCALED,
-    CauseKind.SUSPENDED,
-    CauseKind.POD_DELETED,
-)
+_NOT_COUNTED = (CauseKind.LEAVING, CauseKind.SCALED, CauseKind.SUSPENDED, CauseKind.POD_DELETED)
 _OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 

@@ -20,10 +20,7 @@ LONGEST_STATUS = 256
 COUNT = "{running}/{replicas} pods running"
 
 CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
-    "Accepted": {
-        "Valid": ("True", ""),
-        "Invalid": ("False", "{faults}"),
-    },
+    "Accepted": {"Valid": ("True", ""), "Invalid": ("False", "{faults}")},
     "PodsReady": {
         "AllRun": ("True", COUNT),
         "PodsStart": ("False", COUNT),

@@ -105,12 +105,7 @@ CLUSTERROLES = Resource(
     RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False, create_on_update=True
 )
 CLUSTERROLEBINDINGS = Resource(
-    RBAC,
-    "v1",
-    "clusterrolebindings",
-    "ClusterRoleBinding",
-    namespaced=False,
-    create_on_update=True,
+    RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False, create_on_update=True
 )
 CRDS = Resource(
     "apiextensions.k8s.io",
