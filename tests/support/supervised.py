@@ -44,13 +44,23 @@ class Supervised:
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()
 
-    def start(self, n: int = 1, workers: int = 1, members: int = 1) -> None:
+    def order_start(self, n: int, workers: int = 1, members: int = 1) -> None:
         """Start round n, of which this pod is the first member."""
         self.order(do="start", n=n, workers=workers, members=members)
 
-    def stop(self, n: int = 1, grace_s: float = 0.3) -> None:
+    def start(self, n: int, workers: int = 1, members: int = 1) -> dict[str, Any]:
+        """Start round n, and wait for the event that its workers have started."""
+        self.order_start(n, workers, members)
+        return self.expect("WorkersStarted")
+
+    def order_stop(self, n: int, grace_s: float = 0.3) -> None:
         """Stop round n."""
         self.order(do="stop", n=n, grace_s=grace_s)
+
+    def stop(self, n: int, grace_s: float = 0.3) -> dict[str, Any]:
+        """Stop round n, and wait for the event that its workers have ended."""
+        self.order_stop(n, grace_s)
+        return self.expect("WorkersReaped")
 
     def expect(self, kind: str) -> dict[str, Any]:
         """Wait for the next event, which must be of this kind."""

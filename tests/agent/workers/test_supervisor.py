@@ -28,21 +28,17 @@ def of_round(one: Supervised, n: int = 1, count: int = 0) -> set[int]:
 
 def test_a_round_is_started_and_stopped(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("runs")) as one:
-        one.start(1)
-        started = one.expect("WorkersStarted")
-        assert started["n"] == 1
+        assert one.start(1)["n"] == 1
         (pid,) = one.pids()
         assert of_round(one) == {pid}
         assert os.getsid(pid) == pid
-        one.stop(1)
-        assert one.expect("WorkersReaped")["n"] == 1
+        assert one.stop(1)["n"] == 1
         assert is_dead(pid)
 
 
 def test_workers_get_torchelastics_environment(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("environment"), workers=2) as one:
         one.start(3, workers=2, members=2)
-        one.expect("WorkersStarted")
         found = [json.loads(" ".join(line).split(":", 1)[1]) for line in one.lines(2)]
         found.sort(key=lambda environment: environment["RANK"])
         assert [e["RANK"] for e in found] == ["0", "1"]
@@ -52,34 +48,29 @@ def test_workers_get_torchelastics_environment(tmp_path: Path) -> None:
         assert {e["TORCHELASTIC_RESTART_COUNT"] for e in found} == {"2"}
         assert {e["ELASTICJOB_ROUND"] for e in found} == {"3"}
         one.stop(3)
-        one.expect("WorkersReaped")
 
 
 def test_the_number_of_workers_is_that_of_the_pods_spec(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("environment"), workers=2) as one:
         one.start(1, workers=5)
-        one.expect("WorkersStarted")
         found = [json.loads(" ".join(line).split(":", 1)[1]) for line in one.lines(2)]
         assert {e["LOCAL_WORLD_SIZE"] for e in found} == {"2"}
         assert len(of_round(one)) == 2
         one.stop(1)
-        one.expect("WorkersReaped")
 
 
 def test_thirty_two_workers(tmp_path: Path) -> None:
     with supervised(tmp_path, "sleep", "1000", workers=32) as one:
         one.start(1, workers=32)
-        one.expect("WorkersStarted")
         assert len(of_round(one, count=32)) == 32
         one.stop(1)
-        one.expect("WorkersReaped")
         assert of_round(one) == set()
 
 
 def test_a_stop_in_the_middle_of_a_start(tmp_path: Path) -> None:
     with supervised(tmp_path, "sleep", "1000", workers=200) as one:
-        one.start(1, workers=200)
-        one.stop(1)
+        one.order_start(1, workers=200)
+        one.order_stop(1)
         event = one.events.get(timeout=10)
         if event["event"] == "WorkersStarted":  # the start was faster
             event = one.events.get(timeout=10)
@@ -93,7 +84,6 @@ def test_a_stop_in_the_middle_of_a_start(tmp_path: Path) -> None:
 def test_all_workers_succeed(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("ends", "0"), workers=3) as one:
         one.start(1, workers=3)
-        one.expect("WorkersStarted")
         exited = one.expect("WorkerExited")
         assert (exited["failure"], exited["fatal"]) == (None, False)
 
@@ -101,11 +91,9 @@ def test_all_workers_succeed(tmp_path: Path) -> None:
 def test_one_success_is_not_the_end_of_the_round(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("first_ends", "0"), workers=2) as one:
         one.start(1, workers=2)
-        one.expect("WorkersStarted")
         (tmp_path / "go").write_text("go")
         one.lines(2)
         one.stop(1)
-        one.expect("WorkersReaped")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +112,6 @@ def test_a_failure_is_reported_with_its_cause(
 ) -> None:  # fmt: skip
     with supervised(tmp_path, *stub(*way)) as one:
         one.start(2)
-        one.expect("WorkersStarted")
         exited = one.expect("WorkerExited")
         failure = exited["failure"]
         assert exited["fatal"] is False
@@ -139,13 +126,11 @@ def test_a_failure_is_reported_with_its_cause(
 def test_the_first_failure_is_reported_while_other_workers_run(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("first_ends", "7"), workers=3) as one:
         one.start(1, workers=3)
-        one.expect("WorkersStarted")
         (tmp_path / "go").write_text("go")
         assert one.expect("WorkerExited")["failure"]["code"] == 7
         one.lines(3)
         assert len(of_round(one)) == 2
         one.stop(1)
-        one.expect("WorkersReaped")
         assert of_round(one) == set()
 
 
@@ -153,19 +138,16 @@ def test_the_error_file_determines_the_first_failure(tmp_path: Path) -> None:
     """Rank 0 exits first, because it lost its peer; rank 1 has written its error file, and runs."""
     with supervised(tmp_path, *stub("reports"), workers=2) as one:
         one.start(1, workers=2)
-        one.expect("WorkersStarted")
         failure = one.expect("WorkerExited")["failure"]
         assert (failure["rank"], failure["code"]) == (1, None)
         assert failure["message"].endswith("ValueError: loss is nan")
         one.stop(1)
-        one.expect("WorkersReaped")
 
 
 def test_a_stale_error_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "error-0.json").write_text('{"message": "of an earlier round"}')
     with supervised(tmp_path, *stub("ends", "3")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         assert one.expect("WorkerExited")["failure"]["message"] == "exit code 3"
 
 
@@ -182,14 +164,13 @@ def test_a_command_that_cannot_be_executed_is_fatal_and_named(
     tmp_path: Path, command: str, code: int, message: str
 ) -> None:
     with supervised(tmp_path, command) as one:
-        one.start(1)
+        one.order_start(1)
         exited = one.expect("WorkerExited")
         assert exited["fatal"] is True
         assert exited["failure"]["kind"] == "CauseKind.START_FAILED"
         assert exited["failure"]["code"] == code
         assert exited["failure"]["message"].startswith(message)
         one.stop(1)
-        one.expect("WorkersReaped")
 
 
 # ---- stops ---------------------------------------------------------------------------------------
@@ -198,11 +179,9 @@ def test_a_command_that_cannot_be_executed_is_fatal_and_named(
 def test_a_worker_that_ignores_sigterm_ends_with_the_grace(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("stubborn")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         (pid,) = one.pids()
         began = time.monotonic()
         one.stop(1, grace_s=0.4)
-        one.expect("WorkersReaped")
         took_s = time.monotonic() - began
         assert is_dead(pid)
         assert 0.4 <= took_s < 2
@@ -211,12 +190,10 @@ def test_a_worker_that_ignores_sigterm_ends_with_the_grace(tmp_path: Path) -> No
 def test_a_second_stop_shortens_the_grace(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("stubborn")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         one.lines(1)
         began = time.monotonic()
-        one.stop(1, grace_s=60)
+        one.order_stop(1, grace_s=60)
         one.stop(1, grace_s=0.2)
-        one.expect("WorkersReaped")
         assert time.monotonic() - began < 5
 
 
@@ -225,10 +202,8 @@ def test_a_family_in_other_sessions_ends_with_its_worker(tmp_path: Path, adopts:
     """The orphan has no marker in its environment; without adoption the agent cannot find it."""
     with supervised(tmp_path, *stub("family"), adopts=adopts) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         worker, plain, away, orphan = (int(word) for word in one.lines(1)[0][1:])
         one.stop(1, grace_s=0.3)
-        one.expect("WorkersReaped")
         assert all(map(is_dead, (worker, plain, away)))
         assert is_dead(orphan) == adopts
         if not adopts:
@@ -238,31 +213,25 @@ def test_a_family_in_other_sessions_ends_with_its_worker(tmp_path: Path, adopts:
 def test_a_killed_workers_family_ends_before_the_next_round(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("family")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         pids = [int(word) for word in one.lines(1)[0][1:]]
         os.kill(pids[0], signal.SIGKILL)
         assert one.expect("WorkerExited")["failure"]["signal"] == 9
         one.stop(1, grace_s=0.2)
-        one.expect("WorkersReaped")
         assert all(map(is_dead, pids))
         assert of_round(one) == set()
         one.start(2)
-        one.expect("WorkersStarted")
         one.lines(2)
         assert len(of_round(one, 2, count=3)) == 3
         one.stop(2, grace_s=0.2)
-        one.expect("WorkersReaped")
 
 
 def test_the_orphan_of_a_worker_that_succeeded_ends_with_the_stop(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("leaves_orphan")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         assert one.expect("WorkerExited")["failure"] is None
         orphan = int(one.lines(1)[0][2])
         assert not is_dead(orphan)
         one.stop(1, grace_s=0.1)
-        one.expect("WorkersReaped")
         assert is_dead(orphan)
 
 
@@ -272,21 +241,17 @@ def test_a_training_behind_a_shell_has_the_whole_grace(tmp_path: Path) -> None:
     training = f"trap '{save}' TERM; echo runs; while :; do sleep 0.01; done"
     with supervised(tmp_path, "sh", "-c", f'sh -c "{training}"; echo never') as one:
         one.start(1)
-        one.expect("WorkersStarted")
         one.lines(1)
         one.stop(1, grace_s=10)
-        one.expect("WorkersReaped")
         assert (tmp_path / "saved").exists()
 
 
 def test_a_stopped_worker_ends(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("runs")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         (pid,) = one.pids()
         os.kill(pid, signal.SIGSTOP)
         one.stop(1, grace_s=0.2)
-        one.expect("WorkersReaped")
         assert is_dead(pid)
 
 
@@ -294,10 +259,8 @@ def test_a_process_of_kubectl_exec_is_not_ended(tmp_path: Path) -> None:
     """The agent adopts it; its environment has the pod's UID and no round."""
     with supervised(tmp_path, *stub("has_guest")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         worker, other = (int(word) for word in one.lines(1)[0][1:])
         one.stop(1, grace_s=0.1)
-        one.expect("WorkersReaped")
         assert is_dead(worker)
         assert not is_dead(other)
         os.kill(other, signal.SIGKILL)
@@ -314,14 +277,10 @@ def test_a_blocked_stdout_blocks_no_stop(tmp_path: Path, workers: int) -> None:
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     with supervised(tmp_path, *stub("floods"), workers=workers, stdout=fifo) as one:
         one.start(1, workers=workers)
-        one.expect("WorkersStarted")
         one.stop(1, grace_s=0.5)
-        one.expect("WorkersReaped")
         assert of_round(one) == set()
         one.start(2, workers=workers)
-        one.expect("WorkersStarted")
         one.stop(2, grace_s=0.5)
-        one.expect("WorkersReaped")
     os.close(reader)
 
 
@@ -329,17 +288,14 @@ def test_a_blocked_stdout_blocks_no_stop(tmp_path: Path, workers: int) -> None:
 def test_a_worker_that_closes_its_streams_still_runs(tmp_path: Path, workers: int) -> None:
     with supervised(tmp_path, *stub("closes"), workers=workers) as one:
         one.start(1, workers=workers)
-        one.expect("WorkersStarted")
         one.lines(workers)
         assert len(of_round(one)) == workers
         one.stop(1)
-        one.expect("WorkersReaped")
 
 
 def test_lines_of_several_workers_have_a_prefix(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("ends", "0"), workers=2) as one:
         one.start(1, workers=2)
-        one.expect("WorkersStarted")
         one.expect("WorkerExited")
         assert {line[0] for line in one.lines(2)} == {"[default0]:ends", "[default1]:ends"}
 
@@ -350,14 +306,12 @@ def test_lines_of_several_workers_have_a_prefix(tmp_path: Path) -> None:
 def test_signals_are_forwarded_to_the_workers(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("counts")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         one.lines(1)
         one.order(do="forward", signal=signal.SIGUSR1)
         assert one.lines(2)[1] == ["got", str(int(signal.SIGUSR1))]
         one.order(do="forward", signal=signal.SIGUSR2)
         assert one.lines(3)[2] == ["got", str(int(signal.SIGUSR2))]
         one.stop(1, grace_s=5)
-        one.expect("WorkersReaped")
         assert one.lines(4)[3] == ["got", str(int(signal.SIGTERM))]
         assert len(one.stdout.read_text().splitlines()) == 4  # SIGTERM came once
 
@@ -365,7 +319,6 @@ def test_signals_are_forwarded_to_the_workers(tmp_path: Path) -> None:
 def test_all_processes_end_with_the_agent(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("family")) as one:
         one.start(1)
-        one.expect("WorkersStarted")
         pids = [int(word) for word in one.lines(1)[0][1:]]
         one.order(do="exit")
         one.process.wait(10)
