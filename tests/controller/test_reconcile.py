@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.support.jobs import elastic_job, worker
 from tests.support.protocol import T
-from tests.support.world import KEY, TEAM, P, World, running_world
+from tests.support.world import KEY, TEAM, P, World, running_world, settled_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import RefusedError
@@ -166,9 +166,7 @@ def test_an_ended_pod_is_marked_before_its_next_generation_is_made() -> None:
         "create pods demo-2-1",
         "patch elasticjobs demo/status",
     ]
-    marked = world.agent(P[2])
-    assert marked is not None
-    assert marked.ended
+    assert world.mark(P[2])
     assert world.status()["generations"] == "0-1@1,2@2,3@1"
     assert "desired" not in str(world.api.writes)
 
@@ -189,9 +187,7 @@ def test_a_pod_that_is_deleted_is_replaced_when_it_has_ended() -> None:
     world.end_deleted()
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-1", "demo-2-0", "demo-3-0"]
-    marked = world.agent(P[1])
-    assert marked is not None
-    assert marked.ended
+    assert world.mark(P[1])
 
 
 def test_a_pod_that_vanished_while_no_operator_ran_is_replaced() -> None:
@@ -205,21 +201,15 @@ def test_a_pod_that_vanished_while_no_operator_ran_is_replaced() -> None:
 
 
 def test_a_pod_given_up_before_it_had_a_lease_gets_one_that_is_ended() -> None:
-    world = World()
-    world.apply(replicas=2)
-    world.settle()
+    world = settled_world(replicas=2)
     world.end_pod("demo-1-0", 75, '{"cause": "SetupFailed", "code": 75, "message": "no API"}')
     world.settle()
-    made = world.agent(P[1])
-    assert made is not None
-    assert made.ended
+    assert world.mark(P[1])
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-1-1"]
 
 
 def test_a_reserved_pod_that_was_never_made_is_made_under_its_name() -> None:
-    world = World()
-    world.apply(replicas=2)
-    world.settle()
+    world = settled_world(replicas=2)
     world.remove_pod("demo-1-0")
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
@@ -254,9 +244,7 @@ def test_the_second_replacement_within_a_minute_waits_and_the_third_longer() -> 
 
 
 def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> None:
-    world = World()
-    world.apply(replicas=2)
-    world.settle()
+    world = settled_world(replicas=2)
     verdict = '{"cause": "SetupFailed", "code": 75, "message": "Python 3.6 is too old"}'
     for _ in range(2):
         for index in range(2):
@@ -311,9 +299,7 @@ def test_a_mark_is_not_lost_to_a_renewal() -> None:
 
     world.api.patch = patch  # type: ignore[method-assign]
     world.settle()
-    marked = world.agent(P[2])
-    assert marked is not None
-    assert marked.ended
+    assert world.mark(P[2])
     assert "renewed" in world.lease("demo-2-0")["metadata"]["annotations"]
 
 
@@ -328,9 +314,7 @@ def test_a_lease_that_is_no_record_of_this_job_is_replaced_by_a_marked_one(patch
     world._patch_lease("demo-2-0", patch)
     world.end_pod("demo-2-0")
     world.settle()
-    marked = world.agent(P[2])
-    assert marked is not None
-    assert marked.ended
+    assert world.mark(P[2])
     assert "demo-2-1" in world.pod_names()
 
 
@@ -359,9 +343,7 @@ def test_a_pod_dropped_as_silent_is_deleted_and_replaced_at_once() -> None:
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-0", "demo-3-1"]
     assert world.deleted_names() == ["demo-3-0"]
-    marked = world.agent(P[3])
-    assert marked is not None
-    assert marked.ended
+    assert world.mark(P[3])
 
 
 def test_of_two_that_were_dropped_at_once_both_are_replaced() -> None:
@@ -395,9 +377,7 @@ def test_a_pod_that_was_dropped_and_returned_before_the_next_pass_stays() -> Non
 
 def waiting_world() -> World:
     """A job of four pods, of which no node takes the last: round 0 is Forming, pod 0 holds."""
-    world = World()
-    world.apply(replicas=4)
-    world.settle()
+    world = settled_world(replicas=4)
     for pod in P[:3]:
         world.start_pod(world.pod_name(pod))
         world.join(pod)
@@ -438,9 +418,7 @@ def test_a_pod_outside_that_the_holder_reports_as_silent_is_replaced_at_once() -
     world.settle()
     assert world.deleted_names() == ["demo-2-0"]
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-1", "demo-3-0"]
-    lease = world.agent(P[2])
-    assert lease is not None
-    assert (lease.ended, lease.excused) == (True, False)
+    assert world.mark(P[2]) == "ended"
 
 
 @pytest.mark.parametrize(
@@ -471,9 +449,7 @@ def test_a_pod_whose_agent_makes_no_lease_is_replaced() -> None:
 
 def test_pods_that_start_one_after_the_other_are_not_taken_for_silent() -> None:
     """A node every 40 s, as an autoscaler brings them: who waited long has had no Lease so far."""
-    world = World()
-    world.apply(replicas=8)
-    world.settle()
+    world = settled_world(replicas=8)
     world.start_pod(world.pod_name(P[0]))
     world.join(P[0])
     world.write_round(Round(), holder="demo-0-0")
@@ -571,9 +547,7 @@ def test_a_member_whose_pod_is_gone_is_marked_again() -> None:
     world.join(P[2], n=2)
     world.run(*P[:4], n=3)
     world.settle()
-    lease = world.agent(P[2])
-    assert lease is not None
-    assert lease.ended
+    assert world.mark(P[2])
 
 
 def test_a_blamed_pod_is_deleted_within_the_delay_of_the_restart() -> None:
@@ -598,18 +572,14 @@ def test_a_pod_that_vanishes_while_its_agent_runs_is_excused(was_away: bool) -> 
     if was_away:
         world.restart(Settings(heartbeat_s=T))
     world.settle()
-    lease = world.agent(P[2])
-    assert lease is not None
-    assert (lease.ended, lease.excused) == (True, True)
+    assert world.mark(P[2]) == "excused"
 
 
 def test_a_pod_whose_agent_ended_by_itself_is_not_excused() -> None:
     world = running_world()
     world.end_pod("demo-2-0", 137, reason="OOMKilled")
     world.settle()
-    lease = world.agent(P[2])
-    assert lease is not None
-    assert (lease.ended, lease.excused) == (True, False)
+    assert world.mark(P[2]) == "ended"
 
 
 @pytest.mark.parametrize("spoils", [False, True])

@@ -57,7 +57,6 @@ ROUND = names.round_lease_name(JOB.name)
 OTHER_JOB = "other"  # another job of the namespace
 NEVER_ENDS = 200  # turns of all agents
 
-Answers = tuple[events.Event, ...]
 Change = Union[events.RoundSeen, events.LeaseSeen, events.LeaseGone]
 
 

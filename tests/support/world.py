@@ -340,6 +340,11 @@ class World:
         found = self.store.find(self._stored(kube.LEASES), TEAM, self.pod_name(pod))
         return leases.parse_agent(found, self.job_identity()) if found else None
 
+    def mark(self, pod: Pod) -> str:
+        """The operator's mark on the Lease of a pod: ended, excused, or none."""
+        found = self.agent(pod)
+        return "" if not (found and found.ended) else "excused" if found.excused else "ended"
+
     def lease(self, name: str) -> Json:
         """A Lease as stored."""
         return self.store.get(self._stored(kube.LEASES), TEAM, name)
@@ -363,11 +368,17 @@ class World:
 P = [Pod(index, 0) for index in range(8)]
 
 
+def settled_world(settings: Settings | None = None, **spec: Any) -> World:
+    """A job whose pods are created, and have not started."""
+    world = World(settings)
+    world.apply(**spec)
+    world.settle()
+    return world
+
+
 def running_world(replicas: int = 4, settings: Settings | None = None, **spec: Any) -> World:
     """A job with this number of pods that runs round 1."""
-    world = World(settings)
-    world.apply(replicas=replicas, **spec)
-    world.settle()
+    world = settled_world(settings, replicas=replicas, **spec)
     world.start_all()
     for pod in P[:replicas]:
         world.join(pod)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from tests.support.jobs import worker
-from tests.support.world import KEY, TEAM, P, World, refusal, running_world
+from tests.support.world import KEY, TEAM, P, World, refusal, running_world, settled_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import UnavailableError
@@ -325,9 +325,7 @@ def test_a_full_quota_costs_fewer_requests_than_pods() -> None:
 
 
 def test_a_job_whose_pods_are_not_refused_gets_them_in_a_few_batches() -> None:
-    world = World()
-    world.apply(replicas=100)
-    world.settle()
+    world = settled_world(replicas=100)
     assert creates(world) == [f"demo-{index}-0" for index in range(100)]
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from tests.support.protocol import T, active
 from tests.support.snapshots import observed_pod, snapshot
-from tests.support.world import P, World, running_world
+from tests.support.world import P, World, running_world, settled_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.observe.snapshot import Recalled
@@ -58,7 +58,7 @@ class Witness:
             self.broken.append(f"Round Lease before pods: {pod}")
         elif round_.phase.is_terminal:
             self.broken.append(f"terminal, never: {pod}")
-        if pod.generation and not self._is_marked(Pod(pod.index, pod.generation - 1)):
+        if pod.generation and not self.world.mark(Pod(pod.index, pod.generation - 1)):
             self.broken.append(f"mark, then make: {pod}")
 
     def _see_lease(self, lease: AgentLease, deleted: bool) -> None:
@@ -69,10 +69,6 @@ class Witness:
         changed = round_.n > self.n_at_mark.get(lease.name, round_.n)
         if deleted and (lease.pod in round_.pods or not changed):
             self.broken.append(f"delete when the Round Lease has changed: {lease.name}")
-
-    def _is_marked(self, pod: Pod) -> bool:
-        lease = self.world.agent(pod)
-        return lease is not None and lease.ended
 
     def _round(self) -> Round | None:
         stored = self.world.api.stored(kube.LEASES)
@@ -193,9 +189,7 @@ def test_f12_the_phase_of_a_finished_member_outlives_its_pod() -> None:
 
 def test_v2_a_leavers_lease_stays_until_a_round_was_made_without_it() -> None:
     """The holder, one event behind, may still form round 1 with the leaver."""
-    world = World()
-    world.apply(replicas=3)
-    world.settle()
+    world = settled_world(replicas=3)
     world.start_all()
     for pod in P[:3]:
         world.join(pod)
@@ -291,8 +285,6 @@ def test_a_terminal_round_never_gets_a_next_generation(phase: Phase, restarted: 
 
 
 # ---- a Round Lease that was deleted --------------------------------------------------------------
-
-TOLD = Desired((P[0], P[1]))
 
 
 def returned(status: dict[str, object], *rounds: Round) -> tuple[Round, Desired]:
