@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given, settings
@@ -195,7 +197,8 @@ def test_a_poisoned_key_does_not_hold_up_the_others() -> None:
         await asyncio.gather(running, return_exceptions=True)
 
     with logged(queue.log) as lines:
-        asyncio.run(main())
+        async with running(Queue(reconcile, backlog(), workers=1, expected=(AwaitedError,))):
+            await done.wait()
     assert seen == [C, C, C]
     found = [(x["level"], x["job"], x["event"], "exception" in x) for x in lines]
     assert ("error", "default/a", "reconcile failed, again in 1.0 s", True) in found
@@ -241,10 +244,17 @@ def test_each_failed_run_is_counted_and_so_is_one_that_the_deadline_ends() -> No
 def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> None:
     most, errors = 0, list[Exception]()
 
-    async def main() -> list[str]:
-        nonlocal most
-        inside, ended = 0, list[str]()
-        full = asyncio.Event()
+    async def reconcile(key: Key) -> float | None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        if inside == 2:
+            full.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(key.name)
+        return None
 
         async def reconcile(key: Key) -> float | None:
             nonlocal inside, most

@@ -20,8 +20,7 @@ pytestmark = pytest.mark.e2e
 @asynccontextmanager
 async def undisturbed_neighbour(cluster: LocalCluster) -> AsyncIterator[None]:
     """Run a valid job, and check that nothing of it changes meanwhile."""
-    good = cluster.apply("good", replicas=2)
-    await good.runs(1, pods=2)
+    good = await cluster.running("good", replicas=2)
     pods, workers = good.pods, good.workers(1)
     yield
     await good.renews(2)
@@ -123,9 +122,7 @@ async def test_brackets_in_a_termination_message_stop_no_other_job(cluster: Loca
         bad = cluster.apply("bad", ["sh", "-c", write], replicas=1, cleanPodPolicy="None")
         await bad.is_("Complete")
         assert "[[[" in str(bad.pod("0-0")["status"]["containerStatuses"])
-        other = cluster.apply("other", replicas=1)
-        await other.runs(1, pods=1)
+        await cluster.running("other", replicas=1)
     await cluster.take_operator_away()
     cluster.bring_operator_back()
-    last = cluster.apply("last", replicas=1)
-    await last.runs(1, pods=1)
+    await cluster.running("last", replicas=1)

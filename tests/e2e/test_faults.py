@@ -55,8 +55,7 @@ async def test_the_write_of_a_crash_goes_wrong_and_counts_once(cluster: LocalClu
 async def test_the_operators_writes_go_wrong_and_a_pod_is_replaced_once(
     cluster: LocalCluster,
 ) -> None:
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     base = f"/namespaces/{cluster.namespace}"
     creates = lambda call: call.method == "POST" and call.path.endswith(f"{base}/pods")  # noqa: E731
     reports = lambda call: call.path.endswith(f"{base}/{names.PLURAL}/job/status")  # noqa: E731
@@ -74,8 +73,7 @@ async def test_the_operators_writes_go_wrong_and_a_pod_is_replaced_once(
 
 
 async def test_all_watches_are_lost_and_versions_forgotten(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     cluster.store.compact()
     assert cluster.faults.cut_streams() >= 2
     os.kill(job.workers(1)[0].pid, signal.SIGKILL)
@@ -87,8 +85,7 @@ async def test_all_watches_are_lost_and_versions_forgotten(cluster: LocalCluster
 
 async def test_a_server_that_does_not_answer_costs_no_restart(cluster: LocalCluster) -> None:
     """The server is frozen until each agent has tried three times: longer than 3T."""
-    job = cluster.apply("job", replicas=3)
-    await job.runs(1, pods=3)
+    job = await cluster.running("job", replicas=3)
     pods, workers = job.pods, job.workers(1)
     tries: Counter[str] = Counter()
 

@@ -15,8 +15,7 @@ pytestmark = pytest.mark.e2e
 
 
 async def test_a_worker_crashes_meanwhile_and_the_group_restarts(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=3)
-    await job.runs(1, pods=3)
+    job = await cluster.running("job", replicas=3)
     pods = job.pods
     await cluster.take_operator_away()
     os.kill(job.workers(1)[1].pid, signal.SIGKILL)
@@ -48,8 +47,7 @@ async def test_a_pod_is_lost_meanwhile_and_replaced_when_it_is_back(cluster: Loc
 async def test_a_job_ends_meanwhile_and_its_status_follows(cluster: LocalCluster) -> None:
     go = cluster.root / "go"
     command = ["sh", "-c", f'until [ -e "{go}" ]; do sleep 0.05; done']
-    job = cluster.apply("job", command, replicas=2, cleanPodPolicy="All")
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", command, replicas=2, cleanPodPolicy="All")
     await cluster.take_operator_away()
     go.touch()
     await job.until(lambda: job.round.phase is Phase.SUCCEEDED, "success")
@@ -96,15 +94,13 @@ async def test_killed_again_and_again_while_workers_crash(cluster: LocalCluster)
 
 async def test_the_definition_is_deleted_and_created_again(cluster: LocalCluster) -> None:
     """All jobs are deleted with it. The operator terminates, and serves new jobs later."""
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    await cluster.running("job", replicas=2)
     await cluster.delete_definition()
     await cluster.until(lambda: cluster.operator_restarts > 0, "the operator has ended")
     await cluster.prints(cluster.operator, "the definition of ElasticJob is not installed")
     await cluster.until(lambda: not cluster.left(), "all objects of the job to be deleted")
     cluster.create_definition()
-    other = cluster.apply("other", replicas=2)
-    await other.runs(1, pods=2)
+    other = await cluster.running("other", replicas=2)
     await cluster.take_operator_away()  # otherwise the fixture would count its restarts
     cluster.bring_operator_back()
     await other.is_("Running")

@@ -59,8 +59,7 @@ async def test_a_deleted_pod_is_replaced_after_one_round_without_it(cluster: Loc
 async def test_when_all_are_needed_no_pod_runs_until_the_deleted_one_is_replaced(
     cluster: LocalCluster,
 ) -> None:
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     job.delete_pod("0-0")
     await job.runs_again(pods=2)
     assert [r.phase for r in job.rounds if r.n] == [Phase.ACTIVE, Phase.FORMING, Phase.ACTIVE]
@@ -100,8 +99,7 @@ async def test_two_pods_killed_at_once_are_one_failure(cluster: LocalCluster) ->
 
 async def test_sigterm_of_unknown_origin_is_counted(cluster: LocalCluster) -> None:
     """`kill 1` in the container, or a failing liveness probe, is a failure of the pod."""
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     cluster.kubelet.kill(cluster.namespace, "job-1-0", signal.SIGTERM)
     await job.runs_again(pods=2)
     assert members(job)[-1] == [(0, 0), (1, 1)]
@@ -132,8 +130,7 @@ async def test_a_pod_that_cannot_be_deleted_does_not_delay_its_replacement(
     cluster: LocalCluster,
 ) -> None:
     """The kubelet of a lost node never completes the deletion of its pod."""
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     lost = a_member(job)
     cluster.kubelet.freeze(cluster.namespace, f"job-{lost}")
     cluster.kubelet.disconnect_node()
@@ -215,8 +212,7 @@ async def test_a_pod_that_fails_three_times_is_replaced(cluster: LocalCluster) -
 
 
 async def test_a_lost_round_lease_is_created_again(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     workers = job.workers(1)
     cluster.store.delete(LEASES, cluster.namespace, "job-round")
     assert await job.runs_again(pods=2) > 1000
@@ -224,8 +220,7 @@ async def test_a_lost_round_lease_is_created_again(cluster: LocalCluster) -> Non
 
 
 async def test_all_pods_deleted_at_once_are_replaced_and_not_counted(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=3, minReplicas=2)
-    await job.runs(1, pods=3)
+    job = await cluster.running("job", replicas=3, minReplicas=2)
     for index in range(3):
         job.delete_pod(f"{index}-0")
     await job.runs_again(pods=3)
@@ -235,8 +230,7 @@ async def test_all_pods_deleted_at_once_are_replaced_and_not_counted(cluster: Lo
 
 async def test_all_agents_killed_at_once_are_one_failure(cluster: LocalCluster) -> None:
     """As after a reboot of a node on which all agents run."""
-    job = cluster.apply("job", replicas=3)
-    await job.runs(1, pods=3)
+    job = await cluster.running("job", replicas=3)
     for index in range(3):
         cluster.kubelet.kill(cluster.namespace, f"job-{index}-0")
     await job.runs_again(pods=3)
@@ -249,8 +243,7 @@ async def test_a_pod_that_is_deleted_by_force_is_not_counted(
     cluster: LocalCluster, who: Who
 ) -> None:
     """Its agent cannot write anything, but the operator sees that the pod was deleted."""
-    job = cluster.apply("job", replicas=2, maxRestarts=0)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2, maxRestarts=0)
     lost = who(job)
     worker = job.workers(1)[int(lost[0])]
     job.delete_pod(lost, {"gracePeriodSeconds": 0})
@@ -263,8 +256,7 @@ async def test_a_pod_that_is_deleted_by_force_is_not_counted(
 async def test_a_deleted_agent_lease_is_created_again_without_a_restart(
     cluster: LocalCluster,
 ) -> None:
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     before = job.agents[f"job-{a_member(job)}"]
     cluster.store.delete(LEASES, cluster.namespace, before.name)
     await job.until(lambda: before.name in job.agents, "the Lease again")
@@ -274,8 +266,7 @@ async def test_a_deleted_agent_lease_is_created_again_without_a_restart(
 
 
 async def test_a_silent_kubelet_of_live_agents_costs_nothing(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     cluster.kubelet.disconnect_node()
     try:
         os.kill(job.workers(1)[0].pid, signal.SIGKILL)

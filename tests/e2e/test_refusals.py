@@ -55,8 +55,7 @@ def living(cluster: LocalCluster) -> int:
 async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: LocalCluster) -> None:
     message = f'pods "job-2-0" is forbidden: {FULL}'
     with refused(cluster, 403, message, lambda pod: living(cluster) >= 2) as requested:
-        job = cluster.apply("job", replicas=2)
-        await job.runs(1, pods=2)
+        job = await cluster.running("job", replicas=2)
         job.edit(replicas=3)
         await job.is_(f"Running: 1/3 pods cannot be created: {FULL}")
         await job.reports(
@@ -75,8 +74,7 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Lo
 
 
 async def test_a_refused_replacement_is_created_when_there_is_room(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=3)
-    await job.runs(1, pods=3)
+    job = await cluster.running("job", replicas=3)
     with refused(
         cluster, 403, f'pods "job-1-1" is forbidden: {FULL}', lambda pod: True
     ) as requested:

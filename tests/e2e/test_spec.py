@@ -56,8 +56,7 @@ async def test_scaled_up_and_down(cluster: LocalCluster) -> None:
 async def test_all_ranks_save_when_suspended_and_new_pods_resume(cluster: LocalCluster) -> None:
     saved, started = cluster.root / "saved", cluster.root / "started"
     command = ["python3", "-S", "-c", SAVES, str(saved), str(started)]
-    job = cluster.apply("job", command, replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", command, replicas=2)
     await job.until(lambda: lines(started) == ["0", "1"], "both workers")
     job.edit(suspend=True)
     await job.is_("Suspended")
@@ -82,8 +81,7 @@ async def test_a_job_that_begins_suspended_has_no_pods(cluster: LocalCluster) ->
 
 
 async def test_a_new_template_replaces_all_pods_once(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     command = stub("signs_in", str(job.register), "new")
     job.edit(template={"spec": {"containers": [worker(command=list(command))]}})
     await job.runs_again(pods=2)
@@ -97,8 +95,7 @@ async def test_a_new_template_replaces_all_pods_once(cluster: LocalCluster) -> N
 async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(
     cluster: LocalCluster,
 ) -> None:
-    job = cluster.apply("job", replicas=3, stopGraceSeconds=30)
-    await job.runs(1, pods=3)
+    job = await cluster.running("job", replicas=3, stopGraceSeconds=30)
     os.kill(job.workers(1)[0].pid, signal.SIGKILL)
     job.delete()
     await cluster.until(lambda: not cluster.left(), "all objects to be deleted")
@@ -110,12 +107,10 @@ async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(
 
 
 async def test_a_job_created_again_under_its_name_is_another_job(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     before = job.pods
     job.delete()
-    job = cluster.apply("job", ["sleep", "1000"], replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", ["sleep", "1000"], replicas=2)
     assert not before.items() & job.pods.items()
     assert job.status["counted"] == 0
 
@@ -156,8 +151,7 @@ async def test_pods_that_have_ended_do_not_delay_the_next_job_of_that_name(
     before = job.pods
     assert len(before) == 2
     job.delete()
-    job = cluster.apply("job", replicas=2)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2)
     assert not before.items() & job.pods.items()
 
 

@@ -26,8 +26,7 @@ PLAIN = '[ "$RANK" = 0 ] && exec sleep 1000; exit 5'
 
 
 async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=3)
-    await job.runs(1, pods=3)
+    job = await cluster.running("job", replicas=3)
     pods, workers = job.pods, job.workers(1)
     os.kill(workers[2].pid, signal.SIGKILL)
     await job.runs(2, pods=3)
@@ -88,8 +87,7 @@ async def test_the_worker_that_spent_the_budget_is_named(
 
 
 async def test_without_a_budget_the_first_failure_fails_the_job(cluster: LocalCluster) -> None:
-    job = cluster.apply("job", replicas=2, maxRestarts=0)
-    await job.runs(1, pods=2)
+    job = await cluster.running("job", replicas=2, maxRestarts=0)
     os.kill(job.workers(1)[0].pid, signal.SIGSEGV)
     await job.is_("Failed: WorkerSignaled")
     assert "job-0-0 (rank 0): ended by SIGSEGV" in job.condition("Failed")["message"]

@@ -65,6 +65,14 @@ class LocalCluster(LocalNamespace):
         self.apply_body(name, {"spec": {**QUICK, "template": template, **spec}})
         return job
 
+    async def running(
+        self, name: str, command: Sequence[str] | None = None, *, replicas: int, **spec: Any
+    ) -> LocalJob:
+        """A job whose round 1 runs in all its pods."""
+        job = self.apply(name, command, replicas=replicas, **spec)
+        await job.runs(1, pods=replicas)
+        return job
+
     def apply_body(self, name: str, body: Object) -> LocalJob:
         """As `kubectl apply`, with defaults, schema and rules. Raises ManifestError."""
         meta = {"name": name, "namespace": self.namespace}
