@@ -168,36 +168,35 @@ class AwaitedError(Exception):
     """An error that is a part of life."""
 
 
-def test_a_poisoned_key_does_not_hold_up_the_others() -> None:
+@asynccontextmanager
+async def running(work: Queue) -> AsyncIterator[Queue]:
+    for key in (A, B, C):
+        work.mark(key)
+    task = asyncio.create_task(work.run())
+    async with asyncio.timeout(5):
+        yield work
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_poisoned_key_does_not_hold_up_the_others() -> None:
     seen, errors = list[Key](), list[Exception]()
+    done = asyncio.Event()
 
-    async def main() -> None:
-        done = asyncio.Event()
+    async def reconcile(key: Key) -> float | None:
+        if key == A:
+            raise ZeroDivisionError
+        if key == B:
+            raise AwaitedError("not yet")
+        seen.append(key)
+        if len(seen) == 3:
+            done.set()
+            return None
+        return 0.0
 
-        async def reconcile(key: Key) -> float | None:
-            if key == A:
-                raise ZeroDivisionError
-            if key == B:
-                raise AwaitedError("not yet")
-            seen.append(key)
-            if len(seen) == 3:
-                done.set()
-                return None
-            return 0.0
-
-        work = Queue(
-            reconcile, backlog(), workers=1, on_error=errors.append, expected=(AwaitedError,)
-        )
-        for key in (A, B, C):
-            work.mark(key)
-        running = asyncio.create_task(work.run())
-        async with asyncio.timeout(5):
-            await done.wait()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
+    work = Queue(reconcile, backlog(), workers=1, on_error=errors.append, expected=(AwaitedError,))
     with logged(queue.log) as lines:
-        async with running(Queue(reconcile, backlog(), workers=1, expected=(AwaitedError,))):
+        async with running(work):
             await done.wait()
     assert seen == [C, C, C]
     found = [(x["level"], x["job"], x["event"], "exception" in x) for x in lines]
@@ -205,44 +204,34 @@ def test_a_poisoned_key_does_not_hold_up_the_others() -> None:
     assert ("info", "default/b", "again in 1.0 s: not yet", False) in found
 
 
-def test_each_failed_run_is_counted_and_so_is_one_that_the_deadline_ends() -> None:
-    metrics = Metrics()
+async def test_each_failed_run_is_counted_and_so_is_one_that_the_deadline_ends() -> None:
+    metrics, counted = Metrics(), asyncio.Event()
 
-    async def main() -> None:
-        counted = asyncio.Event()
+    async def reconcile(key: Key) -> float | None:
+        if key == A:
+            raise ZeroDivisionError
+        if key == B:
+            raise AwaitedError
+        return await asyncio.Event().wait()
 
-        async def reconcile(key: Key) -> float | None:
-            if key == A:
-                raise ZeroDivisionError
-            if key == B:
-                raise AwaitedError
-            return await asyncio.Event().wait()
+    def on_error(error: Exception) -> None:
+        metrics.note_error(error)
+        if isinstance(error, TimeoutError):
+            counted.set()
 
-        def on_error(error: Exception) -> None:
-            metrics.note_error(error)
-            if isinstance(error, TimeoutError):
-                counted.set()
-
-        work = Queue(
-            reconcile, backlog(), workers=1, on_error=on_error, deadline_s=0,
-            expected=(AwaitedError,),
-        )  # fmt: skip
-        for key in (A, B, C):
-            work.mark(key)
-        running = asyncio.create_task(work.run())
-        async with asyncio.timeout(5):
-            await counted.wait()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    asyncio.run(main())
+    work = Queue(
+        reconcile, backlog(), workers=1, on_error=on_error, deadline_s=0, expected=(AwaitedError,)
+    )
+    async with running(work):
+        await counted.wait()
     count = "elasticjob_reconcile_errors_total"
     for name in ("ZeroDivisionError", "AwaitedError", "TimeoutError"):
         assert metrics.registry.get_sample_value(count, {"error": name}) == 1
 
 
-def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> None:
-    most, errors = 0, list[Exception]()
+async def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> None:
+    inside, most, ended, errors = 0, 0, list[str](), list[Exception]()
+    full = asyncio.Event()
 
     async def reconcile(key: Key) -> float | None:
         nonlocal inside, most
@@ -256,27 +245,7 @@ def test_as_many_at_once_as_there_are_workers_and_all_ended_with_the_queue() -> 
             ended.append(key.name)
         return None
 
-        async def reconcile(key: Key) -> float | None:
-            nonlocal inside, most
-            inside += 1
-            most = max(most, inside)
-            if inside == 2:
-                full.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.append(key.name)
-            return None
-
-        queue = Queue(reconcile, backlog(), workers=2, on_error=errors.append)
-        for key in (A, B, C):
-            queue.mark(key)
-        running = asyncio.create_task(queue.run())
-        async with asyncio.timeout(5):
-            await full.wait()
-        assert queue.depth() == 1
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        return ended
-
-    assert (sorted(asyncio.run(main())), most, errors) == (["a", "b"], 2, [])
+    async with running(Queue(reconcile, backlog(), workers=2, on_error=errors.append)) as work:
+        await full.wait()
+        assert work.depth() == 1
+    assert (sorted(ended), most, errors) == (["a", "b"], 2, [])

@@ -7,79 +7,72 @@ from dataclasses import replace
 
 from tests.support.protocol import lease, letter, pod, pods
 
-from elasticjob.rendezvous.view import (
-    Seen,
-    View,
-    is_newer,
-    with_initial_set,
-    with_lease,
-    without_lease,
-)
+from elasticjob.rendezvous import view
 
-EMPTY = View("demo", pod("A"), pulses=7)
+EMPTY = view.View("demo", pod("A"), pulses=7)
 
 
 def test_a_change_ends_the_silence() -> None:
-    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
-    changed = with_lease(before, lease("B", "running 1", 6), 30.0, by_get=False)
-    assert changed.seen[pod("B")] == Seen(lease("B", "running 1", 6), 30.0, 7, 2, "node-1")
+    before = view.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
+    changed = view.with_lease(before, lease("B", "running 1", 6), 30.0, by_get=False)
+    assert changed.seen[pod("B")] == view.Seen(lease("B", "running 1", 6), 30.0, 7, 2, "node-1")
 
 
 def test_a_get_is_remembered_until_the_next_change() -> None:
-    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
+    before = view.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
     later = replace(before, pulses=9)
-    got = with_lease(later, lease("B", "running 1", 5), 20.0, by_get=True)
+    got = view.with_lease(later, lease("B", "running 1", 5), 20.0, by_get=True)
     assert got.seen[pod("B")] == replace(before.seen[pod("B")], got_at=20.0, got_pulse=9)
-    assert with_lease(got, lease("B", "running 1", 5), 30.0, by_get=False) == got
-    changed = with_lease(got, lease("B", "running 1", 6), 30.0, by_get=False)
+    assert view.with_lease(got, lease("B", "running 1", 5), 30.0, by_get=False) == got
+    changed = view.with_lease(got, lease("B", "running 1", 6), 30.0, by_get=False)
     assert changed.seen[pod("B")].got_at == -math.inf
 
 
 def test_a_get_may_be_what_shows_the_change() -> None:
-    got = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=True)
+    got = view.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=True)
     assert (got.seen[pod("B")].changed_at, got.seen[pod("B")].got_at) == (10.0, 10.0)
 
 
 def test_an_older_version_is_old_news() -> None:
     """The stream brings what a GET has shown already."""
-    before = with_lease(EMPTY, lease("B", "running 2", 9), 10.0, by_get=True)
-    assert with_lease(before, lease("B", "running 1", 8), 20.0, by_get=False) == before
+    before = view.with_lease(EMPTY, lease("B", "running 2", 9), 10.0, by_get=True)
+    assert view.with_lease(before, lease("B", "running 1", 8), 20.0, by_get=False) == before
 
 
 def test_versions_are_numbers() -> None:
-    assert is_newer("10", "9")
-    assert not is_newer("9", "10")
-    assert not is_newer("9", "9")
+    assert view.is_newer("10", "9")
+    assert not view.is_newer("9", "10")
+    assert not view.is_newer("9", "9")
 
 
 def test_absent_is_silent_from_then_on_and_keeps_its_node() -> None:
-    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
-    gone = without_lease(before, pod("B"), 20.0, by_get=False)
-    assert gone.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1")
-    still = without_lease(gone, pod("B"), 30.0, by_get=True)
-    assert still.seen[pod("B")] == Seen(None, 20.0, 7, 2, "node-1", 30.0, 7)
+    before = view.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
+    gone = view.without_lease(before, pod("B"), 20.0, by_get=False)
+    assert gone.seen[pod("B")] == view.Seen(None, 20.0, 7, 2, "node-1")
+    still = view.without_lease(gone, pod("B"), 30.0, by_get=True)
+    assert still.seen[pod("B")] == view.Seen(None, 20.0, 7, 2, "node-1", 30.0, 7)
 
 
 def test_a_lease_that_comes_back_is_a_change() -> None:
-    gone = without_lease(EMPTY, pod("B"), 20.0, by_get=True)
-    back = with_lease(gone, lease("B", "running 1", 9), 30.0, by_get=False)
+    gone = view.without_lease(EMPTY, pod("B"), 20.0, by_get=True)
+    back = view.with_lease(gone, lease("B", "running 1", 9), 30.0, by_get=False)
     assert back.seen[pod("B")].changed_at == 30.0
 
 
 def test_an_initial_set_replaces_the_view() -> None:
     """F3: the watch does not report a deletion in the gap."""
-    before = with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
-    before = with_lease(before, lease("C", "running 1", 6), 10.0, by_get=False)
-    before = with_lease(before, lease("E", "ready 1", 7), 10.0, by_get=False)
+    before = view.with_lease(EMPTY, lease("B", "running 1", 5), 10.0, by_get=False)
+    before = view.with_lease(before, lease("C", "running 1", 6), 10.0, by_get=False)
+    before = view.with_lease(before, lease("E", "ready 1", 7), 10.0, by_get=False)
     leases = (lease("B", "running 1", 5), lease("C", "running 2", 8), lease("F", "ready 2", 9))
-    after = with_initial_set(before, leases, pods("B C D"), 50.0)
+    after = view.with_initial_set(before, leases, pods("B C D"), 50.0)
     assert " ".join(map(letter, sorted(after.seen))) == "B C D F"  # E is gone
     assert after.seen[pod("B")] == before.seen[pod("B")]  # unchanged: as silent as it was
     assert after.seen[pod("C")].changed_at == 50.0
-    assert after.seen[pod("D")] == Seen(None, 50.0, 7, after.order, "")
+    assert after.seen[pod("D")] == view.Seen(None, 50.0, 7, after.order, "")
     assert {after.seen[pod(x)].order for x in "CDF"} == {after.order}
 
 
 def test_an_absent_agent_stays_absent_over_an_initial_set() -> None:
-    gone = without_lease(EMPTY, pod("B"), 20.0, by_get=False)
-    assert with_initial_set(gone, (), pods("B"), 50.0).seen[pod("B")].changed_at == 20.0
+    gone = view.without_lease(EMPTY, pod("B"), 20.0, by_get=False)
+    assert view.with_initial_set(gone, (), pods("B"), 50.0).seen[pod("B")].changed_at == 20.0

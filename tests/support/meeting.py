@@ -30,26 +30,11 @@ from elasticjob.rendezvous.actions import (
     WriteState,
 )
 from elasticjob.rendezvous.state import Me
+from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import (
-    AgentLease,
-    EndedMark,
-    RoundLease,
-    agent_manifest,
-    agent_patch,
-    desired_patch,
-    ended_manifest,
-    ended_patch,
-    holder_patch,
-    parse_agent,
-    parse_round,
-    pulse_patch,
-    round_manifest,
-    round_patch,
-)
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
@@ -78,9 +63,9 @@ class Server:
     def __init__(self, desired: Desired) -> None:
         self.version = 0
         self.objects: dict[str, Json] = {}
-        self.forged: dict[Pod, AgentLease] = {}
+        self.forged: dict[Pod, leases.AgentLease] = {}
         self.listeners: list[Callable[[Change], None]] = []
-        self.create(round_manifest(JOB, desired, Round()))
+        self.create(leases.round_manifest(JOB, desired, Round()))
 
     def create(self, manifest: Json) -> Json:
         """A new Lease; raises ConflictError."""
@@ -106,7 +91,7 @@ class Server:
             self.version += 1
             self._notify(events.LeaseGone(name_))
 
-    def forge(self, lease: AgentLease) -> None:
+    def forge(self, lease: leases.AgentLease) -> None:
         """A Lease of another job gets the labels of a pod of this job, so its agents receive it."""
         self.version += 1
         name_ = names.pod_name(OTHER_JOB, lease.pod.index, lease.pod.generation)
@@ -118,16 +103,16 @@ class Server:
         self.version += 1
         self._notify(events.LeaseGone(self.forged.pop(pod_).name))
 
-    def round(self) -> RoundLease:
+    def round(self) -> leases.RoundLease:
         """The Round Lease as it is."""
-        return parse_round(self.objects[ROUND])
+        return leases.parse_round(self.objects[ROUND])
 
-    def lease(self, name_: str) -> AgentLease | None:
+    def lease(self, name_: str) -> leases.AgentLease | None:
         """An agent's Lease as it is."""
         found = self.objects.get(name_)
-        return parse_agent(found, JOB) if found else None
+        return leases.parse_agent(found, JOB) if found else None
 
-    def leases(self) -> tuple[AgentLease, ...]:
+    def leases(self) -> tuple[leases.AgentLease, ...]:
         """All agents' Leases."""
         found = (self.lease(name_) for name_ in sorted(self.objects) if name_ != ROUND)
         return tuple(lease for lease in found if lease)
@@ -135,9 +120,9 @@ class Server:
     def _store(self, made: Json) -> Json:
         made["metadata"]["resourceVersion"] = str(self.version + 1)
         if is_round_lease(made):
-            change: Change = events.RoundSeen(parse_round(made), events.Source.WATCH)
+            change: Change = events.RoundSeen(leases.parse_round(made), events.Source.WATCH)
         else:
-            change = events.LeaseSeen(parse_agent(made, JOB))
+            change = events.LeaseSeen(leases.parse_agent(made, JOB))
         self.version += 1
         self.objects[made["metadata"]["name"]] = made
         self._notify(change)
@@ -358,29 +343,35 @@ def _open(meeting: Meeting, player: Player, action: Action) -> Iterator[events.E
 def _create(meeting: Meeting, player: Player, action: CreateLease) -> Iterator[events.Event]:
     who, round_uid = player.me.who, meeting.server.round().uid
     state = AgentState.from_json(action.state)
-    made = agent_manifest(JOB, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0)
-    yield events.LeaseSeen(parse_agent(meeting.server.create(made), JOB))
+    made = leases.agent_manifest(
+        JOB, round_uid, who.pod, who.nonce, state, meeting.now_text(), 15.0
+    )
+    yield events.LeaseSeen(leases.parse_agent(meeting.server.create(made), JOB))
 
 
 def _write(meeting: Meeting, player: Player, action: WriteState) -> Iterator[events.Event]:
-    change = agent_patch(AgentState.from_json(action.state), meeting.now_text(), action.version)
+    change = leases.agent_patch(
+        AgentState.from_json(action.state), meeting.now_text(), action.version
+    )
     made = meeting.server.patch(player.me.who.name, change)
-    yield events.RenewalReturned(parse_agent(made, JOB))
+    yield events.RenewalReturned(leases.parse_agent(made, JOB))
 
 
 def _cas(meeting: Meeting, player: Player, action: CasRound) -> Iterator[events.Event]:
     change: Json = {}
     if action.holder is not None:
-        change = holder_patch(action.holder, meeting.now_text(), action.version)
+        change = leases.holder_patch(action.holder, meeting.now_text(), action.version)
     if action.round is not None:
-        change = {**change, **round_patch(action.round, action.version, action.report)}
+        change = {**change, **leases.round_patch(action.round, action.version, action.report)}
     made = meeting.server.patch(ROUND, change)
-    yield events.RoundSeen(parse_round(made), events.Source.ANSWER)
+    yield events.RoundSeen(leases.parse_round(made), events.Source.ANSWER)
 
 
 def _pulse(meeting: Meeting, player: Player, action: Pulse) -> Iterator[events.Event]:
-    change = pulse_patch(action.report, meeting.now_text(), action.version)
-    yield events.RoundSeen(parse_round(meeting.server.patch(ROUND, change)), events.Source.PULSE)
+    change = leases.pulse_patch(action.report, meeting.now_text(), action.version)
+    yield events.RoundSeen(
+        leases.parse_round(meeting.server.patch(ROUND, change)), events.Source.PULSE
+    )
 
 
 def _get(meeting: Meeting, player: Player, action: GetLease) -> Iterator[events.Event]:
@@ -411,23 +402,23 @@ def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
 
     excused: the pod was deleted or taken away.
     """
-    ended = EndedMark("gone", excused)
+    ended = leases.EndedMark("gone", excused)
     found = meeting.server.lease(name(letter_))
     present = meeting.server.round()
     if found is None:
-        made = ended_manifest(JOB, present.uid, pod(letter_), ended, present.round.n)
+        made = leases.ended_manifest(JOB, present.uid, pod(letter_), ended, present.round.n)
         meeting.server.create(made)
     else:
-        meeting.server.patch(found.name, ended_patch(ended, found.version))
+        meeting.server.patch(found.name, leases.ended_patch(ended, found.version))
     if present.holder == name(letter_):
         clear(meeting)
 
 
 def clear(meeting: Meeting) -> None:
     """The operator makes the holder role vacant."""
-    meeting.server.patch(ROUND, holder_patch("", "", meeting.server.round().version))
+    meeting.server.patch(ROUND, leases.holder_patch("", "", meeting.server.round().version))
 
 
 def want(meeting: Meeting, desired: Desired) -> None:
     """The operator changes `desired`."""
-    meeting.server.patch(ROUND, desired_patch(desired, meeting.server.round().version))
+    meeting.server.patch(ROUND, leases.desired_patch(desired, meeting.server.round().version))

@@ -6,19 +6,7 @@ from typing import Any, Callable
 
 from tests.support.protocol import letter
 
-from elasticjob.rendezvous import events
-from elasticjob.rendezvous.actions import (
-    Action,
-    CasRound,
-    CreateLease,
-    Exit,
-    GetLease,
-    Pulse,
-    ReopenStream,
-    Start,
-    Stop,
-    WriteState,
-)
+from elasticjob.rendezvous import actions, events
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.lease import AgentLease
@@ -101,24 +89,24 @@ ALWAYS_SHOWN = (
 )  # shown without actions, too
 
 
-def done(me: Me, action: Action) -> str:
+def done(me: Me, action: actions.Action) -> str:
     """What an agent does."""
     return _ACTIONS[type(action)](me, action) if type(action) in _ACTIONS else ""
 
 
-def _write_state(me: Me, action: WriteState) -> str:
+def _write_state(me: Me, action: actions.WriteState) -> str:
     new = AgentState.from_json(action.state)
     old = AgentState.from_json(me.written_state) if me.written_state else None
     return "" if old and _state(old) == _state(new) else f"report {_state(new)}"
 
 
-def _cas(me: Me, action: CasRound) -> str:
+def _cas(me: Me, action: actions.CasRound) -> str:
     if action.round is not None:
         return f"write {show(action.round)}"
     return "claim" if action.holder else "give up the role"
 
 
-def _pulse(me: Me, action: Pulse) -> str:
+def _pulse(me: Me, action: actions.Pulse) -> str:
     """A pulse is shown where it reports other silent pods than the last one did."""
     last = me.lease.report if me.lease else None
     silent = action.report.silent
@@ -128,13 +116,13 @@ def _pulse(me: Me, action: Pulse) -> str:
 
 
 _ACTIONS: dict[type, Callable[[Me, Any], str]] = {
-    Pulse: _pulse,
-    CreateLease: lambda me, a: f"create {_state(AgentState.from_json(a.state))}",
-    WriteState: _write_state,
-    CasRound: _cas,
-    GetLease: lambda me, a: f"get {of_name(a.name)}",
-    ReopenStream: lambda me, a: f"open the {'wide' if a.wide else 'narrow'} stream",
-    Start: lambda me, a: f"start {a.round.n}",
-    Stop: lambda me, a: f"stop {a.n} for {a.grace_s:g} s",
-    Exit: lambda me, a: f"exit {a.code}: {a.reason}",
+    actions.Pulse: _pulse,
+    actions.CreateLease: lambda me, a: f"create {_state(AgentState.from_json(a.state))}",
+    actions.WriteState: _write_state,
+    actions.CasRound: _cas,
+    actions.GetLease: lambda me, a: f"get {of_name(a.name)}",
+    actions.ReopenStream: lambda me, a: f"open the {'wide' if a.wide else 'narrow'} stream",
+    actions.Start: lambda me, a: f"start {a.round.n}",
+    actions.Stop: lambda me, a: f"stop {a.n} for {a.grace_s:g} s",
+    actions.Exit: lambda me, a: f"exit {a.code}: {a.reason}",
 }

@@ -2,50 +2,36 @@ from __future__ import annotations
 
 import pytest
 
-from elasticjob.wire.codec import (
-    LARGEST_SET,
-    WireError,
-    compact,
-    dump,
-    dump_numbers,
-    dump_tagged,
-    flag,
-    load,
-    load_numbers,
-    load_tagged,
-    number,
-    runs,
-    seconds,
-    text,
-    whole_number,
-)
+from elasticjob.wire import codec
 
 # ---- records -------------------------------------------------------------------------------------
 
 
 def test_a_record_is_one_compact_object_with_its_version() -> None:
-    assert dump({"n": 0, "a": "x", "b": [1]}) == '{"v":1,"n":0,"a":"x","b":[1]}'
+    assert codec.dump({"n": 0, "a": "x", "b": [1]}) == '{"v":1,"n":0,"a":"x","b":[1]}'
 
 
 def test_empty_values_are_left_out() -> None:
-    assert dump({"a": None, "b": False, "c": "", "d": [], "e": 0, "f": True}) == (
+    assert codec.dump({"a": None, "b": False, "c": "", "d": [], "e": 0, "f": True}) == (
         '{"v":1,"e":0,"f":true}'
     )
 
 
 def test_unknown_keys_are_ignored() -> None:
-    assert load('{"v":1,"n":3,"later":{"deep":[]}}', "round")["n"] == 3
+    assert codec.load('{"v":1,"n":3,"later":{"deep":[]}}', "round")["n"] == 3
 
 
 @pytest.mark.parametrize("version", ["2", '"1"', "null", "true", "1.5"])
 def test_another_version_is_refused_with_a_message_that_names_it(version: str) -> None:
-    with pytest.raises(WireError, match=r"round has version .*, this release reads 1.*one release"):
-        load(f'{{"v":{version}}}', "round")
+    with pytest.raises(
+        codec.WireError, match=r"round has version .*, this release reads 1.*one release"
+    ):
+        codec.load(f'{{"v":{version}}}', "round")
 
 
 def test_no_version_is_refused() -> None:
-    with pytest.raises(WireError, match="round has version None"):
-        load("{}", "round")
+    with pytest.raises(codec.WireError, match="round has version None"):
+        codec.load("{}", "round")
 
 
 @pytest.mark.parametrize(
@@ -54,8 +40,8 @@ def test_no_version_is_refused() -> None:
     ids=["empty", "open", "words", "cut", "list", "int", "str", "null", "deep", "nul"],
 )
 def test_another_text_than_a_record_is_refused(broken: str) -> None:
-    with pytest.raises(WireError, match="round is not "):
-        load(broken, "round")
+    with pytest.raises(codec.WireError, match="round is not "):
+        codec.load(broken, "round")
 
 
 # ---- fields --------------------------------------------------------------------------------------
@@ -63,49 +49,49 @@ def test_another_text_than_a_record_is_refused(broken: str) -> None:
 
 @pytest.mark.parametrize("value", [-1, 1.5, 1.0, True, "1", None, [], {}, 2**53 + 1, 10**400])
 def test_a_number_is_whole_and_small_enough_to_compute_with(value: object) -> None:
-    with pytest.raises(WireError, match=r"round\.n is .*, not a whole number from 0"):
-        number({"n": value}, "n", "round")
+    with pytest.raises(codec.WireError, match=r"round\.n is .*, not a whole number from 0"):
+        codec.number({"n": value}, "n", "round")
 
 
 def test_a_number_has_no_default_unless_it_is_given_one() -> None:
-    assert number({}, "n", "round", 7) == 7
-    with pytest.raises(WireError, match=r"round\.n is None"):
-        number({}, "n", "round")
+    assert codec.number({}, "n", "round", 7) == 7
+    with pytest.raises(codec.WireError, match=r"round\.n is None"):
+        codec.number({}, "n", "round")
 
 
 @pytest.mark.parametrize(
     "value", [-0.5, True, "1", None, float("nan"), float("inf"), 10**400], ids=repr
 )
 def test_seconds_are_finite_and_not_below_0(value: object) -> None:
-    with pytest.raises(WireError, match=r"desired\.t is .*, not a number of seconds from 0"):
-        seconds({"t": value}, "t", "desired", 1.0)
+    with pytest.raises(codec.WireError, match=r"desired\.t is .*, not a number of seconds from 0"):
+        codec.seconds({"t": value}, "t", "desired", 1.0)
 
 
 def test_seconds_may_be_whole_or_not() -> None:
-    assert seconds({"t": 5}, "t", "desired", 1.0) == 5.0
-    assert seconds({"t": 0.25}, "t", "desired", 1.0) == 0.25
-    assert seconds({}, "t", "desired", 1.0) == 1.0
+    assert codec.seconds({"t": 5}, "t", "desired", 1.0) == 5.0
+    assert codec.seconds({"t": 0.25}, "t", "desired", 1.0) == 0.25
+    assert codec.seconds({}, "t", "desired", 1.0) == 1.0
 
 
 @pytest.mark.parametrize("value", [1, None, True, [], {}])
 def test_a_text_is_a_string(value: object) -> None:
-    with pytest.raises(WireError, match=r"agent\.node is .*, not a string"):
-        text({"node": value}, "node", "agent")
+    with pytest.raises(codec.WireError, match=r"agent\.node is .*, not a string"):
+        codec.text({"node": value}, "node", "agent")
 
 
 @pytest.mark.parametrize("value", [1, None, "true", [], 0])
 def test_a_flag_is_true_or_false(value: object) -> None:
-    with pytest.raises(WireError, match=r"agent\.leaving is .*, not true or false"):
-        flag({"leaving": value}, "leaving", "agent")
+    with pytest.raises(codec.WireError, match=r"agent\.leaving is .*, not true or false"):
+        codec.flag({"leaving": value}, "leaving", "agent")
 
 
 def test_a_flag_is_off_unless_it_is_set() -> None:
-    assert flag({}, "leaving", "agent") is False
-    assert flag({"leaving": True}, "leaving", "agent") is True
+    assert codec.flag({}, "leaving", "agent") is False
+    assert codec.flag({"leaving": True}, "leaving", "agent") is True
 
 
 def test_compact_seconds() -> None:
-    assert [compact(30.0), compact(0.2), compact(0.0)] == [30, 0.2, 0]
+    assert [codec.compact(30.0), codec.compact(0.2), codec.compact(0.0)] == [30, 0.2, 0]
 
 
 @pytest.mark.parametrize(
@@ -113,11 +99,15 @@ def test_compact_seconds() -> None:
 )
 def test_whole_number_reads_plain_digits_only(value: str) -> None:
     """str.isdigit accepts superscripts, which int refuses, and the digits of other scripts."""
-    assert whole_number(value) is None
+    assert codec.whole_number(value) is None
 
 
 def test_whole_number_reads_numbers() -> None:
-    assert [whole_number("0"), whole_number("007"), whole_number(str(2**53))] == [0, 7, 2**53]
+    assert [codec.whole_number("0"), codec.whole_number("007"), codec.whole_number(str(2**53))] == [
+        0,
+        7,
+        2**53,
+    ]
 
 
 # ---- ranges --------------------------------------------------------------------------------------
@@ -133,7 +123,7 @@ def test_whole_number_reads_numbers() -> None:
     ],
 )
 def test_runs(numbers: list[int], found: list[tuple[int, int]]) -> None:
-    assert runs(numbers) == found
+    assert codec.runs(numbers) == found
 
 
 @pytest.mark.parametrize(
@@ -141,8 +131,8 @@ def test_runs(numbers: list[int], found: list[tuple[int, int]]) -> None:
     [(set(), ""), ({0}, "0"), ({3, 1, 2, 7}, "1-3,7"), (set(range(1000)), "0-999")],
 )
 def test_sets_of_numbers(numbers: set[int], written: str) -> None:
-    assert dump_numbers(numbers) == written
-    assert load_numbers(written, "it") == numbers
+    assert codec.dump_numbers(numbers) == written
+    assert codec.load_numbers(written, "it") == numbers
 
 
 @pytest.mark.parametrize(
@@ -156,8 +146,8 @@ def test_sets_of_numbers(numbers: set[int], written: str) -> None:
     ],
 )
 def test_tagged_numbers(pairs: list[tuple[int, str]], written: str) -> None:
-    assert dump_tagged(pairs, "@") == written
-    assert load_tagged(written, "@", "it") == pairs
+    assert codec.dump_tagged(pairs, "@") == written
+    assert codec.load_tagged(written, "@", "it") == pairs
 
 
 _NO_SET = [
@@ -168,8 +158,8 @@ _NO_SET = [
 
 @pytest.mark.parametrize("broken", _NO_SET)
 def test_a_set_that_cannot_be_read_is_refused(broken: str) -> None:
-    with pytest.raises(WireError, match=r"round\.charged (has a range|names more)"):
-        load_numbers(broken, "round.charged")
+    with pytest.raises(codec.WireError, match=r"round\.charged (has a range|names more)"):
+        codec.load_numbers(broken, "round.charged")
 
 
 _NO_TAGGED = [
@@ -179,30 +169,30 @@ _NO_TAGGED = [
 
 @pytest.mark.parametrize("broken", _NO_TAGGED)
 def test_tagged_numbers_that_cannot_be_read_are_refused(broken: str) -> None:
-    with pytest.raises(WireError, match=r"round\.members (has a range|names more)"):
-        load_tagged(broken, "@", "round.members")
+    with pytest.raises(codec.WireError, match=r"round\.members (has a range|names more)"):
+        codec.load_tagged(broken, "@", "round.members")
 
 
 @pytest.mark.parametrize("twice", ["1@0,1@1", "0-3@0,2@1", "5@0,0-9@0"])
 def test_an_index_is_named_once(twice: str) -> None:
-    with pytest.raises(WireError, match=r"round\.members names an index twice"):
-        load_tagged(twice, "@", "round.members")
+    with pytest.raises(codec.WireError, match=r"round\.members names an index twice"):
+        codec.load_tagged(twice, "@", "round.members")
 
 
 def test_many_ranges_together_do_not_exhaust_the_readers_memory() -> None:
     """Each is allowed alone, and 256 KiB of annotation hold 20,000 of them."""
-    step = LARGEST_SET // 2 + 1
+    step = codec.LARGEST_SET // 2 + 1
     ranges = ",".join(f"{i * step}-{i * step + step - 1}" for i in range(10_000))
-    with pytest.raises(WireError, match="names more than"):
-        load_numbers(ranges, "round.charged")
-    with pytest.raises(WireError, match="names more than"):
-        load_tagged(ranges.replace(",", "@0,") + "@0", "@", "round.members")
+    with pytest.raises(codec.WireError, match="names more than"):
+        codec.load_numbers(ranges, "round.charged")
+    with pytest.raises(codec.WireError, match="names more than"):
+        codec.load_tagged(ranges.replace(",", "@0,") + "@0", "@", "round.members")
 
 
 def test_a_message_about_a_long_text_is_short() -> None:
-    with pytest.raises(WireError) as caught:
-        load_numbers("x" * 200_000, "round.charged")
+    with pytest.raises(codec.WireError) as caught:
+        codec.load_numbers("x" * 200_000, "round.charged")
     assert len(str(caught.value)) < 200
-    with pytest.raises(WireError) as caught:
-        load_tagged("1@0," * 50_000 + "1@0", "@", "round.members")
+    with pytest.raises(codec.WireError) as caught:
+        codec.load_tagged("1@0," * 50_000 + "1@0", "@", "round.members")
     assert len(str(caught.value)) < 200

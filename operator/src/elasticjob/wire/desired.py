@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticjob.wire.codec import (
-    compact,
-    dump,
-    dump_numbers,
-    load,
-    load_numbers,
-    number,
-    seconds,
-    text,
-)
+from elasticjob.wire import codec
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Pod, dump_pods, load_pods
 
@@ -61,24 +52,25 @@ class Desired:
             "maxRestarts": self.max_restarts,
         }
         for name, key in _DURATIONS.items():
-            fields[key] = compact(getattr(self, name))
-        fields["charged"] = dump_numbers(self.charged)
-        fields["pardoned"] = dump_numbers(self.pardoned)
-        return dump(fields)
+            fields[key] = codec.compact(getattr(self, name))
+        fields["charged"] = codec.dump_numbers(self.charged)
+        fields["pardoned"] = codec.dump_numbers(self.pardoned)
+        return codec.dump(fields)
 
     @classmethod
     def from_json(cls, annotation: str) -> Desired:
         """Decode the annotation. Raises WireError."""
         what = "desired"
-        record = load(annotation, what)
+        record = codec.load(annotation, what)
         durations = {
-            name: seconds(record, key, what, getattr(cls, name)) for name, key in _DURATIONS.items()
+            name: codec.seconds(record, key, what, getattr(cls, name))
+            for name, key in _DURATIONS.items()
         }
         return cls(
-            wanted=load_pods(text(record, "wanted", what), f"{what}.wanted"),
-            min_members=number(record, "min", what, cls.min_members),
-            max_restarts=number(record, "maxRestarts", what, cls.max_restarts),
-            charged=load_numbers(text(record, "charged", what), f"{what}.charged"),
-            pardoned=load_numbers(text(record, "pardoned", what), f"{what}.pardoned"),
+            wanted=load_pods(codec.text(record, "wanted", what), f"{what}.wanted"),
+            min_members=codec.number(record, "min", what, cls.min_members),
+            max_restarts=codec.number(record, "maxRestarts", what, cls.max_restarts),
+            charged=codec.load_numbers(codec.text(record, "charged", what), f"{what}.charged"),
+            pardoned=codec.load_numbers(codec.text(record, "pardoned", what), f"{what}.pardoned"),
             **durations,
         )

@@ -10,16 +10,7 @@ from __future__ import annotations
 import json
 from typing import Callable, Protocol
 
-from elasticjob.agent.api import backoff
-from elasticjob.agent.api.calls import (
-    BUSY,
-    DENIED,
-    REFUSED_S,
-    Context,
-    SetupError,
-    log_ignored,
-    refusal_text,
-)
+from elasticjob.agent.api import backoff, calls
 from elasticjob.agent.api.connection import Response, UnreachableError
 from elasticjob.agent.api.http import Request, Stream
 from elasticjob.agent.api.lease_requests import LeaseRequests, Selection, by_label, by_name
@@ -75,7 +66,7 @@ class Watch:
     """Follows one scope until it is closed. is_first: the agent has not joined yet."""
 
     def __init__(
-        self, context: Context, transport: StreamTransport, scope: WatchScope, number: int,
+        self, context: calls.Context, transport: StreamTransport, scope: WatchScope, number: int,
         is_first: bool, post: Callable[[Message], None],
     ) -> None:  # fmt: skip
         self.number = number
@@ -106,7 +97,7 @@ class Watch:
         try:
             while not self._closed:
                 self._pass()
-        except SetupError as error:
+        except calls.SetupError as error:
             self._post(SetupFailed(str(error)))
 
     def _pass(self) -> None:
@@ -146,7 +137,10 @@ class Watch:
         """List instead if the server refuses initial events, with a 4xx that differs by release."""
         if response.status == 410:
             raise _ExpiredError
-        is_invalid = 400 <= response.status < 500 and response.status not in (*DENIED, *BUSY)
+        is_invalid = 400 <= response.status < 500 and response.status not in (
+            *calls.DENIED,
+            *calls.BUSY,
+        )
         if self._version is None and is_invalid and not self._must_list:
             self._must_list = True
             self._list()
@@ -240,7 +234,7 @@ class Watch:
                 return None
             round_lease = leases.parse_round(found)
         except WireError as error:
-            raise SetupError(
+            raise calls.SetupError(
                 f"Round Lease {self._scope.round_name} cannot be read: {error}"
             ) from None
         self._wanted_count = len(round_lease.desired.wanted)
@@ -251,7 +245,7 @@ class Watch:
         try:
             return leases.parse_agent(found, self._context.job)
         except WireError as error:
-            log_ignored(self._context, found["metadata"]["name"], error)
+            calls.log_ignored(self._context, found["metadata"]["name"], error)
             return None
 
     # ---- failures --------------------------------------------------------------------------------
@@ -266,7 +260,7 @@ class Watch:
         self._context.log.problem("watch", f"watch at {self._context.address} ended: {error}")
         if self._is_joining and self._context.clock.now() - self._began_at >= UNREACHABLE_S:
             address = self._context.address
-            raise SetupError(
+            raise calls.SetupError(
                 f"cannot reach API server {address}: {error}: check the NetworkPolicies"
             )
         self._wait()
@@ -276,13 +270,13 @@ class Watch:
 
         The watch then begins again with a consistent read, which ends the freeze.
         """
-        text = refusal_text(self._context, "watch", response)
+        text = calls.refusal_text(self._context, "watch", response)
         self._context.log.problem("watch", text)
         now = self._context.clock.now()
         self._refused_at = now if self._refused_at is None else self._refused_at
-        if response.status not in BUSY and now - self._refused_at >= REFUSED_S:
+        if response.status not in calls.BUSY and now - self._refused_at >= calls.REFUSED_S:
             if self._is_joining:
-                raise SetupError(text)
+                raise calls.SetupError(text)
             self._version = None
             self._post_event(events.RoundGone())
         self._wait(response.retry_after_s or 0.0)

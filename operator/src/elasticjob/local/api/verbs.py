@@ -14,17 +14,9 @@ from elasticjob.local.api.bodies import check_options, decoded, delete_options, 
 from elasticjob.local.api.call import BODY_TYPES, Call, Response, Stream, Target
 from elasticjob.local.api.kinds.scale import scale_of, scaled
 from elasticjob.local.api.listing import Listing, Page, list_object, matcher
+from elasticjob.local.api.objects import errors
 from elasticjob.local.api.objects.builtins import PODS
 from elasticjob.local.api.objects.encoding import event_line
-from elasticjob.local.api.objects.errors import (
-    ApiError,
-    bad_request,
-    invalid,
-    no_such_path,
-    not_acceptable,
-    not_found,
-    precondition,
-)
 from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.api.patches import PATCHES
@@ -77,11 +69,11 @@ class Verbs:
         """Perform a request. Raises ApiError."""
         resource = self.store.resources.get((target.group, target.plural))
         if resource is None or resource.version != target.version:
-            raise no_such_path()
+            raise errors.no_such_path()
         _check_path(resource, target)
         check_options(call)
         if not call.accepts_json and target.subresource != "log":
-            raise not_acceptable()
+            raise errors.not_acceptable()
         verb = self._subresources[target.subresource].get(target.verb)
         if verb is None:
             raise _not_allowed()
@@ -107,7 +99,7 @@ class Verbs:
     def _log(self, resource: Resource, call: Call, target: Target) -> Stream:
         pod = self.store.get(resource, target.namespace, target.name)
         if self.logs is None:
-            raise no_such_path()
+            raise errors.no_such_path()
         return Stream(self.logs(pod, call), content_type="text/plain")
 
     def _get_scale(self, resource: Resource, call: Call, target: Target) -> Response:
@@ -127,21 +119,21 @@ class Verbs:
         obj, warnings = decoded(resource, call, call.decode_body())
         meta = obj["metadata"]
         if meta.get("name") != target.name:
-            raise bad_request(
+            raise errors.bad_request(
                 f"the name of the object ({meta.get('name', '')}) "
                 f"does not match the name on the URL ({target.name})"
             )
         old = self.store.find(resource, *_key(resource, target))
         if old is None and not resource.create_on_update:
-            raise not_found(resource, target.name)
+            raise errors.not_found(resource, target.name)
         found = "" if old is None else old["metadata"]["uid"]
         if meta.get("uid") not in (None, "", found):
-            raise precondition(resource, target.name, "UID", meta["uid"], found)
+            raise errors.precondition(resource, target.name, "UID", meta["uid"], found)
         if old is None:
             return self._create_by_update(resource, call, target, obj)
         if not resource.unconditional_update and not meta.get("resourceVersion"):
             message = "Invalid value: 0: must be specified for an update"
-            raise invalid(resource, target.name, [("metadata.resourceVersion", message)])
+            raise errors.invalid(resource, target.name, [("metadata.resourceVersion", message)])
         written = self._write(resource, call, target, lambda _: obj)
         return self._object(resource, call, written, warnings=warnings)
 
@@ -242,16 +234,16 @@ def _key(resource: Resource, target: Target) -> tuple[str, str]:
 def _check_path(resource: Resource, target: Target) -> None:
     """Raise 404 for a path that the resource lacks, 405 for what needs a real kubelet."""
     if resource == PODS and target.subresource in INTERACTIVE:
-        raise ApiError(
+        raise errors.ApiError(
             405,
             "MethodNotAllowed",
             f"{target.subresource} is not supported by the local server: "
             "a pod is a process on this machine",
         )
     if target.subresource and target.subresource not in resource.subresources:
-        raise no_such_path()
+        raise errors.no_such_path()
     if resource.namespaced and target.name and not target.namespace and not _is_collection(target):
-        raise no_such_path()
+        raise errors.no_such_path()
 
 
 def _is_collection(target: Target) -> bool:
@@ -262,9 +254,9 @@ def _dry_run(options: Object) -> bool:
     return options.get("dryRun") == ["All"]
 
 
-def _not_allowed() -> ApiError:
+def _not_allowed() -> errors.ApiError:
     message = "the server does not allow this method on the requested resource"
-    return ApiError(405, "MethodNotAllowed", message)
+    return errors.ApiError(405, "MethodNotAllowed", message)
 
 
 def _accepts_table(call: Call) -> bool:

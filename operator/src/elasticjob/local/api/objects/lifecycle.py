@@ -9,14 +9,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from elasticjob.local.api.objects import errors
 from elasticjob.local.api.objects.builtins import NAMESPACES, PODS
-from elasticjob.local.api.objects.errors import (
-    ApiError,
-    bad_request,
-    conflict,
-    invalid,
-    precondition,
-)
 from elasticjob.local.api.objects.resource import Object, Resource
 
 SERVER_OWNED = (
@@ -44,9 +38,9 @@ def created(resource: Resource, namespace: str, new: Object, uid: str, at: datet
     meta = new.setdefault("metadata", {})
     if meta.get("resourceVersion"):
         # A real server sends this 500 without a reason, too.
-        raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        raise errors.ApiError(500, "", "resourceVersion should not be set on objects to be created")
     if resource.namespaced and meta.setdefault("namespace", namespace) != namespace:
-        raise bad_request(
+        raise errors.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
         )
     if not resource.namespaced:
@@ -150,19 +144,19 @@ def check_preconditions(resource: Resource, old: Object, options: Mapping[str, A
     wanted, meta = options.get("preconditions") or {}, old["metadata"]
     for field, called in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(field) and wanted[field] != meta[field]:
-            raise precondition(resource, meta["name"], called, wanted[field], meta[field])
+            raise errors.precondition(resource, meta["name"], called, wanted[field], meta[field])
 
 
 def _check_same_object(resource: Resource, old: Object, new: Object) -> None:
     """Raise 409 for an update from another version, 422 for another UID, 400 for another name."""
     if new.get("resourceVersion") and new["resourceVersion"] != old["resourceVersion"]:
-        raise conflict(resource, old["name"])
+        raise errors.conflict(resource, old["name"])
     if new.get("uid") and new["uid"] != old["uid"]:
         message = f'Invalid value: "{new["uid"]}": field is immutable'
-        raise invalid(resource, old["name"], [("metadata.uid", message)])
+        raise errors.invalid(resource, old["name"], [("metadata.uid", message)])
     for field in ("name", "namespace"):
         if new.get(field) and new[field] != old.get(field):
-            raise bad_request(
+            raise errors.bad_request(
                 f"the {field} of the object ({new[field]}) does not match "
                 f"the {field} on the URL ({old.get(field)})"
             )
@@ -175,7 +169,7 @@ def _check_finalizers(resource: Resource, old: Object, new: Object) -> None:
             "Forbidden: no new finalizers can be added if the object is being deleted, "
             f"found new finalizers {added}"
         )
-        raise invalid(resource, old["name"], [("metadata.finalizers", message)])
+        raise errors.invalid(resource, old["name"], [("metadata.finalizers", message)])
 
 
 def _grace_s(resource: Resource, old: Object, options: Mapping[str, Any]) -> int:

@@ -16,17 +16,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from elasticjob.local.api.objects import lifecycle
+from elasticjob.local.api.objects import errors, lifecycle
 from elasticjob.local.api.objects.builtins import NAMESPACES
 from elasticjob.local.api.objects.encoding import event_line
-from elasticjob.local.api.objects.errors import (
-    ApiError,
-    already_exists,
-    expired,
-    forbidden_creation,
-    invalid,
-    not_found,
-)
 from elasticjob.local.api.objects.resource import Key, Object, Resource
 
 HISTORY = 4096
@@ -112,7 +104,7 @@ class Store:
         """Return an object. Raises 404."""
         found = self.find(resource, namespace, name)
         if found is None:
-            raise not_found(resource, name)
+            raise errors.not_found(resource, name)
         return found
 
     def find(self, resource: Resource, namespace: str, name: str) -> Object | None:
@@ -132,7 +124,7 @@ class Store:
         history = self._history[resource.key]
         oldest = history[0].version if len(history) == HISTORY else self.oldest
         if version < oldest:
-            raise expired(f"too old resource version: {version} ({oldest})")
+            raise errors.expired(f"too old resource version: {version} ({oldest})")
         if version > self.version:
             raise _too_large(version, self.version)
         return [event for event in history if event.version > version]
@@ -157,7 +149,7 @@ class Store:
             self._check_namespace(resource, namespace, name)
         new = self._admit(resource, new, None)
         if self.find(resource, namespace, name) is not None:
-            raise already_exists(resource, name)
+            raise errors.already_exists(resource, name)
         return new if dry_run else self._write(resource, "ADDED", new, None)
 
     def update(
@@ -217,7 +209,7 @@ class Store:
             prefix = meta.get("generateName")
             if not prefix:
                 message = "Required value: name or generateName is required"
-                raise invalid(resource, "", [("metadata.name", message)])
+                raise errors.invalid(resource, "", [("metadata.name", message)])
             for _ in range(GENERATE_NAME_TRIES):
                 meta["name"] = prefix[:LONGEST_PREFIX] + "".join(
                     self._rng.choices(SUFFIX_LETTERS, k=5)
@@ -229,7 +221,7 @@ class Store:
     def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         found = self.get(NAMESPACES, "", namespace)
         if "deletionTimestamp" in found["metadata"]:
-            raise forbidden_creation(resource, name, namespace)
+            raise errors.forbidden_creation(resource, name, namespace)
 
     def _admit(self, resource: Resource, new: Object, old: Object | None) -> Object:
         for admit in self.admission:
@@ -281,7 +273,7 @@ def _notify(listener: Listener, resource: Resource, event: Event) -> None:
         log.exception("listener failed on %s of %s", event.type, resource.qualified_name)
 
 
-def _too_large(version: int, current: int) -> ApiError:
+def _too_large(version: int, current: int) -> errors.ApiError:
     message = f"Too large resource version: {version}, current: {current}"
     cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-    return ApiError(504, "Timeout", message, {"retryAfterSeconds": 1, "causes": [cause]})
+    return errors.ApiError(504, "Timeout", message, {"retryAfterSeconds": 1, "causes": [cause]})
