@@ -121,7 +121,9 @@ async def test_brackets_in_a_termination_message_stop_no_other_job(cluster: Loca
     async with undisturbed_neighbour(cluster):
         bad = cluster.apply("bad", ["sh", "-c", write], replicas=1, cleanPodPolicy="None")
         await bad.is_("Complete")
-        assert "[[[" in str(bad.pod("0-0")["status"]["containerStatuses"])
+        # The agent reports the end of the job before the kubelet reports the end of the container.
+        has_brackets = lambda: "[[[" in str(bad.pod("0-0")["status"]["containerStatuses"])  # noqa: E731
+        await bad.until(has_brackets, "the brackets in its status")
         await cluster.running("other", replicas=1)
     await cluster.take_operator_away()
     cluster.bring_operator_back()

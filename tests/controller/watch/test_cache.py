@@ -146,6 +146,24 @@ def test_what_is_gone_does_not_come_back_by_an_answer_or_a_list_that_was_under_w
     assert cache.entry(KEY) is None
 
 
+def test_late_deliveries_of_an_older_job_leave_the_job_that_has_its_name_now() -> None:
+    """kopf delivers objects with different UIDs in any order."""
+    cache = Cache()
+    cache.update(ELASTIC_JOBS, job(1))
+    cache.update(LEASES, round_(2, 0))
+    assert cache.update(ELASTIC_JOBS, job(9, uid="other")) == NOW
+    assert cache.update(LEASES, round_(10, 0, uid="other")) == NOW
+    assert cache.update(ELASTIC_JOBS, job(6, suspend=True)) is None
+    assert cache.update(LEASES, round_(5, 1)) is None
+    assert cache.update(ELASTIC_JOBS, job(8), gone=True) is None
+    assert cache.update(LEASES, round_(7, 1), gone=True) is None
+    entry = cache.entry(KEY)
+    assert entry is not None
+    assert entry.job is not None
+    assert entry.lease is not None
+    assert (entry.job["metadata"]["uid"], entry.lease.job_uid) == ("other", "other")
+
+
 def test_only_the_last_that_are_gone_are_remembered() -> None:
     cache = Cache()
     for index in range(KEPT_ENDS + 1):

@@ -187,11 +187,16 @@ def _update_job(entry: Entry, body: Json, gone: bool) -> float | None:
     for part in ("spec", "status"):
         _object(body, part)
     before = entry.job
-    if before is None or gone:
-        entry.job = None if gone else body
-        return AT_ONCE if before is not None or not gone else None
-    if _is_older(body, before):
-        return None
+    if gone:
+        if before is None or before["metadata"]["uid"] != body["metadata"]["uid"]:
+            return None  # of an older job of this name: kopf orders only the deliveries of one UID
+        entry.job = None
+        return AT_ONCE
+    if before is None:
+        entry.job = body
+        return AT_ONCE
+    if _version(body) < _version(before):
+        return None  # an older version, or an older job of this name
     has_changed = _relevant_fields(before) != _relevant_fields(body)
     entry.job = body
     return AT_ONCE if has_changed else None
@@ -212,8 +217,11 @@ def _update_pod(entry: Entry, body: Json, gone: bool) -> float | None:
 def _update_round(entry: Entry, body: Json, gone: bool) -> float | None:
     before, unreadable = entry.lease, entry.unreadable
     if gone:
+        known = unreadable or before
+        if known is None or known.uid != body["metadata"]["uid"]:
+            return None
         entry.lease = entry.unreadable = None
-        return AT_ONCE if before is not None or unreadable is not None else None
+        return AT_ONCE
     if _is_outdated(entry, body):
         return None
     seen = leases.parse_round(body)
@@ -229,10 +237,9 @@ def _update_round(entry: Entry, body: Json, gone: bool) -> float | None:
 
 
 def _is_outdated(entry: Entry, body: Json) -> bool:
-    """Whether a newer version of this Round Lease is known."""
+    """Whether a newer version of this Round Lease is known, or a newer one of its name."""
     known = entry.unreadable or entry.lease
-    same = known is not None and known.uid == body["metadata"]["uid"]
-    return known is not None and same and _version(body) < int(known.version)
+    return known is not None and _version(body) < int(known.version)
 
 
 def _note_unreadable(
@@ -276,11 +283,6 @@ def _relevant_fields(job: Json) -> tuple[Any, ...]:
     restart = (meta.get("annotations") or {}).get(names.ANNOTATION_RESTART)
     seen = (meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"), restart)
     return (*seen, job.get("spec"), job.get("status"))
-
-
-def _is_older(body: Json, than: Json) -> bool:
-    same = body["metadata"]["uid"] == than["metadata"]["uid"]
-    return same and _version(body) < _version(than)
 
 
 def _version(body: Json) -> int:
