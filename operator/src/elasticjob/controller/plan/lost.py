@@ -45,24 +45,20 @@ def mark_lost_pods(snapshot: Snapshot) -> Actions:
             yield Mark(pod, "given up", excused=snapshot.living[pod].deleting)
     if _must_list_leases(snapshot):
         yield ListLeases()
-    waits = [
-        LIST_LEASES_AFTER_S - snapshot.lasted_s(_judged_fact(p))
-        for p in judged_by_operator(snapshot)
-    ]
-    waits += [
-        p.grace_s + STUCK_AFTER_S - snapshot.lasted_s(_deleting_fact(p))
-        for p in _terminating(snapshot)
-    ]
-    waits += [
-        UNACCEPTED_AFTER_S - snapshot.lasted_s(_unaccepted_fact(p)) for p in _unaccepted(snapshot)
-    ]
-    waits += (
-        [_no_pulse_after_s(snapshot) - snapshot.lasted_s(_pulse_fact(snapshot))]
-        if _has_waiting_agents(snapshot)
-        else []
-    )
-    if waits:
+    if waits := [*_waits_s(snapshot)]:
         yield Later(max(min(waits), _list_interval_s(snapshot)))
+
+
+def _waits_s(snapshot: Snapshot) -> Iterator[float]:
+    """The times until an agent, or the whole job, may count as lost."""
+    for pod in judged_by_operator(snapshot):
+        yield LIST_LEASES_AFTER_S - snapshot.lasted_s(_judged_fact(pod))
+    for pod in _terminating(snapshot):
+        yield pod.grace_s + STUCK_AFTER_S - snapshot.lasted_s(_deleting_fact(pod))
+    for pod in _unaccepted(snapshot):
+        yield UNACCEPTED_AFTER_S - snapshot.lasted_s(_unaccepted_fact(pod))
+    if _has_waiting_agents(snapshot):
+        yield _no_pulse_after_s(snapshot) - snapshot.lasted_s(_pulse_fact(snapshot))
 
 
 def delete_lost_pods(snapshot: Snapshot) -> Actions:
