@@ -1,6 +1,6 @@
-"""Run tests that are coroutines, and collect the garbage of each test that leaves some.
+"""Run tests that are coroutines, and collect garbage after each test that may leave sockets open.
 
-Garbage of a test that has threads, sockets or processes is its own, not a later one's.
+So an error about an open socket names the test that left it open, and not a later one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ LONGEST_S = 300  # a test that is a coroutine fails then
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded now stays until the end: 7 ms to collect after a test, 76 with it."""
+    """Leave all loaded modules out of later collections, which then take 7 ms and not 76."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def own_garbage(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The last to end: a connection left open is an error of this test, not of one by chance."""
+    """Collect after all other fixtures of the test have ended."""
     yield
     if any(request.node.get_closest_marker(mark) for mark in LEAKING):
         gc.collect()

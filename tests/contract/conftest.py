@@ -71,7 +71,7 @@ def initial(api: Client) -> dict[str, str]:
 def local(own_server: LocalServer | None) -> LocalServer:
     """The local server, with access to its internals."""
     if own_server is None:
-        pytest.skip("a real server does not show this")
+        pytest.skip("needs the internals of the local server; run without CONTRACT_KUBECONFIG")
     return own_server
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from tests.support.jobs import elastic_job, worker
 from tests.support.protocol import active
 from tests.support.snapshots import AT, NOW, ended, observed_pod, snapshot
+from tests.support.words_to_avoid import found_in
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
@@ -25,16 +25,6 @@ from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase, Round
 
 P0 = Pod(0, 0)
-STYLE = Path(__file__).parents[3] / "docs" / "STYLE.md"
-
-
-def banned() -> re.Pattern[str]:
-    """The words of the last table in STYLE.md."""
-    table = STYLE.read_text(encoding="utf-8").partition("## Words to avoid")[2]
-    cells = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)[1:]
-    words = [word.strip() for cell in cells for word in re.sub(r"\(.*?\)", "", cell).split(",")]
-    assert "nobody" in words
-    return re.compile(rf"\b({'|'.join(words)})\b")
 
 
 def templates() -> Iterator[tuple[str, str]]:
@@ -58,7 +48,7 @@ def test_a_text_starts_in_lower_case_and_has_no_full_stop(place: str, template: 
     text = filled(template)
     assert not text.endswith(".")
     assert text[:1] == text[:1].lower()
-    assert not banned().search(text)
+    assert found_in(text) == []
     assert "\n" not in text
 
 

@@ -211,6 +211,7 @@ def test_a_delivery_at_the_end_of_the_silence_ends_no_watch(server: LocalServer)
         assert found.ready.wait(DEADLINE_S)
         for name in made:
             create_pod(server, name)
+            # Real sockets run into silence_s, so only real time can end a silence at a delivery.
             time.sleep(random.uniform(0.026, 0.032))
         wait_until(lambda: {name for _, name, _ in found.seen} == set(made))
     assert found.starts == 1
