@@ -8,6 +8,7 @@ from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.report import pod_problems
 from elasticjob.controller.report.texts import COUNT, UNREADABLE_ROUND, State, Word
 from elasticjob.wire import names
+from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
 
 
@@ -47,16 +48,23 @@ def end_reason(snapshot: Snapshot) -> str:
     return round_.cause.kind.value if round_.cause else "Failed"
 
 
-def is_running(snapshot: Snapshot) -> bool:
-    """Whether the holder reports that all members of the current round run their workers."""
+def running_pods(snapshot: Snapshot) -> frozenset[Pod]:
+    """Members whose workers run in the current round, as the holder reports."""
     if (
         snapshot.lease is None
         or snapshot.lease.report is None
         or snapshot.lease.round.phase is not Phase.ACTIVE
     ):
-        return False
-    report, round_ = snapshot.lease.report, snapshot.lease.round
-    return report.n == round_.n and frozenset(report.running) >= round_.pods
+        return frozenset()
+    report = snapshot.lease.report
+    current = report.n == snapshot.lease.round.n
+    return frozenset(report.running) & snapshot.lease.round.pods if current else frozenset()
+
+
+def is_running(snapshot: Snapshot) -> bool:
+    """Whether the holder reports that all members of the current round run their workers."""
+    members = snapshot.lease.round.pods if snapshot.lease else frozenset()
+    return bool(members) and running_pods(snapshot) == members
 
 
 def _end(snapshot: Snapshot) -> State:

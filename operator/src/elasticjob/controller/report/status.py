@@ -12,13 +12,13 @@ from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import blame, job_over
 from elasticjob.controller.report import conditions, failure
+from elasticjob.controller.report.state import running_pods
 from elasticjob.controller.report.texts import State
 from elasticjob.rendezvous import budget
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json, dump_tagged
 from elasticjob.wire.member import Pod, dump_pods
 from elasticjob.wire.report import Report
-from elasticjob.wire.round import Phase
 
 
 def of(snapshot: Snapshot, state: State) -> ElasticJobStatus:
@@ -82,19 +82,6 @@ def agent_hash(snapshot: Snapshot) -> str:
     """The agent that the next pods run: that of the job's living pods, so that an upgrade of the
     operator does not mix agents in a job; without living pods, that of this operator."""
     return (snapshot.job.status.agent_hash if snapshot.living else None) or snapshot.agent_hash
-
-
-def running_pods(snapshot: Snapshot) -> frozenset[Pod]:
-    """Members whose workers run in the current round, as the holder reports."""
-    if (
-        snapshot.lease is None
-        or snapshot.lease.report is None
-        or snapshot.lease.round.phase is not Phase.ACTIVE
-    ):
-        return frozenset()
-    report = snapshot.lease.report
-    current = report.n == snapshot.lease.round.n
-    return frozenset(report.running) & snapshot.lease.round.pods if current else frozenset()
 
 
 def patch(old: ElasticJobStatus, new: ElasticJobStatus) -> Json:
