@@ -137,6 +137,13 @@ def test_a_missing_source_is_an_error_to_retry(
     assert not (tmp_path / "v").exists()
 
 
+def test_the_pod_waits_for_its_account(tmp_path: Path) -> None:
+    volume = {"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+    sources = Sources(CONFIG_MAPS.get, lambda: None)
+    with pytest.raises(NotReadyError, match='serviceaccount "default" not found'):
+        volumes.create(pod(volume), tmp_path, sources)
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x"])
 def test_an_item_outside_its_volume_is_refused(tmp_path: Path, path: str) -> None:
     items = [{"key": "train.py", "path": path}]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from elasticjob.local.api.call import Call, Target
 from elasticjob.local.api.objects.builtins import PODS, SERVICEACCOUNTS
 from elasticjob.local.api.objects.errors import ApiError
+from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.api.rbac import MASTERS, Rbac, User
 
@@ -28,6 +29,7 @@ class BoundToken:
     user: User
     namespace: str
     account: str
+    account_uid: str
     pod_name: str
     pod_uid: str
 
@@ -46,9 +48,13 @@ class Access:
         self._users = {self.admin_token: ADMIN, self.operator_token: OPERATOR}
         self._bound_tokens: dict[str, BoundToken] = {}
 
-    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str:
-        """Issue a token of the service account for one pod, valid as long as both exist."""
+    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str | None:
+        """Issue a token of the service account for one pod, valid as long as both exist; None
+        without the account."""
         self._remove_invalid()
+        account = self._store.find(SERVICEACCOUNTS, namespace, service_account)
+        if account is None:
+            return None
         user = User(
             f"system:serviceaccount:{namespace}:{service_account}",
             (
@@ -57,8 +63,10 @@ class Access:
                 "system:authenticated",
             ),
         )
-        token = self._new_token()
-        self._bound_tokens[token] = BoundToken(user, namespace, service_account, pod_name, pod_uid)
+        token, account_uid = self._new_token(), account["metadata"]["uid"]
+        self._bound_tokens[token] = BoundToken(
+            user, namespace, service_account, account_uid, pod_name, pod_uid
+        )
         return token
 
     def check(self, call: Call, target: Target | None) -> None:
@@ -84,12 +92,16 @@ class Access:
     def _is_valid(self, bound: BoundToken) -> bool:
         pod = self._store.find(PODS, bound.namespace, bound.pod_name)
         account = self._store.find(SERVICEACCOUNTS, bound.namespace, bound.account)
-        return account is not None and pod is not None and pod["metadata"]["uid"] == bound.pod_uid
+        return _has_uid(account, bound.account_uid) and _has_uid(pod, bound.pod_uid)
 
     def _remove_invalid(self) -> None:
         self._bound_tokens = {
             token: bound for token, bound in self._bound_tokens.items() if self._is_valid(bound)
         }
+
+
+def _has_uid(found: Object | None, uid: str) -> bool:
+    return found is not None and found["metadata"]["uid"] == uid
 
 
 def forbidden(user: User, target: Target) -> ApiError:

@@ -71,8 +71,8 @@ class RunningServer:
         """The operator's bearer token, as in `operator_kubeconfig`."""
         return self.access.operator_token
 
-    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str:
-        """Issue a token for the projected volume of a pod."""
+    def mint(self, namespace: str, service_account: str, pod_name: str, pod_uid: str) -> str | None:
+        """Issue a token for the projected volume of a pod; None without the account."""
         return self.access.mint(namespace, service_account, pod_name, pod_uid)
 
     def serve_logs(self, source: LogSource) -> None:

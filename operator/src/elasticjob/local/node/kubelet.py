@@ -35,8 +35,8 @@ MAX_PODS = 110
 CLOSE_GRACE_S = 2.0
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-Mint = Callable[[str, str, str, str], str]
-"""Issues a token for (namespace, service account, pod name, pod UID)."""
+Mint = Callable[[str, str, str, str], str | None]
+"""Issues a token for (namespace, service account, pod name, pod UID); None without the account."""
 PodKey = tuple[str, str]
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ class Sources:
     """The sources of the contents of volumes."""
 
     config_map: Callable[[str], Object | None]  # a ConfigMap of the pod's namespace, by name
-    token: Callable[[], str]  # a token that is valid as long as the pod exists
+    token: Callable[[], str | None]  # valid as long as the pod exists; None without an account
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,10 @@ def _projected(part: Object, mode: int, pod: Object, sources: Sources) -> Iterat
     elif "downwardAPI" in part:
         yield from _downward(part["downwardAPI"], mode, pod)
     else:
-        yield File(
-            _relative_path(part["serviceAccountToken"]["path"]), sources.token().encode(), mode
-        )
+        if (token := sources.token()) is None:
+            account = pod["spec"].get("serviceAccountName", "default")
+            raise NotReadyError(f'serviceaccount "{account}" not found')
+        yield File(_relative_path(part["serviceAccountToken"]["path"]), token.encode(), mode)
 
 
 def _config_map(source: Object, mode: int, sources: Sources) -> Iterator[File]:

@@ -34,7 +34,7 @@ class NodeContext:
     reporter: PodReporter
     processes: Processes
     config_map: Callable[[str, str], Object | None]  # by namespace and name
-    token: Callable[[Object], str]  # for the service account of a pod
+    token: Callable[[Object], str | None]  # for the service account of a pod
     delay_s: RestartDelay
 
 
