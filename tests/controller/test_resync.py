@@ -68,7 +68,7 @@ def test_neither_another_jobs_lease_nor_a_broken_one_is_an_orphan() -> None:
     assert set(world.reconciler.memories[KEY].orphans) == {P[0], P[2], P[3]}
     (line,) = lines
     assert line["job"] == "team/demo"
-    assert line["event"].startswith("4 Leases are ignored; the first: ")
+    assert line["event"].startswith("1 Leases are ignored; the first: ")
     world.settle()
     assert [world.lease(name)["metadata"]["name"] for name in ("evil-0-0", "evil-2-0")] == [
         "evil-0-0", "evil-2-0",
@@ -95,6 +95,17 @@ def test_an_agent_that_no_job_runs_is_deleted_after_an_hour() -> None:
     assert "elasticjob-agent-0000000000" not in left
     assert "elasticjob-agent-d4f0bc5a29" in left  # the job's status names it
     assert created_at > START
+
+
+def test_a_config_map_with_the_labels_of_an_agent_and_another_name_stays() -> None:
+    world = running_world()
+    maps = world.api.stored(kube.CONFIG_MAPS)
+    agent = world.store.get(maps, TEAM, "elasticjob-agent-d4f0bc5a29")
+    labels = agent["metadata"]["labels"]
+    world.store.create(maps, TEAM, {"metadata": {"name": "settings", "labels": labels}})
+    later = world.store.now() + timedelta(days=1)
+    asyncio.run(resync.delete_old_agents(world.api, ("",), world.cache, "other", later))
+    assert world.store.find(maps, TEAM, "settings")
 
 
 def test_a_watch_fails_when_changes_come_by_resync_only() -> None:

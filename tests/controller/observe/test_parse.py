@@ -111,10 +111,46 @@ def test_a_pod_has_the_schedulers_message_if_no_node_fits() -> None:
     assert seen.unschedulable == "0/3"
 
 
-def test_a_pod_without_our_labels_is_not_ours() -> None:
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"name": "evil-2-1"},
+        {"name": "demo-2"},
+        {"name": "demo-2-01"},
+        {"labels": {names.LABEL_JOB: "evil"}},
+        {"labels": {}},
+        {"ownerReferences": [{"apiVersion": "v1", "kind": "A", "uid": "u", "controller": True}]},
+    ],
+)
+def test_a_pod_of_another_name_or_owner_is_no_pod_of_a_job(meta: Json) -> None:
+    assert parse.pod(pod_body({}, **meta)) is None
+
+
+def test_a_pod_without_an_agent_is_no_pod_of_a_job() -> None:
     body = pod_body({})
-    body["metadata"]["labels"][names.LABEL_INDEX] = "first"
+    body["spec"]["containers"] = [SIDECAR]
     assert parse.pod(body) is None
+
+
+def test_the_name_of_a_pod_decides_and_not_its_labels() -> None:
+    labels = {names.LABEL_INDEX: "7", names.LABEL_GENERATION: "x", names.LABEL_JOB_UID: "other"}
+    seen = parse.pod(pod_body({}, labels={names.LABEL_JOB: "demo", **labels}))
+    assert seen is not None
+    assert (seen.pod, seen.job_uid) == (Pod(2, 1), elastic_job()["metadata"]["uid"])
+
+
+def test_a_pod_stays_that_of_its_job_in_another_version_of_the_resource() -> None:
+    owner = {"apiVersion": f"{names.GROUP}/v1", "kind": names.KIND, "uid": "u", "controller": True}
+    seen = parse.pod(pod_body({}, ownerReferences=[owner]))
+    assert seen is not None
+    assert seen.job_uid == "u"
+
+
+@pytest.mark.parametrize("owners", [[], [{"kind": "A", "uid": "u"}]])
+def test_the_label_names_the_job_of_a_pod_without_a_controller(owners: list[Json]) -> None:
+    seen = parse.pod(pod_body({}, ownerReferences=owners))
+    assert seen is not None
+    assert seen.job_uid == elastic_job()["metadata"]["uid"]
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,13 @@ async def find_orphans(
     Returns the keys of the jobs that have some.
     """
     bodies, _ = await _all(api, kube.LEASES, namespaces, AGENT_LEASES)
-    by_uid: dict[str, list[Json]] = defaultdict(list)
+    by_key: dict[Key, list[Json]] = defaultdict(list)
     for body in bodies:
-        if job_uid := cache.unreadable.read(kube.LEASES, body, leases.job_uid_of):
-            by_uid[job_uid].append(body)
+        if key := cache.unreadable.read(kube.LEASES, body, agent_leases.key_of):
+            by_key[key].append(body)
     for key, memory in memories.items():
         job = leases.JobIdentity(key.namespace, key.name, memory.job_uid)
-        found, ignored = agent_leases.of_job(by_uid.get(memory.job_uid, ()), job)
+        found, ignored = agent_leases.of_job(by_key.get(key, ()), job)
         if ignored:
             with bound_contextvars(job=str(key)):
                 log.warning("%s", ignored)
@@ -73,7 +73,8 @@ async def delete_old_agents(
     for body in bodies:
         meta = body["metadata"]
         created_at = datetime.fromisoformat(meta["creationTimestamp"])
-        if meta["name"] in kept or at - created_at < OLD_AGENTS_AFTER:
+        is_agent = meta["name"].startswith(manifests.agent_config_map_name(""))
+        if not is_agent or meta["name"] in kept or at - created_at < OLD_AGENTS_AFTER:
             continue
         try:
             await api.delete(kube.CONFIG_MAPS, meta["namespace"], meta["name"], meta["uid"])

@@ -20,7 +20,7 @@ from elasticjob.controller.kube import (
     RefusedError,
     Resource,
 )
-from elasticjob.controller.observe import agent_leases
+from elasticjob.controller.observe import agent_leases, parse
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
@@ -323,8 +323,8 @@ class Executor:
 
     async def _is_taken(self, job: Job, name: str) -> bool:
         found = await self._get(kube.PODS, job, name)
-        labels = (found["metadata"].get("labels") or {}) if found else {}
-        return labels.get(names.LABEL_JOB_UID) != job.uid
+        pod = parse.pod(found) if found else None
+        return pod is None or pod.job_uid != job.uid
 
     # ---- requests ----------------------------------------------------------------------------
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from elasticjob.controller.observe.key import Key
 from elasticjob.wire import lease as leases
+from elasticjob.wire import names
 from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.lease import AgentLease
+
+
+def key_of(body: Json) -> Key:
+    """The job that has a Lease of this name, if it is that of an agent."""
+    meta = body["metadata"]
+    return Key(meta["namespace"], names.job_name(meta["name"]))
 
 
 def of_job(bodies: Iterable[Json], job: leases.JobIdentity) -> tuple[list[AgentLease], str]:

@@ -22,8 +22,8 @@ from elasticjob.controller import untrusted
 from elasticjob.controller.observe.template import template_account, template_hash
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
-from elasticjob.wire.codec import Json, whole_number
-from elasticjob.wire.member import Pod
+from elasticjob.wire.codec import Json
+from elasticjob.wire.member import Pod, pod_from_name
 
 # Reasons of the condition DisruptionTarget that the job cannot have caused: the scheduler, the node
 # or a user ended the pod. TerminationByKubelet is missing, as it also stands for memory pressure,
@@ -65,7 +65,7 @@ class ObservedPod:
     name: str
     uid: str
     pod: Pod
-    job_uid: str
+    job_uid: str  # of the job that controls it, or else in its label
     template_hash: str = ""
     node: str = ""
     container: WorkerContainer = WorkerContainer()
@@ -88,19 +88,24 @@ class ObservedPod:
 
 
 def pod(body: Json) -> ObservedPod | None:
-    """Parse a pod; None without the labels of ElasticJob."""
+    """Parse a pod of a job; None for any other pod, even if it has the labels of one.
+
+    A pod of a job has a name that only a pod of this job has, it runs an agent, and no other
+    controller owns it. Labels can be changed: that of the job only selects, that of its UID counts
+    while the pod has no controller, that is after a deletion of the job with `--cascade=orphan`.
+    """
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     labels = meta.get("labels") or {}
-    index = whole_number(labels.get(names.LABEL_INDEX, ""))
-    generation = whole_number(labels.get(names.LABEL_GENERATION, ""))
-    if index is None or generation is None:
+    place = pod_from_name(meta["name"], labels.get(names.LABEL_JOB, ""))
+    controller = _controller_uid(meta)
+    if place is None or controller is None or not _worker_container_name(spec):
         return None
     conditions = {c.get("type"): c for c in status.get("conditions") or []}
     return ObservedPod(
         name=meta["name"],
         uid=meta["uid"],
-        pod=Pod(index, generation),
-        job_uid=labels.get(names.LABEL_JOB_UID, ""),
+        pod=place,
+        job_uid=controller or labels.get(names.LABEL_JOB_UID, ""),
         template_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH, ""),
         node=spec.get("nodeName") or "",
         container=_worker_container(spec, status),
@@ -111,6 +116,17 @@ def pod(body: Json) -> ObservedPod | None:
         unschedulable=_unschedulable(conditions.get("PodScheduled") or {}),
         accepted="startTime" in status or bool(status.get("containerStatuses")),
     )
+
+
+def _controller_uid(meta: Json) -> str | None:
+    """The UID of the job that controls an object; empty without a controller, and None if the
+    controller is no job. Garbage collection deletes the object with its controller."""
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("controller"):
+            group = owner["apiVersion"].partition("/")[0]  # in any version
+            is_job = (group, owner["kind"]) == (names.GROUP, names.KIND)
+            return str(owner["uid"]) if is_job else None
+    return ""
 
 
 def _are_all_terminated(spec: Json, status: Json) -> bool:
