@@ -13,8 +13,8 @@ from tests.support.jobs import elastic_job
 
 from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
-from elasticjob.controller.observe import heartbeat
 from elasticjob.controller.observe.key import Key
+from elasticjob.controller.observe.parse import ContainerState
 from elasticjob.controller.watch.cache import Cache
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import lease as leases
@@ -96,7 +96,9 @@ def put(body: Any, path: tuple[Any, ...], value: Any, *, is_missing: bool) -> No
 def with_others(resource: Resource, body: Any, whole: Any = None) -> None:
     """One object does not affect the objects of another job."""
     cache = Cache()
-    for each, good in ((ELASTIC_JOBS, elastic_job("good")), (PODS, pod("good"))):
+    running = pod("good")
+    running["status"]["containerStatuses"][0]["state"] = {"running": {}}
+    for each, good in ((ELASTIC_JOBS, elastic_job("good")), (PODS, running)):
         good["metadata"] |= {"uid": each.plural, "resourceVersion": "100", "namespace": "team"}
         assert cache.update(each, good) == (GOOD, 0.0)
     for gone in (False, False, True):
@@ -108,7 +110,13 @@ def with_others(resource: Resource, body: Any, whole: Any = None) -> None:
     assert entry is not None
     assert entry.job is not None
     assert "good-0-0" in entry.pods
-    assert heartbeat.agents(cache.jobs()) > 0
+    assert cache.agents["team"] == 1 + counted(cache, Key("team", "demo"))
+
+
+def counted(cache: Cache, key: Key) -> int:
+    entry = cache.entry(key)
+    pods = entry.pods.values() if entry else ()
+    return sum(1 for each in pods if each.container.state is ContainerState.RUNNING)
 
 
 @given(bodies(), values)

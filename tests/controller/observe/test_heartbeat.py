@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.jobs import elastic_job
 
 from elasticjob.controller.observe import heartbeat
 
@@ -10,8 +9,27 @@ from elasticjob.controller.observe import heartbeat
     ("agents", "expected"),
     [(0, 5.0), (4, 5.0), (500, 5.0), (501, 10.0), (1000, 10.0), (4000, 40.0), (99_999, 60.0)],
 )
-def test_needed(agents: int, expected: float) -> None:
-    assert heartbeat.needed_s(agents, 100.0) == expected
+def test_one_namespace_may_write_all(agents: int, expected: float) -> None:
+    assert heartbeat.needed_s("a", {"a": agents}, 100.0) == expected
+
+
+@pytest.mark.parametrize(
+    ("agents", "expected"),
+    [
+        ({"a": 250, "b": 250}, (5.0, 5.0)),
+        ({"a": 4, "b": 10_000}, (5.0, 60.0)),
+        ({"a": 4, "b": 2000}, (5.0, 25.0)),
+        ({"a": 250, "b": 2000}, (5.0, 40.0)),
+        ({"a": 251, "b": 2000}, (10.0, 40.0)),
+        ({"a": 500, "b": 500}, (10.0, 10.0)),
+        ({"a": 100, "b": 150, "c": 450}, (5.0, 5.0)),
+        ({"a": 0, "b": 1000}, (5.0, 10.0)),
+        ({"b": 1000}, (5.0, 10.0)),
+    ],
+)
+def test_namespaces_share_the_writes(agents: dict[str, int], expected: tuple[float, float]) -> None:
+    found = tuple(heartbeat.needed_s(name, agents, 100.0) for name in ("a", "b"))
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -20,9 +38,3 @@ def test_needed(agents: int, expected: float) -> None:
 )
 def test_a_change_is_made_only_when_it_matters(held: float, needed: float, expected: float) -> None:
     assert heartbeat.kept_s(held, needed) == expected
-
-
-def test_agents_of_jobs_that_have_or_will_have_pods() -> None:
-    ended = {**elastic_job(replicas=3), "status": {"completionTime": "2026-01-01T00:00:00Z"}}
-    jobs = [elastic_job(replicas=4), elastic_job(replicas=9, suspend=True), ended]
-    assert heartbeat.agents(jobs) == 4

@@ -179,7 +179,7 @@ class Reconciler:
             lease=own_lease,
             now=self._clock.now(),
             utc_now=self._clock.utc_now(),
-            heartbeat_s=self._heartbeat_s(own_lease),
+            heartbeat_s=self._heartbeat_s(key, own_lease),
             uncounted_restarts_per_hour=self._settings.uncounted_restarts_per_hour,
             agent_hash=self._agent_hash,
             taken_names=frozenset(p.name for p in objects.pods if p.job_uid != job.uid),
@@ -199,11 +199,11 @@ class Reconciler:
         memory.note_facts(plans.facts(snapshot), snapshot.now)
         return replace(snapshot, recalled=memory.recalled(rounds))
 
-    def _heartbeat_s(self, lease: RoundLease | None) -> float:
+    def _heartbeat_s(self, key: Key, lease: RoundLease | None) -> float:
         if self._settings.heartbeat_s is not None:
             return self._settings.heartbeat_s
-        agents = heartbeat.agents(self._cache.jobs())
-        needed_s = heartbeat.needed_s(agents, self._settings.writes_per_s)
+        running, writes_per_s = self._cache.agents, self._settings.writes_per_s
+        needed_s = heartbeat.needed_s(key.namespace, running, writes_per_s)
         return heartbeat.kept_s(lease.desired.heartbeat_s, needed_s) if lease else needed_s
 
     def _forget(self, key: Key) -> None:

@@ -117,13 +117,13 @@ class Settings(BaseSettings):
     heartbeat_s: Seconds | None = Field(
         None, title="S", validation_alias=f"{PREFIX}HEARTBEAT_SECONDS"
     )
-    """the interval at which each agent renews its Lease; default: between 5 and 60, computed from
-    the number of agents"""
+    """the interval at which each agent renews its Lease; default: between 5 and 60, computed for
+    each namespace from the number of agents that run"""
 
     writes_per_s: float = Field(
         100, ge=1, title="N", validation_alias=f"{PREFIX}LEASE_WRITES_PER_SECOND"
     )
-    """the number of Leases that all agents together may write in a second"""
+    """the number of Leases that all agents together may write in a second; namespaces share it"""
 
     uncounted_restarts_per_hour: Whole = Field(12, ge=0, le=10_000, title="N")
     """with more restarts in an hour that maxRestarts does not count, such as preemptions, a job

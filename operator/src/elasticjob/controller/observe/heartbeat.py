@@ -1,20 +1,29 @@
-"""T, the time between an agent's renewals, by the number of agents in the cluster."""
+"""T, the time between an agent's renewals, by the number of agents that run in each namespace.
+
+All agents together write about `writes_per_s` Leases a second. Namespaces share these writes: a
+namespace gets what its agents write at the shortest T, if that is at most an equal share, and the
+others divide what is left equally. So a large namespace lengthens its own T first, and no
+number of agents elsewhere takes a namespace below an equal share (ADR 21).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-
-from elasticjob.wire.codec import Json
+from collections.abc import Iterable, Mapping
 
 SHORTEST_S = 5
 LONGEST_S = 60
 STEP_S = 5
 
 
-def needed_s(agents: int, writes_per_s: float) -> float:
-    """The T with which all agents together write about this many Leases a second: 5 s, 10 s ..."""
-    steps = math.ceil(agents / writes_per_s / STEP_S)
+def needed_s(namespace: str, agents: Mapping[str, int], writes_per_s: float) -> float:
+    """The T of a namespace: 5 s, 10 s ... agents: the agents that run, by namespace."""
+    own = agents.get(namespace, 0)
+    capacity = writes_per_s * SHORTEST_S  # agents that can write at the shortest T
+    if sum(agents.values()) <= capacity:
+        return float(SHORTEST_S)
+    left, sharers = _largest_share(agents.values(), capacity)
+    steps = math.ceil(own * sharers * SHORTEST_S / (left * STEP_S))
     return float(min(max(steps * STEP_S, SHORTEST_S), LONGEST_S))
 
 
@@ -23,14 +32,13 @@ def kept_s(held_s: float, needed_s_: float) -> float:
     return held_s if needed_s_ <= held_s <= 2 * needed_s_ else needed_s_
 
 
-def agents(jobs: Iterable[Json]) -> int:
-    """The number of agents that these jobs want, running or not."""
-    return sum(_replicas(job) for job in jobs)
-
-
-def _replicas(job: Json) -> int:
-    spec, status = job.get("spec") or {}, job.get("status") or {}
-    replicas = spec.get("replicas", 1)
-    if spec.get("suspend") or status.get("completionTime") or not isinstance(replicas, int):
-        return 0
-    return replicas
+def _largest_share(agents: Iterable[int], capacity: float) -> tuple[float, int]:
+    """What is left of the capacity for the namespaces that need more than an equal share, and their
+    number. Together the namespaces need more than the capacity."""
+    counts = sorted(agents)
+    for served, count in enumerate(counts):
+        sharers = len(counts) - served
+        if count * sharers > capacity:
+            return capacity, sharers
+        capacity -= count
+    raise AssertionError("the namespaces need no more than the capacity")

@@ -8,7 +8,7 @@ that was under way: a UID is never used twice.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.observe.parse import ObservedPod
+from elasticjob.controller.observe.parse import ContainerState, ObservedPod
 from elasticjob.controller.watch.unreadable import Unreadable, why
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -82,6 +82,7 @@ class Cache:
 
     def __init__(self, unreadable: Unreadable | None = None) -> None:
         self.unreadable = unreadable or Unreadable()
+        self.agents: Counter[str] = Counter()  # pods whose agent runs, by namespace
         self._entries: dict[Key, Entry] = {}
         self._ended: dict[str, None] = {}  # UIDs of deleted objects, oldest first
 
@@ -138,11 +139,16 @@ class Cache:
         elif uid in self._ended:
             return None
         entry = self._entries.setdefault(key, Entry())
+        name, agents = body["metadata"]["name"], self.agents
+        agents[key.namespace] -= _is_agent_running(entry, name)
         try:
             after_s = _UPDATES[resource.plural](entry, body, gone)
         except Exception as error:
             self.unreadable.note(resource, body, error)
             after_s = _note_unreadable(resource, entry, body, error)
+        agents[key.namespace] += _is_agent_running(entry, name)
+        if not agents[key.namespace]:
+            del agents[key.namespace]
         if entry.is_empty:
             del self._entries[key]
         return after_s
@@ -181,6 +187,11 @@ def key_of(resource: Resource, body: Json) -> Key | None:
     if resource == LEASES and name != names.round_lease_name(job):
         return None
     return Key(namespace, job) if job else None
+
+
+def _is_agent_running(entry: Entry, pod_name: str) -> bool:
+    pod = entry.pods.get(pod_name)
+    return pod is not None and pod.container.state is ContainerState.RUNNING
 
 
 def _update_job(entry: Entry, body: Json, gone: bool) -> float | None:
