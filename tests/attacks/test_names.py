@@ -1,4 +1,4 @@
-"""Objects that claim to be of a job."""
+"""Objects that claim to be of a job, and two jobs that have one name after each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from tests.support.supervised import stub
 from tests.support.survivors import is_dead
 
 from elasticjob.local.api.objects.builtins import PODS
-from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.api.objects.resource import Object, Resource
+from elasticjob.local.api.objects.store import Event
 from elasticjob.wire import names
 
 pytestmark = pytest.mark.e2e
@@ -82,3 +83,76 @@ def _phase(cluster: LocalCluster, pod: str) -> str:
 def _without_labels(old: Object) -> Object:
     """So that the deletion reaches the operator's watch, too."""
     return {**old, "metadata": {**old["metadata"], "labels": {}}}
+
+
+# ---- an older job of the same name ---------------------------------------------------------------
+
+
+class Overlaps:
+    """The living pods of another job with the same name, at each creation of a pod."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self.found: list[tuple[str, str]] = []
+        self._cluster = cluster
+        cluster.store.listeners.append(self._record)
+
+    def _record(self, resource: Resource, event: Event) -> None:
+        if resource != PODS or event.type != "ADDED":
+            return
+        new = event.object["metadata"]
+        for pod in self._cluster.store.list(PODS, self._cluster.namespace):
+            old = pod["metadata"]
+            same = old["labels"][names.LABEL_JOB] == new["labels"][names.LABEL_JOB]
+            if same and _uid(old) != _uid(new) and not _has_ended(pod):
+                self.found.append((old["name"], new["name"]))
+
+
+def _uid(meta: Object) -> str:
+    return str(meta["labels"][names.LABEL_JOB_UID])
+
+
+def _has_ended(pod: Object) -> bool:
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    return bool(statuses) and all("terminated" in each["state"] for each in statuses)
+
+
+async def orphan(cluster: LocalCluster, name: str) -> None:
+    """As `kubectl delete elasticjob --cascade=orphan`."""
+    options = {"propagationPolicy": "Orphan"}
+    cluster.store.delete(cluster.jobs, cluster.namespace, name, options)
+    is_gone = lambda: cluster.store.find(cluster.jobs, cluster.namespace, name) is None  # noqa: E731
+    await cluster.until(is_gone, f"{name} gone")
+
+
+async def test_a_job_that_is_created_again_waits_for_the_group_that_was_orphaned(
+    cluster: LocalCluster,
+) -> None:
+    job = await cluster.running("job", replicas=2)
+    old = {each.pid for each in job.workers(1)}
+    overlaps = Overlaps(cluster)
+    await orphan(cluster, "job")
+    assert not any(is_dead(pid) for pid in old), "the user asked that they continue"
+    pulse = job.lease.renew_time
+    await cluster.until(lambda: job.lease.renew_time != pulse, "a pulse of the orphaned group")
+
+    cluster.apply("job", replicas=2)
+    await job.runs(1, pods=2, workers=4)  # two of each group
+    assert overlaps.found == []
+    assert all(is_dead(pid) for pid in old)
+    assert {each.pid for each in job.workers(1)} > old
+    assert sorted(job.pods) == ["job-0-0", "job-1-0"]
+    # The fixture deletes the job, and fails if an object or a process is left.
+
+
+async def test_the_job_that_waits_names_the_pod_that_it_waits_for_and_its_deletion_leaves_nothing(
+    cluster: LocalCluster,
+) -> None:
+    job = await cluster.running("job", stub("stubborn"), replicas=2, stopGraceSeconds=3600)
+    await orphan(cluster, "job")
+    cluster.apply("job", replicas=2)
+    await job.is_("Pending: waiting for the end of job-0-0 and 1 more of an older job of this name")
+    assert job.condition("PodsReady")["reason"] == "OlderJob"
+    await job.reports("PodsDeleted", "an older job of this name left the pod")
+    for name in ("0-0", "1-0"):
+        job.delete_pod(name, {"gracePeriodSeconds": 1})
+    job.delete()

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from dev.kube_client import Client
 from dev.wait import wait_until
+from tests.support.jobs import elastic_job
+from tests.support.widgets import jobs_path
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +100,40 @@ def test_orphans_stay_and_lose_their_reference(
     api.delete(f"{widgets}/owner", {"propagationPolicy": "Orphan"})
     wait_until(lambda: not present(api, f"{widgets}/owner"))
     assert "ownerReferences" not in api.get(f"{leases}/child").body["metadata"]
+
+
+def test_orphans_of_an_elasticjob_stay_with_all_that_they_own(
+    api: Client, leases: str, pods: str, namespace: str, owner: dict[str, Any]
+) -> None:
+    """Pods, Round Lease, account and binding lose their owner; agent Leases keep the Round Lease,
+    and go with it."""
+    base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    job = api.post(jobs_path(namespace), {**elastic_job(), "metadata": {"name": "job"}}).body
+    made = [f"{leases}/job-round", f"{pods}/job-0-0", f"{accounts}/a", f"{base}/a"]
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"spec": {"containers": [{"name": "worker", "image": "i"}]}},
+        {},
+        {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "x"}},
+    ]
+    for path, body in zip(made, bodies, strict=True):
+        where, _, name = path.rpartition("/")
+        reply = api.post(where, {**owned_by(job, name, controller=True), **body})
+        assert reply.code == 201, reply.body
+    round_lease = api.get(f"{leases}/job-round").body
+    api.post(leases, owned_by(round_lease, "job-0-0"))
+    seen_by_the_collector(api, leases, job)
+
+    api.delete(f"{jobs_path(namespace)}/job", {"propagationPolicy": "Orphan"})
+    wait_until(lambda: not present(api, f"{jobs_path(namespace)}/job"), within_s=60)
+    for path in made:
+        assert "ownerReferences" not in api.get(path).body["metadata"]
+    assert [o["name"] for o in _owners(api, f"{leases}/job-0-0")] == ["job-round"]
+
+    api.delete(f"{leases}/job-round")
+    wait_until(lambda: not present(api, f"{leases}/job-0-0"))
+    assert present(api, f"{pods}/job-0-0")
 
 
 def test_a_dependent_of_an_owner_that_does_not_exist_is_deleted(

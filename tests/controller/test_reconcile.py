@@ -948,16 +948,82 @@ def test_a_job_that_is_gone_is_forgotten() -> None:
 # ---- what others left, or did --------------------------------------------------------------------
 
 
-def test_a_job_made_again_under_its_name_replaces_the_old_round() -> None:
+AGAIN: Json = {**elastic_job(replicas=1), "metadata": {"name": "demo", "namespace": TEAM}}
+
+
+def test_a_job_made_again_under_its_name_starts_when_the_pods_of_the_old_one_have_ended() -> None:
     world = running_world(2)
     older_round_uid = world.round().uid
-    world.store.delete(world.api.stored(kube.ELASTIC_JOBS), TEAM, "demo")
-    world.apply({**elastic_job(replicas=1), "metadata": {"name": "demo", "namespace": TEAM}})
+    world.orphan()
+    world.apply(AGAIN)
+    writes = world.settled_writes()
+    assert writes[:1] == ["delete leases demo-round"]
+    assert [w for w in writes if "pods" in w] == ["delete pods demo-0-0", "delete pods demo-1-0"]
+    assert world.pod_names() == []
+    awaited = "waiting for the end of demo-0-0 and 1 more of an older job of this name"
+    cure = "if a pod's node is gone, delete the pod with --force"
+    assert world.status()["phase"] == f"Pending: {awaited}; {cure}"
+    assert world.condition("PodsReady") == (
+        "False",
+        "OlderJob",
+        f"0/1 pods running; {awaited}; {cure}",
+    )
+    assert "an older job of this name left the pod" in world.events()["PodsDeleted"][1]
+    assert world.settled_writes() == []
+
+    world.end_pod("demo-0-0")
+    world.settle()
+    assert "demo-1-0 of an older job" in world.status()["phase"]
+    world.end_pod("demo-1-0")
     world.settle()
     assert world.round().uid != older_round_uid
     assert world.round().round.n == 0
-    # the old pods have the names of the first generation: the new job waits for none of them
-    assert "demo-0-1" in world.pod_names()
+    assert world.pod_names() == ["demo-0-0"]
+
+
+def test_the_rights_of_an_orphaned_group_become_those_of_the_job_that_replaces_it() -> None:
+    """The last deletion deletes them."""
+    world = running_world(1)
+    world.orphan()
+    world.apply(AGAIN)
+    world.settle()
+    for kind in (kube.SERVICE_ACCOUNTS, kube.ROLE_BINDINGS):
+        owner = world.store.get(world.api.stored(kind), TEAM, "elasticjob-demo")["metadata"]
+        assert [o["uid"] for o in owner["ownerReferences"]] == [world.job()["metadata"]["uid"]]
+
+
+def test_a_pod_of_an_older_job_is_deleted_and_delays_no_job_that_runs() -> None:
+    """As an operator of an earlier release left two groups under one name."""
+    world = running_world(2)
+    body = world.store.get(world.api.stored(kube.PODS), TEAM, "demo-0-0")
+    labels = {**body["metadata"]["labels"], names.LABEL_JOB_UID: "an-older-uid"}
+    meta = {"name": "demo-9-0", "labels": labels}
+    world.store.create(world.api.stored(kube.PODS), TEAM, {"metadata": meta, "spec": body["spec"]})
+    assert world.settled_writes()[:1] == ["delete pods demo-9-0"]
+    world.end_pod("demo-1-0")
+    world.settle()
+    assert "demo-1-1" in world.pod_names()
+
+
+def test_a_running_job_keeps_a_pod_that_has_lost_its_owner() -> None:
+    """The collector removes owners before it deletes a job with --cascade=orphan."""
+    world = running_world(2)
+    world.store.update(
+        world.api.stored(kube.PODS),
+        TEAM,
+        "demo-0-0",
+        lambda old: {**old, "metadata": {**old["metadata"], "ownerReferences": []}},
+    )
+    assert world.settled_writes() == []
+
+
+def test_a_pod_without_an_agent_is_not_deleted_although_it_has_the_labels_of_a_job() -> None:
+    world = running_world(1)
+    labels = {names.LABEL_JOB: "demo", names.LABEL_JOB_UID: "an-older-uid"}
+    spec = {"containers": [{"name": "a", "image": "b"}]}
+    body = {"metadata": {"name": "demo-7-0", "labels": labels}, "spec": spec}
+    world.store.create(world.api.stored(kube.PODS), TEAM, body)
+    assert world.settled_writes() == []
 
 
 def test_a_deleted_round_comes_back_far_above_all_that_was_seen() -> None:

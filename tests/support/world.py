@@ -166,6 +166,19 @@ class World:
 
         self.api.refuse["create", "pods"] = full
 
+    def orphan(self) -> None:
+        """kubectl delete --cascade=orphan: the collector removes the references to the job."""
+        for kind in (kube.PODS, kube.LEASES, kube.SERVICE_ACCOUNTS, kube.ROLE_BINDINGS):
+            for body in self.store.list(self._stored(kind), TEAM):
+                owners = body["metadata"].get("ownerReferences", [])
+                if any(owner["kind"] == names.KIND for owner in owners):
+                    self._change_meta(kind, body["metadata"]["name"], ownerReferences=[])
+        self.store.delete(self._stored(kube.ELASTIC_JOBS), TEAM, DEMO)
+
+    def _change_meta(self, kind: Resource, name: str, **fields: Any) -> None:
+        change = lambda old: {**old, "metadata": {**old["metadata"], **fields}}  # noqa: E731
+        self.store.update(self._stored(kind), TEAM, name, change)
+
     # ---- kubelet -------------------------------------------------------------------------------
 
     def start_pod(self, name: str, node: str = "node-1") -> None:

@@ -115,21 +115,21 @@ def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
 
 
 @pytest.mark.parametrize(
-    ("status", "pods", "taken_names", "expected"),
+    ("status", "pods", "older", "expected"),
     [
         ({}, (), (), Pod(0, 0)),
         ({"generations": "0@3"}, (), (), Pod(0, 3)),
         ({}, (observed_pod(0, 4),), (), Pod(0, 5)),  # a user emptied the status
-        ({}, (), ("demo-0-0", "demo-0-1"), Pod(0, 2)),
+        ({}, (), (observed_pod(0, 0), observed_pod(0, 1)), Pod(0, 2)),
     ],
 )
 def test_a_new_name_was_never_used(
     status: dict[str, Any],
     pods: tuple[ObservedPod, ...],
-    taken_names: tuple[str, ...],
+    older: tuple[ObservedPod, ...],
     expected: Pod,
 ) -> None:
-    s = replace(snapshot(*pods, status=status), taken_names=frozenset(taken_names))
+    s = replace(snapshot(*pods, status=status), older_pods=older)
     assert s.next_pod(0) == expected
 
 

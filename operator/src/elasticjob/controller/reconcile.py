@@ -182,7 +182,7 @@ class Reconciler:
             heartbeat_s=self._heartbeat_s(key, own_lease),
             uncounted_restarts_per_hour=self._settings.uncounted_restarts_per_hour,
             agent_hash=self._agent_hash,
-            taken_names=frozenset(p.name for p in objects.pods if p.job_uid != job.uid),
+            older_pods=tuple(p for p in objects.pods if p.job_uid != job.uid),
             older_round_uid=lease.uid if lease and not own_lease else "",
         )
         return self._with_memory(key, snapshot)

@@ -9,7 +9,6 @@ from functools import cached_property
 
 from elasticjob.api.v1alpha1 import ElasticJobSpec
 from elasticjob.controller.observe.parse import Job, ObservedPod
-from elasticjob.wire import names
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.codec import load_tagged
 from elasticjob.wire.lease import AgentLease, RoundLease
@@ -96,7 +95,7 @@ class Snapshot:
     heartbeat_s: float  # the T that the job should have
     uncounted_restarts_per_hour: int  # more of them make the job Unstable
     agent_hash: str  # of this operator's agent
-    taken_names: frozenset[str] = frozenset()  # of pods of an older job of this name
+    older_pods: tuple[ObservedPod, ...] = ()  # of an older job of this name
     older_round_uid: str = ""  # the UID of the Round Lease of such a job
     recalled: Recalled = Recalled()
 
@@ -156,8 +155,8 @@ class Snapshot:
 
     def next_pod(self, index: int) -> Pod:
         """The next pod of an index, with a name that no pod of this or an older job has used."""
-        generation = self.next_generations.get(index, 0)
-        while names.pod_name(self.job.name, index, generation) in self.taken_names:
+        generation, taken = self.next_generations.get(index, 0), {p.pod for p in self.older_pods}
+        while Pod(index, generation) in taken:
             generation += 1
         return Pod(index, generation)
 

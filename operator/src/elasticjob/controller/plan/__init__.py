@@ -20,11 +20,12 @@ from elasticjob.controller.plan import (
     leftovers,
     lost,
     missing,
+    older_job,
     refused,
     repair,
     unwanted,
 )
-from elasticjob.controller.plan.actions import Action, Actions, DeleteRound, Later, Mark, WriteRound
+from elasticjob.controller.plan.actions import Action, Actions, Later, Mark, WriteRound
 
 __all__ = ["Plan", "facts", "plan"]
 
@@ -41,17 +42,22 @@ def plan(snapshot: Snapshot) -> Plan:
     """Plan for one job: apply all policies that its state allows."""
     if snapshot.job.deleting:
         return Plan()  # without the Round Lease the agents freeze until they receive SIGTERM
-    if snapshot.older_round_uid:
-        return _plan(snapshot, [DeleteRound(snapshot.older_round_uid)])
+    older = older_job.delete_group(snapshot)
+    if older_job.delays_round(snapshot):
+        return _plan(snapshot, older)
     if job_over.is_over(snapshot):
         return _plan(
-            snapshot, job_over.delete_pods(snapshot), leftovers.delete_orphan_leases(snapshot)
+            snapshot,
+            older,
+            job_over.delete_pods(snapshot),
+            leftovers.delete_orphan_leases(snapshot),
         )
     if snapshot.lease is None:
-        return _plan(snapshot, first_round.create_round(snapshot))
+        return _plan(snapshot, older, first_round.create_round(snapshot))
     marks = [*ended.mark_ended_pods(snapshot), *lost.mark_lost_pods(snapshot)]
     return _plan(
         snapshot,
+        older,
         marks,
         _after_marks(snapshot, marks, desired.write_desired(snapshot)),
         unwanted.delete_unwanted_pods(snapshot),

@@ -62,6 +62,7 @@ class Deletion(Enum):
     SUSPENDED = "Suspended"
     TEMPLATE_CHANGED = "TemplateChanged"
     SCALED_DOWN = "ScaledDown"
+    OLDER_JOB = "OlderJob"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.snapshot import Refusal, Snapshot
-from elasticjob.controller.plan import first_round, missing, refused
+from elasticjob.controller.plan import first_round, missing, older_job, refused
 from elasticjob.controller.plan.actions import Action, EnsurePrerequisites, Later
-from elasticjob.controller.report.texts import ANY, NO_PODS, PROBLEMS
+from elasticjob.controller.report.texts import ANY, NO_PODS, OLDER_JOB, PROBLEMS
 from elasticjob.rendezvous.state import EXIT_SETUP
 
 LONGEST_PHRASE = 120
@@ -57,6 +57,8 @@ class PodProblem:
 
 def most_frequent(snapshot: Snapshot) -> PodProblem | None:
     """The problem that most of the pods which do not run have; None if none is known."""
+    if awaited := older_job.awaited_pods(snapshot):
+        return _awaited(awaited)
     if not_created := refused_pods(snapshot):
         return not_created
     found = Counter(kind for index in snapshot.indexes for kind in _of_index(snapshot, index))
@@ -76,6 +78,12 @@ def refused_pods(snapshot: Snapshot) -> PodProblem | None:
     if pods := _refusals(snapshot, missing.missing_pods(snapshot) if snapshot.lease else ()):
         return _refused(snapshot, PROBLEMS["PodsRefused"], pods)
     return None
+
+
+def _awaited(pods: list[ObservedPod]) -> PodProblem:
+    """Pods of an older job whose agents have not ended."""
+    more = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
+    return PodProblem("OlderJob", OLDER_JOB.format(pods=f"{pods[0].name}{more}"))
 
 
 def _refused(snapshot: Snapshot, template: str, refusals: list[Refusal]) -> PodProblem:

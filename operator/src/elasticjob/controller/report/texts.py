@@ -101,11 +101,16 @@ DELETIONS = {
     Deletion.SUSPENDED: "the job is suspended",
     Deletion.TEMPLATE_CHANGED: "the template has changed",
     Deletion.SCALED_DOWN: "the job was scaled down",
+    Deletion.OLDER_JOB: "an older job of this name left the pod",
 }
 """Why pods are deleted, in the event PodsDeleted and the log."""
 
 NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod needs is refused
 EXCEEDED = "exceeded maxRestarts ({max_restarts})"
+OLDER_JOB = (
+    "waiting for the end of {pods} of an older job of this name; if a pod's node is gone, delete"
+    " the pod with --force"
+)
 UNREADABLE_ROUND = (
     "the Lease {lease} cannot be read: {why}; delete it, and the operator creates it again"
 )
