@@ -1008,13 +1008,17 @@ def test_a_pod_of_an_older_job_is_deleted_and_delays_no_job_that_runs() -> None:
 def test_a_running_job_keeps_a_pod_that_has_lost_its_owner() -> None:
     """The collector removes owners before it deletes a job with --cascade=orphan."""
     world = running_world(2)
-    world.store.update(
-        world.api.stored(kube.PODS),
-        TEAM,
-        "demo-0-0",
-        lambda old: {**old, "metadata": {**old["metadata"], "ownerReferences": []}},
-    )
+    world.change_meta(kube.PODS, "demo-0-0", ownerReferences=[])
     assert world.settled_writes() == []
+
+
+def test_a_pod_that_is_labelled_as_another_jobs_is_fenced_and_replaced() -> None:
+    world = running_world(2)
+    labels = world.store.get(world.api.stored(kube.PODS), TEAM, "demo-1-0")["metadata"]["labels"]
+    world.change_meta(kube.PODS, "demo-1-0", labels={**labels, names.LABEL_JOB: "other"})
+    world.settle()
+    assert world.mark(P[1])
+    assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-1-1"]
 
 
 def test_a_pod_without_an_agent_is_not_deleted_although_it_has_the_labels_of_a_job() -> None:

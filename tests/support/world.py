@@ -172,10 +172,11 @@ class World:
             for body in self.store.list(self._stored(kind), TEAM):
                 owners = body["metadata"].get("ownerReferences", [])
                 if any(owner["kind"] == names.KIND for owner in owners):
-                    self._change_meta(kind, body["metadata"]["name"], ownerReferences=[])
+                    self.change_meta(kind, body["metadata"]["name"], ownerReferences=[])
         self.store.delete(self._stored(kube.ELASTIC_JOBS), TEAM, DEMO)
 
-    def _change_meta(self, kind: Resource, name: str, **fields: Any) -> None:
+    def change_meta(self, kind: Resource, name: str, **fields: Any) -> None:
+        """kubectl edit of the metadata of an object."""
         change = lambda old: {**old, "metadata": {**old["metadata"], **fields}}  # noqa: E731
         self.store.update(self._stored(kind), TEAM, name, change)
 

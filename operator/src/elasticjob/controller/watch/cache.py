@@ -171,10 +171,11 @@ class Cache:
 
 
 def key_of(resource: Resource, body: Json) -> Key | None:
-    """The job that an object belongs to by its label; None without the label.
+    """The job that an object belongs to by its name; None if it belongs to none.
 
-    None also for a Lease with another name than the job's Round Lease, as an agent can change the
-    labels of its Lease. Raises ValueError for an object without the form that all objects have.
+    Labels can be changed. A pod with another job in its label leaves the job that its name names,
+    so the change must reach this job. Raises ValueError for an object without the form that all
+    objects have.
     """
     meta = _object(body, "metadata")
     namespace, name = (_text(meta, field) for field in ("namespace", "name"))
@@ -182,6 +183,8 @@ def key_of(resource: Resource, body: Json) -> Key | None:
     _version(body)
     if resource == ELASTIC_JOBS:
         return Key(namespace, name)
+    if resource == PODS:
+        return Key(namespace, names.job_name(name))
     labels = _object(meta, "labels")
     job = _text(labels, names.LABEL_JOB) if names.LABEL_JOB in labels else ""
     if resource == LEASES and name != names.round_lease_name(job):
