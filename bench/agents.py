@@ -6,6 +6,7 @@ a pod it finds a handful.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
@@ -21,6 +22,7 @@ from bench.stub_workers import STUB, StartLog
 from dev import proc
 from dev.wait import wait_until
 
+from elasticjob.controller.act import launcher
 from elasticjob.wire import lease as leases
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.desired import Desired
@@ -54,7 +56,7 @@ class Agents:
         with (directory / "log").open("wb") as log:
             at = time.time()
             self._processes[index] = subprocess.Popen(
-                [*self._command(), "--", "bash", "-c", self.worker],
+                [*self._command(), "bash", "-c", self.worker],
                 env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         return at
@@ -87,7 +89,9 @@ class Agents:
 
     def _command(self) -> list[str]:
         rootless = () if os.geteuid() == 0 else ROOTLESS
-        return [*NAMESPACED, *rootless, PYTHON, "-I", "-S", str(self.archive)]
+        agent_hash = hashlib.sha256(self.archive.read_bytes()).hexdigest()
+        agent = launcher.command(str(self.archive), agent_hash)
+        return [*NAMESPACED, *rootless, PYTHON, *agent[1:]]
 
     def _environment(self, index: int, pod_uid: str) -> dict[str, str]:
         directory = self.home / str(index)

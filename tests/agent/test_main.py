@@ -17,6 +17,7 @@ from tests.support.survivors import alive, children, is_dead
 
 from elasticjob.agent.api.calls import SetupError
 from elasticjob.agent.main import empty_directory, random_fraction
+from elasticjob.controller.act import launcher
 from elasticjob.controller.act.bundle import build
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase, Round
@@ -244,10 +245,11 @@ def old_pythons() -> list[str]:
 @process
 @pytest.mark.parametrize("python", old_pythons() or [pytest.param("", marks=pytest.mark.skip)])
 def test_an_old_python_is_refused_with_the_cure(tmp_path: Path, python: str) -> None:
-    source = Path(__file__).parents[2] / "operator" / "src" / "elasticjob" / "agent" / "__main__.py"
+    bundle = build()
+    (tmp_path / "agent.pyz").write_bytes(bundle.data)
     path = tmp_path / "termination-message"
     done = subprocess.run(
-        [python, "-I", "-S", str(source), "--", "true"],
+        [python, *launcher.command(str(tmp_path / "agent.pyz"), bundle.hash)[1:], "true"],
         env={"ELASTICJOB_TERMINATION_LOG": str(path)},
         stderr=subprocess.PIPE,
         check=False,

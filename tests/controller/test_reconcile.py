@@ -10,6 +10,7 @@ from tests.support.protocol import T
 from tests.support.world import KEY, TEAM, P, World, running_world, settled_world
 
 from elasticjob.controller import kube
+from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.kube import RefusedError
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.plan import missing
@@ -115,7 +116,7 @@ def test_the_status_of_a_job_that_runs() -> None:
         "restarts": 0,
         "counted": 0,
         "generations": "0-3@1",
-        "agentHash": "d4f0bc5a29",
+        "agentHash": Bundle(b"agent").hash,
         "templateHash": kept["templateHash"],
         "lastRecovery": {
             "round": 1,

@@ -162,7 +162,9 @@ class Operator:
         if self.up:
             creations = tuple(x.pod for x in actions if isinstance(x, a.CreatePod))
             if creations:
-                self.job = replace(self.job, status=status.reserved(snapshot, creations))
+                self.job = replace(
+                    self.job, status=status.reserved(snapshot, creations, "0123456789")
+                )
             for action in actions:
                 _DO[type(action)](self, action)
         self._pass()

@@ -27,6 +27,7 @@ from tests.support.scripted_api import (
 )
 from tests.support.survivors import sweep
 
+from elasticjob.controller.act import launcher
 from elasticjob.controller.act.bundle import build
 from elasticjob.wire.lease import RoundLease, parse_round, round_patch
 from elasticjob.wire.round import Round
@@ -135,7 +136,9 @@ def one_pod(
     with scripted_api() as api:
         job = LeaseStore(api)
         uid = f"pod-{os.getpid()}-{root.name}"
-        (root / "agent.pyz").write_bytes(build().data)
+        bundle = build()
+        (root / "agent.pyz").write_bytes(bundle.data)
+        agent = launcher.command(str(root / "agent.pyz"), bundle.hash)[1:]
         (root / "work").mkdir()
         given = {
             "PATH": os.environ["PATH"],
@@ -158,7 +161,7 @@ def one_pod(
         }
         with (root / "log").open("wb") as log:
             process = subprocess.Popen(
-                [*under, sys.executable, "-I", "-S", str(root / "agent.pyz"), "--", *command],
+                [*under, sys.executable, *agent, *command],
                 env=given,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
 import os
 import subprocess
@@ -69,9 +70,8 @@ def test_the_hash_names_the_content(package: Path) -> None:
     before = bundle.build(package)
     (package / "wire" / "names.py").write_text("GREETING = 'bye'\n")
     after = bundle.build(package)
-    assert len(before.hash) == len(after.hash) == 10
+    assert before.hash == hashlib.sha256(before.data).hexdigest()
     assert before.hash != after.hash
-    assert int(before.hash, 16) >= 0
 
 
 def test_nothing_is_compressed_because_compressors_differ(package: Path) -> None:
@@ -83,9 +83,8 @@ def test_nothing_is_compressed_because_compressors_differ(package: Path) -> None
 def test_it_runs_apart_from_everything_installed(package: Path, tmp_path: Path) -> None:
     path = tmp_path / "agent.pyz"
     path.write_bytes(bundle.build(package).data)
-    ran = subprocess.run(
-        [sys.executable, "-I", "-S", path], capture_output=True, text=True, timeout=30, check=True
-    )
+    command = [sys.executable, "-I", "-S", path]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout == "hello elasticjob.agent.main\n"
 
 

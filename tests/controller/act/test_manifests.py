@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import copy
+import hashlib
 from typing import Any
 
 import pytest
 from tests.support.jobs import elastic_job, worker
 
-from elasticjob.controller.act import manifests
+from elasticjob.controller.act import launcher, manifests
 from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.observe import template
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 
-HASH = "0123456789"
+HASH = hashlib.sha256(b"zip").hexdigest()
 SIDECAR = {"name": "proxy", "image": "proxy", "env": [{"name": "A", "value": "b"}]}
 
 
@@ -75,7 +76,10 @@ def test_a_whole_pod() -> None:
                         "python3",
                         "-I",
                         "-S",
+                        "-c",
+                        launcher.PROGRAM,
                         "/opt/elasticjob/agent.pyz",
+                        HASH,
                         "--",
                         "python3",
                         "train.py",
@@ -111,7 +115,10 @@ def test_a_whole_pod() -> None:
                 }
             ],
             "volumes": [
-                {"name": "elasticjob-agent", "configMap": {"name": "elasticjob-agent-0123456789"}},
+                {
+                    "name": "elasticjob-agent",
+                    "configMap": {"name": f"elasticjob-agent-{HASH[:10]}"},
+                },
                 {"name": "elasticjob-work", "emptyDir": {}},
                 {
                     "name": "elasticjob-token",
@@ -314,7 +321,7 @@ def test_an_account_of_the_template_is_bound_and_not_made() -> None:
 def test_agent_config_map() -> None:
     bundle = Bundle(b"zip")
     made = manifests.agent_config_map("team", bundle)
-    assert made["metadata"]["name"] == f"elasticjob-agent-{bundle.hash}"
+    assert made["metadata"]["name"] == f"elasticjob-agent-{bundle.hash[:10]}"
     assert made["metadata"]["namespace"] == "team"
     assert made["immutable"] is True
     assert base64.b64decode(made["binaryData"]["agent.pyz"]) == b"zip"

@@ -454,8 +454,8 @@ def test_a_lease_of_the_rounds_name_that_belongs_to_no_job(labels: dict[str, str
     world.apply(replicas=2)
     world.sleep(100)
     said = (
-        "no pods can be created: the Lease demo-round exists and belongs to no job: delete it, or"
-        " give the job another name"
+        "no pods can be created: the Lease demo-round exists and belongs to no job of this name:"
+        " delete it, or give the job another name"
     )
     assert world.status()["phase"] == f"Pending: {said}"
     assert world.condition("PodsReady") == ("False", "PodsRefused", f"0/2 pods running; {said}")
@@ -475,14 +475,16 @@ def test_an_object_of_an_older_job_that_stays_delays_pods_only() -> None:
     world = World()
     bindings = world.api.stored(kube.ROLE_BINDINGS)
     old = {"metadata": {"name": "elasticjob-demo", "finalizers": ["example.com/keep"]}}
-    old["metadata"]["labels"] = {"elasticjob.dev/job-uid": "older"}  # type: ignore[assignment]
+    labels = {names.LABEL_JOB: "demo", names.LABEL_JOB_UID: "older"}
+    old["metadata"]["labels"] = labels  # type: ignore[assignment]
     old["roleRef"] = {"kind": "ClusterRole", "name": "elasticjob-agent"}  # type: ignore[assignment]
     world.store.create(bindings, TEAM, old)
     world.apply(replicas=1)
     world.sleep(5)
     assert world.status()["phase"] == (
-        "Pending: no pods can be created: the RoleBinding elasticjob-demo of an older job of this"
-        " name is still being deleted: remove its finalizers if it stays"
+        "Pending: no pods can be created: the RoleBinding elasticjob-demo belongs to an older job"
+        " of this name, and is still there after its deletion: remove its finalizers, or stop what"
+        " creates it"
     )
     world.edit(suspend=True)
     world.sleep(0)

@@ -8,6 +8,7 @@ from tests.support.snapshots import NOW, observed_pod, snapshot
 from tests.support.world import TEAM, World, running_world
 
 from elasticjob.controller import kube
+from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Recalled
 from elasticjob.controller.plan import repair
@@ -15,7 +16,8 @@ from elasticjob.controller.plan.actions import EnsurePrerequisites, Later
 from elasticjob.controller.settings import Settings
 from elasticjob.wire.round import Phase, Round
 
-AGENT = "elasticjob-agent-d4f0bc5a29"
+HASH = Bundle(b"agent").hash
+AGENT = f"elasticjob-agent-{HASH[:10]}"
 
 
 @pytest.mark.parametrize(
@@ -111,8 +113,8 @@ def test_the_agent_of_another_release_is_reported_as_missing_and_suspending_cure
     world.edit(suspend=False)
     world.settle()
     assert len(world.pod_names()) == 4 + 1  # and the one that failed is kept
-    assert world.status()["agentHash"] != "d4f0bc5a29"
-    assert agents(world) == [f"elasticjob-agent-{world.status()['agentHash']}"]
+    assert world.status()["agentHash"] != HASH
+    assert agents(world) == [f"elasticjob-agent-{world.status()['agentHash'][:10]}"]
 
 
 def test_replacements_run_the_agent_of_those_that_live() -> None:
@@ -120,11 +122,11 @@ def test_replacements_run_the_agent_of_those_that_live() -> None:
     world.restart(Settings(heartbeat_s=T), agent=b"newer")
     world.end_pod("demo-2-0")
     world.settle()
-    assert world.status()["agentHash"] == "d4f0bc5a29"
+    assert world.status()["agentHash"] == HASH
     assert len(agents(world)) == 1
     for name in ("demo-0-0", "demo-1-0", "demo-2-1", "demo-3-0"):
         world.end_pod(name)  # no agent is left that could be mixed with another
     world.now += 3600
     world.settle()
-    assert world.status()["agentHash"] != "d4f0bc5a29"
+    assert world.status()["agentHash"] != HASH
     assert len(agents(world)) == 2

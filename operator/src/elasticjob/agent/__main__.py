@@ -1,7 +1,10 @@
 """The entry point of the agent, and the `__main__` of its zip file.
 
 The `python3` of the user's image reads this file, so it must parse on any Python 3 and check the
-version before it imports another module. It ends with os._exit, because threads of the agent may
+version before it imports another module. In a pod, `controller/act/launcher.py` starts it after a
+check of the zip, and `__loader__` reads the bytes that were checked. This loader has the name and
+the methods of the one that `python3 FILE` would provide, and operators of other releases rely on
+it. It ends with os._exit, because threads of the agent may
 still wait for the API server.
 """
 

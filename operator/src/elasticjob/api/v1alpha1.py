@@ -314,9 +314,9 @@ class ElasticJobStatus(_Model):
     """Number of counted failures that began in the current pod of an index, as INDEXxNUMBER: 3x2.
     At three the operator replaces the pod."""
     agent_hash: Annotated[str, Field(max_length=64)] | None = None
-    """Hash in the name of the ConfigMap from which the pods run their agent. It stays the same
-    while pods of the job exist, so that an upgrade of the operator does not mix agents in one
-    job."""
+    """SHA-256 of the agent that the pods run. Its first ten digits are in the name of the ConfigMap
+    with the agent. It stays the same while pods of the job exist, so that an upgrade of the
+    operator does not mix agents in one job."""
     template_hash: Annotated[str, Field(max_length=64)] | None = None
     """Hash of everything that the current pods are made from."""
     conditions: (

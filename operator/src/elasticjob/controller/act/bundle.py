@@ -1,8 +1,9 @@
 """The agent as one file: a zip that any Python from 3.9 on can run.
 
-Pods mount it from a ConfigMap that is named after its hash, so every build must produce the same
-bytes: names are sorted, times are fixed, and nothing is compressed, because compressors differ
-between builds of zlib. This module reads the agent's files and imports none of them.
+Pods mount it from a ConfigMap that is named after its hash, and check the hash before they run it.
+So every build must produce the same bytes: names are sorted, times are fixed, and nothing is
+compressed, because compressors differ between builds of zlib. This module reads the agent's files
+and imports none of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from functools import cached_property
 from pathlib import Path
 
 FILE_NAME = "agent.pyz"
-HASH_LENGTH = 10
 
 _PACKAGE = Path(__file__).parents[2]
 _PARTS = ("wire", "rendezvous", "agent")
@@ -35,8 +35,8 @@ class Bundle:
 
     @cached_property
     def hash(self) -> str:
-        """The first ten digits of the hash of the content."""
-        return hashlib.sha256(self.data).hexdigest()[:HASH_LENGTH]
+        """The SHA-256 of the content."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 def build(package: Path = _PACKAGE) -> Bundle:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from elasticjob.controller import kube
-from elasticjob.controller.act import manifests
+from elasticjob.controller.act import existing, manifests
 from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.kube import (
     AlreadyExistsError,
@@ -20,8 +20,7 @@ from elasticjob.controller.kube import (
     RefusedError,
     Resource,
 )
-from elasticjob.controller.observe import agent_leases, parse
-from elasticjob.controller.observe.key import Key
+from elasticjob.controller.observe import agent_leases
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import lost, refused
@@ -43,7 +42,6 @@ from elasticjob.controller.plan.actions import (
 from elasticjob.controller.plan.memory import Memory
 from elasticjob.controller.report import status
 from elasticjob.controller.report.texts import DELETIONS
-from elasticjob.controller.watch.cache import key_of
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json, WireError
@@ -136,63 +134,85 @@ class Executor:
         kinds = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
         for body in manifests.rights(job.body):
             await self._ensure(job, kinds[body["kind"]], body)
-        await self._ensure_agent(job, status.agent_hash(snapshot))
+        await self._ensure_agent(snapshot)
         memory.note_prerequisites(self._clock())
 
-    async def _ensure_agent(self, job: Job, agent_hash: str) -> None:
-        """Create the agent's ConfigMap; that of another release can only be reported as missing."""
-        if agent_hash == self._bundle.hash:
-            try:
-                body = manifests.agent_config_map(job.namespace, self._bundle)
-                await self._api.create(kube.CONFIG_MAPS, job.namespace, body)
-            except AlreadyExistsError:
-                pass  # named after its content, and immutable
+    async def _ensure_agent(self, snapshot: Snapshot) -> None:
+        """Create the agent's ConfigMap, which the job shares with others of its namespace."""
+        job, agent_hash = snapshot.job, await self._agent_hash(snapshot)
+        if agent_hash != self._bundle.hash:
+            await self._hash_of_other_agent(job, agent_hash)
             return
-        name = manifests.agent_config_map_name(agent_hash)
-        if await self._get(kube.CONFIG_MAPS, job, name) is None:
-            raise RefusedError(
-                f"the ConfigMap {name} with the agent of the job's pods does not exist, and this"
-                " operator has another agent: suspend the job, then resume it"
-            )
+        body = manifests.agent_config_map(job.namespace, self._bundle)
+        found = await self._get(kube.CONFIG_MAPS, job, body["metadata"]["name"])
+        await self._ensure(job, kube.CONFIG_MAPS, body, found)
 
-    async def _ensure(self, job: Job, resource: Resource, body: Json) -> None:
-        """Create an object of this job, in place of one that an older job of this name left.
+    async def _agent_hash(self, snapshot: Snapshot) -> str:
+        """The whole hash of the agent that the next pods run. Raises RefusedError.
 
-        An object that belongs to no job is not used: else a user who may create jobs could run
-        them with the rights of another account, by choosing the name of the job.
+        Operators of the first releases recorded ten digits only. The rest comes from the ConfigMap
+        once: the next pods of the job have the whole hash, and so has the status.
+        """
+        recorded = status.agent_hash(snapshot)
+        if self._bundle.hash.startswith(recorded):
+            return self._bundle.hash
+        if len(recorded) == len(self._bundle.hash):
+            return recorded
+        return await self._hash_of_other_agent(snapshot.job, recorded)
+
+    async def _hash_of_other_agent(self, job: Job, recorded: str) -> str:
+        """The hash of the agent of another release, which this operator cannot create. Raises
+        RefusedError if the ConfigMap does not contain it."""
+        name = manifests.agent_config_map_name(recorded)
+        found = await self._get(kube.CONFIG_MAPS, job, name)
+        if found is not None and (whole := existing.agent_hash(found)).startswith(recorded):
+            return whole
+        what = "does not exist" if found is None else "has another binaryData"
+        raise RefusedError(
+            f"the ConfigMap {name} with the agent of the job's pods {what}, and this operator has"
+            " another agent: suspend the job, then resume it"
+        )
+
+    async def _ensure(
+        self, job: Job, resource: Resource, body: Json, found: Json | None = None
+    ) -> None:
+        """Create an object, in place of one that differs: a job of this name left it, or a user
+        has changed it. found: the object of this name, if it has just been read.
+
+        An object without the operator's labels is not used: else a user who may create jobs could
+        run them with the rights of another account, by choosing the name of the job. It is not
+        deleted either, as it may be a user's.
         """
         name = body["metadata"]["name"]
+        what = f"the {body['kind']} {name}"
         for _ in range(TRIES):
-            try:
-                await self._api.create(resource, job.namespace, body)
-                return
-            except AlreadyExistsError:
-                found = await self._get(resource, job, name)
-                if found is None:
-                    continue
-                owner = (found["metadata"].get("labels") or {}).get(names.LABEL_JOB_UID)
-                if owner == job.uid:
+            if found is None:
+                try:
+                    await self._api.create(resource, job.namespace, body)
                     return
-                if owner is None:
-                    raise _taken(body["kind"], name) from None
-                await self._delete(resource, job, name, found["metadata"]["uid"])
+                except AlreadyExistsError:
+                    found = await self._get(resource, job, name)
+            if found is None:
+                continue
+            fault = existing.fault(body, found)
+            if not fault:
+                return
+            what = f"the {body['kind']} {name} {fault}"
+            if not existing.may_delete(body, found):
+                raise RefusedError(f"{what}: {_cure(resource)}")
+            log.info("%s: delete it", what)
+            await self._delete(resource, job, name, found["metadata"]["uid"])
+            found = None
         raise RefusedError(
-            f"the {body['kind']} {name} of an older job of this name is still being deleted:"
-            " remove its finalizers if it stays"
+            f"{what}, and is still there after its deletion: remove its finalizers, or stop what"
+            " creates it"
         )
 
     # ---- the Round Lease and the agent Leases ------------------------------------------------
 
     async def _create_round(self, job: Job, action: CreateRound) -> None:
-        """Create the Round Lease, unless it exists; another Lease of this name stays."""
         body = leases.round_manifest(job.identity, action.desired, action.round)
-        name = body["metadata"]["name"]
-        try:
-            await self._api.create(kube.LEASES, job.namespace, body)
-        except AlreadyExistsError:
-            found = await self._get(kube.LEASES, job, name)
-            if found and key_of(kube.LEASES, found) != Key(job.namespace, job.name):
-                raise _taken("Lease", name) from None
+        await self._ensure(job, kube.LEASES, body)
 
     async def _write_round(self, job: Job, action: WriteRound) -> None:
         body: Json = {"metadata": {"resourceVersion": action.version}}
@@ -261,25 +281,31 @@ class Executor:
     ) -> None:
         """Create pods in batches that double while all are created. After a refusal the rest is
         postponed: its cause would most likely refuse them all."""
-        results.reserved = await self._reserve(snapshot, creations)
+        try:
+            agent_hash = await self._agent_hash(snapshot)
+        except REFUSED as error:
+            results.refused[EnsurePrerequisites()] = error.server_message
+            return
+        results.reserved = await self._reserve(snapshot, creations, agent_hash)
         again = any(refused.last_refusal(snapshot, creation) for creation in creations)
         size, waiting = 1 if again else FIRST_BATCH, creations
         while waiting and not results.postponed:
             batch, waiting = waiting[:size], waiting[size:]
             size *= 2
-            why = await self._create_batch(snapshot, batch, memory, results)
+            bodies = {each: _pod(snapshot.job, each.pod, agent_hash) for each in batch}
+            why = await self._create_batch(snapshot.job, bodies, memory, results)
             if why:
                 results.postponed = frozenset(waiting)
                 results.refused |= dict.fromkeys(waiting, why)
 
     async def _create_batch(
-        self, snapshot: Snapshot, batch: list[CreatePod], memory: Memory, results: ActionResults
+        self, job: Job, batch: dict[CreatePod, Json], memory: Memory, results: ActionResults
     ) -> str:
         """Create these pods at once. Returns the message of the last refusal; empty without one.
         Raises another error after all answers."""
         why = ""
         failed: list[BaseException] = []
-        tries = (self._create_pod(snapshot, creation, memory) for creation in batch)
+        tries = (self._create_pod(job, *pair, memory) for pair in batch.items())
         answers = await asyncio.gather(*tries, return_exceptions=True)
         for creation, answer in zip(batch, answers, strict=True):
             if isinstance(answer, NOT_CREATED):
@@ -292,10 +318,12 @@ class Executor:
             raise failed[0]
         return why
 
-    async def _reserve(self, snapshot: Snapshot, creations: list[CreatePod]) -> bool:
+    async def _reserve(
+        self, snapshot: Snapshot, creations: list[CreatePod], agent_hash: str
+    ) -> bool:
         """Write the generations into the status, so that no name is ever used twice (I2). Returns
         whether this was needed."""
-        wanted = status.reserved(snapshot, tuple(action.pod for action in creations))
+        wanted = status.reserved(snapshot, tuple(action.pod for action in creations), agent_hash)
         if fields := status.patch(snapshot.job.status, wanted):
             body = {"metadata": {"resourceVersion": snapshot.job.version}, "status": fields}
             await self._api.patch(
@@ -303,28 +331,20 @@ class Executor:
             )
         return bool(fields)
 
-    async def _create_pod(self, snapshot: Snapshot, creation: CreatePod, memory: Memory) -> bool:
-        """Create a pod. Returns False if an object of another owner has its name."""
-        job = snapshot.job
-        body = manifests.pod(
-            job.body, creation.pod.index, creation.pod.generation, status.agent_hash(snapshot)
-        )
+    async def _create_pod(self, job: Job, creation: CreatePod, body: Json, memory: Memory) -> bool:
+        """Create a pod. Returns False if another pod has its name."""
         name = body["metadata"]["name"]
         try:
             await self._api.create(kube.PODS, job.namespace, body)
             log.info("created pod %s", name)
         except AlreadyExistsError:
-            if await self._is_taken(job, name):
-                log.info("the name %s is taken", name)
+            found = await self._get(kube.PODS, job, name)
+            if found is None or (fault := existing.fault(body, found)):
+                log.info("the pod %s %s", name, fault if found else "was deleted at once")
                 _skip(memory, creation.pod)
                 return False
         memory.note_created(creation.pod, creation.replaces, self._clock())
         return True
-
-    async def _is_taken(self, job: Job, name: str) -> bool:
-        found = await self._get(kube.PODS, job, name)
-        pod = parse.pod(found) if found else None
-        return pod is None or pod.job_uid != job.uid
 
     # ---- requests ----------------------------------------------------------------------------
 
@@ -342,10 +362,15 @@ class Executor:
             pass
 
 
-def _taken(kind: str, name: str) -> RefusedError:
-    return RefusedError(
-        f"the {kind} {name} exists and belongs to no job: delete it, or give the job another name"
-    )
+def _pod(job: Job, pod: Pod, agent_hash: str) -> Json:
+    return manifests.pod(job.body, pod.index, pod.generation, agent_hash)
+
+
+def _cure(resource: Resource) -> str:
+    """How to free the name of an object that the operator must not delete."""
+    if resource == kube.CONFIG_MAPS:
+        return "delete it"
+    return "delete it, or give the job another name"
 
 
 def _ended_mark(action: Mark) -> EndedMark:

@@ -16,12 +16,14 @@ import copy
 
 from elasticjob.api.reserved import AGENT_DIRECTORY, TOKEN_DIRECTORY, VOLUME_PREFIX, WORK_DIRECTORY
 from elasticjob.api.rules import worker_container
+from elasticjob.controller.act import launcher
 from elasticjob.controller.act.bundle import FILE_NAME, Bundle
 from elasticjob.controller.observe.template import pod_grace_s, template_account, template_hash
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 
 _AGENT_VOLUME = f"{VOLUME_PREFIX}agent"
+_NAME_DIGITS = 10  # of the hash, in the name of the ConfigMap
 _WORK_VOLUME = f"{VOLUME_PREFIX}work"
 _TOKEN_VOLUME = f"{VOLUME_PREFIX}token"
 # The value of Kubernetes, an hour and seven seconds: by default the API server extends tokens of
@@ -43,7 +45,7 @@ def pod(job: Json, index: int, generation: int, agent_hash: str) -> Json:
     env = _identity(job, name, index, generation)
     worker = worker_container(job["spec"])
     spec["containers"] = [
-        _with_agent(container, env, bool(spec.get("hostNetwork")))
+        _with_agent(container, agent_hash, env, bool(spec.get("hostNetwork")))
         if container["name"] == worker
         else container
         for container in spec["containers"]
@@ -114,7 +116,7 @@ def agent_config_map(namespace: str, bundle: Bundle) -> Json:
 
 def agent_config_map_name(agent_hash: str) -> str:
     """The name of the ConfigMap that contains the agent of this hash."""
-    return f"{_AGENT_VOLUME}-{agent_hash}"
+    return f"{_AGENT_VOLUME}-{agent_hash[:_NAME_DIGITS]}"
 
 
 # ---- the pod -------------------------------------------------------------------------------------
@@ -139,16 +141,16 @@ def _pod_metadata(job: Json, name: str, index: int, generation: int) -> Json:
     }
 
 
-def _with_agent(container: Json, identity: list[Json], host_network: bool) -> Json:
+def _with_agent(container: Json, agent_hash: str, identity: list[Json], host_network: bool) -> Json:
     """The worker container with the agent as its process; `args` follow the command as before."""
     log = container.get("terminationMessagePath", "/dev/termination-log")
     env = [*identity, _value("ELASTICJOB_TERMINATION_LOG", log)]
     if host_network:
         env.append(_value("ELASTICJOB_HOST_NETWORK", "1"))
-    python = ["python3", "-I", "-S", f"{AGENT_DIRECTORY}/{FILE_NAME}", "--"]
+    agent = launcher.command(f"{AGENT_DIRECTORY}/{FILE_NAME}", agent_hash)
     return {
         **container,
-        "command": [*python, *container["command"]],
+        "command": [*agent, *container["command"]],
         # Before the user's, whose values may refer to them: $(ELASTICJOB_INDEX).
         "env": [*env, *container.get("env", [])],
         "volumeMounts": [*container.get("volumeMounts", []), *_mounts()],

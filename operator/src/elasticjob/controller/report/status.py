@@ -63,8 +63,9 @@ def _without_work(job: Job, state: State, found: list[Condition], at: datetime) 
     return job.status.model_copy(update=changed)
 
 
-def reserved(snapshot: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
-    """The status to write before these pods are created, so that no name is ever used twice."""
+def reserved(snapshot: Snapshot, pods: tuple[Pod, ...], agent_hash_: str) -> ElasticJobStatus:
+    """The status to write before these pods are created with this agent, so that no name is ever
+    used twice."""
     following = dict(snapshot.next_generations)
     for pod in pods:
         following[pod.index] = max(following.get(pod.index, 0), pod.generation + 1)
@@ -72,7 +73,7 @@ def reserved(snapshot: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
     changed = {
         "generations": dump_pods(Pod(*pair) for pair in following.items()),
         "blamed": _dump_blamed(blamed),
-        "agent_hash": agent_hash(snapshot),
+        "agent_hash": agent_hash_,
         "template_hash": snapshot.job.template_hash,
     }
     return snapshot.job.status.model_copy(update=changed)
@@ -80,7 +81,8 @@ def reserved(snapshot: Snapshot, pods: tuple[Pod, ...]) -> ElasticJobStatus:
 
 def agent_hash(snapshot: Snapshot) -> str:
     """The agent that the next pods run: that of the job's living pods, so that an upgrade of the
-    operator does not mix agents in a job; without living pods, that of this operator."""
+    operator does not mix agents in a job; without living pods, that of this operator. Ten digits if
+    an operator of the first releases has written it, else the whole hash."""
     return (snapshot.job.status.agent_hash if snapshot.living else None) or snapshot.agent_hash
 
 
