@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import Distribution, distributions
@@ -120,6 +121,42 @@ def test_every_user_may_read_it(app: Path) -> None:
 
 def test_the_dockerfile_takes_the_steps_from_the_script() -> None:
     assert "RUN dev/install-operator.sh /app python3" in DOCKERFILE
+
+
+def test_the_build_sees_every_file_that_the_dockerfile_copies() -> None:
+    copied = [
+        source
+        for line in DOCKERFILE.splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    ]
+    kept = [
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    ]
+    assert copied
+    assert [source for source in copied if source not in kept] == []
+
+
+def test_nothing_enters_the_image_without_a_hash() -> None:
+    """Installed are uv by dev/uv.txt, and what uv.lock has. Neither step may take another file."""
+    assert "pip install" not in DOCKERFILE
+    assert "apt" not in DOCKERFILE
+    for script in (INSTALL, INSTALL.with_name("install-uv.sh")):
+        lines = script.read_text().replace("\\\n", " ").splitlines()
+        installs = [line for line in lines if "pip install" in line and line.strip()[0] != "#"]
+        assert len(installs) == 1
+        assert "--require-hashes" in installs[0]
+        assert "--only-binary :all:" in installs[0]
+
+
+def test_the_base_image_can_be_pinned_by_its_digest() -> None:
+    """A digest cannot be asked for here, so a build names it; both stages take the same base."""
+    assert re.search(
+        r"^ARG PYTHON=docker\.io/library/python:3\.12\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?$",
+        DOCKERFILE,
+        re.M,
+    )
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.M) == ["${PYTHON}", "${PYTHON}"]
 
 
 def test_the_dockerfile_runs_as_an_unprivileged_user_without_a_shell() -> None:
