@@ -9,8 +9,123 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from dev.wait import wait_until_async
+
+from elasticjob.local.api.objects.builtins import PODS
+from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.directories import RootError
+from elasticjob.local.up import Local, up
 
 REPOSITORY = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.process
+
+
+def create(local: Local, script: str, name: str = "p", **container: object) -> Object:
+    """Create a pod that runs a Python script."""
+    found = {"name": "w", "image": "none", "command": ["python3", "-c", script], **container}
+    spec = {"restartPolicy": "Never", "containers": [found]}
+    return local.server.store.create(PODS, "default", {"metadata": {"name": name}, "spec": spec})
+
+
+async def until_ended(local: Local, name: str = "p") -> Object:
+    """Wait until a pod has succeeded or failed; return its status."""
+
+    def status() -> Object:
+        found: Object = local.server.store.get(PODS, "default", name)["status"]
+        return found
+
+    await wait_until_async(lambda: status()["phase"] in ("Succeeded", "Failed"))
+    return status()
+
+
+# -- the root directory: another user can write to it --------------------------------------------
+
+
+def planted(root: Path) -> Path:
+    """A directory that looks like a root of an earlier run, with a program that pods would run."""
+    for directory in (root, root / "pods", root / "pods" / "bin"):
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o777)
+    (root / "pods" / "lock").touch()
+    (root / "pods" / "bin" / "python3").write_text("#!/bin/sh\necho stolen\n")
+    return root
+
+
+async def test_a_root_that_others_can_write_to_is_not_used(tmp_path: Path) -> None:
+    """They replace the program that every pod runs, or read the token of the kubeconfig."""
+    root = planted(tmp_path / "root")
+    with pytest.raises(RootError, match="other users can write to it"):
+        async with up(root):
+            pass
+    assert not (root / "kubeconfig").exists()
+
+
+async def test_a_root_below_a_directory_that_others_can_write_to_is_not_used(
+    tmp_path: Path,
+) -> None:
+    """They rename it, and create another in its place."""
+    root = planted(tmp_path) / "root"
+    with pytest.raises(RootError, match="other users can write to it"):
+        async with up(root):
+            pass
+    assert not root.exists()
+
+
+async def test_a_link_in_the_place_of_the_pods_is_not_followed(tmp_path: Path) -> None:
+    """It was there before the user took the directory back with chmod."""
+    root, home = tmp_path / "root", tmp_path / "home"
+    async with up(root):
+        pass
+    (home / "thesis").mkdir(parents=True)
+    (home / "lock").touch()
+    (root / "pods").rename(tmp_path / "away")
+    (root / "pods").symlink_to(home)
+    async with up(root):
+        assert (home / "thesis").is_dir()
+        assert not (root / "pods").is_symlink()
+
+
+async def test_a_directory_with_other_files_is_not_used(tmp_path: Path) -> None:
+    """A typing error, `--root ~`, must not write or remove anything in it."""
+    (tmp_path / "pods").mkdir()
+    (tmp_path / "kubeconfig").write_text("that of the production cluster")
+    with pytest.raises(RootError, match="not empty and not from an earlier run"):
+        async with up(tmp_path):
+            pass
+    assert (tmp_path / "kubeconfig").read_text() == "that of the production cluster"
+
+
+async def test_a_second_server_does_not_replace_the_kubeconfig_of_the_first(
+    tmp_path: Path,
+) -> None:
+    async with up(tmp_path) as local:
+        before = local.server.kubeconfig.read_bytes()
+        with pytest.raises(RootError, match="in use by another server"):
+            async with up(tmp_path):
+                pass
+        assert local.server.kubeconfig.read_bytes() == before
+
+
+# -- what a pod leaves on the disk -----------------------------------------------------------------
+
+DEEP = """
+import os
+for _ in range(3000):
+    os.mkdir("d")
+    os.chdir("d")
+"""
+
+
+async def test_a_tree_of_any_depth_is_removed_with_its_pod(tmp_path: Path) -> None:
+    """Each level took a descriptor of the API server, which then accepted no connection."""
+    async with up(tmp_path) as local:
+        pod = create(local, DEEP)
+        await until_ended(local)
+        directory = tmp_path / "pods" / pod["metadata"]["uid"][:13]
+        assert directory.is_dir()
+        local.server.store.delete(PODS, "default", "p")
+        await wait_until_async(lambda: not directory.exists())
 
 
 # -- the installation ------------------------------------------------------------------------------
@@ -29,7 +144,6 @@ def counterfeit_uv(directory: Path) -> None:
         wheel.writestr(f"uv-{version}.dist-info/RECORD", "")
 
 
-@pytest.mark.process
 def test_a_counterfeit_uv_is_not_installed(tmp_path: Path) -> None:
     """The build of the image runs this installation as root."""
     counterfeit_uv(tmp_path)

@@ -154,7 +154,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[int]]) -> int:
     with imports():
-        from elasticjob.local.node.kubelet import RootError
+        from elasticjob.local.directories import RootError
         from elasticjob.local.up import up
 
     async def run(root: Path) -> int:
@@ -201,11 +201,14 @@ def _root(given: Path | None) -> Iterator[Path]:
     if given is not None:
         yield given
         return
+    with imports():
+        from elasticjob.local.directories import remove_tree
+
     created = Path(tempfile.mkdtemp(prefix="elasticjob-"))
     try:
         yield created
     finally:
-        shutil.rmtree(created, ignore_errors=True)
+        remove_tree(created)
 
 
 def _read_text(filename: str) -> str:

@@ -28,6 +28,7 @@ from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Admission, Store
 from elasticjob.local.api.verbs import LogSource, Verbs
 from elasticjob.local.api.watch import Watches
+from elasticjob.local.directories import own_directory
 from elasticjob.wire.names import AGENT_CLUSTER_ROLE
 
 HOST = "127.0.0.1"
@@ -193,7 +194,7 @@ def _tls_context(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def _write_files(root: Path, url: str, ca: bytes, access: Access) -> tuple[Path, Path, Path]:
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root = own_directory(root)
     return (
         _write_private(root / "ca.crt", ca),
         _write_private(root / "kubeconfig", kubeconfig(url, ca, access.admin_token)),
