@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from dev.wait import wait_until_async
+from tests.support.local_server import LocalServer, local_server
 
 from elasticjob.local.api.objects.builtins import PODS
 from elasticjob.local.api.objects.resource import Object
@@ -126,6 +132,39 @@ async def test_a_tree_of_any_depth_is_removed_with_its_pod(tmp_path: Path) -> No
         assert directory.is_dir()
         local.server.store.delete(PODS, "default", "p")
         await wait_until_async(lambda: not directory.exists())
+
+
+# -- the API server: another user connects to it --------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LocalServer]:
+    with local_server(tmp_path / "root", definitions=[], admission=[]) as found:
+        yield found
+
+
+def connect(server: LocalServer) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=server.running.ca_file)
+    plain = socket.create_connection(("127.0.0.1", urlsplit(server.running.url).port or 0), 10)
+    return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def test_no_body_is_read_without_a_valid_token(server: LocalServer) -> None:
+    """Each one took 3 MiB of memory, for as long as its sender wished."""
+    head = "POST /api/v1/namespaces/default/pods HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    with connect(server) as connection:
+        connection.sendall(f"{head}Content-Length: 3000000\r\n\r\n".encode())
+        assert connection.recv(12) == b"HTTP/1.1 401"
+
+
+def test_idle_connections_do_not_add_up(server: LocalServer) -> None:
+    """They took the descriptors of the server, so that agents could not renew their Leases."""
+    with ExitStack() as stack:
+        first, *_ = [stack.enter_context(connect(server)) for _ in range(120)]
+        try:
+            assert first.recv(1) == b""
+        except (ConnectionError, ssl.SSLError):
+            pass  # aborted
 
 
 # -- the installation ------------------------------------------------------------------------------
