@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -17,7 +18,8 @@ import pytest
 from dev.wait import wait_until_async
 from tests.support.local_server import LocalServer, local_server
 
-from elasticjob.local.api.objects.builtins import PODS
+from elasticjob.local.api.objects.builtins import CONFIGMAPS, PODS
+from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.directories import RootError
 from elasticjob.local.up import Local, up
@@ -27,11 +29,15 @@ REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.process
 
 
+def named(name: str) -> Object:
+    return {"metadata": {"name": name}}
+
+
 def create(local: Local, script: str, name: str = "p", **container: object) -> Object:
     """Create a pod that runs a Python script."""
     found = {"name": "w", "image": "none", "command": ["python3", "-c", script], **container}
     spec = {"restartPolicy": "Never", "containers": [found]}
-    return local.server.store.create(PODS, "default", {"metadata": {"name": name}, "spec": spec})
+    return local.server.store.create(PODS, "default", {**named(name), "spec": spec})
 
 
 async def until_ended(local: Local, name: str = "p") -> Object:
@@ -132,6 +138,28 @@ async def test_a_tree_of_any_depth_is_removed_with_its_pod(tmp_path: Path) -> No
         assert directory.is_dir()
         local.server.store.delete(PODS, "default", "p")
         await wait_until_async(lambda: not directory.exists())
+
+
+@pytest.mark.parametrize(
+    ("mount", "volume"),
+    [
+        ({"subPath": "{outside}"}, {"emptyDir": {}}),
+        ({"subPath": "../../../outside"}, {"emptyDir": {}}),
+        ({}, {"configMap": {"name": "c", "items": [{"key": "k", "path": "{outside}/file"}]}}),
+    ],
+)
+async def test_a_volume_does_not_reach_outside_of_its_pod(
+    tmp_path: Path, mount: Object, volume: Object
+) -> None:
+    text = json.dumps([mount, volume]).replace("{outside}", str(tmp_path / "outside"))
+    mount, volume = json.loads(text)
+    async with up(tmp_path / "root") as local:
+        local.server.store.create(CONFIGMAPS, "default", {**named("c"), "data": {"k": "v"}})
+        mounts = [{"name": "v", "mountPath": "/v", **mount}]
+        container = {"name": "w", "image": "none", "command": ["true"], "volumeMounts": mounts}
+        spec = {"containers": [container], "volumes": [{"name": "v", **volume}]}
+        with pytest.raises(ApiError, match=r"must be a relative path|must not contain"):
+            local.server.store.create(PODS, "default", {**named("p"), "spec": spec})
 
 
 # -- the API server: another user connects to it --------------------------------------------------

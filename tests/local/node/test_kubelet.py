@@ -299,6 +299,25 @@ async def test_an_unsupported_pod_fails_with_a_message(
     assert one.reasons() == ["Scheduled", "Failed"]
 
 
+async def test_a_pod_with_a_path_that_cannot_exist_waits_and_can_be_deleted(one: Machine) -> None:
+    items = [{"path": "a\0b", "fieldRef": {"fieldPath": "metadata.name"}}]
+    one.create(volumes=[{"name": "v", "downwardAPI": {"items": items}}])
+    await one.until(lambda: "FailedMount" in one.reasons())
+    one.delete()
+    await one.until(lambda: one.pod() is None)
+
+
+async def test_a_pod_that_cannot_be_read_fails_and_can_be_deleted(
+    one: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    one.create(container={"command": ["echo", 1]})
+    await one.until_phase("Failed")
+    assert one.status()["message"].startswith("internal error: TypeError")
+    assert "pod ns/p" in caplog.text
+    one.delete()
+    await one.until(lambda: one.pod() is None)
+
+
 async def test_ignored_fields_are_reported(one: Machine) -> None:
     one.create("exit 0", container={"resources": {"limits": {"cpu": "1"}}})
     await one.until_phase("Succeeded")
