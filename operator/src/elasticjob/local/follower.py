@@ -18,6 +18,7 @@ from elasticjob.local.api.objects.store import Event, Store
 from elasticjob.local.up import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
 
+LONGEST_LINE = 65536  # bytes; a longer one is printed in parts
 LAST_LINES_S = 5.0  # limits the time to read the last lines of pods that have ended
 
 Logs = Callable[[Object, Call], AbstractContextManager[AsyncIterator[bytes]]]
@@ -120,16 +121,20 @@ class Follower:
             with self._logs(pod, Call("GET", "", query)) as pieces:
                 async for line in lines(pieces):
                     self._print_line(source, line)
+                    await asyncio.sleep(0)  # a worker can write faster than this loop prints
         except ApiError:
             pass  # the pod was deleted before its log was opened
 
 
 async def lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The lines of a text in pieces; the last line may lack its newline."""
+    """The lines of a text in pieces; the last line may lack its newline, and long ones are cut."""
     rest = b""
     async for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
         for line in whole:
             yield line.decode(errors="replace")
+        while len(rest) > LONGEST_LINE:
+            yield rest[:LONGEST_LINE].decode(errors="replace")
+            rest = rest[LONGEST_LINE:]
     if rest:
         yield rest.decode(errors="replace")
