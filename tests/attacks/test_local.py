@@ -22,6 +22,7 @@ from elasticjob.local.api.objects.builtins import CONFIGMAPS, PODS
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.directories import RootError
+from elasticjob.local.manifests import ManifestError, parse
 from elasticjob.local.up import Local, up
 
 REPOSITORY = Path(__file__).parents[2]
@@ -160,6 +161,16 @@ async def test_a_volume_does_not_reach_outside_of_its_pod(
         spec = {"containers": [container], "volumes": [{"name": "v", **volume}]}
         with pytest.raises(ApiError, match=r"must be a relative path|must not contain"):
             local.server.store.create(PODS, "default", {**named("p"), "spec": spec})
+
+
+def test_a_small_manifest_does_not_become_a_large_object() -> None:
+    """Ten lines were 10**10 values, of which the JSON did not fit into memory."""
+    below = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 5)]
+    head = ["apiVersion: v1", "kind: ConfigMap", "metadata: {name: c}", "a0: &a0 [x, x, x, x]"]
+    with pytest.raises(ManifestError, match=r"job.yaml: line 8, .*: aliases stand for more than"):
+        parse("\n".join([*head, *below]), "job.yaml")
+    with pytest.raises(ManifestError, match=r"job.yaml: nested more than 100 levels deep"):
+        parse("a: " + "[" * 100_000, "job.yaml")
 
 
 # -- the API server: another user connects to it --------------------------------------------------

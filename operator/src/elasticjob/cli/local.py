@@ -127,7 +127,7 @@ def _run(options: argparse.Namespace) -> int:
 
     source = "standard input" if options.filename == "-" else options.filename
     try:
-        objects = parse(_read_text(options.filename), source)
+        objects = parse(_read(options.filename), source)
         if not any(obj["kind"] == KIND for obj in objects):
             raise ManifestError(f"{source}: must contain an {KIND}; add one, or use `local up`")
     except OSError as error:
@@ -211,8 +211,8 @@ def _root(given: Path | None) -> Iterator[Path]:
         remove_tree(created)
 
 
-def _read_text(filename: str) -> str:
-    return sys.stdin.read() if filename == "-" else Path(filename).read_text()
+def _read(filename: str) -> bytes:
+    return sys.stdin.buffer.read() if filename == "-" else Path(filename).read_bytes()
 
 
 def _program(text: str) -> Path:
