@@ -23,6 +23,8 @@ from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.directories import RootError
 from elasticjob.local.manifests import ManifestError, parse
+from elasticjob.local.node.process_table import pids_with_env
+from elasticjob.local.node.processes import MARKER
 from elasticjob.local.up import Local, up
 
 REPOSITORY = Path(__file__).parents[2]
@@ -171,6 +173,33 @@ def test_a_small_manifest_does_not_become_a_large_object() -> None:
         parse("\n".join([*head, *below]), "job.yaml")
     with pytest.raises(ManifestError, match=r"job.yaml: nested more than 100 levels deep"):
         parse("a: " + "[" * 100_000, "job.yaml")
+
+
+# -- what other users see --------------------------------------------------------------------------
+
+
+async def test_no_token_is_on_a_command_line_or_in_an_environment(tmp_path: Path) -> None:
+    """/proc shows the command lines of all users."""
+    operator = [sys.executable, "-m", "elasticjob.controller"]
+    operator += ["--health-host", "127.0.0.1", "--health-port", "0"]
+    async with up(tmp_path / "root", operator=operator) as local:
+        create(local, "input()")
+        marker = f"{tmp_path}/root/pods/"
+        await wait_until_async(lambda: any(b"controller" in text for text in shown(marker)))
+        tokens = [local.server.token.encode(), local.server.operator_token.encode()]
+        assert [text for text in shown(marker) for token in tokens if token in text] == []
+
+
+def shown(marker: str) -> list[bytes]:
+    """The command lines and environments of the processes of pods."""
+    found = []
+    for pid in pids_with_env(MARKER, marker):
+        for file in ("cmdline", "environ"):
+            try:
+                found.append(Path(f"/proc/{pid}/{file}").read_bytes())
+            except OSError:
+                pass  # it has ended
+    return found
 
 
 # -- the API server: another user connects to it --------------------------------------------------

@@ -47,7 +47,7 @@ def _source_faults(where: str, source: Object) -> Iterator[Violation]:
 
 
 def _file_faults(where: str, path: str) -> Iterator[Violation]:
-    """Validate the path of a file. A kubelet has files of its own whose names begin with `..`."""
+    """Validate the path of a file. A kubelet's own files begin with `..`."""
     if not path:
         yield where, "Required value"
         return
