@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -147,6 +148,16 @@ def test_nothing_enters_the_image_without_a_hash() -> None:
         assert len(installs) == 1
         assert "--require-hashes" in installs[0]
         assert "--only-binary :all:" in installs[0]
+
+
+def test_the_build_of_the_project_uses_locked_packages() -> None:
+    """In an isolated build, uv takes the newest build backend that an index offers."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    assert project["tool"]["uv"]["no-build-isolation-package"] == ["elasticjob"]
+    for name in ("hatchling", "editables"):
+        (package,) = [package for package in locked if package["name"] == name]
+        assert all(wheel["hash"].startswith("sha256:") for wheel in package["wheels"])
 
 
 def test_the_base_image_can_be_pinned_by_its_digest() -> None:
