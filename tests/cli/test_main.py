@@ -84,7 +84,7 @@ def test_a_root_that_is_not_safe_is_refused_before_anything_starts(
     root = ["--root", str(shared / "root")] if given else []
     assert main(["local", "run", "-f", str(file), *root]) == 2
     assert capsys.readouterr().err == (
-        f"elasticjob: {shared}: other users can write to it; run `chmod go-w`, or choose another "
+        f"elasticjob: {shared}: other users can write to it; run `chmod +t`, or choose another "
         "directory with --root\n"
     )
     assert list(shared.iterdir()) == []

@@ -178,7 +178,8 @@ def _check(directory: Path, user: User, *, is_above: bool) -> None:
         found.st_mode & stat.S_IWGRP and found.st_gid != user.private_gid
     )
     if is_shared and not (is_above and found.st_mode & stat.S_ISVTX):
-        raise RootError(f"{directory}: other users can write to it; run `chmod go-w`, or {CURE}")
+        change = "chmod +t" if is_above else "chmod go-w"
+        raise RootError(f"{directory}: other users can write to it; run `{change}`, or {CURE}")
 
 
 def _name(uid: int) -> str:
