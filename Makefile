@@ -32,7 +32,7 @@ check: setup ## run the fast checks: format, lint, types, imports, generated fil
 	@$(RUN) pytest -q -m "not process and not e2e and not slow and not cluster" tests
 
 .PHONY: interpreters
-interpreters: setup ## test wire, rendezvous and agent on each Python from 3.9 that is found
+interpreters: setup ## test wire, files, rendezvous and agent on each Python from 3.9 that is found
 	@UV="$(UV)" dev/interpreters.sh
 
 .PHONY: test

@@ -188,7 +188,7 @@ def _exec(spec: dict[str, Any], init: int, report: int) -> NoReturn:
 def _redirect(log: str) -> None:
     """Redirect standard input from /dev/null, and standard output and error to the log."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
     os.dup2(opened, 1)
     os.dup2(opened, 2)
 
