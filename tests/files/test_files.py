@@ -80,7 +80,7 @@ def test_what_is_no_plain_file_is_neither_read_nor_written(
 
 
 @pytest.mark.parametrize("put", HOSTILE)
-def test_whatever_is_there_is_removed_and_nothing_that_it_points_to(
+def test_anything_there_is_removed_and_nothing_that_it_points_to(
     tmp_path: Path, put: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "it"

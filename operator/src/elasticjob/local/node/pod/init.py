@@ -15,8 +15,8 @@ Server and init communicate by a stream socket:
     init -> server   {"init": pid, "pid": pid} or {"error": text}; then {"exited": wait status} when
                      all processes of the container have ended
 
-The program uses the standard library only, runs with `-I -S` in a separate session, and ends when
-its server ends.
+The program uses the standard library and `wire` only, runs with `-I -S` in a separate session, and
+ends when its server ends.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import socket
 from typing import Any, NoReturn
 
 from elasticjob.local.node.process_table import descendants, read_parents, send_signal
+from elasticjob.wire.untrusted import decode
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -80,7 +81,7 @@ class Init:
             if not self._receive():
                 return
         try:
-            self._main = start(json.loads(self._line()))
+            self._main = start(decode(self._line(), "the process"))
         except StartError as error:
             self._send({"error": str(error)})
             return
