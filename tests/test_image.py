@@ -107,7 +107,14 @@ def test_runs_as_a_user_without_a_name(app: Path, tmp_path: Path) -> None:
 def test_holds_the_operator_and_what_it_needs(app: Path) -> None:
     """The agent is in it because the operator puts it into the pods."""
     packages = {path.name for path in (app / "elasticjob").iterdir() if path.is_dir()}
-    assert packages - {"__pycache__"} == {"wire", "rendezvous", "agent", "api", "controller"}
+    assert packages - {"__pycache__"} == {
+        "wire",
+        "files",
+        "rendezvous",
+        "agent",
+        "api",
+        "controller",
+    }
     installed = {path.name.partition("-")[0] for path in app.glob("*.dist-info")}
     assert {"kopf", "kubernetes", "structlog"} <= installed
     assert not {"rich", "trustme", "cryptography", "pytest"} & installed

@@ -167,11 +167,11 @@ async def test_a_volume_does_not_reach_outside_of_its_pod(
 
 def test_a_small_manifest_does_not_become_a_large_object() -> None:
     """Ten lines were 10**10 values, of which the JSON did not fit into memory."""
-    below = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 5)]
+    below = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 6)]
     head = ["apiVersion: v1", "kind: ConfigMap", "metadata: {name: c}", "a0: &a0 [x, x, x, x]"]
-    with pytest.raises(ManifestError, match=r"job.yaml: line 8, .*: aliases stand for more than"):
+    with pytest.raises(ManifestError, match=r"^job.yaml: more than .* values: use fewer aliases"):
         parse("\n".join([*head, *below]), "job.yaml")
-    with pytest.raises(ManifestError, match=r"job.yaml: nested more than 100 levels deep"):
+    with pytest.raises(ManifestError, match=r"^job.yaml: not valid YAML: RecursionError"):
         parse("a: " + "[" * 100_000, "job.yaml")
 
 

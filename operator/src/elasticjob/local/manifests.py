@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from elasticjob.local import yaml_documents
 from elasticjob.local.api.call import JSON, Call, Response, Target
 from elasticjob.local.api.objects.builtins import NAMESPACES
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Object, Resource
-from elasticjob.local.api.objects.yaml_documents import YamlError, documents
 from elasticjob.local.api.verbs import Verbs
 
 DEFAULT_NAMESPACE = "default"
@@ -23,10 +23,10 @@ class ManifestError(Exception):
 def parse(text: str | bytes, source: str) -> list[Object]:
     """The objects of a YAML file; `source` is its name in messages. Raises ManifestError."""
     try:
-        found = documents(text)
-    except YamlError as error:
+        documents = yaml_documents.load(text)
+    except yaml_documents.YamlError as error:
         raise ManifestError(f"{source}: {error}") from None
-    objects = [part for document in found if document for part in _parts(document)]
+    objects = [part for document in documents if document for part in _parts(document)]
     for position, obj in enumerate(objects, 1):
         if not isinstance(obj, dict) or not obj.get("kind") or not obj.get("apiVersion"):
             raise ManifestError(
@@ -57,7 +57,7 @@ def _create(verbs: Verbs, obj: Object, source: str) -> Object:
         path="",
         query={"fieldValidation": "Strict"},
         content_type=JSON,
-        body=json.dumps(obj, default=str).encode(),
+        body=json.dumps(obj).encode(),
     )
     try:
         response = verbs.perform(call, target)
