@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elasticjob import files
 from elasticjob.cli.extras import imports
 from elasticjob.cli.interrupt import until_interrupted
 from elasticjob.cli.screen import Screen
@@ -205,7 +206,7 @@ def _root(given: Path | None) -> Iterator[Path]:
     try:
         yield created
     finally:
-        shutil.rmtree(created, ignore_errors=True)
+        files.remove(str(created))
 
 
 def _read_text(filename: str) -> str:

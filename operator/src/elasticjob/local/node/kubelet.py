@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from elasticjob import files
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import CONFIGMAPS, NODES, PODS
 from elasticjob.local.api.objects.errors import bad_request
@@ -102,7 +102,7 @@ class Kubelet:
             )
         for entry in self._root.iterdir():
             if entry.is_dir():
-                await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
+                await asyncio.to_thread(files.remove, str(entry))
         interpreter.install(self._python, self._root / "bin")
         self._context.processes.open()  # so that the first pod does not wait for it
         self._store.create(NODES, "", node.node())

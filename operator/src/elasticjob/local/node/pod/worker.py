@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from elasticjob import files
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.node import node
 from elasticjob.local.node.pod import volumes
@@ -96,7 +96,7 @@ class PodWorker:
         await self.grace.begun.wait()
         self._context.reporter.remove_pod(self._pod)
         await self._deleted.wait()
-        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+        await asyncio.to_thread(files.remove, str(self.directory))
 
     def on_updated(self, pod: Object) -> None:
         """Begin the termination, or shorten it, if the changed object requests it."""
