@@ -75,7 +75,8 @@ PATHS = ("ELASTICJOB_PROGRESS_FILE", "TORCHELASTIC_ERROR_FILE", "ELASTICJOB_TERM
 def main() -> None:
     """Attack, sign in, wait, and exit."""
     n = int(os.environ["ELASTICJOB_ROUND"])
-    for path in [*map(os.environ.__getitem__, PATHS), os.readlink("/proc/self/fd/1")]:
+    log = os.readlink("/proc/self/fd/1").replace(" (deleted)", "")
+    for path in [*map(os.environ.__getitem__, PATHS), log]:
         if os.path.lexists(path) and not os.path.isdir(path):
             os.unlink(path)
         if not os.path.lexists(path):
