@@ -2,7 +2,7 @@
 #
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t elasticjob-operator:0.1.0 .
 #
-# The base is pinned to an exact tag here. A release pins its content too, and says which it was:
+# The base is pinned to an exact tag here, which a registry can move. A release pins its content, too, and records it:
 #   --build-arg PYTHON="docker.io/library/python:3.12.16-slim-trixie@$(docker buildx imagetools inspect \
 #     docker.io/library/python:3.12.16-slim-trixie --format '{{.Manifest.Digest}}')"
 #
@@ -11,7 +11,7 @@ ARG PYTHON=docker.io/library/python:3.12.16-slim-trixie
 
 FROM ${PYTHON} AS build
 WORKDIR /src
-COPY dev/install-uv.sh dev/
+COPY dev/install-uv.sh dev/uv.txt dev/
 RUN dev/install-uv.sh python3
 COPY pyproject.toml uv.lock ./
 COPY dev/install-operator.sh dev/

@@ -32,7 +32,7 @@ check: setup ## run the fast checks: format, lint, types, imports, generated fil
 	@$(RUN) pytest -q -m "not process and not e2e and not slow and not cluster" tests
 
 .PHONY: interpreters
-interpreters: setup ## test wire, rendezvous and agent on each Python from 3.9 that is found
+interpreters: setup ## test wire, files, rendezvous and agent on each Python from 3.9 that is found
 	@UV="$(UV)" dev/interpreters.sh
 
 .PHONY: test
@@ -48,6 +48,13 @@ test: setup ## run all tests that need no cluster, with the local mode; up to 6 
 
 # The user's cluster. It counts only if it is named on make's command line, not in the environment.
 NAMED := $(KUBE_CONTEXT)$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
+
+FUZZ_EXAMPLES ?= 1000
+FUZZ_SEED ?= $(shell date +%s)
+
+.PHONY: fuzz
+fuzz: setup ## damage the input of every parser, on the oldest Python and on 3.12, for minutes
+	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) UV="$(UV)" dev/fuzz.sh
 
 .PHONY: demo
 demo: setup ## show four pods that train, lose a worker and a pod, and finish; KUBE_CONTEXT=… for your cluster

@@ -21,7 +21,7 @@ trap 'rm -f "$locked"' EXIT
     --python "$python" --target "$target" --requirements "$locked"
 rm -rf "$target/elasticjob" "$target/bin"
 mkdir "$target/elasticjob"
-for part in __init__.py py.typed wire rendezvous agent api controller; do
+for part in __init__.py py.typed wire files rendezvous agent api controller; do
     cp -R "operator/src/elasticjob/$part" "$target/elasticjob/$part"
 done
 # Compiled here, because the image's root is read-only; by hash, because files lose their times on the way.

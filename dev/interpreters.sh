@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 uv=${UV:-uv}
-tests=(tests/wire tests/rendezvous tests/agent)
+tests=(tests/wire tests/files tests/rendezvous tests/agent)
 
 # candidates: paths, the preferred ones first
 candidates() {

@@ -87,7 +87,7 @@ def test_the_base_needs_no_other_package_on_the_oldest_python(tmp_path: Path, wh
         env={**os.environ, "UV": UV}, capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     here = base(tmp_path / "base", wheel, oldest)
-    here.imports("wire", "rendezvous", "agent")
+    here.imports("wire", "files", "rendezvous", "agent")
     agent = here.run("python", "-m", "elasticjob.agent", "--help")
     assert "ELASTICJOB_NAMESPACE is not set" in agent.stderr  # it has no options, and reads these
     command = here.run("elasticjob", "--help")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import operator
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "operator" / "src" / "elasticjob"
@@ -30,6 +34,52 @@ def test_only_wire_knows_the_prefix() -> None:
         if "wire" not in path.parts and "elasticjob.dev" in path.read_text()
     ]
     assert strangers == []
+
+
+WRITERS = {"json": {"dumps"}, "yaml": {"safe_dump"}, "pickle": set(), "marshal": set()}
+DOORS = {"json": {"wire/untrusted.py"}, "yaml": {"local/yaml_documents.py"}}
+
+
+def readers(path: Path) -> Iterator[str]:
+    """The modules of WRITERS of which a file uses more than the functions that write.
+
+    An import under another name, or of single functions, counts as well.
+    """
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            named = {alias.name.split(".")[0]: alias for alias in node.names}
+            yield from (
+                name
+                for name, alias in named.items()
+                if name in WRITERS and (alias.asname or alias.name != name)
+            )
+        elif isinstance(node, ast.ImportFrom):
+            yield from {(node.module or "").split(".")[0]} & WRITERS.keys()
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = node.value.id
+            if name in WRITERS and node.attr not in WRITERS[name]:
+                yield name
+
+
+def test_texts_are_read_at_one_door_each() -> None:
+    """Each text from another process passes the limits of its door: nothing else reads any."""
+    found = [
+        (root, str(path.relative_to(SOURCES)))
+        for path in SOURCES.rglob("*.py")
+        for root in set(readers(path))
+    ]
+    strangers = [(root, name) for root, name in found if name not in DOORS.get(root, ())]
+    assert strangers == []
+    assert {name for _, name in found} == set.union(*DOORS.values())
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import json as j", "from json import loads", "x = json.loads", "import json.decoder"],
+)
+def test_a_reader_is_found(tmp_path: Path, code: str) -> None:
+    (tmp_path / "it.py").write_text(code)
+    assert list(readers(tmp_path / "it.py")) == ["json"]
 
 
 def test_no_folder_of_the_product_is_a_pile() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -105,7 +107,14 @@ def test_runs_as_a_user_without_a_name(app: Path, tmp_path: Path) -> None:
 def test_holds_the_operator_and_what_it_needs(app: Path) -> None:
     """The agent is in it because the operator puts it into the pods."""
     packages = {path.name for path in (app / "elasticjob").iterdir() if path.is_dir()}
-    assert packages - {"__pycache__"} == {"wire", "rendezvous", "agent", "api", "controller"}
+    assert packages - {"__pycache__"} == {
+        "wire",
+        "files",
+        "rendezvous",
+        "agent",
+        "api",
+        "controller",
+    }
     installed = {path.name.partition("-")[0] for path in app.glob("*.dist-info")}
     assert {"kopf", "kubernetes", "structlog"} <= installed
     assert not {"rich", "trustme", "cryptography", "pytest"} & installed
@@ -120,6 +129,52 @@ def test_every_user_may_read_it(app: Path) -> None:
 
 def test_the_dockerfile_takes_the_steps_from_the_script() -> None:
     assert "RUN dev/install-operator.sh /app python3" in DOCKERFILE
+
+
+def test_the_build_sees_every_file_that_the_dockerfile_copies() -> None:
+    copied = [
+        source
+        for line in DOCKERFILE.splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for source in line.split()[1:-1]
+    ]
+    kept = [
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    ]
+    assert copied
+    assert [source for source in copied if source not in kept] == []
+
+
+def test_nothing_enters_the_image_without_a_hash() -> None:
+    """Installed are uv by dev/uv.txt, and what uv.lock has. Neither step may take another file."""
+    assert "pip install" not in DOCKERFILE
+    assert "apt" not in DOCKERFILE
+    for script in (INSTALL, INSTALL.with_name("install-uv.sh")):
+        lines = script.read_text().replace("\\\n", " ").splitlines()
+        installs = [line for line in lines if "pip install" in line and line.strip()[0] != "#"]
+        assert len(installs) == 1
+        assert "--require-hashes" in installs[0]
+        assert "--only-binary :all:" in installs[0]
+
+
+def test_the_build_of_the_project_uses_locked_packages() -> None:
+    """In an isolated build, uv takes the newest build backend that an index offers."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    assert project["tool"]["uv"]["no-build-isolation-package"] == ["elasticjob"]
+    for name in ("hatchling", "editables"):
+        (package,) = [package for package in locked if package["name"] == name]
+        assert all(wheel["hash"].startswith("sha256:") for wheel in package["wheels"])
+
+
+def test_the_base_image_can_be_pinned_by_its_digest() -> None:
+    """A digest cannot be asked for here, so a build names it; both stages take the same base."""
+    assert re.search(
+        r"^ARG PYTHON=docker\.io/library/python:3\.12\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?$",
+        DOCKERFILE,
+        re.M,
+    )
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.M) == ["${PYTHON}", "${PYTHON}"]
 
 
 def test_the_dockerfile_runs_as_an_unprivileged_user_without_a_shell() -> None:

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from tests.support.jobs import elastic_job
 
 from elasticjob.cli import commands
 from elasticjob.cli.__main__ import main
@@ -66,6 +69,25 @@ def test_an_invalid_file_is_refused_before_anything_starts(
     assert error.startswith(f"elasticjob: {file}: ")
     assert message in error
     assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_root_that_is_not_safe_is_refused_before_anything_starts(
+    given: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """The default one is in the directory of temporary files, which the user can choose."""
+    shared, file = tmp_path / "shared", tmp_path / "job.yaml"
+    shared.mkdir()
+    shared.chmod(0o777)
+    file.write_text(yaml.safe_dump(elastic_job("demo")))
+    monkeypatch.setattr("tempfile.tempdir", str(shared))
+    root = ["--root", str(shared / "root")] if given else []
+    assert main(["local", "run", "-f", str(file), *root]) == 2
+    assert capsys.readouterr().err == (
+        f"elasticjob: {shared}: other users can write to it; run `chmod +t`, or choose another "
+        "directory with --root\n"
+    )
+    assert list(shared.iterdir()) == []
 
 
 def test_a_missing_package_is_named_with_the_extra_that_has_it() -> None:

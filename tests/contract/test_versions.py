@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from dev.kube_client import JSON_PATCH, STRATEGIC, Client
 
+NAME = {"apiVersion": "v1", "fieldPath": "metadata.name"}
+
 pytestmark = pytest.mark.slow
 
 
@@ -358,6 +360,107 @@ class TestPods:
         reply = api.post(pods, self.pod(**spec))
         assert (reply.code, reply.reason) == (422, "Invalid")
         assert field in reply.fields
+
+    @pytest.mark.parametrize(
+        ("volume", "mount", "message"),
+        [
+            (
+                {"emptyDir": {}},
+                {"subPath": "/etc"},
+                "spec.containers[0].volumeMounts.subPath: "
+                'Invalid value: "/etc": must be a relative path',
+            ),
+            (
+                {"emptyDir": {}},
+                {"subPath": "a/../b"},
+                "spec.containers[0].volumeMounts.subPath: "
+                "Invalid value: \"a/../b\": must not contain '..'",
+            ),
+            (
+                {"emptyDir": {}},
+                {"subPathExpr": "/$(A)"},
+                "spec.containers[0].volumeMounts.subPathExpr: "
+                'Invalid value: "/$(A)": must be a relative path',
+            ),
+            (
+                {"emptyDir": {}},
+                {"subPath": "a", "subPathExpr": "b"},
+                "spec.containers[0].volumeMounts[0].subPathExpr: "
+                'Invalid value: "b": subPathExpr and subPath are mutually exclusive',
+            ),
+            (
+                {"configMap": {"name": "c", "items": [{"key": "k", "path": "/x"}]}},
+                {},
+                "spec.volumes[0].configMap.items[0].path: "
+                'Invalid value: "/x": must be a relative path',
+            ),
+            (
+                {"configMap": {"name": "c", "items": [{"key": "k", "path": "..x"}]}},
+                {},
+                "spec.volumes[0].configMap.items[0].path: "
+                "Invalid value: \"..x\": must not start with '..'",
+            ),
+            (
+                {"configMap": {"name": "c", "items": [{"path": "x"}]}},
+                {},
+                "spec.volumes[0].configMap.items[0].key: Required value",
+            ),
+            (
+                {"configMap": {"name": "c", "items": [{"key": "k"}]}},
+                {},
+                "spec.volumes[0].configMap.items[0].path: Required value",
+            ),
+            (
+                {"configMap": {"name": "c", "defaultMode": 0o4755}},
+                {},
+                "spec.volumes[0].configMap.defaultMode: Invalid value: 2541: "
+                "must be a number between 0 and 0777 (octal), both inclusive",
+            ),
+            (
+                {"downwardAPI": {"items": [{"path": "../x", "fieldRef": NAME}]}},
+                {},
+                "spec.volumes[0].downwardAPI.path: Invalid value: \"../x\": must not contain '..'",
+            ),
+            (
+                {"projected": {"sources": [{"serviceAccountToken": {"path": "/t"}}]}},
+                {},
+                'spec.volumes[0].projected.path: Invalid value: "/t": must be a relative path',
+            ),
+            (
+                {
+                    "projected": {
+                        "sources": [
+                            {"configMap": {"name": "c", "items": [{"key": "k", "path": "../p"}]}}
+                        ]
+                    }
+                },
+                {},
+                "spec.volumes[0].projected.sources[0].configMap.items[0].path: "
+                "Invalid value: \"../p\": must not contain '..'",
+            ),
+            (
+                {
+                    "projected": {
+                        "sources": [{"downwardAPI": {"items": [{"path": "/n", "fieldRef": NAME}]}}]
+                    }
+                },
+                {},
+                "spec.volumes[0].projected.sources[0].downwardAPI.path: "
+                'Invalid value: "/n": must be a relative path',
+            ),
+        ],
+    )
+    def test_a_path_that_leaves_its_volume_is_refused(
+        self, api: Client, pods: str, volume: dict[str, Any], mount: dict[str, Any], message: str
+    ) -> None:
+        mounts = [{"name": "v", "mountPath": "/v", **mount}]
+        containers = [{"name": "w", "image": "i", "volumeMounts": mounts}]
+        volumes = [{"name": "v", **volume}]
+        reply = api.post(pods, self.pod(volumes=volumes, containers=containers))
+        assert reply.code == 422
+        assert message in reply.body["message"]
+        unknown = 'spec.containers[0].volumeMounts[0].name: Not found: "v"'
+        assert (unknown in reply.body["message"]) is (mount == {})
 
     def test_a_pod_with_an_account_that_does_not_exist_is_refused(
         self, api: Client, pods: str

@@ -14,7 +14,7 @@ from elasticjob.local.api.objects.errors import bad_request
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.api.server import new_store, preload
-from elasticjob.local.follower import Follower, Outcome, lines
+from elasticjob.local.follower import LONGEST_LINE, Follower, Outcome, lines
 from elasticjob.local.up import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
 
@@ -185,3 +185,31 @@ def test_lines_of_pieces() -> None:
 
     assert asyncio.run(collect(b"a", b"b\n\nc\nd", b"\ne")) == ["ab", "", "c", "d", "e"]
     assert asyncio.run(collect()) == []
+
+
+async def test_other_tasks_run_while_a_worker_prints_without_end() -> None:
+    """Among them are the API server, and the handler of Ctrl-C."""
+    world = World("demo")
+    world.printed = {"demo-0-0": [b"y\n" * 1000]}
+    world.pod("demo-0-0", world.jobs[0])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert 0 < len(world.printed_lines) < 100
+    world.status("demo", "Complete", "Complete")
+    await world.follow()
+    assert world.printed_lines.count("demo-0-0: y") == 1000
+
+
+def test_a_line_without_an_end_is_printed_in_parts() -> None:
+    """The local mode keeps no more of it in memory."""
+
+    async def source() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield b"x" * LONGEST_LINE
+
+    async def collect() -> list[int]:
+        return [len(line) async for line in lines(source())]
+
+    found = asyncio.run(collect())
+    assert max(found) <= 2 * LONGEST_LINE
+    assert sum(found) == 50 * LONGEST_LINE

@@ -48,8 +48,8 @@ members = st.dictionaries(
 ).map(lambda found: tuple(Member(Pod(i, g), w, r) for i, (g, w, r) in by_index(found)))  # fmt: skip
 causes = st.builds(
     Cause, kind=st.sampled_from(CauseKind), pod=names, node=names, rank=st.integers(-1, 2**31),
-    code=maybe(small), signal=maybe(small), message=messages, n=maybe(small),
-    after_ms=maybe(numbers),
+    code=maybe(st.integers(0, 255)), signal=maybe(st.integers(1, 64)), message=messages,
+    n=maybe(small), after_ms=maybe(numbers),
 )  # fmt: skip
 charges = st.builds(Charges, sets, small, small)
 rounds = st.builds(

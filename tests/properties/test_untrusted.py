@@ -11,17 +11,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elasticjob.controller.observe import parse
-from elasticjob.controller.untrusted import (
+from elasticjob.wire.untrusted import (
     DEEPEST,
-    TOKEN,
+    WireError,
+    decode,
+    decode_answer,
+    harmless,
     is_nested_deeper,
     is_shallow,
-    load,
-    shallow,
+    plain,
 )
 
-texts = st.text(st.sampled_from('[]{}"\\,:1a\ud800'), max_size=12)
-leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
+texts = st.text(st.sampled_from('[]{}"\\,:1a\ud800\U0001f600'), max_size=12)
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts
+)
 values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(texts, inner))
 
 
@@ -43,8 +51,10 @@ def brackets(levels: int) -> bytes:
 @example([1, [2, nested(DEEPEST - 2)] * DEEPEST])
 def test_text_that_is_not_too_deep_is_read_unchanged(value: Any) -> None:
     raw = json.dumps(value).encode()
-    assert load(raw) == value
-    assert shallow(raw) == raw
+    assert decode(raw, "it") == decode_answer(raw, "it") == json.loads(harmless(raw))
+    if "\\ud800" not in raw.decode():
+        assert decode(raw, "it") == value
+        assert harmless(raw) == raw
 
 
 raws = st.binary() | st.text(st.sampled_from('[]{}",:\\ 1\n')).map(str.encode)
@@ -59,28 +69,24 @@ IN_UTF_16 = ('["\u0122",' + "[" * 500 + "]" * 500 + ',"\u0122"]').encode("utf-16
 @example(b"\xff\xfe")
 @example(b"1" * 5000)
 @example(IN_UTF_16)
-def test_reading_raises_only_value_error(raw: bytes) -> None:
+@example(b'{"a": NaN, "b": 1e999}')
+def test_reading_raises_only_wire_error(raw: bytes) -> None:
+    for read in (decode, decode_answer):
+        with contextlib.suppress(WireError):
+            found = read(raw, "it")
+            assert not is_nested_deeper(found, DEEPEST)
+            json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
     with contextlib.suppress(ValueError):
-        assert not is_nested_deeper(load(raw), DEEPEST)
+        json.loads(harmless(raw).decode())
     if is_shallow(raw):
         with contextlib.suppress(ValueError):
             json.loads(raw.decode())
 
 
-@given(raws)
-@example(b'"' + b'\\"' * 20)
-@example(b'"\\\n')
-@example(b'"\\')
-def test_each_character_is_read_once(raw: bytes) -> None:
-    """A token begins at each bracket and each quote outside of tokens: else a string that is not
-    closed is read again from each quote in it, which takes time with the square of its length."""
-    assert not set(TOKEN.sub(b"", raw)) & set(b'[]{}"')
-
-
 def test_a_megabyte_of_escaped_quotes_is_read_once() -> None:
     """In time with the square of its length, this would take hours."""
     raw = b"[" * (DEEPEST + 1) + b'"' + b'\\"' * 500_000
-    assert shallow(raw) == b"[" * DEEPEST + b"null"
+    assert harmless(raw) == b"[" * DEEPEST + b"null"
 
 
 @given(st.integers(0, 9000), values)
@@ -93,10 +99,62 @@ def test_the_part_that_is_too_deep_is_cut_and_the_rest_is_kept(levels: int, othe
         deep,
         json.dumps(other).encode(),
     )
-    found = load(raw)
-    assert (found["before"], found["after"]) == (other, other)
+    found = decode_answer(raw, "it")
+    assert found["before"] == found["after"] == decode(json.dumps(other), "it")
     assert not is_nested_deeper(found, DEEPEST)
     assert is_nested_deeper(found, DEEPEST - 1) == (1 + 2 * (levels // 2) + levels >= DEEPEST)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (r'"\ud800"', "\ufffd"),
+        (r'"\uDFFFx\udbff"', "\ufffdx\ufffd"),
+        (r'"\ud83d\ude00"', "\U0001f600"),
+        (r'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
+        (r'"\\ud800"', r"\ud800"),
+        (r'"\\\ud800"', "\\\ufffd"),
+        (r'"\ud83d\\ude00"', "\ufffd\\ude00"),
+        ('"\ud800"', "?"),
+    ],
+)
+def test_a_surrogate_without_its_other_half_is_replaced(raw: str, value: str) -> None:
+    assert decode(raw, "it") == value
+    assert decode_answer(raw.encode("utf-8", "replace"), "it") == value
+
+
+@pytest.mark.parametrize(
+    "constant", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000]
+)
+def test_a_number_is_finite_and_of_readable_length(constant: str) -> None:
+    with pytest.raises(WireError, match="it is not JSON"):
+        decode(f'{{"a": [{constant}]}}', "it")
+
+
+def test_the_last_of_equal_keys_counts() -> None:
+    assert decode('{"a": 1, "a": 2}', "it") == {"a": 2}
+
+
+CONTROLS = [chr(i) for i in (*range(0x20), *range(0x7F, 0xA0), *range(0x2066, 0x206A))]
+CONTROLS += ["\u061c", "\u200e", "\u200f", "\u2028", "\u2029", *"\u202a\u202b\u202c\u202d\u202e"]
+CONTROLS += ["\ud800", "\udfff"]
+
+
+@given(st.text(st.characters() | st.sampled_from(CONTROLS)))
+@example("".join(CONTROLS))
+def test_plain_text_has_no_controls(text: str) -> None:
+    found = plain(text)
+    assert not set(found) & (set(CONTROLS) - {"\n", "\t"})
+    assert plain(found) == found
+    assert found.encode().decode() == found
+    assert len(found) <= len(text)
+
+
+def test_plain_text_keeps_what_people_write() -> None:
+    text = "Traceback:\n\tline 1\nValueError: \u4f60\u597d \xe9 \U0001f600 \u05d0"
+    assert plain(text) == text
+    assert plain("one\r\ntwo\rthree\u2028four\x85") == "one\ntwo\nthree\nfour\n"
+    assert plain("\x1b]0;title\x07\x1b[2J\u202eabc") == "\ufffd]0;title\ufffd\ufffd[2J\ufffdabc"
 
 
 @pytest.mark.parametrize("sign", ["list", "dict"])

@@ -31,8 +31,8 @@ FILES = [path for package in PACKAGES for path in sorted(package.rglob("*.py"))]
 LONGEST = 15
 LONGEST_STORY = 20
 PURE = {
-    "__future__", "collections", "dataclasses", "elasticjob", "enum", "functools", "json", "math",
-    "operator", "types", "typing",
+    "__future__", "array", "collections", "dataclasses", "elasticjob", "enum", "functools",
+    "itertools", "json", "math", "operator", "re", "types", "typing",
 }  # fmt: skip
 
 

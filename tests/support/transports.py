@@ -67,7 +67,7 @@ class ScriptedStream:
         self.closed = True
 
 
-ScriptedStreamOrError = Union[ScriptedStream, UnreachableError]
+ScriptedStreamOrError = Union[ScriptedStream, Exception]
 
 
 class ScriptedStreamTransport:
@@ -83,6 +83,6 @@ class ScriptedStreamTransport:
         if len(self._script) == 1:
             self.at_end()
         following = self._script.pop(0)
-        if isinstance(following, UnreachableError):
+        if isinstance(following, Exception):
             raise following
         return following

@@ -68,7 +68,7 @@ def test_a_long_message_keeps_its_end(letter: str) -> None:
 
 
 def test_a_short_message_is_cleaned_too() -> None:
-    assert clip("bad \ud800 text") == "bad ? text"
+    assert clip("bad \ud800\x1b[2J text") == "bad \ufffd\ufffd[2J text"
 
 
 def test_a_clipped_message_is_not_clipped_again() -> None:

@@ -37,6 +37,7 @@ def test_a_ca_without_key_identifiers_is_accepted(tmp_path: Path) -> None:
     assert not context.verify_flags & ssl.VERIFY_X509_STRICT
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:

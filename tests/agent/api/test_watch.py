@@ -354,6 +354,66 @@ def test_retry_after_of_a_busy_server_delays_the_next_watch() -> None:
     assert scene.clock.pauses[0] == 3.0
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"", b"[" * 5000, b"1", b"[]", b"null", b"\xff", b'{"type": 1, "object": {}}',
+        {"type": "ADDED"}, {"object": {}}, added(None), added([]), added({}),
+        added({"metadata": []}), added({"metadata": {"name": "demo-round"}}),
+        added({"metadata": {"name": 1, "resourceVersion": "9"}}),
+        added({"metadata": {"resourceVersion": "9"}}), modified({"metadata": {"name": "x"}}),
+        {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": 5}}},
+        {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "5", "annotations": [1]}}},
+        {"type": "ERROR", "object": "no"}, error(500), {"type": "ERROR", "object": {"code": []}},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_an_event_that_cannot_be_read_costs_the_connection_only(broken: Any) -> None:
+    if isinstance(broken, dict):
+        broken = json.dumps(broken).encode()
+    scene = Scene(ScriptedStream(broken), ScriptedStream(*begins(), broken), ScriptedStream())
+    assert scene.run() == [RoundSeen(parsed_round(3), Source.READ)]
+    assert len(scene.paths) == 3
+    assert not any(isinstance(message, SetupFailed) for message in scene.messages)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [], {}, {"items": {}}, {"items": [1], "metadata": {"resourceVersion": "5"}},
+        {"items": [{}], "metadata": {"resourceVersion": "5"}}, {"items": [], "metadata": "5"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_list_that_cannot_be_read_is_read_again(broken: Any) -> None:
+    whole = {"items": [round_object(3)], "metadata": {"resourceVersion": "5"}}
+    scene = Scene(
+        OFF, ScriptedStream(body=broken), ScriptedStream(body=whole), ScriptedStream(), kind=NARROW
+    )
+    assert scene.run() == [RoundSeen(parsed_round(3), Source.READ)]
+
+
+def test_one_lease_that_is_nested_too_deep_does_not_cost_the_watch() -> None:
+    deep: Any = agent_object(6, "B")
+    deep["metadata"]["managedFields"] = "DEEP"
+    line = json.dumps(modified(deep)).replace('"DEEP"', "[" * 5000 + "]" * 5000).encode()
+    scene = Scene(ScriptedStream(*begins(), line, modified(agent_object(7))), kind=WIDE)
+    assert scene.run()[2:] == [LeaseSeen(parsed_agent(6, "B")), LeaseSeen(parsed_agent(7))]
+
+
+def test_an_unexpected_exception_reaches_the_loop() -> None:
+    """A thread that ends in silence leaves an agent that waits for ever."""
+    scene = Scene(ScriptedStream(*begins()), KeyError("metadata"), ScriptedStream())
+    scene.run()
+    assert scene.setup_failure() == "internal error in a watch: KeyError('metadata')"
+
+
+def test_an_exception_of_a_watch_that_was_replaced_ends_nothing() -> None:
+    scene = Scene(ScriptedStream(*begins()), KeyError("metadata"))
+    scene.run()  # closed before the second stream opens
+    assert not any(isinstance(message, SetupFailed) for message in scene.messages)
+
+
 def test_lines_are_json() -> None:
     """The scripted stream sends the same bytes as a server."""
     assert json.loads(next(ScriptedStream(bookmark(1)).lines()))["type"] == "BOOKMARK"

@@ -8,10 +8,10 @@ from tests.support.jobs import elastic_job, worker
 from elasticjob.controller.act import manifests
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
-from elasticjob.controller.untrusted import DEEPEST
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
+from elasticjob.wire.untrusted import DEEPEST
 
 SIDECAR = {"name": "proxy", "image": "proxy"}
 TOO_DEEP = '{"message": "m", "a": ' + "[" * DEEPEST + "]" * DEEPEST + "}"
@@ -162,7 +162,10 @@ def test_the_label_names_the_job_of_a_pod_without_a_controller(owners: list[Json
         ("[1]", "[1]"),
         (TOO_DEEP, TOO_DEEP),
         (TOO_DEEP.replace("[]", ""), "m"),
-        (WITH_NULS, WITH_NULS),  # json.loads would take its bytes for UTF-16
+        (
+            WITH_NULS,
+            WITH_NULS.replace("\0", "\ufffd"),
+        ),  # json.loads would take its bytes for UTF-16
     ],
 )
 def test_termination_message(text: str, expected: str) -> None:

@@ -26,7 +26,7 @@ from elasticjob.local.api.objects.builtins import (
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Store
-from elasticjob.local.node.kubelet import Kubelet, RootError
+from elasticjob.local.node.kubelet import Kubelet
 from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
 
@@ -39,12 +39,12 @@ class Machine:
     """A store and a kubelet, without HTTP."""
 
     def __init__(self, root: Path, **options: Any) -> None:
-        self.root = root
+        self.root = root / "pods"  # in a directory of the user, as `up` ensures
         self.store = Store(BUILTINS)
         self.store.admission.append(pods.admit)
         self.store.create(NAMESPACES, "", {"metadata": {"name": "ns"}})
         self.kubelet = Kubelet(
-            self.store, root, port=PORT, mint=lambda *bound: "/".join(bound), **options
+            self.store, self.root, port=PORT, mint=lambda *bound: "/".join(bound), **options
         )
 
     def create(self, script: str = "sleep 1000", name: str = "p", **spec: Any) -> Object:
@@ -211,7 +211,7 @@ async def test_the_termination_message(
     assert one.state()["terminated"].get("message") == message
 
 
-async def test_a_pod_gets_its_environment_and_its_volumes(one: Machine, tmp_path: Path) -> None:
+async def test_a_pod_gets_its_environment_and_its_volumes(one: Machine) -> None:
     one.store.create(
         CONFIGMAPS,
         "ns",
@@ -242,12 +242,12 @@ async def test_a_pod_gets_its_environment_and_its_volumes(one: Machine, tmp_path
     )
     await one.until_phase("Succeeded")
     uid = one.store.get(PODS, "ns", "p")["metadata"]["uid"]
-    home = tmp_path / uid[:13]
+    home = one.root / uid[:13]
     token, *lines = (await one.log()).splitlines()
     assert token == f"ns/default/p/{uid}"
     found = dict(line.split("=", 1) for line in lines)
     assert found["PWD"] == f"{home}/v/work/sub"
-    assert found["PATH"].startswith(f"{tmp_path}/bin:")
+    assert found["PATH"].startswith(f"{one.root}/bin:")
     for name in ("PATH", "PWD", "OLDPWD", "SHLVL", "_"):  # the shell's own, and PATH
         found.pop(name, None)
     assert found == {
@@ -258,7 +258,7 @@ async def test_a_pod_gets_its_environment_and_its_volumes(one: Machine, tmp_path
         "KUBERNETES_SERVICE_HOST": "127.0.0.1",
         "KUBERNETES_SERVICE_PORT": str(PORT),
         "ELASTICJOB_SHARED_NETWORK": "1",
-        MARKER: f"{tmp_path}/{uid}",
+        MARKER: f"{one.root}/{uid}",
     }
 
 
@@ -268,7 +268,7 @@ async def test_pods_run_the_given_interpreter(tmp_path: Path, name: str) -> None
     odd.write_text('#!/bin/sh\necho this one "$@"\n')
     odd.chmod(0o755)
 
-    async with machine(tmp_path / "root", python=odd) as one:
+    async with machine(tmp_path, python=odd) as one:
         one.create(container={"command": [name, "-c", "a b"]})
         await one.until_phase("Succeeded")
         assert await one.log() == "this one -c a b\n"
@@ -297,6 +297,25 @@ async def test_an_unsupported_pod_fails_with_a_message(
     assert named in one.status()["message"]
     assert "containerStatuses" not in one.status()
     assert one.reasons() == ["Scheduled", "Failed"]
+
+
+async def test_a_pod_with_a_path_that_cannot_exist_waits_and_can_be_deleted(one: Machine) -> None:
+    items = [{"path": "a\0b", "fieldRef": {"fieldPath": "metadata.name"}}]
+    one.create(volumes=[{"name": "v", "downwardAPI": {"items": items}}])
+    await one.until(lambda: "FailedMount" in one.reasons())
+    one.delete()
+    await one.until(lambda: one.pod() is None)
+
+
+async def test_a_pod_that_cannot_be_read_fails_and_can_be_deleted(
+    one: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    one.create(container={"command": ["echo", 1]})
+    await one.until_phase("Failed")
+    assert one.status()["message"].startswith("internal error: TypeError")
+    assert "pod ns/p" in caplog.text
+    one.delete()
+    await one.until(lambda: one.pod() is None)
 
 
 async def test_ignored_fields_are_reported(one: Machine) -> None:
@@ -412,9 +431,7 @@ async def test_deletion_sends_sigterm_and_waits(one: Machine) -> None:
     assert one.reasons() == ["Scheduled", "Started", "Killing"]
 
 
-async def test_a_pod_that_ignores_sigterm_is_killed_after_the_grace_period(
-    one: Machine, tmp_path: Path
-) -> None:
+async def test_a_pod_that_ignores_sigterm_is_killed_after_the_grace_period(one: Machine) -> None:
     script = "trap '' TERM; (setsid sleep 1000 &); echo up; while :; do sleep 1; done"
     uid = one.create(script)["metadata"]["uid"]
     await one.until_logged("up")
@@ -424,7 +441,7 @@ async def test_a_pod_that_ignores_sigterm_is_killed_after_the_grace_period(
     assert one.phase() == "Running"
     await one.until(lambda: one.pod() is None)
     assert time.monotonic() - begun >= 1.0
-    assert pids_with_env(MARKER, f"{tmp_path}/{uid}") == set()
+    assert pids_with_env(MARKER, f"{one.root}/{uid}") == set()
 
 
 async def test_a_second_deletion_shortens_the_grace_period_of_a_pod(one: Machine) -> None:
@@ -435,46 +452,42 @@ async def test_a_second_deletion_shortens_the_grace_period_of_a_pod(one: Machine
     await one.until(lambda: one.pod() is None, within_s=5)
 
 
-async def test_a_forced_deletion_ends_everything_at_once(one: Machine, tmp_path: Path) -> None:
+async def test_a_forced_deletion_ends_everything_at_once(one: Machine) -> None:
     script = "trap '' TERM; echo up; (setsid sleep 1000 &); while :; do sleep 1; done"
     uid = one.create(script)["metadata"]["uid"]
     await one.until_logged("up")
     one.delete(grace_s=0)
     assert one.pod() is None
-    await one.until(lambda: not pids_with_env(MARKER, f"{tmp_path}/{uid}"), within_s=2)
-    await one.until(lambda: not (tmp_path / uid[:13]).exists(), within_s=2)
+    await one.until(lambda: not pids_with_env(MARKER, f"{one.root}/{uid}"), within_s=2)
+    await one.until(lambda: not (one.root / uid[:13]).exists(), within_s=2)
     one.create("exit 0")  # the name is free at once
     await one.until_phase("Succeeded")
 
 
-async def test_a_finalizer_holds_the_object_but_not_the_processes(
-    one: Machine, tmp_path: Path
-) -> None:
+async def test_a_finalizer_holds_the_object_but_not_the_processes(one: Machine) -> None:
     uid = one.create()["metadata"]["uid"]
     await one.until_phase("Running")
     one.finalizers("example.com/keep")
     one.delete(grace_s=5)
     await one.until_phase("Failed")
-    assert pids_with_env(MARKER, f"{tmp_path}/{uid}") == set()
+    assert pids_with_env(MARKER, f"{one.root}/{uid}") == set()
     assert one.pod() is not None
     one.finalizers()
     await one.until(lambda: one.pod() is None)
 
 
-async def test_processes_that_outlive_the_main_process_are_killed(
-    one: Machine, tmp_path: Path
-) -> None:
+async def test_processes_that_outlive_the_main_process_are_killed(one: Machine) -> None:
     uid = one.create("setsid sleep 1000 & sleep 0.1; exit 0")["metadata"]["uid"]
     await one.until_phase("Succeeded")
-    assert pids_with_env(MARKER, f"{tmp_path}/{uid}") == set()
+    assert pids_with_env(MARKER, f"{one.root}/{uid}") == set()
 
 
-async def test_the_log_exists_until_the_pod_is_deleted(one: Machine, tmp_path: Path) -> None:
+async def test_the_log_exists_until_the_pod_is_deleted(one: Machine) -> None:
     uid = one.create("echo kept")["metadata"]["uid"]
     await one.until_phase("Succeeded")
     assert await one.log() == "kept\n"
     one.delete()
-    await one.until(lambda: not (tmp_path / uid[:13]).exists())
+    await one.until(lambda: not (one.root / uid[:13]).exists())
 
 
 # -- logs ------------------------------------------------------------------------------------------
@@ -551,19 +564,6 @@ async def test_thirty_two_pods_run_at_once_with_different_addresses(one: Machine
     assert len({one.status(name)["podIP"] for name in names}) == 32
 
 
-async def test_a_directory_is_used_by_one_server(one: Machine, tmp_path: Path) -> None:
-    with pytest.raises(RootError, match="in use by another server"):
-        await Machine(tmp_path).kubelet.start()
-
-
-async def test_a_directory_with_other_files_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
-
-    with pytest.raises(RootError, match="not empty"):
-        await Machine(tmp_path).kubelet.start()
-    assert (tmp_path / "work").is_dir()
-
-
 # -- faults ----------------------------------------------------------------------------------------
 
 
@@ -600,7 +600,7 @@ async def test_the_main_process_is_killed(one: Machine) -> None:
     assert one.state()["terminated"]["exitCode"] == 137
 
 
-async def test_a_disconnected_node_reports_on_reconnection(one: Machine, tmp_path: Path) -> None:
+async def test_a_disconnected_node_reports_on_reconnection(one: Machine) -> None:
     one.create(name="ends")
     one.create(name="deleted")
     one.create(name="forced")
@@ -616,13 +616,13 @@ async def test_a_disconnected_node_reports_on_reconnection(one: Machine, tmp_pat
     await asyncio.sleep(0.2)
     assert one.phase("ends") == "Running"
     assert one.pod("deleted") is not None
-    assert pids_with_env(MARKER, f"{tmp_path}/{forced}")  # it runs on unseen
+    assert pids_with_env(MARKER, f"{one.root}/{forced}")  # it runs on unseen
     assert one.phase("new") == "Pending"
     one.kubelet.reconnect_node()
     await one.until_phase("Failed", "ends")
     await one.until_phase("Succeeded", "new")
     await one.until(lambda: one.pod("deleted") is None)
-    await one.until(lambda: not pids_with_env(MARKER, f"{tmp_path}/{forced}"))
+    await one.until(lambda: not pids_with_env(MARKER, f"{one.root}/{forced}"))
 
 
 async def test_closing_ends_every_pod_and_the_next_start_empties_the_directory(
@@ -632,4 +632,4 @@ async def test_closing_ends_every_pod_and_the_next_start_empties_the_directory(
         one.create("trap '' TERM; echo up; (setsid sleep 1000 &); while :; do sleep 1; done")
         await one.until_logged("up")
     async with machine(tmp_path):
-        assert sorted(os.listdir(tmp_path)) == ["bin", "lock"]
+        assert os.listdir(tmp_path / "pods") == ["bin"]

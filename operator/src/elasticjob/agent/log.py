@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 from typing import Callable
 
+from elasticjob.wire.untrusted import plain
+
 PREFIX = "[elasticjob]"
 
 
@@ -40,11 +42,11 @@ class Log:
 
 
 def line(message: str, fields: dict[str, object]) -> str:
-    """Format one line; line feeds in values are escaped."""
+    """Format one line of plain text; line feeds in values are escaped."""
     pairs = "".join(
         f" {name}={_value(value)}" for name, value in fields.items() if value is not None
     )
-    return f"{PREFIX} {message}{' ' if pairs else ''}{pairs}".replace("\n", "\\n")
+    return plain(f"{PREFIX} {message}{' ' if pairs else ''}{pairs}").replace("\n", "\\n")
 
 
 def _value(value: object) -> str:

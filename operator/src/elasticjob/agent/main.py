@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from elasticjob import files
 from elasticjob.agent.api.api_threads import ApiThreads
 from elasticjob.agent.api.calls import Context, SetupError
 from elasticjob.agent.api.credentials import Credentials
@@ -123,17 +124,11 @@ def empty_directory(directory: str) -> None:
 
     An error file of an earlier incarnation would become the first cause.
     """
+    reason: str | None = "it cannot be emptied"
     try:
-        for folder, folders, files in os.walk(directory, topdown=False):
-            for name in files:
-                os.unlink(os.path.join(folder, name))
-            for name in folders:
-                path = os.path.join(folder, name)
-                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
         os.makedirs(directory, exist_ok=True)
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise PermissionError(0, "not writable", directory)
+        if files.empty(directory) and os.access(directory, os.W_OK | os.X_OK):
+            return
     except OSError as error:
-        raise SetupError(
-            f"ELASTICJOB_DIR {directory}: {error.strerror}: mount a writable volume there"
-        ) from None
+        reason = error.strerror
+    raise SetupError(f"ELASTICJOB_DIR {directory}: {reason}: mount a writable volume there")

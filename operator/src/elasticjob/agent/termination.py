@@ -7,9 +7,9 @@ Lease, because it could not reach the API server or run with the image's Python.
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
+from elasticjob import files
 from elasticjob.rendezvous.actions import Exit
 from elasticjob.rendezvous.state import EXIT_SETUP, EXIT_TERMINATED, Me
 from elasticjob.wire.cause import CauseKind
@@ -34,17 +34,9 @@ def termination_message(exit_: Exit, me: Me | None) -> str:
 
 
 def write_termination_message(path: str, text: str) -> None:
-    """Write the file, if it can be opened: it may be missing in a read-only root."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    except OSError:
-        return
-    try:
-        os.write(fd, text.encode())
-    except OSError:
-        pass  # the log has the reason, too
-    finally:
-        os.close(fd)
+    """Write the file, if its path allows that: it may be missing in a read-only root, and a worker
+    may have put a link or a FIFO there. The log has the reason, too."""
+    files.write(path, text.encode("utf-8", "replace"))
 
 
 def _cause(exit_: Exit, me: Me | None) -> tuple[str, int]:

@@ -127,7 +127,7 @@ def _run(options: argparse.Namespace) -> int:
 
     source = "standard input" if options.filename == "-" else options.filename
     try:
-        objects = parse(_read_text(options.filename), source)
+        objects = parse(_read(options.filename), source)
         if not any(obj["kind"] == KIND for obj in objects):
             raise ManifestError(f"{source}: must contain an {KIND}; add one, or use `local up`")
     except OSError as error:
@@ -154,7 +154,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[int]]) -> int:
     with imports():
-        from elasticjob.local.node.kubelet import RootError
+        from elasticjob.local.directories import RootError
         from elasticjob.local.up import up
 
     async def run(root: Path) -> int:
@@ -201,15 +201,18 @@ def _root(given: Path | None) -> Iterator[Path]:
     if given is not None:
         yield given
         return
+    with imports():
+        from elasticjob.local.directories import remove_tree
+
     created = Path(tempfile.mkdtemp(prefix="elasticjob-"))
     try:
         yield created
     finally:
-        shutil.rmtree(created, ignore_errors=True)
+        remove_tree(created)
 
 
-def _read_text(filename: str) -> str:
-    return sys.stdin.read() if filename == "-" else Path(filename).read_text()
+def _read(filename: str) -> bytes:
+    return sys.stdin.buffer.read() if filename == "-" else Path(filename).read_bytes()
 
 
 def _program(text: str) -> Path:

@@ -30,8 +30,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.client.rest import should_bypass_proxies
 
-from elasticjob.controller import untrusted
-from elasticjob.wire import names
+from elasticjob.wire import names, untrusted
 from elasticjob.wire.codec import Json
 
 CONNECT_TIMEOUT_S = 3.0
@@ -305,8 +304,8 @@ def _decide_on_proxy(found: Configuration) -> None:
 
 def _parsed(raw: bytes) -> Json:
     try:
-        found = untrusted.load(raw)
-    except ValueError:
+        found = untrusted.decode_answer(raw, "the answer")
+    except untrusted.WireError:
         found = None
     return found if isinstance(found, dict) else {"message": raw[:256].decode("utf-8", "replace")}
 
@@ -320,10 +319,10 @@ def _last_cause(error: BaseException) -> str:
 
 
 def _error(method: str, path: str, answer: _Answer) -> KubeError:
-    reason = str(answer.body.get("reason") or "")
-    message = answer.body.get("message") or reason or "no message"
+    reason = untrusted.plain(str(answer.body.get("reason") or ""))
+    message = untrusted.plain(str(answer.body.get("message") or reason or "no message"))
     text = f"{method} {path.partition('?')[0]}: {answer.status or 'no answer'}: {message}"
-    return error_of(answer.status, reason, text, str(message))
+    return error_of(answer.status, reason, text, message)
 
 
 def error_of(status: int, reason: str, message: str, server_message: str = "") -> KubeError:

@@ -10,9 +10,10 @@ import logging
 import sys
 
 from structlog import contextvars, dev, processors, stdlib
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from elasticjob.controller.settings import Settings
+from elasticjob.wire.untrusted import plain
 
 QUIET = {
     "kopf": logging.WARNING,
@@ -42,16 +43,18 @@ def configure(settings: Settings) -> None:
 def formatter(log_format: str, terminal: bool) -> logging.Formatter:
     """Return the formatter for json, text or auto; a terminal gets colors, and text for auto."""
     text = log_format == "text" or (log_format == "auto" and terminal)
-    last = _text(colors=terminal) if text else _json()
+    last = _text(colors=terminal) if text else processors.JSONRenderer(ensure_ascii=False)
+    meta = stdlib.ProcessorFormatter.remove_processors_meta
     return stdlib.ProcessorFormatter(
         foreign_pre_chain=FIELDS,
-        processors=[stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        processors=[meta, processors.format_exc_info, _plain, last],
     )
 
 
-def _text(colors: bool) -> tuple[Processor, ...]:
-    return (dev.ConsoleRenderer(colors=colors, exception_formatter=dev.plain_traceback),)
+def _text(colors: bool) -> Processor:
+    return dev.ConsoleRenderer(colors=colors, exception_formatter=dev.plain_traceback)
 
 
-def _json() -> tuple[Processor, ...]:
-    return processors.format_exc_info, processors.JSONRenderer(ensure_ascii=False)
+def _plain(logger: object, method: str, fields: EventDict) -> EventDict:
+    """Replace control characters, as some texts come from workers."""
+    return {k: plain(value) if isinstance(value, str) else value for k, value in fields.items()}

@@ -17,7 +17,9 @@ from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import Event, Store
 from elasticjob.local.up import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
+from elasticjob.wire.untrusted import plain
 
+LONGEST_LINE = 1 << 16
 LAST_LINES_S = 5.0  # limits the time to read the last lines of pods that have ended
 
 Logs = Callable[[Object, Call], AbstractContextManager[AsyncIterator[bytes]]]
@@ -79,7 +81,7 @@ class Follower:
         phase = "deleted" if deleted else status.get("phase", "")
         if phase and phase != self._phases.get(uid):
             self._phases[uid] = phase
-            self._print_line(self._names[uid], phase)
+            self._print_line(self._names[uid], plain(phase))
         true = {
             entry["type"] for entry in status.get("conditions", ()) if entry["status"] == "True"
         }
@@ -112,7 +114,8 @@ class Follower:
                 source = about["name"]
         if source is not None:
             text = event.get("message")
-            self._print_line(source, f"{event['reason']}: {text}" if text else event["reason"])
+            line = f"{event['reason']}: {text}" if text else event["reason"]
+            self._print_line(source, plain(line))
 
     async def _read(self, pod: Object, container: str, source: str) -> None:
         query = {"container": container, "follow": "true"}
@@ -120,15 +123,19 @@ class Follower:
             with self._logs(pod, Call("GET", "", query)) as pieces:
                 async for line in lines(pieces):
                     self._print_line(source, line)
+                    await asyncio.sleep(0)  # a worker can write faster than this loop prints
         except ApiError:
             pass  # the pod was deleted before its log was opened
 
 
 async def lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The lines of a text in pieces; the last line may lack its newline."""
+    """The lines of a text in pieces, as `kubectl logs` prints them: with the control characters
+    that the worker wrote. A line that is too long, or that no newline ends, is a line as well."""
     rest = b""
     async for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            whole, rest = [*whole, rest], b""
         for line in whole:
             yield line.decode(errors="replace")
     if rest:

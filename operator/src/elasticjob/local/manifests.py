@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
+from elasticjob.local import yaml_documents
 from elasticjob.local.api.call import JSON, Call, Response, Target
 from elasticjob.local.api.objects.builtins import NAMESPACES
 from elasticjob.local.api.objects.errors import ApiError
@@ -21,12 +20,12 @@ class ManifestError(Exception):
     """A file that cannot be used. The text is one line with the place and the reason."""
 
 
-def parse(text: str, source: str) -> list[Object]:
+def parse(text: str | bytes, source: str) -> list[Object]:
     """The objects of a YAML file; `source` is its name in messages. Raises ManifestError."""
     try:
-        documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as error:
-        raise ManifestError(f"{source}: {_yaml_fault(error)}") from None
+        documents = yaml_documents.load(text)
+    except yaml_documents.YamlError as error:
+        raise ManifestError(f"{source}: {error}") from None
     objects = [part for document in documents if document for part in _parts(document)]
     for position, obj in enumerate(objects, 1):
         if not isinstance(obj, dict) or not obj.get("kind") or not obj.get("apiVersion"):
@@ -58,7 +57,7 @@ def _create(verbs: Verbs, obj: Object, source: str) -> Object:
         path="",
         query={"fieldValidation": "Strict"},
         content_type=JSON,
-        body=json.dumps(obj, default=str).encode(),
+        body=json.dumps(obj).encode(),
     )
     try:
         response = verbs.perform(call, target)
@@ -85,10 +84,3 @@ def _parts(document: Any) -> list[Any]:
     if isinstance(document, dict) and document.get("kind") == "List":
         return list(document.get("items") or ())
     return [document]
-
-
-def _yaml_fault(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return f"not valid YAML: {error}".splitlines()[0]

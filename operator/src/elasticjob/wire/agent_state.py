@@ -7,7 +7,7 @@ from typing import Any
 
 from elasticjob.wire.address import address
 from elasticjob.wire.cause import Cause
-from elasticjob.wire.codec import WireError, dump, flag, load, number, short_repr, text
+from elasticjob.wire.codec import WireError, dump, flag, load, name, number, short_repr, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import DEFAULT_ROLE, is_role
 from elasticjob.wire.report import Progress
@@ -75,7 +75,7 @@ class AgentState:
             n=number(record, "n", what),
             leaving=flag(record, "leaving", what),
             pod_uid=text(record, "podUid", what),
-            node=text(record, "node", what),
+            node=name(record, "node", what),
             address=address(record, "address", what, default=""),
             port_base=number(record, "portBase", what, DEFAULT_PORT_BASE),
             workers=number(record, "workers", what, 1),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from elasticjob.wire.codec import WireError, fields_of, number, text
+from elasticjob.wire.codec import WireError, fields_of, name, number, text
 from elasticjob.wire.dataclasses import dataclass
+from elasticjob.wire.untrusted import plain
 
 MESSAGE_BYTES = 256
+LARGEST_CODE = 255  # of an exit
+LARGEST_SIGNAL = 64
 
 
 class CauseKind(Enum):
@@ -66,33 +69,41 @@ class Cause:
 
     @classmethod
     def from_fields(cls, fields: Any, what: str) -> Cause | None:
-        """Decode the value of the field; None if the record lacks it. Raises WireError."""
+        """Decode the value of the field; None if the record lacks it. Raises WireError.
+
+        Each number is one that a status may contain. The message is clipped, as its writer need
+        not have done so.
+        """
         if fields is None:
             return None
         what = f"{what}.cause"
         fields = fields_of(fields, what)
         return cls(
             kind=_kind(text(fields, "kind", what), what),
-            pod=text(fields, "pod", what),
-            node=text(fields, "node", what),
+            pod=name(fields, "pod", what),
+            node=name(fields, "node", what),
             rank=number(fields, "rank", what) if "rank" in fields else -1,
-            code=number(fields, "code", what) if "code" in fields else None,
-            signal=number(fields, "signal", what) if "signal" in fields else None,
-            message=text(fields, "message", what),
+            code=number(fields, "code", what, None, LARGEST_CODE) if "code" in fields else None,
+            signal=_signal(fields, what) if "signal" in fields else None,
+            message=clip(text(fields, "message", what)),
             n=number(fields, "n", what) if "n" in fields else None,
             after_ms=number(fields, "afterMs", what) if "afterMs" in fields else None,
         )
 
 
 def clip(message: str) -> str:
-    """Keep the last MESSAGE_BYTES of UTF-8, as a traceback ends with its error.
-
-    A lone surrogate, which JSON can contain and UTF-8 cannot, becomes `?`.
-    """
-    raw = message.encode("utf-8", "replace")
+    """Keep the last MESSAGE_BYTES of UTF-8 of plain text, as a traceback ends with its error."""
+    raw = plain(message).encode()
     if len(raw) <= MESSAGE_BYTES:
-        return raw.decode("utf-8")
+        return raw.decode()
     return "..." + raw[-(MESSAGE_BYTES - 3) :].decode("utf-8", "ignore")
+
+
+def _signal(fields: dict[str, Any], what: str) -> int:
+    found = number(fields, "signal", what, None, LARGEST_SIGNAL)
+    if found == 0:
+        raise WireError(f"{what}.signal is 0, not the number of a signal")
+    return found
 
 
 def _kind(value: str, what: str) -> CauseKind:

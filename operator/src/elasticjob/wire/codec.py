@@ -10,16 +10,18 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from elasticjob.wire.untrusted import WireError as WireError
+from elasticjob.wire.untrusted import decode
+
 Json = dict[str, Any]
 """One object of JSON: a record, or an object of the API as Kubernetes stores it."""
 
 RECORD_VERSION = 1
+LONGEST_NAME = 253  # of an object of Kubernetes
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 LARGEST = 2**53  # the largest integer that every JSON reader keeps exactly
+LONGEST = 256 << 10  # characters; an API server limits all annotations of an object to this
 LARGEST_SET = 100_000  # limits the memory that a broken record costs
-
-
-class WireError(ValueError):
-    """A record is not JSON, has another version, or a field is missing or wrong."""
 
 
 def dump(fields: Json) -> str:
@@ -32,10 +34,9 @@ def dump(fields: Json) -> str:
 
 def load(text: str, what: str) -> Json:
     """Decode a record. Raises WireError with the name `what`."""
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"{what} is not JSON: {error}") from None
+    if len(text) > LONGEST:
+        raise WireError(f"{what} has more than {LONGEST} characters")
+    record = decode(text, what)
     if not isinstance(record, dict):
         raise WireError(f"{what} is not a JSON object")
     version = record.get("v")
@@ -47,11 +48,14 @@ def load(text: str, what: str) -> Json:
     return record
 
 
-def number(record: Json, key: str, what: str, default: int | None = None) -> int:
-    """The whole number from 0 in this field. Raises WireError."""
+def number(
+    record: Json, key: str, what: str, default: int | None = None, largest: int = LARGEST
+) -> int:
+    """The whole number from 0 to `largest` in this field. Raises WireError."""
     value = record.get(key, default)
-    if type(value) is not int or not 0 <= value <= LARGEST:
-        raise WireError(f"{what}.{key} is {short_repr(value)}, not a whole number from 0")
+    if type(value) is not int or not 0 <= value <= largest:
+        limit = "" if largest == LARGEST else f" to {largest}"
+        raise WireError(f"{what}.{key} is {short_repr(value)}, not a whole number from 0{limit}")
     return value
 
 
@@ -68,6 +72,14 @@ def text(record: Json, key: str, what: str, default: str = "") -> str:
     value = record.get(key, default)
     if not isinstance(value, str):
         raise WireError(f"{what}.{key} is {short_repr(value)}, not a string")
+    return value
+
+
+def name(record: Json, key: str, what: str) -> str:
+    """The name of an object in this field; empty if it is left out. Raises WireError."""
+    value = text(record, key, what)
+    if len(value) > LONGEST_NAME or not _NAME.issuperset(value):
+        raise WireError(f"{what}.{key} is {short_repr(value)}, not the name of an object")
     return value
 
 

@@ -145,6 +145,14 @@ def test_the_pod_waits_for_its_account(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x"])
+def test_a_sub_path_outside_its_volume_is_refused(tmp_path: Path, path: str) -> None:
+    mounts = [{"name": "v", "mountPath": "/v", "subPath": path}]
+    message = r'^volume "v": .* must be relative and must not contain "\.\."$'
+    with pytest.raises(UnsupportedError, match=message):
+        volumes.create(pod({"name": "v"}, volumeMounts=mounts), tmp_path, SOURCES)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x"])
 def test_an_item_outside_its_volume_is_refused(tmp_path: Path, path: str) -> None:
     items = [{"key": "train.py", "path": path}]
     with pytest.raises(UnsupportedError, match="must be relative"):

@@ -5,18 +5,25 @@ UnreachableError    no response: refused, reset, timed out, bad certificate, no 
 
 from __future__ import annotations
 
-import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 from typing import Any, Callable
 
 from elasticjob.agent.clock import Clock
+from elasticjob.wire.codec import whole_number
 from elasticjob.wire.dataclasses import dataclass
+from elasticjob.wire.untrusted import WireError, decode_answer
 
 _LONGEST_HEAD = 65536
 _LONGEST_BODY = 64 << 20
+_LONGEST_WAIT_S = 60  # that a server may ask for
 _PIECE = 65536
+_FRAMING = ("transfer-encoding", "content-length")
+_STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?", re.ASCII | re.DOTALL)
+_HEADER = re.compile(r"([!#-'*+.0-9A-Z^-z|~-]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
+_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class UnreachableError(Exception):
@@ -34,8 +41,8 @@ class Response:
     def json(self) -> dict[str, Any]:
         """Parse the body; return an empty object if it contains no JSON object."""
         try:
-            found = json.loads(self.body)
-        except ValueError:
+            found = decode_answer(self.body, "the answer")
+        except WireError:
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -46,19 +53,12 @@ class Head:
 
     status: int
     headers: dict[str, str]  # names in lower case
-
-    @property
-    def length(self) -> int | None:
-        """The bytes of the body. None: it has chunks, or ends with the connection."""
-        if self.status in (204, 304):
-            return 0
-        text = self.headers.get("content-length", "")
-        return int(text) if text.isdigit() and not self.is_chunked else None
+    length: int | None = None  # bytes of the body. None: it has chunks, or ends with the connection
 
     @property
     def is_chunked(self) -> bool:
         """Whether the body has chunks."""
-        return self.headers.get("transfer-encoding", "").lower() == "chunked"
+        return self.length is None and "transfer-encoding" in self.headers
 
     @property
     def keeps_alive(self) -> bool:
@@ -77,8 +77,9 @@ class Connection:
         self._buffer = bytearray()
 
     def send(self, message: bytes, deadline: float) -> None:
-        """Send a message."""
+        """Send a message, if the server has sent nothing since the last response."""
         self.reusable = False
+        self._check_is_quiet()
         try:
             self._socket.settimeout(self._left(deadline))
             self._socket.sendall(message)
@@ -97,10 +98,14 @@ class Connection:
 
     def response(self, head: Head, deadline: float) -> Response:
         """Read the body, and return the whole response."""
-        body = b"".join(self.pieces(head, lambda: deadline))
-        self.reusable = head.keeps_alive
-        wait = head.headers.get("retry-after", "")
-        return Response(head.status, body, float(wait) if wait.isdigit() else None)
+        body = bytearray()
+        for piece in self.pieces(head, lambda: deadline):
+            body += piece
+            _check_size(len(body))
+        self.reusable = head.keeps_alive and not self._buffer
+        wait_s = whole_number(head.headers.get("retry-after", ""))
+        retry_after_s = None if wait_s is None else float(min(wait_s, _LONGEST_WAIT_S))
+        return Response(head.status, bytes(body), retry_after_s)
 
     def pieces(self, head: Head, deadline: Callable[[], float]) -> Iterator[bytes]:
         """Yield the body in pieces as they come. deadline: returns that of the next piece."""
@@ -130,11 +135,13 @@ class Connection:
         while True:
             size = _chunk_size(self._line(deadline()))
             if size == 0:
-                while self._line(deadline()):
+                end = deadline()
+                while self._line(end):
                     pass  # trailers
                 return
             yield self._exactly(size, deadline())
-            self._line(deadline())
+            if self._exactly(2, deadline()) != b"\r\n":
+                raise UnreachableError("not an API server: a chunk has another size")
 
     def _until_end(self, deadline: Callable[[], float]) -> Iterator[bytes]:
         while True:
@@ -155,8 +162,7 @@ class Connection:
         return line
 
     def _exactly(self, size: int, deadline: float) -> bytes:
-        if size > _LONGEST_BODY:
-            raise UnreachableError(f"the answer has {size} bytes, more than {_LONGEST_BODY}")
+        _check_size(size)
         while len(self._buffer) < size:
             self._fill(deadline)
         found = bytes(self._buffer[:size])
@@ -175,6 +181,19 @@ class Connection:
         self._buffer += piece
         return bool(piece)
 
+    def _check_is_quiet(self) -> None:
+        """Raise UnreachableError if the connection has ended, or has bytes before a request: they
+        would be read as its response."""
+        try:
+            self._socket.settimeout(0.0)
+            found = bytes(self._buffer) or self._socket.recv(1)
+        except ssl.SSLWantReadError:
+            return
+        except (OSError, ValueError) as error:
+            raise UnreachableError(error_text(error)) from None
+        what = "it sent bytes before a request" if found else "the connection was closed"
+        raise UnreachableError(what)
+
     def _left(self, deadline: float) -> float:
         left_s = deadline - self._clock.now()
         if left_s <= 0:
@@ -185,19 +204,46 @@ class Connection:
 def parse_head(text: str) -> Head:
     """Parse a status line and headers. Raises UnreachableError if they are not HTTP."""
     first, *lines = text.split("\r\n")
-    protocol, _, rest = first.partition(" ")
-    status = rest[:3]
-    if not protocol.startswith("HTTP/1.") or not status.isdigit():
+    status = _STATUS_LINE.fullmatch(first)
+    if status is None:
         raise UnreachableError(f"not an API server: it sent {first[:40]!r}")
-    pairs = (line.partition(":") for line in lines)
-    return Head(int(status), {name.strip().lower(): value.strip() for name, _, value in pairs})
+    headers: dict[str, str] = {}
+    for line in lines:
+        header = _HEADER.fullmatch(line)
+        if header is None:
+            raise UnreachableError(f"not an API server: it sent the header {line[:40]!r}")
+        name, value = header[1].lower(), header[2]
+        if headers.setdefault(name, value) != value and name in _FRAMING:
+            raise UnreachableError(f"not an API server: it sent two headers {name}")
+    code = int(status[1])
+    return Head(code, headers, _body_length(code, headers))
+
+
+def _body_length(status: int, headers: dict[str, str]) -> int | None:
+    """The bytes of the body; None if it has chunks or no length. Raises UnreachableError."""
+    encoding, length = (headers.get(name) for name in _FRAMING)
+    if status < 200 or (encoding is not None and (encoding.lower() != "chunked" or length)):
+        raise UnreachableError("not an API server: its answer has no clear end")
+    if status in (204, 304):
+        return 0
+    if length is None:
+        return None
+    size = whole_number(length)
+    if size is None:
+        raise UnreachableError(f"not an API server: a body has {length[:40]!r} bytes")
+    return size
+
+
+def _check_size(size: int) -> None:
+    if size > _LONGEST_BODY:
+        raise UnreachableError(f"the answer has more than {_LONGEST_BODY} bytes")
 
 
 def _chunk_size(line: bytes) -> int:
-    try:
-        return int(line.split(b";")[0], 16)
-    except ValueError:
-        raise UnreachableError("not an API server: a chunk has no size") from None
+    found = _CHUNK.fullmatch(line)
+    if found is None:
+        raise UnreachableError("not an API server: a chunk has no size")
+    return int(found[1], 16)
 
 
 def error_text(error: Exception) -> str:

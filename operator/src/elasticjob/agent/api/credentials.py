@@ -42,6 +42,7 @@ def _context(ca_path: str) -> ssl.SSLContext:
     # Python 3.13 sets this flag in default contexts. It refuses CAs without an Authority Key
     # Identifier, which several clouds use for their clusters.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # the default from Python 3.10 on
     context.load_verify_locations(cafile=ca_path)
     return context
 

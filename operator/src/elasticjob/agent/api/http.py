@@ -16,6 +16,7 @@ from elasticjob.agent.api.credentials import Credentials
 from elasticjob.agent.clock import Clock
 from elasticjob.wire.dataclasses import dataclass
 
+_LONGEST_LINE = 16 << 20  # of a watch: far more than the largest object with its escapes
 _KEEPALIVE = (5, 5, 3)  # seconds until the first probe, seconds between probes, lost probes
 
 
@@ -193,13 +194,18 @@ class Stream:
     def lines(self) -> Iterator[bytes]:
         """Yield each line as it comes, until the server ends the response.
 
-        Raises UnreachableError, also when no line comes for Limits.idle_s.
+        Raises UnreachableError, also when no line comes for Limits.idle_s, or one has no end.
         """
-        rest = b""
+        rest = bytearray()
         try:
             for piece in self._connection.pieces(self._head, self._deadline):
-                *lines, rest = (rest + piece).split(b"\n")
-                yield from (line for line in lines if line.strip())
+                rest += piece
+                if b"\n" in piece:
+                    *lines, last = bytes(rest).split(b"\n")
+                    rest = bytearray(last)
+                    yield from (line for line in lines if line.strip())
+                if len(rest) > _LONGEST_LINE:
+                    raise UnreachableError(f"an event has more than {_LONGEST_LINE} bytes")
         finally:
             self._connection.close()
 

@@ -18,10 +18,11 @@ from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.rendezvous import events
 from elasticjob.rendezvous.timing import herd_delay_s
 from elasticjob.wire import lease as leases
-from elasticjob.wire.codec import Json, WireError
+from elasticjob.wire.codec import Json, WireError, fields_of, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import pod_from_name
 from elasticjob.wire.names import LABEL_JOB_UID
+from elasticjob.wire.untrusted import decode_answer
 
 INITIAL_END = "k8s.io/initial-events-end"
 UNREACHABLE_S = 300.0  # without any response an agent ends, and its message reaches the status
@@ -89,8 +90,9 @@ class Watch:
     def close(self) -> None:
         """End the watch; any thread may call this."""
         self._closed = True
-        if self._stream is not None:
-            self._stream.close()
+        stream = self._stream  # the thread of the watch may remove it meanwhile
+        if stream is not None:
+            stream.close()
 
     def run(self) -> None:
         """Watch until closed, or until the agent cannot continue."""
@@ -99,6 +101,9 @@ class Watch:
                 self._pass()
         except calls.SetupError as error:
             self._post(SetupFailed(str(error)))
+        except Exception as error:  # else the thread would end, and the loop would wait for ever
+            if not self._closed:
+                self._post(SetupFailed(f"internal error in a watch: {error!r}"))
 
     def _pass(self) -> None:
         """Follow one stream, and pause after a failure."""
@@ -168,29 +173,27 @@ class Watch:
         if response.status != 200:
             raise _RefusedError(response)
         self._initial = None
-        found = response.json()
-        items = {item["metadata"]["name"]: item for item in found.get("items") or []}
-        self._begin(items, found["metadata"]["resourceVersion"])
+        version, items = _collection(response.json())
+        self._begin(items, version)
 
     # ---- events ----------------------------------------------------------------------------------
 
     def _receive(self, line: bytes) -> None:
-        kind, found = _event(line)
-        if kind == "ERROR":
-            if found.get("code") == 410:
+        event = _event(line)
+        if event.kind == "ERROR":
+            if event.object.get("code") == 410:
                 raise _ExpiredError
-            raise UnreachableError(f"error event: {found.get('message')}")
-        meta = found["metadata"]
+            raise UnreachableError(f"error event: {str(event.object.get('message'))[:200]}")
         if self._initial is None:
-            self._version = meta["resourceVersion"]
+            self._version = event.version
             self._note_success()
-            if kind != "BOOKMARK":
-                self._post_event(self._changed(kind, found))
-        elif kind != "BOOKMARK":
-            self._initial[meta["name"]] = found
-        elif (meta.get("annotations") or {}).get(INITIAL_END) == "true":
+            if event.kind != "BOOKMARK":
+                self._post_event(self._changed(event))
+        elif event.kind != "BOOKMARK":
+            self._initial[event.name] = event.object
+        elif event.ends_initial:
             initial, self._initial = self._initial, None
-            self._begin(initial, meta["resourceVersion"])
+            self._begin(initial, event.version)
 
     def _begin(self, initial: _Initial, version: str) -> None:
         """Post the complete initial set. A joining agent waits until there is a Round Lease."""
@@ -206,19 +209,19 @@ class Watch:
         )
         if self._scope.wide:
             initial.pop(self._scope.round_name, None)
-            agents = map(self._agent, initial.values())
+            agents = (self._agent(name, found) for name, found in initial.items())
             self._post_event(events.ViewComplete(tuple(lease for lease in agents if lease)))
 
-    def _changed(self, kind: str, found: Json) -> events.Event | None:
-        name = found["metadata"]["name"]
-        if name == self._scope.round_name:
-            if kind == "DELETED":
+    def _changed(self, event: _Event) -> events.Event | None:
+        if event.name == self._scope.round_name:
+            if event.kind == "DELETED":
                 return events.RoundGone()
-            round_lease = self._round(found)
+            round_lease = self._round(event.object)
             return events.RoundSeen(round_lease, events.Source.WATCH) if round_lease else None
-        if kind == "DELETED":
-            return events.LeaseGone(name) if pod_from_name(name, self._context.job.name) else None
-        lease = self._agent(found)
+        if event.kind == "DELETED":
+            is_pod = pod_from_name(event.name, self._context.job.name)
+            return events.LeaseGone(event.name) if is_pod else None
+        lease = self._agent(event.name, event.object)
         return events.LeaseSeen(lease) if lease else None
 
     def _post_event(self, event: events.Event | None) -> None:
@@ -240,12 +243,12 @@ class Watch:
         self._wanted_count = len(round_lease.desired.wanted)
         return round_lease
 
-    def _agent(self, found: Json) -> leases.AgentLease | None:
+    def _agent(self, name: str, found: Json) -> leases.AgentLease | None:
         """Parse an agent Lease. None: it cannot be read, or is another job's with these labels."""
         try:
             return leases.parse_agent(found, self._context.job)
         except WireError as error:
-            calls.log_ignored(self._context, found["metadata"]["name"], error)
+            calls.log_ignored(self._context, name, error)
             return None
 
     # ---- failures --------------------------------------------------------------------------------
@@ -291,10 +294,42 @@ class Watch:
         return herd_delay_s(self._wanted_count, self._context.jitter())
 
 
-def _event(line: bytes) -> tuple[str, Json]:
-    """Parse a line into type and object. Raises UnreachableError if it is no watch event."""
+@dataclass(frozen=True)
+class _Event:
+    """One event of a watch."""
+
+    kind: str
+    object: Json
+    name: str  # empty: of a bookmark or an error
+    version: str  # empty: of an error
+    ends_initial: bool
+
+
+def _event(line: bytes) -> _Event:
+    """Parse a line. Raises UnreachableError if it is no watch event."""
     try:
-        event = json.loads(line)
-        return event["type"], event["object"]
-    except (ValueError, KeyError, TypeError):
+        event = fields_of(decode_answer(line, "the event"), "the event")
+        kind, found = text(event, "type", "the event"), fields_of(event.get("object"), "the object")
+        if kind == "ERROR":
+            return _Event(kind, found, "", "", False)
+        meta = fields_of(found.get("metadata"), "metadata")
+        version, notes = text(meta, "resourceVersion", ""), meta.get("annotations") or {}
+        name = "" if kind == "BOOKMARK" else text(meta, "name", "")
+        is_last = fields_of(notes, "annotations").get(INITIAL_END) == "true"
+        return _Event(kind, found, name, version, is_last)
+    except WireError:
         raise UnreachableError(f"not a watch event: {line[:40]!r}") from None
+
+
+def _collection(found: Json) -> tuple[str, dict[str, Json]]:
+    """The version and the objects by name of a list. Raises UnreachableError if it is none."""
+    try:
+        items = found.get("items") or []
+        if not isinstance(items, list):
+            raise WireError("items is not a list")
+        version = text(fields_of(found.get("metadata"), "metadata"), "resourceVersion", "")
+        objects = [fields_of(item, "an item") for item in items]
+        names = [text(fields_of(each.get("metadata"), ""), "name", "") for each in objects]
+        return version, dict(zip(names, objects))
+    except WireError:
+        raise UnreachableError("not a list of Leases") from None

@@ -8,13 +8,13 @@ seconds to destroy a communicator. So the first failure is the one with the olde
 from __future__ import annotations
 
 import errno
-import json
-import os
 import signal
 from collections.abc import Iterable
 
+from elasticjob import files
 from elasticjob.wire.cause import MESSAGE_BYTES, CauseKind
 from elasticjob.wire.dataclasses import dataclass
+from elasticjob.wire.untrusted import WireError, decode, plain
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -93,25 +93,22 @@ def start_failure(local_rank: int, command: str, error: OSError) -> tuple[Failur
 
 
 def read_error_file(path: str) -> ErrorFile | None:
-    """Read the file at TORCHELASTIC_ERROR_FILE. None: it is absent or empty.
+    """Read the file at TORCHELASTIC_ERROR_FILE. None: it is absent, empty or no plain file.
 
     Torch writes {"message": {"message": TEXT, "extraInfo": {"py_callstack": TEXT}}}, or a string as
     the outer message. Of any other file the whole text is the message.
     """
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_LONGEST_FILE).decode("utf-8", "replace")
-            at = os.fstat(file.fileno()).st_mtime
-    except OSError:
+    found = files.read(path, _LONGEST_FILE)
+    if found is None or not found.data.strip():
         return None
-    return ErrorFile(at, last_lines(_reported(text))) if text.strip() else None
+    return ErrorFile(found.changed_at, last_lines(plain(_reported(found.data))))
 
 
 def last_lines(text: str) -> str:
     """Return the last lines that fit into a cause: a traceback ends with its error."""
     kept: list[str] = []
     for line in reversed(text.strip().splitlines()):
-        if kept and len("\n".join([line, *kept]).encode()) > MESSAGE_BYTES:
+        if kept and len("\n".join([line, *kept]).encode("utf-8", "replace")) > MESSAGE_BYTES:
             break
         kept.insert(0, line)
     return "\n".join(kept)
@@ -127,10 +124,11 @@ def exit_text(code: int | None) -> str:
         return f"ended by signal {-code}"
 
 
-def _reported(text: str) -> str:
+def _reported(raw: bytes) -> str:
+    text = raw.decode("utf-8", "replace")
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = decode(raw, "the error file")
+    except WireError:
         return text
     message = found.get("message") if isinstance(found, dict) else None
     if isinstance(message, dict):

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-
-from elasticjob.wire.codec import WireError
+from elasticjob import files
 from elasticjob.wire.report import Progress
+from elasticjob.wire.untrusted import WireError, decode
 
 _LONGEST = 4096
 
@@ -23,23 +21,17 @@ class ProgressFile:
 
     def read_if_changed(self) -> Progress | None:
         """Read the file. None: it has not changed, or it is absent or incomplete."""
-        try:
-            found = os.stat(self._path)
-            stamp = (found.st_mtime_ns, found.st_ino, found.st_size)
-            if stamp == self._last_stamp:
-                return None
-            with open(self._path, "rb") as file:
-                text = file.read(_LONGEST)
-        except OSError:
+        found = files.read(self._path, _LONGEST)
+        if found is None or found.stamp == self._last_stamp:
             return None
-        progress = parse(text)
-        self._last_stamp = stamp if progress else None
+        progress = parse(found.data)
+        self._last_stamp = found.stamp if progress else None
         return progress
 
 
 def parse(text: bytes) -> Progress | None:
     """Parse the content of the file. None: it is invalid."""
     try:
-        return Progress.from_fields(json.loads(text), "progress")
-    except (ValueError, WireError):
+        return Progress.from_fields(decode(text, "progress"), "progress")
+    except WireError:
         return None

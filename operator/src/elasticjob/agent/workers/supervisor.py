@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 
+from elasticjob import files
 from elasticjob.agent.clock import Clock
 from elasticjob.agent.config import Config
 from elasticjob.agent.workers import environment, exits
@@ -82,8 +83,9 @@ class Supervisor:
         ranks = replace(ranks_of(round_, self._pod), workers=config.workers)
         env = environment.group_env(round_, desired, ranks, config.job_uid, config.pod_uid)
         for local_rank in range(ranks.workers):
-            _remove(environment.error_file(config.directory, local_rank))
-            _remove(environment.progress_file(config.directory, local_rank))
+            # An error file of an earlier round would become the first cause.
+            files.remove(environment.error_file(config.directory, local_rank))
+            files.remove(environment.progress_file(config.directory, local_rank))
         self._running = _Running(round_.n, delivered_at, ranks, env)
         self.group = with_ranks(self.group, ranks, env["MASTER_ADDR"], int(env["MASTER_PORT"]))
 
@@ -273,11 +275,3 @@ class Supervisor:
 
 def _ms(seconds: float) -> int:
     return max(0, round(seconds * 1000))
-
-
-def _remove(path: str) -> None:
-    """Remove a file; an error file of an earlier round would become the first cause."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass  # the usual case

@@ -21,7 +21,7 @@ from pathlib import Path
 FILE_NAME = "agent.pyz"
 
 _PACKAGE = Path(__file__).parents[2]
-_PARTS = ("wire", "rendezvous", "agent")
+_PARTS = ("wire", "files", "rendezvous", "agent")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 _UNIX = 3
 _READ_ONLY_FILE = 0o100444 << 16

@@ -6,7 +6,6 @@ mesh outlives the agent, and the pod then stays Running without a process of the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -18,10 +17,10 @@ from pydantic import ValidationError
 from elasticjob.api.reserved import AGENT_DIRECTORY
 from elasticjob.api.rules import violations_of_stored
 from elasticjob.api.v1alpha1 import ElasticJobSpec, ElasticJobStatus
-from elasticjob.controller import untrusted
 from elasticjob.controller.observe.template import template_account, template_hash
 from elasticjob.wire import lease as leases
-from elasticjob.wire import names
+from elasticjob.wire import names, untrusted
+from elasticjob.wire.cause import LARGEST_CODE
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod, pod_from_name
 
@@ -146,13 +145,13 @@ def _worker_container(spec: Json, status: Json) -> WorkerContainer:
         return _ended(state["terminated"])
     if status.get("phase") in ("Succeeded", "Failed"):  # ended before its containers ran
         return WorkerContainer(
-            ContainerState.TERMINATED, status.get("reason") or "", status.get("message") or ""
+            ContainerState.TERMINATED, _words(status, "reason"), _words(status, "message")
         )
     if "running" in state:
         return WorkerContainer(ContainerState.RUNNING)
     waiting = state.get("waiting") or {}
     return WorkerContainer(
-        ContainerState.WAITING, waiting.get("reason") or "", waiting.get("message") or ""
+        ContainerState.WAITING, _words(waiting, "reason"), _words(waiting, "message")
     )
 
 
@@ -160,9 +159,9 @@ def _ended(state: Json) -> WorkerContainer:
     code = state.get("exitCode")
     return WorkerContainer(
         ContainerState.TERMINATED,
-        state.get("reason") or "",
+        _words(state, "reason"),
         termination_message(state.get("message") or ""),
-        code if isinstance(code, int) else None,
+        code if isinstance(code, int) and 0 <= code <= LARGEST_CODE else None,
         state.get("finishedAt") or "",
     )
 
@@ -170,19 +169,15 @@ def _ended(state: Json) -> WorkerContainer:
 def termination_message(text: str) -> str:
     """The `message` in the JSON that the agent writes, or the text itself if it is none.
 
-    Any process of the pod can write it. The result can always be encoded as UTF-8.
+    Any process of the pod can write it.
     """
-    record = _record(text.encode(errors="replace")[-LONGEST_MESSAGE:])
-    found = record.get("message") or "" if isinstance(record, dict) else text
-    return found.encode(errors="replace").decode() if isinstance(found, str) else ""
-
-
-def _record(raw: bytes) -> Any:
-    """The JSON of a termination message; None if it is not JSON or is nested too deep."""
+    text = text[-LONGEST_MESSAGE:]
     try:
-        return json.loads(raw.decode()) if untrusted.is_shallow(raw) else None
-    except ValueError:
-        return None
+        record = untrusted.decode(text, "the termination message")
+    except untrusted.WireError:
+        record = None
+    found = record.get("message") if isinstance(record, dict) else text
+    return untrusted.plain(found) if isinstance(found, str) else ""
 
 
 def _worker_container_name(spec: Json) -> str:
@@ -203,7 +198,12 @@ def _is_disrupted(status: Json, conditions: Mapping[Any, Json]) -> bool:
 def _unschedulable(scheduled: Json) -> str:
     if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
         return ""
-    return scheduled.get("message") or "Unschedulable"
+    return _words(scheduled, "message") or "Unschedulable"
+
+
+def _words(owner: Json, field: str) -> str:
+    """A text for people; empty if it is absent."""
+    return untrusted.plain(str(owner.get(field) or ""))[:LONGEST_MESSAGE]
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,8 @@ def _account_faults(body: Json) -> Iterator[tuple[str, str]]:
 
 
 def _fault(error: Any) -> tuple[str, str]:
-    return ".".join(["spec", *map(str, error["loc"])]), str(error["msg"])
+    path = ".".join(["spec", *map(str, error["loc"])])
+    return untrusted.plain(path), untrusted.plain(str(error["msg"]))
 
 
 def _status(fields: Json) -> ElasticJobStatus:

@@ -22,6 +22,7 @@ from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, Truth
 from elasticjob.rendezvous import budget
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase
+from elasticjob.wire.untrusted import plain
 
 Row = tuple[str, Truth, str, str]  # type, status, reason, message
 
@@ -144,7 +145,7 @@ def _merged(job: Job, rows: list[Row], at: datetime) -> list[Condition]:
             type=type_,
             status=truth,
             reason=reason,
-            message=text[:LONGEST_MESSAGE],
+            message=plain(text)[:LONGEST_MESSAGE],
             last_transition_time=old.last_transition_time if old and old.status == truth else at,
             observed_generation=job.generation,
         )

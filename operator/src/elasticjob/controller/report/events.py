@@ -27,6 +27,7 @@ from elasticjob.controller.report import failure
 from elasticjob.controller.report.texts import ANY, DELETIONS, EVENTS
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
+from elasticjob.wire.untrusted import plain
 
 COMPONENT = "elasticjob-controller"
 LONGEST_MESSAGE = 1000  # the API server allows 1,024 bytes
@@ -147,7 +148,7 @@ def timestamp(at: datetime) -> str:
 
 def _note(of_reason: str, /, **fields: object) -> Note:
     warning, template = EVENTS.get(of_reason, EVENTS[ANY])
-    return Note(of_reason, template.format(**fields), warning)
+    return Note(of_reason, plain(template.format(**fields)), warning)
 
 
 def _became(old: ElasticJobStatus, new: ElasticJobStatus, type_: str, truth: str) -> bool:

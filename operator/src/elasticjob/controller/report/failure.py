@@ -10,8 +10,10 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import departures
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
+from elasticjob.wire.untrusted import plain
 
 LONGEST_MESSAGE = 1024
+LONGEST_REASON = 256
 LONGEST_COMMAND = 200
 # With this exit code Python, shells and many programs report wrong arguments, such as a script that
 # does not exist. Only the container's log has the details, so the message contains the command.
@@ -64,8 +66,8 @@ def _failure(snapshot: Snapshot, cause: Cause, round_: Round) -> LastFailure:
         rank=cause.rank if cause.rank >= 0 else None,
         exit_code=code,
         signal=cause.signal,
-        reason=reason or cause.kind.value,
-        message=message[-LONGEST_MESSAGE:] or None,
+        reason=(reason or cause.kind.value)[:LONGEST_REASON],
+        message=plain(message)[-LONGEST_MESSAGE:] or None,
         round=cause.n if cause.n is not None else max(round_.n - 1, 0),
     )
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from elasticjob.controller.plan.actions import Deletion
 from elasticjob.controller.plan.lost import BLAMED_TOO_OFTEN
+from elasticjob.wire.untrusted import plain
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -140,4 +141,5 @@ class State:
     detail: str = ""  # a problem, a count of pods, or the reason of a failure
 
     def __str__(self) -> str:
-        return (f"{self.word}: {self.detail}" if self.detail else self.word.value)[:LONGEST_STATUS]
+        text = f"{self.word}: {self.detail}" if self.detail else self.word.value
+        return plain(text)[:LONGEST_STATUS]

@@ -14,8 +14,8 @@ from typing import Any, cast
 
 import aiohttp
 
-from elasticjob.controller import untrusted
 from elasticjob.controller.kube import READ_TIMEOUT_S
+from elasticjob.wire import untrusted
 
 BOOKMARKS_S = 60.0
 SILENCE_S = BOOKMARKS_S + READ_TIMEOUT_S
@@ -25,7 +25,7 @@ def session(
     tls: ssl.SSLContext, headers: Mapping[str, str], proxy: str | None, silence_s: float
 ) -> aiohttp.ClientSession:
     """A session as kopf creates it, which also waits at most silence_s for an answer and for each
-    part of it, and replaces values that are nested too deep for json.loads."""
+    part of it, and replaces values that kopf could not read."""
 
     async def send_with_limits(
         request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
@@ -45,7 +45,7 @@ def session(
 
 
 class _Content:
-    """The body of an answer, one object or one per line, passed through `untrusted.shallow`."""
+    """The body of an answer, one object or one per line, passed through `untrusted.harmless`."""
 
     def __init__(self, content: aiohttp.StreamReader, silence_s: float) -> None:
         self._content = content
@@ -55,16 +55,16 @@ class _Content:
         return getattr(self._content, name)
 
     async def read(self) -> bytes:
-        return untrusted.shallow(await self._content.read())
+        return untrusted.harmless(await self._content.read())
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         rest = b""
         while data := await self._next(size):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                yield untrusted.shallow(line) + b"\n"
+                yield untrusted.harmless(line) + b"\n"
         if rest:
-            yield untrusted.shallow(rest)
+            yield untrusted.harmless(rest)
 
     async def _next(self, size: int) -> bytes:
         """Read the next part. Raises TimeoutError, after which kopf opens the watch again. The time

@@ -7,7 +7,12 @@ from typing import Any
 
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.kinds.typed import decode, undecodable
-from elasticjob.local.api.objects.errors import ApiError, invalid, unsupported_media_type
+from elasticjob.local.api.objects.errors import (
+    ApiError,
+    bad_request,
+    invalid,
+    unsupported_media_type,
+)
 from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.patches import PATCHES, strategic
 from elasticjob.local.api.query import parse_int
@@ -62,7 +67,10 @@ def patch_of(resource: Resource, call: Call) -> Callable[[Object, Any], Any]:
 
 def delete_options(call: Call) -> Object:
     """The DeleteOptions of the body, overridden by those of the query."""
-    options = dict(call.decode_body() or {})
+    body = call.decode_body() or {}
+    if not isinstance(body, dict):
+        raise bad_request("the body of the request must be an object: send DeleteOptions")
+    options = dict(body)
     if "propagationPolicy" in call.query:
         options["propagationPolicy"] = call.query["propagationPolicy"]
     if "gracePeriodSeconds" in call.query:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from elasticjob.local import yaml_documents
 from elasticjob.local.api.objects.encoding import encode
 from elasticjob.local.api.objects.errors import bad_request, no_such_path, unsupported_media_type
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.selectors import exact_name
 from elasticjob.local.api.query import parse_bool
+from elasticjob.wire.untrusted import decode
 
 JSON = "application/json"
 BODY_TYPES = ("", JSON, "application/yaml")
@@ -62,8 +61,13 @@ class Call:
         if not self.body:
             return None
         try:
-            return yaml.safe_load(self.body) if "yaml" in kind else json.loads(self.body)
-        except (ValueError, yaml.YAMLError) as error:
+            if "yaml" not in kind:
+                return decode(self.body, "it")
+            documents = yaml_documents.load(self.body) or [None]
+            if len(documents) > 1:
+                raise ValueError(f"it has {len(documents)} documents: send one")
+            return documents[0]
+        except ValueError as error:
             raise bad_request(f"the body of the request cannot be decoded: {error}") from None
 
 

@@ -9,14 +9,13 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import trustme
 import yaml
-from aiohttp import web
 
 from elasticjob.local.api.access import Access
+from elasticjob.local.api.connections import HttpServer, Limits
 from elasticjob.local.api.faults import Faults
 from elasticjob.local.api.handler import Handler
 from elasticjob.local.api.kinds import jobs, pods, validation
@@ -28,11 +27,11 @@ from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Admission, Store
 from elasticjob.local.api.verbs import LogSource, Verbs
 from elasticjob.local.api.watch import Watches
+from elasticjob.local.directories import own_directory
 from elasticjob.wire.names import AGENT_CLUSTER_ROLE
 
 HOST = "127.0.0.1"
-KEEPALIVE_S = 300  # more than the slowest heartbeat
-MAX_BODY_BYTES = 3 * 1024 * 1024
+DEFAULT_LIMITS = Limits()
 INITIAL_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 AGENT_ROLE: Object = {
     "metadata": {"name": AGENT_CLUSTER_ROLE},
@@ -89,6 +88,7 @@ async def serve(
     definitions: Iterable[Object] | None = None,
     admission: Sequence[Admission] | None = None,
     watch_list: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[RunningServer]:
     """Serve until the context ends. Objects are in memory; `root` gets the CA and kubeconfigs.
 
@@ -102,18 +102,23 @@ async def serve(
     Collector(store, loop.call_soon)
     preload(store, jobs.definitions() if definitions is None else definitions)
     verbs = Verbs(store, watches, watch_list=watch_list)
-    http = _http_server(Handler(verbs, access, faults))
-    runner = web.ServerRunner(http, shutdown_timeout=1)
-    await runner.setup()
+    http = HttpServer(Handler(verbs, access, faults, limits.time_s), limits)
+    listener = await loop.create_server(
+        http,
+        HOST,
+        port,
+        backlog=128,
+        ssl=_tls_context(authority),
+        ssl_handshake_timeout=limits.time_s,
+    )
     try:
-        site = web.TCPSite(runner, HOST, port, ssl_context=_tls_context(authority))
-        await site.start()
-        url = f"https://{HOST}:{runner.addresses[0][1]}"
+        url = f"https://{HOST}:{listener.sockets[0].getsockname()[1]}"
         files = _write_files(root, url, ca, access)
         yield RunningServer(url, *files, store, access, watches, faults, verbs)
     finally:
-        await _abort_connections(http)
-        await runner.cleanup()
+        listener.close()
+        await http.abort()
+        await http.shutdown(timeout=1)
 
 
 def new_store(ca: str, admission: Sequence[Admission]) -> Store:
@@ -160,31 +165,6 @@ def kubeconfig(url: str, ca: bytes, token: str) -> bytes:
     ).encode()
 
 
-def _http_server(handler: Handler) -> web.Server:
-    """The low-level server of aiohttp, which has no router: `target_of` parses the paths.
-
-    Without `handler_cancellation` an idle watch would outlive its client until its next event.
-    """
-    request = partial(
-        web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
-    )
-    return web.Server(
-        handler,
-        request_factory=request,
-        handler_cancellation=True,
-        access_log=None,
-        keepalive_timeout=KEEPALIVE_S,
-    )
-
-
-async def _abort_connections(http: web.Server) -> None:
-    """Abort all connections: a TLS shutdown would wait half a minute for each client."""
-    for connection in http.connections:
-        if connection.transport is not None:
-            connection.transport.abort()
-    await asyncio.sleep(0)
-
-
 def _tls_context(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     names = (HOST, "localhost", "kubernetes.default.svc")
@@ -193,7 +173,7 @@ def _tls_context(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def _write_files(root: Path, url: str, ca: bytes, access: Access) -> tuple[Path, Path, Path]:
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root = own_directory(root)
     return (
         _write_private(root / "ca.crt", ca),
         _write_private(root / "kubeconfig", kubeconfig(url, ca, access.admin_token)),

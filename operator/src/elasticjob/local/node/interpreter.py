@@ -9,12 +9,12 @@ NAMES = ("python", "python3")
 
 
 def install(interpreter: Path, directory: Path) -> None:
-    """Write the scripts `python` and `python3`, which run the interpreter, to the directory.
+    """Write the scripts `python` and `python3`, which run the interpreter, to a new directory.
 
     Links would not do: an interpreter of a virtual environment finds its packages by the path by
     which it was started.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir()
     for name in NAMES:
         script = directory / name
         script.write_text(f'#!/bin/sh\nexec {shlex.quote(str(interpreter))} "$@"\n')

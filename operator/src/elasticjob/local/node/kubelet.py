@@ -6,16 +6,13 @@ It reads and writes objects in the store only, and contains nothing specific to 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import CONFIGMAPS, NODES, PODS
@@ -23,6 +20,7 @@ from elasticjob.local.api.objects.errors import bad_request
 from elasticjob.local.api.objects.lifecycle import timestamp
 from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import Event, Store
+from elasticjob.local.directories import new_directory
 from elasticjob.local.node import interpreter, node
 from elasticjob.local.node.addresses import HOSTS, Addresses
 from elasticjob.local.node.pod.container import RestartDelay, restart_delay_s
@@ -42,12 +40,11 @@ PodKey = tuple[str, str]
 log = logging.getLogger(__name__)
 
 
-class RootError(Exception):
-    """The root directory cannot be used."""
-
-
 class Kubelet:
-    """The kubelet of the node `local`. It empties the directory `root` when it starts."""
+    """The kubelet of the node `local`. Its start replaces the directory `root`.
+
+    The directory above `root` must be safe (`own_directory`).
+    """
 
     def __init__(
         self,
@@ -65,7 +62,7 @@ class Kubelet:
         if max_pods > HOSTS:
             raise ValueError(f"max_pods: at most {HOSTS}, one loopback address for each")
         self._store = store
-        self._root = root.resolve()
+        self._root = root.absolute()
         self._python = python
         self._max_pods = max_pods
         self._addresses = Addresses(port)
@@ -74,7 +71,6 @@ class Kubelet:
         self._waiting: dict[str, PodKey] = {}
         self._held: set[PodKey] = set()
         self._is_disconnected = False
-        self._lock: IO[bytes] | None = None
         self._reporter = PodReporter(store, lambda: timestamp(store.now()))
         self._context = NodeContext(
             root=self._root,
@@ -94,15 +90,12 @@ class Kubelet:
     # -- the node -------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Lock the directory, kill processes of an earlier server there, and accept pods."""
-        self._lock_root()
+        """Kill processes of an earlier server, empty the directory, and accept pods."""
         if killed := await sweep(f"{self._root}/"):
             log.warning(
                 "killed %d processes that an earlier server had left in %s", killed, self._root
             )
-        for entry in self._root.iterdir():
-            if entry.is_dir():
-                await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
+        await asyncio.to_thread(new_directory, self._root)
         interpreter.install(self._python, self._root / "bin")
         self._context.processes.open()  # so that the first pod does not wait for it
         self._store.create(NODES, "", node.node())
@@ -124,8 +117,6 @@ class Kubelet:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._context.processes.close()
         await sweep(f"{self._root}/")
-        if self._lock is not None:
-            self._lock.close()
 
     def logs(self, pod: Object, call: Call) -> AbstractContextManager[AsyncIterator[bytes]]:
         """Open the log of a pod for a request."""
@@ -270,19 +261,6 @@ class Kubelet:
         """Write the status of the node with a condition."""
         status = node.status(self._max_pods, condition(self._reporter.now()))
         self._store.update(NODES, "", node.NAME, lambda old: {**old, "status": status}, "status")
-
-    def _lock_root(self) -> None:
-        """Lock the root directory. Raises RootError if it is in use, or not from an earlier run."""
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = self._root / "lock"
-        if not lock.exists() and any(self._root.iterdir()):
-            raise RootError(f"{self._root}: not empty and not from an earlier run; choose another")
-        self._lock = lock.open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise RootError(f"{self._root}: in use by another server; choose another") from None
 
 
 def _token_subject(pod: Object) -> tuple[str, str, str, str]:

@@ -24,6 +24,7 @@ from elasticjob.local.node.process_table import (
     read_parents,
     send_signal,
 )
+from elasticjob.wire.untrusted import WireError, decode
 
 MARKER = "ELASTICJOB_LOCAL_POD"
 """The variable with <root>/<pod uid> in the environment of every process of a pod."""
@@ -121,7 +122,7 @@ class Process:
         except ConnectionError:
             line = b""
         self._writer.close()
-        status = json.loads(line)["exited"] if line else None
+        status = _message(line).get("exited")
         if status is None:
             await sweep(self._marker)
             return Exit(128 + signal.SIGKILL, known=False)
@@ -167,7 +168,7 @@ class Processes:
         except BaseException:
             writer.close()
             raise
-        reply: dict[str, Any] = json.loads(line) if line else {"error": "its init process has died"}
+        reply = _message(line) or {"error": "its init process has died"}
         if "error" in reply:
             writer.close()
             raise StartError(reply["error"])
@@ -179,6 +180,15 @@ class Processes:
             self._socket.close()
             self._fork_server.wait()
             self._fork_server = self._socket = None
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    """A message of an init; empty if it has died, also in the midst of a line."""
+    try:
+        found = decode(line, "the message")
+    except WireError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 async def sweep(marker: str) -> int:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
+from elasticjob.local.api.kinds.pod_volumes import sub_path_faults, volume_faults
 from elasticjob.local.api.kinds.validation import LABEL, LABEL_FAULT
 from elasticjob.local.api.objects.builtins import PODS
 from elasticjob.local.api.objects.errors import Violation, bad_value, invalid
@@ -68,7 +69,11 @@ def spec_faults(spec: Object) -> Iterator[Violation]:
         yield "spec.restartPolicy", f"Unsupported value: {found}: supported values: {supported}"
     volumes: set[str] = set()
     for index, volume in enumerate(spec.get("volumes", ())):
-        yield from _name_faults(f"spec.volumes[{index}].name", volume.get("name", ""), volumes)
+        where, name = f"spec.volumes[{index}]", volume.get("name", "")
+        yield from _name_faults(f"{where}.name", name, volumes)
+        if faults := list(volume_faults(where, volume)):
+            volumes.discard(name)  # as on a real server, its mounts are reported, too
+            yield from faults
     seen: set[str] = set()
     for field in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(field, ())):
@@ -108,6 +113,7 @@ def _mount_faults(where: str, mounts: Sequence[Object], volumes: set[str]) -> It
         elif path in paths:
             yield f"{where}[{index}].mountPath", bad_value(path, "must be unique")
         paths.add(path)
+        yield from sub_path_faults(where, index, mount)
 
 
 def _name_faults(where: str, name: str, seen: set[str]) -> Iterator[Violation]:

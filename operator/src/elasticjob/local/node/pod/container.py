@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from elasticjob import files
 from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.node.logs import read_tail
 from elasticjob.local.node.pod.grace import Grace, wait_for_first
@@ -111,7 +112,10 @@ class Container:
 
     def _prepare(self) -> ProcessSpec:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.message_path(self.status.restarts).touch()
+        run = self.status.restarts
+        for path in (self.message_path(run), self.log_path(run)):
+            files.remove(str(path))  # the run before can have put anything there
+            files.write(str(path), b"")
         return self.process_spec(self.status.restarts)
 
     async def _wait_for_end(self, process: Process) -> Exit:
@@ -149,20 +153,12 @@ class Container:
 
     def _termination_message(self, ended: Exit) -> str:
         run = self.status.restarts
-        text = _read_head(self.message_path(run), MESSAGE_BYTES)
+        found = files.read(str(self.message_path(run)), MESSAGE_BYTES)
+        text = found.data if found else b""
         fallback = self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
         if not text and fallback and ended.code != 0:
             text = read_tail(self.log_path(run), FALLBACK_LINES, FALLBACK_BYTES)
         return text.decode(errors="replace")
-
-
-def _read_head(path: Path, limit: int) -> bytes:
-    """The beginning of a file; empty if the container has removed it."""
-    try:
-        with open(path, "rb") as opened:
-            return opened.read(limit)
-    except OSError:
-        return b""
 
 
 def _reason(ended: Exit) -> str:

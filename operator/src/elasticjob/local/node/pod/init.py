@@ -15,8 +15,8 @@ Server and init communicate by a stream socket:
     init -> server   {"init": pid, "pid": pid} or {"error": text}; then {"exited": wait status} when
                      all processes of the container have ended
 
-The program uses the standard library only, runs with `-I -S` in a separate session, and ends when
-its server ends.
+The program uses the standard library and `wire` only, runs with `-I -S` in a separate session, and
+ends when its server ends.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import socket
 from typing import Any, NoReturn
 
 from elasticjob.local.node.process_table import descendants, read_parents, send_signal
+from elasticjob.wire.untrusted import decode
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -80,7 +81,7 @@ class Init:
             if not self._receive():
                 return
         try:
-            self._main = start(json.loads(self._line()))
+            self._main = start(decode(self._line(), "the process"))
         except StartError as error:
             self._send({"error": str(error)})
             return
@@ -188,7 +189,7 @@ def _exec(spec: dict[str, Any], init: int, report: int) -> NoReturn:
 def _redirect(log: str) -> None:
     """Redirect standard input from /dev/null, and standard output and error to the log."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
     os.dup2(opened, 1)
     os.dup2(opened, 2)
 

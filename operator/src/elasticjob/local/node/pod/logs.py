@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from elasticjob import files
 from elasticjob.local.api.objects.errors import bad_request
 from elasticjob.local.api.query import parse_bool, parse_int
 from elasticjob.local.node import logs
@@ -53,10 +54,11 @@ def open_log(
     never_started = (
         isinstance(container.status.state, Waiting) and container.status.last_termination is None
     )
-    if never_started or not path.exists():
+    opened = None if never_started else files.open_regular(str(path))
+    if opened is None:
         raise bad_request(_refusal(pod, container, options))
     follow = options.follow and not options.previous
-    with path.open("rb") as log:
+    with opened as log:
         yield logs.read(
             log, options.tail, (lambda: _is_running(container, run)) if follow else None
         )

@@ -77,13 +77,13 @@ def path_map(container: Object, directory: Path, message: Path) -> PathMap:
 
 def _mounts(container: Object, directory: Path) -> list[tuple[str, Path]]:
     return [
-        (mount["mountPath"], directory / mount["name"] / mount.get("subPath", ""))
+        (mount["mountPath"], _below(directory / mount["name"], mount.get("subPath", "")))
         for mount in container.get("volumeMounts", ())
     ]
 
 
 def _write(directory: Path, file: File) -> None:
-    place = directory / file.path
+    place = _below(directory, file.path)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(file.content)
     place.chmod(file.mode)
@@ -98,7 +98,7 @@ def _projected(part: Object, mode: int, pod: Object, sources: Sources) -> Iterat
         if (token := sources.token()) is None:
             account = pod["spec"].get("serviceAccountName", "default")
             raise NotReadyError(f'serviceaccount "{account}" not found')
-        yield File(_relative_path(part["serviceAccountToken"]["path"]), token.encode(), mode)
+        yield File(part["serviceAccountToken"]["path"], token.encode(), mode)
 
 
 def _config_map(source: Object, mode: int, sources: Sources) -> Iterator[File]:
@@ -112,7 +112,7 @@ def _config_map(source: Object, mode: int, sources: Sources) -> Iterator[File]:
         contents[key] = base64.b64decode(text)
     for item in source.get("items") or _all_of(contents):
         if item["key"] in contents:
-            yield File(_relative_path(item["path"]), contents[item["key"]], item.get("mode", mode))
+            yield File(item["path"], contents[item["key"]], item.get("mode", mode))
         elif not source.get("optional"):
             raise NotReadyError(f'configmap "{source["name"]}" has no key "{item["key"]}"')
 
@@ -128,13 +128,13 @@ def _downward(source: Object, mode: int, pod: Object) -> Iterator[File]:
             raise UnsupportedError(
                 f"downwardAPI {item['path']}: not supported; use a fieldRef that env supports"
             )
-        yield File(_relative_path(item["path"]), value.encode(), item.get("mode", mode))
+        yield File(item["path"], value.encode(), item.get("mode", mode))
 
 
-def _relative_path(path: str) -> str:
-    """The path of a file. Raises UnsupportedError if it is not inside its volume."""
+def _below(directory: Path, path: str) -> Path:
+    """A path in a volume. Raises UnsupportedError if it leaves the volume."""
     if path.startswith("/") or ".." in path.split("/"):
         raise UnsupportedError(
-            f'volume item path {path!r} must be relative and must not contain ".."'
+            f'volume "{directory.name}": {path!r} must be relative and must not contain ".."'
         )
-    return path
+    return directory / path

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.directories import remove_tree
 from elasticjob.local.node import node
 from elasticjob.local.node.pod import volumes
 from elasticjob.local.node.pod.command import process_spec
@@ -23,6 +24,8 @@ from elasticjob.local.node.reporter import PodReporter, pod_key
 VOLUME_RETRY_S = 0.5
 UID_CHARACTERS = 13
 """Characters of the UID (48 bits) in a pod's directory: socket paths are limited to 107 bytes."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,9 @@ class PodWorker:
             self._write_status()
         except UnsupportedError as error:
             self._reject(str(error))
+        except Exception as error:  # so that the pod can still be deleted
+            log.exception("pod %s/%s", *pod_key(self._pod))
+            self._reject(f"internal error: {error!r}; correct the spec of the pod")
         finally:
             self.grace.cancel()
             self.ended.set()
@@ -96,7 +102,7 @@ class PodWorker:
         await self.grace.begun.wait()
         self._context.reporter.remove_pod(self._pod)
         await self._deleted.wait()
-        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, self.directory)
 
     def on_updated(self, pod: Object) -> None:
         """Begin the termination, or shorten it, if the changed object requests it."""
@@ -133,7 +139,7 @@ class PodWorker:
             try:
                 (self.directory / "home").mkdir(parents=True, exist_ok=True)
                 volumes.create(self._pod, self.directory / "v", self._sources())
-            except (volumes.NotReadyError, OSError) as error:
+            except (volumes.NotReadyError, OSError, ValueError) as error:  # ValueError: NUL
                 if last_error != str(error):
                     last_error = str(error)
                     self._event("Warning", "FailedMount", f"MountVolume.SetUp failed: {last_error}")
