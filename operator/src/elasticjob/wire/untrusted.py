@@ -48,7 +48,7 @@ def decode(text: str | bytes, what: str) -> Any:
     """
     raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
     if not is_shallow(raw):
-        raise WireError(f"{what} is not JSON that is nested at most {DEEPEST} levels deep")
+        raise WireError(f"{what} is not JSON: it is nested more than {DEEPEST} levels deep")
     return _value(_without_surrogates(raw), what)
 
 
