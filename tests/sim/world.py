@@ -145,7 +145,9 @@ class World:
 
     def node_of(self, pod: Pod) -> str:
         """The node of a pod. Each replacement has a new node."""
-        return f"node-{pod.index % self.spread}" if pod.generation == 0 else f"node-of-{pod}"
+        if pod.generation == 0:
+            return f"node-{pod.index % self.spread}"
+        return f"node-of-{pod.index}-{pod.generation}"
 
     def start_agent(self, pod: Pod, node: str) -> Agent:
         """A node starts the agent of a pod."""

@@ -21,15 +21,16 @@ DEEPEST = 100
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # 1 and -1 as signed bytes
 _INNERMOST = 16
 _NO_SIGNS = bytes(set(range(256)) - set(b'[]{}"'))
-_TOKEN = re.compile(rb'"[^"]*"?|[\[\]{}]')
+# Patterns that few texts need: `re` compiles each when it is first used, not at an agent's start.
+_TOKEN = rb'"[^"]*"?|[\[\]{}]'
 """A bracket, or a string up to its end; a string without an end reaches to the end of the text."""
-_ESCAPE = re.compile(
+_ESCAPE = (
     rb"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\[^u]|\\u(?![dD][89a-fA-F]))"
     rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 """An escape of a string. The group is missing for a surrogate without its other half."""
-_LINE_ENDS = re.compile("\r\n?|[\x85\u2028\u2029]")
-_CONTROLS = re.compile(
+_LINE_ENDS = "\r\n?|[\x85\u2028\u2029]"
+_CONTROLS = (
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _REPLACEMENT = "\ufffd"
@@ -47,7 +48,7 @@ def decode(text: str | bytes, what: str) -> Any:
     """
     raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
     if not is_shallow(raw):
-        raise WireError(f"{what} is not JSON that is nested at most {DEEPEST} levels deep")
+        raise WireError(f"{what} is not JSON: it is nested more than {DEEPEST} levels deep")
     return _value(_without_surrogates(raw), what)
 
 
@@ -95,7 +96,7 @@ def plain(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return _CONTROLS.sub(_REPLACEMENT, _LINE_ENDS.sub("\n", text))
+    return re.sub(_CONTROLS, _REPLACEMENT, re.sub(_LINE_ENDS, "\n", text))
 
 
 def _value(raw: bytes, what: str) -> Any:
@@ -135,7 +136,7 @@ def _without_surrogates(raw: bytes) -> bytes:
     """The JSON with U+FFFD for each escaped surrogate without its other half."""
     if b"\\" not in raw or (b"\\ud" not in raw and b"\\uD" not in raw):
         return raw
-    return _ESCAPE.sub(lambda found: found[1] or b"\\ufffd", raw)
+    return re.sub(_ESCAPE, lambda found: found[1] or b"\\ufffd", raw)
 
 
 def _parts(value: Any) -> list[Any]:
@@ -149,7 +150,7 @@ def _cut(raw: bytes) -> bytes:
     """The JSON with null for values that are nested too deep."""
     kept: list[bytes] = []
     depth = begin = 0
-    for token in _TOKEN.finditer(_without_escapes(raw)):
+    for token in re.finditer(_TOKEN, _without_escapes(raw)):
         sign = token.group()
         if sign in (b"[", b"{"):
             depth += 1
