@@ -113,12 +113,18 @@ contract: setup ## run the tests of the local API server and of the chart on a k
 	@$(CLUSTER) bare -- $(RUN) pytest -q tests/contract
 	@echo "== contract tests without initial events in watches"
 	@$(CLUSTER) bare --feature-gates=WatchList=false -- $(RUN) pytest -q tests/contract
-	@echo "== the chart"
-	@$(CLUSTER) bare -- $(RUN) pytest -q tests/helm/test_install.py
+	@echo "== the chart, and attacks on its roles and policies"
+	@$(CLUSTER) bare -- $(RUN) pytest -q tests/helm/test_install.py tests/attacks/test_policy.py \
+	  tests/attacks/test_token.py
 	@echo "== a CA without key identifiers, agents on Python 3.13"
 	@if [ -n "$(PYTHON313)" ]; then $(CLUSTER) bare --no-key-identifiers -- \
 	  $(RUN) --isolated --python=$(PYTHON313) pytest -q tests/contract/test_agent.py; \
 	else echo "skipped: no Python 3.13 was found; name one with PYTHON313=PATH"; fi
+
+.PHONY: rights
+rights: setup ## list in docs/security.md what the tokens of agents and operator may do; as `contract`
+	@$(CLUSTER) build hyperkube helm >.venv/programs.txt
+	@$(CLUSTER) bare -- $(RUN) python -m tests.attacks.rights
 
 .PHONY: format
 format: setup ## format the code and apply the automatic fixes of the linter

@@ -27,6 +27,7 @@ except urllib.error.HTTPError as error:
     print(error.code, error.read().decode())
 """
 LABELLED = {"metadata": {"labels": {"seen": "yes"}}}
+RENEWAL = {"spec": {"renewTime": "2026-11-30T00:00:00.000000Z"}}
 
 
 def test_an_agent_writes_its_own_leases_and_no_other(team: Namespace) -> None:
@@ -41,13 +42,14 @@ def test_an_agent_writes_its_own_leases_and_no_other(team: Namespace) -> None:
         return job.exec(0, "python3", "-c", REQUEST, *words)
 
     assert request("GET", "own-1-0").startswith("200")
-    assert request("PATCH", "own-0-0", LABELLED).startswith("200")
-    assert request("PATCH", "own-round", LABELLED).startswith("200")
+    for lease in ("own-0-0", "own-round"):
+        assert "an agent may not change labels" in request("PATCH", lease, LABELLED)
+        assert "cannot delete resource" in request("DELETE", lease)
     for lease in ("own-1-0", "theirs-0-0", "theirs-round"):
-        assert "an agent may only write" in request("PATCH", lease, LABELLED)
-    assert "neither create nor delete" in request("DELETE", "own-round")
+        assert "an agent may only write" in request("PATCH", lease, RENEWAL)
     desired = {"metadata": {"annotations": {names.ANNOTATION_DESIRED: "{}"}}}
-    assert "the annotations of the operator" in request("PATCH", "own-round", desired)
+    assert "metadata.annotations: an agent may only" in request("PATCH", "own-round", desired)
+    assert request("PATCH", "own-0-0", RENEWAL).startswith("200")
     foreign = {"metadata": {"name": "leader-of-something"}, "spec": {"holderIdentity": "me"}}
     assert request("POST", "", foreign).startswith("403")
 

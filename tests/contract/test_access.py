@@ -86,10 +86,10 @@ def test_the_agents_role_is_for_leases_of_its_namespace_only(
     wait_until(lambda: agent.get(leases).code == 200)
     assert agent.post(leases, {"metadata": {"name": "a"}}).code == 201
     assert agent.patch(f"{leases}/a", {"spec": {"holderIdentity": "me"}}).code == 200
-    assert agent.put(f"{leases}/a", agent.get(f"{leases}/a").body).code == 200
+    assert agent.put(f"{leases}/a", agent.get(f"{leases}/a").body).code == 403
     with agent.watch(leases) as watch:
         assert watch.take(1)[0].name == "a"
-    assert agent.delete(f"{leases}/a").code == 200
+    assert agent.delete(f"{leases}/a").code == 403
     assert agent.delete(leases).code == 403
     assert agent.get(f"{pods}/p").code == 403
     other = "/apis/coordination.k8s.io/v1/namespaces/default/leases"

@@ -1079,14 +1079,15 @@ def test_an_account_that_belongs_to_no_job_is_not_used() -> None:
     assert world.pod_names() == ["demo-0-0"]
 
 
-def test_an_account_in_the_template_is_refused_where_that_is_not_allowed() -> None:
-    world = World(Settings(heartbeat_s=T, template_accounts="refuse"))
+def test_an_account_in_the_template_is_refused_unless_it_is_listed() -> None:
+    world = World(Settings(heartbeat_s=T, template_accounts=("coach",)))
     world.apply(pod={"containers": [worker()], "serviceAccountName": "trainer"})
     assert world.settled_writes() == ["patch elasticjobs demo/status"]
     assert world.status()["phase"].startswith("Invalid: spec.template.spec.serviceAccountName")
+    assert "add trainer to templateServiceAccounts" in world.condition("Accepted")[2]
     trainer = {"metadata": {"name": "trainer"}}
     world.store.create(world.api.stored(kube.SERVICE_ACCOUNTS), TEAM, trainer)
-    world.restart(Settings(heartbeat_s=T, template_accounts="allow"))
+    world.restart(Settings(heartbeat_s=T, template_accounts=("coach", "trainer")))
     world.settle()
     assert world.condition("Accepted")[0] == "True"
 

@@ -73,7 +73,7 @@ def test_all_that_is_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) 
         "--kubeconfig is '/none': there is no such file;"
         " leave it out to use the pod's service account",
         "ELASTICJOB_CONTROLLER_NAMESPACE is 'a,,b': give names with a comma between them,"
-        " or leave it out for all namespaces",
+        " or leave it out",
         "--heartbeat-seconds is 'soon': input should be a valid number,"
         " unable to parse string as a number",
         "--health-port is '70000': input should be less than or equal to 65535",
@@ -83,12 +83,15 @@ def test_all_that_is_wrong_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_accepted_values() -> None:
-    arguments = ["--namespace", "a, b ,c", "--template-service-accounts", "refuse"]
+    arguments = ["--namespace", "a, b ,c", "--template-service-accounts", "trainer,coach"]
     found = settings.parse([*arguments, "--elect-seconds", "0.5", "--workers", "64"])
     assert found == Settings(
-        namespaces=("a", "b", "c"), template_accounts="refuse", elect_s=0.5, workers=64
+        namespaces=("a", "b", "c"),
+        template_accounts=("trainer", "coach"),
+        elect_s=0.5,
+        workers=64,
     )
-    assert settings.parse(["--template-service-accounts", "allow"]) == Settings()
+    assert Settings().template_accounts == ()
 
 
 def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +109,7 @@ def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) 
         ("--resync-seconds S", "ELASTICJOB_CONTROLLER_RESYNC_SECONDS"),
         ("--elect NAMESPACE/NAME", "ELASTICJOB_CONTROLLER_ELECT"),
         ("--elect-seconds S", "ELASTICJOB_CONTROLLER_ELECT_SECONDS"),
-        ("--template-service-accounts allow|refuse",
+        ("--template-service-accounts NAME,NAME",
          "ELASTICJOB_CONTROLLER_TEMPLATE_SERVICE_ACCOUNTS"),
         ("--health-host ADDRESS", "ELASTICJOB_CONTROLLER_HEALTH_HOST"),
         ("--health-port PORT", "ELASTICJOB_CONTROLLER_HEALTH_PORT"),
@@ -121,7 +124,10 @@ def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) 
     ("argument", "cure"),
     [
         *((f"--elect={wrong}", "give NAMESPACE/NAME") for wrong in ("o", "/o", "o/", "a/b/c")),
-        ("--template-service-accounts=no", "input should be 'allow' or 'refuse'"),
+        (
+            "--template-service-accounts=trainer,elasticjob-demo",
+            "leave out names that begin with elasticjob-",
+        ),
         ("--resync-seconds=0", "input should be greater than 0"),
         ("--lease-writes-per-second=0.5", "input should be greater than or equal to 1"),
         *(

@@ -1,101 +1,57 @@
 """The chart on a real API server: that of `make contract`, or of CONTRACT_KUBECONFIG.
 
-The tests install the chart, run the operator with its account, and send the requests on which
-test_policy evaluates the CEL.
+The tests install the chart, and run the operator with its account. `tests/attacks` sends the
+requests on which test_policy evaluates the CEL.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dev.kube_client import Client, Reply
 from dev.wait import wait_until
-from tests.support.chart import CHART, IMAGE, NAMESPACE, RELEASE, helm, one, rendered
+from tests.support import installed as chart
+from tests.support.chart import NAMESPACE, RELEASE, one, rendered
+from tests.support.installed import NAMESPACES, needs_a_real_server, token_of
 from tests.support.jobs import elastic_job
-from tests.support.lease_requests import ALLOWED, POD_CLAIM, REFUSED, TEAM, UNMATCHED, lease
+from tests.support.lease_requests import TEAM
+from tests.support.operator_requests import rights
 
 from elasticjob.local.api.server import kubeconfig as kubeconfig_of
 from elasticjob.wire import names
-from elasticjob.wire.codec import Json
 
-REAL = os.environ.get("CONTRACT_KUBECONFIG")
-pytestmark = [
-    pytest.mark.process,
-    pytest.mark.skipif(not REAL, reason="needs a real API server: make contract"),
-]
+pytestmark = [*needs_a_real_server]
 
-NAMESPACES = "/api/v1/namespaces"
-LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{TEAM}/leases"
+SECOND = "elasticjob-second"
+AGENTS = names.AGENT_CLUSTER_ROLE
 RBAC = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{TEAM}"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 POLICY = f"{POLICIES}/elasticjob-operator.{NAMESPACE}"
 JOBS = f"/apis/{names.API_VERSION}/namespaces/{TEAM}/{names.PLURAL}"
 CRD = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{names.PLURAL}.{names.GROUP}"
-ACCOUNT = "system:serviceaccount:"
-STRICT = {
-    f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")
-}
 
 
 @pytest.fixture(scope="module")
 def admin() -> Iterator[Client]:
-    client = Client.from_kubeconfig(Path(str(REAL)))
+    client = chart.administrator()
     yield client
     client.close()
 
 
 @pytest.fixture(scope="module")
 def notes(admin: Client) -> Iterator[str]:
-    """Install a release in a namespace that admits restricted pods only; return Helm's notes."""
-    for name, labels in ((NAMESPACE, STRICT), (TEAM, {})):
-        admin.post(NAMESPACES, {"metadata": {"name": name, "labels": labels}})
-    # Objects of the contract tests belong to no release.
-    done = install("--take-ownership")
-    assert done.returncode == 0, done.stderr
-    assert "violate" not in done.stderr
-    yield done.stdout
-    assert run("uninstall", RELEASE).returncode == 0
-    assert admin.get(CRD).code == 200  # and with it all jobs
-    assert admin.get(POLICY).code == 404
-    again = install()
-    assert again.returncode == 0, again.stderr
-    assert run("uninstall", RELEASE).returncode == 0
-    for name in (NAMESPACE, TEAM):
-        admin.delete(f"{NAMESPACES}/{name}")
-
-
-def install(*words: str) -> subprocess.CompletedProcess[str]:
-    return run("install", RELEASE, str(CHART), "--set", IMAGE, *words)
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [helm(), *words, "--namespace", NAMESPACE, "--kubeconfig", str(REAL)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def policy(admin: Client, notes: str) -> None:
-    """Wait until the API server enforces the policy."""
-
-    def is_refused() -> bool:
-        agent = user(admin, "elasticjob-first", "first-0-0")
-        reply = agent.post(LEASES, lease("other", None))
-        admin.delete(f"{LEASES}/other")
-        agent.close()
-        return reply.code == 403 and "may only write" in reply.body["message"]
-
-    wait_until(is_refused, every_s=0.2)
+    """Install a release; return Helm's notes. It can be removed and installed again."""
+    with chart.installed(admin, TEAM) as found:
+        yield found
+        assert chart.run_release("uninstall", RELEASE).returncode == 0
+        assert admin.get(CRD).code == 200  # and with it all jobs
+        assert admin.get(POLICY).code == 404
+        again = chart.install()
+        assert again.returncode == 0, again.stderr
 
 
 # ---- the installation ----------------------------------------------------------------------------
@@ -111,21 +67,12 @@ def test_pods_of_the_operator_are_admitted_as_restricted(admin: Client, notes: s
     wait_until(lambda: len(admin.get(pods).body["items"]) == 2)
 
 
-def test_the_policy_has_no_type_errors(admin: Client, notes: str) -> None:
-    def is_checked() -> bool:
-        body = admin.get(POLICY).body
-        return bool(body.get("status", {}).get("observedGeneration"))
-
-    wait_until(is_checked)
-    assert admin.get(POLICY).body["status"].get("typeChecking", {}) == {}
-
-
 def test_the_operator_needs_no_more_than_its_account(
     admin: Client, notes: str, tmp_path: Path
 ) -> None:
-    """In particular, it creates a RoleBinding without the rights `bind` and `escalate`."""
+    """Both policies are in force."""
     spec = one(rendered(), "Deployment")["spec"]["template"]["spec"]
-    token = token_of(admin, NAMESPACE, spec["serviceAccountName"], None)
+    token = token_of(admin, NAMESPACE, spec["serviceAccountName"])
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_bytes(kubeconfig_of(admin.url, admin.ca, token))
     args = [*spec["containers"][0]["args"], "--health-port=0", "--kubeconfig", str(kubeconfig)]
@@ -148,95 +95,30 @@ def test_the_operator_needs_no_more_than_its_account(
     admin.delete(f"{JOBS}/real")
 
 
-# ---- the policy ----------------------------------------------------------------------------------
+def test_a_second_release_serves_its_namespace_under_its_policies(
+    admin: Client, notes: str
+) -> None:
+    admin.post(NAMESPACES, {"metadata": {"name": SECOND}}).accepted()
+    values = ("scope=namespaced", f"namespaces={{{SECOND}}}", "crds.install=false",
+              "rbac.clusterRoles=false")  # fmt: skip
+    words = [word for value in values for word in ("--set", value)]
+    done = chart.install(*words, release="second", namespace=SECOND)
+    assert done.returncode == 0, done.stderr
+    operator = admin.as_user(token_of(admin, SECOND, "operator-second-elasticjob"))
 
+    def bound(namespace: str, role: str) -> Reply:
+        body = rights("RoleBinding")
+        body["metadata"] |= {"namespace": namespace, "ownerReferences": []}
+        body["subjects"][0]["namespace"] = namespace
+        body["roleRef"] |= {"name": role, "kind": "Role" if role != AGENTS else "ClusterRole"}
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+        return operator.post(path, body, dryRun="All")
 
-def of_service_accounts(cases: dict[str, Any]) -> dict[str, Any]:
-    """The cases whose user is a service account of the namespace."""
-    here = f"{ACCOUNT}{TEAM}:"
-
-    def user_of(case: Any) -> str:
-        request = case[0] if isinstance(case, tuple) else case
-        return str(request["request"]["userInfo"]["username"])
-
-    return {name: case for name, case in cases.items() if user_of(case).startswith(here)}
-
-
-@pytest.mark.parametrize(
-    "case", of_service_accounts(ALLOWED).values(), ids=of_service_accounts(ALLOWED)
-)
-def test_allowed(admin: Client, policy: None, case: Json) -> None:
-    assert send(admin, case).code in (200, 201)
-
-
-@pytest.mark.parametrize(
-    "case", of_service_accounts(UNMATCHED).values(), ids=of_service_accounts(UNMATCHED)
-)
-def test_not_matched(admin: Client, policy: None, case: Json) -> None:
-    assert send(admin, case).code in (200, 201)
-
-
-@pytest.mark.parametrize(
-    ("case", "why"), of_service_accounts(REFUSED).values(), ids=of_service_accounts(REFUSED)
-)
-def test_refused(admin: Client, policy: None, case: Json, why: str) -> None:
-    reply = send(admin, case)
-    assert reply.code == 403
-    assert why in reply.body["message"]
-
-
-def send(admin: Client, case: Json) -> Reply:
-    """Send a request as the user that it names."""
-    old, new = case["oldObject"], case["object"]
-    name = (old or new)["metadata"]["name"]
-    user_info = case["request"]["userInfo"]
-    account = user_info["username"].rpartition(":")[2]
-    pod = user_info["extra"][POD_CLAIM][0] if "extra" in user_info else None
-    client = user(admin, account, pod)
-    version = admin.post(LEASES, old).version if old else ""
-    try:
-        if old is None:
-            return client.post(LEASES, new)
-        if new is None:
-            return client.delete(f"{LEASES}/{name}")
-        meta = {**new["metadata"], "resourceVersion": version}
-        return client.put(f"{LEASES}/{name}", {**new, "metadata": meta})
-    finally:
-        client.close()
-        admin.delete(f"{LEASES}/{name}")
-
-
-def user(admin: Client, account: str, pod: str | None) -> Client:
-    """A client with the rights of agents and a token that is bound to a pod of this name."""
-    place = f"{NAMESPACES}/{TEAM}"
-    admin.post(f"{place}/serviceaccounts", {"metadata": {"name": account}})
-    subject = {"kind": "ServiceAccount", "name": account, "namespace": TEAM}
-    role = {
-        "apiGroup": "rbac.authorization.k8s.io",
-        "kind": "ClusterRole",
-        "name": names.AGENT_CLUSTER_ROLE,
-    }
-    binding = {"metadata": {"name": account}, "roleRef": role, "subjects": [subject]}
-    admin.post(f"{RBAC}/rolebindings", binding)
-    uid = None
-    if pod is not None:
-        body = {
-            "metadata": {"name": pod},
-            "spec": {"serviceAccountName": account, "containers": [{"name": "a", "image": "b"}]},
-        }
-        admin.delete(f"{place}/pods/{pod}", gracePeriodSeconds=0)
-        made = admin.post(f"{place}/pods", body)
-        assert made.code == 201, made.body
-        uid = made.body["metadata"]["uid"]
-    bound = None if pod is None else {"name": pod, "uid": uid}
-    client = admin.as_user(token_of(admin, TEAM, account, bound))
-    wait_until(lambda: client.get(LEASES).code == 200)  # the authorizer has the binding
-    return client
-
-
-def token_of(admin: Client, namespace: str, account: str, pod: Json | None) -> str:
-    bound = {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", **pod}} if pod else {}
-    path = f"{NAMESPACES}/{namespace}/serviceaccounts/{account}/token"
-    reply = admin.post(path, {"spec": {"audiences": [], **bound}})
-    assert reply.code == 201, json.dumps(reply.body)
-    return str(reply.body["status"]["token"])
+    own_role = f"second-elasticjob-operator.{SECOND}"
+    wait_until(lambda: bound(SECOND, own_role).code == 403, every_s=0.2)
+    assert "roleRef: the operator" in bound(SECOND, own_role).body["message"]
+    assert bound(SECOND, AGENTS).code == 201
+    assert bound(TEAM, AGENTS).code == 403
+    operator.close()
+    assert chart.run_release("uninstall", "second", namespace=SECOND).returncode == 0
+    admin.delete(f"{NAMESPACES}/{SECOND}")

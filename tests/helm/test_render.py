@@ -82,13 +82,11 @@ def test_namespaced_has_no_right_outside_of_its_namespaces() -> None:
 
 
 def test_the_operator_takes_its_arguments() -> None:
-    assert settings.parse(operator()["args"]) == Settings(
-        elect=LeaseName(NAMESPACE, OPERATOR), template_accounts="refuse"
-    )
+    assert settings.parse(operator()["args"]) == Settings(elect=LeaseName(NAMESPACE, OPERATOR))
     found = settings.parse(
         operator(
             *NAMESPACED,
-            "allowTemplateServiceAccount=true",
+            "templateServiceAccounts={trainer,coach}",
             "operator.leaseWritesPerSecond=250",
             "operator.heartbeatSeconds=2",
             "operator.uncountedRestartsPerHour=30",
@@ -107,7 +105,7 @@ def test_the_operator_takes_its_arguments() -> None:
         resync_s=60.0,
         elect=LeaseName(NAMESPACE, OPERATOR),
         elect_s=6.0,
-        template_accounts="allow",
+        template_accounts=("trainer", "coach"),
         log_level="debug",
     )
 
@@ -202,6 +200,20 @@ def test_no_job_has_the_name_of_the_operators_account(values: tuple[str, ...], n
 def test_an_account_like_that_of_a_job_is_refused() -> None:
     with pytest.raises(ChartError, match="choose a name that does not begin with elasticjob-"):
         rendered("serviceAccount.name=elasticjob-operator")
+
+
+@pytest.mark.parametrize(
+    ("account", "cure"),
+    [
+        ("elasticjob-demo", "leave out names that begin with elasticjob-"),
+        ("operator-elasticjob", "leave it out, as it is the account of the operator"),
+    ],
+)
+def test_the_accounts_of_templates_are_neither_a_jobs_nor_the_operators(
+    account: str, cure: str
+) -> None:
+    with pytest.raises(ChartError, match=f"templateServiceAccounts has {account}: {cure}"):
+        rendered(f"templateServiceAccounts={{trainer,{account}}}")
 
 
 def test_labels_and_node_selectors_reach_the_pods() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dev.values_table import described as described_in
 from dev.values_table import filled
-from tests.support.chart import CHART, ChartError, rendered, run_helm
+from tests.support.chart import CHART, ChartError, one, rendered, run_helm
 
 from elasticjob.wire.codec import Json
 
@@ -68,6 +68,27 @@ REFUSED = [
     ("operator.threads=3", "at '/operator': additional properties 'threads' not allowed"),
     ("networkPolicy.apiServerPorts={0}", "at '/networkPolicy/apiServerPorts/0': minimum"),
     ("metrics.serviceMonitor.interval=soon", "at '/metrics/serviceMonitor/interval'"),
+    ("allowTemplateServiceAccount=true", "'allowTemplateServiceAccount' not allowed"),
+    *(
+        (f"{name}={value}", "does not match pattern")
+        for name in ("serviceAccount.name", "priorityClassName", "nameOverride", "image.tag")
+        for value in ("a'b", "a: b", "a #b", "Ünlü")
+    ),
+    ("serviceAccount.name=x' || true || '", "at '/serviceAccount/name': "),
+    ("templateServiceAccounts={a'b}", "at '/templateServiceAccounts/0': "),
+    ("templateServiceAccounts={Trainer}", "at '/templateServiceAccounts/0': "),
+    ("fullnameOverride=Big", "at '/fullnameOverride': "),
+    ("topologySpread.topologyKey=a: b", "at '/topologySpread/topologyKey': "),
+    ("networkPolicy.apiServerCIDRs={10.0.0.1}", "at '/networkPolicy/apiServerCIDRs/0': "),
+    ("networkPolicy.apiServerCIDRs={any}", "at '/networkPolicy/apiServerCIDRs/0': "),
+]
+ACCEPTED = [
+    "serviceAccount.name=team.operator",
+    "priorityClassName=system-cluster-critical",
+    "image.repository=localhost:5000/ml/elasticjob_operator",
+    "topologySpread.topologyKey=topology.kubernetes.io/zone",
+    "networkPolicy.apiServerCIDRs={10.0.0.1/32,fd00:1::/64,::1/128}",
+    "templateServiceAccounts={trainer,team.coach}",
 ]
 
 
@@ -76,6 +97,16 @@ def test_a_wrong_value_is_named(value: str, message: str) -> None:
     with pytest.raises(ChartError) as refused:
         rendered(value)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("value", ACCEPTED)
+def test_a_usual_value_is_accepted(value: str) -> None:
+    assert rendered(value)
+
+
+def test_a_name_like_a_number_stays_text() -> None:
+    spec = one(rendered("priorityClassName=1e3"), "Deployment")["spec"]["template"]["spec"]
+    assert spec["priorityClassName"] == "1e3"
 
 
 def test_an_image_is_required() -> None:

@@ -26,6 +26,18 @@
 {{- $name -}}
 {{- end -}}
 
+{{- /* The accounts that templates may name, as a list in CEL. */ -}}
+{{- define "elasticjob.accountList" -}}
+{{- range .Values.templateServiceAccounts -}}
+{{- if hasPrefix "elasticjob-" . -}}
+{{- fail (printf "templateServiceAccounts has %s: leave out names that begin with elasticjob-, which are accounts of jobs" .) -}}
+{{- else if eq . (include "elasticjob.account" $) -}}
+{{- fail (printf "templateServiceAccounts has %s: leave it out, as it is the account of the operator" .) -}}
+{{- end -}}
+{{- end -}}
+['{{ join "', '" .Values.templateServiceAccounts }}']
+{{- end -}}
+
 {{- define "elasticjob.selector" -}}
 app.kubernetes.io/name: {{ include "elasticjob.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

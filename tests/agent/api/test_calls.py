@@ -214,12 +214,14 @@ def test_a_create_without_a_response_finds_its_lease() -> None:
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8), by_get=True)]
 
 
-def test_an_older_jobs_lease_is_deleted_by_its_uid() -> None:
+def test_an_agent_waits_until_the_lease_of_an_older_job_is_deleted() -> None:
     old = agent_object(5, job=JobIdentity("team", "demo", "an-older-uid"))
-    scene = Scene(answer(409), answer(200, old), answer(200), answer(201, MINE))
+    exists = (answer(409), answer(200, old))
+    scene = Scene(*exists, *exists, answer(201, MINE))
     assert scene.run(CREATE) == [LeaseSeen(parsed_agent(8))]
-    assert scene.transport.methods == ["POST", "GET", "DELETE", "POST"]
-    assert scene.body(2)["preconditions"] == {"uid": "uid-of-A"}
+    assert scene.transport.methods == ["POST", "GET", "POST", "GET", "POST"]
+    (line,) = scene.lines
+    assert "Lease demo-0-0 is ignored: an older job left it" in line
 
 
 def test_the_lease_of_another_program_is_not_changed() -> None:

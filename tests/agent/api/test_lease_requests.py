@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 from elasticjob.agent.api.lease_requests import LeaseRequests, by_label, by_name
 
 LEASES = LeaseRequests("team")
@@ -16,12 +14,6 @@ def test_one_lease() -> None:
     assert patched.content_type == "application/merge-patch+json"
     made = LEASES.create({"kind": "Lease"})
     assert (made.method, made.path, made.content_type) == ("POST", PATH, "application/json")
-
-
-def test_a_deletion_names_the_object_by_its_uid() -> None:
-    deleted = LEASES.delete("a", "uid-1")
-    assert (deleted.method, deleted.path) == ("DELETE", f"{PATH}/a")
-    assert json.loads(deleted.body)["preconditions"] == {"uid": "uid-1"}
 
 
 def test_a_list_is_a_consistent_read() -> None:

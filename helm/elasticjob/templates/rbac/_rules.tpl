@@ -1,5 +1,5 @@
-{{- /* Exactly what the operator does: tests/helm compares this list with recorded requests. The verbs for Leases
-include those of elasticjob-agent, so that the operator may bind that role without the right `bind`. */ -}}
+{{- /* Exactly what the operator does: tests/helm compares this list with recorded requests. RBAC lets it bind a role
+whose rights it holds, and by `bind` elasticjob-agent, also if another release of this chart has made that role. */ -}}
 {{- define "elasticjob.operatorRules" -}}
 - apiGroups: [elasticjob.dev]
   resources: [elasticjobs]
@@ -12,13 +12,17 @@ include those of elasticjob-agent, so that the operator may bind that role witho
   verbs: [create, delete, get, list, watch]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [create, delete, get, list, patch, update, watch]
+  verbs: [create, delete, get, list, patch, watch]
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [create, delete, get]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [rolebindings]
   verbs: [create, delete, get]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames: [elasticjob-agent]
+  verbs: [bind]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [create, delete, get, list]
@@ -29,6 +33,6 @@ include those of elasticjob-agent, so that the operator may bind that role witho
 
 {{- define "elasticjob.operatorSubjects" -}}
 - kind: ServiceAccount
-  name: {{ include "elasticjob.account" . }}
+  name: {{ include "elasticjob.account" . | quote }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}

@@ -124,9 +124,9 @@ class PodSpec(_OpenModel):
     """Time in seconds that the pod has to terminate after SIGTERM. The operator raises it to
     `spec.stopGraceSeconds` + 5 if it is less or absent."""
     service_account_name: Annotated[str, Field(max_length=253)] | None = None
-    """Name of the ServiceAccount of the pod. Refused unless the operator's chart sets
-    `allowTemplateServiceAccount`, because the operator gives the account access to the Leases of
-    the namespace. Absent: the operator creates an account for the job. That account has no
+    """Name of the ServiceAccount of the pod. Refused unless the operator's chart lists it in
+    `templateServiceAccounts`, because the operator gives the account access to the Leases of the
+    namespace. Absent: the operator creates an account for the job. That account has no
     imagePullSecrets: list them in `template.spec.imagePullSecrets`, or name an account that has
     them."""
     automount_service_account_token: bool | None = None

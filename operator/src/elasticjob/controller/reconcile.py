@@ -128,8 +128,7 @@ class Reconciler:
     # ---- observe -----------------------------------------------------------------------------
 
     def _parse_job(self, body: Json) -> Job:
-        allowed = self._settings.template_accounts == "allow"
-        return parse.job(body, template_accounts=allowed)
+        return parse.job(body, template_accounts=self._settings.template_accounts)
 
     def _read_cache(self, key: Key) -> JobObjects | None:
         entry = self._cache.entry(key)

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from elasticjob.controller.lead.candidate import LeaseName
+from elasticjob.wire import names
 
 PREFIX = "ELASTICJOB_CONTROLLER_"
 
@@ -38,10 +39,18 @@ def _names(value: object) -> object:
     """The names in a text such as `team-a,team-b`."""
     if not isinstance(value, str):
         return value
-    names = tuple(name.strip() for name in value.split(","))
-    if not all(names):
-        raise ValueError("give names with a comma between them, or leave it out for all namespaces")
-    return names
+    found = tuple(name.strip() for name in value.split(","))
+    if not all(found):
+        raise ValueError("give names with a comma between them, or leave it out")
+    return found
+
+
+def _accounts(accounts: tuple[str, ...]) -> tuple[str, ...]:
+    """The accounts, none of which can be that of a job."""
+    reserved = names.service_account_name("")
+    if any(account.startswith(reserved) for account in accounts):
+        raise ValueError(f"leave out names that begin with {reserved}: they are accounts of jobs")
+    return accounts
 
 
 def _place(value: object) -> object:
@@ -144,11 +153,11 @@ class Settings(BaseSettings):
     elect_s: Seconds = Field(15, title="S", validation_alias=f"{PREFIX}ELECT_SECONDS")
     """the time without a renewal after which another operator takes the Lease"""
 
-    template_accounts: Literal["allow", "refuse"] = Field(
-        "allow", title="allow|refuse", validation_alias=f"{PREFIX}TEMPLATE_SERVICE_ACCOUNTS"
-    )
-    """whether a job's template may name the service account of its pods, which then gets the rights
-    of an agent"""
+    template_accounts: Annotated[
+        tuple[str, ...], BeforeValidator(_names), AfterValidator(_accounts)
+    ] = Field((), title="NAME,NAME", validation_alias=f"{PREFIX}TEMPLATE_SERVICE_ACCOUNTS")
+    """the service accounts that a job's template may name for its pods; each gets the rights of an
+    agent in the namespace of the job; default: none"""
 
     health_host: str = Field("", title="ADDRESS")
     """the address of /livez, /readyz and /metrics; default: every address"""

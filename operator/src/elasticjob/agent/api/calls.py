@@ -158,9 +158,9 @@ def _lease_event(call: Call, name: str, response: Response) -> events.Event:
         return events.GetFailed(name)
 
 
-def log_ignored(context: Context, name: str, error: WireError) -> None:
+def log_ignored(context: Context, name: str, why: object) -> None:
     """Log why a Lease is ignored, once."""
-    context.log.problem(f"lease {name}", f"Lease {name} is ignored: {error}")
+    context.log.problem(f"lease {name}", f"Lease {name} is ignored: {why}")
 
 
 def _own_lease(call: Call, response: Response) -> leases.AgentLease:
@@ -226,7 +226,11 @@ def _manifest(call: Call, action: CreateLease) -> Json:
 
 
 def _existing_lease(call: Call) -> leases.AgentLease | None:
-    """Read the Lease that exists already. None: there is none, or an older job's was deleted."""
+    """Read the Lease that exists already. None: there is none, or an older job left it.
+
+    Garbage collection deletes the Lease of an older job. An agent has no right to delete Leases:
+    else it could remove the operator's mark.
+    """
     response = call.send(call.requests.get(call.identity.name))
     if response is None or response.status != 200:
         return None
@@ -238,7 +242,7 @@ def _existing_lease(call: Call) -> leases.AgentLease | None:
         )
     if job_uid == call.identity.job_uid:
         return _own_lease(call, response)
-    call.send(call.requests.delete(call.identity.name, found["metadata"]["uid"]))
+    log_ignored(call.context, call.identity.name, "an older job left it, and it is not deleted yet")
     return None
 
 

@@ -55,11 +55,6 @@ class LeaseRequests:
         """Apply a merge patch; with a resourceVersion it is a compare-and-swap."""
         return Request("PATCH", self._path(name), _body(change), MERGE_PATCH)
 
-    def delete(self, name: str, uid: str) -> Request:
-        """Delete a Lease, unless it was replaced by another one of this name."""
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
-        return Request("DELETE", self._path(name), _body(options))
-
     def list(self, selection: Selection) -> Request:
         """List Leases consistently, with the version from which to watch."""
         return Request("GET", f"{self._path()}?{selection.query}")

@@ -6,7 +6,7 @@ mesh outlives the agent, and the pod then stays Running without a process of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -260,10 +260,10 @@ class Job:
         return names.pod_name(self.name, pod_.index, pod_.generation)
 
 
-def job(body: Json, *, template_accounts: bool = True) -> Job:
+def job(body: Json, *, template_accounts: Collection[str] = ()) -> Job:
     """Parse and validate an ElasticJob.
 
-    template_accounts: whether its template may name the account that its pods run as.
+    template_accounts: the accounts that its template may name for its pods.
     """
     status = _status(body.get("status") or {})
     try:
@@ -273,7 +273,7 @@ def job(body: Json, *, template_accounts: bool = True) -> Job:
     faults = (
         *_depth_faults(body),
         *violations_of_stored(body),
-        *(() if template_accounts else _account_faults(body)),
+        *_account_faults(body, template_accounts),
     )
     return Job(body, None if faults else spec, status, faults)
 
@@ -284,10 +284,12 @@ def _depth_faults(body: Json) -> Iterator[tuple[str, str]]:
         yield "spec.template", f"remove values that are nested more than {DEEPEST_SPEC} levels deep"
 
 
-def _account_faults(body: Json) -> Iterator[tuple[str, str]]:
-    if template_account(body):
-        path = "spec.template.spec.serviceAccountName"
-        yield path, "leave it out, or set allowTemplateServiceAccount in the operator's chart"
+def _account_faults(body: Json, allowed: Collection[str]) -> Iterator[tuple[str, str]]:
+    """A fault if the template names an account that is not allowed."""
+    account = template_account(body)
+    if account and account not in allowed:
+        cure = f"leave it out, or add {account} to templateServiceAccounts in the operator's chart"
+        yield "spec.template.spec.serviceAccountName", cure
 
 
 def _fault(error: Any) -> tuple[str, str]:

@@ -39,7 +39,7 @@ AGENT_ROLE: Object = {
         {
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
-            "verbs": ["create", "get", "list", "watch", "patch", "update", "delete"],
+            "verbs": ["create", "get", "list", "patch", "watch"],
         }
     ],
 }
