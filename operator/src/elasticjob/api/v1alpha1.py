@@ -18,7 +18,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-MAX_REPLICAS = 10_000
+from elasticjob.wire.codec import LARGEST_SET
+
+MAX_REPLICAS = LARGEST_SET
 # Linux limits the length of an argument or variable to this (MAX_ARG_STRLEN); Kubernetes does not.
 MAX_ARGUMENT = 131_072
 

@@ -22,9 +22,10 @@ from elasticjob.controller.plan import (
     missing,
     refused,
     repair,
+    repeated,
     unwanted,
 )
-from elasticjob.controller.plan.actions import Action, Actions, DeleteRound, Later, Mark, WriteRound
+from elasticjob.controller.plan.actions import Action, Actions, Later, Mark, WriteRound
 
 __all__ = ["Plan", "facts", "plan"]
 
@@ -41,14 +42,16 @@ def plan(snapshot: Snapshot) -> Plan:
     """Plan for one job: apply all policies that its state allows."""
     if snapshot.job.deleting:
         return Plan()  # without the Round Lease the agents freeze until they receive SIGTERM
-    if snapshot.older_round_uid:
-        return _plan(snapshot, [DeleteRound(snapshot.older_round_uid)])
+    if snapshot.older_round:
+        return _plan(snapshot, leftovers.delete_older_round(snapshot))
     if job_over.is_over(snapshot):
         return _plan(
             snapshot, job_over.delete_pods(snapshot), leftovers.delete_orphan_leases(snapshot)
         )
     if snapshot.lease is None:
         return _plan(snapshot, first_round.create_round(snapshot))
+    if snapshot.excess:
+        return _plan(snapshot, first_round.replace_round(snapshot))
     marks = [*ended.mark_ended_pods(snapshot), *lost.mark_lost_pods(snapshot)]
     return _plan(
         snapshot,
@@ -89,9 +92,9 @@ def _after_marks(snapshot: Snapshot, marks: list[Action | Later], writes: Action
 
 
 def _plan(snapshot: Snapshot, *policies: Iterable[Action | Later]) -> Plan:
-    """The plan of these policies, without refused actions that still have to wait."""
+    """The plan of these policies, without refused and repeated actions that have to wait."""
     due = (refused.delayed(snapshot, action) for policy in policies for action in policy)
-    wanted = dict.fromkeys(due)
+    wanted = dict.fromkeys(repeated.delayed(snapshot, action) for action in due)
     waits = [action.after_s for action in wanted if isinstance(action, Later)]
     actions = tuple(action for action in wanted if not isinstance(action, Later))
     return Plan(actions, min(waits, default=None))

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended, job_over, missing, refused
-from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Deletion, Later
+from elasticjob.controller.plan.actions import (
+    Actions,
+    DeleteLease,
+    DeletePod,
+    DeleteRound,
+    Deletion,
+    Later,
+)
 from elasticjob.rendezvous import timing
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -29,6 +36,13 @@ def delete_replaced_pods(snapshot: Snapshot) -> Actions:
     for pod in _replaced(snapshot):
         if pod != keep and not pod.deleting:
             yield DeletePod(pod.name, pod.uid, Deletion.REPLACED)
+
+
+def delete_older_round(snapshot: Snapshot) -> Actions:
+    """Delete the Round Lease of an older job of this name, and wait while it is being deleted."""
+    older = snapshot.older_round
+    if older is not None and not older.deleting:
+        yield DeleteRound(older.uid)
 
 
 def delete_orphan_leases(snapshot: Snapshot) -> Actions:
