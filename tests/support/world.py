@@ -109,8 +109,6 @@ class World:
                 if not wait or again_s is None:
                     return again_s
                 self.advance(again_s)
-            elif again_s is not None:
-                self.now += again_s
         raise AssertionError(f"the operator does not come to rest: {self.api.calls[-30:]}")
 
     def settled_writes(self, key: Key = KEY) -> list[str]:
