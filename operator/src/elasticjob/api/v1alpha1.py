@@ -217,7 +217,8 @@ class Condition(_Model):
     """One aspect of the current state of the job."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
-    """Type of the condition: Accepted, PodsReady, Running, Suspended, Complete, Failed or Unstable.
+    """Type of the condition: Accepted, PodsReady, Running, Suspended, Complete, Failed, Unstable or
+    Obstructed. Obstructed: the operator cannot read or delete an object of the job.
     Unstable: within an hour there were many restarts that `spec.maxRestarts` does not count."""
     status: Literal["True", "False", "Unknown"]
     """Status of the condition: True, False or Unknown."""

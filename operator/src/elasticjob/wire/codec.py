@@ -26,6 +26,10 @@ class WireError(ValueError):
     """A record is not JSON, has another version, or a field is missing or wrong."""
 
 
+class ExcessError(WireError):
+    """A record names more numbers than it may."""
+
+
 def dump(fields: Json) -> str:
     """Encode fields as compact JSON, without None, False, empty strings and empty lists."""
     kept = {
@@ -174,7 +178,7 @@ def load_ranges(
     """
     if text_ == "":
         return []
-    excess = WireError(f"{what} names more than {most} numbers")
+    excess = ExcessError(f"{what} names more than {most} numbers")
     if text_.count(",") >= most:
         raise excess
     parts = [_part(piece, sign, what) for piece in text_.split(",")]

@@ -16,7 +16,7 @@ from elasticjob.controller.observe.parse import ObservedPod, finalizers
 from elasticjob.wire import lease as leases
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.charges import NO_CHARGES, Charges
-from elasticjob.wire.codec import Json
+from elasticjob.wire.codec import ExcessError, Json
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod, PodRange, dump_pods, load_pod_ranges
 from elasticjob.wire.round import Phase, Round
@@ -37,7 +37,10 @@ class Reserved:
 
     def fault(self, text: str, what: str) -> str:
         """Why these pods are not all among them; empty if they are. Raises WireError."""
-        left = _not_reserved(text, self.generations, what)
+        try:
+            left = _not_reserved(text, self.generations, what)
+        except ExcessError as error:
+            return str(error)
         if not left:
             return ""
         pods, number = self.pods(), sum(high - low + 1 for low, high, _ in left)
