@@ -91,7 +91,7 @@ def test_a_report_of_pods_that_were_never_created_is_ignored_and_named() -> None
     condition = world.condition("Obstructed")
     assert condition is not None
     assert condition[:2] == ("True", "ReportIgnored")
-    assert "report.silent names 0-9999@0" in condition[2]
+    assert "report.silent names 4-9999@0" in condition[2]
     assert world.deleted_names() == []
 
 
@@ -291,7 +291,7 @@ def test_a_pod_that_cannot_be_read_is_named_and_hides_no_other() -> None:
     pods = world.api.stored(kube.PODS)
     body = world.store.get(pods, TEAM, "demo-1-0")
     broken = {**body, "status": ["no", "object"]}
-    broken["metadata"] = {**body["metadata"], "resourceVersion": "999999"}
+    broken["metadata"] = {**body["metadata"], "resourceVersion": str(world.store.version + 1)}
     world.cache.update(kube.PODS, broken)
     entry = world.cache.entry(KEY)
     assert entry is not None

@@ -93,7 +93,7 @@ class Reconciler:
         pods = self._cache.number_of_pods(key)
         if (wait_s := self._allowance.wait_s(key, pods, self._clock.now())) > 0:
             self._metrics.postponed.inc()
-            return wait_s
+            return max(wait_s, SOON_S)
         with self._metrics.reconciles.time(), self._api.turn() as turn:
             try:
                 return await self._reconcile(key)
