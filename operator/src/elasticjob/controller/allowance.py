@@ -1,6 +1,6 @@
 """How many requests one job may cost: a token bucket for each job.
 
-Whatever code in a worker writes, and how often, its job costs a bounded rate of requests, and other
+Code in a worker can write any text at any rate. Its job costs a bounded rate of requests, and other
 jobs keep theirs. What a job needs grows with its pods: each one is created, marked and deleted, and
 its changes are written into the status. So the bucket grows with the pods that exist, which a quota
 limits, and not with a number in a spec.

@@ -173,8 +173,8 @@ def load_ranges(
 ) -> list[tuple[int, int, str]]:
     """Decode the ranges themselves: first and last number, and the tag.
 
-    Whatever the numbers are, the cost depends on `most` and on the length of the text. Raises
-    WireError, also for more than `most` numbers.
+    The cost depends on `most` and on the length of the text, not on the numbers. Raises WireError,
+    also for more than `most` numbers.
     """
     if text_ == "":
         return []

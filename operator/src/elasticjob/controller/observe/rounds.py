@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from elasticjob.controller.observe.parse import ObservedPod, finalizers
 from elasticjob.wire import lease as leases
@@ -113,15 +114,20 @@ class ObservedRound:
 def observed_round(body: Json, reserved: Reserved) -> ObservedRound:
     """Read the Round Lease of a job name. Raises ValueError for an object that is no Lease."""
     meta = body["metadata"]
-    seen = ObservedRound(
+    job_uid = leases.job_uid_of(body)
+    read = _read(body, reserved) if job_uid == reserved.job_uid else {}
+    return ObservedRound(
         meta["uid"],
         int(meta["resourceVersion"]),
-        leases.job_uid_of(body),
+        job_uid,
         deleting="deletionTimestamp" in meta,
         finalizers=finalizers(meta),
+        **read,
     )
-    if seen.job_uid != reserved.job_uid:
-        return seen
+
+
+def _read(body: Json, reserved: Reserved) -> dict[str, Any]:
+    """The fields that depend on the records in the Lease."""
     members, faults = "", dict[str, str]()
 
     def admit(text: str, what: str) -> str:
@@ -135,12 +141,12 @@ def observed_round(body: Json, reserved: Reserved) -> ObservedRound:
     try:
         lease = leases.parse_round(body, admit)
     except Exception as error:
-        return replace(seen, why=why(error))
+        return {"why": why(error)}
     excess = faults.pop(MEMBERS, "")
     if lease.round.phase.is_terminal:
         excess = ""  # a final phase stays, and its members do not matter
     ignored = "; ".join(faults.values())
-    return replace(seen, lease=lease, members=members, excess=excess, ignored=ignored)
+    return {"lease": lease, "members": members, "excess": excess, "ignored": ignored}
 
 
 def why(error: Exception) -> str:

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 class Unreadable:
-    """Logs and counts each version of each unreadable object once; count receives the plural."""
+    """Counts each version of each unreadable object once, and logs each object once, as its writer
+    chooses how often it changes. count receives the plural."""
 
     def __init__(self, count: Callable[[str], None] = lambda plural: None) -> None:
         self._count = count
@@ -38,8 +39,10 @@ class Unreadable:
         meta = meta if isinstance(meta, dict) else {}
         name = "/".join(_short(meta.get(field)) for field in ("namespace", "name"))
         key, version = f"{resource.plural} {name}", _short(meta.get("resourceVersion"))
-        if self._noted.pop(key, None) != version:
+        before = self._noted.pop(key, None)
+        if before != version:
             self._count(resource.plural)
+        if before is None:
             log.warning("ignored %s, which cannot be read: %s", key, fault)
         self._noted[key] = version
         if len(self._noted) > KEPT:
