@@ -14,6 +14,7 @@ from tests.support.world import KEY, TEAM, P, World, running_world
 
 from elasticjob.controller import kube, resync
 from elasticjob.controller.observe.key import Key
+from elasticjob.controller.reconcile import SOON_S
 from elasticjob.controller.watch.cache import KEPT_ROUNDS
 from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import LEASES, PODS
@@ -162,6 +163,27 @@ def test_a_job_that_changes_all_the_time_costs_a_bounded_number_of_requests() ->
         world.sleep(0.01)
     assert len(world.api.calls) < 200 + 4 * 10 + seconds * 11
     settle_other(world)
+
+
+def test_a_job_with_many_pods_leaves_its_turn_to_others() -> None:
+    """Each request takes 50 ms: a pass of 100 creations would take 5 s."""
+    world = World()
+    world.apply(replicas=100)
+    real = world.api.create
+
+    async def create(resource: kube.Resource, namespace: str, body: Json) -> Json:
+        world.now += 0.05
+        return await real(resource, namespace, body)
+
+    world.api.create = create  # type: ignore[method-assign]
+    assert asyncio.run(world.reconciler.reconcile(KEY)) == SOON_S
+    assert 0 < len(world.pod_names()) < 100
+    world.settle()
+    assert len(world.pod_names()) == 100
+    created = [str(call) for call in world.api.calls if str(call).startswith("create pods")]
+    assert len(created) == len(set(created)) == 100
+    assert not [call for call in world.api.calls if str(call).startswith("get leases demo-9")]
+    assert world.status()["generations"] == "0-99@1"
 
 
 def test_a_job_whose_pods_are_refused_stops_asking() -> None:

@@ -119,18 +119,18 @@ class Reconciler:
         plan = plans.plan(snapshot)
         done: list[Action] = []
         refused: dict[Action, str] = {}
+        is_cut = False
         for _ in range(ITERATIONS if plan.actions else 0):
             newer = await self._read_api(key)
             if newer is None:
                 return SOON_S
             snapshot, plan = newer, plans.plan(newer)
-            if not plan.actions:
+            if is_cut or not plan.actions:
                 break
             results = await self._executor.perform(snapshot, plan.actions, self.memories[key])
             done += results.done
             refused |= results.refused
-            if results.is_cut:
-                break
+            is_cut = results.is_cut
             if results.changes_nothing:  # only the remembered refusals have changed
                 snapshot = self._with_memory(key, snapshot)
                 plan = plans.plan(snapshot)
