@@ -110,6 +110,12 @@ class ObservedRound:
     deleting: bool = False
     finalizers: tuple[str, ...] = ()  # what keeps it, if it is being deleted
 
+    @property
+    def fields_without_lease(self) -> tuple[object, ...]:
+        """All but the version and the records."""
+        faults = (self.why, self.excess, self.ignored)
+        return (self.uid, self.job_uid, *faults, self.deleting, self.finalizers)
+
 
 def observed_round(body: Json, reserved: Reserved) -> ObservedRound:
     """Read the Round Lease of a job name. Raises ValueError for an object that is no Lease."""

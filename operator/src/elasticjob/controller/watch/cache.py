@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
@@ -29,6 +29,7 @@ from elasticjob.controller.observe.rounds import (
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json, whole_number
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Round
 
@@ -279,7 +280,7 @@ def _put_round(entry: Entry, seen: ObservedRound) -> float | None:
     before, entry.round = entry.round, seen
     if seen.lease is not None and not seen.excess:
         _keep_round(entry, seen, seen.lease.round)
-    if before is None or _without_pulse(before) != _without_pulse(seen):
+    if before is None or _differ(before, seen):
         return AT_ONCE
     if before.lease is None or seen.lease is None or before.lease.report == seen.lease.report:
         return None
@@ -309,13 +310,18 @@ def _note_unreadable(entry: Entry, name: str, fault: str) -> float | None:
     return AT_ONCE if was_known or before != fault else None
 
 
-def _without_pulse(seen: ObservedRound) -> ObservedRound:
-    """A Round Lease without the fields that a pulse changes, which change no plan."""
-    lease = seen.lease
-    if lease is not None:
-        report = replace(lease.report, progress=None, delay_ms=None) if lease.report else None
-        lease = replace(lease, version="", renew_time="", report=report)
-    return replace(seen, version=0, lease=lease)
+def _differ(before: ObservedRound, seen: ObservedRound) -> bool:
+    """Whether more has changed than the fields that a pulse changes, which change no plan."""
+    if before.fields_without_lease != seen.fields_without_lease:
+        return True
+    if before.lease is None or seen.lease is None:
+        return before.lease is not seen.lease
+    return _without_pulse(before.lease) != _without_pulse(seen.lease)
+
+
+def _without_pulse(lease: RoundLease) -> RoundLease:
+    report = lease.report and replace(lease.report, progress=None, delay_ms=None)
+    return replace(lease, version="", renew_time="", report=report)
 
 
 def _progress_after_s(seen: RoundLease) -> float:
