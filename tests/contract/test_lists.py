@@ -85,3 +85,14 @@ def test_a_list_of_a_future_version_waits_or_fails(api: Client, configmaps: str)
     future = str(int(api.get(configmaps).version) + 1_000_000)
     reply = api.get(configmaps, resourceVersion=future, resourceVersionMatch="NotOlderThan")
     assert (reply.code, reply.reason) == (504, "Timeout")
+
+
+def test_a_list_of_metadata_only_in_pages(api: Client, configmaps: str) -> None:
+    kind = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+    page = api.get(configmaps, accept=kind, labelSelector="tier=web", limit="1")
+    assert (page.code, page.body["kind"], page.names) == (200, "PartialObjectMetadataList", ["a"])
+    (item,) = page.body["items"]
+    assert set(item) <= {"kind", "apiVersion", "metadata"}
+    assert item["metadata"]["labels"] == {"tier": "web", "name": "a"}
+    rest = {"continue": page.body["metadata"]["continue"], "labelSelector": "tier=web"}
+    assert api.get(configmaps, accept=kind, **rest).names == ["b"]

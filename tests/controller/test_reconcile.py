@@ -211,6 +211,7 @@ def test_a_pod_given_up_before_it_had_a_lease_gets_one_that_is_ended() -> None:
 
 def test_a_reserved_pod_that_was_never_made_is_made_under_its_name() -> None:
     world = settled_world(replicas=2)
+    world.now += 1
     world.remove_pod("demo-1-0")
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]

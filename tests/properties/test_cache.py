@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.jobs import elastic_job
+from tests.support.store_api import take_list
 
 from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
@@ -104,8 +105,8 @@ def with_others(resource: Resource, body: Any, whole: Any = None) -> None:
     for gone in (False, False, True):
         cache.update(resource, body, gone)
     cache.update(resource, whole)
-    cache.replace(resource, [body, whole, body], version="7")
-    cache.replace(resource, [], version="0")
+    take_list(cache, resource, [body, whole, body], version="7")
+    take_list(cache, resource, [], version="0")
     entry = cache.entry(GOOD)
     assert entry is not None
     assert entry.job is not None
@@ -148,7 +149,7 @@ def test_each_version_is_counted_once() -> None:
     body["status"] = ["not", "an", "object"]
     for _ in range(3):
         cache.update(PODS, body)
-        cache.replace(PODS, [body], version="9")
+        take_list(cache, PODS, [body], version="9")
     assert counted == ["pods"]
     body["metadata"]["resourceVersion"] = "6"
     cache.update(PODS, body)

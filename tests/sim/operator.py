@@ -19,6 +19,7 @@ from tests.support.jobs import elastic_job
 from elasticjob.controller import plan as plans
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.parse import ContainerState, Job, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.rounds import PastRound, past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import actions as a
 from elasticjob.controller.plan import lost
@@ -29,7 +30,6 @@ from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.names import parse_pod_name, pod_name
-from elasticjob.wire.round import Round
 
 if TYPE_CHECKING:
     from tests.sim.world import Agent, World
@@ -60,7 +60,7 @@ class Operator:
         self.created = 0
         self.unschedulable: set[int] = set()  # indexes that no node accepts
         self.slow: dict[Pod, float] = {}
-        self.rounds: deque[Round] = deque(maxlen=KEPT_ROUNDS)
+        self.rounds: deque[PastRound] = deque(maxlen=KEPT_ROUNDS)
         self.memory = Memory(UID)
         self.job = self._job(desired)
         world.after(RESYNC_S, self._resync)
@@ -88,7 +88,7 @@ class Operator:
     def restart(self) -> None:
         """Start another process, whose memory is empty."""
         self.memory = Memory(UID)
-        self.rounds = deque([self.world.lease.round], maxlen=KEPT_ROUNDS)
+        self.rounds = deque([past(self.world.lease.round)], maxlen=KEPT_ROUNDS)
         self.busy = False
         self.pass_soon()
 
@@ -98,7 +98,7 @@ class Operator:
         """Deliver a version of the Round Lease. A pulse starts no pass."""
         newest = self.world.lease.round
         if not self.rounds or self.rounds[-1].n != newest.n:
-            self.rounds.append(newest)
+            self.rounds.append(past(newest))
         if not is_pulse:
             self.pass_soon()
 

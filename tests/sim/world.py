@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.sim.operator import JOB, UID, Operator
 
+from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.plan.actions import Deletion
 from elasticjob.rendezvous import agent_step, events, new_agent, next_wake
 from elasticjob.rendezvous.actions import (
@@ -118,7 +119,7 @@ class World:
         self.lease = RoundLease("1", "round-uid", UID, self.desired, Round())
         self.history = [self.lease.round]
         self.operator = Operator(self, self.desired)
-        self.operator.rounds.append(self.lease.round)
+        self.operator.rounds.append(past(self.lease.round))
         self.operator.pass_soon()
 
     # ---- time --------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ so tests of a reconcile need no server.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import Page, Resource
+from elasticjob.controller.observe.key import Key
+from elasticjob.controller.watch.cache import Cache
 from elasticjob.local.api.kinds import jobs
 from elasticjob.local.api.objects import selectors
 from elasticjob.local.api.objects.errors import ApiError
@@ -45,6 +47,15 @@ def store() -> Store:
     return made
 
 
+def take_list(cache: Cache, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
+    """Let the cache take in a whole collection, which the API server sent in pages of one object.
+    Returns the keys that this changed."""
+    listing = cache.listing(resource)
+    for body in bodies:
+        listing.add([body])
+    return listing.end(version)
+
+
 class StoreApi:
     """kube.Api on a store."""
 
@@ -63,7 +74,9 @@ class StoreApi:
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         return self._do("get", resource, name, lambda s: self.store.get(s, namespace, name))
 
-    async def list(self, resource: Resource, namespace: str, selector: str) -> AsyncIterator[Page]:
+    async def list(
+        self, resource: Resource, namespace: str, selector: str, metadata: bool = False
+    ) -> AsyncIterator[Page]:
         match = selectors.labels(selector)
         found = self._do("list", resource, selector, lambda s: self.store.list(s, namespace, match))
         yield Page(copy.deepcopy(found), str(self.store.version))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tests.support.jobs import elastic_job
@@ -18,6 +19,7 @@ from elasticjob.controller import kube
 from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.act.execute import Executor
 from elasticjob.controller.kube import KubeError, Resource
+from elasticjob.controller.metered import Metered
 from elasticjob.controller.queue import Backlog, Backoff, Key
 from elasticjob.controller.reconcile import Clock, Reconciler
 from elasticjob.controller.report.metrics import Metrics
@@ -73,10 +75,10 @@ class World:
     def restart(self, settings: Settings, agent: bytes = b"agent") -> None:
         """Start a new operator, without memory and with a cache of the store."""
         clock, bundle = Clock(now=lambda: self.now, utc_now=self._at), Bundle(agent)
-        executor = Executor(self.api, bundle, clock.now)
-        self.cache = Cache()
+        self.cache, api = Cache(), Metered(self.api)
+        executor = Executor(api, bundle, clock.now, partial(self.cache.update, kube.ELASTIC_JOBS))
         self.reconciler = Reconciler(
-            self.api, self.cache, executor, settings, self.metrics, bundle.hash, clock
+            api, self.cache, executor, settings, self.metrics, bundle.hash, clock
         )
         for resource in WATCHED:
             for body in self.store.list(self.api.stored(resource)):

@@ -10,9 +10,9 @@ from tests.support.protocol import T, active
 from tests.support.snapshots import NOW, ended, observed_pod, snapshot
 
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Recalled, Renewal, Replacement
 from elasticjob.controller.plan import (
-    departures,
     desired,
     job_over,
     leftovers,
@@ -30,6 +30,7 @@ from elasticjob.controller.plan.actions import (
     Mark,
     WriteRound,
 )
+from elasticjob.controller.plan.restarts import departures
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
@@ -173,7 +174,7 @@ def test_a_pod_named_as_silent_is_lost_even_while_it_is_being_deleted() -> None:
 
 def test_a_pod_that_left_in_the_same_step_is_not_lost() -> None:
     pods = [observed_pod(0), observed_pod(1, deleting=True), observed_pod(2)]
-    before = Recalled(rounds=(active(1, [P0, P1, P2]),))
+    before = Recalled(rounds=(past(active(1, [P0, P1, P2])),))
     s = snapshot(*pods, round_=active(2, [P0], cause=SILENT), recalled=before)
     assert given_up(s) == [P2]
 
@@ -274,7 +275,9 @@ def test_a_leaving_is_charged_when_nothing_excuses_it(pod: ObservedPod, expected
 def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
     s = snapshot(
         observed_pod(0), observed_pod(1, container=ended(143)), round_=leaving(3, 1),
-        recalled=Recalled(rounds=(active(), replace(leaving(2, 1), phase=Phase.FORMING))),
+        recalled=Recalled(
+            rounds=(past(active()), past(replace(leaving(2, 1), phase=Phase.FORMING)))
+        ),
     )  # fmt: skip
     assert departures.charged(s) == {2}
 
@@ -283,7 +286,7 @@ def test_a_reset_of_the_charges_drops_those_of_the_operator_too() -> None:
     told = Desired((P0,), charged=frozenset({2, 9}))
     s = snapshot(
         observed_pod(0), desired=told, round_=active(8, [P0], resets=1),
-        recalled=Recalled(rounds=(active(7, [P0]),)),
+        recalled=Recalled(rounds=(past(active(7, [P0])),)),
     )  # fmt: skip
     assert departures.charged(s) == {9}
 

@@ -8,9 +8,10 @@ from tests.support.snapshots import NOW, ended, observed_pod, snapshot
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
+from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Recalled, Refusal, Refusals, Snapshot
-from elasticjob.controller.plan import blame
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
+from elasticjob.controller.plan.restarts import blame
 from elasticjob.controller.report import failure, pod_problems, state, status
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.codec import Json
@@ -326,7 +327,7 @@ def test_which_causes_are_failures(kind: CauseKind, expected: str | None) -> Non
 def test_each_charged_round_blames_once() -> None:
     s = snapshot(
         observed_pod(0), observed_pod(1), round_=crashed(4), status={"round": 2, "blamed": "1x1"},
-        recalled=Recalled(rounds=(crashed(2), crashed(3), crashed(4))),
+        recalled=Recalled(rounds=tuple(past(crashed(n)) for n in (2, 3, 4))),
     )  # fmt: skip
     assert blame.counts(s) == {1: 3}
 

@@ -34,6 +34,7 @@ def templates() -> Iterator[tuple[str, str]]:
     yield from ((f"event {reason}", template) for reason, (_, template) in texts.EVENTS.items())
     yield from ((f"problem {reason}", template) for reason, template in texts.PROBLEMS.items())
     yield from ((f"deletion {why.name}", template) for why, template in texts.DELETIONS.items())
+    yield from ((f"obstruction {why}", text) for why, text in texts.OBSTRUCTIONS.items())
     yield from (
         (name, getattr(texts, name)) for name in ("NO_PODS", "EXCEEDED", "UNREADABLE_ROUND")
     )
@@ -77,6 +78,18 @@ SETUP = ended(75, message="Python 3.6 is too old")
 STORM = tuple(Restart(n, CauseKind.LEAVING, NOW - 1) for n in range(13))
 FAILED = Round(2, Phase.FAILED, cause=Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=1))
 RUNS = Report(1, (P0,))
+UNREADABLE = Recalled(unreadable_leases={"demo-0-0": "agent is not JSON"})
+OBSTRUCTED = {
+    "conditions": [
+        {
+            "type": "Obstructed",
+            "status": "True",
+            "reason": "LeaseUnreadable",
+            "message": "x",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+    ]
+}
 SNAPSHOTS = [
     snapshot(observed_pod(0), report=RUNS),
     snapshot(observed_pod(0)),
@@ -87,6 +100,8 @@ SNAPSHOTS = [
     snapshot(observed_pod(0, container=ended(1)), round_=Round()),
     snapshot(observed_pod(0, unschedulable="x"), round_=Round(), replicas=2),
     snapshot(observed_pod(0), recalled=Recalled(restarts=STORM)),
+    snapshot(observed_pod(0), recalled=UNREADABLE),
+    snapshot(observed_pod(0), status=OBSTRUCTED),
     snapshot(observed_pod(0), suspend=True),
     snapshot(suspend=True),
     snapshot(observed_pod(0, template_hash="old")),
@@ -136,7 +151,7 @@ def found_events() -> Iterator[events.Note]:
     recovery = {"round": 2, "totalMillis": 3}
     yield from events.of_status(old, status_with("Accepted", "PodsReady", truth="False"))
     yield from events.of_status(old, status_with(lastFailure=failure, lastRecovery=recovery))
-    positive = status_with("Running", "Unstable", "Suspended", "Complete", "Failed")
+    positive = status_with("Running", "Unstable", "Obstructed", "Suspended", "Complete", "Failed")
     yield from events.of_status(old, positive)
     yield from events.of_status(positive, status_with("Suspended", truth="False"))
     deleted = DeletePod("demo-0-0", "u", Deletion.LOST)

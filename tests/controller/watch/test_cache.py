@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from tests.support.jobs import elastic_job
+from tests.support.store_api import take_list
 
 from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
@@ -60,6 +61,8 @@ def test_only_what_changes_a_plan_is_reported() -> None:
 
 def test_progress_is_looked_at_later_and_a_round_at_once() -> None:
     cache = Cache()
+    cache.update(ELASTIC_JOBS, job(1))
+    cache.update(PODS, pod(1))
 
     def report(version: int, step: int, *running: Pod) -> Json:
         body = round_(version, 1)
@@ -98,6 +101,7 @@ def test_a_job_that_was_made_again_is_another() -> None:
 
 def test_rounds_are_kept_by_number_and_not_for_ever() -> None:
     cache = Cache()
+    cache.update(ELASTIC_JOBS, job(1))
     for version, n in enumerate([0, 0, 1, 1, *range(2, 200)], start=1):
         cache.update(LEASES, round_(version, n))
     entry = cache.entry(KEY)
@@ -110,11 +114,11 @@ def test_a_list_finds_deletions_that_no_watch_delivered() -> None:
     cache.update(ELASTIC_JOBS, job(1))
     for index in range(3):
         cache.update(PODS, pod(10 + index, index))
-    assert cache.replace(PODS, [pod(10, 0)], version="11") == {KEY}
+    assert take_list(cache, PODS, [pod(10, 0)], version="11") == {KEY}
     entry = cache.entry(KEY)
     assert entry is not None
     assert sorted(entry.pods) == ["demo-0-0", "demo-2-0"]  # the last is newer than the list
-    assert cache.replace(PODS, [pod(10, 0), pod(12, 2)], version="13") == set()
+    assert take_list(cache, PODS, [pod(10, 0), pod(12, 2)], version="13") == set()
 
 
 def test_nothing_is_left_of_a_job_that_is_gone() -> None:
@@ -137,11 +141,11 @@ def test_what_is_gone_does_not_come_back_by_an_answer_or_a_list_that_was_under_w
     cache.update(resource, body)
     assert cache.update(resource, ended, gone=True) == NOW
     assert cache.update(resource, body) is None
-    assert cache.replace(resource, [body], version="5") == set()
+    assert take_list(cache, resource, [body], version="5") == set()
     assert cache.entry(KEY) is None
     cache = Cache()
     cache.update(resource, body)
-    assert cache.replace(resource, [], version="6") == {KEY}
+    assert take_list(cache, resource, [], version="6") == {KEY}
     assert cache.update(resource, body) is None
     assert cache.entry(KEY) is None
 
@@ -180,7 +184,7 @@ def test_a_lease_that_is_labelled_as_a_round_and_has_another_name_is_none() -> N
     forged = round_(3, 99)
     forged["metadata"]["name"] = "evil-0-0"
     assert cache.update(LEASES, forged) is None
-    assert cache.replace(LEASES, [forged, round_(2, 0)], "4") == {KEY}
+    assert take_list(cache, LEASES, [forged, round_(2, 0)], "4") == {KEY}
     entry = cache.entry(KEY)
     assert entry is not None
     assert entry.lease is not None
@@ -196,6 +200,7 @@ def test_objects_without_our_labels_and_unreadable_objects_are_ignored() -> None
     broken = round_(2, 0)
     broken["metadata"]["annotations"] = {}
     assert cache.update(PODS, stranger) is None
+    assert cache.update(PODS, {**pod(1), "status": ["a"]}) == NOW  # to name it in a condition
     assert cache.update(PODS, {**pod(1), "status": ["a"]}) is None
     assert cache.update(LEASES, broken) == NOW  # to say so in the job's status
     assert cache.update(LEASES, broken) is None

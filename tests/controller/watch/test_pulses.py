@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from elasticjob.controller.watch.pulses import Pulses
+from elasticjob.controller.watch.pulses import KEPT, LARGEST, Pulses
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
@@ -89,3 +89,20 @@ def test_a_lease_without_a_spec_is_compared_like_any(pulses: Pulses) -> None:
     assert not pulses.is_only_a_pulse(bare)
     pulses.note(bare)
     assert pulses.is_only_a_pulse(bare)
+
+
+def test_large_leases_and_many_of_them_pass_and_occupy_no_memory() -> None:
+    found = Pulses()
+
+    def large(uid: int, size: int) -> Json:
+        meta = {"uid": str(uid), "resourceVersion": "1", "annotations": {"a": "x" * size}}
+        return {"type": "MODIFIED", "object": {"metadata": meta, "spec": {}}}
+
+    found.note(large(0, LARGEST))
+    assert not found.is_only_a_pulse(large(0, LARGEST))
+    number = KEPT // 60_000 + 100
+    for uid in range(number):
+        found.note(large(uid, 60_000))
+    assert not found.is_only_a_pulse(large(0, 60_000))
+    assert found.is_only_a_pulse(large(number - 1, 60_000))
+    assert found._kept <= KEPT

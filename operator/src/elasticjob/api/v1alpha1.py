@@ -18,7 +18,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-MAX_REPLICAS = 10_000
+from elasticjob.wire.codec import LARGEST_SET
+
+MAX_REPLICAS = LARGEST_SET
 # Linux limits the length of an argument or variable to this (MAX_ARG_STRLEN); Kubernetes does not.
 MAX_ARGUMENT = 131_072
 
@@ -215,7 +217,8 @@ class Condition(_Model):
     """One aspect of the current state of the job."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
-    """Type of the condition: Accepted, PodsReady, Running, Suspended, Complete, Failed or Unstable.
+    """Type of the condition: Accepted, PodsReady, Running, Suspended, Complete, Failed, Unstable or
+    Obstructed. Obstructed: the operator cannot read or delete an object of the job.
     Unstable: within an hour there were many restarts that `spec.maxRestarts` does not count."""
     status: Literal["True", "False", "Unknown"]
     """Status of the condition: True, False or Unknown."""

@@ -11,6 +11,7 @@ What happens to an event, one folder or module after the other:
     report     computes status, conditions, events and metrics
 
 runtime starts all parts once this process leads (lead); resync lists all objects to find what the
-watches missed; health serves /livez, /readyz and /metrics. Only kube sends requests, only settings
-reads flags. While the operator is away, agents restart and continue without it (see rendezvous).
+watches missed; allowance and metered limit the requests of each job; health serves /livez, /readyz
+and /metrics. Only kube sends requests, only settings reads flags. While the operator is away,
+agents restart and continue without it (see rendezvous).
 """

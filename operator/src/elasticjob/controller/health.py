@@ -2,40 +2,57 @@
 
 Liveness fails if a restart helps: the queue is stuck or watches deliver nothing. Readiness fails
 until everything that existed at the start has been listed, and while jobs wait for long.
+
+Every pod of the cluster may connect, so a connection has one short request, little time, and gives
+its place to a newer one: else a client that sends nothing would keep the kubelet out.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-
-from aiohttp import web
+from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from elasticjob.controller.report import metrics
 from elasticjob.controller.report.metrics import Metrics
 
+REQUEST_S = 5.0  # for a whole request and its answer
+LONGEST_REQUEST = 8192  # bytes
+MOST_CONNECTIONS = 64
+METRICS_EVERY_S = 1.0  # more frequent requests get the same text again
+
 Check = Callable[[], str]  # the problem in one line; empty if all is well
 Checks = Mapping[str, Check]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[], tuple[int, str, bytes]]  # status, content type, body
+_TEXT = "text/plain; charset=utf-8"
 
 
 @asynccontextmanager
 async def serve(
-    host: str, port: int, live: Checks, ready: Checks, measured: Metrics
+    host: str,
+    port: int,
+    live: Checks,
+    ready: Checks,
+    measured: Metrics,
+    now: Callable[[], float] = time.monotonic,
+    request_s: float = REQUEST_S,
 ) -> AsyncIterator[int]:
     """Serve while the block runs. Yields the port; 0 requests a free one."""
-    application = web.Application()
-    application.router.add_get("/livez", _answer(live))
-    application.router.add_get("/readyz", _answer({**live, **ready}))
-    application.router.add_get("/metrics", _metrics(measured))
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
+    answers: dict[str, Answer] = {
+        "/livez": lambda: _report(live),
+        "/readyz": lambda: _report({**live, **ready}),
+        "/metrics": _Metrics(measured, now).answer,
+    }
+    server = _Server(answers, request_s)
+    listening = await asyncio.start_server(server.handle, host or None, port, limit=LONGEST_REQUEST)
     try:
-        site = web.TCPSite(runner, host or None, port)
-        await site.start()
-        yield int(runner.addresses[0][1])
+        yield int(listening.sockets[0].getsockname()[1])
     finally:
-        await runner.cleanup()
+        listening.close()
+        await server.end()
 
 
 def report(checks: Checks) -> tuple[bool, str]:
@@ -45,16 +62,73 @@ def report(checks: Checks) -> tuple[bool, str]:
     return not any(problems.values()), "\n".join(lines) + "\n"
 
 
-def _answer(checks: Checks) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        well, text = report(checks)
-        return web.Response(text=text, status=200 if well else 503)
-
-    return answer
+def _report(checks: Checks) -> tuple[int, str, bytes]:
+    well, text = report(checks)
+    return (200 if well else 503), _TEXT, text.encode()
 
 
-def _metrics(measured: Metrics) -> Handler:
-    async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=measured.text(), headers={"Content-Type": metrics.CONTENT_TYPE})
+@dataclass
+class _Metrics:
+    """The series as text."""
 
-    return answer
+    measured: Metrics
+    now: Callable[[], float]
+    text: bytes = b""
+    at: float = float("-inf")
+
+    def answer(self) -> tuple[int, str, bytes]:
+        """Make the text, at most once in METRICS_EVERY_S."""
+        if self.now() - self.at >= METRICS_EVERY_S:
+            self.text, self.at = self.measured.text(), self.now()
+        return 200, metrics.CONTENT_TYPE, self.text
+
+
+@dataclass
+class _Server:
+    """Answers one request of each connection, and closes it."""
+
+    answers: Mapping[str, Answer]
+    request_s: float
+    tasks: dict[asyncio.Task[None], None] = field(default_factory=dict)  # oldest first
+
+    def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Begin a connection, and end the oldest one of too many."""
+        task = asyncio.create_task(self._handle(reader, writer))
+        self.tasks[task] = None
+        task.add_done_callback(lambda done: self.tasks.pop(done, None))
+        if len(self.tasks) > MOST_CONNECTIONS:
+            next(iter(self.tasks)).cancel()
+
+    async def end(self) -> None:
+        """End all connections."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(self.request_s):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._answer(head))
+                await writer.drain()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # the client is gone, slow, or sends too much
+        finally:
+            writer.close()
+
+    def _answer(self, head: bytes) -> bytes:
+        method, _, rest = head.partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0].decode("ascii", "replace")
+        answer = self.answers.get(path)
+        if method not in (b"GET", b"HEAD"):
+            return _response(405, _TEXT, b"only GET is supported\n", True)
+        status, kind, body = answer() if answer else (404, _TEXT, b"no such page\n")
+        return _response(status, kind, body, method == b"GET")
+
+
+def _response(status: int, kind: str, body: bytes, has_body: bool) -> bytes:
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + (body if has_body else b"")

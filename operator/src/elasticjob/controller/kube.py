@@ -37,6 +37,8 @@ CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 15.0
 PAGE = 500
 NOT_INSTALLED = "the definition of ElasticJob is not installed: apply crds/ first"
+_JSON = "application/json"
+_ONLY_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -118,8 +120,13 @@ class Api(Protocol):
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Read one object, consistently."""
 
-    def list(self, resource: Resource, namespace: str, selector: str) -> AsyncIterator[Page]:
-        """Read a collection page by page, consistently; an empty namespace means all namespaces."""
+    def list(
+        self, resource: Resource, namespace: str, selector: str, metadata: bool = False
+    ) -> AsyncIterator[Page]:
+        """Read a collection page by page, consistently; an empty namespace means all namespaces.
+
+        metadata: read nothing else of the objects.
+        """
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
         """Create an object. Raises AlreadyExistsError if one of this name exists."""
@@ -201,12 +208,15 @@ class Kube:
         """As in Api."""
         return await self._call("GET", resource, resource.path(namespace, name))
 
-    async def list(self, resource: Resource, namespace: str, selector: str) -> AsyncIterator[Page]:
+    async def list(
+        self, resource: Resource, namespace: str, selector: str, metadata: bool = False
+    ) -> AsyncIterator[Page]:
         """As in Api."""
+        accept = _ONLY_METADATA if metadata else _JSON
         query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
             path = f"{resource.path(namespace)}?{urlencode(query)}"
-            answer = await self._call("GET", resource, path)
+            answer = await self._call("GET", resource, path, accept=accept)
             meta = answer.get("metadata") or {}
             yield Page(answer.get("items") or [], meta.get("resourceVersion") or "")
             if not meta.get("continue"):
@@ -230,21 +240,26 @@ class Kube:
         await self._call("DELETE", resource, resource.path(namespace, name), options)
 
     async def _call(
-        self, method: str, resource: Resource, path: str, body: Json | None = None
+        self,
+        method: str,
+        resource: Resource,
+        path: str,
+        body: Json | None = None,
+        accept: str = _JSON,
     ) -> Json:
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._threads, self._send, method, path, body)
+        answer = await loop.run_in_executor(self._threads, self._send, method, path, body, accept)
         self._on_answer(method, resource, answer.status)
         if 200 <= answer.status < 300:
             return answer.body
         raise _error(method, path, answer)
 
-    def _send(self, method: str, path: str, body: Json | None) -> _Answer:
+    def _send(self, method: str, path: str, body: Json | None, accept: str) -> _Answer:
         """Send one request and wait for the answer. An error on the way has status 0."""
         try:
-            headers = {"Accept": "application/json"}
+            headers = {"Accept": accept}
             if body is not None:
-                headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else "application/json"
+                headers["Content-Type"] = _MERGE_PATCH if method == "PATCH" else _JSON
             _, url, headers, _, _ = self._client.param_serialize(
                 method, path, header_params=headers, auth_settings=["BearerToken"]
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -18,10 +18,13 @@ from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import kube
 from elasticjob.controller import plan as plans
 from elasticjob.controller.act.execute import Executor
-from elasticjob.controller.kube import AlreadyExistsError, Api, KubeError, NotFoundError
+from elasticjob.controller.allowance import Allowance
+from elasticjob.controller.kube import AlreadyExistsError, KubeError, NotFoundError
+from elasticjob.controller.metered import Metered
 from elasticjob.controller.observe import heartbeat, parse
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.observe.parse import Job, ObservedPod
+from elasticjob.controller.observe.rounds import ObservedRound, observed_round, reserved, why
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Action, CreatePod
 from elasticjob.controller.plan.memory import Memory
@@ -31,7 +34,6 @@ from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.report.texts import State
 from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch.cache import Cache, key_of
-from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 from elasticjob.wire.lease import RoundLease
@@ -55,9 +57,9 @@ class JobObjects:
     """The objects of a job name at one moment, from the cache or from the API server."""
 
     job: Json
-    lease: RoundLease | None
+    round: ObservedRound | None
     pods: tuple[ObservedPod, ...]
-    unreadable: str = ""  # why the Round Lease cannot be read; empty if it can, or does not exist
+    unreadable_pods: Mapping[str, str]  # by name: why
 
 
 class Reconciler:
@@ -65,7 +67,7 @@ class Reconciler:
 
     def __init__(
         self,
-        api: Api,
+        api: Metered,
         cache: Cache,
         executor: Executor,
         settings: Settings,
@@ -74,6 +76,7 @@ class Reconciler:
         clock: Clock,
     ) -> None:
         self._api = api
+        self._allowance = Allowance()
         self._cache = cache
         self._executor = executor
         self._settings = settings
@@ -83,9 +86,19 @@ class Reconciler:
         self.memories: dict[Key, Memory] = {}
 
     async def reconcile(self, key: Key) -> float | None:
-        """Reconcile one job. Returns the seconds until the next pass, or None. Raises KubeError."""
-        with self._metrics.reconciles.time():
-            return await self._reconcile(key)
+        """Reconcile one job. Returns the seconds until the next pass, or None. Raises KubeError.
+
+        A job that has cost many requests waits for its next pass.
+        """
+        pods = self._cache.number_of_pods(key)
+        if (wait_s := self._allowance.wait_s(key, pods, self._clock.now())) > 0:
+            self._metrics.postponed.inc()
+            return max(wait_s, SOON_S)
+        with self._metrics.reconciles.time(), self._api.turn() as turn:
+            try:
+                return await self._reconcile(key)
+            finally:
+                self._allowance.take(key, turn.requests, pods, self._clock.now())
 
     async def _reconcile(self, key: Key) -> float | None:
         objects = self._read_cache(key)
@@ -96,8 +109,9 @@ class Reconciler:
         if job.spec is None:
             await self._report_invalid(key, job)
             return None
-        if objects.unreadable and not job.status.completion_time:
-            await self._report_unreadable_round(key, job, objects.unreadable)
+        seen = objects.round
+        if seen and seen.why and not job.status.completion_time:
+            await self._report_unreadable_round(key, job, seen.why)
             return None
         return await self._perform_plan(key, self._snapshot(key, objects, job))
 
@@ -105,16 +119,18 @@ class Reconciler:
         plan = plans.plan(snapshot)
         done: list[Action] = []
         refused: dict[Action, str] = {}
+        is_cut = False
         for _ in range(ITERATIONS if plan.actions else 0):
             newer = await self._read_api(key)
             if newer is None:
                 return SOON_S
             snapshot, plan = newer, plans.plan(newer)
-            if not plan.actions:
+            if is_cut or not plan.actions:
                 break
             results = await self._executor.perform(snapshot, plan.actions, self.memories[key])
             done += results.done
             refused |= results.refused
+            is_cut = results.is_cut
             if results.changes_nothing:  # only the remembered refusals have changed
                 snapshot = self._with_memory(key, snapshot)
                 plan = plans.plan(snapshot)
@@ -134,43 +150,53 @@ class Reconciler:
         entry = self._cache.entry(key)
         if entry is None or entry.job is None:
             return None
-        why = entry.unreadable.why if entry.unreadable else ""
-        return JobObjects(entry.job, entry.lease, tuple(entry.pods.values()), why)
+        return JobObjects(
+            entry.job, entry.round, tuple(entry.pods.values()), dict(entry.unreadable_pods)
+        )
 
     async def _read_api(self, key: Key) -> Snapshot | None:
-        """Read the job, its Round Lease, then the pods; None if the job is gone or now invalid."""
+        """Read the job, its Round Lease, then the pods; None if the job is gone or now invalid, or
+        the Round Lease cannot be read."""
         try:
             body = await self._api.get(kube.ELASTIC_JOBS, key.namespace, key.name)
         except NotFoundError:
+            self._cache.note_gone(key)
             return None
         self._cache.update(kube.ELASTIC_JOBS, body)
         lease = await self._read_round(key)
-        selector = f"{names.LABEL_JOB}={key.name}"
-        pods = [
-            pod
-            async for page in self._api.list(kube.PODS, key.namespace, selector)
-            for item in page.items
-            if (pod := self._cache.unreadable.read(kube.PODS, item, parse.pod))
-        ]
+        pods: list[ObservedPod] = []
+        faults: dict[str, str] = {}
+        async for page in self._api.list(kube.PODS, key.namespace, f"{names.LABEL_JOB}={key.name}"):
+            for item in page.items:
+                try:
+                    pods += [pod] if (pod := parse.pod(item)) else []
+                except Exception as error:
+                    self._cache.unreadable.note(kube.PODS, item, why(error))
+                    faults[item["metadata"]["name"]] = why(error)
         job = self._parse_job(body)
         if job.spec is None:
             return None
-        return self._snapshot(key, JobObjects(body, lease, tuple(pods)), job)
+        seen = None
+        if lease is not None:
+            seen = observed_round(lease, reserved(job.uid, body.get("status"), pods))
+            self._cache.note_round(key, seen)
+            if seen.why:
+                return None
+        return self._snapshot(key, JobObjects(body, seen, tuple(pods), faults), job)
 
-    async def _read_round(self, key: Key) -> RoundLease | None:
+    async def _read_round(self, key: Key) -> Json | None:
         """Read the Round Lease; None also if the Lease of this name is another, as in the cache."""
         name = names.round_lease_name(key.name)
         try:
             body = await self._api.get(kube.LEASES, key.namespace, name)
         except NotFoundError:
             return None
-        self._cache.update(kube.LEASES, body)
-        return leases.parse_round(body) if key_of(kube.LEASES, body) == key else None
+        return body if key_of(kube.LEASES, body) == key else None
 
     def _snapshot(self, key: Key, objects: JobObjects, job: Job) -> Snapshot:
         assert job.spec is not None
-        lease = objects.lease
-        own_lease = lease if lease is not None and lease.job_uid == job.uid else None
+        seen = objects.round
+        own_lease = seen.lease if seen is not None and seen.job_uid == job.uid else None
         snapshot = Snapshot(
             job=job,
             spec=job.spec,
@@ -182,7 +208,8 @@ class Reconciler:
             uncounted_restarts_per_hour=self._settings.uncounted_restarts_per_hour,
             agent_hash=self._agent_hash,
             older_pods=tuple(p for p in objects.pods if p.job_uid != job.uid),
-            older_round_uid=lease.uid if lease and not own_lease else "",
+            seen_round=seen,
+            unreadable_pods=objects.unreadable_pods,
         )
         return self._with_memory(key, snapshot)
 

@@ -8,16 +8,22 @@ reconciled: a handful of requests, however many jobs exist.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 
 from structlog.contextvars import bound_contextvars
 
 from elasticjob.controller import kube
 from elasticjob.controller.act import manifests
-from elasticjob.controller.kube import Api, ConflictError, NotFoundError, Resource
-from elasticjob.controller.observe import agent_leases
+from elasticjob.controller.kube import (
+    Api,
+    ConflictError,
+    NotFoundError,
+    Page,
+    RefusedError,
+    Resource,
+)
+from elasticjob.controller.observe.agent_leases import AgentLeases, key_of
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.plan.memory import Memory
 from elasticjob.controller.watch.cache import WATCHED, Cache
@@ -36,8 +42,11 @@ async def compare(api: Api, namespaces: Iterable[str], cache: Cache) -> dict[Res
     """List the watched objects into the cache. Returns the keys that this changed, by resource."""
     changed: dict[Resource, set[Key]] = {}
     for resource, selector in WATCHED.items():
-        bodies, version = await _all(api, resource, namespaces, selector)
-        changed[resource] = cache.replace(resource, bodies, version)
+        listing, versions = cache.listing(resource), list[int]()
+        async for page in _pages(api, resource, namespaces, selector):
+            listing.add(page.items)
+            versions.append(int(page.version))
+        changed[resource] = listing.end(str(min(versions)))
     return changed
 
 
@@ -48,19 +57,21 @@ async def find_orphans(
 
     Returns the keys of the jobs that have some.
     """
-    bodies, _ = await _all(api, kube.LEASES, namespaces, AGENT_LEASES)
-    by_key: dict[Key, list[Json]] = defaultdict(list)
-    for body in bodies:
-        if key := cache.unreadable.read(kube.LEASES, body, agent_leases.key_of):
-            by_key[key].append(body)
-    for key, memory in memories.items():
-        job = leases.JobIdentity(key.namespace, key.name, memory.job_uid)
-        found, ignored = agent_leases.of_job(by_key.get(key, ()), job)
-        if ignored:
+    known = dict(memories)  # a pass may add and remove some meanwhile
+    seen = {key: AgentLeases(_identity(key, each.job_uid)) for key, each in known.items()}
+    async for page in _pages(api, kube.LEASES, namespaces, AGENT_LEASES):
+        for body in page.items:
+            key = cache.unreadable.read(kube.LEASES, body, key_of)
+            if key in seen and (fault := seen[key].add(body)):
+                cache.unreadable.note(kube.LEASES, body, fault)
+    for key, memory in known.items():
+        found = seen[key]
+        if found.ignored:
             with bound_contextvars(job=str(key)):
-                log.warning("%s", ignored)
-        memory.note_listed(found, (x.pod for x in found if _lives(cache, key, x)))
-    return {key for key, memory in memories.items() if memory.orphans}
+                log.warning("%s", found.log_line)
+        memory.note_listed(found.found, (x.pod for x in found.found if _lives(cache, key, x)))
+        memory.unreadable_leases = found.unreadable
+    return {key for key, memory in known.items() if memory.orphans}
 
 
 async def delete_old_agents(
@@ -69,18 +80,30 @@ async def delete_old_agents(
     """Delete the ConfigMaps of agents that no job runs."""
     used = {_agent_of(job) for job in cache.jobs()} | {current_agent}
     kept = {manifests.agent_config_map_name(agent_hash) for agent_hash in used}
-    bodies, _ = await _all(api, kube.CONFIG_MAPS, namespaces, manifests.AGENT_SELECTOR)
-    for body in bodies:
+
+    def is_old(body: Json) -> bool:
         meta = body["metadata"]
+        is_agent = manifests.is_agent_config_map_name(meta["name"]) and meta["name"] not in kept
+        is_gone = "deletionTimestamp" in meta
         created_at = datetime.fromisoformat(meta["creationTimestamp"])
-        is_agent = meta["name"].startswith(manifests.agent_config_map_name(""))
-        if not is_agent or meta["name"] in kept or at - created_at < OLD_AGENTS_AFTER:
-            continue
-        try:
-            await api.delete(kube.CONFIG_MAPS, meta["namespace"], meta["name"], meta["uid"])
-            log.info("%s: deleted agent %s, which no job runs", meta["namespace"], meta["name"])
-        except (NotFoundError, ConflictError):
-            pass
+        return is_agent and not is_gone and at - created_at >= OLD_AGENTS_AFTER
+
+    selector = manifests.AGENT_SELECTOR
+    async for page in _pages(api, kube.CONFIG_MAPS, namespaces, selector, metadata=True):
+        for body in page.items:
+            if cache.unreadable.read(kube.CONFIG_MAPS, body, is_old):
+                await _delete_agent(api, body["metadata"])
+
+
+async def _delete_agent(api: Api, meta: Json) -> None:
+    name, namespace = meta["name"], meta["namespace"]
+    try:
+        await api.delete(kube.CONFIG_MAPS, namespace, name, meta["uid"])
+        log.info("%s: deleted agent %s, which no job runs", namespace, name)
+    except (NotFoundError, ConflictError):
+        pass
+    except RefusedError as error:
+        log.warning("cannot delete agent %s: %s", name, error)
 
 
 def _agent_of(job: Json) -> str:
@@ -89,17 +112,17 @@ def _agent_of(job: Json) -> str:
     return "" if status.get("completionTime") else str(status.get("agentHash") or "")
 
 
-async def _all(
-    api: Api, resource: Resource, namespaces: Iterable[str], selector: str
-) -> tuple[list[Json], str]:
-    """All objects, and the lowest version at which a namespace was listed."""
-    bodies: list[Json] = []
-    versions: list[int] = []
+async def _pages(
+    api: Api, resource: Resource, namespaces: Iterable[str], selector: str, metadata: bool = False
+) -> AsyncIterator[Page]:
+    """The pages of all namespaces. The caller keeps none: objects of users may be large."""
     for namespace in namespaces:
-        async for page in api.list(resource, namespace, selector):
-            bodies += page.items
-            versions.append(int(page.version))
-    return bodies, str(min(versions))
+        async for page in api.list(resource, namespace, selector, metadata):
+            yield page
+
+
+def _identity(key: Key, uid: str) -> leases.JobIdentity:
+    return leases.JobIdentity(key.namespace, key.name, uid)
 
 
 def _lives(cache: Cache, key: Key, lease: AgentLease) -> bool:

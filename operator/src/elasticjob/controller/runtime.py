@@ -15,6 +15,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from elasticjob.controller import health, kube, resync
 from elasticjob.controller.act import bundle
@@ -22,6 +23,7 @@ from elasticjob.controller.act.execute import Executor
 from elasticjob.controller.kube import Kube, NotFoundError, RefusedError, Resource, UnavailableError
 from elasticjob.controller.lead.candidate import LeaseTimes
 from elasticjob.controller.lead.election import Alone, Election, candidate_here
+from elasticjob.controller.metered import Metered
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.queue import Backlog, Backoff, Queue
 from elasticjob.controller.reconcile import Clock, Reconciler
@@ -88,9 +90,11 @@ class Operator:
         agent = bundle.build()
         self._agent_hash = agent.hash
         self._clock = Clock()
-        executor = Executor(self._kube, agent, self._clock.now)
+        api = Metered(self._kube)
+        note_job = partial(self._cache.update, kube.ELASTIC_JOBS)
+        executor = Executor(api, agent, self._clock.now, note_job)
         self._reconciler = Reconciler(
-            self._kube, self._cache, executor, settings, self._metrics, agent.hash, self._clock
+            api, self._cache, executor, settings, self._metrics, agent.hash, self._clock
         )
         self._queue = Queue(
             self._reconciler.reconcile,
@@ -180,6 +184,8 @@ class Operator:
                 await self._sync()
             except kube.KubeError as error:
                 log.warning("resync: %s", error)
+            except Exception:  # another object must not end the process
+                log.exception("resync")
 
     async def _sync(self) -> None:
         """List everything. Reconcile jobs that have changed at once, and all within a minute."""

@@ -46,7 +46,7 @@ class Charges:
     @classmethod
     def from_record(cls, record: dict[str, Any], what: str) -> Charges:
         """Decode the fields of the round. Raises WireError."""
-        numbers = load_numbers(text(record, "charged", what), f"{what}.charged")
+        numbers = load_numbers(text(record, "charged", what), f"{what}.charged", KEPT)
         older = number(record, "chargedOlder", what, 0)
         return cls(numbers, older, number(record, "forgiven", what, 0))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Callable
 
 from elasticjob.wire.untrusted import WireError as WireError
 from elasticjob.wire.untrusted import decode
@@ -16,12 +16,20 @@ from elasticjob.wire.untrusted import decode
 Json = dict[str, Any]
 """One object of JSON: a record, or an object of the API as Kubernetes stores it."""
 
+Admit = Callable[[str, str], str]
+"""From the text of ranges and its name: the text to decode. So a reader that knows which pods exist
+refuses others before they cost work or memory."""
+
 RECORD_VERSION = 1
 LONGEST_NAME = 253  # of an object of Kubernetes
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 LARGEST = 2**53  # the largest integer that every JSON reader keeps exactly
 LONGEST = 256 << 10  # characters; an API server limits all annotations of an object to this
-LARGEST_SET = 100_000  # limits the memory that a broken record costs
+LARGEST_SET = 10_000  # numbers: the most pods of a job, and the most restarts that it survives
+
+
+class ExcessError(WireError):
+    """A record names more numbers than it may."""
 
 
 def dump(fields: Json) -> str:
@@ -107,6 +115,11 @@ def whole_number(digits: str) -> int | None:
     return int(digits) if plain and int(digits) <= LARGEST else None
 
 
+def as_is(text_: str, what: str) -> str:
+    """The text itself: the default of `admit`."""
+    return text_
+
+
 def short_repr(value: Any) -> str:
     """The value for a message, cut to 80 characters: the termination log holds 4 KB."""
     try:
@@ -140,9 +153,10 @@ def dump_numbers(numbers: Iterable[int]) -> str:
     return ",".join(_range_text(low, high) for low, high in runs(sorted(set(numbers))))
 
 
-def load_numbers(text_: str, what: str) -> frozenset[int]:
-    """Decode what dump_numbers encodes. Raises WireError."""
-    return frozenset(n for low, high, _ in _parts(text_, "", what) for n in range(low, high + 1))
+def load_numbers(text_: str, what: str, most: int = LARGEST_SET) -> frozenset[int]:
+    """Decode what dump_numbers encodes. Raises WireError, also for more than `most` numbers."""
+    parts = load_ranges(text_, "", what, most)
+    return frozenset(n for low, high, _ in parts for n in range(low, high + 1))
 
 
 def dump_tagged(pairs: Iterable[tuple[int, str]], sign: str) -> str:
@@ -156,25 +170,37 @@ def dump_tagged(pairs: Iterable[tuple[int, str]], sign: str) -> str:
     return ",".join(f"{_range_text(low, high)}{sign}{tag}" for low, high, tag in parts)
 
 
-def load_tagged(text_: str, sign: str, what: str) -> list[tuple[int, str]]:
-    """Decode what dump_tagged encodes. Raises WireError, also for a repeated number."""
-    pairs = [(n, tag) for low, high, tag in _parts(text_, sign, what) for n in range(low, high + 1)]
+def load_tagged(text_: str, sign: str, what: str, most: int = LARGEST_SET) -> list[tuple[int, str]]:
+    """Decode what dump_tagged encodes. Raises WireError, also for a repeated number and for more
+    than `most` numbers."""
+    parts = load_ranges(text_, sign, what, most)
+    pairs = [(n, tag) for low, high, tag in parts for n in range(low, high + 1)]
     if len({n for n, _ in pairs}) != len(pairs):
         raise WireError(f"{what} names an index twice: {short_repr(text_)}")
     return sorted(pairs)
 
 
-def _range_text(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low}-{high}"
+def load_ranges(
+    text_: str, sign: str, what: str, most: int = LARGEST_SET
+) -> list[tuple[int, int, str]]:
+    """Decode the ranges themselves: first and last number, and the tag.
 
-
-def _parts(text_: str, sign: str, what: str) -> list[tuple[int, int, str]]:
+    The cost depends on `most` and on the length of the text, not on the numbers. Raises WireError,
+    also for more than `most` numbers.
+    """
     if text_ == "":
         return []
+    excess = ExcessError(f"{what} names more than {most} numbers")
+    if text_.count(",") >= most:
+        raise excess
     parts = [_part(piece, sign, what) for piece in text_.split(",")]
-    if sum(high - low + 1 for low, high, _ in parts) > LARGEST_SET:
-        raise WireError(f"{what} names more than {LARGEST_SET} numbers")
+    if sum(high - low + 1 for low, high, _ in parts) > most:
+        raise excess
     return parts
+
+
+def _range_text(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
 
 
 def _part(piece: str, sign: str, what: str) -> tuple[int, int, str]:

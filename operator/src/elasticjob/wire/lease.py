@@ -6,13 +6,16 @@ has another resourceVersion than `version`. Callers pass times as text, as this 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from elasticjob.wire import names
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.codec import (
+    Admit,
     Json,
     WireError,
+    as_is,
     dump,
     fields_of,
     flag,
@@ -120,6 +123,16 @@ def desired_patch(desired: Desired, version: str) -> Json:
     return _patch(version, {names.ANNOTATION_DESIRED: desired.to_json()})
 
 
+def round_again_patch(desired: Desired, round_: Round, version: str) -> Json:
+    """Rule 9: the operator replaces a round whose members it has not created, and its report."""
+    annotations = {
+        names.ANNOTATION_DESIRED: desired.to_json(),
+        names.ANNOTATION_ROUND: round_.to_json(),
+        names.ANNOTATION_REPORT: None,
+    }
+    return _patch(version, annotations)
+
+
 def round_patch(round_: Round, version: str, report: Report | None = None) -> Json:
     """Rules 4, 8: an agent writes the next round, and the last report with a terminal one."""
     annotations = {names.ANNOTATION_ROUND: round_.to_json()}
@@ -192,8 +205,11 @@ def ended_manifest(
     return body
 
 
-def parse_round(lease: Json) -> RoundLease:
-    """Decode the Round Lease of a job. Raises WireError."""
+def parse_round(lease: Json, admit: Admit = as_is) -> RoundLease:
+    """Decode the Round Lease of a job. Raises WireError.
+
+    admit: receives the pods that the round and the report name.
+    """
     meta, spec = _part(lease, "metadata"), _part(lease, "spec")
     annotations = _part(meta, "annotations")
     report = _text(annotations, names.ANNOTATION_REPORT)
@@ -202,10 +218,10 @@ def parse_round(lease: Json) -> RoundLease:
         uid=_text(meta, "uid"),
         job_uid=job_uid_of(lease),
         desired=Desired.from_json(_annotation(annotations, names.ANNOTATION_DESIRED)),
-        round=Round.from_json(_annotation(annotations, names.ANNOTATION_ROUND)),
+        round=Round.from_json(_annotation(annotations, names.ANNOTATION_ROUND), admit),
         holder=_text(spec, "holderIdentity"),
         renew_time=_text(spec, "renewTime"),
-        report=Report.from_json(report) if report else None,
+        report=Report.from_json(report, admit) if report else None,
     )
 
 
@@ -252,10 +268,10 @@ def _agent_labels(job: JobIdentity, pod: Pod) -> dict[str, str]:
     }
 
 
-def _patch(version: str, annotations: dict[str, str]) -> Json:
+def _patch(version: str, annotations: Mapping[str, str | None]) -> Json:
     meta: Json = {"resourceVersion": version}
     if annotations:
-        meta["annotations"] = annotations
+        meta["annotations"] = dict(annotations)
     return {"metadata": meta}
 
 

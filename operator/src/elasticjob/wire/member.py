@@ -6,8 +6,18 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from elasticjob.wire import names
-from elasticjob.wire.codec import WireError, dump_tagged, load_tagged, short_repr, whole_number
+from elasticjob.wire.codec import (
+    LARGEST_SET,
+    WireError,
+    dump_tagged,
+    load_ranges,
+    load_tagged,
+    short_repr,
+    whole_number,
+)
 from elasticjob.wire.dataclasses import dataclass
+
+PodRange = tuple[int, int, int]  # the first and last index, and the generation of all
 
 DEFAULT_ROLE = "default"
 _LONGEST_ROLE = 63
@@ -51,10 +61,21 @@ def dump_pods(pods: Iterable[Pod]) -> str:
     return dump_tagged([(p.index, str(p.generation)) for p in sorted(pods)], "@")
 
 
+def load_pod_ranges(text: str, what: str, most: int = LARGEST_SET) -> tuple[PodRange, ...]:
+    """Decode the ranges that dump_pods encodes, in order. Raises WireError, also for more than
+    `most` pods and for an index that is named twice."""
+    found = load_ranges(text, "@", what, most)
+    ranges = tuple(sorted((low, high, _number(tag, what)) for low, high, tag in found))
+    if any(after[0] <= before[1] for before, after in zip(ranges, ranges[1:])):
+        raise WireError(f"{what} names an index twice: {short_repr(text)}")
+    return ranges
+
+
 @lru_cache(_CACHED)
 def load_pods(text: str, what: str) -> tuple[Pod, ...]:
     """Decode what dump_pods encodes. Raises WireError."""
-    return tuple(Pod(i, _number(g, what)) for i, g in load_tagged(text, "@", what))
+    ranges = load_pod_ranges(text, what)
+    return tuple(Pod(i, g) for low, high, g in ranges for i in range(low, high + 1))
 
 
 def dump_shares(members: Iterable[Member]) -> str:
@@ -65,8 +86,9 @@ def dump_shares(members: Iterable[Member]) -> str:
 @lru_cache(_CACHED)
 def load_members(pods: str, shares: str, what: str) -> tuple[Member, ...]:
     """Decode members. A pod without a share has one worker. Raises WireError."""
-    given = dict(load_tagged(shares, "x", what))
-    return tuple(_member(pod, given.get(pod.index, "1"), what) for pod in load_pods(pods, what))
+    found = load_pods(pods, what)
+    given = dict(load_tagged(shares, "x", what, len(found)))
+    return tuple(_member(pod, given.get(pod.index, "1"), what) for pod in found)
 
 
 def _share(member: Member) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticjob.wire.codec import dump, fields_of, flag, load, number, text
+from elasticjob.wire.codec import Admit, as_is, dump, fields_of, flag, load, number, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Pod, dump_pods, load_pods
 
@@ -76,19 +76,24 @@ class Report:
         return dump(fields)
 
     @classmethod
-    def from_json(cls, annotation: str) -> Report:
+    def from_json(cls, annotation: str, admit: Admit = as_is) -> Report:
         """Decode the annotation. Raises WireError."""
         what = "report"
         record = load(annotation, what)
         return cls(
             n=number(record, "n", what),
-            running=load_pods(text(record, "running", what), f"{what}.running"),
+            running=_pods(record, "running", what, admit),
             delay_ms=number(record, "delayMs", what) if "delayMs" in record else None,
             outside=flag(record, "outside", what),
-            silent=load_pods(text(record, "silent", what), f"{what}.silent"),
+            silent=_pods(record, "silent", what, admit),
             recovery=_recovery(record.get("recovery"), what),
             progress=Progress.from_fields(record.get("progress"), what),
         )
+
+
+def _pods(record: dict[str, Any], key: str, what: str, admit: Admit) -> tuple[Pod, ...]:
+    what_pods = f"{what}.{key}"
+    return load_pods(admit(text(record, key, what), what_pods), what_pods)
 
 
 def _recovery(fields: Any, what: str) -> Recovery | None:

@@ -9,7 +9,17 @@ from typing import Any
 from elasticjob.wire.address import address
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.charges import NO_CHARGES, Charges
-from elasticjob.wire.codec import WireError, dump, fields_of, load, number, short_repr, text
+from elasticjob.wire.codec import (
+    Admit,
+    WireError,
+    as_is,
+    dump,
+    fields_of,
+    load,
+    number,
+    short_repr,
+    text,
+)
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Member, Pod, dump_pods, dump_shares, load_members
 
@@ -86,15 +96,16 @@ class Round:
         return dump(fields)
 
     @classmethod
-    def from_json(cls, annotation: str) -> Round:
+    def from_json(cls, annotation: str, admit: Admit = as_is) -> Round:
         """Decode the annotation. Raises WireError."""
         what = "round"
         record = load(annotation, what)
+        members = admit(text(record, "members", what), f"{what}.members")
         return cls(
             n=number(record, "n", what),
             phase=_phase(text(record, "phase", what)),
             members=load_members(
-                text(record, "members", what), text(record, "workers", what), f"{what}.members"
+                members, text(record, "workers", what) if members else "", f"{what}.members"
             ),
             master=_master(record.get("master"), what),
             cause=Cause.from_fields(record.get("cause"), what),

@@ -20,7 +20,7 @@ from elasticjob.controller.kube import (
     RefusedError,
     Resource,
 )
-from elasticjob.controller.observe import agent_leases
+from elasticjob.controller.observe.agent_leases import AgentLeases
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import lost, refused
@@ -35,6 +35,7 @@ from elasticjob.controller.plan.actions import (
     EnsurePrerequisites,
     ListLeases,
     Mark,
+    ReplaceRound,
     Step,
     WriteRound,
     describe,
@@ -50,20 +51,29 @@ from elasticjob.wire.member import Pod
 
 PREREQUISITES_FOR_S = 60.0  # prerequisites that existed a minute ago are not requested again
 TRIES = 4  # as an agent may renew its Lease between a read and a write of it
-FIRST_BATCH = 8  # pods at once, if none was refused before: as many as the client sends at a time
+FIRST_BATCH = 8  # pods at once, if none was refused before: as many as are sent at a time
+PASS_S = 2.0  # then a job with many pods to create, mark or delete leaves its turn to others
 # Errors of a single request, after which the others are sent.
 REFUSED = (RefusedError, FailedError)
 # A quota with many writers answers 409, a deleted namespace 404.
 NOT_CREATED = (*REFUSED, ConflictError, NotFoundError)
 
+NoteJob = Callable[[Json], object]
+
 log = logging.getLogger(__name__)
 
 
 class Executor:
-    """Performs the actions for one job at a time. clock: monotonic seconds."""
+    """Performs the actions for one job at a time.
 
-    def __init__(self, api: Api, bundle: Bundle, clock: Callable[[], float]) -> None:
+    clock: monotonic seconds. note_job: receives each version of a job that reserves pods.
+    """
+
+    def __init__(
+        self, api: Api, bundle: Bundle, clock: Callable[[], float], note_job: NoteJob
+    ) -> None:
         self._api = api
+        self._note_job = note_job
         self._bundle = bundle
         self._clock = clock
 
@@ -73,8 +83,9 @@ class Executor:
         """Perform all actions in order, pods last. A refused one is remembered, and delays only the
         actions that depend on it."""
         results = ActionResults()
+        ends_at = self._clock() + PASS_S
         try:
-            await self._perform_all(snapshot, actions, memory, results)
+            await self._perform_all(snapshot, tuple(actions), memory, results, ends_at)
         finally:
             memory.note_results(snapshot, results, self._clock())
             for action, why in results.refused.items():
@@ -83,10 +94,17 @@ class Executor:
         return results
 
     async def _perform_all(
-        self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory, results: ActionResults
+        self,
+        snapshot: Snapshot,
+        actions: tuple[Action, ...],
+        memory: Memory,
+        results: ActionResults,
+        ends_at: float,
     ) -> None:
-        creations = [action for action in actions if isinstance(action, CreatePod)]
         for action in actions:
+            if self._clock() >= ends_at:
+                results.is_cut = True  # all that is left is planned again
+                return
             if isinstance(action, CreatePod) or _is_held_up(action, results):
                 continue
             try:
@@ -94,9 +112,9 @@ class Executor:
                 results.done.append(action)
             except REFUSED as error:
                 results.refused[action] = error.server_message
-        creations = [creation for creation in creations if not _is_held_up(creation, results)]
+        creations = [a for a in actions if isinstance(a, CreatePod) and not _is_held_up(a, results)]
         if creations:
-            await self._create_pods(snapshot, creations, memory, results)
+            await self._create_pods(snapshot, creations, memory, results, ends_at)
 
     async def _perform(self, snapshot: Snapshot, action: Step, memory: Memory) -> None:
         match action:
@@ -111,6 +129,8 @@ class Executor:
                 await self._mark(snapshot, action, memory)
             case WriteRound():
                 await self._write_round(snapshot.job, action)
+            case ReplaceRound():
+                await self._replace_round(snapshot.job, action)
             case DeletePod():
                 log.info("delete %s: %s", action.name, DELETIONS[action.why])
                 await self._delete(kube.PODS, snapshot.job, action.name, action.uid)
@@ -223,6 +243,11 @@ class Executor:
         name = names.round_lease_name(job.name)
         await self._api.patch(kube.LEASES, job.namespace, name, body)
 
+    async def _replace_round(self, job: Job, action: ReplaceRound) -> None:
+        log.warning("the round is replaced by round %d: %s", action.round.n, action.fault)
+        body = leases.round_again_patch(action.desired, action.round, action.version)
+        await self._api.patch(kube.LEASES, job.namespace, names.round_lease_name(job.name), body)
+
     async def _mark(self, snapshot: Snapshot, action: Mark, memory: Memory) -> None:
         """Mark a Lease or create a marked one; an agent may renew or create it at the same time.
 
@@ -265,19 +290,25 @@ class Executor:
         selector = (
             f"{names.LABEL_JOB_UID}={snapshot.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
         )
-        found: list[AgentLease] = []
+        seen = AgentLeases(snapshot.job.identity)
         async for page in self._api.list(kube.LEASES, snapshot.job.namespace, selector):
-            of_page, ignored = agent_leases.of_job(page.items, snapshot.job.identity)
-            found += of_page
-            if ignored:
-                log.warning("%s", ignored)
+            for body in page.items:
+                seen.add(body)
+        if seen.ignored:
+            log.warning("%s", seen.log_line)
         judged = (pod.pod for pod in lost.judged_by_operator(snapshot))
-        memory.note_leases(found, snapshot.living, judged, self._clock())
+        memory.unreadable_leases = seen.unreadable
+        memory.note_leases(seen.found, snapshot.living, judged, self._clock())
 
     # ---- pods --------------------------------------------------------------------------------
 
     async def _create_pods(
-        self, snapshot: Snapshot, creations: list[CreatePod], memory: Memory, results: ActionResults
+        self,
+        snapshot: Snapshot,
+        creations: list[CreatePod],
+        memory: Memory,
+        results: ActionResults,
+        ends_at: float,
     ) -> None:
         """Create pods in batches that double while all are created. After a refusal the rest is
         postponed: its cause would most likely refuse them all."""
@@ -290,6 +321,9 @@ class Executor:
         again = any(refused.last_refusal(snapshot, creation) for creation in creations)
         size, waiting = 1 if again else FIRST_BATCH, creations
         while waiting and not results.postponed:
+            if self._clock() >= ends_at:
+                results.is_cut, results.never_created = True, tuple(waiting)
+                return
             batch, waiting = waiting[:size], waiting[size:]
             size *= 2
             bodies = {each: _pod(snapshot.job, each.pod, agent_hash) for each in batch}
@@ -326,9 +360,10 @@ class Executor:
         wanted = status.reserved(snapshot, tuple(action.pod for action in creations), agent_hash)
         if fields := status.patch(snapshot.job.status, wanted):
             body = {"metadata": {"resourceVersion": snapshot.job.version}, "status": fields}
-            await self._api.patch(
+            answer = await self._api.patch(
                 kube.ELASTIC_JOBS, snapshot.job.namespace, snapshot.job.name, body, "status"
             )
+            self._note_job(answer)  # before an agent can write a round with these pods
         return bool(fields)
 
     async def _create_pod(self, job: Job, creation: CreatePod, body: Json, memory: Memory) -> bool:

@@ -119,6 +119,12 @@ def agent_config_map_name(agent_hash: str) -> str:
     return f"{_AGENT_VOLUME}-{agent_hash[:_NAME_DIGITS]}"
 
 
+def is_agent_config_map_name(name: str) -> bool:
+    """Whether a ConfigMap has the name of one that contains an agent. Labels do not show it, as
+    another client may have written them."""
+    return name.startswith(f"{_AGENT_VOLUME}-")
+
+
 # ---- the pod -------------------------------------------------------------------------------------
 
 

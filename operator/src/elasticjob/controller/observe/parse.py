@@ -35,6 +35,8 @@ _DISRUPTIONS = {
 }
 LONGEST_MESSAGE = 12 * 1024  # bytes of termination messages that the kubelet keeps of a pod
 DEEPEST_SPEC = 50  # levels; a pod's own fields are nested about 15 levels deep
+_SHOWN_FINALIZERS = 3
+_LONGEST_NAME = 253
 _NODE_SHUTS_DOWN = {"Terminated", "NodeShutdown", "Shutdown", "NodeLost"}
 
 
@@ -70,6 +72,7 @@ class ObservedPod:
     container: WorkerContainer = WorkerContainer()
     all_terminated: bool = False  # all containers, not only the worker container
     deleting: bool = False
+    finalizers: tuple[str, ...] = ()  # what keeps it, if it is being deleted
     grace_s: float = 30.0
     disrupted: bool = False  # ended for a reason outside of the job
     unschedulable: str = ""  # the scheduler's message if no node fits
@@ -110,6 +113,7 @@ def pod(body: Json) -> ObservedPod | None:
         container=_worker_container(spec, status),
         all_terminated=_are_all_terminated(spec, status),
         deleting="deletionTimestamp" in meta,
+        finalizers=finalizers(meta),
         grace_s=float(spec.get("terminationGracePeriodSeconds") or 0),
         disrupted=_is_disrupted(status, conditions),
         unschedulable=_unschedulable(conditions.get("PodScheduled") or {}),
@@ -126,6 +130,13 @@ def _controller_uid(meta: Json) -> str | None:
             is_job = (group, owner["kind"]) == (names.GROUP, names.KIND)
             return str(owner["uid"]) if is_job else None
     return ""
+
+
+def finalizers(meta: Json) -> tuple[str, ...]:
+    """The first finalizers of an object that is being deleted; empty if it is not."""
+    found = meta.get("finalizers") if "deletionTimestamp" in meta else None
+    shown = found[:_SHOWN_FINALIZERS] if isinstance(found, list) else ()
+    return tuple(str(each)[:_LONGEST_NAME] for each in shown)
 
 
 def _are_all_terminated(spec: Json, status: Json) -> bool:

@@ -9,11 +9,11 @@ from functools import cached_property
 
 from elasticjob.api.v1alpha1 import ElasticJobSpec
 from elasticjob.controller.observe.parse import Job, ObservedPod
+from elasticjob.controller.observe.rounds import ObservedRound, PastRound, past
 from elasticjob.wire.cause import CauseKind
-from elasticjob.wire.codec import load_tagged
+from elasticjob.wire.codec import load_tagged, whole_number
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Pod, load_pods
-from elasticjob.wire.round import Round
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,36 @@ class Refusals:
 
 
 @dataclass(frozen=True)
+class Performed:
+    """The last times that an action was performed."""
+
+    count: int  # in a row
+    at: float  # of the last one
+
+
+@dataclass(frozen=True)
+class ReplacedRound:
+    """A round that the operator replaced."""
+
+    fault: str  # why
+    n: int  # the number of the round in its place
+
+
+@dataclass(frozen=True)
 class Recalled:
     """What the operator remembers of a job from pass to pass. It can be lost without harm."""
 
     marked: frozenset[Pod] = frozenset()  # pods whose Lease has the mark `ended`
     never_created: frozenset[Pod] = frozenset()  # reserved pods that never existed, without a Lease
-    rounds: tuple[Round, ...] = ()  # the last rounds, oldest first
+    rounds: tuple[PastRound, ...] = ()  # the last rounds, oldest first
     orphans: tuple[AgentLease, ...] = ()  # Leases without a living pod
     renewals: Mapping[Pod, Renewal] = field(default_factory=dict)
     leases_listed_at: float | None = None  # when the renewals were read
     replacements: Mapping[int, Replacement] = field(default_factory=dict)  # by index
     refusals: Refusals = Refusals()
+    performed: Mapping[object, Performed] = field(default_factory=dict)  # by action
+    replaced: ReplacedRound | None = None  # the last round that the operator replaced
+    unreadable_leases: Mapping[str, str] = field(default_factory=dict)  # by name: why
     restarts: tuple[Restart, ...] = ()  # of the last hour, if no agent has charged them
     watched_at: float | None = None  # since when the restarts are known
     prerequisites_at: float | None = None  # when all that pods need existed last
@@ -96,7 +115,8 @@ class Snapshot:
     uncounted_restarts_per_hour: int  # more of them make the job Unstable
     agent_hash: str  # of this operator's agent
     older_pods: tuple[ObservedPod, ...] = ()  # of an older job of this name
-    older_round_uid: str = ""  # the UID of the Round Lease of such a job
+    seen_round: ObservedRound | None = None  # the Round Lease, also that of an older job
+    unreadable_pods: Mapping[str, str] = field(default_factory=dict)  # by name: why
     recalled: Recalled = Recalled()
 
     @cached_property
@@ -127,6 +147,25 @@ class Snapshot:
         return found.by_action if applies else {}
 
     @property
+    def older_round(self) -> ObservedRound | None:
+        """The Round Lease of an older job of this name."""
+        found = self.seen_round
+        return found if found is not None and found.job_uid != self.job.uid else None
+
+    @property
+    def excess(self) -> str:
+        """Why the members of the current round are ignored; empty if they are not."""
+        return self.seen_round.excess if self.seen_round and not self.older_round else ""
+
+    @cached_property
+    def rounds(self) -> tuple[PastRound, ...]:
+        """The last rounds and the current one, oldest first."""
+        known = self.recalled.rounds
+        if self.lease is None or (known and known[-1].n == self.lease.round.n):
+            return known
+        return (*known, past(self.lease.round))
+
+    @property
     def indexes(self) -> range:
         """The indexes that the spec requests."""
         return range(self.spec.replicas)
@@ -146,7 +185,7 @@ class Snapshot:
     def blamed(self) -> dict[int, int]:
         """The number of failures that the newest pod of an index is blamed for, by index."""
         pairs = load_tagged(self.job.status.blamed or "", "x", "status.blamed")
-        return {index: int(count) for index, count in pairs if count.isdigit()}
+        return {index: n for index, count in pairs if (n := whole_number(count)) is not None}
 
     def newest_pod(self, index: int) -> Pod | None:
         """The newest pod of an index, whether it still exists or not; None if it never had one."""

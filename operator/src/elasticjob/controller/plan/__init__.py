@@ -23,6 +23,7 @@ from elasticjob.controller.plan import (
     older_job,
     refused,
     repair,
+    repeated,
     unwanted,
 )
 from elasticjob.controller.plan.actions import Action, Actions, Later, Mark, WriteRound
@@ -54,6 +55,8 @@ def plan(snapshot: Snapshot) -> Plan:
         )
     if snapshot.lease is None:
         return _plan(snapshot, older, first_round.create_round(snapshot))
+    if snapshot.excess:
+        return _plan(snapshot, first_round.replace_round(snapshot))
     marks = [*ended.mark_ended_pods(snapshot), *lost.mark_lost_pods(snapshot)]
     return _plan(
         snapshot,
@@ -95,9 +98,9 @@ def _after_marks(snapshot: Snapshot, marks: list[Action | Later], writes: Action
 
 
 def _plan(snapshot: Snapshot, *policies: Iterable[Action | Later]) -> Plan:
-    """The plan of these policies, without refused actions that still have to wait."""
+    """The plan of these policies, without refused and repeated actions that have to wait."""
     due = (refused.delayed(snapshot, action) for policy in policies for action in policy)
-    wanted = dict.fromkeys(due)
+    wanted = dict.fromkeys(repeated.delayed(snapshot, action) for action in due)
     waits = [action.after_s for action in wanted if isinstance(action, Later)]
     actions = tuple(action for action in wanted if not isinstance(action, Later))
     return Plan(actions, min(waits, default=None))

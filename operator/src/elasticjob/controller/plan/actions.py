@@ -52,6 +52,16 @@ class WriteRound:
     clear_holder: bool = False  # make the holder role vacant (rule 9)
 
 
+@dataclass(frozen=True)
+class ReplaceRound:
+    """Replace the round in this version of the Round Lease: it names pods that do not exist."""
+
+    version: str
+    desired: Desired
+    round: Round
+    fault: str  # the field, and what it names
+
+
 class Deletion(Enum):
     """Why a pod is deleted; report/texts.py has the words."""
 
@@ -108,6 +118,7 @@ Step = (
     | DeleteRound
     | Mark
     | WriteRound
+    | ReplaceRound
     | DeletePod
     | DeleteLease
     | ListLeases
@@ -124,6 +135,8 @@ class ActionResults:
     refused: dict[Action, str] = field(default_factory=dict)  # with the API server's message
     # Not requested, because an earlier creation was refused.
     postponed: frozenset[CreatePod] = frozenset()
+    is_cut: bool = False  # the time of the pass was over before all were requested
+    never_created: tuple[CreatePod, ...] = ()  # reserved, and not requested for this reason
     reserved: bool = False  # whether generations of pods were written into the status
 
     @property
@@ -146,6 +159,8 @@ def describe(action: Action) -> str:
             return f"mark the Lease of pod {_place(action.pod)}"
         case WriteRound():
             return "write the Round Lease"
+        case ReplaceRound():
+            return "replace the round in the Round Lease"
         case DeletePod():
             return f"delete pod {action.name}"
         case DeleteLease():

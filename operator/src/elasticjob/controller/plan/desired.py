@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import departures, lost
+from elasticjob.controller.plan import lost
 from elasticjob.controller.plan.actions import Actions, WriteRound
+from elasticjob.controller.plan.restarts import departures
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 

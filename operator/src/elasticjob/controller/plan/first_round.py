@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, refused
-from elasticjob.controller.plan.actions import Actions, CreateRound, EnsurePrerequisites
+from elasticjob.controller.plan.actions import (
+    Actions,
+    CreateRound,
+    EnsurePrerequisites,
+    ReplaceRound,
+)
 from elasticjob.rendezvous import budget
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.round import Round
+from elasticjob.wire.round import Phase, Round
 
 RETURN_N = 1000
 
@@ -27,12 +33,26 @@ def create_round(snapshot: Snapshot) -> Actions:
     yield creation
 
 
+def replace_round(snapshot: Snapshot) -> Actions:
+    """Replace a round whose members the operator has not created by one that agents follow.
+
+    Only a fault in an agent or another client writes such a round. Its members cannot join, and
+    what it costs is not limited. The new one is Forming and above all known ones (I1), as after the
+    Round Lease was lost; all agents that live join again, and no failure is counted (I4).
+    """
+    assert snapshot.lease is not None
+    wanted = desired.desired(snapshot)
+    round_ = _first(snapshot, wanted)
+    yield ReplaceRound(snapshot.lease.version, wanted, round_, snapshot.excess)
+
+
 def _first(snapshot: Snapshot, wanted: Desired) -> Round:
     status, rounds = snapshot.job.status, snapshot.recalled.rounds
-    if status.round is None and not rounds:
+    if status.round is None and not rounds and snapshot.lease is None:
         return Round()
-    last = rounds[-1] if rounds else Round()
-    highest = max([status.round or 0, *(r.n for r in rounds)])
+    last = rounds[-1] if rounds else PastRound(0, Phase.FORMING)
+    refused = snapshot.lease.round.n if snapshot.lease else 0
+    highest = max([status.round or 0, refused, *(r.n for r in rounds)])
     started = (status.restarts or 0) + 1 if status.round else 0
     return Round(
         n=RETURN_N + highest,

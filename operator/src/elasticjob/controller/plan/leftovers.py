@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended, job_over, missing, refused
-from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Deletion, Later
+from elasticjob.controller.plan.actions import (
+    Actions,
+    DeleteLease,
+    DeletePod,
+    Deletion,
+    Later,
+)
 from elasticjob.rendezvous import timing
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod

@@ -9,12 +9,14 @@ table, "Who judges whom".
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod
+from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Renewal, Snapshot
-from elasticjob.controller.plan import blame, ended
+from elasticjob.controller.plan import ended
 from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Later, ListLeases, Mark
+from elasticjob.controller.plan.restarts import blame
 from elasticjob.rendezvous import timing
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
@@ -92,19 +94,19 @@ def _dropped(snapshot: Snapshot) -> Iterator[Pod]:
     if it has members: a Forming round has none, and the members before it are not all lost.
     """
     assert snapshot.lease is not None
-    rounds = [*snapshot.recalled.rounds, snapshot.lease.round]
+    rounds = snapshot.rounds
     for k, (before, after) in enumerate(itertools.pairwise(rounds)):
         if _is_about_silence(after) and after.n > before.n:
-            dropped = before.pods - after.pods if after.phase is Phase.ACTIVE else frozenset()
-            returned = frozenset().union(*(later.pods for later in rounds[k + 1 :]))
-            named = _pod_of_cause(snapshot, after)
-            yield from (p for p in named - returned if p in snapshot.living)
-            yield from (
-                p
-                for p in dropped - returned
-                if p in snapshot.living and not snapshot.living[p].deleting
-            )
+            dropped = before.members_without(after) if after.phase is Phase.ACTIVE else ()
+            stay = (p for p in dropped if p in snapshot.living and not snapshot.living[p].deleting)
+            for pod in (*_pod_of_cause(snapshot, after), *stay):
+                if pod in snapshot.living and not _has_returned(pod, rounds[k + 1 :]):
+                    yield pod
     yield from _of_current_cause(snapshot, snapshot.lease.round)
+
+
+def _has_returned(pod: Pod, later: Iterable[PastRound]) -> bool:
+    return any(round_.has(pod) for round_ in later)
 
 
 def _of_current_cause(snapshot: Snapshot, round_: Round) -> Iterator[Pod]:
@@ -115,11 +117,11 @@ def _of_current_cause(snapshot: Snapshot, round_: Round) -> Iterator[Pod]:
         )
 
 
-def _is_about_silence(round_: Round) -> bool:
+def _is_about_silence(round_: Round | PastRound) -> bool:
     return round_.cause is not None and round_.cause.kind in _SILENCE
 
 
-def _pod_of_cause(snapshot: Snapshot, round_: Round) -> frozenset[Pod]:
+def _pod_of_cause(snapshot: Snapshot, round_: Round | PastRound) -> frozenset[Pod]:
     """The pod of the round's cause, if it still exists."""
     pod = snapshot.by_name.get(round_.cause.pod) if round_.cause else None
     return frozenset({pod.pod}) if pod else frozenset()

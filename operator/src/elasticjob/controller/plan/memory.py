@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import (
+    Performed,
     Recalled,
     Refusals,
     Renewal,
+    ReplacedRound,
     Replacement,
     Restart,
     Snapshot,
 )
-from elasticjob.controller.plan import missing, refused, uncounted
+from elasticjob.controller.plan import missing, refused, repeated
 from elasticjob.controller.plan.actions import (
     ActionResults,
     CreatePod,
     EnsurePrerequisites,
+    ReplaceRound,
     describe,
 )
+from elasticjob.controller.plan.restarts import uncounted
 from elasticjob.wire import names
+from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.codec import LARGEST_SET
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
-from elasticjob.wire.round import Round
 
 
 @dataclass
@@ -43,8 +50,11 @@ class Memory:
     seen_n: int = 0  # the newest round in `restarts`
     prerequisites_at: float | None = None
     since: dict[str, float] = field(default_factory=dict)
+    performed: dict[object, Performed] = field(default_factory=dict)
+    replaced: ReplacedRound | None = None
+    unreadable_leases: dict[str, str] = field(default_factory=dict)
 
-    def recalled(self, rounds: Iterable[Round]) -> Recalled:
+    def recalled(self, rounds: Iterable[PastRound]) -> Recalled:
         """The frozen copy for a snapshot."""
         return Recalled(
             marked=frozenset(self.marked),
@@ -59,10 +69,14 @@ class Memory:
             watched_at=self.watched_at,
             prerequisites_at=self.prerequisites_at,
             since=dict(self.since),
+            performed=self.performed,
+            replaced=self.replaced,
+            unreadable_leases=self.unreadable_leases,
         )
 
     def note_results(self, snapshot: Snapshot, results: ActionResults, now: float) -> None:
         """Note which actions for this snapshot were performed and which were refused."""
+        self.performed = repeated.after(self.performed, results.done, now)
         known = dict(snapshot.refusals)
         for action in results.done:
             known.pop(describe(action), None)
@@ -76,7 +90,11 @@ class Memory:
                 or names.service_account_name(snapshot.job.name) in why
             ):
                 self.prerequisites_at = None  # a prerequisite is missing
+        self.never_created.update(action.pod for action in results.never_created)
         made = {action.pod for action in results.done if isinstance(action, CreatePod)}
+        for action in results.done:
+            if isinstance(action, ReplaceRound):
+                self.replaced = ReplacedRound(action.fault, action.round.n)
         self.refusals = Refusals(known, snapshot.job.generation, snapshot.counted_by_quota | made)
 
     def note_pods(self, pods: Iterable[Pod]) -> None:
@@ -91,20 +109,20 @@ class Memory:
         """Note that these facts apply now, and forget the others."""
         self.since = {fact: self.since.get(fact, now) for fact in facts}
 
-    def note_rounds(self, rounds: Sequence[Round], now: float) -> None:
+    def note_rounds(self, rounds: Sequence[PastRound], now: float) -> None:
         """Note restarts among the last rounds, but not those before the first pass."""
         newest = max((round_.n for round_ in rounds), default=0)
         if self.watched_at is None:
             self.watched_at, self.seen_n = now, newest
         new = uncounted.of_rounds(rounds, self.seen_n, now)
-        self.restarts = (*uncounted.recent(self.restarts, now), *new)
+        self.restarts = (*uncounted.recent(self.restarts, now), *new)[-uncounted.KEPT :]
         self.seen_n = max(self.seen_n, newest)
 
     def note_marked(self, lease: AgentLease) -> None:
         """Note that this Lease has the mark `ended`."""
         self.marked.add(lease.pod)
         self.never_created.discard(lease.pod)
-        self.orphans[lease.pod] = lease
+        self.orphans[lease.pod] = _short(lease)
 
     def note_created(self, pod: Pod, replaces: bool, now: float) -> None:
         """Note that this pod was created."""
@@ -137,9 +155,14 @@ class Memory:
         self, leases: Iterable[AgentLease], alive: frozenset[Pod]
     ) -> dict[Pod, AgentLease]:
         """All agent Leases of the job by pod; remember those without a living pod."""
-        found = {lease.pod: lease for lease in leases}
-        self.orphans = {pod: lease for pod, lease in found.items() if pod not in alive}
+        found = {lease.pod: lease for lease in itertools.islice(leases, LARGEST_SET)}
+        self.orphans = {pod: _short(x) for pod, x in found.items() if pod not in alive}
         return found
+
+
+def _short(lease: AgentLease) -> AgentLease:
+    """The Lease without the texts that its agent wrote, which no plan needs."""
+    return replace(lease, state=AgentState(lease.state.phase, lease.state.n))
 
 
 def _next_renewal(before: Renewal | None, lease: AgentLease | None, now: float) -> Renewal:

@@ -25,8 +25,9 @@ def delete_group(snapshot: Snapshot) -> Actions:
     Garbage collection deletes the agent Leases with the Round Lease. The account and the
     RoleBinding become those of this job at once, so that its deletion deletes them, too.
     """
-    if snapshot.older_round_uid:
-        yield DeleteRound(snapshot.older_round_uid)
+    older = snapshot.older_round
+    if older is not None and not older.deleting:
+        yield DeleteRound(older.uid)
         yield EnsurePrerequisites()
     for pod in snapshot.older_pods:
         if not pod.deleting:
@@ -35,7 +36,7 @@ def delete_group(snapshot: Snapshot) -> Actions:
 
 def delays_round(snapshot: Snapshot) -> bool:
     """Whether the job must not have its Round Lease yet, and so no pods."""
-    return bool(snapshot.older_round_uid or awaited_pods(snapshot))
+    return bool(snapshot.older_round or awaited_pods(snapshot))
 
 
 def awaited_pods(snapshot: Snapshot) -> list[ObservedPod]:

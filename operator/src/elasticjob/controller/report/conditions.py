@@ -4,6 +4,7 @@ Accepted   the spec is valid, and the operator works on the job
 PodsReady  each wanted pod runs its agent; else the reason
 Running    every member of the current round runs its workers
 Unstable   many restarts within the last hour did not count against maxRestarts
+Obstructed objects of the job can neither be read nor deleted; each with its cure
 Suspended  spec.suspend is true, and all pods have ended
 Complete   every member of the last round ended with exit code 0; final
 Failed     a command that cannot be executed, or more failures than maxRestarts; final
@@ -16,8 +17,9 @@ from datetime import datetime
 from elasticjob.api.v1alpha1 import Condition, LastFailure
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import desired, job_over, uncounted
-from elasticjob.controller.report import failure, pod_problems, state
+from elasticjob.controller.plan import desired, job_over
+from elasticjob.controller.plan.restarts import uncounted
+from elasticjob.controller.report import failure, obstructions, pod_problems, state
 from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, Truth
 from elasticjob.rendezvous import budget
 from elasticjob.wire.cause import CauseKind
@@ -31,7 +33,7 @@ LONGEST_MESSAGE = 1024
 
 def of(snapshot: Snapshot) -> list[Condition]:
     """All conditions; each keeps its time while its status stays the same."""
-    rows = [_row("Accepted", "Valid")]
+    rows = [_row("Accepted", "Valid"), *_obstructed(snapshot)]
     if job_over.is_over(snapshot):
         rows += [_row(type_, "Ended") for type_ in ("PodsReady", "Running", "Unstable")]
         rows += _end(snapshot)
@@ -95,6 +97,14 @@ def _unstable(snapshot: Snapshot) -> list[Row]:
     if was and not uncounted.has_seen_an_hour(snapshot):
         return []
     return [_row("Unstable", "FewUncountedRestarts")]
+
+
+def _obstructed(snapshot: Snapshot) -> list[Row]:
+    """Left out until it applies for the first time."""
+    if found := obstructions.found(snapshot):
+        return [_row("Obstructed", found[0].reason, problem="; ".join(x.text for x in found))]
+    was = any(c.type == "Obstructed" for c in snapshot.job.status.conditions or [])
+    return [_row("Obstructed", "NotObstructed")] if was else []
 
 
 def _suspended(snapshot: Snapshot) -> Row:

@@ -33,7 +33,7 @@ COMPONENT = "elasticjob-controller"
 LONGEST_MESSAGE = 1000  # the API server allows 1,024 bytes
 _LISTED = 5
 _NO_PROBLEM = ("PodsStart", "NotWanted", "Ended")  # reasons of PodsReady=False without a problem
-_SHOWN_AS_EVENTS = ("Running", "Unstable", "Suspended")  # conditions that become True
+_SHOWN_AS_EVENTS = ("Running", "Unstable", "Obstructed", "Suspended")  # conditions that become True
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import shlex
 from elasticjob.api.rules import worker_container
 from elasticjob.api.v1alpha1 import LastFailure
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import departures
+from elasticjob.controller.plan.restarts import departures
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 from elasticjob.wire.untrusted import plain

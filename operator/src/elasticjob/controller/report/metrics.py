@@ -54,6 +54,11 @@ class Metrics:
             buckets=_RECONCILE_BUCKETS,
             registry=self.registry,
         )
+        self.postponed = Counter(
+            "elasticjob_reconciles_postponed",
+            "Reconciliations that wait because their job has cost many requests",
+            registry=self.registry,
+        )
         self.failed_reconciles = Counter(
             "elasticjob_reconcile_errors",
             "Reconciliations that failed",

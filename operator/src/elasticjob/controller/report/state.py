@@ -5,7 +5,7 @@ from __future__ import annotations
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
-from elasticjob.controller.report import pod_problems
+from elasticjob.controller.report import obstructions, pod_problems
 from elasticjob.controller.report.texts import COUNT, UNREADABLE_ROUND, State, Word
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
@@ -16,6 +16,8 @@ def of(snapshot: Snapshot) -> State:
     """The state of a job: its end, else what the operator does with it, else that of its round."""
     if job_over.is_over(snapshot):
         return _end(snapshot)
+    if blocked := obstructions.blocked_round(snapshot):
+        return State(Word.PENDING, blocked)
     if snapshot.spec.suspend:
         return State(Word.SUSPENDING if snapshot.living else Word.SUSPENDED)
     if desired.wants_no_pods(snapshot):

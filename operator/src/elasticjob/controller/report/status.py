@@ -10,7 +10,8 @@ from datetime import datetime
 from elasticjob.api.v1alpha1 import Condition, ElasticJobStatus, LastRecovery, Progress
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import blame, job_over
+from elasticjob.controller.plan import job_over
+from elasticjob.controller.plan.restarts import blame
 from elasticjob.controller.report import conditions, failure
 from elasticjob.controller.report.state import running_pods
 from elasticjob.controller.report.texts import State

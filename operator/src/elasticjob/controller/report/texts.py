@@ -49,10 +49,24 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
         "PodsEnd": ("False", "waiting for pods to end: {pods} left"),
         "NotAsked": ("False", ""),
     },
+    "Obstructed": {"NotObstructed": ("False", ""), ANY: ("True", "{problem}")},
     "Complete": {"AllMembersDone": ("True", "all workers exited with code 0")},
     "Failed": {ANY: ("True", "{failure}")},
 }
 """By type and reason: the status and the message."""
+
+OBSTRUCTIONS = {
+    "DeletionBlocked": "{object} is being deleted, and is kept by the finalizer {finalizers}:"
+    " remove the finalizer if the object stays",
+    "RoundReplaced": "the Lease {lease} had a round that no agent of this release writes, and the"
+    " operator has replaced it by round {n}: {fault}; check the code that runs in the pods",
+    "LeaseUnreadable": "the Lease {name} cannot be read: {why}; delete it, and its agent creates it"
+    " again",
+    "PodUnreadable": "the pod {name} cannot be read: {why}; delete it, and the operator creates"
+    " another one",
+    "ReportIgnored": "a part of the Lease {lease} is ignored: {why}",
+}
+"""By reason of the condition Obstructed: objects that cannot be read or deleted."""
 
 WARNING, NORMAL = True, False
 _CONDITION = "{message}"  # the message of the condition that the event reports
@@ -77,6 +91,7 @@ EVENTS: dict[str, tuple[bool, str]] = {
     ),
     "Running": (NORMAL, _CONDITION),
     "Unstable": (WARNING, _CONDITION),
+    "Obstructed": (WARNING, _CONDITION),
     "Suspended": (NORMAL, _CONDITION),
     "Resumed": (NORMAL, "job resumed"),
     "Complete": (NORMAL, _CONDITION),

@@ -10,17 +10,26 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod
-from elasticjob.controller.watch.unreadable import Unreadable, why
-from elasticjob.wire import lease as leases
+from elasticjob.controller.observe.rounds import (
+    ObservedRound,
+    PastRound,
+    Reserved,
+    observed_round,
+    past,
+    reserved,
+    why,
+)
+from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json, whole_number
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Round
 
@@ -31,18 +40,10 @@ WATCHED = {
 }
 """The watched resources, each with its label selector."""
 KEPT_ROUNDS = 64
+KEPT_FAULTS = 8  # pods that cannot be read: a status names a few of them
 KEPT_ENDS = 4096  # far more objects than are deleted while a request is under way
 AT_ONCE = 0.0
 PROGRESS_AFTER_S = 5.0
-
-
-@dataclass(frozen=True)
-class UnreadableRound:
-    """A Round Lease that cannot be read, and why."""
-
-    uid: str
-    version: int
-    why: str
 
 
 @dataclass
@@ -50,19 +51,26 @@ class Entry:
     """The objects of one job name: those of the current job, and what older jobs left."""
 
     job: Json | None = None
-    lease: RoundLease | None = None  # the last version that could be read
-    unreadable: UnreadableRound | None = None  # set while the current version cannot be read
+    round: ObservedRound | None = None
     pods: dict[str, ObservedPod] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)  # of pods by name
-    rounds: deque[Round] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))  # oldest first
+    # By name: why a pod with the job's label cannot be read.
+    unreadable_pods: dict[str, str] = field(default_factory=dict)
+    # Oldest first.
+    rounds: deque[PastRound] = field(default_factory=lambda: deque(maxlen=KEPT_ROUNDS))
     rounds_of: str = ""  # the UID of the job that the rounds belong to
 
     @property
     def is_empty(self) -> bool:
         """Whether no object is left."""
-        return not (self.job or self.lease or self.unreadable or self.pods)
+        return not (self.job or self.round or self.pods or self.unreadable_pods)
 
-    def rounds_for(self, job_uid: str) -> tuple[Round, ...]:
+    @property
+    def lease(self) -> RoundLease | None:
+        """The Round Lease of the current job, if it can be read."""
+        return self.round.lease if self.round else None
+
+    def rounds_for(self, job_uid: str) -> tuple[PastRound, ...]:
         """The last rounds of the job with this UID."""
         return tuple(self.rounds) if self.rounds_of == job_uid else ()
 
@@ -110,24 +118,25 @@ class Cache:
         after_s = self._put(resource, key, body, gone) if key else None
         return None if key is None or after_s is None else (key, after_s)
 
-    def replace(self, resource: Resource, bodies: Iterable[Json], version: str) -> set[Key]:
-        """Take in a whole collection at this version. Returns the keys that this changed.
+    def number_of_pods(self, key: Key) -> int:
+        """How many pods have the label of this job name."""
+        entry = self._entries.get(key)
+        return len(entry.pods) if entry else 0
 
-        An object that was created after the list was read has a higher version, and stays.
-        """
-        found: set[tuple[Key, str]] = set()
-        changed: set[Key] = set()
-        for body in bodies:
-            if key := self._key_of(resource, body):
-                found.add((key, body["metadata"]["name"]))
-                if self._put(resource, key, body, gone=False) is not None:
-                    changed.add(key)
-        for held in [h for h in self._held(resource) if (h.key, h.name) not in found]:
-            if held.version <= int(version):
-                meta = {"name": held.name, "uid": held.uid, "resourceVersion": version}
-                self._put(resource, held.key, {"metadata": meta}, gone=True)
-                changed.add(held.key)
-        return changed
+    def note_gone(self, key: Key) -> None:
+        """Note that the API server has no job of this name, before a watch delivers it."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.job is not None:
+            self._put(ELASTIC_JOBS, key, entry.job, gone=True)
+
+    def note_round(self, key: Key, seen: ObservedRound) -> None:
+        """Take in the Round Lease as a pass has read it, with the pods that the pass has read."""
+        if (entry := self._entries.get(key)) is not None:
+            _put_round(entry, seen)
+
+    def listing(self, resource: Resource) -> Listing:
+        """Begin to take in a whole collection, page by page."""
+        return Listing(self, resource)
 
     def _key_of(self, resource: Resource, body: Json) -> Key | None:
         return self.unreadable.read(resource, body, lambda each: key_of(resource, each))
@@ -143,9 +152,11 @@ class Cache:
         agents[key.namespace] -= _is_agent_running(entry, name)
         try:
             after_s = _UPDATES[resource.plural](entry, body, gone)
+            if resource == LEASES and (fault := _fault_of(entry.round)):
+                self.unreadable.note(resource, body, fault)
         except Exception as error:
-            self.unreadable.note(resource, body, error)
-            after_s = _note_unreadable(resource, entry, body, error)
+            self.unreadable.note(resource, body, why(error))
+            after_s = _note_unreadable(entry, name, why(error)) if resource == PODS else None
         agents[key.namespace] += _is_agent_running(entry, name)
         if not agents[key.namespace]:
             del agents[key.namespace]
@@ -162,12 +173,42 @@ class Cache:
         for key, entry in self._entries.items():
             if resource == ELASTIC_JOBS and (job := entry.job) is not None:
                 yield _Held(key, key.name, job["metadata"]["uid"], _version(job))
-            elif resource == LEASES and (seen := entry.unreadable or entry.lease) is not None:
-                name = names.round_lease_name(key.name)
-                yield _Held(key, name, seen.uid, int(seen.version))
+            elif resource == LEASES and (seen := entry.round) is not None:
+                yield _Held(key, names.round_lease_name(key.name), seen.uid, seen.version)
             elif resource == PODS:
                 for name, pod in entry.pods.items():
                     yield _Held(key, name, pod.uid, entry.versions[name])
+
+
+class Listing:
+    """A collection that is read in pages, of which each is taken in before the next one is read."""
+
+    def __init__(self, cache: Cache, resource: Resource) -> None:
+        self._cache = cache
+        self._resource = resource
+        self._found: set[tuple[Key, str]] = set()
+        self._changed: set[Key] = set()
+
+    def add(self, bodies: Iterable[Json]) -> None:
+        """Take in a page."""
+        for body in bodies:
+            if key := self._cache._key_of(self._resource, body):
+                self._found.add((key, body["metadata"]["name"]))
+                if self._cache._put(self._resource, key, body, gone=False) is not None:
+                    self._changed.add(key)
+
+    def end(self, version: str) -> set[Key]:
+        """Forget the objects that the collection no longer had at this version. Returns the keys
+        that the collection changed.
+
+        An object that was created after the list was read has a higher version, and stays.
+        """
+        for held in list(self._cache._held(self._resource)):
+            if (held.key, held.name) not in self._found and held.version <= int(version):
+                meta = {"name": held.name, "uid": held.uid, "resourceVersion": version}
+                self._cache._put(self._resource, held.key, {"metadata": meta}, gone=True)
+                self._changed.add(held.key)
+        return self._changed
 
 
 def key_of(resource: Resource, body: Json) -> Key | None:
@@ -222,60 +263,78 @@ def _update_pod(entry: Entry, body: Json, gone: bool) -> float | None:
         return None
     seen = None if gone else parse.pod(body)
     before = entry.pods.pop(name, None)
+    fault = entry.unreadable_pods.pop(name, None)
     entry.versions.pop(name, None)
     if seen is not None:
         entry.pods[name], entry.versions[name] = seen, version
-    return AT_ONCE if before != seen else None
+    return AT_ONCE if before != seen or fault else None
 
 
 def _update_round(entry: Entry, body: Json, gone: bool) -> float | None:
-    before, unreadable = entry.lease, entry.unreadable
+    before = entry.round
     if gone:
-        known = unreadable or before
-        if known is None or known.uid != body["metadata"]["uid"]:
+        if before is None or before.uid != body["metadata"]["uid"]:
             return None
-        entry.lease = entry.unreadable = None
+        entry.round = None
         return AT_ONCE
-    if _is_outdated(entry, body):
+    if before is not None and _version(body) < before.version:
+        return None  # a newer version of this Round Lease is known, or a newer one of its name
+    return _put_round(entry, observed_round(body, _reserved(entry)))
+
+
+def _reserved(entry: Entry) -> Reserved:
+    """The pods that the operator has reserved of the current job."""
+    if entry.job is None:
+        return Reserved("")
+    return reserved(entry.job["metadata"]["uid"], entry.job.get("status"), entry.pods.values())
+
+
+def _put_round(entry: Entry, seen: ObservedRound) -> float | None:
+    before, entry.round = entry.round, seen
+    if seen.lease is not None and not seen.excess:
+        _keep_round(entry, seen, seen.lease.round)
+    if before is None or _differ(before, seen):
+        return AT_ONCE
+    if before.lease is None or seen.lease is None or before.lease.report == seen.lease.report:
         return None
-    seen = leases.parse_round(body)
-    entry.lease, entry.unreadable = seen, None
+    return _progress_after_s(seen.lease)
+
+
+def _fault_of(seen: ObservedRound | None) -> str:
+    return (seen.why or seen.excess or seen.ignored) if seen else ""
+
+
+def _keep_round(entry: Entry, seen: ObservedRound, round_: Round) -> None:
     if entry.rounds_of != seen.job_uid:
         entry.rounds_of = seen.job_uid
         entry.rounds.clear()
-    if not entry.rounds or entry.rounds[-1].n != seen.round.n:
-        entry.rounds.append(seen.round)
-    if unreadable or before is None or _without_pulse(before) != _without_pulse(seen):
-        return AT_ONCE
-    return _progress_after_s(seen) if before.report != seen.report else None
+    if not entry.rounds or entry.rounds[-1].n != round_.n:
+        entry.rounds.append(past(round_, seen.members))
 
 
-def _is_outdated(entry: Entry, body: Json) -> bool:
-    """Whether a newer version of this Round Lease is known, or a newer one of its name."""
-    known = entry.unreadable or entry.lease
-    return known is not None and _version(body) < int(known.version)
+def _note_unreadable(entry: Entry, name: str, fault: str) -> float | None:
+    """Keep the reason of a pod that cannot be read in place of the pod."""
+    entry.versions.pop(name, None)
+    was_known = entry.pods.pop(name, None) is not None
+    before = entry.unreadable_pods.get(name)
+    if before is None and len(entry.unreadable_pods) >= KEPT_FAULTS:
+        return AT_ONCE if was_known else None
+    entry.unreadable_pods[name] = fault
+    return AT_ONCE if was_known or before != fault else None
 
 
-def _note_unreadable(
-    resource: Resource, entry: Entry, body: Json, error: Exception
-) -> float | None:
-    """Forget a pod that cannot be read, keep the error of a Round Lease, and the last readable
-    version of a job."""
-    meta = body["metadata"]
-    if resource == PODS:
-        entry.versions.pop(meta["name"], None)
-        return AT_ONCE if entry.pods.pop(meta["name"], None) else None
-    if resource == LEASES:
-        before = entry.unreadable
-        entry.unreadable = UnreadableRound(meta["uid"], _version(body), why(error))
-        return AT_ONCE if before is None or before.why != entry.unreadable.why else None
-    return None
+def _differ(before: ObservedRound, seen: ObservedRound) -> bool:
+    """Whether more has changed than the fields that a pulse changes, which change no plan."""
+    if before.fields_without_lease != seen.fields_without_lease:
+        return True
+    if before.lease is None or seen.lease is None:
+        return before.lease is not seen.lease
+    return _without_pulse(before.lease) != _without_pulse(seen.lease)
 
 
-def _without_pulse(seen: RoundLease) -> RoundLease:
-    """A Round Lease without the fields that a pulse changes, which change no plan."""
-    report = replace(seen.report, progress=None, delay_ms=None) if seen.report else None
-    return replace(seen, version="", renew_time="", report=report)
+def _without_pulse(lease: RoundLease) -> RoundLease:
+    report = lease.report and replace(lease.report, progress=None, delay_ms=None)
+    return replace(lease, version="", renew_time="", report=report)
 
 
 def _progress_after_s(seen: RoundLease) -> float:

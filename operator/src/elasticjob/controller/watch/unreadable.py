@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from elasticjob.controller.kube import Resource
+from elasticjob.controller.observe.rounds import why
 from elasticjob.wire.codec import Json
 
 T = TypeVar("T")
@@ -17,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 class Unreadable:
-    """Logs and counts each version of each unreadable object once; count receives the plural."""
+    """Counts each version of each unreadable object once, and logs each object once, as its writer
+    chooses how often it changes. count receives the plural."""
 
     def __init__(self, count: Callable[[str], None] = lambda plural: None) -> None:
         self._count = count
@@ -28,26 +30,23 @@ class Unreadable:
         try:
             return parse(body)
         except Exception as error:
-            self.note(resource, body, error)
+            self.note(resource, body, why(error))
             return None
 
-    def note(self, resource: Resource, body: Json, error: Exception) -> None:
+    def note(self, resource: Resource, body: Json, fault: str) -> None:
         """Log and count an object that cannot be read."""
         meta = body.get("metadata") if isinstance(body, dict) else None
         meta = meta if isinstance(meta, dict) else {}
         name = "/".join(_short(meta.get(field)) for field in ("namespace", "name"))
         key, version = f"{resource.plural} {name}", _short(meta.get("resourceVersion"))
-        if self._noted.pop(key, None) != version:
+        before = self._noted.pop(key, None)
+        if before != version:
             self._count(resource.plural)
-            log.warning("ignored %s, which cannot be read: %s", key, why(error))
+        if before is None:
+            log.warning("ignored %s, which cannot be read: %s", key, fault)
         self._noted[key] = version
         if len(self._noted) > KEPT:
             del self._noted[next(iter(self._noted))]
-
-
-def why(error: Exception) -> str:
-    """The text of an error for people."""
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _short(value: object) -> str:

@@ -19,6 +19,7 @@ JSON = "application/json"
 BODY_TYPES = ("", JSON, "application/yaml")
 """The empty type is that of kubectl's PUT of a scale and of the Python client's POST."""
 ACCEPTED = ("", JSON, "application/*", "*/*")
+ONLY_METADATA = "as=PartialObjectMetadataList"  # of the objects in a list
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
@@ -41,10 +42,11 @@ class Call:
 
     @property
     def accepts_json(self) -> bool:
-        """Whether the client accepts JSON, as whole objects or Tables."""
+        """Whether the client accepts JSON: whole objects, Tables, or metadata in lists."""
         kinds = [kind.replace(" ", "") for kind in self.accept.split(",")]
         return any(
-            kind.split(";")[0] in ACCEPTED and ("as=" not in kind or "as=Table" in kind)
+            kind.split(";")[0] in ACCEPTED
+            and ("as=" not in kind or "as=Table" in kind or ONLY_METADATA in kind)
             for kind in kinds
         )
 

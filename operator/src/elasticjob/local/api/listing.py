@@ -101,3 +101,14 @@ def list_object(resource: Resource, page: Page) -> Object:
         "metadata": page.meta,
         "items": items,
     }
+
+
+def metadata_list(page: Page) -> Object:
+    """The list of a page with the metadata of its objects only."""
+    kind = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+    return {
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": page.meta,
+        "items": [{**kind, "metadata": obj["metadata"]} for obj in page.objects],
+    }

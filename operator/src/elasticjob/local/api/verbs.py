@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from elasticjob.local.api.bodies import check_options, decoded, delete_options, patch_of, patched
-from elasticjob.local.api.call import BODY_TYPES, Call, Response, Stream, Target
+from elasticjob.local.api.call import BODY_TYPES, ONLY_METADATA, Call, Response, Stream, Target
 from elasticjob.local.api.kinds.scale import scale_of, scaled
-from elasticjob.local.api.listing import Listing, Page, list_object, matcher
+from elasticjob.local.api.listing import Listing, Page, list_object, matcher, metadata_list
 from elasticjob.local.api.objects import errors
 from elasticjob.local.api.objects.builtins import PODS
 from elasticjob.local.api.objects.encoding import event_line
@@ -89,6 +89,8 @@ class Verbs:
         page = self._listing.page(resource, target.namespace, call)
         if _accepts_table(call):
             return Response(self._table(resource, call, page.objects, page.meta))
+        if ONLY_METADATA in call.accept:
+            return Response(metadata_list(page))
         return Response(list_object(resource, page))
 
     def _watch(self, resource: Resource, call: Call, target: Target) -> Stream:

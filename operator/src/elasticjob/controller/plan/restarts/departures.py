@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 
+from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Round
@@ -23,14 +24,14 @@ def charged(snapshot: Snapshot) -> frozenset[int]:
     return frozenset(n for n in held | found if n >= since)
 
 
-def _is_charged(snapshot: Snapshot, round_: Round) -> bool:
+def _is_charged(snapshot: Snapshot, round_: PastRound) -> bool:
     if round_.cause is None or round_.cause.kind is not CauseKind.LEAVING:
         return False
     pod = snapshot.by_name.get(round_.cause.pod)
     return pod is not None and not pod.living and not pod.excused
 
 
-def charge_number(round_: Round) -> int:
+def charge_number(round_: Round | PastRound) -> int:
     """The number under which a departure is charged: the same for all rounds with this cause.
 
     Rounds with one cause share one number: that of the failed round + 1. A round takes over the
@@ -47,8 +48,6 @@ def _last_reset(snapshot: Snapshot) -> int:
     return max(resets, default=0)
 
 
-def _recent(snapshot: Snapshot) -> list[Round]:
-    rounds = {r.n: r for r in snapshot.recalled.rounds}
-    if snapshot.lease:
-        rounds[snapshot.lease.round.n] = snapshot.lease.round
+def _recent(snapshot: Snapshot) -> list[PastRound]:
+    rounds = {r.n: r for r in snapshot.rounds}
     return [rounds[n] for n in sorted(rounds)]

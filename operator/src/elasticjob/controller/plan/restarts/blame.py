@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from elasticjob.controller.observe.parse import ObservedPod
+from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.wire.cause import CauseKind
-from elasticjob.wire.round import Round
 
 _OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WORKER_HUNG)
 
@@ -17,18 +17,14 @@ def counts(snapshot: Snapshot) -> dict[int, int]:
     """
     found = dict(snapshot.blamed)
     counted_to = snapshot.job.status.round if snapshot.job.status.round is not None else -1
-    rounds = {
-        r.n: r
-        for r in (*snapshot.recalled.rounds, *([snapshot.lease.round] if snapshot.lease else []))
-    }
-    for round_ in rounds.values():
+    for round_ in {r.n: r for r in snapshot.rounds}.values():
         pod = _to_blame(snapshot, round_)
         if pod is not None and round_.n > counted_to:
             found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
     return found
 
 
-def _to_blame(snapshot: Snapshot, round_: Round) -> ObservedPod | None:
+def _to_blame(snapshot: Snapshot, round_: PastRound) -> ObservedPod | None:
     if round_.cause is None or round_.cause.kind not in _OF_WORKERS:
         return None
     pod = snapshot.by_name.get(round_.cause.pod)

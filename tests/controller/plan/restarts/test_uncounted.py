@@ -9,8 +9,9 @@ from tests.support.protocol import T, active
 from tests.support.snapshots import NOW, observed_pod, snapshot
 from tests.support.world import P, World, running_world
 
+from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Recalled, Restart, Snapshot
-from elasticjob.controller.plan import uncounted
+from elasticjob.controller.plan.restarts import uncounted
 from elasticjob.controller.report import conditions
 from elasticjob.controller.settings import Settings
 from elasticjob.wire.cause import Cause, CauseKind
@@ -34,8 +35,8 @@ ENDED = Cause(CauseKind.POD_ENDED, pod="demo-1-0", n=1)
     ],
 )
 def test_which_rounds_are_restarts_that_do_not_count(round_: Round, expected: list[int]) -> None:
-    assert [r.number for r in uncounted.of_rounds([round_], 0, NOW)] == expected
-    assert list(uncounted.of_rounds([round_], round_.n, NOW)) == []  # seen before
+    assert [r.number for r in uncounted.of_rounds([past(round_)], 0, NOW)] == expected
+    assert list(uncounted.of_rounds([past(round_)], round_.n, NOW)) == []  # seen before
 
 
 def stormy(count: int, at: float = NOW, **fields: object) -> Snapshot:

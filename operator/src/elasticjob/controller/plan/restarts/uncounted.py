@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Restart, Snapshot
-from elasticjob.controller.plan import departures
+from elasticjob.controller.plan.restarts import departures
 from elasticjob.wire.cause import CauseKind
-from elasticjob.wire.round import Phase, Round
+from elasticjob.wire.round import Phase
 
 WINDOW_S = 3600.0
+KEPT = 10_001  # restarts of a job: one more than the largest limit, at which it is Unstable
 
 
-def of_rounds(rounds: Iterable[Round], seen_n: int, now: float) -> Iterator[Restart]:
+def of_rounds(rounds: Iterable[PastRound], seen_n: int, now: float) -> Iterator[Restart]:
     """Rounds after seen_n that started the workers again and were not charged."""
     for round_ in rounds:
         again = round_.phase is Phase.ACTIVE and round_.starts > 1 and round_.n > seen_n

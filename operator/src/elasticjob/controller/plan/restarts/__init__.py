@@ -1,0 +1,1 @@
+"""What restarts mean: which count against maxRestarts, and which pods are blamed for them."""

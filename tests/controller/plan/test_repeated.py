@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+from tests.support.snapshots import NOW, observed_pod, snapshot
+
+from elasticjob.controller.observe.snapshot import Performed, Recalled, Snapshot
+from elasticjob.controller.plan import repeated
+from elasticjob.controller.plan.actions import Action, DeleteLease, Later
+
+ACTION = DeleteLease("demo-0-0", "uid")
+
+
+def at(now: float, performed: dict[object, Performed]) -> Snapshot:
+    return replace(snapshot(observed_pod(0), recalled=Recalled(performed=performed)), now=now)
+
+
+def performed_whenever_due(action: Action, for_s: float) -> list[float]:
+    """The times at which an action is performed that is always planned and has no effect."""
+    found: dict[object, Performed] = {}
+    now, times = NOW, list[float]()
+    while now < NOW + for_s:
+        due = repeated.delayed(at(now, found), action)
+        if isinstance(due, Later):
+            now += due.after_s
+        else:
+            times.append(now)
+            found = repeated.after(found, [action], now)
+    return times
+
+
+def test_an_action_without_effect_is_repeated_after_waits_that_grow() -> None:
+    times = performed_whenever_due(ACTION, 600.0)
+    waits = [after - before for before, after in itertools.pairwise(times)]
+    assert waits[0] < 0.11
+    assert max(waits) <= repeated.LONGEST_WAIT_S + 0.001
+    assert len(times) < 20
+
+
+def test_another_action_is_not_delayed() -> None:
+    found = repeated.after({}, [ACTION], NOW)
+    other = DeleteLease("demo-0-0", "another uid")
+    assert repeated.delayed(at(NOW, found), other) == other
+
+
+def test_an_action_that_is_due_much_later_is_no_repetition() -> None:
+    """Leases are listed every 3T."""
+    found: dict[object, Performed] = {}
+    for k in range(100):
+        found = repeated.after(found, [ACTION], NOW + 15 * k)
+    assert found == {ACTION: Performed(1, NOW + 15 * 99)}
