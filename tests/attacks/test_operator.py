@@ -147,6 +147,8 @@ def test_an_older_jobs_round_that_cannot_be_read_does_not_block_the_name() -> No
     world.store.create(world.api.stored(kube.LEASES), TEAM, lease)
     world.apply(replicas=2)
     world.settle()
+    world.end_deleted()  # the job waits for the pods of the older one
+    world.settle()
     assert world.round().round.n == 0
 
 
