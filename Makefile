@@ -106,6 +106,10 @@ e2e: setup ## run the end-to-end tests on `make cluster`, or on KUBE_CONTEXT=…
 e2e-long: ## run the same tests, with the API server away for ten minutes instead of two
 	@API_AWAY_S=600 $(MAKE) --no-print-directory e2e
 
+.PHONY: neighbour
+neighbour: ## let a hostile neighbour attack a training job on `make cluster` for ten minutes
+	@NEIGHBOUR_S=600 $(MAKE) --no-print-directory e2e TESTS="-s -k hostile_neighbour"
+
 .PHONY: contract
 contract: setup ## run the tests of the local API server and of the chart on a kube-apiserver; no root
 	@$(CLUSTER) build hyperkube helm >.venv/programs.txt

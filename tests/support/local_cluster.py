@@ -51,7 +51,7 @@ class LocalCluster(LocalNamespace):
     def __init__(self, local: Local, namespace: str, root: Path) -> None:
         self._verbs = local.server.verbs
         self._pods: dict[str, str] = {}
-        self._pods_root = local.server.kubeconfig.parent.resolve() / "pods"
+        self.pods_root = local.server.kubeconfig.parent.resolve() / "pods"
         super().__init__(local, namespace, root)
         self._operator = self.operator["spec"]["containers"][0]["command"]
 
@@ -148,7 +148,7 @@ class LocalCluster(LocalNamespace):
         return objects + [
             f"process {pid} of {name}"
             for uid, name in self._pods.items()
-            for pid in pids_with_env(MARKER, f"{self._pods_root}/{uid}")
+            for pid in pids_with_env(MARKER, f"{self.pods_root}/{uid}")
             if not is_dead(pid)
         ]
 

@@ -21,6 +21,7 @@ from elasticjob.local.api.objects.store import Event
 from elasticjob.local.up import Local
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
+from elasticjob.wire.codec import WireError
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.round import Round
 
@@ -55,7 +56,10 @@ class LocalNamespace:
             return
         if event.type != "DELETED" and is_round_lease(event.object):
             rounds = self.rounds.setdefault(meta["labels"][names.LABEL_JOB], [])
-            round_ = leases.parse_round(event.object).round
+            try:
+                round_ = leases.parse_round(event.object).round
+            except WireError:  # code in a job may write anything as its round
+                return
             if not rounds or rounds[-1] != round_:
                 rounds.append(round_)
 

@@ -35,13 +35,13 @@ class Release:
         repository, _, tag = environ["E2E_OPERATOR_IMAGE"].rpartition(":")
         return cls(kube, (repository, tag))
 
-    def install(self, heartbeat_s: float = HEARTBEAT_S) -> str:
+    def install(self, heartbeat_s: float = HEARTBEAT_S, election_s: int = ELECTION_S) -> str:
         """Install or upgrade, always with new pods; return the output of Helm."""
         repository, tag = self.image
         values = {
             "image": {"repository": repository, "tag": tag},
             "replicas": 2,
-            "operator": {"heartbeatSeconds": heartbeat_s, "electionSeconds": ELECTION_S},
+            "operator": {"heartbeatSeconds": heartbeat_s, "electionSeconds": election_s},
             "podAnnotations": {"run": secrets.token_hex(4)},
         }
         self._make_namespace()
