@@ -192,7 +192,7 @@ def owner(**fields: Any) -> Json:
 def largest_round() -> Round:
     """A round of 10,000 members, with the longest text that fits three times into one object."""
     members = tuple(Member(Pod(i, 10 + i % 2), 8) for i in range(10_000))
-    failure = Cause(CauseKind.WORKER_SIGNALED, "p" * 253, "n" * 253, message="\x01" * 256)
+    failure = Cause(CauseKind.WORKER_SIGNALED, "p" * 253, "n" * 253, message="é" * 128)
     return Round(LARGEST, Phase.ACTIVE, members, Endpoint("10.0.0.1"), failure)
 
 
@@ -206,7 +206,7 @@ def largest_state() -> AgentState:
     """The longest state that an agent can report."""
     number, host = LARGEST, "h" * 253
     cause = Cause(
-        CauseKind.WORKER_SIGNALED, host, host, number, number, number, "\x01" * 256, number, number
+        CauseKind.WORKER_SIGNALED, host, host, number, number, number, "é" * 128, number, number
     )
     return AgentState(
         AgentPhase.RUNNING, number, leaving=True, pod_uid="u" * 36, node=host, address="f" * 39,
