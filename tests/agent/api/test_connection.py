@@ -95,6 +95,12 @@ def test_a_head_in_other_letters_is_read() -> None:
     assert found == Head(200, {"x-e": "x", "content-length": "3"}, 3)
 
 
+def test_spaces_in_a_header_cost_little() -> None:
+    """A pattern that tries each of them as the end of the value would need half a minute."""
+    value = "x" + " " * 65000 + "y"
+    assert parse_head(f"HTTP/1.1 200 OK\r\nX:\t{value} \t").headers == {"x": value}
+
+
 @pytest.mark.parametrize(
     "body",
     [

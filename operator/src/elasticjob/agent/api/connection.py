@@ -22,7 +22,7 @@ _LONGEST_WAIT_S = 60  # that a server may ask for
 _PIECE = 65536
 _FRAMING = ("transfer-encoding", "content-length")
 _STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?", re.ASCII | re.DOTALL)
-_HEADER = re.compile(r"([!#-'*+.0-9A-Z^-z|~-]+):[ \t]*(.*?)[ \t]*", re.DOTALL)
+_HEADER = re.compile(r"([!#-'*+.0-9A-Z^-z|~-]+):(.*)", re.DOTALL)
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?", re.DOTALL)
 
 
@@ -212,7 +212,7 @@ def parse_head(text: str) -> Head:
         header = _HEADER.fullmatch(line)
         if header is None:
             raise UnreachableError(f"not an API server: it sent the header {line[:40]!r}")
-        name, value = header[1].lower(), header[2]
+        name, value = header[1].lower(), header[2].strip(" \t")
         if headers.setdefault(name, value) != value and name in _FRAMING:
             raise UnreachableError(f"not an API server: it sent two headers {name}")
     code = int(status[1])
