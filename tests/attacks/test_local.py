@@ -171,7 +171,7 @@ def test_a_small_manifest_does_not_become_a_large_object() -> None:
     head = ["apiVersion: v1", "kind: ConfigMap", "metadata: {name: c}", "a0: &a0 [x, x, x, x]"]
     with pytest.raises(ManifestError, match=r"^job.yaml: more than .* values: use fewer aliases"):
         parse("\n".join([*head, *below]), "job.yaml")
-    with pytest.raises(ManifestError, match=r"^job.yaml: not valid YAML: RecursionError"):
+    with pytest.raises(ManifestError, match=r"^job.yaml: values are nested more than"):
         parse("a: " + "[" * 100_000, "job.yaml")
 
 
