@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.mounts import may_mount, run_with_mount
 
 from elasticjob import files
 
@@ -213,6 +214,23 @@ def test_directories_may_be_nested_deeper_than_python_recurses(tmp_path: Path) -
     os.close(here)
     assert files.remove(str(deep))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not may_mount(), reason="may not mount")
+@pytest.mark.parametrize("place", [".", "m", "m/m"])
+def test_what_is_mounted_below_stays_with_its_content(tmp_path: Path, place: str) -> None:
+    """It may be a volume or a directory of another machine."""
+    mounted = tmp_path / "mounted"
+    full_directory(mounted)
+    (tmp_path / "it" / "m" / place).mkdir(parents=True)
+    empty, remove = (
+        f"files.empty({str(tmp_path / 'it')!r})",
+        f"files.remove({str(tmp_path / 'it')!r})",
+    )
+    code = f"from elasticjob import files; print({empty}, {remove})"
+    assert run_with_mount(mounted, tmp_path / "it" / "m" / place, code) == "False False\n"
+    assert (mounted / "a" / "b").exists()
+    assert (mounted / "a" / "file").exists()
 
 
 def test_a_directory_that_is_a_link_is_not_emptied(tmp_path: Path) -> None:

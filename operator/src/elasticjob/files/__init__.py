@@ -9,6 +9,7 @@ The package uses the standard library only, and runs on Python 3.9.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import BinaryIO, NamedTuple
@@ -103,10 +104,19 @@ def _remove(name: str, parent: int | None) -> bool:
 
 def _remove_directory(name: str, parent: int | None) -> bool:
     """Remove a directory. Directories below it move up into it one by one, as a worker can nest
-    them deeper than Python recurses and deeper than descriptors can be open."""
+    them deeper than Python recurses and deeper than descriptors can be open.
+
+    A mount stays with its content: neither rmdir nor a move accepts it.
+    """
+    try:
+        os.rmdir(name, dir_fd=parent)
+        return True
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) != errno.ENOTEMPTY:
+            return False
     try:
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
-    except (OSError, ValueError):
+    except OSError:
         return False
     try:
         below = _unlink_all(fd, fd)
