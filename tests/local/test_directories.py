@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.support.mounts import may_mount, run_with_mount
 
 from elasticjob.local.directories import (
     LOCK,
@@ -37,8 +38,19 @@ def test_other_users_may_read_the_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o757])
 def test_a_root_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(RootError, match=f"^{tmp_path}: other users can write to it; run `chmod"):
+    with pytest.raises(RootError, match=f"^{tmp_path}: other users can write to it; "):
         own_directory(tmp_path, User(ME))
+
+
+def test_a_directory_for_all_users_is_no_root_but_may_contain_one(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    with pytest.raises(RootError, match="write to it; name a new directory in it, or choose"):
+        own_directory(tmp_path)
+
+
+def test_a_path_that_is_too_long_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RootError, match="name too long; choose another directory with --root"):
+        own_directory(tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize(("mode", "is_safe"), [(0o777, False), (0o1777, True), (0o755, True)])
@@ -111,6 +123,17 @@ def test_a_directory_with_other_files_is_refused(tmp_path: Path, name: str) -> N
     assert os.listdir(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("name", ["a:b", "$(HOME)", "a\nb"])
+def test_a_name_that_programs_would_misread_is_refused(tmp_path: Path, name: str) -> None:
+    """kubectl would look for two kubeconfigs, and a pod for its programs in two directories."""
+    with (
+        pytest.raises(RootError, match=r"contains .*; choose another directory with --root") as no,
+        locked_root(tmp_path / name),
+    ):
+        pass
+    assert "\n" not in str(no.value)
+
+
 def test_a_link_does_not_mark_a_root(tmp_path: Path) -> None:
     (tmp_path / LOCK).symlink_to("/etc/passwd")
     with pytest.raises(RootError, match="not from an earlier run"), locked_root(tmp_path):
@@ -175,3 +198,17 @@ def test_directories_without_permissions_are_removed(tmp_path: Path) -> None:
         (tmp_path / path).chmod(0)
     remove_tree(tmp_path / "tree")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not may_mount(), reason="may not mount")
+@pytest.mark.parametrize("place", ["", "home", "home/bucket"])
+def test_a_tree_is_removed_without_what_is_mounted_in_it(tmp_path: Path, place: str) -> None:
+    mounted = tmp_path / "mounted"
+    (mounted / "below").mkdir(parents=True)
+    mounted.chmod(0o750)
+    (tmp_path / "tree" / place).mkdir(parents=True)
+    code = "from pathlib import Path; from elasticjob.local.directories import remove_tree;"
+    code += f"remove_tree(Path({str(tmp_path / 'tree')!r}))"
+    run_with_mount(mounted, tmp_path / "tree" / place, code)
+    assert os.listdir(mounted) == ["below"]
+    assert modes(mounted) == [0o750]

@@ -8,6 +8,7 @@ owner of an entry can rename it there. PostgreSQL checks the directory itself on
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import grp
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 
 LOCK = "elasticjob.lock"
 """The file that marks a root directory, and that a running server locks."""
+_UNFIT = (":", "$(", "\n")  # separators of PATH and KUBECONFIG, a variable of a command, a line
 CURE = "choose another directory with --root"
 
 
@@ -57,11 +59,11 @@ def own_directory(path: Path, user: User | None = None) -> Path:
     Raises RootError if it is a link, or if another user can write to it or replace it.
     """
     user = user or User.current()
-    if path.is_symlink():
-        raise RootError(f"{path}: is a link; give the directory that it points to with --root")
-    path = Path(os.path.abspath(path))
-    path = path.parent.resolve() / path.name
     try:
+        if path.is_symlink():
+            raise RootError(f"{path}: is a link; give the directory that it points to with --root")
+        path = Path(os.path.abspath(path))
+        path = path.parent.resolve() / path.name
         # From the top: what has passed cannot change while the next one is checked.
         for directory in [*reversed(path.parents), path]:
             if not directory.exists():
@@ -77,9 +79,11 @@ def locked_root(path: Path) -> Iterator[Path]:
     """Create a root directory, or take one of an earlier run, and lock it; gives its real path.
 
     Raises RootError, before anything is written to it, if the directory contains other files, is in
-    use by another server, or is not safe.
+    use by another server, is not safe, or has a name that programs would read as something else.
     """
     path = own_directory(path)
+    if found := [text for text in _UNFIT if text in str(path)]:
+        raise RootError(f"{str(path)!r}: contains {found[0]!r}; {CURE}")
     if any(path.iterdir()) and not _is_own_file(path / LOCK):
         raise RootError(f"{path}: not empty and not from an earlier run; {CURE}")
     lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -105,20 +109,22 @@ def new_directory(path: Path) -> None:
 def remove_tree(path: Path) -> None:
     """Remove what processes of pods wrote; without an error, what cannot be removed stays.
 
-    It follows no links. shutil.rmtree recurses and opens a descriptor for each level, so that a
-    deep tree exhausts both, and it stops at a directory without permissions. Here each directory is
-    moved below `path`, so that no path is longer than that of its parent was.
+    It follows no links and enters no mount. shutil.rmtree recurses and opens a descriptor for each
+    level, so that a deep tree exhausts both, and it stops at a directory without permissions. Here
+    each directory is moved below `path`, so that no path is longer than that of its parent was.
     """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    found = [path]
+    found = [] if _is_gone_or_mounted(path) else [path]
     while found:
         directory = found.pop()
         for entry in _entries(directory):
             try:
                 if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry)
+                elif _is_gone_or_mounted(entry):
+                    pass
                 elif directory == path:
                     found.append(Path(entry))
                 else:
@@ -127,8 +133,8 @@ def remove_tree(path: Path) -> None:
             except OSError:
                 pass
         if directory != path:
-            _remove_empty(directory)
-    _remove_empty(path)
+            _is_gone_or_mounted(directory)
+    _is_gone_or_mounted(path)
 
 
 def _entries(directory: Path) -> list[os.DirEntry[str]]:
@@ -140,11 +146,13 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _remove_empty(directory: Path) -> None:
+def _is_gone_or_mounted(directory: Path | os.DirEntry[str]) -> bool:
+    """Remove a directory if it is empty. False: it may have content that can be removed."""
     try:
-        directory.rmdir()
-    except OSError:
-        pass  # it contains what cannot be removed
+        os.rmdir(directory)
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return True
 
 
 def _is_own_file(path: Path) -> bool:
@@ -177,9 +185,12 @@ def _check(directory: Path, user: User, *, is_above: bool) -> None:
     is_shared = found.st_mode & stat.S_IWOTH or (
         found.st_mode & stat.S_IWGRP and found.st_gid != user.private_gid
     )
-    if is_shared and not (is_above and found.st_mode & stat.S_ISVTX):
-        change = "chmod +t" if is_above else "chmod go-w"
-        raise RootError(f"{directory}: other users can write to it; run `{change}`, or {CURE}")
+    is_sticky = bool(found.st_mode & stat.S_ISVTX)
+    if is_shared and not (is_above and is_sticky):
+        # A sticky directory is meant for all users: `chmod go-w /tmp` would lock them out.
+        change = "name a new directory in it" if is_sticky else "run `chmod go-w`"
+        change = "run `chmod +t`" if is_above else change
+        raise RootError(f"{directory}: other users can write to it; {change}, or {CURE}")
 
 
 def _name(uid: int) -> str:
