@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
-from tests.support.scripted_socket import connection
+from collections.abc import Iterable
+from typing import Any, cast
 
-from elasticjob.agent.api.connection import Head, Response, UnreachableError, parse_head
+import pytest
+from tests.support.clocks import VirtualClock
+from tests.support.scripted_socket import ScriptedSocket, connection
+
+from elasticjob.agent.api.connection import Connection, Head, Response, UnreachableError, parse_head
 from elasticjob.agent.api.http import LIMITS, Stream
 from elasticjob.agent.clock import SystemClock
 
@@ -167,3 +171,31 @@ def test_an_event_without_an_end_has_a_limit() -> None:
     assert next(lines) == b"a"
     with pytest.raises(UnreachableError, match="an event has more than"):
         next(lines)
+
+
+@pytest.mark.parametrize("piece", [b"1\r\n\n\r\n", b"1\r\nx\r\n"])
+def test_bytes_that_are_no_event_do_not_keep_a_watch_open(piece: bytes) -> None:
+    """A proxy that has lost its server may send empty lines for ever."""
+    clock = VirtualClock()
+    slow = cast(Any, SlowSocket(clock, [CHUNKED, b"2\r\na\n\r\n", *[piece] * 100]))
+    opened = Connection(slow, clock)
+    lines = Stream(opened, opened.head(clock.now() + 1), clock, LIMITS).lines()
+    assert next(lines) == b"a"
+    began_at = clock.now()
+    with pytest.raises(UnreachableError, match="timed out"):
+        next(lines)
+    assert clock.now() - began_at <= LIMITS.idle_s + SlowSocket.EACH_S
+
+
+class SlowSocket(ScriptedSocket):
+    """Waits before each piece."""
+
+    EACH_S = 30.0
+
+    def __init__(self, clock: VirtualClock, pieces: Iterable[bytes]) -> None:
+        super().__init__(pieces)
+        self._clock = clock
+
+    def recv(self, size: int) -> bytes:
+        self._clock.pause(self.EACH_S)
+        return super().recv(size)

@@ -183,6 +183,7 @@ class Stream:
         self._connection = connection
         self._head = head
         self._clock = clock
+        self._idle_since = clock.now()
 
     def response(self) -> Response:
         """Read the whole response, if the server refused the watch. Raises UnreachableError."""
@@ -197,13 +198,16 @@ class Stream:
         Raises UnreachableError, also when no line comes for Limits.idle_s, or one has no end.
         """
         rest = bytearray()
+        self._idle_since = self._clock.now()
         try:
             for piece in self._connection.pieces(self._head, self._deadline):
                 rest += piece
                 if b"\n" in piece:
                     *lines, last = bytes(rest).split(b"\n")
                     rest = bytearray(last)
-                    yield from (line for line in lines if line.strip())
+                    for line in filter(bytes.strip, lines):
+                        yield line
+                        self._idle_since = self._clock.now()
                 if len(rest) > _LONGEST_LINE:
                     raise UnreachableError(f"an event has more than {_LONGEST_LINE} bytes")
         finally:
@@ -214,7 +218,7 @@ class Stream:
         self._connection.abort()
 
     def _deadline(self) -> float:
-        return self._clock.now() + self._limits.idle_s
+        return self._idle_since + self._limits.idle_s
 
 
 def _tune(raw: socket.socket) -> None:
