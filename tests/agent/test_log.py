@@ -11,10 +11,12 @@ def test_a_message_and_its_fields_are_one_line() -> None:
         "agent received a round", n=3, phase="Active", rank=None, message="loss is nan", pod=""
     )
     log.write("steps", message="two\nlines")
+    log.write("worker failed", message="x\tcause_rank=3")
     assert lines == [
         "[elasticjob] watching",
         "[elasticjob] agent received a round  n=3 phase=Active message='loss is nan' pod=''",
-        "[elasticjob] steps  message=two\\nlines",
+        "[elasticjob] steps  message='two\\nlines'",
+        "[elasticjob] worker failed  message='x\\tcause_rank=3'",
     ]
 
 

@@ -51,4 +51,4 @@ def line(message: str, fields: dict[str, object]) -> str:
 
 def _value(value: object) -> str:
     text = str(value)
-    return repr(text) if " " in text or not text else text
+    return text if text.split() == [text] else repr(text)
