@@ -135,3 +135,49 @@ def test_json_patches_that_are_refused(operations: Any, code: int) -> None:
     with pytest.raises(ApiError) as caught:
         json_patch({"a": {"b": 1}}, operations)
     assert caught.value.code == code
+
+
+GROW = [{"op": "add", "path": "/a", "value": ["x"]}]
+GROW += [{"op": "copy", "from": "/a", "path": "/a/-"}] * 40
+DEEPEN = [{"op": "copy", "from": "/a", "path": "/a" + "/a" * 2**n} for n in range(12)]
+DEEP_VALUE: Any = {}
+for _ in range(60):
+    DEEP_VALUE = {"a": DEEP_VALUE}
+ADD_BELOW = [{"op": "add", "path": "/a" * 60, "value": DEEP_VALUE}]
+
+
+@pytest.mark.parametrize(
+    ("operations", "fault"),
+    [
+        (GROW, "copies of more than 3145728 bytes"),
+        (DEEPEN[:8], "more than 100 levels"),
+        (DEEPEN, "recursion"),
+        (ADD_BELOW, "more than 100 levels"),
+    ],
+)
+def test_what_a_json_patch_makes_has_a_limit(operations: list[Any], fault: str) -> None:
+    with pytest.raises(ApiError, match=fault) as refused:
+        json_patch(DEEP_VALUE, operations)
+    assert refused.value.code == 422
+
+
+def test_a_replacement_without_a_value_is_refused() -> None:
+    with pytest.raises(ApiError, match="'value' member"):
+        json_patch({"a": 1}, [{"op": "replace", "path": "/a"}])
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"finalizers": [{}]},
+        {"containers": [{"name": {}}]},
+        {"$deleteFromPrimitiveList/finalizers": 5},
+        {"$setElementOrder/containers": 5, "containers": [{"name": "a"}]},
+        {"$setElementOrder/containers": [5], "containers": [{"name": "a"}]},
+        {"$retainKeys": 5},
+    ],
+)
+def test_a_strategic_patch_of_other_types_is_refused(patch: Any) -> None:
+    with pytest.raises(ApiError, match="error decoding patch") as refused:
+        strategic({"finalizers": ["x"], "containers": [{"name": "b"}]}, patch)
+    assert refused.value.code == 400

@@ -5,6 +5,7 @@ Each function takes the current object and the patch and returns a new object.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -12,9 +13,12 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
+from elasticjob.local.api.objects.encoding import encode
 from elasticjob.local.api.objects.errors import ApiError, bad_request
 from elasticjob.local.api.objects.resource import Object
+from elasticjob.wire.untrusted import DEEPEST, is_nested_deeper
 
+LARGEST_COPIES = 3 << 20  # bytes that a JSON patch may copy, as in a real server
 MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "conditions": ("type",),
     "containers": ("name",),
@@ -40,6 +44,8 @@ class Replace(jsonpatch.ReplaceOperation):
 
     def apply(self, obj: Any) -> Any:
         """Set a field of an object; replace other values as the library does."""
+        if "value" not in self.operation:
+            raise jsonpatch.InvalidJsonPatch("The operation does not contain a 'value' member")
         parent, name = self.pointer.to_last(obj)
         if isinstance(parent, dict) and name is not None:
             parent[name] = self.operation["value"]
@@ -69,18 +75,45 @@ def merge(target: Any, patch: Any) -> Any:
 def json_patch(target: Object, operations: Any) -> Any:
     """Apply a JSON patch (RFC 6902). Raises 422 for an operation that fails, including `test`."""
     try:
-        patch = Operations(operations)
+        Operations(operations)  # raises for any that is malformed, before the first is applied
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
         raise bad_request(f"error decoding patch: {error}") from None
     try:
-        return patch.apply(target)
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
+        return _applied(copy.deepcopy(target), operations)
+    except (
+        jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, RecursionError
+    ) as error:  # fmt: skip
         message = f"the server rejected our request due to an error in our request: {error}"
         raise ApiError(422, "Invalid", message) from None
 
 
+def _applied(target: Any, operations: list[Object]) -> Any:
+    """The result of the operations. 20 copies of a list into itself make a million of it."""
+    copied = 0
+    for operation in operations:
+        if operation["op"] == "copy":
+            value = jsonpointer.resolve_pointer(target, operation.get("from", ""))
+            copied += len(encode(value))
+            if copied > LARGEST_COPIES:
+                raise jsonpatch.JsonPatchConflict(f"copies of more than {LARGEST_COPIES} bytes")
+        target = Operations([operation]).apply(target, in_place=True)
+    if is_nested_deeper(target, DEEPEST):
+        raise jsonpatch.JsonPatchConflict(f"the result has more than {DEEPEST} levels")
+    return target
+
+
 def strategic(target: Any, patch: Any) -> Any:
-    """Apply a strategic merge patch: as `merge`, but lists that have a merge key merge by it."""
+    """Apply a strategic merge patch: as `merge`, but lists that have a merge key merge by it.
+
+    Raises 400 for a value of another type than its name requires.
+    """
+    try:
+        return _strategic(target, patch)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+
+
+def _strategic(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return patch
     if patch.get("$patch") == "replace":
@@ -100,7 +133,7 @@ def strategic(target: Any, patch: Any) -> Any:
             order = patch.get(ELEMENT_ORDER + name)
             merged[name] = _strategic_list(name, merged.get(name) or [], value, order)
         else:
-            merged[name] = strategic(merged.get(name), value)
+            merged[name] = _strategic(merged.get(name), value)
     return merged
 
 
@@ -124,7 +157,7 @@ def _strategic_list(
         if item.get("$patch") == "delete":
             items.pop(item[key], None)
         else:
-            items[item[key]] = strategic(items.get(item[key]), item)
+            items[item[key]] = _strategic(items.get(item[key]), item)
     return _ordered(items, [item.get(key) for item in order or ()])
 
 
