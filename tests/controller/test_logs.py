@@ -50,3 +50,15 @@ def test_text(log_format: str, terminal: bool, colors: bool) -> None:
     assert "created pod" in line
     assert ("\x1b[" in line) == colors
     assert colors or line.endswith("[kopf.x] job=default/charlm")
+
+
+def test_a_line_feed_in_a_text_begins_no_record() -> None:
+    with bound_contextvars(job="default/a\nb"):
+        line = logs.formatter("text", terminal=False).format(record("read %s", "x\n[error] y"))
+    assert "read x\\n[error] y" in line
+    assert len(line.splitlines()) == 1
+    try:
+        raise ValueError("x")
+    except ValueError:
+        lines = logs.formatter("text", terminal=False).format(record("failed", failed=True))
+    assert lines.splitlines()[-1] == "ValueError: x"

@@ -43,11 +43,13 @@ def configure(settings: Settings) -> None:
 def formatter(log_format: str, terminal: bool) -> logging.Formatter:
     """Return the formatter for json, text or auto; a terminal gets colors, and text for auto."""
     text = log_format == "text" or (log_format == "auto" and terminal)
-    last = _text(colors=terminal) if text else processors.JSONRenderer(ensure_ascii=False)
+    last: tuple[Processor, ...] = (processors.JSONRenderer(ensure_ascii=False),)
+    if text:
+        last = (_one_line, _text(colors=terminal))
     meta = stdlib.ProcessorFormatter.remove_processors_meta
     return stdlib.ProcessorFormatter(
         foreign_pre_chain=FIELDS,
-        processors=[meta, processors.format_exc_info, _plain, last],
+        processors=[meta, processors.format_exc_info, _plain, *last],
     )
 
 
@@ -58,3 +60,10 @@ def _text(colors: bool) -> Processor:
 def _plain(logger: object, method: str, fields: EventDict) -> EventDict:
     """Replace control characters, as some texts come from workers."""
     return {k: plain(value) if isinstance(value, str) else value for k, value in fields.items()}
+
+
+def _one_line(logger: object, method: str, fields: EventDict) -> EventDict:
+    """Escape line feeds, as what follows would look like another record. A traceback has lines."""
+    lines = fields.pop("exception", None)
+    kept = {k: v.replace("\n", "\\n") if isinstance(v, str) else v for k, v in fields.items()}
+    return kept if lines is None else {**kept, "exception": lines}
