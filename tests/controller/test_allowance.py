@@ -19,6 +19,31 @@ def test_all_pods_can_be_created_marked_and_replaced_at_once(pods: int) -> None:
     assert allowance.wait_s(KEY, pods, 0.0) == 0.0
 
 
+@pytest.mark.parametrize("pods", [4, 100, 1000, 10_000])
+@pytest.mark.parametrize("after_s", [0.0, 1.0, 30.0, 600.0])
+def test_all_pods_can_be_marked_and_deleted_and_the_next_pass_is_not_delayed(
+    pods: int, after_s: float
+) -> None:
+    """`suspend`, or a new template: the pods are gone before their requests are paid for."""
+    allowance = Allowance()
+    allowance.take(KEY, 3 * pods, pods, 0.0)
+    for k in range(10):
+        now = after_s + k
+        assert allowance.wait_s(KEY, 0, now) == 0.0
+        allowance.take(KEY, 8, 0, now)
+
+
+def test_pods_that_are_gone_buy_nothing_for_long() -> None:
+    allowance, sent, seconds = Allowance(), 0, 1000
+    allowance.take(KEY, 1, 1000, 0.0)
+    for k in range(seconds * 10):
+        now = k / 10
+        while allowance.wait_s(KEY, 0, now) == 0.0:
+            allowance.take(KEY, 5, 0, now)
+            sent += 5
+    assert sent <= AT_ONCE + seconds * PER_S + 2 * AT_ONCE_PER_POD * 1000
+
+
 def test_a_job_that_asks_all_the_time_gets_a_bounded_rate() -> None:
     allowance, sent = Allowance(), 0
     for k in range(60 * 100):

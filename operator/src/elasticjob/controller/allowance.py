@@ -3,12 +3,13 @@
 Code in a worker can write any text at any rate. Its job costs a bounded rate of requests, and other
 jobs keep theirs. What a job needs grows with its pods: each one is created, marked and deleted, and
 its changes are written into the status. So the bucket grows with the pods that exist, which a quota
-limits, and not with a number in a spec.
+limits, and not with a number in a spec. Pods that are gone count for what is left of the requests
+that they have cost: else a job that has deleted them all would wait, suspended, for minutes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elasticjob.controller.observe.key import Key
 
@@ -24,6 +25,7 @@ class _Spent:
 
     requests: float
     at: float
+    pods: float  # that count
 
 
 class Allowance:
@@ -35,20 +37,26 @@ class Allowance:
 
     def wait_s(self, key: Key, pods: int, now: float) -> float:
         """The time until the job may cost requests again; 0: now."""
-        excess = self._left(key, pods, now) - AT_ONCE - AT_ONCE_PER_POD * pods
-        return max(0.0, excess / _per_s(pods))
+        left = self._left(key, pods, now)
+        excess = left.requests - AT_ONCE - AT_ONCE_PER_POD * left.pods
+        return max(0.0, excess / _per_s(left.pods))
 
     def take(self, key: Key, requests: int, pods: int, now: float) -> None:
         """Note that the job has cost these requests."""
         left = self._left(key, pods, now)
         self._spent.pop(key, None)
-        if left + requests > 0:
-            self._spent[key] = _Spent(left + requests, now)
+        if left.requests + requests > 0:
+            self._spent[key] = replace(left, requests=left.requests + requests)
         self._forget_oldest(now)
 
-    def _left(self, key: Key, pods: int, now: float) -> float:
+    def _left(self, key: Key, pods: int, now: float) -> _Spent:
+        """The requests that are not yet paid for now, and the pods that count."""
         found = self._spent.get(key)
-        return max(0.0, found.requests - _per_s(pods) * (now - found.at)) if found else 0.0
+        if found is None:
+            return _Spent(0.0, now, pods)
+        paid = _per_s(max(pods, found.pods)) * (now - found.at)
+        left = max(0.0, found.requests - paid)
+        return _Spent(left, now, max(pods, found.pods * left / found.requests))
 
     def _forget_oldest(self, now: float) -> None:
         """Forget jobs whose requests are paid for, so that names that come and go cost nothing."""
@@ -59,5 +67,5 @@ class Allowance:
             del self._spent[key]
 
 
-def _per_s(pods: int) -> float:
+def _per_s(pods: float) -> float:
     return PER_S + PER_S_PER_POD * pods
