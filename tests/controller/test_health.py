@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import aiohttp
 import pytest
@@ -64,6 +65,18 @@ async def test_more_connections_than_there_are_places_keep_no_client_out() -> No
             assert answer.status == 200
         assert await held[0][0].read() == b""  # the oldest one gave its place
         for _, writer in held:
+            writer.close()
+
+
+async def test_many_connections_at_once_end_as_many_of_the_oldest() -> None:
+    """The loop accepts many of them before it ends one."""
+    most, more = health.MOST_CONNECTIONS, 30
+    async with health.serve("127.0.0.1", 0, {}, {}, Metrics(), request_s=3600.0) as port:
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(most + more)]
+        streams = [await asyncio.open_connection(sock=each) for each in held]
+        ends = [await reader.read() for reader, _ in streams[:more]]
+        assert ends == [b""] * more
+        for _, writer in streams:
             writer.close()
 
 

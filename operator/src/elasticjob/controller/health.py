@@ -95,9 +95,15 @@ class _Server:
         """Begin a connection, and end the oldest one of too many."""
         task = asyncio.create_task(self._handle(reader, writer))
         self.tasks[task] = None
-        task.add_done_callback(lambda done: self.tasks.pop(done, None))
+        task.add_done_callback(lambda done: self._ended(done, writer))
         if len(self.tasks) > MOST_CONNECTIONS:
-            next(iter(self.tasks)).cancel()
+            oldest = next(iter(self.tasks))
+            del self.tasks[oldest]  # it ends later, and many may be accepted before
+            oldest.cancel()
+
+    def _ended(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self.tasks.pop(task, None)
+        writer.close()  # here, as a task that is cancelled before it starts runs no `finally`
 
     async def end(self) -> None:
         """End all connections."""
@@ -113,8 +119,6 @@ class _Server:
                 await writer.drain()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the client is gone, slow, or sends too much
-        finally:
-            writer.close()
 
     def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b" ")
