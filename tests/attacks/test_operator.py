@@ -321,6 +321,25 @@ def test_a_pod_that_cannot_be_read_is_named_and_hides_no_other() -> None:
     settle_other(world)
 
 
+def test_the_round_of_a_job_that_is_over_is_not_read_again_when_it_becomes_unreadable() -> None:
+    """The job's pods are deleted as cleanPodPolicy says, and nothing is repeated."""
+    world = running_world()
+    write_round(world, n=2, phase="Succeeded", members="0-3@0", starts=1)
+    world.settle()
+
+    def change(old: Json) -> Json:
+        old["metadata"]["annotations"][names.ANNOTATION_ROUND] = "["
+        return old
+
+    world.store.update(world.api.stored(kube.LEASES), TEAM, world.round_name(), change)
+    world.sleep(300)
+    assert len(world.deleted_names()) == 4
+    assert world.status()["phase"] == "Complete"
+    world.api.calls.clear()
+    world.sleep(300)
+    assert world.api.calls == []
+
+
 def test_a_round_with_a_final_phase_stays_with_any_members() -> None:
     """I6: agents have received it, and end."""
     world = running_world()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from tests.support.world import KEY, TEAM, P, World, running_world, settled_worl
 
 from elasticjob.controller import kube
 from elasticjob.controller.act.bundle import Bundle
-from elasticjob.controller.kube import RefusedError
+from elasticjob.controller.kube import NotFoundError, RefusedError
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.plan import missing
 from elasticjob.controller.settings import Settings
@@ -806,6 +807,19 @@ def test_suspend_is_one_write_then_the_pods_go_then_it_resumes_with_new_ones() -
     assert {"Suspended", "Resumed"} <= set(world.events())
 
 
+def test_a_large_job_that_was_suspended_resumes_at_once() -> None:
+    """Its pods are gone, and the requests that deleted them are not yet paid for."""
+    world = settled_world(replicas=300)
+    world.now += 600
+    world.edit(suspend=True)
+    world.settle()
+    assert world.pods() == []
+    assert world.status()["phase"] == "Suspended"
+    world.edit(suspend=False)
+    world.settle()
+    assert len(world.pod_names()) == 300
+
+
 def test_a_new_template_is_one_planned_round_then_new_pods() -> None:
     world = running_world()
     template = {"spec": {"containers": [worker(command=["python3", "other.py"])]}}
@@ -1123,3 +1137,65 @@ def test_only_the_named_job_is_reconciled() -> None:
     world.apply(elastic_job("other", replicas=1))
     world.settle(KEY)
     assert world.pod_names() == ["demo-0-0"]
+
+
+# ---- deliveries while the API server answers -----------------------------------------------------
+
+
+def after_answer(
+    world: World,
+    resource: kube.Resource,
+    happens: Callable[[], object],
+    when: Callable[[], bool] = lambda: True,
+) -> None:
+    """Something happens once, after the API server has answered a GET, and before the operator
+    receives the answer."""
+    once, real = [happens], world.api.get
+
+    async def get(asked: kube.Resource, *values: str) -> Json:
+        try:
+            return await real(asked, *values)
+        finally:
+            if asked == resource and once and when():
+                once.pop()()
+
+    world.api.get = get  # type: ignore[method-assign]
+
+
+def test_a_round_that_is_delivered_while_a_pass_reads_is_not_replaced_by_an_older_one() -> None:
+    """A final round has no pulses after it, which would deliver it again."""
+    world = running_world()
+    last = replace(world.round().round, n=2, phase=Phase.SUCCEEDED)
+    world.edit(maxRestarts=9)
+    written = lambda: world.desired().max_restarts == 9  # noqa: E731
+    after_answer(world, kube.LEASES, lambda: world.write_round(last), written)
+    world.settle()
+    assert world.status()["phase"] == "Complete"
+
+
+def test_a_round_that_is_gone_while_a_pass_reads_does_not_return() -> None:
+    world = running_world()
+    world.edit(maxRestarts=9)
+    rounds = world.api.stored(kube.LEASES)
+    delete = lambda: world.store.delete(rounds, TEAM, world.round_name())  # noqa: E731
+    after_answer(world, kube.LEASES, delete)
+    with pytest.raises(NotFoundError):
+        world.settle()
+    entry = world.cache.entry(KEY)
+    assert entry is not None
+    assert entry.round is None
+
+
+def test_a_job_that_is_made_again_while_a_pass_finds_none_starts() -> None:
+    """`kubectl replace --force`: its name had no job when the API server answered."""
+    world = settled_world(replicas=1)
+    world.end_pod("demo-0-0")
+    world.watches_fail = True
+    world.store.delete(world.api.stored(kube.ELASTIC_JOBS), TEAM, "demo")
+    world.store.delete(world.api.stored(kube.LEASES), TEAM, world.round_name())
+    world.watches_fail = False
+    after_answer(world, kube.ELASTIC_JOBS, lambda: world.apply(AGAIN))
+    world.settle()
+    world.settle()
+    assert world.condition("Accepted") is not None
+    assert len(world.pod_names()) == 1

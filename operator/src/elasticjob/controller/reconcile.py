@@ -157,10 +157,13 @@ class Reconciler:
     async def _read_api(self, key: Key) -> Snapshot | None:
         """Read the job, its Round Lease, then the pods; None if the job is gone or now invalid, or
         the Round Lease cannot be read."""
+        entry = self._cache.entry(key)
+        known = entry.job if entry else None
         try:
             body = await self._api.get(kube.ELASTIC_JOBS, key.namespace, key.name)
         except NotFoundError:
-            self._cache.note_gone(key)
+            if known is not None:  # a job of this name that was made meanwhile stays
+                self._cache.update(kube.ELASTIC_JOBS, known, gone=True)
             return None
         self._cache.update(kube.ELASTIC_JOBS, body)
         lease = await self._read_round(key)
@@ -180,7 +183,7 @@ class Reconciler:
         if lease is not None:
             seen = observed_round(lease, reserved(job.uid, body.get("status"), pods))
             self._cache.note_round(key, seen)
-            if seen.why:
+            if seen.why and not job.status.completion_time:
                 return None
         return self._snapshot(key, JobObjects(body, seen, tuple(pods), faults), job)
 

@@ -123,15 +123,13 @@ class Cache:
         entry = self._entries.get(key)
         return len(entry.pods) if entry else 0
 
-    def note_gone(self, key: Key) -> None:
-        """Note that the API server has no job of this name, before a watch delivers it."""
-        entry = self._entries.get(key)
-        if entry is not None and entry.job is not None:
-            self._put(ELASTIC_JOBS, key, entry.job, gone=True)
-
     def note_round(self, key: Key, seen: ObservedRound) -> None:
-        """Take in the Round Lease as a pass has read it, with the pods that the pass has read."""
-        if (entry := self._entries.get(key)) is not None:
+        """Take in the Round Lease as a pass has read it, with the pods that the pass has read,
+        unless a watch has delivered a newer version or its end meanwhile."""
+        entry = self._entries.get(key)
+        if entry is None or seen.uid in self._ended:
+            return
+        if entry.round is None or seen.version >= entry.round.version:
             _put_round(entry, seen)
 
     def listing(self, resource: Resource) -> Listing:
