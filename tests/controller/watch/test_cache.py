@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -148,6 +149,20 @@ def test_what_is_gone_does_not_come_back_by_an_answer_or_a_list_that_was_under_w
     assert take_list(cache, resource, [], version="6") == {KEY}
     assert cache.update(resource, body) is None
     assert cache.entry(KEY) is None
+
+
+@pytest.mark.parametrize(("resource", "make"), [(PODS, pod), (LEASES, lambda v: round_(v, 0))])
+def test_an_object_that_gets_the_label_of_the_selector_back_returns(
+    resource: Resource, make: Callable[[int], Json]
+) -> None:
+    """A watch delivers an object that has lost the label like one that was deleted."""
+    cache = Cache()
+    cache.update(ELASTIC_JOBS, job(1))
+    cache.update(resource, make(5))
+    cache.update(resource, make(6), gone=True)
+    assert cache.update(resource, make(7)) == NOW
+    cache.update(resource, make(8), gone=True)
+    assert take_list(cache, resource, [make(9)], version="9") == {KEY}
 
 
 def test_late_deliveries_of_an_older_job_leave_the_job_that_has_its_name_now() -> None:

@@ -3,7 +3,7 @@
 The cache may be behind. It only decides whether to look at a job; the plan that is performed is
 made from the API server's answers. Versions are compared as numbers (KEP-5504), so that an old
 delivery never replaces a newer answer. A deleted object does not return with an answer or a list
-that was under way: a UID is never used twice.
+that was under way: its version is older. One that gets a label of the selector back does.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Cache:
         self.unreadable = unreadable or Unreadable()
         self.agents: Counter[str] = Counter()  # pods whose agent runs, by namespace
         self._entries: dict[Key, Entry] = {}
-        self._ended: dict[str, None] = {}  # UIDs of deleted objects, oldest first
+        # Versions of deleted objects by UID, oldest first.
+        self._ended: dict[str, int] = {}
 
     def entry(self, key: Key) -> Entry | None:
         """The entry of a key."""
@@ -127,7 +128,7 @@ class Cache:
         """Take in the Round Lease as a pass has read it, with the pods that the pass has read,
         unless a watch has delivered a newer version or its end meanwhile."""
         entry = self._entries.get(key)
-        if entry is None or seen.uid in self._ended:
+        if entry is None or self._has_ended(seen.uid, seen.version):
             return
         if entry.round is None or seen.version >= entry.round.version:
             _put_round(entry, seen)
@@ -140,10 +141,10 @@ class Cache:
         return self.unreadable.read(resource, body, lambda each: key_of(resource, each))
 
     def _put(self, resource: Resource, key: Key, body: Json, gone: bool) -> float | None:
-        uid = body["metadata"]["uid"]
+        uid, version = body["metadata"]["uid"], _version(body)
         if gone:
-            self._note_end(uid)
-        elif uid in self._ended:
+            self._note_end(uid, version)
+        elif self._has_ended(uid, version):
             return None
         entry = self._entries.setdefault(key, Entry())
         name, agents = body["metadata"]["name"], self.agents
@@ -162,8 +163,11 @@ class Cache:
             del self._entries[key]
         return after_s
 
-    def _note_end(self, uid: str) -> None:
-        self._ended[uid] = None
+    def _has_ended(self, uid: str, version: int) -> bool:
+        return version <= self._ended.get(uid, -1)
+
+    def _note_end(self, uid: str, version: int) -> None:
+        self._ended[uid] = version
         if len(self._ended) > KEPT_ENDS:
             del self._ended[next(iter(self._ended))]
 
