@@ -1131,6 +1131,24 @@ def test_a_status_that_a_user_changed_is_corrected() -> None:
     assert world.status()["phase"] == "Running"
 
 
+@pytest.mark.parametrize("field", ["generations", "blamed"])
+def test_a_record_in_the_status_that_cannot_be_read_is_made_again(field: str) -> None:
+    world = running_world()
+    jobs = world.api.stored(kube.ELASTIC_JOBS)
+
+    def change(old: Json) -> Json:
+        return {**old, "status": {**old["status"], field: "garbage"}}
+
+    world.store.update(jobs, TEAM, "demo", change, "status")
+    world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    assert (world.status()["phase"], world.round().round.n) == ("Running", 1)
+    world.end_pod("demo-1-0")
+    world.settle()
+    assert "demo-1-1" in world.pod_names()
+    assert world.status()["generations"] == "0@1,1@2,2-3@1"
+
+
 def test_only_the_named_job_is_reconciled() -> None:
     world = World()
     world.apply(replicas=1)

@@ -36,6 +36,21 @@ def test_pods_that_exist_count_without_a_status() -> None:
     assert reserved.fault("0-9999@0", "it") != ""
 
 
+def test_a_fault_names_no_pod_that_exists() -> None:
+    reserved = Reserved("uid", "", lambda: {Pod(0, 0), Pod(1, 0), Pod(3, 0)})
+    said = "it names {}, and the operator has created no such pods"
+    assert reserved.fault("0-3@0", "it") == said.format("2-3@0")
+    assert reserved.fault("0-1@0,3@1", "it") == said.format("3@1")
+
+
+@pytest.mark.parametrize("generations", ["garbage", "0-99999@1", "0@1,0@2"])
+def test_generations_that_cannot_be_read_are_none(generations: str) -> None:
+    """Only another client writes such a status; the round is not to blame."""
+    reserved = Reserved("uid", generations, lambda: {Pod(0, 0)})
+    assert reserved.fault("0@0", "it") == ""
+    assert "it names 1@0" in reserved.fault("0-1@0", "it")
+
+
 def test_a_text_that_names_too_many_is_a_fault_and_a_broken_one_an_error() -> None:
     assert Reserved("uid").fault("0-99999@0", "it") == "it names more than 10000 numbers"
     with pytest.raises(WireError):

@@ -6,7 +6,7 @@ mesh outlives the agent, and the pod then stays Running without a process of the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -21,8 +21,8 @@ from elasticjob.controller.observe.template import template_account, template_ha
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names, untrusted
 from elasticjob.wire.cause import LARGEST_CODE
-from elasticjob.wire.codec import Json
-from elasticjob.wire.member import Pod, pod_from_name
+from elasticjob.wire.codec import Json, load_tagged
+from elasticjob.wire.member import Pod, load_pods, pod_from_name
 
 # Reasons of the condition DisruptionTarget that the job cannot have caused: the scheduler, the node
 # or a user ended the pod. TerminationByKubelet is missing, as it also stands for memory pressure,
@@ -311,6 +311,23 @@ def _fault(error: Any) -> tuple[str, str]:
 def _status(fields: Json) -> ElasticJobStatus:
     """Parse a status. An invalid one is dropped, and computed again from Round Lease and pods."""
     try:
-        return ElasticJobStatus.model_validate(fields)
+        found = ElasticJobStatus.model_validate(fields)
     except ValidationError:
         return ElasticJobStatus()
+    broken = [name for name, read in _RECORDS.items() if not _can_read(getattr(found, name), read)]
+    return found.model_copy(update=dict.fromkeys(broken)) if broken else found
+
+
+def _can_read(text: str | None, read: Callable[[str, str], object]) -> bool:
+    try:
+        read(text or "", "the status")
+    except untrusted.WireError:
+        return False
+    return True
+
+
+_RECORDS: Mapping[str, Callable[[str, str], object]] = {
+    "generations": load_pods,
+    "blamed": lambda text, what: load_tagged(text, "x", what),
+}
+"""The texts of the status that a plan reads."""

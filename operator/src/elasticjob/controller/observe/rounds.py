@@ -17,7 +17,7 @@ from elasticjob.controller.observe.parse import ObservedPod, finalizers
 from elasticjob.wire import lease as leases
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.charges import NO_CHARGES, Charges
-from elasticjob.wire.codec import ExcessError, Json
+from elasticjob.wire.codec import ExcessError, Json, WireError
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod, PodRange, dump_pods, load_pod_ranges
 from elasticjob.wire.round import Phase, Round
@@ -44,12 +44,8 @@ class Reserved:
             return str(error)
         if not left:
             return ""
-        pods, number = self.pods(), sum(high - low + 1 for low, high, _ in left)
-        if number <= len(pods) and all(pod in pods for pod in _each(left)):
-            return ""
-        low, high, generation = left[0]
-        found = f"{low}@{generation}" if low == high else f"{low}-{high}@{generation}"
-        return f"{what} names {found}, and the operator has created no such pods"
+        found = _first_without(left, self.pods())
+        return f"{what} names {found}, and the operator has created no such pods" if found else ""
 
 
 def reserved(job_uid: str, status: Json | None, pods: Collection[ObservedPod]) -> Reserved:
@@ -163,8 +159,21 @@ def why(error: Exception) -> str:
 @lru_cache(_CHECKED)
 def _not_reserved(text: str, generations: str, what: str) -> Ranges:
     """The pods of the text whose generations are not reserved. Raises WireError."""
-    following = load_pod_ranges(generations, "status.generations")
+    try:
+        following = load_pod_ranges(generations, "status.generations")
+    except WireError:
+        following = ()  # another client has written it
     return _minus(load_pod_ranges(text, what), following, operator.lt)
+
+
+def _first_without(ranges: Ranges, pods: Collection[Pod]) -> str:
+    """The first of these ranges without the pods before the first one that does not exist; empty if
+    all exist. So the cost is that of the pods that exist."""
+    for low, high, generation in ranges:
+        for index in range(low, high + 1):
+            if Pod(index, generation) not in pods:
+                return f"{index}-{high}@{generation}" if index < high else f"{high}@{generation}"
+    return ""
 
 
 def _minus(ranges: Ranges, other: Ranges, covers: Callable[[int, int], bool]) -> Ranges:
