@@ -125,6 +125,20 @@ def test_field_managers_cannot_fill_a_lease(real: Scene) -> None:
     assert "metadata.managedFields" in replies[-1].body["message"]
 
 
+def test_what_others_wrote_to_a_lease_does_not_stop_its_agent(real: Scene) -> None:
+    """An entry of a field manager that is longer than an agent's may be."""
+    real.reset(kube.LEASES, POD)
+    path, agent = real.path(kube.LEASES, POD), real.agent("elasticjob-demo", POD)
+    notes = {f"example.com/{'note' * 10}-{number}": "" for number in range(150)}
+    real.admin.patch(path, {"metadata": {"annotations": notes}}).accepted()
+    renewal = leases.agent_patch(lease_requests.state(2), lease_requests.NOW, "1")
+    agent.patch(path, real.with_version(kube.LEASES, POD, renewal)).accepted()
+    reply = agent.patch(path, lease_requests.managed("x" * 5000))
+    assert lease_requests.MANAGED in reply.body["message"]
+    real.remove(kube.LEASES, POD)
+    real.reset(kube.LEASES, POD)
+
+
 def test_a_json_patch_passes_no_other_door(real: Scene) -> None:
     path, agent = real.path(kube.LEASES, POD), real.agent("elasticjob-demo", POD)
     real.reset(kube.LEASES, POD)

@@ -47,7 +47,9 @@ NEW_OWNER = "metadata.ownerReferences: the only owner of a new Lease"
 OWNERS = "metadata.ownerReferences: an agent may not change owners"
 FINALIZERS = "metadata.finalizers: an agent may neither add nor remove"
 ANNOTATIONS = "metadata.annotations: an agent may only write"
-SIZES = "metadata.annotations: elasticjob.dev/agent may have 4096 characters"
+SIZES = "metadata.annotations: elasticjob.dev/agent may have 4096 bytes"
+GENERATED = "metadata.generateName: an agent may not write it"
+MANAGED = "metadata.managedFields: an agent may not add entries"
 SPEC = "spec: an agent may only write renewTime"
 HOLDER = "spec.holderIdentity: an agent may only write the name of its pod"
 
@@ -189,6 +191,18 @@ def owner(**fields: Any) -> Json:
     return {**found, **fields}
 
 
+def managed(field: str) -> Json:
+    """The entry of a field manager, as a client may send it."""
+    entry = {
+        "manager": "me",
+        "operation": "Update",
+        "apiVersion": LEASE_API,
+        "time": NOW[:19] + "Z",
+    }
+    fields = {"fieldsType": "FieldsV1", "fieldsV1": {"f:metadata": {f"f:{field}": {}}}}
+    return meta(managedFields=[{**entry, **fields}])
+
+
 def largest_round() -> Round:
     """A round of 10,000 members, with the longest text that fits three times into one object."""
     members = tuple(Member(Pod(i, 10 + i % 2), 8) for i in range(10_000))
@@ -217,6 +231,7 @@ def largest_state() -> AgentState:
 
 NEXT = replace(largest_round(), members=(Member(Pod(1, 0)),))
 REPORT = Report(1, (Pod(1, 0),))
+LONG = "x" * 5000
 CLAIM = leases.holder_patch("demo-2-0", NOW, VERSION)
 ALLOWED = {
     "an agent joins": create(new_lease()),
@@ -299,6 +314,11 @@ REFUSED = {
         update("demo-round", meta(finalizers=["example.com/stay"])), FINALIZERS),
     "a finalizer on its own Lease": (
         update(POD, meta(finalizers=["example.com/stay"])), FINALIZERS),
+    "a long prefix of a name that the API server shall choose": (
+        update(POD, meta(generateName=LONG)), GENERATED),
+    "a long prefix on the Round Lease": (update("demo-round", meta(generateName=LONG)), GENERATED),
+    "a long field of a manager": (update(POD, managed(LONG)), MANAGED),
+    "a long field of a manager on the Round Lease": (update("demo-round", managed(LONG)), MANAGED),
     # Annotations.
     "the operator's mark, removed": (
         update("demo-3-0", annotation("ended", None), pod="demo-3-0"), ANNOTATIONS),
@@ -315,6 +335,9 @@ REFUSED = {
         update(POD, meta(annotations={"example.com/x": ""})), ANNOTATIONS),
     "many annotations": (update(POD, meta(annotations=MANY)), ANNOTATIONS),
     "a long state": (update(POD, annotation("agent", "x" * 4097)), SIZES),
+    "a state with many bytes": (update(POD, annotation("agent", "\u00e9" * 2049)), SIZES),
+    "a round with many bytes": (
+        update("demo-round", annotation("round", "\u00e9" * 43_691)), SIZES),
     "a long round": (update("demo-round", annotation("round", "x" * 87_382)), SIZES),
     "a long report": (update("demo-round", annotation("report", "x" * 87_382)), SIZES),
     "the longest annotation that the API server accepts": (
@@ -357,6 +380,11 @@ REFUSED = {
     "a new Lease of another kind of owner": (
         create(new_lease(lambda x: x["metadata"].update(
             ownerReferences=[owner(apiVersion="v1", kind="ConfigMap", uid="a")]))), NEW_OWNER),
+    "a new Lease with a long UID of its owner": (
+        create(new_lease(lambda x: x["metadata"].update(ownerReferences=[owner(uid=LONG)]))),
+        NEW_OWNER),
+    "a new Lease with a prefix of its name": (
+        create(new_lease(lambda x: x["metadata"].update(generateName="demo-"))), GENERATED),
     "a new Lease that blocks its owner's deletion": (
         create(new_lease(lambda x: x["metadata"].update(
             ownerReferences=[owner(blockOwnerDeletion=True)]))), NEW_OWNER),
