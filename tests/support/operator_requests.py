@@ -174,6 +174,12 @@ def binding(change: Callable[[Json], object]) -> Json:
     return made
 
 
+def election_like_a_pod(job: str, index: str, generation: str) -> Json:
+    """The election of another controller, with the labels of a pod of this name."""
+    labels = {names.LABEL_JOB: job, names.LABEL_INDEX: index, names.LABEL_GENERATION: generation}
+    return lease_requests.foreign(f"{job}-{index}-{generation}", **labels)
+
+
 def new_pod(change: Callable[[Json], object] = lambda pod: None) -> Json:
     """A pod that does not exist, after this change."""
     made = pod(6)
@@ -265,6 +271,11 @@ REFUSED = {
     "a pod without labels": (create(unlabelled(new_pod(), "demo-6-0")), LABELS),
     "a pod of another name": (
         create(new_pod(lambda x: x["metadata"].update(name="another"))), NAME),
+    "a pod whose index is no number": (
+        create(new_pod(lambda x: x["metadata"].update(
+            name="demo-core-dns",
+            labels={**x["metadata"]["labels"], names.LABEL_INDEX: "core",
+                    names.LABEL_GENERATION: "dns"}))), NAME),
     "a pod of another owner, deleted": (delete(kube.PODS, "their-pod"), LABELS),
     "another controller's election": (
         update(kube.LEASES, "their-leader", lease_requests.ELECTED), LABELS),
@@ -273,6 +284,10 @@ REFUSED = {
     "another controller's election, deleted": (delete(kube.LEASES, "their-leader"), LABELS),
     "another controller's election, created": (
         create(lease_requests.foreign("their-other-leader", **{names.LABEL_JOB: "demo"})), NAME),
+    "another controller's election, created with the labels of a pod": (
+        create(election_like_a_pod("their", "other", "leader-election")), NAME),
+    "another controller's election, created with the index of a pod": (
+        create(election_like_a_pod("their", "1", "leader")), NAME),
     "a Lease like its election in another namespace": (
         create(lease_requests.foreign(ELECTION)), LABELS),
     "a ConfigMap of another name": (create(config_map("kube-root-ca.crt")), NAME),
