@@ -101,6 +101,14 @@ def test_a_termination_log_that_cannot_be_written_changes_nothing(tmp_path: Path
 
 
 @process
+def test_without_a_termination_log_it_ends_with_the_same_code(tmp_path: Path) -> None:
+    command = [sys.executable, *launcher.command(str(tmp_path / "none"), "0" * 64)[1:]]
+    found = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+    assert found.returncode == 75
+    assert found.stderr.count("\n") == 1
+
+
+@process
 def test_what_was_checked_is_what_runs(tmp_path: Path) -> None:
     """The kubelet exchanges the file while the agent imports its modules."""
     main = MAIN.replace("from", "open(__loader__.archive, 'wb').write(b'foreign')\nfrom", 1)

@@ -25,7 +25,7 @@ if hashlib.sha256(data).hexdigest() != sha256:
     why += " has another SHA-256 than the pod's command: delete the ConfigMap"
     sys.stderr.write('[elasticjob] agent set-up failed  reason="' + why + '"\n')
     try:
-        with open(os.environ["ELASTICJOB_TERMINATION_LOG"], "w") as log:
+        with open(os.environ.get("ELASTICJOB_TERMINATION_LOG", ""), "w") as log:
             log.write('{"cause": "SetupFailed", "code": 75, "message": "' + why + '"}')
     except OSError:
         pass
