@@ -118,6 +118,7 @@ EXISTING: dict[tuple[Resource, str], Json] = {
         unlabelled(pod(8), "their-pod"),
         config_map(),
         unlabelled(config_map(), "their-config-map"),
+        config_map("their-labelled-config-map"),
         event(),
         event(lambda x: x.update(KUBELETS, metadata={"name": THEIR_EVENT, "namespace": TEAM})),
     )
@@ -295,9 +296,16 @@ REFUSED = {
         create(unlabelled(config_map(), "elasticjob-agent-0123456789")), LABELS),
     "a ConfigMap of another owner, deleted": (
         delete(kube.CONFIG_MAPS, "their-config-map"), LABELS),
+    "a ConfigMap with the label and without the name of an agent, deleted": (
+        delete(kube.CONFIG_MAPS, "their-labelled-config-map"), NAME),
     "an Event on a pod": (
         create(event(lambda x: x["involvedObject"].update(kind="Pod", apiVersion="v1"))), EVENT),
     "an Event of another component": (create(event(lambda x: x.update(KUBELETS))), EVENT),
+    "its Event, changed to one on a pod": (
+        update(kube.EVENTS, event()["metadata"]["name"], {"involvedObject": {"kind": "Pod"}}),
+        EVENT),
+    "its Event, changed to one of another component": (
+        update(kube.EVENTS, event()["metadata"]["name"], KUBELETS), EVENT),
     "another component's Event, changed": (
         update(kube.EVENTS, THEIR_EVENT, {"message": "x"}), EVENT),
 }  # fmt: skip
