@@ -108,7 +108,7 @@ e2e-long: ## run the same tests, with the API server away for ten minutes instea
 
 .PHONY: neighbour
 neighbour: ## let a hostile neighbour attack a training job on `make cluster` for ten minutes
-	@NEIGHBOUR_S=600 $(MAKE) --no-print-directory e2e TESTS="-s -k hostile_neighbour"
+	@NEIGHBOUR_S=$${NEIGHBOUR_S:-600} $(MAKE) --no-print-directory e2e TESTS="-s -k hostile_neighbour"
 
 .PHONY: contract
 contract: setup ## run the tests of the local API server and of the chart on a kube-apiserver; no root

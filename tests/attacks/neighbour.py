@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dev.kube_client import Client, Json, Reply
+from dev.wait import wait_until
 
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -241,6 +242,26 @@ def evil_job(place: Place, name: str = EVIL, **spec: Any) -> Json:
     worker.setdefault("volumeMounts", []).append({"name": "path", "mountPath": "/evil"})
     worker.setdefault("env", []).append({"name": "PATH", "value": "/evil"})
     return body
+
+
+def end_orphans(place: Place, client: Client) -> None:
+    """Create the jobs again whose groups the author has orphaned, and wait until the operator has
+    ended these groups: without a new job of the name they run on, as the author has requested.
+
+    client: may create jobs, and read pods and Leases.
+    """
+    for name in (TOY, EVIL):
+        wait_until(lambda name=name: _has_no_orphans(place, client, name), within_s=90)
+
+
+def _has_no_orphans(place: Place, client: Client, name: str) -> bool:
+    client.post(place.jobs, evil_job(place, name))  # refused if it exists
+    meta = client.get(f"{place.jobs}/{name}").body["metadata"]
+    lease = client.get(f"{place.leases}/{name}-round").body.get("metadata", {})
+    pods = client.get(place.path("pods"), labelSelector=f"{names.LABEL_JOB}={name}").body["items"]
+    found = [*pods, {"metadata": lease}]
+    uids = {each["metadata"].get("labels", {}).get(names.LABEL_JOB_UID) for each in found}
+    return bool(meta.get("uid")) and "deletionTimestamp" not in meta and uids <= {meta["uid"], None}
 
 
 def config_map(name: str, **content: Any) -> Json:

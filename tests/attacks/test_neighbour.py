@@ -14,14 +14,14 @@ import secrets
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from dev import proc
 from dev.kube_client import Client, Json
 from tests.attacks.by_author import VANDAL
-from tests.attacks.neighbour import CONFIG, NO_AGENT, Place, config_map
+from tests.attacks.neighbour import CONFIG, NO_AGENT, Place, config_map, end_orphans
 from tests.attacks.proof import (
     MEMBERS,
     SCRIPT,
@@ -97,6 +97,8 @@ async def test_a_hostile_neighbour_changes_nothing(
         vandals_run = await run_again(cluster)
     finally:  # the threads of the neighbour end when this event loop has answered them
         await asyncio.to_thread(attack.__exit__, None, None, None)
+        with closing(place.author.as_user(place.author.token)) as client:
+            await asyncio.to_thread(end_orphans, place, client)
         place.author.close()
     counts = tallies(neighbours)
     proof = Proof(SEED, False, undisturbed, after, alone, beside, counts, vandals_run)

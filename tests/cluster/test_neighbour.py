@@ -1,6 +1,6 @@
 """A hostile neighbour attacks while a job trains, and changes nothing for that job.
 
-`make e2e` lets it attack for about a minute, and `make neighbour` for ten. SEED=... repeats a run.
+`make neighbour` lets it attack for ten minutes, or for NEIGHBOUR_S seconds. SEED=... repeats a run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from dev.kube_client import Client, Json
 from tests.attacks.by_author import VANDAL
-from tests.attacks.neighbour import CONFIG, EVIL, NO_AGENT, TOY, Place, config_map
+from tests.attacks.neighbour import CONFIG, EVIL, NO_AGENT, TOY, Place, config_map, end_orphans
 from tests.attacks.proof import (
     MEMBERS,
     PODS,
@@ -75,11 +75,13 @@ def test_a_hostile_neighbour_changes_nothing(
     until("the end of its pods", lambda: not job.all_pods)
     job = train(team, step_s=STEP_S)
     job.runs(MEMBERS, within_s=180)
-    with place_of(team) as place, attacked(place, SEED) as neighbours:
-        bystander = team.start("bystander", ENDS, replicas=2)
-        after = outcome(job, lambda: beside.taken.append(look(shipped)))
-        bystander.ends("Complete")
-        vandals_run = run_again(team)
+    with place_of(team) as place:
+        with attacked(place, SEED) as neighbours:
+            bystander = team.start("bystander", ENDS, replicas=2)
+            after = outcome(job, lambda: beside.taken.append(look(shipped)))
+            bystander.ends("Complete")
+            vandals_run = run_again(team)
+        end_orphans(place, team.kube.client)
     counts = tallies(neighbours)
     proof = Proof(SEED, True, undisturbed, after, alone, beside, counts, vandals_run)
     with capsys.disabled():
