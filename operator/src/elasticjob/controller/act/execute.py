@@ -11,6 +11,8 @@ from typing import assert_never
 from elasticjob.controller import kube
 from elasticjob.controller.act import existing, manifests
 from elasticjob.controller.act.bundle import Bundle
+from elasticjob.controller.act.objects import TRIES, Objects
+from elasticjob.controller.act.prerequisites import Prerequisites
 from elasticjob.controller.kube import (
     AlreadyExistsError,
     Api,
@@ -18,7 +20,6 @@ from elasticjob.controller.kube import (
     FailedError,
     NotFoundError,
     RefusedError,
-    Resource,
 )
 from elasticjob.controller.observe.agent_leases import AgentLeases
 from elasticjob.controller.observe.parse import Job
@@ -50,7 +51,6 @@ from elasticjob.wire.lease import AgentLease, EndedMark
 from elasticjob.wire.member import Pod
 
 PREREQUISITES_FOR_S = 60.0  # prerequisites that existed a minute ago are not requested again
-TRIES = 4  # as an agent may renew its Lease between a read and a write of it
 FIRST_BATCH = 8  # pods at once, if none was refused before: as many as are sent at a time
 PASS_S = 2.0  # then a job with many pods to create, mark or delete leaves its turn to others
 # Errors of a single request, after which the others are sent.
@@ -74,7 +74,8 @@ class Executor:
     ) -> None:
         self._api = api
         self._note_job = note_job
-        self._bundle = bundle
+        self._objects = Objects(api)
+        self._prerequisites = Prerequisites(self._objects, bundle)
         self._clock = clock
 
     async def perform(
@@ -124,7 +125,7 @@ class Executor:
                 await self._create_round(snapshot.job, action)
             case DeleteRound():
                 name = names.round_lease_name(snapshot.job.name)
-                await self._delete(kube.LEASES, snapshot.job, name, action.uid)
+                await self._objects.delete(kube.LEASES, snapshot.job, name, action.uid)
             case Mark():
                 await self._mark(snapshot, action, memory)
             case WriteRound():
@@ -133,9 +134,9 @@ class Executor:
                 await self._replace_round(snapshot.job, action)
             case DeletePod():
                 log.info("delete %s: %s", action.name, DELETIONS[action.why])
-                await self._delete(kube.PODS, snapshot.job, action.name, action.uid)
+                await self._objects.delete(kube.PODS, snapshot.job, action.name, action.uid)
             case DeleteLease():
-                await self._delete(kube.LEASES, snapshot.job, action.name, action.uid)
+                await self._objects.delete(kube.LEASES, snapshot.job, action.name, action.uid)
                 memory.orphans = {p: o for p, o in memory.orphans.items() if o.uid != action.uid}
             case ListLeases():
                 await self._list_leases(snapshot, memory)
@@ -150,89 +151,14 @@ class Executor:
             and self._clock() - memory.prerequisites_at < PREREQUISITES_FOR_S
         ):
             return
-        job = snapshot.job
-        kinds = {"ServiceAccount": kube.SERVICE_ACCOUNTS, "RoleBinding": kube.ROLE_BINDINGS}
-        for body in manifests.rights(job.body):
-            await self._ensure(job, kinds[body["kind"]], body)
-        await self._ensure_agent(snapshot)
+        await self._prerequisites.ensure(snapshot)
         memory.note_prerequisites(self._clock())
-
-    async def _ensure_agent(self, snapshot: Snapshot) -> None:
-        """Create the agent's ConfigMap, which the job shares with others of its namespace."""
-        job, agent_hash = snapshot.job, await self._agent_hash(snapshot)
-        if agent_hash != self._bundle.hash:
-            await self._hash_of_other_agent(job, agent_hash)
-            return
-        body = manifests.agent_config_map(job.namespace, self._bundle)
-        found = await self._get(kube.CONFIG_MAPS, job, body["metadata"]["name"])
-        await self._ensure(job, kube.CONFIG_MAPS, body, found)
-
-    async def _agent_hash(self, snapshot: Snapshot) -> str:
-        """The whole hash of the agent that the next pods run. Raises RefusedError.
-
-        Operators of the first releases recorded ten digits only. The rest comes from the ConfigMap
-        once: the next pods of the job have the whole hash, and so has the status.
-        """
-        recorded = status.agent_hash(snapshot)
-        if self._bundle.hash.startswith(recorded):
-            return self._bundle.hash
-        if len(recorded) == len(self._bundle.hash):
-            return recorded
-        return await self._hash_of_other_agent(snapshot.job, recorded)
-
-    async def _hash_of_other_agent(self, job: Job, recorded: str) -> str:
-        """The hash of the agent of another release, which this operator cannot create. Raises
-        RefusedError if the ConfigMap does not contain it."""
-        name = manifests.agent_config_map_name(recorded)
-        found = await self._get(kube.CONFIG_MAPS, job, name)
-        if found is not None and (whole := existing.agent_hash(found)).startswith(recorded):
-            return whole
-        what = "does not exist" if found is None else "has another binaryData"
-        raise RefusedError(
-            f"the ConfigMap {name} with the agent of the job's pods {what}, and this operator has"
-            " another agent: suspend the job, then resume it"
-        )
-
-    async def _ensure(
-        self, job: Job, resource: Resource, body: Json, found: Json | None = None
-    ) -> None:
-        """Create an object, in place of one that differs: a job of this name left it, or a user
-        has changed it. found: the object of this name, if it has just been read.
-
-        An object without the operator's labels is not used: else a user who may create jobs could
-        run them with the rights of another account, by choosing the name of the job. It is not
-        deleted either, as it may be a user's.
-        """
-        name = body["metadata"]["name"]
-        what = f"the {body['kind']} {name}"
-        for _ in range(TRIES):
-            if found is None:
-                try:
-                    await self._api.create(resource, job.namespace, body)
-                    return
-                except AlreadyExistsError:
-                    found = await self._get(resource, job, name)
-            if found is None:
-                continue
-            fault = existing.fault(body, found)
-            if not fault:
-                return
-            what = f"the {body['kind']} {name} {fault}"
-            if not existing.may_delete(body, found):
-                raise RefusedError(f"{what}: {_cure(resource)}")
-            log.info("%s: delete it", what)
-            await self._delete(resource, job, name, found["metadata"]["uid"])
-            found = None
-        raise RefusedError(
-            f"{what}, and is still there after its deletion: remove its finalizers, or stop what"
-            " creates it"
-        )
 
     # ---- the Round Lease and the agent Leases ------------------------------------------------
 
     async def _create_round(self, job: Job, action: CreateRound) -> None:
         body = leases.round_manifest(job.identity, action.desired, action.round)
-        await self._ensure(job, kube.LEASES, body)
+        await self._objects.ensure(job, kube.LEASES, body)
 
     async def _write_round(self, job: Job, action: WriteRound) -> None:
         body: Json = {"metadata": {"resourceVersion": action.version}}
@@ -257,7 +183,7 @@ class Executor:
         job, name = snapshot.job, snapshot.job.pod_name(action.pod)
         for _ in range(TRIES):
             try:
-                if (body := await self._get(kube.LEASES, job, name)) is None:
+                if (body := await self._objects.get(kube.LEASES, job, name)) is None:
                     if not action.create:
                         memory.never_created.add(action.pod)
                         return
@@ -269,7 +195,7 @@ class Executor:
                     return
                 lease = _readable(body, job)
                 if lease is None:
-                    await self._delete(kube.LEASES, job, name, body["metadata"]["uid"])
+                    await self._objects.delete(kube.LEASES, job, name, body["metadata"]["uid"])
                     continue
                 if not lease.ended:
                     patch = leases.ended_patch(_ended_mark(action), lease.version)
@@ -313,7 +239,7 @@ class Executor:
         """Create pods in batches that double while all are created. After a refusal the rest is
         postponed: its cause would most likely refuse them all."""
         try:
-            agent_hash = await self._agent_hash(snapshot)
+            agent_hash = await self._prerequisites.agent_hash(snapshot)
         except REFUSED as error:
             results.refused[EnsurePrerequisites()] = error.server_message
             return
@@ -373,7 +299,7 @@ class Executor:
             await self._api.create(kube.PODS, job.namespace, body)
             log.info("created pod %s", name)
         except AlreadyExistsError:
-            found = await self._get(kube.PODS, job, name)
+            found = await self._objects.get(kube.PODS, job, name)
             if found is None or (fault := existing.fault(body, found)):
                 log.info("the pod %s %s", name, fault if found else "was deleted at once")
                 _skip(memory, creation.pod)
@@ -381,31 +307,9 @@ class Executor:
         memory.note_created(creation.pod, creation.replaces, self._clock())
         return True
 
-    # ---- requests ----------------------------------------------------------------------------
-
-    async def _get(self, resource: Resource, job: Job, name: str) -> Json | None:
-        try:
-            return await self._api.get(resource, job.namespace, name)
-        except NotFoundError:
-            return None
-
-    async def _delete(self, resource: Resource, job: Job, name: str, uid: str) -> None:
-        """Delete an object, if it still exists with this UID."""
-        try:
-            await self._api.delete(resource, job.namespace, name, uid)
-        except (NotFoundError, ConflictError):
-            pass
-
 
 def _pod(job: Job, pod: Pod, agent_hash: str) -> Json:
     return manifests.pod(job.body, pod.index, pod.generation, agent_hash)
-
-
-def _cure(resource: Resource) -> str:
-    """How to free the name of an object that the operator must not delete."""
-    if resource == kube.CONFIG_MAPS:
-        return "delete it"
-    return "delete it, or give the job another name"
 
 
 def _ended_mark(action: Mark) -> EndedMark:
