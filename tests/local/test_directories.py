@@ -200,7 +200,7 @@ def test_directories_without_permissions_are_removed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.skipif(not may_mount(), reason="may not mount")
+@pytest.mark.skipif(not may_mount(), reason="this machine allows no user namespaces")
 @pytest.mark.parametrize("place", ["", "home", "home/bucket"])
 def test_a_tree_is_removed_without_what_is_mounted_in_it(tmp_path: Path, place: str) -> None:
     mounted = tmp_path / "mounted"
