@@ -450,6 +450,16 @@ def test_a_pod_whose_agent_makes_no_lease_is_replaced() -> None:
     assert world.deleted_names() == ["demo-3-0"]
 
 
+def test_resyncs_do_not_delay_the_judgement_of_an_agent_that_makes_no_lease() -> None:
+    """A list without its Lease proves nothing new: it does not restart the time without one."""
+    world = waiting_world()
+    world.start_pod("demo-3-0")
+    for _ in range(5):
+        advance_with_renewals(world, 60.0)
+        world.resync()
+    assert world.deleted_names() == ["demo-3-0"]
+
+
 def test_pods_that_start_one_after_the_other_are_not_taken_for_silent() -> None:
     """A node every 40 s, as an autoscaler brings them: who waited long has had no Lease so far."""
     world = settled_world(replicas=8)

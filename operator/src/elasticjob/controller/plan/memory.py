@@ -147,9 +147,16 @@ class Memory:
         self.leases_listed_at = now
 
     def note_listed(self, leases: Iterable[AgentLease], living: Iterable[Pod]) -> None:
-        """Note which agent Leases exist at a resync; the operator judges agents without one."""
+        """Note which agent Leases exist at a resync; the operator judges agents without one.
+
+        An earlier record that an agent has no Lease stays: it is what the operator judges by.
+        """
         found = self._note_orphans(leases, frozenset(living))
-        self.renewals = {pod: renewal for pod, renewal in self.renewals.items() if pod in found}
+        self.renewals = {
+            pod: renewal
+            for pod, renewal in self.renewals.items()
+            if pod in found or not renewal.renew_time
+        }
 
     def _note_orphans(
         self, leases: Iterable[AgentLease], alive: frozenset[Pod]
