@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.support.snapshots import NOW, observed_pod, snapshot
+from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 
-from elasticjob.controller.observe.snapshot import Recalled, Renewal, Snapshot
+from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.memory import Lasting, Renewal, Since
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import lost
 from elasticjob.rendezvous.members.judge import Case, judge
 from elasticjob.rendezvous.view import Seen, View
@@ -66,14 +68,12 @@ def snapshot_of(cell: Cell, silent: bool) -> Snapshot:
         HOLDER: Renewal("t0", since_at, reads=9),
         OTHER: Renewal(renewed, since_at, reads=9),
     }
-    since = {f"judged uid-demo-{pod.index}-0": since_at for pod in (HOLDER, OTHER)}
-    since |= {} if cell.pulses else {"pulse ": NOW - 900}
-    recalled = Recalled(renewals=renewal, since=since, leases_listed_at=NOW)
+    since = {Since(Lasting.JUDGED, f"uid-demo-{pod.index}-0"): since_at for pod in (HOLDER, OTHER)}
+    since |= {} if cell.pulses else {lasting.same_pulse(""): NOW - 900}
+    memory = remembered(renewals=renewal, since=since, leases_listed_at=NOW)
     pods = (observed_pod(0), observed_pod(1))
     report = Report(1, outside=True)
-    return snapshot(
-        *pods, round_=round_of(cell), holder="demo-0-0", recalled=recalled, report=report
-    )
+    return snapshot(*pods, round_=round_of(cell), holder="demo-0-0", memory=memory, report=report)
 
 
 def seen(pod: Pod, silent: bool, confirmed: bool = True) -> Seen:

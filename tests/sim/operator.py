@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from tests.support.jobs import elastic_job
 
 from elasticjob.controller import plan as plans
-from elasticjob.controller.observe import parse
+from elasticjob.controller.observe import lasting, parse
+from elasticjob.controller.observe.memory import Memory
 from elasticjob.controller.observe.parse import ContainerState, Job, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.rounds import PastRound, past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import actions as a
-from elasticjob.controller.plan import lost
-from elasticjob.controller.plan.memory import Memory
+from elasticjob.controller.plan import memory as memories
 from elasticjob.controller.report import state, status
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
@@ -62,6 +62,7 @@ class Operator:
         self.slow: dict[Pod, float] = {}
         self.rounds: deque[PastRound] = deque(maxlen=KEPT_ROUNDS)
         self.memory = Memory(UID)
+        self.process = 0  # the number of restarts
         self.job = self._job(desired)
         world.after(RESYNC_S, self._resync)
 
@@ -88,6 +89,7 @@ class Operator:
     def restart(self) -> None:
         """Start another process, whose memory is empty."""
         self.memory = Memory(UID)
+        self.process += 1
         self.rounds = deque([past(self.world.lease.round)], maxlen=KEPT_ROUNDS)
         self.busy = False
         self.pass_soon()
@@ -110,7 +112,8 @@ class Operator:
         self.world.after(RESYNC_S, self._resync)
         if self.up:
             living = [pod for pod, sim in self.pods.items() if sim.seen.living]
-            self.memory.note_listed(self.world.leases.values(), living)
+            found = self.world.leases.values()
+            self.memory = memories.after_resync(self.memory, self.memory, found, living, {})
             self._pass()
 
     def _pass(self) -> None:
@@ -118,12 +121,13 @@ class Operator:
             return
         snapshot = self._snapshot()
         plan = plans.plan(snapshot)
+        self.memory = plan.memory
         self.job = replace(self.job, status=status.of(snapshot, state.of(snapshot)))
         if plan.actions:
             self.busy = True
-            memory = self.memory
+            process = self.process
             self.world.after(
-                self.world.lag(), lambda: self._perform(snapshot, plan.actions, memory)
+                self.world.lag(), lambda: self._perform(snapshot, plan.actions, process)
             )
         elif plan.again_s is not None:
             self._again(plan.again_s)
@@ -139,24 +143,22 @@ class Operator:
     def _snapshot(self) -> Snapshot:
         world = self.world
         assert self.job.spec is not None
-        snapshot = Snapshot(
+        return Snapshot(
             job=self.job,
             spec=self.job.spec,
             pods=tuple(pod.seen for pod in self.pods.values()),
             lease=world.lease,
+            memory=self.memory,
             now=world.now,
             utc_now=START + timedelta(seconds=int(world.now)),
             heartbeat_s=world.lease.desired.heartbeat_s,
             uncounted_restarts_per_hour=12,
             agent_hash="0123456789",
+            past_rounds=tuple(self.rounds),
         )
-        self.memory.note_rounds(tuple(self.rounds), snapshot.now)
-        snapshot = replace(snapshot, recalled=self.memory.recalled(self.rounds))
-        self.memory.note_facts(plans.facts(snapshot), snapshot.now)
-        return replace(snapshot, recalled=self.memory.recalled(self.rounds))
 
-    def _perform(self, snapshot: Snapshot, actions: tuple[a.Action, ...], memory: Memory) -> None:
-        if memory is not self.memory:
+    def _perform(self, snapshot: Snapshot, actions: tuple[a.Action, ...], process: int) -> None:
+        if process != self.process:
             return  # another process planned this
         self.busy = False
         if self.up:
@@ -165,17 +167,19 @@ class Operator:
                 self.job = replace(
                     self.job, status=status.reserved(snapshot, creations, "0123456789")
                 )
+            results = a.ActionResults(done=list(actions))
             for action in actions:
-                _DO[type(action)](self, action)
+                _DO[type(action)](self, action, results)
+            self.memory = memories.after_actions(self.memory, snapshot, results, self.world.now)
         self._pass()
 
     # ---- actions -----------------------------------------------------------------------------
 
-    def _mark(self, action: a.Mark) -> None:
+    def _mark(self, action: a.Mark, results: a.ActionResults) -> None:
         name = pod_name(JOB, action.pod.index, action.pod.generation)
         lease = self.world.leases.get(name)
         if lease is None and not action.create:
-            self.memory.never_created.add(action.pod)
+            results.unmarked.append(action.pod)
             return
         if lease is None:
             state = AgentState(AgentPhase.READY, self.world.lease.round.n)
@@ -183,9 +187,9 @@ class Operator:
         if not lease.ended:
             self.world.note(f"operator marks {name}: {action.reason}")
             self.world.put_lease(replace(lease, ended=True, excused=action.excused), renews=False)
-        self.memory.note_marked(self.world.leases[name])
+        results.marked.append(self.world.leases[name])
 
-    def _write_round(self, action: a.WriteRound) -> None:
+    def _write_round(self, action: a.WriteRound, results: a.ActionResults) -> None:
         world = self.world
         if world.lease.version != action.version:
             return
@@ -194,24 +198,22 @@ class Operator:
         if action.clear_holder:
             world.put_round(None, "", "operator")
 
-    def _delete_pod(self, action: a.DeletePod) -> None:
+    def _delete_pod(self, action: a.DeletePod, results: a.ActionResults) -> None:
         pod = Pod(*parse_pod_name(action.name))
         if pod in self.pods and self.pods[pod].seen.uid == action.uid:
             self.world.note(f"operator deletes {action.name}: {action.why.value}")
             self.world.check_deletion(pod, action.why)
             self.delete(pod)
 
-    def _delete_lease(self, action: a.DeleteLease) -> None:
+    def _delete_lease(self, action: a.DeleteLease, results: a.ActionResults) -> None:
         self.world.drop_lease(action.name)
-        left = {p: o for p, o in self.memory.orphans.items() if o.uid != action.uid}
-        self.memory.orphans = left
 
-    def _list_leases(self, action: a.ListLeases) -> None:
-        snapshot = self._snapshot()
-        judged = [pod.pod for pod in lost.judged_by_operator(snapshot)]
-        self.memory.note_leases(self.world.leases.values(), snapshot.living, judged, self.world.now)
+    def _list_leases(self, action: a.ListLeases, results: a.ActionResults) -> None:
+        judged = frozenset(pod.pod for pod in lasting.judged(self._snapshot()))
+        found = tuple(self.world.leases.values())
+        results.leases = a.LeaseList(found, {}, judged, self.world.now)
 
-    def _create_pod(self, action: a.CreatePod) -> None:
+    def _create_pod(self, action: a.CreatePod, results: a.ActionResults) -> None:
         pod = action.pod
         if pod in self.pods:
             return
@@ -221,12 +223,13 @@ class Operator:
             name, f"pod-uid-{self.created}", pod, UID, self.job.template_hash, accepted=False,
             grace_s=float(self.world.desired.stop_grace_s + 5),
         )  # fmt: skip
-        self.memory.note_created(pod, action.replaces, self.world.now)
         self._put(pod, SimPod(seen))
         self.world.after(self.world.lag(), lambda: self._schedule(pod))
 
-    def _ensure_prerequisites(self, action: a.EnsurePrerequisites) -> None:
-        self.memory.note_prerequisites(self.world.now)
+    def _ensure_prerequisites(
+        self, action: a.EnsurePrerequisites, results: a.ActionResults
+    ) -> None:
+        results.ensured_at = self.world.now
 
     # ---- scheduler and kubelets --------------------------------------------------------------
 
@@ -299,7 +302,7 @@ class Operator:
             self._put(pod, replace(sim, seen=replace(sim.seen, deleting=True)))
 
 
-_DO: dict[type, Callable[[Operator, Any], None]] = {
+_DO: dict[type, Callable[[Operator, Any, a.ActionResults], None]] = {
     a.EnsurePrerequisites: Operator._ensure_prerequisites,
     a.Mark: Operator._mark,
     a.WriteRound: Operator._write_round,

@@ -10,8 +10,10 @@ from tests.support.jobs import elastic_job
 from tests.support.protocol import JOB, T, active
 
 from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.memory import Memory
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
-from elasticjob.controller.observe.snapshot import Recalled, Snapshot
+from elasticjob.controller.observe.rounds import PastRound
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.observe.template import template_hash
 from elasticjob.controller.plan import desired as desire
 from elasticjob.wire.desired import Desired
@@ -37,6 +39,11 @@ def observed_pod(index: int, generation: int = 0, **fields: Any) -> ObservedPod:
     return ObservedPod(name, f"uid-{name}", pod, **{**defaults, **fields})
 
 
+def remembered(**fields: Any) -> Memory:
+    """What the operator remembers of the job `demo`."""
+    return Memory(JOB.uid, **fields)
+
+
 def ended(code: int | None = 1, **fields: Any) -> WorkerContainer:
     """A worker container that has ended."""
     return WorkerContainer(ContainerState.TERMINATED, exit_code=code, **fields)
@@ -46,7 +53,8 @@ def snapshot(
     *pods: ObservedPod,
     round_: Round | None = None,
     status: dict[str, Any] | None = None,
-    recalled: Recalled | None = None,
+    memory: Memory | None = None,
+    past_rounds: tuple[PastRound, ...] = (),
     desired: Desired | None = None,
     holder: str = "",
     report: Report | None = None,
@@ -70,7 +78,7 @@ def snapshot(
     made = Snapshot(
         job=job, spec=job.spec, pods=pods, lease=None, now=now, utc_now=AT, heartbeat_s=heartbeat_s,
         uncounted_restarts_per_hour=uncounted_restarts_per_hour,
-        agent_hash="0123456789", recalled=recalled or Recalled(),
+        agent_hash="0123456789", memory=memory or remembered(), past_rounds=past_rounds,
     )  # fmt: skip
     first = () if desire.wants_no_pods(made) else tuple(Pod(index, 0) for index in made.indexes)
     desired = desired or replace(desire.desired(made), wanted=first)

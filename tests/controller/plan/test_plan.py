@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from tests.support.protocol import T, active
-from tests.support.snapshots import NOW, ended, observed_pod, snapshot
+from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
 
+from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.memory import Lasting, Renewal, Replacement, Since
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.rounds import past
-from elasticjob.controller.observe.snapshot import Recalled, Renewal, Replacement
 from elasticjob.controller.plan import (
     desired,
     job_over,
@@ -59,7 +60,7 @@ def test_marks_go_before_the_holder_is_cleared_and_nothing_is_made_yet() -> None
 def test_what_is_marked_is_replaced() -> None:
     s = snapshot(
         observed_pod(0, container=ended()), observed_pod(1), round_=active(),
-        recalled=Recalled(marked=frozenset({P0})),
+        memory=remembered(marked=frozenset({P0})),
     )  # fmt: skip
     assert plan(s).actions == (EnsurePrerequisites(), CreatePod(Pod(0, 1), replaces=True))
 
@@ -104,9 +105,9 @@ def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
 def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
     pod: Pod, lowest: Pod, replaces: bool
 ) -> None:
-    recalled = Recalled(never_created=frozenset({pod}), replacements={0: Replacement(1, NOW)})
+    memory = remembered(never_created=frozenset({pod}), replacements={0: Replacement(1, NOW)})
     generations = {"generations": f"0@{pod.generation + 1}"}
-    s = snapshot(round_=Round(0), status=generations, recalled=recalled, desired=Desired((lowest,)))
+    s = snapshot(round_=Round(0), status=generations, memory=memory, desired=Desired((lowest,)))
     assert list(missing.missing_pods(s)) == [CreatePod(pod, replaces)]
     waits = Later(60.0) in list(missing.create_missing_pods(s))
     assert waits == replaces
@@ -174,12 +175,12 @@ def test_a_pod_named_as_silent_is_lost_even_while_it_is_being_deleted() -> None:
 
 def test_a_pod_that_left_in_the_same_step_is_not_lost() -> None:
     pods = [observed_pod(0), observed_pod(1, deleting=True), observed_pod(2)]
-    before = Recalled(rounds=(past(active(1, [P0, P1, P2])),))
-    s = snapshot(*pods, round_=active(2, [P0], cause=SILENT), recalled=before)
+    before = (past(active(1, [P0, P1, P2])),)
+    s = snapshot(*pods, round_=active(2, [P0], cause=SILENT), past_rounds=before)
     assert given_up(s) == [P2]
 
 
-MUTE = {"pulse ": NOW - 9 * T}  # the holder has given no pulse for 9T
+MUTE = {lasting.same_pulse(""): NOW - 9 * T}  # the holder has given no pulse for 9T
 
 
 @pytest.mark.parametrize(
@@ -196,11 +197,11 @@ MUTE = {"pulse ": NOW - 9 * T}  # the holder has given no pulse for 9T
     ],
 )
 def test_agents_that_only_the_operator_can_judge_are_given_up(
-    renewal: Renewal | None, since: dict[str, float], expected: bool
+    renewal: Renewal | None, since: dict[Since, float], expected: bool
 ) -> None:
-    since = {"judged uid-demo-1-0": NOW - 900, **since}
-    recalled = Recalled(renewals={P1: renewal} if renewal else {}, since=since)
-    s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), recalled=recalled)
+    since = {Since(Lasting.JUDGED, "uid-demo-1-0"): NOW - 900, **since}
+    memory = remembered(renewals={P1: renewal} if renewal else {}, since=since)
+    s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), memory=memory)
     assert given_up(s) == ([P1] if expected else [])
 
 
@@ -211,12 +212,12 @@ def test_agents_that_only_the_operator_can_judge_are_given_up(
 def test_when_the_operator_lists_leases(
     outside_s: float, listened_s: float | None, expected: bool
 ) -> None:
-    recalled = Recalled(
-        since={"judged uid-demo-1-0": NOW - outside_s},
+    memory = remembered(
+        since={Since(Lasting.JUDGED, "uid-demo-1-0"): NOW - outside_s},
         leases_listed_at=None if listened_s is None else NOW - listened_s,
     )
-    s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), recalled=recalled)
-    assert (ListLeases() in list(lost.mark_lost_pods(s))) == expected
+    s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), memory=memory)
+    assert (ListLeases() in list(lost.list_leases(s))) == expected
 
 
 def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
@@ -225,8 +226,7 @@ def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
         observed_pod(1, container=WorkerContainer(ContainerState.WAITING, "ContainerCreating")),
     ]
     s = snapshot(*pods, round_=Round(0))
-    assert "judged uid-demo-0-0" in lost.facts(s)
-    assert "judged uid-demo-1-0" not in lost.facts(s)
+    assert [pod.pod for pod in lasting.judged(s)] == [P0]
 
 
 @pytest.mark.parametrize(
@@ -244,10 +244,8 @@ def test_a_pod_that_no_kubelet_accepts_is_given_up(
 ) -> None:
     """The heir of a pod whose node has died is bound to that node, which still counts as Ready."""
     waits = {"container": WorkerContainer(ContainerState.WAITING), **fields}
-    recalled = Recalled(since={"unaccepted uid-demo-1-0": NOW - waited_s})
-    s = snapshot(
-        observed_pod(0), observed_pod(1, **waits), round_=active(1, [P0]), recalled=recalled
-    )
+    memory = remembered(since={Since(Lasting.UNACCEPTED, "uid-demo-1-0"): NOW - waited_s})
+    s = snapshot(observed_pod(0), observed_pod(1, **waits), round_=active(1, [P0]), memory=memory)
     assert given_up(s) == expected
 
 
@@ -275,9 +273,7 @@ def test_a_leaving_is_charged_when_nothing_excuses_it(pod: ObservedPod, expected
 def test_rounds_that_name_the_same_leaving_charge_one_number() -> None:
     s = snapshot(
         observed_pod(0), observed_pod(1, container=ended(143)), round_=leaving(3, 1),
-        recalled=Recalled(
-            rounds=(past(active()), past(replace(leaving(2, 1), phase=Phase.FORMING)))
-        ),
+        past_rounds=(past(active()), past(replace(leaving(2, 1), phase=Phase.FORMING))),
     )  # fmt: skip
     assert departures.charged(s) == {2}
 
@@ -286,7 +282,7 @@ def test_a_reset_of_the_charges_drops_those_of_the_operator_too() -> None:
     told = Desired((P0,), charged=frozenset({2, 9}))
     s = snapshot(
         observed_pod(0), desired=told, round_=active(8, [P0], resets=1),
-        recalled=Recalled(rounds=(past(active(7, [P0])),)),
+        past_rounds=(past(active(7, [P0])),),
     )  # fmt: skip
     assert departures.charged(s) == {9}
 
@@ -313,7 +309,9 @@ def orphan(pod: Pod, n: int) -> AgentLease:
 def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: bool) -> None:
     s = snapshot(
         *([] if pod == Pod(1, 1) else [observed_pod(1, 1)]), round_=active(2, [P0]), replicas=2,
-        recalled=Recalled(orphans=(orphan(pod, n),), since={"orphan u": NOW - lasted_s}),
+        memory=remembered(
+            orphans={pod: orphan(pod, n)}, since={Since(Lasting.ORPHANED, "u"): NOW - lasted_s}
+        ),
         desired=Desired((P0, P1)),
     )  # fmt: skip
     deleted = [a for a in leftovers.delete_orphan_leases(s) if isinstance(a, DeleteLease)]
@@ -335,7 +333,7 @@ def test_which_replaced_pods_are_deleted(policy: str, expected: list[str]) -> No
         observed_pod(0, 1, container=ended(finished_at="2026-01-01T00:01:00Z")),
         observed_pod(0, 2),
         cleanPodPolicy=policy,
-        recalled=Recalled(marked=frozenset({P0, Pod(0, 1)})),
+        memory=remembered(marked=frozenset({P0, Pod(0, 1)})),
     )
     assert [
         a.name for a in leftovers.delete_replaced_pods(s) if isinstance(a, DeletePod)

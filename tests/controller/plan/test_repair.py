@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 from tests.support.protocol import T
-from tests.support.snapshots import NOW, observed_pod, snapshot
+from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 from tests.support.world import TEAM, World, running_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.act.bundle import Bundle
+from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.memory import Lasting, Since
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
-from elasticjob.controller.observe.snapshot import Recalled
 from elasticjob.controller.plan import repair
 from elasticjob.controller.plan.actions import EnsurePrerequisites, Later
 from elasticjob.controller.settings import Settings
@@ -34,11 +35,11 @@ def test_when_it_looks_again(
     waited_s: float, deployed_s: float | None, expected: EnsurePrerequisites | Later
 ) -> None:
     pod = observed_pod(1, container=WorkerContainer(ContainerState.WAITING, "ContainerCreating"))
-    recalled = Recalled(
-        since={f"not starting {pod.uid}": NOW - waited_s},
+    memory = remembered(
+        since={Since(Lasting.NOT_STARTING, pod.uid): NOW - waited_s},
         prerequisites_at=None if deployed_s is None else NOW - deployed_s,
     )
-    s = snapshot(observed_pod(0), pod, recalled=recalled)
+    s = snapshot(observed_pod(0), pod, memory=memory)
     assert list(repair.ensure_prerequisites_again(s)) == [expected]
 
 
@@ -54,7 +55,8 @@ def test_when_it_looks_again(
 )
 def test_which_pods_hang(worker: WorkerContainer, node: str, expected: bool) -> None:
     assert (
-        bool(list(repair.facts(snapshot(observed_pod(0, container=worker, node=node))))) == expected
+        bool(list(lasting.not_starting(snapshot(observed_pod(0, container=worker, node=node)))))
+        == expected
     )
 
 

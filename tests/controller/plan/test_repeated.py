@@ -3,9 +3,10 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from tests.support.snapshots import NOW, observed_pod, snapshot
+from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 
-from elasticjob.controller.observe.snapshot import Performed, Recalled, Snapshot
+from elasticjob.controller.observe.memory import Performed
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import repeated
 from elasticjob.controller.plan.actions import Action, DeleteLease, Later
 
@@ -13,7 +14,7 @@ ACTION = DeleteLease("demo-0-0", "uid")
 
 
 def at(now: float, performed: dict[object, Performed]) -> Snapshot:
-    return replace(snapshot(observed_pod(0), recalled=Recalled(performed=performed)), now=now)
+    return replace(snapshot(observed_pod(0), memory=remembered(performed=performed)), now=now)
 
 
 def performed_whenever_due(action: Action, for_s: float) -> list[float]:

@@ -16,7 +16,6 @@ from tests.support.world import P, World, running_world, settled_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.observe.rounds import past
-from elasticjob.controller.observe.snapshot import Recalled
 from elasticjob.controller.plan import plan
 from elasticjob.controller.plan.actions import CreateRound
 from elasticjob.controller.settings import Settings
@@ -290,8 +289,8 @@ def test_a_terminal_round_never_gets_a_next_generation(phase: Phase, restarted: 
 
 def returned(status: dict[str, object], *rounds: Round) -> tuple[Round, Desired]:
     """The Round Lease that is created where there is none."""
-    recalled = Recalled(rounds=tuple(map(past, rounds)))
-    s = snapshot(observed_pod(0), observed_pod(1), status=status, recalled=recalled)
+    known = tuple(map(past, rounds))
+    s = snapshot(observed_pod(0), observed_pod(1), status=status, past_rounds=known)
     made = [a for a in plan(replace(s, lease=None)).actions if isinstance(a, CreateRound)]
     return made[0].round, made[0].desired
 

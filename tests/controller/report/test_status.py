@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 from tests.support.protocol import active
-from tests.support.snapshots import NOW, ended, observed_pod, snapshot
+from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller.observe.memory import Memory, Refusal, Refusals
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.rounds import past
-from elasticjob.controller.observe.snapshot import Recalled, Refusal, Refusals, Snapshot
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
 from elasticjob.controller.plan.restarts import blame
 from elasticjob.controller.report import failure, pod_problems, state, status
@@ -47,9 +48,9 @@ def of(s: Snapshot) -> ElasticJobStatus:
     return status.of(s, state.of(s))
 
 
-def refused(action: str, why: str, **fields: Any) -> Recalled:
+def refused(action: str, why: str, **fields: Any) -> Memory:
     """A job of which the API server has refused one action."""
-    return Recalled(refusals=Refusals({action: Refusal(why, 1, NOW)}, generation=1), **fields)
+    return remembered(refusals=Refusals({action: Refusal(why, 1, NOW)}, generation=1), **fields)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
             "Restarting: 1/2 pods ended: OOMKilled, exit code 137",
         ),
         (
-            snapshot(round_=Round(), recalled=refused("create pod 0-0", EXCEEDED)),
+            snapshot(round_=Round(), memory=refused("create pod 0-0", EXCEEDED)),
             f"Pending: 1/1 pods cannot be created: {SHORT}",
         ),
         (
@@ -116,7 +117,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                 replicas=2,
                 report=Report(1, (P0,)),
                 status={"generations": "0-1@1"},
-                recalled=refused("create pod 1-0", EXCEEDED, never_created=frozenset({P1})),
+                memory=refused("create pod 1-0", EXCEEDED, never_created=frozenset({P1})),
             ),
             f"Running: 1/2 pods cannot be created: {SHORT}",
         ),
@@ -126,7 +127,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
                 replicas=4,
                 round_=Round(),
                 status={"generations": "0-3@1"},
-                recalled=Recalled(
+                memory=remembered(
                     refusals=Refusals(
                         {
                             "create pod 1-0": Refusal("one", 1, NOW),
@@ -144,7 +145,7 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
             snapshot(
                 replicas=2,
                 round_=Round(),
-                recalled=Recalled(
+                memory=remembered(
                     refusals=Refusals(
                         {
                             "create pod 0-0": Refusal("one", 1, NOW),
@@ -157,11 +158,11 @@ def refused(action: str, why: str, **fields: Any) -> Recalled:
             "Pending: no pods can be created: no account",
         ),
         (
-            snapshot(observed_pod(0), report=Report(1, (P0,)), recalled=refused(DEPLOY, EXCEEDED)),
+            snapshot(observed_pod(0), report=Report(1, (P0,)), memory=refused(DEPLOY, EXCEEDED)),
             "Running",  # no pod is missing
         ),
         (
-            snapshot(round_=Round(), recalled=refused(DEPLOY, "a" + 300 * " word")),
+            snapshot(round_=Round(), memory=refused(DEPLOY, "a" + 300 * " word")),
             f"Pending: no pods can be created: a{31 * ' word'}...",
         ),
         (snapshot(observed_pod(0), suspend=True), "Suspending"),
@@ -274,7 +275,7 @@ def test_the_most_frequent_problem_is_reported() -> None:
 )
 def test_why_pods_are_refused_is_reported_with_its_cure(why: str, full: str) -> None:
     found = pod_problems.most_frequent(
-        snapshot(round_=Round(), recalled=refused("create pod 0-0", why))
+        snapshot(round_=Round(), memory=refused("create pod 0-0", why))
     )
     assert found is not None
     assert (found.reason, found.full) == ("PodsRefused", f"1/1 pods cannot be created: {full}")
@@ -285,7 +286,7 @@ def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
     s = snapshot(
         observed_pod(0), observed_pod(1), round_=active(1, [P0]),
         status={"generations": "0@1,1@2"},
-        recalled=refused(
+        memory=refused(
             "create pod 1-1", EXCEEDED, marked=frozenset({P1}), never_created=frozenset({Pod(1, 1)})
         ),
     )  # fmt: skip
@@ -327,7 +328,7 @@ def test_which_causes_are_failures(kind: CauseKind, expected: str | None) -> Non
 def test_each_charged_round_blames_once() -> None:
     s = snapshot(
         observed_pod(0), observed_pod(1), round_=crashed(4), status={"round": 2, "blamed": "1x1"},
-        recalled=Recalled(rounds=tuple(past(crashed(n)) for n in (2, 3, 4))),
+        past_rounds=tuple(past(crashed(n)) for n in (2, 3, 4)),
     )  # fmt: skip
     assert blame.counts(s) == {1: 3}
 

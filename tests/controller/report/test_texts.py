@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from tests.support.jobs import elastic_job, worker
 from tests.support.protocol import active
-from tests.support.snapshots import AT, NOW, ended, observed_pod, snapshot
+from tests.support.snapshots import AT, NOW, ended, observed_pod, remembered, snapshot
 from tests.support.words_to_avoid import found_in
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.memory import Restart
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
-from elasticjob.controller.observe.snapshot import Recalled, Restart
 from elasticjob.controller.plan.actions import CreatePod, DeletePod, Deletion, ListLeases
 from elasticjob.controller.report import conditions, events, pod_problems, state, texts
 from elasticjob.wire.cause import Cause, CauseKind
@@ -78,7 +78,7 @@ SETUP = ended(75, message="Python 3.6 is too old")
 STORM = tuple(Restart(n, CauseKind.LEAVING, NOW - 1) for n in range(13))
 FAILED = Round(2, Phase.FAILED, cause=Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=1))
 RUNS = Report(1, (P0,))
-UNREADABLE = Recalled(unreadable_leases={"demo-0-0": "agent is not JSON"})
+UNREADABLE = remembered(unreadable_leases={"demo-0-0": "agent is not JSON"})
 OBSTRUCTED = {
     "conditions": [
         {
@@ -99,8 +99,8 @@ SNAPSHOTS = [
     snapshot(observed_pod(0, container=SETUP), round_=Round()),
     snapshot(observed_pod(0, container=ended(1)), round_=Round()),
     snapshot(observed_pod(0, unschedulable="x"), round_=Round(), replicas=2),
-    snapshot(observed_pod(0), recalled=Recalled(restarts=STORM)),
-    snapshot(observed_pod(0), recalled=UNREADABLE),
+    snapshot(observed_pod(0), memory=remembered(restarts=STORM)),
+    snapshot(observed_pod(0), memory=UNREADABLE),
     snapshot(observed_pod(0), status=OBSTRUCTED),
     snapshot(observed_pod(0), suspend=True),
     snapshot(suspend=True),

@@ -23,11 +23,13 @@ from elasticjob.controller.kube import AlreadyExistsError, KubeError, NotFoundEr
 from elasticjob.controller.metered import Metered
 from elasticjob.controller.observe import heartbeat, parse
 from elasticjob.controller.observe.key import Key
+from elasticjob.controller.observe.memory import Memory
 from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.controller.observe.rounds import ObservedRound, observed_round, reserved, why
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.actions import Action, CreatePod
-from elasticjob.controller.plan.memory import Memory
+from elasticjob.controller.plan import Plan
+from elasticjob.controller.plan import memory as memories
+from elasticjob.controller.plan.actions import Action, ActionResults, CreatePod
 from elasticjob.controller.report import events, state, status
 from elasticjob.controller.report.events import Note
 from elasticjob.controller.report.metrics import Metrics
@@ -116,7 +118,7 @@ class Reconciler:
         return await self._perform_plan(key, self._snapshot(key, objects, job))
 
     async def _perform_plan(self, key: Key, snapshot: Snapshot) -> float | None:
-        plan = plans.plan(snapshot)
+        plan = self._plan(key, snapshot)
         done: list[Action] = []
         refused: dict[Action, str] = {}
         is_cut = False
@@ -124,22 +126,38 @@ class Reconciler:
             newer = await self._read_api(key)
             if newer is None:
                 return SOON_S
-            snapshot, plan = newer, plans.plan(newer)
+            snapshot, plan = newer, self._plan(key, newer)
             if is_cut or not plan.actions:
                 break
-            results = await self._executor.perform(snapshot, plan.actions, self.memories[key])
+            results = await self._perform(key, snapshot, plan)
             done += results.done
             refused |= results.refused
             is_cut = results.is_cut
             if results.changes_nothing:  # only the remembered refusals have changed
-                snapshot = self._with_memory(key, snapshot)
-                plan = plans.plan(snapshot)
+                snapshot = replace(snapshot, memory=self.memories[key])
+                plan = self._plan(key, snapshot)
                 break
         notes = (*events.of_actions(snapshot.job, tuple(done)), *events.of_refusals(refused))
         summary = state.of(snapshot)
         await self._report(key, snapshot.job, summary, status.of(snapshot, summary), notes)
         self._count_pods(done)
         return SOON_S if plan.actions else plan.again_s
+
+    def _plan(self, key: Key, snapshot: Snapshot) -> Plan:
+        plan = plans.plan(snapshot)
+        self.memories[key] = plan.memory
+        return plan
+
+    async def _perform(self, key: Key, snapshot: Snapshot, plan: Plan) -> ActionResults:
+        """Perform the actions of this plan. What was done is remembered, also before an error, in
+        the memory that a resync may have changed meanwhile."""
+        results = ActionResults()
+        try:
+            await self._executor.perform(snapshot, plan.actions, results)
+        finally:
+            now = self._clock.now()
+            self.memories[key] = memories.after_actions(self.memories[key], snapshot, results, now)
+        return results
 
     # ---- observe -----------------------------------------------------------------------------
 
@@ -200,11 +218,13 @@ class Reconciler:
         assert job.spec is not None
         seen = objects.round
         own_lease = seen.lease if seen is not None and seen.job_uid == job.uid else None
-        snapshot = Snapshot(
+        entry = self._cache.entry(key)
+        return Snapshot(
             job=job,
             spec=job.spec,
             pods=tuple(p for p in objects.pods if p.job_uid == job.uid),
             lease=own_lease,
+            memory=self._memory(key, job),
             now=self._clock.now(),
             utc_now=self._clock.utc_now(),
             heartbeat_s=self._heartbeat_s(key, own_lease),
@@ -213,20 +233,12 @@ class Reconciler:
             older_pods=tuple(p for p in objects.pods if p.job_uid != job.uid),
             seen_round=seen,
             unreadable_pods=objects.unreadable_pods,
+            past_rounds=entry.rounds_for(job.uid) if entry else (),
         )
-        return self._with_memory(key, snapshot)
 
-    def _with_memory(self, key: Key, snapshot: Snapshot) -> Snapshot:
-        memory = self.memories.get(key)
-        if memory is None or memory.job_uid != snapshot.job.uid:
-            memory = self.memories[key] = Memory(snapshot.job.uid)
-        entry = self._cache.entry(key)
-        rounds = entry.rounds_for(snapshot.job.uid) if entry else ()
-        memory.note_pods(snapshot.by_pod)
-        memory.note_rounds(rounds, snapshot.now)
-        snapshot = replace(snapshot, recalled=memory.recalled(rounds))
-        memory.note_facts(plans.facts(snapshot), snapshot.now)
-        return replace(snapshot, recalled=memory.recalled(rounds))
+    def _memory(self, key: Key, job: Job) -> Memory:
+        known = self.memories.get(key)
+        return known if known is not None and known.job_uid == job.uid else Memory(job.uid)
 
     def _heartbeat_s(self, key: Key, lease: RoundLease | None) -> float:
         if self._settings.heartbeat_s is not None:

@@ -25,7 +25,8 @@ from elasticjob.controller.kube import (
 )
 from elasticjob.controller.observe.agent_leases import AgentLeases, key_of
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.plan.memory import Memory
+from elasticjob.controller.observe.memory import Memory
+from elasticjob.controller.plan.memory import after_resync
 from elasticjob.controller.watch.cache import WATCHED, Cache
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -57,21 +58,27 @@ async def find_orphans(
 
     Returns the keys of the jobs that have some.
     """
-    known = dict(memories)  # a pass may add and remove some meanwhile
+    known = dict(memories)  # a pass may change, add and remove some meanwhile
     seen = {key: AgentLeases(_identity(key, each.job_uid)) for key, each in known.items()}
     async for page in _pages(api, kube.LEASES, namespaces, AGENT_LEASES):
         for body in page.items:
             key = cache.unreadable.read(kube.LEASES, body, key_of)
             if key in seen and (fault := seen[key].add(body)):
                 cache.unreadable.note(kube.LEASES, body, fault)
-    for key, memory in known.items():
-        found = seen[key]
+    orphaned = set[Key]()
+    for key, before in known.items():
+        found, memory = seen[key], memories.get(key)
         if found.ignored:
             with bound_contextvars(job=str(key)):
                 log.warning("%s", found.log_line)
-        memory.note_listed(found.found, (x.pod for x in found.found if _lives(cache, key, x)))
-        memory.unreadable_leases = found.unreadable
-    return {key for key, memory in known.items() if memory.orphans}
+        if memory is None or memory.job_uid != before.job_uid:
+            continue  # the job is gone
+        living = (x.pod for x in found.found if _lives(cache, key, x))
+        memory = after_resync(memory, before, found.found, living, found.unreadable)
+        memories[key] = memory
+        if memory.orphans:
+            orphaned.add(key)
+    return orphaned
 
 
 async def delete_old_agents(

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 from tests.support.protocol import T, active
-from tests.support.snapshots import NOW, observed_pod, snapshot
+from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 from tests.support.world import P, World, running_world
 
+from elasticjob.controller.observe.memory import Restart
 from elasticjob.controller.observe.rounds import past
-from elasticjob.controller.observe.snapshot import Recalled, Restart, Snapshot
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.restarts import uncounted
 from elasticjob.controller.report import conditions
 from elasticjob.controller.settings import Settings
@@ -42,8 +43,8 @@ def test_which_rounds_are_restarts_that_do_not_count(round_: Round, expected: li
 def stormy(count: int, at: float = NOW, **fields: object) -> Snapshot:
     """A job with this many restarts, watched for long, which tolerates two."""
     seen = tuple(Restart(n, CauseKind.LEAVING, at) for n in range(2, count + 2))
-    recalled = replace(Recalled(restarts=seen, watched_at=0.0, **fields))  # type: ignore[arg-type]
-    return snapshot(observed_pod(0), recalled=recalled, uncounted_restarts_per_hour=2, now=NOW)
+    memory = replace(remembered(restarts=seen, watched_at=0.0, **fields))  # type: ignore[arg-type]
+    return snapshot(observed_pod(0), memory=memory, uncounted_restarts_per_hour=2, now=NOW)
 
 
 def truth(s: Snapshot) -> tuple[str, str]:
@@ -71,7 +72,7 @@ def test_when_a_job_is_unstable(s: Snapshot, expected: tuple[str, str]) -> None:
 def test_what_the_operator_charges_counts_against_the_budget_instead() -> None:
     told = Desired((P[0],), charged=frozenset({3}))
     s = snapshot(
-        observed_pod(0), recalled=stormy(3).recalled, uncounted_restarts_per_hour=2, desired=told
+        observed_pod(0), memory=stormy(3).memory, uncounted_restarts_per_hour=2, desired=told
     )
     assert truth(s) == ("False", "")
 

@@ -21,10 +21,11 @@ from elasticjob.controller.kube import (
     NotFoundError,
     RefusedError,
 )
+from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.agent_leases import AgentLeases
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import lost, refused
+from elasticjob.controller.plan import refused
 from elasticjob.controller.plan.actions import (
     Action,
     ActionResults,
@@ -34,6 +35,7 @@ from elasticjob.controller.plan.actions import (
     DeletePod,
     DeleteRound,
     EnsurePrerequisites,
+    LeaseList,
     ListLeases,
     Mark,
     ReplaceRound,
@@ -41,7 +43,6 @@ from elasticjob.controller.plan.actions import (
     WriteRound,
     describe,
 )
-from elasticjob.controller.plan.memory import Memory
 from elasticjob.controller.report import status
 from elasticjob.controller.report.texts import DELETIONS
 from elasticjob.wire import lease as leases
@@ -79,26 +80,25 @@ class Executor:
         self._clock = clock
 
     async def perform(
-        self, snapshot: Snapshot, actions: Iterable[Action], memory: Memory
-    ) -> ActionResults:
-        """Perform all actions in order, pods last. A refused one is remembered, and delays only the
-        actions that depend on it."""
-        results = ActionResults()
+        self, snapshot: Snapshot, actions: Iterable[Action], results: ActionResults
+    ) -> None:
+        """Perform all actions in order, pods last. A refused one delays only the actions that
+        depend on it.
+
+        results: receives what was done, also before an error. Raises KubeError.
+        """
         ends_at = self._clock() + PASS_S
         try:
-            await self._perform_all(snapshot, tuple(actions), memory, results, ends_at)
+            await self._perform_all(snapshot, tuple(actions), results, ends_at)
         finally:
-            memory.note_results(snapshot, results, self._clock())
             for action, why in results.refused.items():
                 if action not in results.postponed:
                     log.info("cannot %s: %s", describe(action), why)
-        return results
 
     async def _perform_all(
         self,
         snapshot: Snapshot,
         actions: tuple[Action, ...],
-        memory: Memory,
         results: ActionResults,
         ends_at: float,
     ) -> None:
@@ -109,25 +109,25 @@ class Executor:
             if isinstance(action, CreatePod) or _is_held_up(action, results):
                 continue
             try:
-                await self._perform(snapshot, action, memory)
+                await self._perform(snapshot, action, results)
                 results.done.append(action)
             except REFUSED as error:
                 results.refused[action] = error.server_message
         creations = [a for a in actions if isinstance(a, CreatePod) and not _is_held_up(a, results)]
         if creations:
-            await self._create_pods(snapshot, creations, memory, results, ends_at)
+            await self._create_pods(snapshot, creations, results, ends_at)
 
-    async def _perform(self, snapshot: Snapshot, action: Step, memory: Memory) -> None:
+    async def _perform(self, snapshot: Snapshot, action: Step, results: ActionResults) -> None:
         match action:
             case EnsurePrerequisites():
-                await self._ensure_prerequisites(snapshot, memory)
+                await self._ensure_prerequisites(snapshot, results)
             case CreateRound():
                 await self._create_round(snapshot.job, action)
             case DeleteRound():
                 name = names.round_lease_name(snapshot.job.name)
                 await self._objects.delete(kube.LEASES, snapshot.job, name, action.uid)
             case Mark():
-                await self._mark(snapshot, action, memory)
+                await self._mark(snapshot, action, results)
             case WriteRound():
                 await self._write_round(snapshot.job, action)
             case ReplaceRound():
@@ -137,22 +137,18 @@ class Executor:
                 await self._objects.delete(kube.PODS, snapshot.job, action.name, action.uid)
             case DeleteLease():
                 await self._objects.delete(kube.LEASES, snapshot.job, action.name, action.uid)
-                memory.orphans = {p: o for p, o in memory.orphans.items() if o.uid != action.uid}
             case ListLeases():
-                await self._list_leases(snapshot, memory)
+                await self._list_leases(snapshot, results)
             case _:
                 assert_never(action)
 
     # ---- prerequisites of pods ---------------------------------------------------------------
 
-    async def _ensure_prerequisites(self, snapshot: Snapshot, memory: Memory) -> None:
-        if (
-            memory.prerequisites_at is not None
-            and self._clock() - memory.prerequisites_at < PREREQUISITES_FOR_S
-        ):
-            return
-        await self._prerequisites.ensure(snapshot)
-        memory.note_prerequisites(self._clock())
+    async def _ensure_prerequisites(self, snapshot: Snapshot, results: ActionResults) -> None:
+        ensured_at = snapshot.memory.prerequisites_at
+        if ensured_at is None or self._clock() - ensured_at >= PREREQUISITES_FOR_S:
+            await self._prerequisites.ensure(snapshot)
+            results.ensured_at = self._clock()
 
     # ---- the Round Lease and the agent Leases ------------------------------------------------
 
@@ -174,7 +170,7 @@ class Executor:
         body = leases.round_again_patch(action.desired, action.round, action.version)
         await self._api.patch(kube.LEASES, job.namespace, names.round_lease_name(job.name), body)
 
-    async def _mark(self, snapshot: Snapshot, action: Mark, memory: Memory) -> None:
+    async def _mark(self, snapshot: Snapshot, action: Mark, results: ActionResults) -> None:
         """Mark a Lease or create a marked one; an agent may renew or create it at the same time.
 
         A Lease of an older job or one that cannot be read is deleted, and a marked one is created.
@@ -185,13 +181,13 @@ class Executor:
             try:
                 if (body := await self._objects.get(kube.LEASES, job, name)) is None:
                     if not action.create:
-                        memory.never_created.add(action.pod)
+                        results.unmarked.append(action.pod)
                         return
                     made = self._ended_manifest(snapshot, action)
                     body = await self._api.create(kube.LEASES, job.namespace, made)
                 if not leases.job_uid_of(body):
                     log.info("the name %s is taken", name)
-                    _skip(memory, action.pod)
+                    results.taken.append(action.pod)
                     return
                 lease = _readable(body, job)
                 if lease is None:
@@ -201,7 +197,7 @@ class Executor:
                     patch = leases.ended_patch(_ended_mark(action), lease.version)
                     body = await self._api.patch(kube.LEASES, job.namespace, name, patch)
                     lease = leases.parse_agent(body, job.identity)
-                memory.note_marked(lease)
+                results.marked.append(lease)
                 return
             except (AlreadyExistsError, ConflictError, NotFoundError):
                 continue
@@ -212,7 +208,7 @@ class Executor:
         uid, n = snapshot.lease.uid, snapshot.lease.round.n
         return leases.ended_manifest(snapshot.job.identity, uid, action.pod, _ended_mark(action), n)
 
-    async def _list_leases(self, snapshot: Snapshot, memory: Memory) -> None:
+    async def _list_leases(self, snapshot: Snapshot, results: ActionResults) -> None:
         selector = (
             f"{names.LABEL_JOB_UID}={snapshot.job.uid},{names.LABEL_LEASE}={names.LEASE_AGENT}"
         )
@@ -222,9 +218,8 @@ class Executor:
                 seen.add(body)
         if seen.ignored:
             log.warning("%s", seen.log_line)
-        judged = (pod.pod for pod in lost.judged_by_operator(snapshot))
-        memory.unreadable_leases = seen.unreadable
-        memory.note_leases(seen.found, snapshot.living, judged, self._clock())
+        judged = frozenset(pod.pod for pod in lasting.judged(snapshot))
+        results.leases = LeaseList(seen.found, seen.unreadable, judged, self._clock())
 
     # ---- pods --------------------------------------------------------------------------------
 
@@ -232,7 +227,6 @@ class Executor:
         self,
         snapshot: Snapshot,
         creations: list[CreatePod],
-        memory: Memory,
         results: ActionResults,
         ends_at: float,
     ) -> None:
@@ -253,19 +247,19 @@ class Executor:
             batch, waiting = waiting[:size], waiting[size:]
             size *= 2
             bodies = {each: _pod(snapshot.job, each.pod, agent_hash) for each in batch}
-            why = await self._create_batch(snapshot.job, bodies, memory, results)
+            why = await self._create_batch(snapshot.job, bodies, results)
             if why:
                 results.postponed = frozenset(waiting)
                 results.refused |= dict.fromkeys(waiting, why)
 
     async def _create_batch(
-        self, job: Job, batch: dict[CreatePod, Json], memory: Memory, results: ActionResults
+        self, job: Job, batch: dict[CreatePod, Json], results: ActionResults
     ) -> str:
         """Create these pods at once. Returns the message of the last refusal; empty without one.
         Raises another error after all answers."""
         why = ""
         failed: list[BaseException] = []
-        tries = (self._create_pod(job, *pair, memory) for pair in batch.items())
+        tries = (self._create_pod(job, body) for body in batch.values())
         answers = await asyncio.gather(*tries, return_exceptions=True)
         for creation, answer in zip(batch, answers, strict=True):
             if isinstance(answer, NOT_CREATED):
@@ -274,6 +268,8 @@ class Executor:
                 failed.append(answer)
             elif answer:
                 results.done.append(creation)
+            else:
+                results.taken.append(creation.pod)
         if failed:
             raise failed[0]
         return why
@@ -292,7 +288,7 @@ class Executor:
             self._note_job(answer)  # before an agent can write a round with these pods
         return bool(fields)
 
-    async def _create_pod(self, job: Job, creation: CreatePod, body: Json, memory: Memory) -> bool:
+    async def _create_pod(self, job: Job, body: Json) -> bool:
         """Create a pod. Returns False if another pod has its name."""
         name = body["metadata"]["name"]
         try:
@@ -302,9 +298,7 @@ class Executor:
             found = await self._objects.get(kube.PODS, job, name)
             if found is None or (fault := existing.fault(body, found)):
                 log.info("the pod %s %s", name, fault if found else "was deleted at once")
-                _skip(memory, creation.pod)
                 return False
-        memory.note_created(creation.pod, creation.replaces, self._clock())
         return True
 
 
@@ -322,12 +316,6 @@ def _readable(body: Json, job: Job) -> AgentLease | None:
         return leases.parse_agent(body, job.identity)
     except WireError:
         return None
-
-
-def _skip(memory: Memory, pod: Pod) -> None:
-    """Give up a generation whose name another owner's pod or Lease has; the next one is created."""
-    memory.never_created.discard(pod)
-    memory.marked.add(pod)
 
 
 def _is_held_up(action: Action, results: ActionResults) -> bool:

@@ -8,97 +8,13 @@ from datetime import datetime
 from functools import cached_property
 
 from elasticjob.api.v1alpha1 import ElasticJobSpec
+from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.memory import Lasting, Memory, Refusal, Since
 from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.controller.observe.rounds import ObservedRound, PastRound, past
-from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.codec import load_tagged, whole_number
-from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod, load_pods
-
-
-@dataclass(frozen=True)
-class Replacement:
-    """The unplanned replacements of an index."""
-
-    count: int  # in a row
-    at: float  # of the last one
-
-
-@dataclass(frozen=True)
-class Renewal:
-    """The last renewal of an agent Lease that the operator has seen.
-
-    Reads are counted because every Lease gets old, but is not read, while the API server is away.
-    """
-
-    renew_time: str  # empty: the agent has no Lease
-    at: float  # when the operator saw it first
-    reads: int = 1  # since then, the first included
-
-
-@dataclass(frozen=True)
-class Restart:
-    """A round that started the workers again."""
-
-    number: int  # the number of the charge, if the operator decides to count it
-    kind: CauseKind
-    at: float  # when the operator saw it
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """The refusals of one action in a row by the API server."""
-
-    why: str
-    count: int
-    at: float  # of the last one
-    requested_at: float = 0.0  # of the last request: a pod shares refusals of others; 0: never
-
-
-@dataclass(frozen=True)
-class Refusals:
-    """The refusals of all actions, and the state in which they were refused."""
-
-    by_action: Mapping[str, Refusal] = field(default_factory=dict)  # by actions.describe
-    generation: int = 0  # of the spec
-    pods: frozenset[Pod] = frozenset()  # that a quota counted
-
-
-@dataclass(frozen=True)
-class Performed:
-    """The last times that an action was performed."""
-
-    count: int  # in a row
-    at: float  # of the last one
-
-
-@dataclass(frozen=True)
-class ReplacedRound:
-    """A round that the operator replaced."""
-
-    fault: str  # why
-    n: int  # the number of the round in its place
-
-
-@dataclass(frozen=True)
-class Recalled:
-    """What the operator remembers of a job from pass to pass. It can be lost without harm."""
-
-    marked: frozenset[Pod] = frozenset()  # pods whose Lease has the mark `ended`
-    never_created: frozenset[Pod] = frozenset()  # reserved pods that never existed, without a Lease
-    rounds: tuple[PastRound, ...] = ()  # the last rounds, oldest first
-    orphans: tuple[AgentLease, ...] = ()  # Leases without a living pod
-    renewals: Mapping[Pod, Renewal] = field(default_factory=dict)
-    leases_listed_at: float | None = None  # when the renewals were read
-    replacements: Mapping[int, Replacement] = field(default_factory=dict)  # by index
-    refusals: Refusals = Refusals()
-    performed: Mapping[object, Performed] = field(default_factory=dict)  # by action
-    replaced: ReplacedRound | None = None  # the last round that the operator replaced
-    unreadable_leases: Mapping[str, str] = field(default_factory=dict)  # by name: why
-    restarts: tuple[Restart, ...] = ()  # of the last hour, if no agent has charged them
-    watched_at: float | None = None  # since when the restarts are known
-    prerequisites_at: float | None = None  # when all that pods need existed last
-    since: Mapping[str, float] = field(default_factory=dict)  # the first time of each lasting fact
 
 
 @dataclass(frozen=True)
@@ -109,6 +25,7 @@ class Snapshot:
     spec: ElasticJobSpec
     pods: tuple[ObservedPod, ...]
     lease: RoundLease | None
+    memory: Memory  # before this snapshot
     now: float
     utc_now: datetime
     heartbeat_s: float  # the T that the job should have
@@ -117,7 +34,7 @@ class Snapshot:
     older_pods: tuple[ObservedPod, ...] = ()  # of an older job of this name
     seen_round: ObservedRound | None = None  # the Round Lease, also that of an older job
     unreadable_pods: Mapping[str, str] = field(default_factory=dict)  # by name: why
-    recalled: Recalled = Recalled()
+    past_rounds: tuple[PastRound, ...] = ()  # the last rounds that were delivered, oldest first
 
     @cached_property
     def living(self) -> dict[Pod, ObservedPod]:
@@ -142,7 +59,7 @@ class Snapshot:
     @cached_property
     def refusals(self) -> Mapping[str, Refusal]:
         """The refusals that still apply: none after a change of the spec or the end of a pod."""
-        found = self.recalled.refusals
+        found = self.memory.refusals
         applies = found.generation == self.job.generation and found.pods <= self.counted_by_quota
         return found.by_action if applies else {}
 
@@ -160,7 +77,7 @@ class Snapshot:
     @cached_property
     def rounds(self) -> tuple[PastRound, ...]:
         """The last rounds and the current one, oldest first."""
-        known = self.recalled.rounds
+        known = self.past_rounds
         if self.lease is None or (known and known[-1].n == self.lease.round.n):
             return known
         return (*known, past(self.lease.round))
@@ -174,12 +91,18 @@ class Snapshot:
     def next_generations(self) -> dict[int, int]:
         """The lowest generation that no pod has used, for each index that ever had a pod."""
         reserved = load_pods(self.job.status.generations or "", "status.generations")
-        used = [*self.by_pod, *(orphan.pod for orphan in self.recalled.orphans)]
+        used = [*self.by_pod, *self.memory.orphans]
         used += self.lease.round.pods if self.lease else ()
         found = {p.index: p.generation for p in reserved}
         for seen in used:
             found[seen.index] = max(found.get(seen.index, 0), seen.generation + 1)
         return found
+
+    @cached_property
+    def never_created(self) -> frozenset[Pod]:
+        """Reserved pods that never existed, without a Lease: those that exist now are none, also
+        one that a seemingly failed request has created."""
+        return self.memory.never_created.difference(self.by_pod)
 
     @cached_property
     def blamed(self) -> dict[int, int]:
@@ -207,6 +130,30 @@ class Snapshot:
         """Whether this pod's agent is the holder."""
         return self.lease is not None and self.lease.holder == self.job.pod_name(pod_)
 
-    def lasted_s(self, fact: str) -> float:
-        """How long this fact has lasted; 0 if it is new."""
-        return self.now - self.recalled.since.get(fact, self.now)
+    def is_listed(self, pod_: Pod) -> bool:
+        """Whether `desired` in the Round Lease lists this pod as wanted."""
+        lowest = self._listed.get(pod_.index)
+        return lowest is not None and lowest <= pod_.generation
+
+    @cached_property
+    def _listed(self) -> dict[int, int]:
+        """The lowest wanted generation of each index, as `desired` in the Round Lease has it."""
+        return {p.index: p.generation for p in self.lease.desired.wanted} if self.lease else {}
+
+    # ---- durations -----------------------------------------------------------------------------
+
+    @cached_property
+    def since(self) -> dict[Since, float]:
+        """When each condition that holds now began: now, if it is new. The next memory has these
+        instants, and a policy reads no others."""
+        return {each: self.memory.since.get(each, self.now) for each in lasting.conditions(self)}
+
+    def lasted_s(self, condition: Lasting, uid: str) -> float:
+        """How long this condition has lasted. Raises KeyError if it does not hold."""
+        return self.now - self.since[Since(condition, uid)]
+
+    @cached_property
+    def same_pulse_s(self) -> float:
+        """How long the holder has sent no pulse."""
+        assert self.lease is not None
+        return self.now - self.memory.since.get(lasting.same_pulse(self.lease.renew_time), self.now)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import assert_never
 
 from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
@@ -127,9 +128,19 @@ Action = Step | CreatePod
 Actions = Iterator[Action | Later]
 
 
+@dataclass(frozen=True)
+class LeaseList:
+    """The agent Leases of a job, as the operator has listed them."""
+
+    found: Collection[AgentLease]
+    unreadable: Mapping[str, str]  # by name: why
+    judged: frozenset[Pod]  # whose agents the operator judged then
+    at: float
+
+
 @dataclass
 class ActionResults:
-    """The result of a plan's actions."""
+    """The result of a plan's actions, also of those before an error."""
 
     done: list[Action] = field(default_factory=list)
     refused: dict[Action, str] = field(default_factory=dict)  # with the API server's message
@@ -137,6 +148,11 @@ class ActionResults:
     postponed: frozenset[CreatePod] = frozenset()
     is_cut: bool = False  # the time of the pass was over before all were requested
     never_created: tuple[CreatePod, ...] = ()  # reserved, and not requested for this reason
+    marked: list[AgentLease] = field(default_factory=list)  # Leases with the mark
+    unmarked: list[Pod] = field(default_factory=list)  # pods that have no Lease, and need none
+    taken: list[Pod] = field(default_factory=list)  # another owner's pod or Lease has the name
+    leases: LeaseList | None = None
+    ensured_at: float | None = None  # when all prerequisites of pods existed
     reserved: bool = False  # whether generations of pods were written into the status
 
     @property

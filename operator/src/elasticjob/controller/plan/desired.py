@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import lost
-from elasticjob.controller.plan.actions import Actions, WriteRound
+from elasticjob.controller.plan import lost, refused
+from elasticjob.controller.plan.actions import Action, Actions, Later, Mark, WriteRound
 from elasticjob.controller.plan.restarts import departures
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
@@ -20,6 +20,19 @@ def write_desired(snapshot: Snapshot) -> Actions:
     cleared = bool(snapshot.lease.holder) and not _may_hold(snapshot, snapshot.lease.holder)
     if changed or cleared:
         yield WriteRound(snapshot.lease.version, wanted if changed else None, cleared)
+
+
+def after_marks(snapshot: Snapshot, planned: list[Action | Later]) -> Actions:
+    """The plan in which the holder role becomes vacant only after its Lease is marked, and not
+    while a mark is refused."""
+    is_held_up = any(
+        isinstance(mark, Mark) and refused.wait_s(snapshot, mark) > 0 for mark in planned
+    )
+    for each in planned:
+        if not is_held_up or not isinstance(each, WriteRound):
+            yield each
+        elif each.desired is not None:
+            yield dataclasses.replace(each, clear_holder=False)
 
 
 def desired(snapshot: Snapshot) -> Desired:
@@ -77,11 +90,11 @@ def _lowest(snapshot: Snapshot, index: int) -> Pod:
     lives = living is not None and not lost.is_stuck(snapshot, living)
     return (
         current
-        if current and (lives or current in snapshot.recalled.never_created)
+        if current and (lives or current in snapshot.never_created)
         else snapshot.next_pod(index)
     )
 
 
 def _may_hold(snapshot: Snapshot, holder: str) -> bool:
     pod = snapshot.by_name.get(holder)
-    return pod is not None and pod.living and pod.pod not in snapshot.recalled.marked
+    return pod is not None and pod.living and pod.pod not in snapshot.memory.marked

@@ -13,9 +13,7 @@ from elasticjob.wire.member import Pod
 def mark_ended_pods(snapshot: Snapshot) -> Actions:
     """Mark the Lease of each ended pod that the Round Lease may still refer to."""
     gone = (
-        {*_ended(snapshot), *_vanished(snapshot)}
-        - snapshot.recalled.marked
-        - snapshot.recalled.never_created
+        {*_ended(snapshot), *_vanished(snapshot)} - snapshot.memory.marked - snapshot.never_created
     )
     for pod in sorted({*gone, *_unmarked_again(snapshot)}):
         seen = snapshot.by_pod.get(pod)
@@ -25,7 +23,7 @@ def mark_ended_pods(snapshot: Snapshot) -> Actions:
 
 def is_fenced(snapshot: Snapshot, pod: Pod) -> bool:
     """Whether no agent refers to this pod any more, so that it may be replaced."""
-    return pod in snapshot.recalled.marked or (
+    return pod in snapshot.memory.marked or (
         pod not in snapshot.living and not is_referenced(snapshot, pod)
     )
 
@@ -60,8 +58,7 @@ def _unmarked_again(snapshot: Snapshot) -> Iterator[Pod]:
     """Members whose pods and marked Leases are gone: agents that still run and have joined again,
     as their pods were deleted by force while their kubelets are away."""
     assert snapshot.lease is not None
-    leases = {orphan.pod for orphan in snapshot.recalled.orphans}
-    gone = snapshot.lease.round.pods & snapshot.recalled.marked - leases
+    gone = snapshot.lease.round.pods & snapshot.memory.marked - snapshot.memory.orphans.keys()
     return (pod for pod in gone if pod not in snapshot.by_pod)
 
 

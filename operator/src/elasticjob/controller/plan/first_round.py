@@ -47,7 +47,7 @@ def replace_round(snapshot: Snapshot) -> Actions:
 
 
 def _first(snapshot: Snapshot, wanted: Desired) -> Round:
-    status, rounds = snapshot.job.status, snapshot.recalled.rounds
+    status, rounds = snapshot.job.status, snapshot.past_rounds
     if status.round is None and not rounds and snapshot.lease is None:
         return Round()
     last = rounds[-1] if rounds else PastRound(0, Phase.FORMING)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.memory import Lasting
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended, job_over, missing, refused
@@ -15,7 +17,6 @@ from elasticjob.controller.plan.actions import (
     Later,
 )
 from elasticjob.rendezvous import timing
-from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 
 
@@ -50,21 +51,12 @@ def delete_orphan_leases(snapshot: Snapshot) -> Actions:
     kubelet is away, reads there that it has ended. The Lease of an index's newest pod stays until
     the next one is reserved, as it shows that the name was used.
     """
-    for orphan in snapshot.recalled.orphans:
-        if orphan.pod in snapshot.living:
-            continue
+    for orphan in lasting.orphaned(snapshot):
         if snapshot.lease is None or job_over.is_over(snapshot):
             yield DeleteLease(orphan.name, orphan.uid)
         elif _is_unreferenced(snapshot, orphan.pod, orphan.state.n):
-            left_s = _kept_s(snapshot) - snapshot.lasted_s(_fact(orphan))
+            left_s = _kept_s(snapshot) - snapshot.lasted_s(Lasting.ORPHANED, orphan.uid)
             yield Later(left_s) if left_s > 0 else DeleteLease(orphan.name, orphan.uid)
-
-
-def facts(snapshot: Snapshot) -> Iterator[str]:
-    """Facts: this Lease has no living pod."""
-    return (
-        _fact(orphan) for orphan in snapshot.recalled.orphans if orphan.pod not in snapshot.living
-    )
 
 
 def _is_unreferenced(snapshot: Snapshot, pod: Pod, n: int) -> bool:
@@ -77,10 +69,6 @@ def _is_unreferenced(snapshot: Snapshot, pod: Pod, n: int) -> bool:
 
 def _kept_s(snapshot: Snapshot) -> float:
     return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES)
-
-
-def _fact(orphan: AgentLease) -> str:
-    return f"orphan {orphan.uid}"
 
 
 def _replaced(snapshot: Snapshot) -> Iterator[ObservedPod]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
+from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.memory import Lasting, Renewal
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod
 from elasticjob.controller.observe.rounds import PastRound
-from elasticjob.controller.observe.snapshot import Renewal, Snapshot
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended
 from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Later, ListLeases, Mark
 from elasticjob.controller.plan.restarts import blame
@@ -36,55 +38,60 @@ _SILENCE = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 def mark_lost_pods(snapshot: Snapshot) -> Actions:
     """Mark the Leases of lost pods, so that the operator can replace them at once."""
     lost = {
-        *_dropped(snapshot),
-        *_reported(snapshot),
-        *_without_renewal(snapshot),
-        *_stuck(snapshot),
-        *_unaccepted_too_long(snapshot),
+        *_dropped(snapshot),  # clause 9-dropped-is-lost
+        *_reported(snapshot),  # clause 9-reported-is-lost
+        *_without_renewal(snapshot),  # clause 9-silent-is-lost
+        *_stuck(snapshot),  # clause 9-stuck-is-lost
+        *_unaccepted_too_long(snapshot),  # clause 9-unaccepted-is-lost
     }
-    for pod in sorted(lost - snapshot.recalled.marked):
+    for pod in sorted(lost - snapshot.memory.marked):
         if ended.is_referenced(snapshot, pod):
             yield Mark(pod, "given up", excused=snapshot.living[pod].deleting)
-    if _must_list_leases(snapshot):
-        yield ListLeases()
     if waits := [*_waits_s(snapshot)]:
         yield Later(max(min(waits), _list_interval_s(snapshot)))
 
 
 def _waits_s(snapshot: Snapshot) -> Iterator[float]:
     """The times until an agent, or the whole job, may count as lost."""
-    for pod in judged_by_operator(snapshot):
-        yield LIST_LEASES_AFTER_S - snapshot.lasted_s(_judged_fact(pod))
     for pod in _terminating(snapshot):
-        yield pod.grace_s + STUCK_AFTER_S - snapshot.lasted_s(_deleting_fact(pod))
+        yield pod.grace_s + STUCK_AFTER_S - snapshot.lasted_s(Lasting.DELETING, pod.uid)
     for pod in _unaccepted(snapshot):
-        yield UNACCEPTED_AFTER_S - snapshot.lasted_s(_unaccepted_fact(pod))
-    if _has_waiting_agents(snapshot):
-        yield _no_pulse_after_s(snapshot) - snapshot.lasted_s(_pulse_fact(snapshot))
+        yield UNACCEPTED_AFTER_S - snapshot.lasted_s(Lasting.UNACCEPTED, pod.uid)
+    if _has_waiting_agents(snapshot):  # clause 9-forming-has-a-pulse
+        yield lasting.no_pulse_after_s(snapshot) - snapshot.same_pulse_s
+
+
+def list_leases(snapshot: Snapshot) -> Actions:
+    """List the Leases of agents that only the operator can judge, again and again."""
+    judged = [snapshot.lasted_s(Lasting.JUDGED, pod.uid) for pod in lasting.judged(snapshot)]
+    if not judged:
+        return
+    listed_at, interval_s = snapshot.memory.leases_listed_at, _list_interval_s(snapshot)
+    is_due = listed_at is None or snapshot.now - listed_at >= interval_s
+    if is_due and max(judged) >= LIST_LEASES_AFTER_S:
+        yield ListLeases()
+    yield Later(max(LIST_LEASES_AFTER_S - max(judged), interval_s))
 
 
 def delete_lost_pods(snapshot: Snapshot) -> Actions:
-    """Delete the pods that are lost, and those that are blamed too often.
+    """Delete the pods that are lost."""
+    for pod in snapshot.living.values():
+        if pod.pod in snapshot.memory.marked and not pod.deleting:
+            yield DeletePod(pod.name, pod.uid, Deletion.LOST)
+
+
+def delete_blamed_pods(snapshot: Snapshot) -> Actions:
+    """Delete the pods that are blamed too often, unless they are lost.
 
     A blamed pod is deleted once its last failure is known, within the delay of the restart, so that
     no later round has it as a member. Its agent leaves as planned, which charges nothing.
     """
     blamed = blame.counts(snapshot)
     for pod in snapshot.living.values():
-        if pod.deleting:
-            continue
-        if pod.pod in snapshot.recalled.marked:
-            yield DeletePod(pod.name, pod.uid, Deletion.LOST)
-        elif blamed.get(pod.pod.index, 0) >= BLAMED_TOO_OFTEN and snapshot.is_member(pod.pod):
+        is_blamed = blamed.get(pod.pod.index, 0) >= BLAMED_TOO_OFTEN
+        is_lost = pod.deleting or pod.pod in snapshot.memory.marked
+        if is_blamed and not is_lost and snapshot.is_member(pod.pod):
             yield DeletePod(pod.name, pod.uid, Deletion.BLAMED)
-
-
-def facts(snapshot: Snapshot) -> Iterator[str]:
-    """Facts: the last pulse; pods judged by the operator, not accepted, or being deleted."""
-    yield _pulse_fact(snapshot)
-    yield from map(_judged_fact, judged_by_operator(snapshot))
-    yield from map(_unaccepted_fact, _unaccepted(snapshot))
-    yield from map(_deleting_fact, _terminating(snapshot))
 
 
 def _dropped(snapshot: Snapshot) -> Iterator[Pod]:
@@ -143,24 +150,26 @@ def _stuck(snapshot: Snapshot) -> Iterator[Pod]:
 
 def is_stuck(snapshot: Snapshot, pod: ObservedPod) -> bool:
     """Whether a pod is being deleted for longer than a working kubelet takes to end it."""
-    is_over = snapshot.lasted_s(_deleting_fact(pod)) >= pod.grace_s + STUCK_AFTER_S
-    return pod.deleting and (is_over or pod.pod in snapshot.recalled.marked)
+    return pod.deleting and (
+        pod.pod in snapshot.memory.marked
+        or snapshot.lasted_s(Lasting.DELETING, pod.uid) >= pod.grace_s + STUCK_AFTER_S
+    )
 
 
 def _unaccepted_too_long(snapshot: Snapshot) -> Iterator[Pod]:
     """Pods on a dead node, which no kubelet accepts: a lost pod is replaced long before Kubernetes
     notices that its node is dead, and the scheduler may choose the same node again."""
     for pod in _unaccepted(snapshot):
-        if snapshot.lasted_s(_unaccepted_fact(pod)) >= UNACCEPTED_AFTER_S:
+        if snapshot.lasted_s(Lasting.UNACCEPTED, pod.uid) >= UNACCEPTED_AFTER_S:
             yield pod.pod
 
 
 def _without_renewal(snapshot: Snapshot) -> Iterator[Pod]:
     """Pods that the operator judges, and whose Lease is not renewed or not created."""
-    for pod in judged_by_operator(snapshot):
-        renewal = snapshot.recalled.renewals.get(pod.pod)
+    for pod in lasting.judged(snapshot):
+        renewal = snapshot.memory.renewals.get(pod.pod)
         if renewal and renewal.reads >= SILENT_READS:
-            unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(_judged_fact(pod)))
+            unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(Lasting.JUDGED, pod.uid))
             if unchanged_s >= _patience_s(renewal):
                 yield pod.pod
 
@@ -169,63 +178,8 @@ def _patience_s(renewal: Renewal) -> float:
     return SILENT_AFTER_S if renewal.renew_time else JOINS_WITHIN_S
 
 
-def _must_list_leases(snapshot: Snapshot) -> bool:
-    waited = [snapshot.lasted_s(_judged_fact(pod)) for pod in judged_by_operator(snapshot)]
-    is_due = (
-        snapshot.recalled.leases_listed_at is None
-        or snapshot.now - snapshot.recalled.leases_listed_at >= _list_interval_s(snapshot)
-    )
-    return is_due and any(waited_s >= LIST_LEASES_AFTER_S for waited_s in waited)
-
-
 def _list_interval_s(snapshot: Snapshot) -> float:
     return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES)
-
-
-def judged_by_operator(snapshot: Snapshot) -> Iterator[ObservedPod]:
-    """Pods whose agents no holder can judge, so that the operator judges them.
-
-    While the holder sends pulses, these are the agents without a Lease. Without pulses these are
-    all agents: if all are silent at once, or the only one is, no agent is left to judge. While the
-    holder sends pulses its agent Lease does not count, as it renews the Round Lease instead.
-    """
-    for pod in snapshot.living.values():
-        runs = pod.container.state is ContainerState.RUNNING and not pod.deleting
-        wanted = snapshot.lease is not None and snapshot.lease.desired.is_wanted(pod.pod)
-        if (
-            runs
-            and wanted
-            and pod.pod not in snapshot.recalled.marked
-            and not _is_judged_by_agents(snapshot, pod.pod)
-        ):
-            yield pod
-
-
-def _is_judged_by_agents(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether an agent judges this one: the holder, or the members if it is the holder itself."""
-    if _has_no_pulse(snapshot):
-        return False
-    if snapshot.is_member(pod) or snapshot.is_holder(pod):
-        return True
-    renewal, report = (
-        snapshot.recalled.renewals.get(pod),
-        snapshot.lease.report if snapshot.lease else None,
-    )
-    has_outside = report is None or report.outside  # agents of older releases judge members only
-    return has_outside and bool(renewal and renewal.renew_time)
-
-
-def _has_no_pulse(snapshot: Snapshot) -> bool:
-    """Whether the holder has sent no pulse for longer than another agent takes to claim.
-
-    A pulse alone starts no pass of the operator. While a round is Forming, the plan has a pass at
-    the time when this may be true. While it is Active, the next resync finds it.
-    """
-    return snapshot.lasted_s(_pulse_fact(snapshot)) >= _no_pulse_after_s(snapshot)
-
-
-def _no_pulse_after_s(snapshot: Snapshot) -> float:
-    return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
 
 
 def _has_waiting_agents(snapshot: Snapshot) -> bool:
@@ -242,28 +196,10 @@ def _has_waiting_agents(snapshot: Snapshot) -> bool:
 
 def _terminating(snapshot: Snapshot) -> Iterator[ObservedPod]:
     return (
-        p for p in snapshot.living.values() if p.deleting and p.pod not in snapshot.recalled.marked
+        p for p in snapshot.living.values() if p.deleting and p.pod not in snapshot.memory.marked
     )
 
 
 def _unaccepted(snapshot: Snapshot) -> Iterator[ObservedPod]:
-    for pod in snapshot.living.values():
-        bound = bool(pod.node) and not pod.accepted and not pod.deleting
-        if bound and pod.pod not in snapshot.recalled.marked:
-            yield pod
-
-
-def _pulse_fact(snapshot: Snapshot) -> str:
-    return f"pulse {snapshot.lease.renew_time}" if snapshot.lease else "no round"
-
-
-def _judged_fact(pod: ObservedPod) -> str:
-    return f"judged {pod.uid}"
-
-
-def _unaccepted_fact(pod: ObservedPod) -> str:
-    return f"unaccepted {pod.uid}"
-
-
-def _deleting_fact(pod: ObservedPod) -> str:
-    return f"deleting {pod.uid}"
+    marked = snapshot.memory.marked
+    return (pod for pod in lasting.unaccepted(snapshot) if pod.pod not in marked)

@@ -1,27 +1,30 @@
-"""What the operator remembers of a job from pass to pass; a restart loses it without harm."""
+"""The next memory of a job: after a snapshot, after actions, and after a resync.
+
+Each function returns the next record and changes none.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from elasticjob.controller.observe.rounds import PastRound
-from elasticjob.controller.observe.snapshot import (
-    Performed,
-    Recalled,
+from elasticjob.controller.observe.memory import (
+    Memory,
+    Refusal,
     Refusals,
     Renewal,
     ReplacedRound,
     Replacement,
-    Restart,
-    Snapshot,
 )
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import missing, refused, repeated
 from elasticjob.controller.plan.actions import (
     ActionResults,
     CreatePod,
+    DeleteLease,
     EnsurePrerequisites,
+    LeaseList,
     ReplaceRound,
     describe,
 )
@@ -33,138 +36,149 @@ from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 
 
-@dataclass
-class Memory:
-    """The memory of one job. Recalled describes the fields that have no comment here."""
+def after_snapshot(snapshot: Snapshot) -> Memory:
+    """The memory after this snapshot: durations, pods that exist, and restarts.
 
-    job_uid: str
-    marked: set[Pod] = field(default_factory=set)
-    never_created: set[Pod] = field(default_factory=set)
-    orphans: dict[Pod, AgentLease] = field(default_factory=dict)
-    renewals: dict[Pod, Renewal] = field(default_factory=dict)
-    leases_listed_at: float | None = None
-    replacements: dict[int, Replacement] = field(default_factory=dict)
-    refusals: Refusals = field(default_factory=Refusals)
-    restarts: tuple[Restart, ...] = ()
-    watched_at: float | None = None
-    seen_n: int = 0  # the newest round in `restarts`
-    prerequisites_at: float | None = None
-    since: dict[str, float] = field(default_factory=dict)
-    performed: dict[object, Performed] = field(default_factory=dict)
-    replaced: ReplacedRound | None = None
-    unreadable_leases: dict[str, str] = field(default_factory=dict)
+    The first snapshot of a job notes no restarts: they may be old.
+    """
+    memory, newest = snapshot.memory, max((r.n for r in snapshot.past_rounds), default=0)
+    first = memory.watched_at is None
+    return replace(
+        memory,
+        never_created=snapshot.never_created,
+        restarts=uncounted.restarts(snapshot),
+        watched_at=snapshot.now if first else memory.watched_at,
+        seen_n=max(memory.seen_n, newest),
+        since=snapshot.since,
+    )
 
-    def recalled(self, rounds: Iterable[PastRound]) -> Recalled:
-        """The frozen copy for a snapshot."""
-        return Recalled(
-            marked=frozenset(self.marked),
-            never_created=frozenset(self.never_created),
-            rounds=tuple(rounds),
-            orphans=tuple(self.orphans.values()),
-            renewals=dict(self.renewals),
-            leases_listed_at=self.leases_listed_at,
-            replacements=dict(self.replacements),
-            refusals=self.refusals,
-            restarts=self.restarts,
-            watched_at=self.watched_at,
-            prerequisites_at=self.prerequisites_at,
-            since=dict(self.since),
-            performed=self.performed,
-            replaced=self.replaced,
-            unreadable_leases=self.unreadable_leases,
+
+def after_actions(memory: Memory, snapshot: Snapshot, results: ActionResults, now: float) -> Memory:
+    """The memory after actions for this snapshot, of which some may be refused."""
+    memory = _after_marks(memory, results)
+    if results.leases is not None:
+        memory = _after_list(memory, snapshot, results.leases)
+    made = [action for action in results.done if isinstance(action, CreatePod)]
+    replaced = [action for action in results.done if isinstance(action, ReplaceRound)]
+    deleted = {action.uid for action in results.done if isinstance(action, DeleteLease)}
+    unmade = {action.pod for action in results.refused if isinstance(action, CreatePod)}
+    unmade.update(action.pod for action in results.never_created)
+    return replace(
+        memory,
+        never_created=memory.never_created.difference(a.pod for a in made) | unmade,
+        orphans={pod: x for pod, x in memory.orphans.items() if x.uid not in deleted},
+        replacements=_replacements(memory, made, now),
+        refusals=_refusals(snapshot, results, now),
+        performed=repeated.after(memory.performed, results.done, now),
+        replaced=_replaced(replaced[-1]) if replaced else memory.replaced,
+        prerequisites_at=_prerequisites_at(memory, snapshot, results),
+    )
+
+
+def after_resync(
+    memory: Memory,
+    before: Memory,
+    leases: Iterable[AgentLease],
+    living: Iterable[Pod],
+    unreadable: Mapping[str, str],
+) -> Memory:
+    """The memory after a resync has listed the agent Leases; the operator judges agents without
+    one.
+
+    before: the memory when the list began. What was noted since then stays, as the list may be
+    older. An earlier record that an agent has no Lease stays, too: the operator judges by it.
+    """
+    found, alive = _by_pod(leases), frozenset(living)
+    newer = {p: x for p, x in memory.orphans.items() if before.orphans.get(p) != x}
+    renewals = {
+        pod: renewal
+        for pod, renewal in memory.renewals.items()
+        if pod in found or not renewal.renew_time or before.renewals.get(pod) != renewal
+    }
+    return replace(
+        memory,
+        orphans=_orphans(found, alive) | newer,
+        renewals=renewals,
+        unreadable_leases=unreadable,
+    )
+
+
+def _after_marks(memory: Memory, results: ActionResults) -> Memory:
+    """Marked Leases. A name that another owner's pod or Lease has counts as one, so that the next
+    generation is created."""
+    marked = {lease.pod: _short(lease) for lease in results.marked}
+    gone = marked.keys() | set(results.taken)
+    return replace(
+        memory,
+        marked=memory.marked | gone,
+        never_created=(memory.never_created | set(results.unmarked)) - gone,
+        orphans={**memory.orphans, **marked},
+    )
+
+
+def _after_list(memory: Memory, snapshot: Snapshot, listed: LeaseList) -> Memory:
+    """The renewals in all agent Leases of the job, and the orphans among them.
+
+    Earlier renewals of pods that the operator does not judge are dropped and do not count later: a
+    pod that waits for its node has no Lease, a holder does not renew its own.
+    """
+    found, alive = _by_pod(listed.found), frozenset(snapshot.living)
+    renewals = {
+        pod: _next_renewal(
+            memory.renewals.get(pod) if pod in listed.judged else None, found.get(pod), listed.at
         )
+        for pod in alive
+    }
+    return replace(
+        memory,
+        orphans=_orphans(found, alive),
+        renewals=renewals,
+        leases_listed_at=listed.at,
+        unreadable_leases=listed.unreadable,
+    )
 
-    def note_results(self, snapshot: Snapshot, results: ActionResults, now: float) -> None:
-        """Note which actions for this snapshot were performed and which were refused."""
-        self.performed = repeated.after(self.performed, results.done, now)
-        known = dict(snapshot.refusals)
-        for action in results.done:
-            known.pop(describe(action), None)
-        for action, why in results.refused.items():
-            what, requested = describe(action), action not in results.postponed
-            known[what] = refused.after_refusal(known.get(what), why, now, requested)
-            if isinstance(action, CreatePod):
-                self.never_created.add(action.pod)
-            if (
-                action == EnsurePrerequisites()
-                or names.service_account_name(snapshot.job.name) in why
-            ):
-                self.prerequisites_at = None  # a prerequisite is missing
-        self.never_created.update(action.pod for action in results.never_created)
-        made = {action.pod for action in results.done if isinstance(action, CreatePod)}
-        for action in results.done:
-            if isinstance(action, ReplaceRound):
-                self.replaced = ReplacedRound(action.fault, action.round.n)
-        self.refusals = Refusals(known, snapshot.job.generation, snapshot.counted_by_quota | made)
 
-    def note_pods(self, pods: Iterable[Pod]) -> None:
-        """Note that these pods exist, also one that a seemingly failed request has created."""
-        self.never_created.difference_update(pods)
+def _refusals(snapshot: Snapshot, results: ActionResults, now: float) -> Refusals:
+    known: dict[str, Refusal] = dict(snapshot.refusals)
+    for action in results.done:
+        known.pop(describe(action), None)
+    for refused_, why in results.refused.items():
+        what, requested = describe(refused_), refused_ not in results.postponed
+        known[what] = refused.after_refusal(known.get(what), why, now, requested)
+    made = {action.pod for action in results.done if isinstance(action, CreatePod)}
+    return Refusals(known, snapshot.job.generation, snapshot.counted_by_quota | made)
 
-    def note_prerequisites(self, now: float) -> None:
-        """Note that all prerequisites of the job's pods exist."""
-        self.prerequisites_at = now
 
-    def note_facts(self, facts: Iterable[str], now: float) -> None:
-        """Note that these facts apply now, and forget the others."""
-        self.since = {fact: self.since.get(fact, now) for fact in facts}
+def _prerequisites_at(memory: Memory, snapshot: Snapshot, results: ActionResults) -> float | None:
+    """When all prerequisites existed last; None if a refusal shows that one is missing."""
+    account = names.service_account_name(snapshot.job.name)
+    if any(
+        what == EnsurePrerequisites() or account in why for what, why in results.refused.items()
+    ):
+        return None
+    return memory.prerequisites_at if results.ensured_at is None else results.ensured_at
 
-    def note_rounds(self, rounds: Sequence[PastRound], now: float) -> None:
-        """Note restarts among the last rounds, but not those before the first pass."""
-        newest = max((round_.n for round_ in rounds), default=0)
-        if self.watched_at is None:
-            self.watched_at, self.seen_n = now, newest
-        new = uncounted.of_rounds(rounds, self.seen_n, now)
-        self.restarts = (*uncounted.recent(self.restarts, now), *new)[-uncounted.KEPT :]
-        self.seen_n = max(self.seen_n, newest)
 
-    def note_marked(self, lease: AgentLease) -> None:
-        """Note that this Lease has the mark `ended`."""
-        self.marked.add(lease.pod)
-        self.never_created.discard(lease.pod)
-        self.orphans[lease.pod] = _short(lease)
+def _replacements(memory: Memory, made: list[CreatePod], now: float) -> dict[int, Replacement]:
+    found = dict(memory.replacements)
+    for creation in made:
+        if creation.replaces:
+            index = creation.pod.index
+            found[index] = missing.after_replacement(found.get(index), now)
+    return found
 
-    def note_created(self, pod: Pod, replaces: bool, now: float) -> None:
-        """Note that this pod was created."""
-        self.never_created.discard(pod)
-        if replaces:
-            before = self.replacements.get(pod.index)
-            self.replacements[pod.index] = missing.after_replacement(before, now)
 
-    def note_leases(
-        self, leases: Iterable[AgentLease], living: Iterable[Pod], judged: Iterable[Pod], now: float
-    ) -> None:
-        """Note the renewals in all agent Leases of the job, and the orphans among them.
+def _replaced(action: ReplaceRound) -> ReplacedRound:
+    return ReplacedRound(action.fault, action.round.n)
 
-        judged: the pods that the operator judges. Earlier renewals of other pods are dropped and do
-        not count later: a pod that waits for its node has no Lease, a holder does not renew its
-        own.
-        """
-        alive, judged = frozenset(living), frozenset(judged)
-        found = self._note_orphans(leases, alive)
-        before = {pod: renewal for pod, renewal in self.renewals.items() if pod in judged}
-        self.renewals = {pod: _next_renewal(before.get(pod), found.get(pod), now) for pod in alive}
-        self.leases_listed_at = now
 
-    def note_listed(self, leases: Iterable[AgentLease], living: Iterable[Pod]) -> None:
-        """Note which agent Leases exist at a resync; the operator judges agents without one.
+def _by_pod(leases: Iterable[AgentLease]) -> dict[Pod, AgentLease]:
+    """All agent Leases of the job by pod."""
+    return {lease.pod: lease for lease in itertools.islice(leases, LARGEST_SET)}
 
-        An earlier record that an agent has no Lease stays: it is what the operator judges by.
-        """
-        found = self._note_orphans(leases, frozenset(living))
-        self.renewals = {
-            pod: renewal
-            for pod, renewal in self.renewals.items()
-            if pod in found or not renewal.renew_time
-        }
 
-    def _note_orphans(
-        self, leases: Iterable[AgentLease], alive: frozenset[Pod]
-    ) -> dict[Pod, AgentLease]:
-        """All agent Leases of the job by pod; remember those without a living pod."""
-        found = {lease.pod: lease for lease in itertools.islice(leases, LARGEST_SET)}
-        self.orphans = {pod: _short(x) for pod, x in found.items() if pod not in alive}
-        return found
+def _orphans(found: Mapping[Pod, AgentLease], alive: frozenset[Pod]) -> dict[Pod, AgentLease]:
+    return {pod: _short(lease) for pod, lease in found.items() if pod not in alive}
 
 
 def _short(lease: AgentLease) -> AgentLease:

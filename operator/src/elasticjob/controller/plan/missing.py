@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob.controller.observe.snapshot import Replacement, Snapshot
+from elasticjob.controller.observe.memory import Replacement
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, ended, lost, refused
 from elasticjob.controller.plan.actions import Actions, CreatePod, EnsurePrerequisites, Later
 from elasticjob.wire.member import Pod
@@ -48,7 +49,7 @@ def missing_pods(snapshot: Snapshot) -> Iterator[CreatePod]:
 def pods_in_place(snapshot: Snapshot) -> list[Pod]:
     """Living pods that need no replacement: the newest of each index, unless it is lost or stuck.
     An older pod, which stays on a dead node, does not fill its index."""
-    living = (pod for pod in snapshot.living.values() if pod.pod not in snapshot.recalled.marked)
+    living = (pod for pod in snapshot.living.values() if pod.pod not in snapshot.memory.marked)
     newest = (pod for pod in living if pod.pod == snapshot.newest_pod(pod.pod.index))
     return [pod.pod for pod in newest if not lost.is_stuck(snapshot, pod)]
 
@@ -69,21 +70,21 @@ def backoff_s(before: Replacement | None, now: float) -> float:
 
 
 def _backoff_s(snapshot: Snapshot, creation: CreatePod) -> float:
-    before = snapshot.recalled.replacements.get(creation.pod.index) if creation.replaces else None
+    before = snapshot.memory.replacements.get(creation.pod.index) if creation.replaces else None
     return backoff_s(before, snapshot.now)
 
 
 def _may_lack_prerequisites(snapshot: Snapshot, creations: list[CreatePod]) -> bool:
     """Whether a prerequisite of these pods may be missing. If all are tried again it is not,
     because a refusal that names a missing one clears `prerequisites_at`."""
-    return snapshot.recalled.prerequisites_at is None or not all(
+    return snapshot.memory.prerequisites_at is None or not all(
         refused.last_refusal(snapshot, creation) for creation in creations
     )
 
 
 def _requested_at(snapshot: Snapshot, creation: CreatePod) -> float:
     found = refused.last_refusal(snapshot, creation)
-    return found.requested_at if found else 0.0
+    return (found and found.requested_at) or 0.0
 
 
 def _missing(snapshot: Snapshot, lowest: Pod) -> CreatePod | None:
@@ -91,7 +92,7 @@ def _missing(snapshot: Snapshot, lowest: Pod) -> CreatePod | None:
     current = snapshot.newest_pod(lowest.index)
     if current is None:
         return CreatePod(snapshot.next_pod(lowest.index))
-    if current in snapshot.recalled.never_created:
+    if current in snapshot.never_created:
         return CreatePod(current, replaces=current.generation > lowest.generation)
     if current.generation < lowest.generation:
         return CreatePod(snapshot.next_pod(lowest.index))

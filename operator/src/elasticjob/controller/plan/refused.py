@@ -8,7 +8,8 @@ pod of this job, which frees its place in a quota.
 
 from __future__ import annotations
 
-from elasticjob.controller.observe.snapshot import Refusal, Snapshot
+from elasticjob.controller.observe.memory import Refusal
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Action, Later, describe
 
 FIRST_WAIT_S = 1.0

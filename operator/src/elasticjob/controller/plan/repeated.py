@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from elasticjob.controller.observe.snapshot import Performed, Snapshot
+from elasticjob.controller.observe.memory import Performed
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Action, Later
 
 FIRST_WAIT_S = 0.1
@@ -20,7 +21,7 @@ LONGEST_WAIT_S = 60.0
 
 def delayed(snapshot: Snapshot, action: Action | Later) -> Action | Later:
     """The action, or the time after which it may be repeated."""
-    found = None if isinstance(action, Later) else snapshot.recalled.performed.get(action)
+    found = None if isinstance(action, Later) else snapshot.memory.performed.get(action)
     left_s = found.at + _wait_s(found) - snapshot.now if found else 0.0
     return Later(left_s) if left_s > 0 else action
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.memory import Lasting
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired
@@ -22,7 +24,7 @@ def delete_unwanted_pods(snapshot: Snapshot) -> Actions:
     In that case no agent is the holder, and SIGTERM makes the members leave.
     """
     for pod in _unwanted(snapshot):
-        left_s = _patience_s(snapshot) - snapshot.lasted_s(_fact(pod))
+        left_s = _patience_s(snapshot) - snapshot.lasted_s(Lasting.UNLISTED, pod.uid)
         waits = snapshot.is_member(pod.pod) or _ends_delay(snapshot)
         if not waits or left_s <= 0:
             yield DeletePod(pod.name, pod.uid, _why(snapshot, pod))
@@ -30,21 +32,12 @@ def delete_unwanted_pods(snapshot: Snapshot) -> Actions:
             yield Later(left_s)
 
 
-def facts(snapshot: Snapshot) -> Iterator[str]:
-    """Facts: this pod is not wanted."""
-    return map(_fact, _unwanted(snapshot))
-
-
 def _unwanted(snapshot: Snapshot) -> Iterator[ObservedPod]:
-    if snapshot.lease is None:
-        return
+    """Pods that neither the Round Lease nor the spec wants."""
     wanted = {p.index: p for p in desired.wanted_pods(snapshot)}
-    for pod in snapshot.living.values():
+    for pod in lasting.unlisted(snapshot):
         lowest = wanted.get(pod.pod.index)
-        is_wanted = snapshot.lease.desired.is_wanted(pod.pod) or (
-            lowest is not None and lowest.generation <= pod.pod.generation
-        )
-        if not is_wanted and not pod.deleting:
+        if lowest is None or lowest.generation > pod.pod.generation:
             yield pod
 
 
@@ -67,7 +60,3 @@ def _why(snapshot: Snapshot, pod: ObservedPod) -> Deletion:
     if desired.is_outdated(snapshot, pod.pod):
         return Deletion.TEMPLATE_CHANGED
     return Deletion.SCALED_DOWN
-
-
-def _fact(pod: ObservedPod) -> str:
-    return f"unwanted {pod.uid}"

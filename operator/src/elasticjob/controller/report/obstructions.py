@@ -51,14 +51,14 @@ def _blocked(what: str, finalizers: tuple[str, ...]) -> Obstruction:
 
 
 def _replaced_round(snapshot: Snapshot) -> Iterator[Obstruction]:
-    replaced = snapshot.recalled.replaced
+    replaced = snapshot.memory.replaced
     if replaced and snapshot.lease and snapshot.lease.round.n == replaced.n:
         lease = names.round_lease_name(snapshot.job.name)
         yield _obstruction("RoundReplaced", lease=lease, fault=replaced.fault, n=replaced.n)
 
 
 def _unreadable(snapshot: Snapshot) -> Iterator[Obstruction]:
-    for name, why in sorted(snapshot.recalled.unreadable_leases.items()):
+    for name, why in sorted(snapshot.memory.unreadable_leases.items()):
         yield _obstruction("LeaseUnreadable", name=name, why=why)
     for name, why in sorted(snapshot.unreadable_pods.items()):
         yield _obstruction("PodUnreadable", name=name, why=why)

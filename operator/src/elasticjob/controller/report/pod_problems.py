@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from elasticjob.controller.observe.memory import Refusal
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
-from elasticjob.controller.observe.snapshot import Refusal, Snapshot
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import first_round, missing, older_job, refused
 from elasticjob.controller.plan.actions import Action, EnsurePrerequisites, Later
 from elasticjob.controller.report.texts import ANY, NO_PODS, OLDER_JOB, PROBLEMS

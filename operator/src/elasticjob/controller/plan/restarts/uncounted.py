@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from elasticjob.controller.observe.memory import Restart
 from elasticjob.controller.observe.rounds import PastRound
-from elasticjob.controller.observe.snapshot import Restart, Snapshot
+from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.restarts import departures
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase
@@ -37,12 +38,23 @@ def recent(restarts: Iterable[Restart], now: float) -> Iterator[Restart]:
 def uncounted(snapshot: Snapshot) -> list[Restart]:
     """The restarts of the last hour that the operator has not charged since."""
     charged = snapshot.lease.desired.charged if snapshot.lease else frozenset()
-    return [r for r in recent(snapshot.recalled.restarts, snapshot.now) if r.number not in charged]
+    return [r for r in restarts(snapshot) if r.number not in charged]
+
+
+def restarts(snapshot: Snapshot) -> tuple[Restart, ...]:
+    """The restarts of the last hour, with those that this snapshot shows first. The first snapshot
+    of a job shows none: its rounds may be old."""
+    memory = snapshot.memory
+    earlier = recent(memory.restarts, snapshot.now)
+    if memory.watched_at is None:
+        return tuple(earlier)
+    new = of_rounds(snapshot.past_rounds, memory.seen_n, snapshot.now)
+    return (*earlier, *new)[-KEPT:]
 
 
 def has_seen_an_hour(snapshot: Snapshot) -> bool:
     """Whether this operator has seen the whole last hour, and not been restarted within it."""
-    since = snapshot.recalled.watched_at
+    since = snapshot.memory.watched_at
     return since is not None and snapshot.now - since >= WINDOW_S
 
 
