@@ -36,27 +36,33 @@ __all__ = ["Plan", "plan"]
 Policy = Callable[[Snapshot], Actions]
 
 # The policies by the state of the job. The actions of a plan have the order of these tables.
-WAITS: tuple[Policy, ...] = (older_job.delete_group,)
+WAITS: tuple[Policy, ...] = (
+    older_job.delete_group,  # clause 9-delete-older-job
+)
 OVER: tuple[Policy, ...] = (
     older_job.delete_group,
-    job_over.delete_pods,
-    leftovers.delete_orphan_leases,
+    job_over.delete_pods,  # clause 9-clean-pods
+    leftovers.delete_orphan_leases,  # clause 9-delete-orphans-at-the-end
 )
-WITHOUT_ROUND: tuple[Policy, ...] = (first_round.create_round,)
-WITH_FALSE_ROUND: tuple[Policy, ...] = (first_round.replace_round,)
+WITHOUT_ROUND: tuple[Policy, ...] = (
+    first_round.create_round,  # clause 9-create-round
+)
+WITH_FALSE_ROUND: tuple[Policy, ...] = (
+    first_round.replace_round,  # clause 9-replace-round
+)
 RUNS: tuple[Policy, ...] = (
     older_job.delete_group,
-    ended.mark_ended_pods,
-    lost.mark_lost_pods,
-    lost.list_leases,
-    desired.write_desired,
-    unwanted.delete_unwanted_pods,
-    lost.delete_lost_pods,
-    lost.delete_blamed_pods,
-    repair.ensure_prerequisites_again,
-    missing.create_missing_pods,
-    leftovers.delete_replaced_pods,
-    leftovers.delete_orphan_leases,
+    ended.mark_ended_pods,  # clause 9-mark-ended
+    lost.mark_lost_pods,  # clause 9-mark-lost
+    lost.list_leases,  # clause 9-list-leases
+    desired.write_desired,  # clause 9-write-desired
+    unwanted.delete_unwanted_pods,  # clause 9-delete-unwanted
+    lost.delete_lost_pods,  # clause 9-delete-lost
+    lost.delete_blamed_pods,  # clause 9-delete-blamed
+    repair.ensure_prerequisites_again,  # clause 9-ensure-again
+    missing.create_missing_pods,  # clause 9-create-missing
+    leftovers.delete_replaced_pods,  # clause 9-delete-replaced
+    leftovers.delete_orphan_leases,  # clause 9-delete-orphans
 )
 
 
@@ -81,14 +87,14 @@ def plan(snapshot: Snapshot) -> Plan:
 
 def policies(snapshot: Snapshot) -> tuple[Policy, ...]:
     """The policies that the state of the job allows."""
-    if snapshot.job.deleting:
+    if snapshot.job.deleting:  # clause 9-not-while-deleted
         return ()  # without the Round Lease the agents freeze until they receive SIGTERM
-    if older_job.delays_round(snapshot):
+    if older_job.delays_round(snapshot):  # clause 9-waits-for-older-job
         return WAITS
-    if job_over.is_over(snapshot):
+    if job_over.is_over(snapshot):  # clause 9-over
         return OVER
     if snapshot.lease is None:
         return WITHOUT_ROUND
-    if snapshot.excess:
+    if snapshot.excess:  # clause 9-excess
         return WITH_FALSE_ROUND
     return RUNS
