@@ -29,10 +29,13 @@ def after_marks(snapshot: Snapshot, planned: list[Action | Later]) -> Actions:
         isinstance(mark, Mark) and refused.wait_s(snapshot, mark) > 0 for mark in planned
     )
     for each in planned:
-        if not is_held_up or not isinstance(each, WriteRound):
+        if not isinstance(each, WriteRound):
             yield each
-        elif each.desired is not None:
-            yield dataclasses.replace(each, clear_holder=False)
+        elif is_held_up:  # clause 9-mark-before-clear
+            if each.desired is not None:
+                yield dataclasses.replace(each, clear_holder=False)
+        else:
+            yield each
 
 
 def desired(snapshot: Snapshot) -> Desired:
@@ -69,13 +72,15 @@ def wants_no_pods(snapshot: Snapshot) -> bool:
     strategy Recreate: a round without members, in which all workers save, then new pods. A pod on a
     dead node, whose deletion does not end, does not delay this.
     """
-    if snapshot.spec.suspend:
+    if snapshot.spec.suspend:  # clause 9-suspend
         return True
     newest = (
         pod for pod in snapshot.living.values() if pod.pod == snapshot.newest_pod(pod.pod.index)
     )
     return any(
-        is_outdated(snapshot, pod.pod) and not lost.is_stuck(snapshot, pod) for pod in newest
+        is_outdated(snapshot, pod.pod)
+        and not lost.is_stuck(snapshot, pod)  # clause 9-stuck-delays-no-template
+        for pod in newest
     )
 
 
@@ -97,4 +102,8 @@ def _lowest(snapshot: Snapshot, index: int) -> Pod:
 
 def _may_hold(snapshot: Snapshot, holder: str) -> bool:
     pod = snapshot.by_name.get(holder)
-    return pod is not None and pod.living and pod.pod not in snapshot.memory.marked
+    return (
+        pod is not None
+        and pod.living  # clause 9-ended-holder
+        and pod.pod not in snapshot.memory.marked  # clause 9-marked-holder
+    )

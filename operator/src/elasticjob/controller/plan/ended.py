@@ -12,10 +12,14 @@ from elasticjob.wire.member import Pod
 
 def mark_ended_pods(snapshot: Snapshot) -> Actions:
     """Mark the Lease of each ended pod that the Round Lease may still refer to."""
-    gone = (
-        {*_ended(snapshot), *_vanished(snapshot)} - snapshot.memory.marked - snapshot.never_created
-    )
-    for pod in sorted({*gone, *_unmarked_again(snapshot)}):
+    gone = {
+        *_ended(snapshot),  # clause 9-mark-ended-pod
+        *_vanished(snapshot),  # clause 9-mark-vanished-pod
+    }
+    again = {
+        *_unmarked_again(snapshot),  # clause 9-mark-again
+    }
+    for pod in sorted((gone - snapshot.memory.marked - snapshot.never_created) | again):
         seen = snapshot.by_pod.get(pod)
         may_run_again = seen is not None or snapshot.is_member(pod)
         yield Mark(pod, _reason(seen), create=may_run_again, excused=_is_excused(seen))
@@ -23,8 +27,10 @@ def mark_ended_pods(snapshot: Snapshot) -> Actions:
 
 def is_fenced(snapshot: Snapshot, pod: Pod) -> bool:
     """Whether no agent refers to this pod any more, so that it may be replaced."""
+    has_ended = pod not in snapshot.living
     return pod in snapshot.memory.marked or (
-        pod not in snapshot.living and not is_referenced(snapshot, pod)
+        has_ended  # clause 9-replaced-pod-has-ended
+        and not is_referenced(snapshot, pod)  # clause 9-mark-before-replacement
     )
 
 
@@ -36,8 +42,8 @@ def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
     assert snapshot.lease is not None
     newest = pod == snapshot.newest_pod(pod.index)
     return (
-        snapshot.is_member(pod)
-        or snapshot.is_holder(pod)
+        snapshot.is_member(pod)  # clause 9-refers-to-members
+        or snapshot.is_holder(pod)  # clause 9-refers-to-holder
         or (newest and snapshot.lease.desired.is_wanted(pod))
     )
 

@@ -56,15 +56,25 @@ def delete_orphan_leases(snapshot: Snapshot) -> Actions:
             yield DeleteLease(orphan.name, orphan.uid)
         elif _is_unreferenced(snapshot, orphan.pod, orphan.state.n):
             left_s = _kept_s(snapshot) - snapshot.lasted_s(Lasting.ORPHANED, orphan.uid)
-            yield Later(left_s) if left_s > 0 else DeleteLease(orphan.name, orphan.uid)
+            if left_s > 0:  # clause 9-orphan-stays-for-3t
+                yield Later(left_s)
+            else:
+                yield DeleteLease(orphan.name, orphan.uid)
 
 
 def _is_unreferenced(snapshot: Snapshot, pod: Pod, n: int) -> bool:
     assert snapshot.lease is not None
     is_newest = pod == snapshot.newest_pod(pod.index) and pod.index in snapshot.indexes
-    if snapshot.is_member(pod) or snapshot.is_holder(pod) or is_newest:
+    if (
+        snapshot.is_member(pod)  # clause 9-lease-of-member
+        or snapshot.is_holder(pod)  # clause 9-lease-of-holder
+        or is_newest  # clause 9-lease-of-newest
+    ):
         return False
-    return n < snapshot.lease.round.n or not snapshot.lease.desired.is_wanted(pod)
+    return (
+        n < snapshot.lease.round.n  # clause 9-lease-of-earlier-round
+        or not snapshot.is_listed(pod)  # clause 9-lease-of-unwanted
+    )
 
 
 def _kept_s(snapshot: Snapshot) -> float:

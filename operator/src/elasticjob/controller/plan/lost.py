@@ -140,7 +140,11 @@ def _reported(snapshot: Snapshot) -> Iterator[Pod]:
     if snapshot.lease is None or report is None or report.n != snapshot.lease.round.n:
         return
     for pod in report.silent:
-        if pod in snapshot.living and not snapshot.is_member(pod) and not snapshot.is_holder(pod):
+        if (
+            pod in snapshot.living
+            and not snapshot.is_member(pod)  # clause 9-reported-member
+            and not snapshot.is_holder(pod)  # clause 9-reported-holder
+        ):
             yield pod
 
 
@@ -151,7 +155,7 @@ def _stuck(snapshot: Snapshot) -> Iterator[Pod]:
 def is_stuck(snapshot: Snapshot, pod: ObservedPod) -> bool:
     """Whether a pod is being deleted for longer than a working kubelet takes to end it."""
     return pod.deleting and (
-        pod.pod in snapshot.memory.marked
+        pod.pod in snapshot.memory.marked  # clause 9-marked-is-stuck
         or snapshot.lasted_s(Lasting.DELETING, pod.uid) >= pod.grace_s + STUCK_AFTER_S
     )
 

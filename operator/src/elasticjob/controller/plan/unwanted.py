@@ -25,7 +25,10 @@ def delete_unwanted_pods(snapshot: Snapshot) -> Actions:
     """
     for pod in _unwanted(snapshot):
         left_s = _patience_s(snapshot) - snapshot.lasted_s(Lasting.UNLISTED, pod.uid)
-        waits = snapshot.is_member(pod.pod) or _ends_delay(snapshot)
+        waits = (
+            snapshot.is_member(pod.pod)  # clause 9-unwanted-members-stop-together
+            or _ends_delay(snapshot)  # clause 9-holder-ends-the-delay
+        )
         if not waits or left_s <= 0:
             yield DeletePod(pod.name, pod.uid, _why(snapshot, pod))
         else:
