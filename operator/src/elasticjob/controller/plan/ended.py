@@ -27,9 +27,10 @@ def mark_ended_pods(snapshot: Snapshot) -> Actions:
 
 def is_fenced(snapshot: Snapshot, pod: Pod) -> bool:
     """Whether no agent refers to this pod any more, so that it may be replaced."""
-    has_ended = pod not in snapshot.living
-    return pod in snapshot.memory.marked or (
-        has_ended  # clause 9-replaced-pod-has-ended
+    if pod in snapshot.memory.marked:
+        return True
+    return (
+        pod not in snapshot.living  # clause 9-replaced-pod-has-ended
         and not is_referenced(snapshot, pod)  # clause 9-mark-before-replacement
     )
 
