@@ -34,7 +34,6 @@ from elasticjob.rendezvous.events import (
     WorkersStarted,
 )
 from elasticjob.rendezvous.state import EXIT_OK, EXIT_SETUP
-from elasticjob.rendezvous.timing import start_deadline_s
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
@@ -222,20 +221,15 @@ def test_it_waits_until_the_next_renewal(scene: Scene) -> None:
     assert any(isinstance(call, WriteState) for call in scene.api.calls)
 
 
-def test_a_due_time_is_not_lost_to_a_simultaneous_event(scene: Scene) -> None:
-    """next_wake returns a time after its argument, which must be the last Tick, not the event."""
-    deadline = 1000.0 + start_deadline_s(DESIRED, Round())
-
-    def just_before() -> None:
-        scene.clock.time = deadline - 0.001
-
+def test_an_event_at_the_time_of_the_renewal_makes_it_with_the_progress(scene: Scene) -> None:
     def late() -> None:
-        scene.clock.time = deadline + 0.001
-        scene.workers.changed = Progress(7)  # read on a Tick only
+        scene.clock.time += (scene.script.waits[-1] or 0.0) + 0.001
+        scene.workers.changed = Progress(7)
         scene.put(GetFailed("demo-1-0"))
 
-    scene.play(scene.joined, just_before, late)
-    assert scene.agent.me.progress == Progress(7)
+    scene.play(scene.joined, lambda: None, late)
+    renewals = [call for call in scene.api.calls if isinstance(call, WriteState)]
+    assert ['"step":7' in renewal.state for renewal in renewals] == [True]
 
 
 def test_the_last_progress_is_in_the_renewal_of_the_exit(scene: Scene) -> None:

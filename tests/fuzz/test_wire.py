@@ -20,7 +20,7 @@ from tests.support.protocol import (
     round_object,
 )
 
-from elasticjob.rendezvous import agent_step, events, new_agent, next_wake
+from elasticjob.rendezvous import agent_step, events, new_agent
 from elasticjob.wire import lease as leases
 from elasticjob.wire.address import is_address
 from elasticjob.wire.agent_state import AgentState
@@ -141,10 +141,9 @@ def seen(lease: Any) -> Any:
 
 @given(st.lists(damaged_leases(), max_size=4))
 def test_leases_and_every_rule_that_reads_them(found: list[Any]) -> None:
-    me, _ = agent_step(new_agent(identity(), 1000.0), events.Tick(), 1000.0)
+    me = agent_step(new_agent(identity(), 1000.0), events.Tick(), 1000.0).me
     first = events.RoundSeen(parsed_round(5, round_=active(1)), events.Source.READ)
-    me, _ = agent_step(me, first, 1000.0)
+    me = agent_step(me, first, 1000.0).me
     for step, event in enumerate(event for lease in found for event in seen(lease)):
-        me, _ = agent_step(me, event, 1001.0 + step)
-        next_wake(me, 1001.0 + step)
-        me, _ = agent_step(me, events.Tick(), 1100.0 + step)
+        me = agent_step(me, event, 1001.0 + step).me
+        me = agent_step(me, events.Tick(), 1100.0 + step).me

@@ -6,9 +6,17 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.protocol import active, case, joined, lease, round_lease, seen
+from tests.support.protocol import (
+    active,
+    assert_early_tick_does_nothing,
+    case,
+    joined,
+    lease,
+    round_lease,
+    seen,
+)
 
-from elasticjob.rendezvous import agent_step, events, next_wake
+from elasticjob.rendezvous import agent_step, events
 from elasticjob.rendezvous.actions import CasRound, Pulse, Start
 from elasticjob.rendezvous.members.decide import decide
 from elasticjob.rendezvous.members.judge import judge
@@ -129,15 +137,18 @@ EVENTS = st.sampled_from([
 
 @given(st.lists(st.tuples(EVENTS, st.floats(0, 20)), max_size=25))
 def test_any_history_of_one_agent(history: list[tuple[events.Event, float]]) -> None:
-    """No event is refused; a round is started once, never an older one, never when leaving (I3)."""
+    """No event is refused; a round is started once, never an older one, never when leaving (I3).
+
+    A step completes what is due: an agent that wakes up before again_at does nothing.
+    """
     me, now = joined("A", active(1, "A B")), 0.0
     started, told = [1], False
     for event, later in history:
         now += later
         told = told or event == events.LeaveRequested()
-        me, actions = agent_step(me, event, now)
-        wake = next_wake(me, now)
-        assert wake is None or wake > now
+        step = agent_step(me, event, now)
+        me, actions, _ = step
+        assert_early_tick_does_nothing(step, now)
         for action in actions:
             if isinstance(action, Start):
                 assert not told

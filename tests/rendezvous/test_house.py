@@ -1,8 +1,8 @@
 """The rules for the code of the protocol: pure, small, and each rule with its number.
 
-A guard or clause is a function of at most 15 lines with the number of its rule in the docstring,
-and can be left out by a name that begins with that number: so a reader finds the rule in
-docs/protocol.md, and a test can show that it is needed.
+A rule, a guard or a term is a function of at most 15 lines with the number of its rule in the
+docstring. The name of each clause begins with that number: so a reader finds the rule in
+docs/protocol.md. A test leaves out each clause, to show that it is needed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from tests.support.mutants import Clause, clauses, table
 
 import elasticjob.rendezvous
 import elasticjob.wire
-from elasticjob.rendezvous.members.decide import GUARDS
-from elasticjob.rendezvous.members.judge import NEWCOMER
-from elasticjob.rendezvous.step import RULES
+from elasticjob.rendezvous import step
+from elasticjob.rendezvous.members import decide, judge
 
-NAMED: tuple[tuple[str, Callable[..., Any]], ...] = (*RULES, *GUARDS, *NEWCOMER)
+NAMED: dict[str, Callable[..., Any]] = {
+    **table(step, "RULES"),
+    **table(decide, "GUARDS"),
+    **table(judge, "NEWCOMER"),
+}
 PACKAGES = [Path(p.__path__[0]) for p in (elasticjob.rendezvous, elasticjob.wire)]
 FILES = [path for package in PACKAGES for path in sorted(package.rglob("*.py"))]
 
@@ -50,7 +54,7 @@ def length(node: ast.FunctionDef) -> int:
     return (node.end_lineno or 0) - body[0].lineno + 1
 
 
-@pytest.mark.parametrize(("name", "function"), NAMED, ids=[name for name, _ in NAMED])
+@pytest.mark.parametrize(("name", "function"), NAMED.items(), ids=list(NAMED))
 def test_a_rule_is_short_and_names_its_number(name: str, function: Callable[..., Any]) -> None:
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     assert isinstance(node, ast.FunctionDef)
@@ -68,15 +72,24 @@ def test_every_function_is_short(path: Path) -> None:
     assert {name for name in long if not name.endswith("_manifest")} == set()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_a_function_with_a_clause_names_its_rule(path: Path) -> None:
-    for function in functions(path):
-        source = ast.unparse(function)
-        names = set(re.findall(r"'(\d)-[a-z0-9-]+' (?:not )?in me\.without", source))
-        names |= set(re.findall(r"case\.on\('(\d)-", source))
-        docstring = ast.get_docstring(function) or ""
-        for number in names:
+@pytest.mark.parametrize("clause", clauses("rendezvous").values(), ids=lambda clause: clause.name)
+def test_a_function_with_a_clause_names_its_rule(clause: Clause) -> None:
+    """The elements of tables are in NAMED."""
+    for function in functions(clause.path):
+        if function.lineno <= clause.line <= (function.end_lineno or 0):
+            docstring, number = ast.get_docstring(function) or "", clause.name.split("-")[0]
             assert re.search(rf"Rules? .*{number}", docstring), f"{function.name}: rule {number}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_only_has_come_compares_the_time(path: Path) -> None:
+    """So no rule can forget the time that it waits for (docs/adr/0005)."""
+    shipped = {"has_come", "contact_since"}  # the second one: no rule waits for it
+    for function in functions(path):
+        for node in ast.walk(function):
+            if isinstance(node, ast.Compare) and function.name not in shipped:
+                words = set(re.findall(r"\w+", ast.unparse(node)))
+                assert "now" not in words or "has_come" in words, ast.unparse(node)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -104,11 +117,6 @@ def _ours(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_module_is_one_noun_of_readable_size(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
-
-
-def test_names_of_rules_are_unique() -> None:
-    names = [name for name, _ in NAMED]
-    assert len(names) == len(set(names))
 
 
 def test_it_runs_on_the_oldest_python_of_a_users_image() -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 from tests.support.meeting import Step
+from tests.support.mutants import table
 from tests.support.script import ScenarioRunner, read
 
-from elasticjob.rendezvous import state, timing
-from elasticjob.rendezvous.members.decide import GUARDS
-from elasticjob.rendezvous.members.judge import NEWCOMER
+from elasticjob.rendezvous import state, step, timing
+from elasticjob.rendezvous.members import decide, judge
 from elasticjob.rendezvous.state import Me
-from elasticjob.rendezvous.step import RULES
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.round import Phase
 
+RULES, GUARDS = table(step, "RULES"), table(decide, "GUARDS")
+NEWCOMER = table(judge, "NEWCOMER")
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCENARIOS = sorted((ROOT / "tests" / "scenarios").glob("*.txt"))
@@ -54,7 +55,7 @@ class Watched(ScenarioRunner):
     """Also remembers every transition of an agent, and of the round."""
 
     def __init__(self) -> None:
-        super().__init__(frozenset())
+        super().__init__()
         self.stages: Arrows = set()
         self.words: Arrows = set()
         self.phases: Arrows = set()
@@ -127,14 +128,14 @@ def test_every_drawn_step_is_made(seen: list[Watched]) -> None:
 # ---- names and numbers ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name, _ in (*RULES, *GUARDS, *NEWCOMER)])
+@pytest.mark.parametrize("name", [*RULES, *GUARDS, *NEWCOMER])
 def test_every_rule_is_on_the_page_by_its_name(name: str) -> None:
     assert f"`{name}`" in PAGE
 
 
 def test_the_rules_are_in_the_order_of_the_code() -> None:
-    for table in (RULES, GUARDS):
-        places = [PAGE.index(f"`{name}`") for name, _ in table]
+    for names in (RULES, GUARDS):
+        places = [PAGE.index(f"`{name}`") for name in names]
         assert places == sorted(places)
 
 

@@ -5,26 +5,36 @@ REWRITE_SCENARIOS=1 writes the transcripts into the files: read the diff before 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.script import RESTLESS, Scenario, read, replay
+from tests.support.mutants import clauses, table, without
+from tests.support.protocol import active, ended, joined
+from tests.support.script import RESTLESS, Block, Scenario, read, replay
 
-import elasticjob.rendezvous
-from elasticjob.rendezvous.members.decide import GUARDS
-from elasticjob.rendezvous.members.judge import NEWCOMER
-from elasticjob.rendezvous.step import RULES
+from elasticjob.rendezvous import step
+from elasticjob.rendezvous.members import decide, judge
+from elasticjob.rendezvous.rule_helpers import writable_round
+from elasticjob.wire.round import Phase
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "tests" / "scenarios"
 SCENARIOS = {path.stem: read(path) for path in sorted(HERE.glob("*.txt"))}
+RULES = table(step, "RULES")
 MUTATIONS = [(stem, *mutation) for stem, found in SCENARIOS.items() for mutation in found.without]
 
 
+@functools.cache
+def _text(stem: str, without: str) -> str:
+    return "\n".join(line for lines in replay(SCENARIOS[stem], without) for line in lines)
+
+
 def text(scenario: Scenario, without: str = "") -> str:
-    return "\n".join(line for lines in replay(scenario, without) for line in lines)
+    return _text(scenario.path.stem, without)
 
 
 @pytest.mark.parametrize("stem", SCENARIOS)
@@ -76,11 +86,38 @@ def test_every_closing_clause_is_left_out_once(stem: str) -> None:
 
 def test_every_clause_is_left_out_somewhere() -> None:
     """By a scenario or a table: each clause is shown to be needed."""
-    package = Path(elasticjob.rendezvous.__path__[0])
-    code = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     tests = [*Path(__file__).parent.rglob("*.py"), *HERE.glob("*.txt")]
     used = "\n".join(path.read_text(encoding="utf-8") for path in tests)
-    rules = {name for name, _ in (*RULES, *GUARDS, *NEWCOMER)}  # left out in tables, one by one
-    clauses = set(re.findall(r'"(\d-[a-z0-9-]+)"', code)) - rules
-    assert len(clauses) > 25
-    assert [name for name in sorted(clauses) if name not in used] == []
+    one_by_one = {*RULES, *table(decide, "GUARDS"), *table(judge, "NEWCOMER")}
+    names = set(clauses("rendezvous")) - one_by_one
+    assert len(names) > 40
+    assert [name for name in sorted(names) if name not in used] == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_needed(name: str) -> None:
+    """Without it, a scenario or one of SCRIPTS has another transcript."""
+    given = (*SCENARIOS.values(), *map(script, SCRIPTS))
+    assert any(replay(found, name) != replay(found) for found in given)
+
+
+SCRIPTS = (
+    ("job A B min 1", "rest A B", "leave A", "go"),  # the holder gives up its role
+    ("job A B", "rest A B", "cut A", "cut B", "wait 2000"),  # longer than apiGraceSeconds
+)
+
+
+def script(commands: tuple[str, ...]) -> Scenario:
+    return Scenario(Path(), "", {}, (), (Block(commands, ()),))
+
+
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
+def test_no_agent_writes_a_terminal_round(phase: Phase) -> None:
+    """Rule 1, I6."""
+    me = joined("A", active(1, "A B"))
+    assert me.lease is not None
+    assert writable_round(me) is not None
+    me = replace(me, lease=replace(me.lease, round=ended(me.lease.round, phase)))
+    assert writable_round(me) is None
+    with without("1-terminal"):
+        assert writable_round(me) is not None

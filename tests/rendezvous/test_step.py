@@ -1,14 +1,16 @@
-"""agent_step: the order of the rules, and when the next Tick is due."""
+"""agent_step: the order of the rules, and what a step returns."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
+from tests.support.mutants import table
 from tests.support.protocol import (
     AB1,
     FAILED,
     agent,
+    assert_early_tick_does_nothing,
     forming,
     holding,
     joined,
@@ -18,10 +20,9 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import agent_step, events, new_agent, next_wake
+from elasticjob.rendezvous import agent_step, events, step
 from elasticjob.rendezvous.actions import CasRound, Stop
 from elasticjob.rendezvous.state import Me, Stage
-from elasticjob.rendezvous.step import RULES, left_out
 
 
 def test_a_step_changes_nothing_that_it_was_given() -> None:
@@ -56,13 +57,13 @@ def test_the_same_event_twice_gives_the_same_step() -> None:
 )
 def test_any_event_at_any_time_is_accepted(me: Me, event: events.Event) -> None:
     """A late, repeated or unexpected event raises nothing."""
-    after, _ = steps(me, event, event, events.Tick(), now=1.0)
-    next_wake(after, 1.0)
+    after, _ = steps(me, event, event, now=1.0)
+    assert_early_tick_does_nothing(agent_step(after, events.Tick(), 1.0), 1.0)
 
 
 def test_stopping_comes_before_writing_and_starting() -> None:
     """The old workers' end is what everything else waits for."""
-    names = [name for name, _ in RULES]
+    names = list(table(step, "RULES"))
     assert names.index("3-stop") < names.index("3-start")
     assert names.index("3-stop") < names.index("4-crash") < names.index("3-renew")
     assert names[-1] == "3-exit"
@@ -71,13 +72,6 @@ def test_stopping_comes_before_writing_and_starting() -> None:
 def test_a_crash_stops_and_writes_in_one_step() -> None:
     _, actions = steps(joined("A", AB1), FAILED)
     assert [type(action) for action in actions] == [Stop, CasRound]
-
-
-@pytest.mark.parametrize("name", [name for name, _ in RULES])
-def test_every_rule_can_be_left_out(name: str) -> None:
-    me = left_out(new_agent(agent().who, 0.0), name)
-    assert me.without == {name}
-    steps(me, events.Tick(), round_seen(AB1))
 
 
 def test_the_steps_of_one_agent_write_one_round_each() -> None:

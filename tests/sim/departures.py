@@ -12,6 +12,7 @@ import sys
 
 from tests.sim.test_sim import crash_and_leave, crashes
 from tests.sim.world import BrokenInvariantError
+from tests.support.mutants import without
 
 CLAUSES = ("", "8-departures-strike-nothing", "8-keeps-delay")
 
@@ -22,7 +23,8 @@ def main() -> None:
         broken = crashed = left = 0
         for seed in range(histories):
             try:
-                world = crash_and_leave(seed, budget=1000, without=clause)
+                with without(*clause.split()):
+                    world = crash_and_leave(seed, budget=1000)
             except BrokenInvariantError:
                 broken += 1
                 continue

@@ -19,7 +19,7 @@ from tests.sim.operator import JOB, UID, Operator
 
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.plan.actions import Deletion
-from elasticjob.rendezvous import agent_step, events, new_agent, next_wake
+from elasticjob.rendezvous import agent_step, events, new_agent
 from elasticjob.rendezvous.actions import (
     Action,
     CasRound,
@@ -86,6 +86,7 @@ class Agent:
     epoch: int = 0  # of its watch
     delivers_at: float = 0.0  # no delivery before this time
     running: int | None = None  # n of the workers that are alive
+    again_at: float | None = None  # when its next Tick is due
     tick: float | None = None
 
 
@@ -110,7 +111,6 @@ class World:
     finished: set[tuple[int, Pod]] = field(default_factory=set)
     history: list[Round] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
-    without: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -158,7 +158,7 @@ class World:
             address=f"10.0.{pod.generation}.{pod.index}", jitter=self.rng.random(),
         )  # fmt: skip
         self.note(f"{name} starts")
-        agent = Agent(new_agent(who, self.now, self.without))
+        agent = Agent(new_agent(who, self.now))
         self.agents[pod] = agent
         self.feed(agent, events.Tick())
         return agent
@@ -166,13 +166,13 @@ class World:
     def feed(self, agent: Agent, event: events.Event) -> None:
         if not agent.alive:
             return
-        agent.me, actions = agent_step(agent.me, event, self.now)
+        agent.me, actions, agent.again_at = agent_step(agent.me, event, self.now)
         for action in actions:
             self.perform(agent, action)
         self.schedule_tick(agent)
 
     def schedule_tick(self, agent: Agent) -> None:
-        at = next_wake(agent.me, self.now)
+        at = agent.again_at
         if at is None or (agent.tick is not None and self.now < agent.tick <= at):
             return
         agent.tick = at

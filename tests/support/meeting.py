@@ -15,7 +15,7 @@ from typing import Callable, Union
 from tests.support.merge_patch import merge
 from tests.support.protocol import JOB, identity, is_round_lease, letter, name, pod
 
-from elasticjob.rendezvous import agent_step, events, new_agent, next_wake
+from elasticjob.rendezvous import agent_step, events, new_agent
 from elasticjob.rendezvous.actions import (
     Action,
     CasRound,
@@ -144,6 +144,7 @@ class Player:
 
     me: Me
     alive: bool = True
+    again_at: float | None = None  # when its next Tick is due
     held: set[str] = field(default_factory=set)
     fails: bool = False
     dark: bool = False
@@ -164,9 +165,8 @@ Step = tuple[Player, events.Event, tuple[Action, ...]]
 class Meeting:
     """The server, the agents, the time. on_step: is called with every step."""
 
-    def __init__(self, desired: Desired, without: frozenset[str] = frozenset()) -> None:
+    def __init__(self, desired: Desired) -> None:
         self.now = 0.0
-        self.without = without
         self.server = Server(desired)
         self.server.listeners.append(self._changed)
         self.players: dict[str, Player] = {}
@@ -178,7 +178,7 @@ class Meeting:
         """A pod's agent begins; another one of the same pod with another nonce."""
         who = identity(letter_, nonce=nonce or f"nonce-{letter_}")
         who = replace(who, node=node or who.node)
-        self.players[letter_] = Player(new_agent(who, self.now, self.without))
+        self.players[letter_] = Player(new_agent(who, self.now))
         self.feed(letter_, events.Tick())
 
     def feed(self, letter_: str, event: events.Event) -> None:
@@ -186,7 +186,7 @@ class Meeting:
         player = self.players[letter_]
         if not player.alive:
             return
-        player.me, actions = agent_step(player.me, event, self.now)
+        player.me, actions, player.again_at = agent_step(player.me, event, self.now)
         self.on_step((player, event, actions))
         for action in actions:
             self._accept(player, action)
@@ -263,7 +263,8 @@ class Meeting:
 
     def tick(self, until: float) -> bool:
         """Moves the time to the next moment at which an agent wants to wake, at most to `until`."""
-        wakes = [(w, x) for x, p in self.players.items() for w in [self._wake(p)] if w is not None]
+        alive = [(p.again_at, x) for x, p in self.players.items() if p.alive]
+        wakes = [(at, x) for at, x in alive if at is not None]
         due = min((w for w, _ in wakes), default=until)
         if due > until or self.now >= until:
             self.now = until
@@ -272,9 +273,6 @@ class Meeting:
         for letter_ in sorted((x for w, x in wakes if w == due), key=pod):
             self.feed(letter_, events.Tick())
         return True
-
-    def _wake(self, player: Player) -> float | None:
-        return next_wake(player.me, self.now) if player.alive else None
 
     # ---- the API ---------------------------------------------------------------------------------
 

@@ -7,13 +7,15 @@ The module uses the standard library only and runs on Python 3.9.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from elasticjob.rendezvous import agent_step, events, new_agent
+from elasticjob.rendezvous import Step, agent_step, events, new_agent
 from elasticjob.rendezvous.actions import Action, Start
 from elasticjob.rendezvous.members.judge import Case
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rules.join import own_state
 from elasticjob.rendezvous.state import Identity, Me
 from elasticjob.rendezvous.view import Seen, View
@@ -211,7 +213,7 @@ def view(own: str, entries: Mapping[str, Any], now: float = 1000.0, **fields: An
 
 
 def case(
-    round_: Round, entries: Mapping[str, Any], own: str = "A", without: str = "",
+    round_: Round, entries: Mapping[str, Any], own: str = "A",
     round_at: float = 990.0, now: float = 1000.0, last_call_since: float | None = None,
     **wanted: Any,
 ) -> Case:  # fmt: skip
@@ -221,9 +223,8 @@ def case(
         desired=wanted.pop("desired", None) or desired(**wanted),
         view=view(own, entries, now, last_call_since=last_call_since),
         round_at=round_at,
-        now=now,
+        now=Now(now),
         highest_n=round_.n,
-        without=frozenset(without.split()),
     )
 
 
@@ -251,29 +252,39 @@ def identity(letter_: str = "A", **fields: Any) -> Identity:
     return Identity(pod_, name(letter_), job_uid=JOB.uid, **fields)
 
 
-def agent(letter_: str = "A", without: str = "", **fields: Any) -> Me:
+def agent(letter_: str = "A", **fields: Any) -> Me:
     """An agent that has just begun."""
-    return new_agent(identity(letter_, **fields), 0.0, frozenset(without.split()))
+    return new_agent(identity(letter_, **fields), 0.0)
 
 
 def steps(me: Me, *given: events.Event, now: float = 0.0) -> tuple[Me, list[Action]]:
     """One event after the other, at the same time; all actions."""
     actions: list[Action] = []
     for event in given:
-        me, more = agent_step(me, event, now)
+        me, more, _ = agent_step(me, event, now)
         actions += more
     return me, actions
 
 
+def assert_early_tick_does_nothing(step: Step, now: float) -> None:
+    """An agent that wakes up before again_at acts in no way, and has the same state: so no rule
+    waits for an earlier time."""
+    assert step.again_at is None or step.again_at > now
+    end = step.again_at if step.again_at is not None else now + 1e6
+    for at in (now, (now + end) / 2, math.nextafter(end, now)):
+        early = agent_step(step.me, events.Tick(), at)
+        assert (early.me, early.actions, early.again_at) == (step.me, (), step.again_at), at
+
+
 def joined(
-    letter_: str, round_: Round, holder: str = "Z", without: str = "", now: float = 0.0,
+    letter_: str, round_: Round, holder: str = "Z", now: float = 0.0,
     version: int = 1, pulse: str = "", words: str = "", **wanted: Any,
 ) -> Me:  # fmt: skip
     """An agent with a Lease that has seen this round; a member runs it and has written that.
 
     holder: another agent, by default `Z`. words: the state in its Lease instead.
     """
-    me = agent(letter_, without)
+    me = agent(letter_)
     first = round_lease(forming(0), "Z", 0, **wanted)
     me, _ = steps(me, events.RoundSeen(first, events.Source.READ), now=now)
     me, _ = steps(me, events.LeaseSeen(lease(letter_, "ready 0", 0)), now=now)

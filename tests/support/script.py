@@ -24,6 +24,7 @@ from typing import Any, Callable
 from tests.support import meeting as m
 from tests.support import transcript as words
 from tests.support.meeting import Meeting, Step
+from tests.support.mutants import without as leaving_out
 from tests.support.protocol import desired, lease, letter, name, pod
 
 from elasticjob.rendezvous.events import LeaveRequested, WorkerExited, WorkersReaped
@@ -90,12 +91,13 @@ def _block(step: str) -> Block:
 
 def replay(scenario: Scenario, without: str = "") -> list[list[str]]:
     """The transcript of each step, with some clauses left out."""
-    runner = ScenarioRunner(frozenset(without.split()))
+    runner = ScenarioRunner()
     transcripts = []
-    for block in scenario.blocks:
-        for command in block.commands:
-            runner.run(command)
-        transcripts.append(runner.take())
+    with leaving_out(*without.split()):
+        for block in scenario.blocks:
+            for command in block.commands:
+                runner.run(command)
+            transcripts.append(runner.take())
     return transcripts
 
 
@@ -105,8 +107,7 @@ def replay(scenario: Scenario, without: str = "") -> list[list[str]]:
 class ScenarioRunner:
     """Run the commands of a scenario and write its transcript."""
 
-    def __init__(self, without: frozenset[str]) -> None:
-        self.without = without
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self.is_over = False
         self.shown_at = 0.0
@@ -154,7 +155,7 @@ class ScenarioRunner:
         """`job A B C min 2 budget 1`: a new job; no agent has started."""
         calls = {"cooldown_s": 0.0, "last_call_s": 30.0}
         self.wanted = _wanted(words, calls)
-        self.meeting = Meeting(desired(**self.wanted), self.without)
+        self.meeting = Meeting(desired(**self.wanted))
         self.meeting.on_step = self.record_step
 
     def start(self, *letters: str) -> None:

@@ -20,6 +20,7 @@ from tests.support.protocol import (
 
 from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import Action, CasRound, Exit, Stop, WriteState
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rules.renew import renew
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
@@ -250,7 +251,7 @@ def test_an_agent_that_lost_the_race_reports_its_cause_with_the_next_renewal() -
     """It may have failed first."""
     me, _ = steps(joined("A", AB1), failed(), round_seen(active(2, "A B", charged=[2])))
     me = replace(me, renew_at=0.0)
-    _, actions = renew(me, 1.0)
+    _, actions = renew(me, Now(1.0))
     (written,) = of(WriteState, actions)
     assert AgentState.from_json(written.state).cause == failed().failure
 

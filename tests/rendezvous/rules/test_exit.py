@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.mutants import without
 from tests.support.protocol import (
     AB1,
     T,
@@ -275,10 +276,9 @@ def test_a_round_that_gives_it_another_number_of_workers_is_refused() -> None:
 
 
 def test_without_that_clause_it_would_start_them() -> None:
-    me, _ = steps(
-        joined("A", AB1, without="3-own-workers"), round_seen(active(7, "A B", workers=30))
-    )
-    assert len(of(Start, steps(me, WorkersReaped(1))[1])) == 1
+    with without("3-own-workers"):
+        me, _ = steps(joined("A", AB1), round_seen(active(7, "A B", workers=30)))
+        assert len(of(Start, steps(me, WorkersReaped(1))[1])) == 1
 
 
 def test_the_number_of_others_is_not_its_business() -> None:

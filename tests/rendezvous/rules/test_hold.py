@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.mutants import without
 from tests.support.protocol import (
     JOB,
     T,
@@ -23,7 +24,7 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import next_wake
+from elasticjob.rendezvous import agent_step
 from elasticjob.rendezvous.actions import (
     CasRound,
     CreateLease,
@@ -281,8 +282,8 @@ def test_pods_that_went_together_cost_one_round() -> None:
     assert not actions
     (cas,) = of(CasRound, steps(asked, got_c, now=9 * T)[1])
     assert (cas.round.pods, cas.round.charged.numbers) == ({pod("A")}, {2})
-    hasty = replace(me, without=frozenset({"6-gets-first"}))
-    assert of(CasRound, steps(hasty, got_b, now=9 * T)[1])
+    with without("6-gets-first"):
+        assert of(CasRound, steps(me, got_b, now=9 * T)[1])
 
 
 def test_a_get_without_an_answer_does_not_hold_up_the_decision() -> None:
@@ -355,8 +356,8 @@ def test_a_lease_or_a_deletion_of_another_job_is_ignored() -> None:
     assert {p: x.lease for p, x in after.hold.view.seen.items()} == {
         pod(x): lease(x, "running 1") for x in "ABC"
     }
-    believes = replace(me, without=frozenset({"6-by-name"}))
-    assert of(CasRound, steps(believes, LeaseSeen(foreign[1]))[1])
+    with without("6-by-name"):
+        assert of(CasRound, steps(me, LeaseSeen(foreign[1]))[1])
 
 
 def test_a_get_of_a_name_that_is_no_pods_is_ignored() -> None:
@@ -379,10 +380,11 @@ def test_the_holder_that_was_replaced_is_silent_until_its_lease_changes() -> Non
 
 
 def test_without_that_it_takes_three_more_t() -> None:
-    me = joined("B", ABC, holder="A", pulse="p1", without="6-replaced-is-silent")
+    me = joined("B", ABC, holder="A", pulse="p1")
     me, _ = steps(replace(me, holder_silent=True), seen(holder="B", source=ANSWER))
     view = ViewComplete(tuple(leases("A", "B", "C")))
-    _, actions = steps(me, seen(holder="B", version=3, source=READ), view)
+    with without("6-replaced-is-silent"):
+        _, actions = steps(me, seen(holder="B", version=3, source=READ), view)
     assert not of(GetLease, actions)
 
 
@@ -460,8 +462,10 @@ def test_a_large_view_is_judged_a_few_times_a_second_and_not_at_every_change() -
 
     view = [lease("A", "ready 0"), *(outsider(i) for i in range(1, 198))]
     me = holding("A", forming(0), view, desired=wanted)
-    me, actions = steps(me, LeaseSeen(outsider(198, 9)), LeaseSeen(outsider(199, 10)), now=0.001)
-    assert not of(CasRound, actions)
-    assert next_wake(me, 0.001) == pytest.approx(0.0099)
+    me, actions = steps(me, LeaseSeen(outsider(198, 9)), now=0.001)
+    step = agent_step(me, LeaseSeen(outsider(199, 10)), 0.001)
+    assert not of(CasRound, [*actions, *step.actions])
+    assert step.again_at == pytest.approx(0.0099)
+    me = step.me
     _, actions = steps(me, Tick(), now=0.011)
     assert len(of(CasRound, actions)[0].round.members) == 200

@@ -18,7 +18,7 @@ from elasticjob.agent.log_lines import step_lines
 from elasticjob.agent.signals import LEAVE
 from elasticjob.agent.workers.shutdown import EXIT_S
 from elasticjob.agent.workers.torchelastic import RunResult, WorkerGroup
-from elasticjob.rendezvous import agent_step, events, next_wake
+from elasticjob.rendezvous import agent_step, events
 from elasticjob.rendezvous.actions import Action, Exit, ReadRound, ReopenStream, Start, Stop
 from elasticjob.rendezvous.state import EXIT_SETUP, Me
 from elasticjob.wire.desired import Desired
@@ -95,7 +95,7 @@ class ElasticAgent:
         self._waiter = waiter
         self._clock = clock
         self._log = log
-        self._ticked_at = clock.now()
+        self._again_at: float | None = None  # when the next Tick is due
 
     def get_worker_group(self, role: str = "default") -> WorkerGroup:
         """Return the current workers."""
@@ -114,15 +114,16 @@ class ElasticAgent:
 
     def _timeout_s(self) -> float | None:
         """Seconds until the loop has something to do. None: until a message or a signal."""
-        due = [at for at in (self._tick_at(), self._workers.wake_at()) if at is not None]
+        due = [at for at in (self._again_at, self._workers.wake_at()) if at is not None]
         return max(0.0, min(due) - self._clock.now()) if due else None
 
-    def _tick_at(self) -> float | None:
-        """The first due time after the last Tick, so that an event in between skips none."""
-        return next_wake(self.me, self._ticked_at)
+    def _is_due(self) -> bool:
+        return self._again_at is not None and self._again_at <= self._clock.now()
 
     def _turn(self) -> None:
         """Handle what has happened; workers first, because a restart waits for their end."""
+        if self._is_due():
+            self._report_progress()  # in the renewal that is due
         for event in self._workers.poll():
             if isinstance(event, events.WorkerExited):
                 self._report_progress()  # the last one, in the same renewal as the exit
@@ -131,15 +132,8 @@ class ElasticAgent:
             self._handle_signal(number)
         while self.exit is None and (message := self._inbox.take()) is not None:
             self._receive(message)
-        tick_at = self._tick_at()
-        if tick_at is not None and tick_at <= self._clock.now():
-            self._tick()
-
-    def _tick(self) -> None:
-        """Report progress, then step: a renewal that is due now contains the progress."""
-        self._report_progress()
-        self._ticked_at = self._clock.now()
-        self._step(events.Tick())
+        if self.exit is None and self._is_due():
+            self._step(events.Tick())
 
     def _report_progress(self) -> None:
         progress = self._workers.new_progress()
@@ -179,7 +173,7 @@ class ElasticAgent:
     def _step(self, event: events.Event) -> None:
         """Make one step of the rendezvous, and perform its actions."""
         before = self.me
-        self.me, actions = agent_step(before, event, self._clock.now())
+        self.me, actions, self._again_at = agent_step(before, event, self._clock.now())
         for message, fields in step_lines(before, self.me, event, actions):
             self._log.write(message, **fields)
         for action in actions:

@@ -123,7 +123,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class Tick:
-    """The instant that next_wake returned has come."""
+    """The instant that Step.again_at named has come."""
 
 
 Event = Union[

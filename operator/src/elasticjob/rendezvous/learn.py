@@ -48,7 +48,10 @@ def learn(me: Me, event: Event, now: float) -> Me:
 
 def _record_contact(me: Me, now: float) -> Me:
     """Record that the API server sent something."""
-    return replace(me, contact_at=now, contact_since=contact_since(me, now))
+    since = contact_since(me, now)
+    if me.hold is not None and since != me.contact_since:
+        me = replace(me, hold=replace(me.hold, dirty=True))
+    return replace(me, contact_at=now, contact_since=since)
 
 
 # ---- the Round Lease -----------------------------------------------------------------------------
@@ -137,9 +140,9 @@ def _begin_joining(me: Me, event: RoundSeen) -> Me:
     """
     if me.stage is not Stage.READING or event.source is not Source.READ:
         return me
-    round_ = event.lease.round
-    named = round_.member(me.who.pod) is not None and "2-named-exits" not in me.without
-    stage = Stage.CHECKING if named else Stage.CREATING
+    round_, stage = event.lease.round, Stage.CREATING
+    if round_.member(me.who.pod) is not None:  # clause 2-named-exits
+        stage = Stage.CHECKING
     return replace(me, stage=stage, request_pending=False, phase=AgentPhase.READY, n=round_.n)
 
 
@@ -158,8 +161,7 @@ def _update_hold(me: Me, silent_holder: str) -> Me:
 def _pod_of_job(me: Me, name: str) -> Pod | None:
     """Rule 6: the pod of this job that has this name, or None. Of a Lease, the name is what code in
     another job cannot choose (S1)."""
-    job = job_name(name if "6-by-name" in me.without else me.who.name)
-    return pod_from_name(name, job)
+    return pod_from_name(name, job_name(me.who.name))  # clause 6-by-name
 
 
 def _round_gone(me: Me, event: RoundGone, now: float) -> Me:
@@ -171,7 +173,8 @@ def _cas_failed(me: Me, event: CasFailed, now: float) -> Me:
     refused = event.conflict and me.cas_version and me.lease is not None
     has_newer = refused and me.lease is not None and is_newer(me.lease.version, me.cas_version)
     pause_s = 0.0 if has_newer else timing.retry_s(_heartbeat_s(me))
-    return replace(me, cas_version="", cas_at=now + pause_s)
+    hold = replace(me.hold, dirty=True) if me.hold else None
+    return replace(me, cas_version="", cas_at=now + pause_s, hold=hold)
 
 
 def _pulse_failed(me: Me, event: PulseFailed, now: float) -> Me:
@@ -187,12 +190,13 @@ def _pulse_failed(me: Me, event: PulseFailed, now: float) -> Me:
 
 
 def _lease_seen(me: Me, event: LeaseSeen, now: float) -> Me:
+    """Record an agent Lease. Rule 2: this agent takes its own, created or found (V11)."""
     lease = event.lease
     if not _is_of_this_job(me, lease):
         return me
     me = _record_contact(me, now)
     if lease.name == me.who.name:
-        me = _record_own_lease(me, lease, now, event.by_get)
+        me = _record_own_lease(me, lease, now)  # clause 2-mine
     return _add_to_view(me, lease, event.by_get, now)
 
 
@@ -201,9 +205,9 @@ def _is_of_this_job(me: Me, lease: AgentLease) -> bool:
     return lease.job_uid == me.who.job_uid and lease.pod == _pod_of_job(me, lease.name)
 
 
-def _record_own_lease(me: Me, lease: AgentLease, now: float, found: bool = False) -> Me:
+def _record_own_lease(me: Me, lease: AgentLease, now: float) -> Me:
     """Rules 2, 3: record this agent's Lease as it is, or exit if it is foreign."""
-    why = _foreign_reason(me, lease, found)
+    why = _foreign_reason(me, lease)
     if why:
         return replace(me, exit=Exit(EXIT_SETUP, f"the Lease of this pod {why}"), own_version="")
     if me.stage is Stage.CHECKING:
@@ -216,17 +220,13 @@ def _record_own_lease(me: Me, lease: AgentLease, now: float, found: bool = False
     return me
 
 
-def _foreign_reason(me: Me, lease: AgentLease, found: bool) -> str:
-    """Rules 2, 3: why the Lease of this pod is not this agent's (F2, V6, W2, V8), or empty.
-
-    A found Lease with this agent's nonce was created by a request whose answer was lost (V11).
-    """
-    if lease.ended and "3-ended-exits" not in me.without:
+def _foreign_reason(me: Me, lease: AgentLease) -> str:
+    """Rules 2, 3: why the Lease of this pod is not this agent's (F2, V6, W2, V8), or empty."""
+    if lease.ended:  # clause 3-ended-exits
         return "is marked as ended by the operator"
-    if lease.nonce != me.who.nonce and "2-nonce" not in me.without:
+    if lease.nonce != me.who.nonce:  # clause 2-nonce
         return "belongs to another incarnation of the agent"
-    creating = me.stage in (Stage.CREATING, Stage.CHECKING)
-    return "exists already" if found and creating and "2-mine" in me.without else ""
+    return ""
 
 
 def _heartbeat_s(me: Me) -> float:
@@ -273,7 +273,7 @@ def _record_own_lease_gone(me: Me) -> Me:
     if me.stage is Stage.CHECKING:
         why = "the round names this pod, but its Lease is gone: another incarnation ran here"
         return replace(me, exit=Exit(EXIT_SETUP, why))
-    if me.stage is Stage.JOINED and "3-create-again" not in me.without:
+    if me.stage is Stage.JOINED:  # clause 3-create-again
         me = replace(me, stage=Stage.CREATING, request_pending=False)
         return replace(me, own_version="", written_state="")
     return me
@@ -302,7 +302,7 @@ def _view_complete(me: Me, event: ViewComplete, now: float) -> Me:
     own = next((lease for lease in leases if lease.name == me.who.name), None)
     me = _record_own_lease(me, own, now) if own else _record_own_lease_gone(me)
     before = hold.replaced_holder
-    if before and before in view.seen and "6-replaced-is-silent" not in me.without:
+    if before and before in view.seen:  # clause 6-replaced-is-silent
         view = _with_silent_holder(view, before)
     hold = replace(hold, view=view, replaced_holder=None)
     hold = replace(hold, complete=True, opening=False, pulse_returned=True, dirty=True)
@@ -321,8 +321,7 @@ def _renewal_returned(me: Me, event: RenewalReturned, now: float) -> Me:
     Rule 5: a failure restarts the count, as the holder may have lost the API server, too (F15).
     """
     if event.lease is None:
-        if "5-in-a-row" not in me.without:
-            me = replace(me, last_pulse_at=now, renewals_since_pulse=0)
+        me = replace(me, last_pulse_at=now, renewals_since_pulse=0)  # clause 5-in-a-row
         again_at = now + timing.retry_s(_heartbeat_s(me))
         return replace(me, writing_state="", renew_at=again_at, retry_renewal_at=again_at)
     me = replace(_record_contact(me, now), written_state=me.writing_state, writing_state="")
@@ -375,7 +374,8 @@ def _progressed(me: Me, event: Progressed, now: float) -> Me:
 
 
 def _tick(me: Me, event: Tick, now: float) -> Me:
-    return replace(me, hold=replace(me.hold, dirty=True)) if me.hold else me
+    """Record nothing: the rules compare times."""
+    return me
 
 
 _LEARN: dict[type, Callable[[Me, Any, float], Me]] = {

@@ -6,12 +6,13 @@ from typing import Callable
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Action
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.state import Me, Stage
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase
 
 RuleResult = tuple[Me, tuple[Action, ...]]  # the next state, and the actions to perform
-Rule = Callable[[Me, float], RuleResult]  # of the state and the time
+Rule = Callable[[Me, Now], RuleResult]  # of the state and the time
 
 
 def no_action(me: Me) -> RuleResult:
@@ -29,7 +30,7 @@ def writable_round(me: Me) -> RoundLease | None:
         return None
     if me.cas_version or (me.hold is not None and me.hold.pulsing):
         return None
-    if lease.round.phase.is_terminal and "1-terminal" not in me.without:
+    if lease.round.phase.is_terminal:  # clause 1-terminal
         return None
     return lease
 
@@ -43,7 +44,10 @@ def is_active_member(me: Me) -> bool:
 
 
 def contact_since(me: Me, now: float) -> float:
-    """Rule 7: since when the API server sends to this agent without a gap of 2T (F16)."""
+    """Rule 7: since when the API server sends to this agent without a gap of 2T (F16).
+
+    Nothing happens when an agent becomes blind, so no rule waits for it.
+    """
     if me.lease is None or now - me.contact_at <= timing.blind_s(me.lease.desired.heartbeat_s):
         return me.contact_since
     return now

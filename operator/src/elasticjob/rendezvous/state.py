@@ -85,7 +85,7 @@ class Hold:
     dirty: bool = True  # something has changed since the last decision
     judge_at: float = 0.0  # no decision before this instant
     waiting: bool = False  # the last decision was to wait for renewals of the members
-    next_silence_at: float = 0.0  # when the next agent becomes silent, unless it renews
+    judge_again_at: float = math.inf  # when the last decision may change, if nothing else does
     # The holder before this one, taken as silent until its Lease changes.
     replaced_holder: Pod | None = None
     silent_outside: frozenset[Pod] = frozenset()  # for the next report: silent pods outside
@@ -103,7 +103,6 @@ class Me:
     leave_stop_at: float = 0.0  # when a leaving agent stops its workers at the latest
     leave_exit_at: float = 0.0  # when a leaving agent exits at the latest
     exit: Exit | None = None  # the action to return once no worker process is alive
-    without: frozenset[str] = frozenset()  # clauses left out by a test; empty otherwise
     # The Round Lease.
     lease: RoundLease | None = None  # the newest version that this agent received
     round_at: float = 0.0  # when this agent first received a version with its n

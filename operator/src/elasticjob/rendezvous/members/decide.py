@@ -8,7 +8,13 @@ from typing import Callable, Union
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
-from elasticjob.rendezvous.members.judge import HAS_RUN, Case, Judgement, has_reported
+from elasticjob.rendezvous.members.judge import (
+    HAS_RUN,
+    Case,
+    Judgement,
+    has_reported,
+    with_free_index,
+)
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
@@ -28,11 +34,9 @@ Guard = Callable[[Case, Judgement], Outcome]
 
 
 def decide(case: Case, judgement: Judgement) -> Outcome:
-    """The next round, Wait or None. Rule 1: Succeeded and Failed never change."""
-    if case.round.phase.is_terminal and case.on("1-terminal"):
-        return None
-    for name, guard in GUARDS:
-        outcome = guard(case, judgement) if case.on(name) else None
+    """Rule 8: the next round of one that is not terminal, or Wait, or None."""
+    for guard in GUARDS:
+        outcome = guard(case, judgement)
         if outcome is not None:
             return outcome
     return None
@@ -56,23 +60,22 @@ def some_lost_or_leaving(case: Case, judged: Judgement) -> Outcome:
     """
     if not judged.removed or is_failure_first(case, judged):
         return None
-    losses = judged.charged_losses if case.on("8-departures-strike-nothing") else judged.removed
-    before = forgive_if_healthy(case.round, case.now - case.round_at, case.desired)
+    losses = judged.charged_losses  # clause 8-departures-strike-nothing
+    before = forgive_if_healthy(case.round, case.now.at - case.round_at, case.desired)
     charged = strike_explained(case, losses, before.charged) if losses else before.charged
     charged = charged.with_charge(next_n(case)) if judged.charged_losses else charged
     base = replace(before, charged=charged, cause=cause_of(case, judged))
-    if (
-        judged.charged_losses
-        and counted_failures(charged, case.desired) > case.desired.max_restarts
-    ):
+    is_over_budget = counted_failures(charged, case.desired) > case.desired.max_restarts
+    if judged.charged_losses and is_over_budget:
         return replace(base, n=next_n(case), phase=Phase.FAILED, delay_ms=0)
     return next_round(case, base, judged, delay_ms=loss_delay_ms(case, judged, charged))
 
 
 def is_failure_first(case: Case, judged: Judgement) -> bool:
     """Rule 8: whether a crash over the budget fails the job: no departure answers it (F9)."""
-    is_loss = bool(judged.charged_losses) or not case.on("8-failed-before-departures")
-    return not is_loss and bool(judged.failed) and is_budget_spent(case.round, case.desired)
+    if judged.charged_losses or not judged.failed:
+        return False
+    return is_budget_spent(case.round, case.desired)  # clause 8-failed-before-departures
 
 
 def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
@@ -85,9 +88,7 @@ def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
         return None
     failed_order = min(case.view.seen[p].order for p in judged.failed)
     rest = case.round.pods - judged.done - judged.failed - judged.removed
-    if not all(has_renewed_since(case, p, failed_order) for p in rest) and case.on(
-        "8-failed-waits"
-    ):
+    if not all(has_renewed_since(case, p, failed_order) for p in rest):  # clause 8-failed-waits
         return Wait.WAIT
     first = min(judged.failed, key=lambda p: (failed_after_ms(case, p), p))
     lease = case.lease(first)
@@ -128,13 +129,13 @@ def some_newcomers(case: Case, judged: Judgement) -> Outcome:
     return next_round(case, replace(case.round, cause=cause), judged)
 
 
-GUARDS: tuple[tuple[str, Guard], ...] = (
-    ("8-all-done", all_done),
-    ("8-lost-or-leaving", some_lost_or_leaving),
-    ("8-failed", failed_over_budget),
-    ("8-none-wanted", none_wanted),
-    ("8-superfluous", some_superfluous),
-    ("8-newcomers", some_newcomers),
+GUARDS: tuple[Guard, ...] = (
+    all_done,  # clause 8-all-done
+    some_lost_or_leaving,  # clause 8-lost-or-leaving
+    failed_over_budget,  # clause 8-failed
+    none_wanted,  # clause 8-none-wanted
+    some_superfluous,  # clause 8-superfluous
+    some_newcomers,  # clause 8-newcomers
 )
 
 
@@ -183,30 +184,32 @@ def remaining_delay_ms(case: Case) -> int:
     A pod that leaves or joins does not end the delay, nor does a Forming round. A suspended job
     ends it, and a member that has run the round.
     """
-    has_run = any(has_reported(case, pod, *HAS_RUN) for pod in case.round.pods)
-    if has_run or not case.on("8-keeps-delay"):
+    if any(has_reported(case, pod, *HAS_RUN) for pod in case.round.pods):
         return 0
-    return timing.remaining_ms(case.round.delay_ms, case.now - case.delay_began_at)
+    waited_s = case.now.at - case.delay_began_at
+    return timing.remaining_ms(case.round.delay_ms, waited_s)  # clause 8-keeps-delay
 
 
 def staying_members(case: Case, judged: Judgement) -> frozenset[Pod]:
     """Rule 8: the members that stay. Superfluous ones stay if fewer than min would remain."""
     remaining = case.round.pods - judged.removed
     kept = remaining - judged.superfluous
-    enough = len(kept | _candidates(case, judged)) >= max(1, case.desired.min_members)
-    return kept if enough or not case.on("8-superfluous-if-min") else remaining
+    number = len(kept | _candidates(case, judged))
+    if number < max(1, case.desired.min_members):  # clause 8-superfluous-if-min
+        return remaining
+    return kept
 
 
 def joining_pods(case: Case, judged: Judgement) -> frozenset[Pod]:
     """Rule 7: the newcomers whose index no staying member has, superfluous or not (V12)."""
-    held = {p.index for p in staying_members(case, judged) if case.on("7-new-index-free")}
-    return frozenset(p for p in _candidates(case, judged) if p.index not in held)
+    return with_free_index(_candidates(case, judged), staying_members(case, judged))
 
 
 def _candidates(case: Case, judged: Judgement) -> frozenset[Pod]:
     """Rule 8: the newcomers; none if a member is done, as the job is about to succeed (F14)."""
-    finishing = judged.done and case.on("8-new-unless-done")
-    return frozenset() if finishing else judged.newcomers
+    if judged.done:  # clause 8-new-unless-done
+        return frozenset()
+    return judged.newcomers
 
 
 def member_of(case: Case, pod: Pod) -> Member:
@@ -238,11 +241,10 @@ def strike_explained(case: Case, lost: Iterable[Pod], charged: Charges) -> Charg
     A lost member without a Lease counts as n-1. What failed after its last report failed because of
     the loss: one incident, one charge.
     """
-    if not case.on("8-strike"):
-        return charged
     n = case.round.n
-    lowest = min(lease.state.n if lease else n - 1 for lease in map(case.lease, lost))
-    return charged.struck_above(lowest if case.on("8-strike-all") else max(lowest, n - 1))
+    reported = (lease.state.n if lease else n - 1 for lease in map(case.lease, lost))
+    lowest = min(reported)  # clause 8-strike-all
+    return charged.struck_above(lowest)  # clause 8-strike
 
 
 def loss_delay_ms(case: Case, judged: Judgement, charged: Charges) -> int:
@@ -291,13 +293,13 @@ def is_restart_due(case: Case, joining: frozenset[Pod]) -> bool:
     is_forming = case.round.phase is Phase.FORMING
     if is_forming and len(joining) < max(1, case.desired.min_members):
         return False
-    if not is_forming and case.now - case.round_at < case.desired.cooldown_s:
+    if not is_forming and not case.now.has_come(case.round_at + case.desired.cooldown_s):
         return False
     if {w.index for w in case.desired.wanted} <= present:
         return True
     since = case.view.last_call_since
-    waited_s = case.now - since if since is not None else 0.0
-    return waited_s >= timing.last_call_s(case.desired, case.round)
+    began_at = since if since is not None else case.now.at
+    return case.now.has_come(began_at + timing.last_call_s(case.desired, case.round))
 
 
 def is_last_call(case: Case, judged: Judgement) -> bool:

@@ -1,16 +1,17 @@
 """Rule 7: which members are done, leaving or lost, and which pods outside are newcomers or silent.
 
-Each clause has a name that begins with the number of its rule in docs/protocol.md. A test can leave
-out a clause by its name, to show that it is needed.
+A comment names each clause, with the number of its rule in docs/protocol.md. Tests leave out each
+clause by its name, to show that it is needed (tests/support/mutants.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Callable
 
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import CauseKind
@@ -31,23 +32,17 @@ class Case:
     desired: Desired
     view: View
     round_at: float  # when the holder first received a round with this n
-    now: float
+    now: Now
     contact_since: float = -math.inf  # the end of the last time that the holder was blind
     delay_since: float | None = None  # when its start delay began; None: at round_at
     highest_n: int = 0  # of all rounds that the holder received
     jitter: float = 0.0
-    without: frozenset[str] = frozenset()  # clauses left out by a test
-
-    def on(self, clause: str) -> bool:
-        """Whether a clause is in force."""
-        return clause not in self.without
 
     @property
     def suspects_from(self) -> float:
         """Rule 7: when suspicion is allowed: after it was blind, a holder waits for 3T."""
-        if not self.on("7-was-blind"):
-            return -math.inf
-        return self.contact_since + timing.silence_s(self.desired.heartbeat_s, timing.SILENT_PULSES)
+        silence_s = timing.silence_s(self.desired.heartbeat_s, timing.SILENT_PULSES)
+        return self.contact_since + silence_s  # clause 7-was-blind
 
     @property
     def delay_began_at(self) -> float:
@@ -125,43 +120,36 @@ def has_reported(case: Case, pod: Pod, *phases: AgentPhase) -> bool:
 
 def is_done(case: Case, pod: Pod) -> bool:
     """Rule 7: whether the member reports `done` for this n, not another (F1)."""
-    if case.on("7-done-tagged"):
-        return has_reported(case, pod, AgentPhase.DONE)
-    lease = case.lease(pod)
-    return lease is not None and lease.state.phase is AgentPhase.DONE
+    return has_reported(case, pod, AgentPhase.DONE)  # clause 7-done-tagged
 
 
 def is_leaving(case: Case, pod: Pod) -> bool:
     """Rule 7: whether the member's Lease reports `leaving`, which comes before lost (V3)."""
     lease = case.lease(pod)
-    if lease is None or not lease.state.leaving:
-        return False
-    return case.on("7-leaving-before-lost") or loss_kind(case, pod, timing.SILENT_PULSES) is None
+    return lease is not None and lease.state.leaving  # clause 7-leaving-before-lost
 
 
 def loss_kind(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
     """Rule 7: why a member is lost, or None. A GET must confirm late and silent (F13, V9)."""
     lease = case.lease(pod)
-    if case.on("7-ended") and lease is not None and lease.ended:
-        excused = lease.excused and case.on("7-excused")
-        return CauseKind.POD_DELETED if excused else CauseKind.POD_ENDED
-    if case.on("7-absent-is-silent") or lease is not None:
-        suspected = suspected_kind(case, pod, pulses)
-    else:
-        return CauseKind.POD_SILENT
-    if suspected and (is_confirmed(case, pod, pulses) or not case.on("7-confirm")):
-        return suspected
-    return None
+    if lease is not None and lease.ended:  # clause 7-ended
+        if lease.excused:  # clause 7-excused
+            return CauseKind.POD_DELETED
+        return CauseKind.POD_ENDED
+    suspected = suspected_kind(case, pod, pulses)  # clause 7-absent-is-silent
+    if suspected and not is_confirmed(case, pod, pulses):  # clause 7-confirm
+        return None
+    return suspected
 
 
 def suspected_kind(case: Case, pod: Pod, pulses: int) -> CauseKind | None:
     """Rule 7: why a member may be lost, or None. The holder suspects no agent right after it was
     blind (F16), and never itself."""
-    if pod == case.view.own or case.now < case.suspects_from:
+    if pod == case.view.own or not case.now.has_come(case.suspects_from):
         return None
-    if case.on("7-late") and is_late(case, pod):
+    if is_late(case, pod):
         return CauseKind.POD_LATE
-    if case.on("7-silent") and is_silent(case, pod, pulses):
+    if is_silent(case, pod, pulses):  # clause 7-silent
         return CauseKind.POD_SILENT
     return None
 
@@ -174,16 +162,18 @@ def needs_get(case: Case, pod: Pod, pulses: int) -> bool:
 def is_confirmed(case: Case, pod: Pod, pulses: int) -> bool:
     """Rule 7: whether a GET returned this Lease while the member was late or silent (F13)."""
     seen = case.view.seen.get(pod)
-    if seen is None or not (case.on("7-late") and is_late(case, pod)):
+    if seen is None or not is_late(case, pod):
         return is_confirmed_silent(case, pod, pulses)
     is_recent = seen.got_at >= case.suspects_from
-    return is_recent and seen.got_at - deadline_began_at(case, pod) >= start_deadline_s(case)
+    return is_recent and seen.got_at >= deadline_began_at(case, pod) + start_deadline_s(case)
 
 
 def is_late(case: Case, pod: Pod) -> bool:
     """Rule 7: whether a member has not reported `running n` by the start deadline (F7, F10)."""
-    is_over = case.now - deadline_began_at(case, pod) >= start_deadline_s(case)
-    return is_over and not has_reported(case, pod, *HAS_RUN)
+    if has_reported(case, pod, *HAS_RUN):
+        return False
+    deadline_at = deadline_began_at(case, pod) + start_deadline_s(case)
+    return case.now.has_come(deadline_at)  # clause 7-late
 
 
 def deadline_began_at(case: Case, pod: Pod) -> float:
@@ -205,7 +195,8 @@ def is_silent(case: Case, pod: Pod, pulses: int) -> bool:
     if seen is None:
         return False  # the initial set gives an absent member an entry
     quiet_s = timing.silence_s(case.desired.heartbeat_s, pulses)
-    return case.view.pulses - seen.changed_pulse >= pulses and case.now - seen.changed_at >= quiet_s
+    has_missed = case.view.pulses - seen.changed_pulse >= pulses
+    return has_missed and case.now.has_come(seen.changed_at + quiet_s)
 
 
 def silence_pulses(case: Case, members: frozenset[Pod]) -> int:
@@ -215,8 +206,9 @@ def silence_pulses(case: Case, members: frozenset[Pod]) -> int:
     """
     silent = [p for p in members if p != case.view.own and is_silent(case, p, timing.SILENT_PULSES)]
     nodes = {case.view.seen[p].node or p for p in silent}
-    several = len(nodes) > 1 and case.on("7-nine-pulses")
-    return timing.SILENT_PULSES_NODES if several else timing.SILENT_PULSES
+    if len(nodes) > 1:  # clause 7-nine-pulses
+        return timing.SILENT_PULSES_NODES
+    return timing.SILENT_PULSES
 
 
 # ---- outside -------------------------------------------------------------------------------------
@@ -227,10 +219,10 @@ def find_silent_outside(
 ) -> tuple[frozenset[Pod], frozenset[Pod]]:
     """Rule 7: the silent pods outside of the round, and those that a GET may prove silent."""
     outside = pods_to_judge_outside(case, wanted)
+    if not outside or not case.now.has_come(case.suspects_from):
+        return frozenset(), frozenset()
     pulses = silence_pulses(case, outside)
-    suspected = {
-        p for p in outside if case.now >= case.suspects_from and is_silent(case, p, pulses)
-    }
+    suspected = {p for p in outside if is_silent(case, p, pulses)}
     silent = frozenset(p for p in suspected if is_confirmed_silent(case, p, pulses))
     return silent, frozenset(suspected - silent)
 
@@ -238,12 +230,11 @@ def find_silent_outside(
 def pods_to_judge_outside(case: Case, wanted: Mapping[int, int]) -> frozenset[Pod]:
     """Rule 7: the pods outside of the round that the holder judges: wanted, with a Lease, and not
     ended. The operator judges a pod without a Lease, as the holder does not see pods."""
-    if not case.on("7-outside"):
-        return frozenset()
     members = case.round.pods | {case.view.own}
     leases = (s.lease for pod, s in case.view.seen.items() if s.lease and pod not in members)
     terms = (_is_wanted, _is_not_ended)
-    return frozenset(x.pod for x in leases if all(term(case, x, wanted) for term in terms))
+    outside = frozenset(x.pod for x in leases if all(term(case, x, wanted) for term in terms))
+    return outside  # clause 7-outside
 
 
 def is_confirmed_silent(case: Case, pod: Pod, pulses: int) -> bool:
@@ -285,12 +276,12 @@ def _is_not_silent(case: Case, lease: AgentLease, wanted: Mapping[int, int]) -> 
     return lease.pod == case.view.own or not is_silent(case, lease.pod, timing.SILENT_PULSES)
 
 
-NEWCOMER: tuple[tuple[str, Term], ...] = (
-    ("7-new-wanted", _is_wanted),
-    ("7-new-ready-n", _is_ready_in_round),
-    ("7-new-not-leaving", _is_staying),
-    ("7-new-not-ended", _is_not_ended),
-    ("7-new-not-silent", _is_not_silent),
+NEWCOMER: tuple[Term, ...] = (
+    _is_wanted,  # clause 7-new-wanted
+    _is_ready_in_round,  # clause 7-new-ready-n
+    _is_staying,  # clause 7-new-not-leaving
+    _is_not_ended,  # clause 7-new-not-ended
+    _is_not_silent,  # clause 7-new-not-silent
 )
 
 
@@ -299,12 +290,18 @@ def newcomers(case: Case, wanted: Mapping[int, int], stays: frozenset[Pod]) -> f
 
     A superfluous member does not keep its index: its replacement takes its place.
     """
-    terms = [term for name, term in NEWCOMER if case.on(name)]
     leases = [s.lease for pod, s in case.view.seen.items() if s.lease and pod not in stays]
-    found = [lease.pod for lease in leases if all(term(case, lease, wanted) for term in terms)]
-    if case.on("7-new-index-free"):
-        held = {p.index for p in stays}
-        found = [p for p in found if p.index not in held]
-    if case.on("7-new-newest"):
-        found = list({p.index: p for p in sorted(found)}.values())
-    return frozenset(found)
+    found = (x.pod for x in leases if all(term(case, x, wanted) for term in NEWCOMER))
+    free = with_free_index(found, stays)
+    free = frozenset({p.index: p for p in sorted(free)}.values())  # clause 7-new-newest
+    return free
+
+
+def with_free_index(pods: Iterable[Pod], stays: frozenset[Pod]) -> frozenset[Pod]:
+    """Rule 7: the pods whose index no staying member has (V12)."""
+    held = {p.index for p in stays}
+    return frozenset(
+        p
+        for p in pods
+        if p.index not in held  # clause 7-new-index-free
+    )

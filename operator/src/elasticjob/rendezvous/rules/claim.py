@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound, ReopenStream
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, no_action, writable_round
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 
 
-def claim(me: Me, now: float) -> RuleResult:
+def claim(me: Me, now: Now) -> RuleResult:
     """Rule 5: claim the holder role if it is vacant or a consistent read has shown that the
     holder is silent (F5). A leaving agent does not claim."""
     lease = writable_round(me)
@@ -20,18 +21,18 @@ def claim(me: Me, now: float) -> RuleResult:
         me, checks = _check_holder(me, lease, now)
         me, claims = _claim_vacant(me, lease, now)
         return me, (*checks, *claims)
-    me = replace(me, claim_at=None)
-    if me.holder_silent and now >= me.cas_at and "5-silent" not in me.without:
+    me = replace(me, claim_at=None) if me.claim_at is not None else me
+    if me.holder_silent and now.has_come(me.cas_at):  # clause 5-silent
         return _claim(me, lease)
     return _check_holder(me, lease, now)
 
 
-def _claim_vacant(me: Me, lease: RoundLease, now: float) -> RuleResult:
+def _claim_vacant(me: Me, lease: RoundLease, now: Now) -> RuleResult:
     """Claim after a delay that differs between agents, so that one of them writes."""
     if me.claim_at is None:
         delay_s = timing.claim_delay_s(position(me, lease), me.who.jitter)
-        me = replace(me, claim_at=now + delay_s)
-    if me.claim_at is None or now < max(me.claim_at, me.cas_at):
+        me = replace(me, claim_at=now.at + delay_s)
+    if me.claim_at is None or not now.has_come(max(me.claim_at, me.cas_at)):
         return no_action(me)
     return _claim(me, lease)
 
@@ -48,7 +49,7 @@ def position(me: Me, lease: RoundLease) -> int:
     return len(members) + me.who.pod.index
 
 
-def _check_holder(me: Me, lease: RoundLease, now: float) -> RuleResult:
+def _check_holder(me: Me, lease: RoundLease, now: Now) -> RuleResult:
     """Rule 5: if this agent's renewals succeed but no pulse arrives, read the Round Lease with a
     new watch (F10).
 
@@ -58,8 +59,8 @@ def _check_holder(me: Me, lease: RoundLease, now: float) -> RuleResult:
         return no_action(me)
     if me.renewals_since_pulse < timing.MISSED_PULSES:
         return no_action(me)
-    if now - me.last_pulse_at < timing.silence_s(lease.desired.heartbeat_s, timing.MISSED_PULSES):
+    silence_s = timing.silence_s(lease.desired.heartbeat_s, timing.MISSED_PULSES)
+    if not now.has_come(me.last_pulse_at + silence_s):
         return no_action(me)
-    if "5-reopens" in me.without:
-        return replace(me, holder_silent=True), ()
-    return replace(me, doubted_pulse=me.last_pulse, narrow=True), (ReopenStream(wide=False),)
+    me = replace(me, doubted_pulse=me.last_pulse, narrow=True)
+    return me, (ReopenStream(wide=False),)  # clause 5-reopens

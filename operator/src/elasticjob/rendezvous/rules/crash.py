@@ -5,6 +5,7 @@ from __future__ import annotations
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound
 from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, no_action, writable_round
 from elasticjob.rendezvous.state import Me, Run
 from elasticjob.wire.agent_state import AgentPhase
@@ -14,30 +15,31 @@ from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase, Round
 
 
-def crash(me: Me, now: float) -> RuleResult:
+def crash(me: Me, now: Now) -> RuleResult:
     """Rule 4: write n+1 with the same members and one charge; over budget: report `failed n` (F9).
 
-    A leaving agent does neither.
+    A newer round answers the crash, so that it is not charged (V1). A leaving agent does neither.
     """
     lease, run = writable_round(me), me.run
     if lease is None or run is None or run.failure is None or me.fatal_cause or me.leaving:
         return no_action(me)
-    if is_answered(me, lease, run) or lease.round.phase is not Phase.ACTIVE:
+    if lease.round.n != run.n or lease.round.phase is not Phase.ACTIVE:  # clause 4-answered
         return no_action(me)
-    is_spent = is_budget_spent(round_before_crash(lease, run), lease.desired)
-    if is_spent and "4-over-budget" not in me.without:
-        return replace(me, phase=AgentPhase.FAILED, n=run.n), ()
-    if now < crash_at(me, lease, run):
+    if is_budget_spent(round_before_crash(lease, run), lease.desired):  # clause 4-over-budget
+        return report_failed(me, run)
+    if not now.has_come(crash_at(me, lease, run)):
         return no_action(me)
     next_ = round_after_crash(lease, run, run.failure, max(me.highest_n, run.n), me.who.jitter)
-    detect_ms = round((now - run.failed_at) * 1000)
+    detect_ms = round((now.at - run.failed_at) * 1000)
     me = replace(me, written_n=next_.n, detect_ms=detect_ms, rendezvous_ms=None)
     return replace(me, cas_version=lease.version), (CasRound(lease.version, round=next_),)
 
 
-def is_answered(me: Me, lease: RoundLease, run: Run) -> bool:
-    """Rule 4: whether a newer round answers this crash, so that it is not charged (V1)."""
-    return lease.round.n != run.n and "4-answered" not in me.without
+def report_failed(me: Me, run: Run) -> RuleResult:
+    """Rule 4: report `failed n`. The other members restart only if a loss explains the failure."""
+    if (me.phase, me.n) == (AgentPhase.FAILED, run.n):
+        return no_action(me)
+    return replace(me, phase=AgentPhase.FAILED, n=run.n), ()
 
 
 def crash_at(me: Me, lease: RoundLease, run: Run) -> float:
@@ -64,14 +66,11 @@ def round_after_crash(
     )
 
 
-def write_failed(me: Me, now: float) -> RuleResult:
+def write_failed(me: Me, now: Now) -> RuleResult:
     """Rule 4: after a fatal failure, write Failed until the round is terminal (F11)."""
     lease = writable_round(me)
-    if lease is None or me.fatal_cause is None or now < me.cas_at:
+    if lease is None or me.fatal_cause is None or not now.has_come(me.cas_at):
         return no_action(me)
-    moved = me.fatal_cause.n is not None and lease.round.n != me.fatal_cause.n
-    if moved and "4-fatal-until-terminal" in me.without:
-        return no_action(me)
-    n = 1 + max(me.highest_n, lease.round.n)
+    n = 1 + max(me.highest_n, lease.round.n)  # clause 4-fatal-until-terminal
     failed = replace(lease.round, n=n, phase=Phase.FAILED, cause=me.fatal_cause, delay_ms=0)
     return replace(me, cas_version=lease.version), (CasRound(lease.version, round=failed),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Exit
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, is_active_member, no_action
 from elasticjob.rendezvous.rules.run import is_alive
 from elasticjob.rendezvous.state import EXIT_FAILED, EXIT_OK, EXIT_SETUP, EXIT_TERMINATED, Me, Stage
@@ -12,7 +13,7 @@ from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.round import Phase, Round
 
 
-def decide_exit(me: Me, now: float) -> RuleResult:
+def decide_exit(me: Me, now: Now) -> RuleResult:
     """Rule 3: exit if the job is over, the agent has left, its round contradicts its spec (S1), or
     it has missed a deadline (W11)."""
     if me.exit or me.stage is Stage.EXITED:
@@ -21,12 +22,14 @@ def decide_exit(me: Me, now: float) -> RuleResult:
         return replace(me, exit=terminal_exit(me, me.lease.round)), ()
     if me.leaving and (has_left(me) or is_out_of_time(me, now)):
         return replace(me, exit=Exit(EXIT_TERMINATED, "received a termination signal")), ()
-    missed = missed_deadline(me, now) if "3-own-deadline" not in me.without else ""
-    why = contradiction(me) or missed
+    why = (
+        contradiction(me)  # clause 3-own-workers
+        or missed_deadline(me, now)  # clause 3-own-deadline
+    )
     return (replace(me, exit=Exit(EXIT_SETUP, why)), ()) if why else no_action(me)
 
 
-def exit_agent(me: Me, now: float) -> RuleResult:
+def exit_agent(me: Me, now: Now) -> RuleResult:
     """Rule 3: return Exit once no worker is alive, or a worker has outlived SIGKILL."""
     if me.exit is None or me.stage is Stage.EXITED:
         return no_action(me)
@@ -51,7 +54,7 @@ def terminal_exit(me: Me, round_: Round) -> Exit:
 def contradiction(me: Me) -> str:
     """Rule 3: why this agent must not run the newest round, or empty. The pod's spec sets its
     number of workers; a round takes it from a Lease, which can be forged (S1)."""
-    if me.lease is None or me.leaving or "3-own-workers" in me.without:
+    if me.lease is None or me.leaving:
         return ""
     round_, own = me.lease.round, me.who.workers
     member = round_.member(me.who.pod) if is_active_member(me) else None
@@ -61,27 +64,31 @@ def contradiction(me: Me) -> str:
     return f"{given}; its spec has {own} (nprocPerNode)"
 
 
-def missed_deadline(me: Me, now: float) -> str:
+def missed_deadline(me: Me, now: Now) -> str:
     """Rule 3: the deadline that this agent has missed, or empty (W11)."""
     if missed_start(me, now):
         return f"the workers of round {me.highest_n} did not start in time"
     return "the workers did not end after SIGKILL" if missed_stop(me, now) else ""
 
 
-def missed_start(me: Me, now: float) -> bool:
+def missed_start(me: Me, now: Now) -> bool:
     """Rule 3: whether a member has not started its workers by the start deadline (W11)."""
-    if me.lease is None or not is_active_member(me) or me.leaving or me.stage is not Stage.JOINED:
+    if me.lease is None or me.frozen or me.leaving or me.stage is not Stage.JOINED:
+        return False
+    if not is_active_member(me):
         return False
     if me.run is not None and me.run.n == me.lease.round.n and (me.run.started or me.run.failure):
         return False
     deadline_s = timing.start_deadline_s(me.lease.desired, me.lease.round)
-    return now - me.round_at >= deadline_s and not me.frozen
+    return now.has_come(me.round_at + deadline_s)
 
 
-def missed_stop(me: Me, now: float) -> bool:
+def missed_stop(me: Me, now: Now) -> bool:
     """Whether a worker is still alive after the deadline for its end."""
     run = me.run
-    return run is not None and run.alive and run.stop_by is not None and now >= run.stop_by
+    if run is None or not run.alive or run.stop_by is None:
+        return False
+    return now.has_come(run.stop_by)
 
 
 def has_left(me: Me) -> bool:
@@ -94,6 +101,6 @@ def has_left(me: Me) -> bool:
     return flagged and me.hold is None
 
 
-def is_out_of_time(me: Me, now: float) -> bool:
+def is_out_of_time(me: Me, now: Now) -> bool:
     """Whether the grace is over, or a worker has outlived SIGKILL."""
-    return now >= me.leave_exit_at or missed_stop(me, now)
+    return now.has_come(me.leave_exit_at) or missed_stop(me, now)

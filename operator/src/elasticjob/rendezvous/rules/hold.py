@@ -7,6 +7,7 @@ from elasticjob.rendezvous.actions import Action, CasRound, GetLease, Pulse, Reo
 from elasticjob.rendezvous.members.decide import Wait, decide, is_last_call
 from elasticjob.rendezvous.members.judge import Case, Judgement, judge
 from elasticjob.rendezvous.members.report import is_running, is_running_reported, report
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, contact_since, no_action, writable_round
 from elasticjob.rendezvous.state import Hold, Me
 from elasticjob.wire import names
@@ -15,37 +16,39 @@ from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase
 
 
-def open_watch(me: Me, now: float) -> RuleResult:
+def open_watch(me: Me, now: Now) -> RuleResult:
     """Rule 6: the holder opens the wide watch, and a former holder the narrow one."""
     hold = me.hold
     if hold is None and not me.narrow:
         return replace(me, narrow=True), (ReopenStream(wide=False),)
     if hold is None or hold.complete or hold.opening or me.leaving:
         return no_action(me)
-    hold = replace(hold, opening=True, pulse_at=now + _heartbeat_s(me))
+    hold = replace(hold, opening=True, pulse_at=now.at + _heartbeat_s(me))
     return replace(me, hold=hold, narrow=False), (ReopenStream(wide=True),)
 
 
-def clear_holder(me: Me, now: float) -> RuleResult:
+def clear_holder(me: Me, now: Now) -> RuleResult:
     """Rule 6: a leaving holder gives up the role, so that another agent claims it at once."""
     lease = writable_round(me)
-    if lease is None or me.hold is None or not me.leaving or now < me.cas_at:
+    if lease is None or me.hold is None or not me.leaving or not now.has_come(me.cas_at):
         return no_action(me)
     return replace(me, cas_version=lease.version), (CasRound(lease.version, holder=""),)
 
 
-def pulse(me: Me, now: float) -> RuleResult:
+def pulse(me: Me, now: Now) -> RuleResult:
     """Rule 6: pulse every T if the watch delivered the last pulse, else reopen the watch (F10)."""
     hold, lease = me.hold, writable_round(me)
-    if hold is None or lease is None or me.leaving or hold.opening or now < hold.pulse_at:
+    if hold is None or lease is None or me.leaving or hold.opening:
         return no_action(me)
-    next_ = replace(hold, pulse_at=now + _heartbeat_s(me))
-    if is_watch_dead(hold, lease) and "6-reopens" not in me.without:
+    if not now.has_come(hold.pulse_at):
+        return no_action(me)
+    next_ = replace(hold, pulse_at=now.at + _heartbeat_s(me))
+    if is_watch_dead(hold, lease):  # clause 6-reopens
         next_ = replace(next_, complete=False, opening=True, refused_version="")
         return replace(me, hold=next_), (ReopenStream(wide=True),)
     me = replace(me, hold=replace(next_, pulsing=True, sent_version=lease.version))
     delay_ms = lease.round.delay_ms
-    left_ms = timing.remaining_ms(delay_ms, now - me.delay_since) if delay_ms else None
+    left_ms = timing.remaining_ms(delay_ms, now.at - me.delay_since) if delay_ms else None
     return me, (Pulse(lease.version, report(hold.view, lease.round, hold.silent_outside, left_ms)),)
 
 
@@ -55,23 +58,30 @@ def is_watch_dead(hold: Hold, lease: RoundLease) -> bool:
     return not hold.pulse_returned or hold.refused_version == lease.version
 
 
-def judge_members(me: Me, now: float) -> RuleResult:
+def judge_members(me: Me, now: Now) -> RuleResult:
     """Rule 6: judge, GET the Leases of suspects, then decide; only in a complete view (F3)."""
     hold, lease = me.hold, writable_round(me)
     if hold is None or lease is None or not may_judge(me, hold, now):
         return no_action(me)
-    case = case_of(me, hold, lease, now)
+    case = case_of(me, hold, lease, now.at)
     judged = judge(case)
     hold = replace(hold, dirty=False, silent_outside=judged.silent)
-    hold, gets = request_suspect_leases(note_last_call(hold, case, judged), judged, now)
+    hold, gets = request_suspect_leases(note_last_call(hold, case, judged), judged, case.now)
     if has_news(hold, lease):
-        hold = replace(hold, pulse_at=min(hold.pulse_at, now))
-    judge_at = now + timing.judge_pause_s(len(hold.view.seen))
-    me = replace(me, hold=replace(hold, next_silence_at=_next_silence_at(case), judge_at=judge_at))
-    if hold.pending_gets and "6-gets-first" not in me.without:
-        return me, gets
-    me, writes = write_decision(me, hold, replace(case, view=hold.view), judged)
+        hold = replace(hold, pulse_at=min(hold.pulse_at, now.at))
+    hold = replace(hold, judge_at=now.at + timing.judge_pause_s(len(hold.view.seen)))
+    me, writes = decide_next_round(me, hold, replace(case, view=hold.view), judged)
+    if me.hold is not None:
+        me = replace(me, hold=replace(me.hold, judge_again_at=case.now.again_at))
     return me, (*gets, *writes)
+
+
+def decide_next_round(me: Me, hold: Hold, case: Case, judged: Judgement) -> RuleResult:
+    """Rule 6: decide once all GETs have been answered, so that a node's loss costs one round."""
+    me = replace(me, hold=hold)
+    if hold.pending_gets:  # clause 6-gets-first
+        return no_action(me)
+    return write_decision(me, hold, case, judged)
 
 
 def has_news(hold: Hold, lease: RoundLease) -> bool:
@@ -87,15 +97,19 @@ def has_news(hold: Hold, lease: RoundLease) -> bool:
     return is_running(hold.view, lease.round) and not is_running_reported(lease)
 
 
-def may_judge(me: Me, hold: Hold, now: float) -> bool:
-    """Rule 6: whether something has changed in a complete view (F3), and the holder stays."""
-    if me.leaving or not hold.dirty or now < max(me.cas_at, hold.judge_at):
+def may_judge(me: Me, hold: Hold, now: Now) -> bool:
+    """Rule 6: whether a fact has changed in a complete view (F3), or a time that the last decision
+    depended on has come; and the holder stays."""
+    if me.leaving:
         return False
-    return hold.complete or "6-complete" in me.without
+    if not hold.complete:  # clause 6-complete
+        return False
+    is_due = hold.dirty or now.has_come(hold.judge_again_at)
+    return is_due and now.has_come(max(me.cas_at, hold.judge_at))
 
 
 def request_suspect_leases(
-    hold: Hold, judged: Judgement, now: float
+    hold: Hold, judged: Judgement, now: Now
 ) -> tuple[Hold, tuple[Action, ...]]:
     """Rule 7: GET the Lease of each suspect. All answers precede a decision, so that the loss of a
     node costs one round, not one for each of its pods.
@@ -106,7 +120,7 @@ def request_suspect_leases(
     own = hold.view.seen.get(hold.view.own)
     own_missing = frozenset() if own and own.lease else frozenset({hold.view.own})
     needed = (judged.suspects | own_missing) - hold.pending_gets
-    requested = needed if now >= hold.get_at else frozenset()
+    requested = needed if needed and now.has_come(hold.get_at) else frozenset()
     job = hold.view.job
     gets = (GetLease(names.pod_name(job, p.index, p.generation)) for p in sorted(requested))
     return replace(hold, pending_gets=hold.pending_gets | requested), tuple(gets)
@@ -122,7 +136,7 @@ def write_decision(me: Me, hold: Hold, case: Case, judged: Judgement) -> RuleRes
     if me.lease is None or outcome is None or isinstance(outcome, Wait):
         return no_action(me)
     version, is_forming = me.lease.version, case.round.phase is Phase.FORMING
-    formed_ms = round((case.now - me.round_at) * 1000) if is_forming else None
+    formed_ms = round((case.now.at - me.round_at) * 1000) if is_forming else None
     detect_ms = _detect_ms(case, judged)
     me = replace(me, written_n=outcome.n, detect_ms=detect_ms, rendezvous_ms=formed_ms)
     last = report(case.view, case.round) if outcome.phase.is_terminal else None
@@ -136,12 +150,11 @@ def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
         desired=lease.desired,
         view=hold.view,
         round_at=me.round_at,
-        now=now,
+        now=Now(now),
         contact_since=contact_since(me, now),
         delay_since=me.delay_since,
         highest_n=me.highest_n,
         jitter=me.who.jitter,
-        without=me.without,
     )
 
 
@@ -149,17 +162,8 @@ def note_last_call(hold: Hold, case: Case, judged: Judgement) -> Hold:
     """Record in the view since when the last call runs."""
     if not is_last_call(case, judged):
         return replace(hold, view=replace(hold.view, last_call_since=None))
-    since = hold.view.last_call_since if hold.view.last_call_since is not None else case.now
+    since = hold.view.last_call_since if hold.view.last_call_since is not None else case.now.at
     return replace(hold, view=replace(hold.view, last_call_since=since))
-
-
-def _next_silence_at(case: Case) -> float:
-    """When the next agent becomes silent unless it renews, or when suspicion is allowed again."""
-    silence_s = timing.silence_s(case.desired.heartbeat_s, timing.SILENT_PULSES)
-    others = frozenset(case.view.seen) - {case.view.own}
-    instants = [case.view.seen[pod].changed_at + silence_s for pod in others]
-    instants.append(case.suspects_from)
-    return min((at for at in instants if at > case.now), default=0.0)
 
 
 def _detect_ms(case: Case, judged: Judgement) -> int | None:
@@ -168,7 +172,7 @@ def _detect_ms(case: Case, judged: Judgement) -> int | None:
         return None
     seen = case.view.seen.get(min(judged.lost or judged.leaving))
     changed_at = max(seen.changed_at if seen else 0.0, case.round_at)
-    return max(0, round((case.now - changed_at) * 1000))
+    return max(0, round((case.now.at - changed_at) * 1000))
 
 
 def _heartbeat_s(me: Me) -> float:
