@@ -18,6 +18,7 @@ from elasticjob.controller.observe.memory import Lasting, Renewal, Since
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import lost
 from elasticjob.rendezvous.members.judge import Case, judge
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.view import Seen, View
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.lease import AgentLease
@@ -93,7 +94,7 @@ def found_by_holder(cell: Cell, silent: bool) -> bool:
     desired = snapshot_of(cell, silent).lease
     assert desired is not None
     view = View("demo", HOLDER, leases, pulses=180)
-    judged = judge(Case(round_of(cell), desired.desired, view, round_at=NOW - 10, now=NOW))
+    judged = judge(Case(round_of(cell), desired.desired, view, round_at=NOW - 10, now=Now(NOW)))
     return cell.pod in judged.silent or cell.pod in judged.lost
 
 
