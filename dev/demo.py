@@ -340,7 +340,8 @@ class Demo:
         after = self.until("the group to train again", again)
         recovery = after.status["lastRecovery"]
         parts = {
-            "detect": "detectMillis", "rendezvous": "rendezvousMillis", "start": "startMillis",
+            "detect": "detectMillis", "stop": "stopMillis", "rendezvous": "rendezvousMillis",
+            "start": "startMillis",
         }  # fmt: skip
         text = ", ".join(f"{name} {recovery.get(key, 0)} ms" for name, key in parts.items())
         self.screen.note(

@@ -101,7 +101,7 @@ def test_a_restarted_operator_does_not_mark_twice() -> None:
 
 def test_the_status_of_a_job_that_runs() -> None:
     world = running_world()
-    world.report(Report(1, (*P[:4],), Recovery(1, 3, 10, 0, 40), Progress(7, 100)))
+    world.report(Report(1, (*P[:4],), Recovery(1, 3, 10, 0, 30), Progress(7, 100)))
     world.settle()
     status = world.status()
     kept = {k: v for k, v in status.items() if k not in ("conditions", "selector", "startTime")}
@@ -124,7 +124,7 @@ def test_the_status_of_a_job_that_runs() -> None:
             "detectMillis": 3,
             "stopMillis": 10,
             "rendezvousMillis": 0,
-            "startMillis": 40,
+            "startMillis": 30,
             "totalMillis": 43,
         },
         "progress": {"step": 7, "total": 100},

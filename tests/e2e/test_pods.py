@@ -9,9 +9,11 @@ from collections.abc import Callable
 import pytest
 from tests.support.local_cluster import LocalCluster
 from tests.support.local_job import LocalJob
+from tests.support.supervised import stub
 from tests.support.survivors import is_dead
 
 from elasticjob.local.api.objects.builtins import LEASES
+from elasticjob.rendezvous import timing
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase
 
@@ -124,6 +126,32 @@ async def test_a_silent_pod_is_found_and_replaced(cluster: LocalCluster, who: Wh
     await job.until(lambda: f"job-{lost}" not in job.pods, "the silent pod gone")
     await job.renews(2)
     assert job.round.n == n
+
+
+def recovery_parts(job: LocalJob) -> dict[str, int]:
+    """The parts of the last recovery, which add up to the whole."""
+    found = job.status["lastRecovery"]
+    parts = {part: found[f"{part}Millis"] for part in ("detect", "stop", "rendezvous", "start")}
+    assert sum(parts.values()) == found["totalMillis"]
+    assert found["round"] == job.status["round"]
+    return parts
+
+
+@pytest.mark.parametrize("who", [a_member, the_holder])
+async def test_detection_begins_with_the_last_sign_of_life(cluster: LocalCluster, who: Who) -> None:
+    """All pods are needed, so that the job waits without members in between."""
+    job = await cluster.running("job", replicas=2)
+    cluster.kubelet.freeze(cluster.namespace, f"job-{who(job)}")
+    await job.runs_again(pods=2, after=2)
+    silence_s = timing.silence_s(job.lease.desired.heartbeat_s, timing.SILENT_PULSES)
+    assert recovery_parts(job)["detect"] >= 1000 * silence_s
+
+
+async def test_a_slow_stop_is_not_a_part_of_the_rendezvous(cluster: LocalCluster) -> None:
+    job = await cluster.running("job", stub("stubborn"), replicas=2, stopGraceSeconds=2)
+    job.delete_pod("1-0")
+    await job.runs_again(pods=2, after=2)
+    assert recovery_parts(job)["stop"] >= 2000
 
 
 async def test_a_pod_that_cannot_be_deleted_does_not_delay_its_replacement(

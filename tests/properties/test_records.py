@@ -52,22 +52,23 @@ causes = st.builds(
     n=maybe(small), after_ms=maybe(numbers),
 )  # fmt: skip
 charges = st.builds(Charges, sets, small, small)
+recoveries = st.builds(Recovery, small, small, small, small, small)
 rounds = st.builds(
     Round, n=numbers, phase=st.sampled_from(Phase), members=members,
     master=maybe(st.builds(Endpoint, addresses, small)), cause=maybe(causes), charged=charges,
     delay_ms=small, starts=small, resets=small,
+    recovery=maybe(recoveries),
 )  # fmt: skip
 progress = st.builds(Progress, numbers, numbers)
 states = st.builds(
     AgentState, phase=st.sampled_from(AgentPhase), n=numbers, leaving=st.booleans(), pod_uid=names,
     node=names, address=st.just("") | addresses, port_base=small, workers=small,
     role=st.sampled_from(["default", "learner"]), cause=maybe(causes), start_ms=maybe(small),
-    stop_ms=maybe(small), detect_ms=maybe(small), rendezvous_ms=maybe(small),
-    progress=maybe(progress),
+    stop_ms=maybe(small), progress=maybe(progress),
 )  # fmt: skip
 reports = st.builds(
     Report, n=numbers, running=pods, progress=maybe(progress), outside=st.booleans(), silent=pods,
-    recovery=maybe(st.builds(Recovery, small, small, small, small, small)), delay_ms=maybe(small),
+    recovery=maybe(recoveries), failed=pods, age_ms=maybe(small), delay_ms=maybe(small),
 )  # fmt: skip
 durations = {f.name: seconds for f in dataclasses.fields(Desired) if f.name.endswith("_s")}
 wants = st.builds(

@@ -225,7 +225,7 @@ def largest_state() -> AgentState:
     return AgentState(
         AgentPhase.RUNNING, number, leaving=True, pod_uid="u" * 36, node=host, address="f" * 39,
         port_base=65535, workers=number, role="r" * 63, cause=cause, start_ms=number,
-        stop_ms=number, detect_ms=number, rendezvous_ms=number, progress=Progress(number, number),
+        stop_ms=number, progress=Progress(number, number),
     )  # fmt: skip
 
 

@@ -229,7 +229,8 @@ class Meeting:
             return False
         action = player.work.popleft()
         if isinstance(action, Start) and "starts" not in player.held:
-            self.feed(letter_, events.WorkersStarted(action.round.n, 10))
+            start_ms = round((self.now - player.me.round_at) * 1000)
+            self.feed(letter_, events.WorkersStarted(action.round.n, start_ms))
         elif isinstance(action, Stop):
             self.feed(letter_, events.WorkersReaped(action.n))
         return True

@@ -17,6 +17,7 @@ from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.codec import WireError
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Member, Pod
 from elasticjob.wire.report import Progress, Recovery, Report
@@ -59,6 +60,7 @@ RECORDS: dict[str, Record] = {
         delay_ms=4000,
         starts=6,
         resets=1,
+        recovery=Recovery(7, detect_ms=15_000, stop_ms=20, rendezvous_ms=700),
     ),
     "round-of-1000": Round(
         n=12,
@@ -73,11 +75,13 @@ RECORDS: dict[str, Record] = {
         starts=2,
     ),
     "report-silent": Report(n=3, outside=True, silent=(Pod(2, 0), Pod(3, 1)), delay_ms=1500),
+    "report-forming": Report(n=3, outside=True, age_ms=61_000),
+    "report-failed": Report(n=7, running=(Pod(0, 0),), failed=(Pod(1, 0),), outside=True),
     "report-minimal": Report(n=0),
     "report-full": Report(
         n=7,
         running=(Pod(0, 0), Pod(1, 0), Pod(9, 2)),
-        recovery=Recovery(7, detect_ms=3, stop_ms=20, rendezvous_ms=0, start_ms=45),
+        recovery=Recovery(7, detect_ms=3, stop_ms=20, rendezvous_ms=0, start_ms=25),
         progress=Progress(1200, 5000),
     ),
     "agent-minimal": AgentState(AgentPhase.READY, 0),
@@ -94,12 +98,13 @@ RECORDS: dict[str, Record] = {
         cause=FAILURE,
         start_ms=45,
         stop_ms=20,
-        detect_ms=3,
-        rendezvous_ms=0,
         progress=Progress(1200),
     ),
 }  # fmt: skip
-OLD: dict[str, Record] = {}  # files that an earlier release wrote; they are only read
+OLD: dict[str, Record] = {  # files that an earlier release wrote; they are only read
+    "agent-full-1": RECORDS["agent-full"],  # with the times of the round that the agent wrote
+    "round-full-1": replace(RECORDS["round-full"], recovery=None),
+}
 
 
 def golden(name: str) -> str:

@@ -55,8 +55,8 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
             [
                 Note(
                     "Restarted",
-                    "round 4 started 32 ms after the failure"
-                    " (detection 2 ms, rendezvous 0 ms, start 30 ms)",
+                    "round 4 runs after 32 ms (detection 2 ms, stop 0 ms, rendezvous 0 ms, start"
+                    " 30 ms)",
                 )
             ],
         ),

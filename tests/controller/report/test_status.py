@@ -13,7 +13,7 @@ from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
 from elasticjob.controller.plan.restarts import blame
-from elasticjob.controller.report import failure, pod_problems, state, status
+from elasticjob.controller.report import conditions, failure, pod_problems, state, status
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
@@ -59,6 +59,10 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
         (snapshot(observed_pod(0), report=Report(1, (P0,))), "Running"),
         (snapshot(observed_pod(0), report=Report(0)), "Starting"),
         (snapshot(observed_pod(0), round_=active(2, [P0])), "Restarting"),
+        (
+            snapshot(observed_pod(0), report=Report(1, failed=(P0,)), maxRestarts=0),
+            "Running: demo-0-0 failed, and maxRestarts (0) is used up",
+        ),
         (snapshot(observed_pod(0), observed_pod(1), round_=Round(0)), "Starting"),
         (
             snapshot(observed_pod(0), observed_pod(1, container=WAITS), round_=Round()),
@@ -344,3 +348,34 @@ def test_a_failure_that_is_known_keeps_its_time() -> None:
     known["lastFailure"]["time"] = "2025-12-24T00:00:00Z"
     again = of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2), status=known))
     assert status.fields(again)["lastFailure"]["time"] == "2025-12-24T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("round_", "report", "restarts"),
+    [
+        (Round(0), None, 0),
+        (active(1, [P0, P1]), None, 0),
+        (active(1, [P0, P1]), Report(1, (P0, P1)), 0),
+        # the second start is a restart once a member runs it
+        (active(2, [P0, P1]), Report(1, (P0, P1)), 0),
+        (active(2, [P0, P1]), Report(2, (P0,)), 1),
+        (active(2, [P0, P1]), Report(2, failed=(P0,)), 1),
+        (Round(3, starts=2), None, 1),
+        (Round(3, Phase.FAILED, starts=2), None, 1),
+    ],
+)
+def test_a_restart_counts_once_a_member_runs(
+    round_: Round, report: Report | None, restarts: int
+) -> None:
+    found = snapshot(observed_pod(0), observed_pod(1), round_=round_, report=report)
+    assert state.restarts(found) == restarts
+
+
+def test_a_member_that_failed_over_the_budget_is_not_ready() -> None:
+    """The job fails when the others have renewed their Leases; until then, STATUS is true."""
+    pods = (observed_pod(0), observed_pod(1))
+    report = Report(1, running=(P0,), failed=(P1,))
+    found = snapshot(*pods, round_=active(1, [P0, P1]), report=report, maxRestarts=0)
+    assert status.of(found, state.of(found)).ready == "1/2"
+    running = next(c for c in conditions.of(found) if c.type == "Running")
+    assert (running.status, running.reason) == ("False", "MemberFailed")

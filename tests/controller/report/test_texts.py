@@ -92,6 +92,7 @@ OBSTRUCTED = {
 }
 SNAPSHOTS = [
     snapshot(observed_pod(0), report=RUNS),
+    snapshot(observed_pod(0), report=Report(1, failed=(P0,))),
     snapshot(observed_pod(0)),
     snapshot(observed_pod(0), round_=Round(), replicas=2),
     snapshot(observed_pod(0), round_=active(2, [P0])),

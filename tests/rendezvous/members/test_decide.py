@@ -49,8 +49,8 @@ def decided(case_: Case) -> Round:
 FIRST = [
     # what is there to do, from the first guard on: each line leaves out what the last one did
     (DONE, {"wanted": ""}, "3 Succeeded A B C charged 2"),
-    ({**DONE, "C": "failed 2 ended"}, {"wanted": "", "max_restarts": 1},
-     "3 Failed A B C charged 2,3"),
+    ({**DONE, "B": "running 1 ended", "C": "failed 2"}, {"wanted": "", "max_restarts": 1},
+     "3 Active A charged 3"),
     ({**ALL, "C": "failed 2"}, {"wanted": "", "max_restarts": 1}, "wait"),
     ({**ALL, "D": "ready 2"}, {"wanted": "", "cooldown_s": 0.0}, "3 Forming charged 2"),
     (ALL, {"wanted": "A B"}, "3 Active A B charged 2"),
@@ -255,21 +255,21 @@ def test_a_healthy_time_pays_off_before_a_loss_is_charged() -> None:
         ({"B": seen("B", "failed 2", order=5)}, "A", "wait"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 2", order=5)}, "A", "wait"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 2", order=6)}, "A",
-         "3 Failed A B C charged 2"),
+         "3 Failed A B C charged 2,3"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "done 2", order=1)}, "A",
-         "3 Failed A B C charged 2"),
+         "3 Failed A B C charged 2,3"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "failed 2", order=3)}, "A",
-         "3 Failed A B C charged 2"),
+         "3 Failed A B C charged 2,3"),
         ({"A": seen("A", "failed 2", order=5), "C": seen("C", "running 2", order=6)}, "A", "wait"),
         ({"A": seen("A", "failed 2", order=5), "B": seen("B", "running 2", order=7),
-          "C": seen("C", "running 2", order=6)}, "A", "3 Failed A B C charged 2"),
+          "C": seen("C", "running 2", order=6)}, "A", "3 Failed A B C charged 2,3"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 1 ended", order=6)}, "A",
          "3 Active A B charged 3"),  # the loss explains it: one incident
         # F9: a departure answers no crash, and a leaving member is not waited for
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 2 leaving", order=1)}, "A",
-         "3 Failed A B C charged 2"),
+         "3 Failed A B C charged 2,3"),
         ({"B": seen("B", "failed 2", order=5), "C": seen("C", "running 2 ended excused", order=1)},
-         "A", "3 Failed A B C charged 2"),
+         "A", "3 Failed A B C charged 2,3"),
     ],
 )  # fmt: skip
 def test_failed_waits_for_a_renewal_of_every_member(
@@ -362,6 +362,36 @@ def test_scaling_is_planned() -> None:
         "1 member no longer wanted",
     )
     assert found.starts == ABC.starts + 1
+
+
+# ---- starts --------------------------------------------------------------------------------------
+
+UNRUN = {"A": "running 1", "B": "running 1", "C": "running 1"}  # none of them runs round 2
+
+
+@pytest.mark.parametrize(
+    ("entries", "wanted", "phase", "starts"),
+    [
+        # a member has run round 2, which was the second start
+        ({**UNRUN, "A": "running 2", "C": "running 2 leaving"}, {}, Phase.ACTIVE, 3),
+        ({**UNRUN, "A": "done 2", "C": "running 1 leaving"}, {}, Phase.ACTIVE, 3),
+        ({**UNRUN, "C": "running 2 leaving"}, {"min_members": 3}, Phase.FORMING, 2),
+        # no member has run it: round 3 starts the workers again instead of round 2
+        ({**UNRUN, "C": "running 1 leaving"}, {}, Phase.ACTIVE, 2),
+        ({**UNRUN, "C": "running 1 leaving"}, {"min_members": 3}, Phase.FORMING, 1),
+        ({**UNRUN, "C": "running 1 ended"}, {"max_restarts": 0}, Phase.FAILED, 1),
+    ],
+)
+def test_a_start_counts_once_a_member_has_run_it(
+    entries: dict[str, Any], wanted: dict[str, Any], phase: Phase, starts: int
+) -> None:
+    found = decided(case(replace(ABC, starts=2), entries, **wanted))
+    assert (found.phase, found.starts) == (phase, starts)
+
+
+def test_a_round_without_members_keeps_the_starts() -> None:
+    found = decided(case(forming(3, starts=1), {"A": "ready 3", "B": "ready 3"}, wanted="A B"))
+    assert (found.phase, found.starts) == (Phase.ACTIVE, 2)
 
 
 # ---- newcomers -----------------------------------------------------------------------------------

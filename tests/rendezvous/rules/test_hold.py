@@ -51,7 +51,7 @@ from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
-from elasticjob.wire.report import Progress
+from elasticjob.wire.report import Progress, Recovery
 from elasticjob.wire.round import Phase, Round
 
 READ, WATCH, ANSWER, PULSE = Source.READ, Source.WATCH, Source.ANSWER, Source.PULSE
@@ -403,6 +403,7 @@ def test_while_it_waits_for_the_members_every_renewal_counts() -> None:
     me = holder(full, max_restarts=1)
     me, actions = steps(me, LeaseSeen(lease("B", "failed 1", 9)))
     assert not of(CasRound, actions)
+    me, _ = steps(me, PulseFailed(conflict=False))
     me, actions = steps(me, LeaseSeen(lease("C", "running 1", 10)))
     assert of(CasRound, actions)[0].round.phase is Phase.FAILED
 
@@ -434,13 +435,24 @@ def test_the_last_call_restarts_when_too_few_pods_were_there() -> None:
     assert me.hold.view.last_call_since == 4.0
 
 
-def test_the_written_round_remembers_how_long_it_took() -> None:
-    me, actions = steps(holder(), LeaseSeen(lease("B", "running 1 ended", 9)), now=2.0)
-    assert me.written_n == of(CasRound, actions)[0].round.n == 2
-    assert (me.detect_ms, me.rendezvous_ms) == (0, None)
-    me = holding("A", forming(0), [lease("A", "ready 0")], wanted="A B")
-    me, actions = steps(me, LeaseSeen(lease("B", "ready 0", 9)), now=3.0)
-    assert (me.detect_ms, me.rendezvous_ms) == (None, 3000)
+def test_the_next_round_contains_how_long_it_took_to_find_the_failure() -> None:
+    _, actions = steps(holder(), LeaseSeen(lease("B", "running 1 ended", 9)), now=2.0)
+    assert of(CasRound, actions)[0].round.recovery == Recovery(2, detect_ms=2000)
+
+
+def test_the_next_round_contains_how_long_the_job_waited() -> None:
+    round_ = forming(2, recovery=Recovery(2, detect_ms=15_000), starts=1)
+    me = holding("A", round_, [lease("A", "ready 2")], wanted="A B")
+    _, actions = steps(me, LeaseSeen(lease("B", "ready 2", 9)), now=3.0)
+    assert of(CasRound, actions)[0].round.recovery == Recovery(3, 15_000, rendezvous_ms=3000)
+
+
+def test_a_failure_over_the_budget_is_reported_at_once() -> None:
+    """The job fails once the others have renewed; STATUS is true meanwhile."""
+    me = holder(active(1, "A B C", charged=[1]), max_restarts=1)
+    _, actions = steps(me, LeaseSeen(lease("B", "failed 1", 9)))
+    (sent,) = of(Pulse, actions)
+    assert sent.report.failed == (pod("B"),)
 
 
 def test_a_failed_decision_is_repeated() -> None:

@@ -180,10 +180,3 @@ def test_a_lease_contains_identity_and_progress() -> None:
     assert own_state(me) == state(
         "ready 0", "B", pod_uid="uid-b", workers=8, role="actor", port_base=23000
     )
-
-
-def test_times_of_the_last_round_are_reported_for_that_round_only() -> None:
-    me = replace(agent(), n=3, written_n=3, detect_ms=4, rendezvous_ms=5)
-    assert (own_state(me).detect_ms, own_state(me).rendezvous_ms) == (4, 5)
-    later = replace(me, n=4)
-    assert (own_state(later).detect_ms, own_state(later).rendezvous_ms) == (None, None)

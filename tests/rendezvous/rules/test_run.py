@@ -52,8 +52,23 @@ def test_no_other_round_is_started(round_: Round) -> None:
 def test_running_is_reported_once_the_workers_have_started() -> None:
     me, _ = steps(joined("A", forming(0)), round_seen(active(1, "A B")))
     assert me.phase is AgentPhase.READY
-    me, _ = steps(me, events.WorkersStarted(1, start_ms=45, stop_ms=20))
-    assert (me.phase, me.n, me.start_ms, me.stop_ms) == (AgentPhase.RUNNING, 1, 45, 20)
+    me, _ = steps(me, events.WorkersStarted(1, start_ms=45))
+    assert (me.phase, me.n, me.start_ms, me.stop_ms) == (AgentPhase.RUNNING, 1, 45, 0)
+
+
+def test_how_long_it_stopped_is_reported_with_the_next_round_that_runs() -> None:
+    me, _ = steps(joined("A", active(1, "A B")), round_seen(active(2, "A B")), now=10.0)
+    me, _ = steps(me, events.WorkersReaped(1), now=13.0)
+    me, _ = steps(me, events.WorkersStarted(2, start_ms=3045), now=13.045)
+    assert (me.n, me.start_ms, me.stop_ms) == (2, 3045, 3000)
+
+
+def test_how_long_it_stopped_is_reported_outside_of_the_round_that_stopped_it() -> None:
+    me, _ = steps(joined("A", active(1, "A B")), round_seen(forming(2)), now=10.0)
+    me, _ = steps(me, events.WorkersReaped(1), now=13.0)
+    assert (me.phase, me.n, me.stop_ms) == (AgentPhase.READY, 2, 3000)
+    me, _ = steps(me, round_seen(forming(3), 4), now=14.0)
+    assert (me.phase, me.n, me.stop_ms) == (AgentPhase.READY, 3, 0)
 
 
 def test_it_is_not_started_before_its_delay() -> None:

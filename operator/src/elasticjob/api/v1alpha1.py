@@ -233,7 +233,8 @@ class Condition(_Model):
 
 
 class LastFailure(_Model):
-    """First cause of the last counted failure. Failures that followed from it are not shown."""
+    """First cause of the last counted failure, also of the one that ended the job. Failures that
+    followed from it are not shown."""
 
     pod: Annotated[str, Field(max_length=253)] | None = None
     """Name of the pod that failed."""
@@ -257,22 +258,26 @@ class LastFailure(_Model):
 
 
 class LastRecovery(_Model):
-    """Duration of the last recovery: from a failure until the workers of the next round ran."""
+    """Duration of the last recovery: from the last sign of life of what failed until the workers of
+    all members ran again. The four parts follow one another, and `totalMillis` is their sum."""
 
     round: Count
     """Number of the round that the recovery led to."""
     detect_millis: Millis | None = None
-    """Milliseconds from the failure until the next round was written."""
+    """Milliseconds from the last sign of life of what failed until the round that answers it was
+    written: the exit of a worker, the last renewal of a silent or ended pod, the report of a
+    leaving pod. 0 after a planned change."""
     stop_millis: Millis | None = None
-    """Milliseconds in which the slowest member stopped its workers of the previous round. Included
-    in `startMillis`."""
+    """Milliseconds in which the slowest pod stopped its workers of the previous round."""
     rendezvous_millis: Millis | None = None
-    """Milliseconds for which the job had no members, because too few pods were available."""
+    """Milliseconds for which the job had no members, because too few pods were available, or a
+    round that was replaced before all its members ran."""
     start_millis: Millis | None = None
-    """Milliseconds from the delivery of the round until the slowest member had started its
-    workers."""
+    """Milliseconds from the end of the old workers until the workers of all members had started,
+    including the delay after repeated failures."""
     total_millis: Millis | None = None
-    """Milliseconds from the failure until the last worker of the new round had started."""
+    """Milliseconds from the last sign of life of what failed until the workers of all members had
+    started."""
 
 
 class Progress(_Model):
@@ -307,9 +312,11 @@ class ElasticJobStatus(_Model):
     round: Count | None = None
     """Number of the current round. Each change of members and each restart increases it."""
     restarts: Count | None = None
-    """Number of restarts of the workers, for any reason."""
+    """Number of times that the workers were started again after they had run, for any reason. A
+    round that is replaced before a worker of it runs does not count."""
     counted: Count | None = None
-    """Number of failures that count against `spec.maxRestarts`."""
+    """Number of failures that count against `spec.maxRestarts`. The failure that ends the job is
+    one of them: of a job that has used up `spec.maxRestarts`, this is one more."""
     generations: Annotated[str, Field(max_length=MAX_ARGUMENT)] | None = None
     """Next generation of each pod index, as ranges: 0-2@1,3@2. The operator reserves generations
     here before it creates pods, so that it never uses a pod name twice."""
@@ -327,9 +334,11 @@ class ElasticJobStatus(_Model):
     ) = None
     """Conditions of the job, one per type. Complete and Failed are final."""
     last_failure: LastFailure | None = None
-    """First cause of the last counted failure. Failures that followed from it are not shown."""
+    """First cause of the last counted failure, also of the one that ended the job. Failures that
+    followed from it are not shown."""
     last_recovery: LastRecovery | None = None
-    """Duration of the last recovery: from a failure until the workers of the next round ran."""
+    """Duration of the last recovery: from the last sign of life of what failed until the workers of
+    all members ran again."""
     progress: Progress | None = None
     """Progress of the training, as rank 0 writes it to the file ELASTICJOB_PROGRESS_FILE."""
     start_time: datetime | None = None

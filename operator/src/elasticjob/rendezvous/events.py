@@ -90,7 +90,6 @@ class WorkersStarted:
 
     n: int
     start_ms: int  # from the delivery of the round to the exec of the last worker
-    stop_ms: int = 0  # the part of start_ms in which the older workers were stopped
 
 
 @dataclass(frozen=True)

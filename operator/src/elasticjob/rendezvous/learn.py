@@ -5,7 +5,6 @@ It returns no action; what an event alone decides (rules 2, 3, 5) is recorded he
 
 from __future__ import annotations
 
-import math
 from typing import Any, Callable
 
 from elasticjob.rendezvous import timing
@@ -29,16 +28,24 @@ from elasticjob.rendezvous.events import (
     WorkersReaped,
     WorkersStarted,
 )
-from elasticjob.rendezvous.rule_helpers import contact_since
+from elasticjob.rendezvous.members import report
+from elasticjob.rendezvous.rule_helpers import contact_since, stop_ms
 from elasticjob.rendezvous.state import EXIT_SETUP, Hold, Me, Stage
-from elasticjob.rendezvous.view import View, is_newer, with_initial_set, with_lease, without_lease
+from elasticjob.rendezvous.view import (
+    FormerHolder,
+    View,
+    is_newer,
+    with_former_holder,
+    with_initial_set,
+    with_lease,
+    with_silent_agent,
+    without_lease,
+)
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.dataclasses import replace
-from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod, pod_from_name
 from elasticjob.wire.names import job_name
-
-FOREVER = 1 << 30  # more pulses than any bound
 
 
 def learn(me: Me, event: Event, now: float) -> Me:
@@ -68,19 +75,11 @@ def _round_seen(me: Me, event: RoundSeen, now: float) -> Me:
     me = _record_pulse(me, event, now)
     if me.lease is None or event.lease.round.n != me.lease.round.n:
         me = replace(me, round_at=now, highest_n=max(me.highest_n, event.lease.round.n))
-        me = replace(me, delay_since=_delay_since(event.lease, now))
+        me = replace(me, delay_since=report.delay_since(event.lease, now))
+        me = replace(me, began_at=report.began_at(event.lease, now))
     me = _resolve_doubt(replace(me, lease=event.lease, cas_at=min(me.cas_at, now)), event)
     me = _begin_joining(me, event)
     return _update_hold(me, silent_holder)
-
-
-def _delay_since(lease: RoundLease, now: float) -> float:
-    """When the start delay of a new round began. The last report contains how much of it was left,
-    for an agent that starts within it."""
-    report, delay_ms = lease.report, lease.round.delay_ms
-    if report is None or report.n != lease.round.n or report.delay_ms is None:
-        return now
-    return now - max(0, delay_ms - report.delay_ms) / 1000
 
 
 def _is_newest(me: Me, event: RoundSeen) -> bool:
@@ -121,6 +120,9 @@ def _record_pulse(me: Me, event: RoundSeen, now: float) -> Me:
     is_same = me.lease is not None and me.lease.holder == event.lease.holder
     if is_same and event.lease.renew_time == me.last_pulse:
         return me
+    former = _pod_of_job(me, me.lease.holder) if me.lease and not is_same else None
+    if former is not None:
+        me = replace(me, former_holder=FormerHolder(former, me.last_pulse_at, now))
     me = replace(me, last_pulse=event.lease.renew_time, last_pulse_at=now)
     return replace(me, renewals_since_pulse=0, holder_silent=False)
 
@@ -242,6 +244,8 @@ def _add_to_view(me: Me, lease: AgentLease, by_get: bool, now: float) -> Me:
     gets = hold.pending_gets - {lease.pod} if by_get else hold.pending_gets
     matters = by_get or hold.waiting or before is None or _differs(before.lease, lease)
     hold = replace(hold, view=view, pending_gets=gets, dirty=hold.dirty or matters)
+    if before and before.lease and lease.state.leaving and lease.ended and not before.lease.ended:
+        hold = replace(hold, left_at=min(now, before.changed_at + _heartbeat_s(me)))
     return replace(me, hold=hold)
 
 
@@ -301,18 +305,14 @@ def _view_complete(me: Me, event: ViewComplete, now: float) -> Me:
     view = with_initial_set(hold.view, leases, me.lease.round.pods, now)
     own = next((lease for lease in leases if lease.name == me.who.name), None)
     me = _record_own_lease(me, own, now) if own else _record_own_lease_gone(me)
+    if me.former_holder is not None and not hold.view.seen:
+        view = with_former_holder(view, me.former_holder)
     before = hold.replaced_holder
     if before and before in view.seen:  # clause 6-replaced-is-silent
-        view = _with_silent_holder(view, before)
+        view = with_silent_agent(view, before)
     hold = replace(hold, view=view, replaced_holder=None)
     hold = replace(hold, complete=True, opening=False, pulse_returned=True, dirty=True)
     return _record_contact(replace(me, hold=hold), now)
-
-
-def _with_silent_holder(view: View, pod: Pod) -> View:
-    """Rule 6: the view in which the replaced holder is silent until its Lease changes."""
-    seen = replace(view.seen[pod], changed_at=-math.inf, changed_pulse=view.pulses - FOREVER)
-    return replace(view, seen={**view.seen, pod: seen})
 
 
 def _renewal_returned(me: Me, event: RenewalReturned, now: float) -> Me:
@@ -333,13 +333,14 @@ def _renewal_returned(me: Me, event: RenewalReturned, now: float) -> Me:
 
 
 def _workers_started(me: Me, event: WorkersStarted, now: float) -> Me:
-    if me.run is None or me.run.n != event.n:
+    run = me.run
+    if run is None or run.n != event.n:
         return me
     members = len(me.lease.round.members) if me.lease else 0
     running_at = now + timing.running_delay_s(members, me.who.jitter)
-    me = replace(me, run=replace(me.run, started=True), phase=AgentPhase.RUNNING, n=event.n)
+    me = replace(me, run=replace(run, started=True), phase=AgentPhase.RUNNING, n=event.n)
     me = replace(me, renew_at=min(me.renew_at, running_at))
-    return replace(me, start_ms=event.start_ms, stop_ms=event.stop_ms)
+    return replace(me, start_ms=event.start_ms, stop_ms=stop_ms(me, run.delivered_at))
 
 
 def _worker_exited(me: Me, event: WorkerExited, now: float) -> Me:
@@ -356,7 +357,7 @@ def _worker_exited(me: Me, event: WorkerExited, now: float) -> Me:
 def _workers_reaped(me: Me, event: WorkersReaped, now: float) -> Me:
     if me.run is None or me.run.n > event.n:
         return me
-    return replace(me, run=replace(me.run, alive=False, stop_by=None))
+    return replace(me, run=replace(me.run, alive=False, stop_by=None), reaped_at=now)
 
 
 def _leave_requested(me: Me, event: LeaveRequested, now: float) -> Me:

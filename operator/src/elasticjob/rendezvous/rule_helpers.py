@@ -51,3 +51,9 @@ def contact_since(me: Me, now: float) -> float:
     if me.lease is None or now - me.contact_at <= timing.blind_s(me.lease.desired.heartbeat_s):
         return me.contact_since
     return now
+
+
+def stop_ms(me: Me, delivered_at: float) -> int:
+    """The time from the delivery of a round until the last workers of this agent had ended, in ms;
+    0 if they had ended before."""
+    return timing.millis(me.reaped_at - delivered_at)

@@ -6,7 +6,7 @@ import math
 from enum import Enum
 
 from elasticjob.rendezvous.actions import Exit
-from elasticjob.rendezvous.view import View
+from elasticjob.rendezvous.view import FormerHolder, View
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.dataclasses import dataclass
@@ -89,6 +89,7 @@ class Hold:
     # The holder before this one, taken as silent until its Lease changes.
     replaced_holder: Pod | None = None
     silent_outside: frozenset[Pod] = frozenset()  # for the next report: silent pods outside
+    left_at: float = 0.0  # when the last pod that had left was marked: no worker of it is left
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Me:
     lease: RoundLease | None = None  # the newest version that this agent received
     round_at: float = 0.0  # when this agent first received a version with its n
     delay_since: float = 0.0  # when its start delay began, which may be before round_at
+    began_at: float = 0.0  # when it began, of a round without members; else round_at
     highest_n: int = 0  # of all rounds that this agent received
     cas_version: str = ""  # resourceVersion that the CAS in progress expects; empty: no CAS
     cas_at: float = 0.0  # no CAS before this instant
@@ -119,13 +121,11 @@ class Me:
     cause: Cause | None = None
     start_ms: int | None = None
     stop_ms: int | None = None
-    written_n: int = -1  # the round that this agent wrote last
-    detect_ms: int | None = None  # how long it took to find the reason for that round
-    rendezvous_ms: int | None = None  # how long the round before it was Forming
     progress: Progress | None = None
     # The workers.
     run: Run | None = None
     last_run_n: int = -1  # the last round whose workers this agent started
+    reaped_at: float = 0.0  # when the last workers had ended
     fatal_cause: Cause | None = None  # a failure that no restart can cure
     # This agent's Lease.
     own_version: str = ""  # its resourceVersion; empty: the agent has no Lease
@@ -136,6 +136,7 @@ class Me:
     # The holder, if it is another agent.
     last_pulse: str = ""  # renewTime of its last pulse
     last_pulse_at: float = 0.0  # when this agent received that pulse, or another holder's name
+    former_holder: FormerHolder | None = None
     renewals_since_pulse: int = 0  # of this agent, in a row
     doubted_pulse: str | None = None  # last_pulse when this agent began to check the holder
     holder_silent: bool = False  # a consistent read has shown no newer pulse

@@ -109,3 +109,8 @@ def retry_s(heartbeat_s: float) -> float:
 def leave_wait_s(desired: Desired) -> float:
     """The time that a leaving agent waits for the round without it; its workers get the rest."""
     return min(3 * desired.heartbeat_s, desired.stop_grace_s / 2)
+
+
+def millis(seconds: float) -> int:
+    """The seconds as whole milliseconds; at least 0."""
+    return max(0, round(seconds * 1000))

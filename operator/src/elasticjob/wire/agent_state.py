@@ -38,9 +38,7 @@ class AgentState:
     role: str = DEFAULT_ROLE
     cause: Cause | None = None  # the last failure in this pod
     start_ms: int | None = None  # from the delivery of round n to the exec of the last worker
-    stop_ms: int | None = None  # the part of start_ms in which the older workers were stopped
-    detect_ms: int | None = None  # from a failure to the write of round n, if this agent wrote it
-    rendezvous_ms: int | None = None  # from Forming to the write of round n, likewise
+    stop_ms: int | None = None  # from the delivery of round n until the older workers had ended
     progress: Progress | None = None
 
     def to_json(self) -> str:
@@ -59,8 +57,6 @@ class AgentState:
                 "cause": self.cause.to_fields() if self.cause else None,
                 "startMs": self.start_ms,
                 "stopMs": self.stop_ms,
-                "detectMs": self.detect_ms,
-                "rendezvousMs": self.rendezvous_ms,
                 "progress": self.progress.to_fields() if self.progress else None,
             }
         )
@@ -83,8 +79,6 @@ class AgentState:
             cause=Cause.from_fields(record.get("cause"), what),
             start_ms=_optional(record, "startMs", what),
             stop_ms=_optional(record, "stopMs", what),
-            detect_ms=_optional(record, "detectMs", what),
-            rendezvous_ms=_optional(record, "rendezvousMs", what),
             progress=Progress.from_fields(record.get("progress"), what),
         )
 

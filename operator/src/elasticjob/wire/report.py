@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elasticjob.wire.codec import Admit, as_is, dump, fields_of, flag, load, number, text
+from elasticjob.wire.codec import LARGEST, Admit, as_is, dump, fields_of, flag, load, number, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Pod, dump_pods, load_pods
 
@@ -32,18 +32,48 @@ class Progress:
 
 @dataclass(frozen=True)
 class Recovery:
-    """The durations of the way into round n. Each is measured on one machine."""
+    """The time from the last sign of life of what failed until all members of round n run.
+
+    Its four parts follow one another, so their sum is what a stopwatch shows. Each is measured by
+    one machine, so no clocks are compared. docs/protocol.md defines them, with their errors.
+    """
 
     n: int
-    detect_ms: int = 0  # from the failure to the write of the next round
-    stop_ms: int = 0  # the part of start_ms in which the old workers were stopped
-    rendezvous_ms: int = 0  # in Forming, until enough members were there
-    start_ms: int = 0  # from the delivery of the round to the exec of the last worker
+    detect_ms: int = 0  # from the last sign of life until a round that answers the failure
+    stop_ms: int = 0  # until the slowest agent had stopped its workers
+    rendezvous_ms: int = 0  # in rounds without members, and in rounds that never ran completely
+    start_ms: int = 0  # until all members run, the start delay included
 
     @property
     def total_ms(self) -> int:
-        """The time from the failure to the exec of the last worker."""
-        return self.detect_ms + self.rendezvous_ms + self.start_ms
+        """The sum of the parts."""
+        return self.detect_ms + self.stop_ms + self.rendezvous_ms + self.start_ms
+
+    def to_fields(self) -> dict[str, int]:
+        """Encode the recovery as the value of a field. On the wire, startMs contains stopMs."""
+        return {
+            "n": self.n,
+            "detectMs": self.detect_ms,
+            "stopMs": self.stop_ms,
+            "rendezvousMs": self.rendezvous_ms,
+            "startMs": min(self.stop_ms + self.start_ms, LARGEST),
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Any, what: str) -> Recovery | None:
+        """Decode the value of the field; None if the record lacks it. Raises WireError."""
+        if fields is None:
+            return None
+        what = f"{what}.recovery"
+        fields = fields_of(fields, what)
+        stop_ms = number(fields, "stopMs", what, 0)
+        return cls(
+            n=number(fields, "n", what),
+            detect_ms=number(fields, "detectMs", what, 0),
+            stop_ms=stop_ms,
+            rendezvous_ms=number(fields, "rendezvousMs", what, 0),
+            start_ms=max(0, number(fields, "startMs", what, 0) - stop_ms),
+        )
 
 
 @dataclass(frozen=True)
@@ -51,27 +81,24 @@ class Report:
     """The holder's report on round n."""
 
     n: int
-    running: tuple[Pod, ...] = ()  # members whose workers have started
+    running: tuple[Pod, ...] = ()  # members whose workers have started, and none has failed
     recovery: Recovery | None = None  # of this round, once all members run
     progress: Progress | None = None
     outside: bool = False  # the holder judges the agents outside; an older release's does not
+    failed: tuple[Pod, ...] = ()  # members of which a worker has failed over the budget
     silent: tuple[Pod, ...] = ()  # silent pods outside, which the operator replaces
     delay_ms: int | None = None  # the rest of the start delay, for an agent that starts within it
+    age_ms: int | None = None  # of a round without members, for an agent that starts within it
 
     def to_json(self) -> str:
         """Encode the annotation."""
         fields: dict[str, Any] = {"n": self.n, "running": dump_pods(self.running)}
         fields["outside"] = self.outside
         fields["silent"] = dump_pods(self.silent)
+        fields["failed"] = dump_pods(self.failed)
         fields["delayMs"] = self.delay_ms
-        if self.recovery:
-            fields["recovery"] = {
-                "n": self.recovery.n,
-                "detectMs": self.recovery.detect_ms,
-                "stopMs": self.recovery.stop_ms,
-                "rendezvousMs": self.recovery.rendezvous_ms,
-                "startMs": self.recovery.start_ms,
-            }
+        fields["ageMs"] = self.age_ms
+        fields["recovery"] = self.recovery.to_fields() if self.recovery else None
         fields["progress"] = self.progress.to_fields() if self.progress else None
         return dump(fields)
 
@@ -83,10 +110,12 @@ class Report:
         return cls(
             n=number(record, "n", what),
             running=_pods(record, "running", what, admit),
+            failed=_pods(record, "failed", what, admit),
             delay_ms=number(record, "delayMs", what) if "delayMs" in record else None,
+            age_ms=number(record, "ageMs", what) if "ageMs" in record else None,
             outside=flag(record, "outside", what),
             silent=_pods(record, "silent", what, admit),
-            recovery=_recovery(record.get("recovery"), what),
+            recovery=Recovery.from_fields(record.get("recovery"), what),
             progress=Progress.from_fields(record.get("progress"), what),
         )
 
@@ -94,17 +123,3 @@ class Report:
 def _pods(record: dict[str, Any], key: str, what: str, admit: Admit) -> tuple[Pod, ...]:
     what_pods = f"{what}.{key}"
     return load_pods(admit(text(record, key, what), what_pods), what_pods)
-
-
-def _recovery(fields: Any, what: str) -> Recovery | None:
-    if fields is None:
-        return None
-    what = f"{what}.recovery"
-    fields = fields_of(fields, what)
-    return Recovery(
-        n=number(fields, "n", what),
-        detect_ms=number(fields, "detectMs", what, 0),
-        stop_ms=number(fields, "stopMs", what, 0),
-        rendezvous_ms=number(fields, "rendezvousMs", what, 0),
-        start_ms=number(fields, "startMs", what, 0),
-    )

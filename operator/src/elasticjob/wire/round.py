@@ -22,6 +22,7 @@ from elasticjob.wire.codec import (
 )
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.member import Member, Pod, dump_pods, dump_shares, load_members
+from elasticjob.wire.report import Recovery
 
 PORTS_PER_JOB = 16
 DEFAULT_PORT_BASE = 29500
@@ -64,8 +65,9 @@ class Round:
     cause: Cause | None = None  # why the round before ended
     charged: Charges = NO_CHARGES
     delay_ms: int = 0  # start delay of the members
-    starts: int = 0  # Active rounds of this job up to this one
+    starts: int = 0  # Active rounds that a member has run, and this one if it is Active
     resets: int = 0  # how often a healthy time has forgiven the charges
+    recovery: Recovery | None = None  # of the job, up to the write of this round; None: none
 
     def member(self, pod: Pod) -> Member | None:
         """The member with this pod, or None."""
@@ -93,6 +95,7 @@ class Round:
         fields["delayMs"] = self.delay_ms or None
         fields["starts"] = self.starts
         fields["resets"] = self.resets or None
+        fields["recovery"] = self.recovery.to_fields() if self.recovery else None
         return dump(fields)
 
     @classmethod
@@ -113,6 +116,7 @@ class Round:
             delay_ms=number(record, "delayMs", what, 0),
             starts=number(record, "starts", what, 0),
             resets=number(record, "resets", what, 0),
+            recovery=Recovery.from_fields(record.get("recovery"), what),
         )
 
 

@@ -29,8 +29,9 @@ def group_env(
 ) -> dict[str, str]:
     """Return the variables that all workers of one pod have in common in this round.
 
-    TORCHELASTIC_RESTART_COUNT counts the job's starts, not its charges: it is the same for all
-    ranks and never falls. The pod's UID and the round mark the processes of a round.
+    TORCHELASTIC_RESTART_COUNT is how often workers were started again after they had run, not the
+    number of charges: it is the same for all ranks and never falls. The pod's UID and the round
+    mark the processes of a round.
     """
     master = round_.master or Endpoint("127.0.0.1", DEFAULT_PORT_BASE)
     return {

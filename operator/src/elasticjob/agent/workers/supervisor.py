@@ -69,7 +69,6 @@ class Supervisor:
         self.group = new_group(WorkerSpec("default", config.workers, entrypoint, tuple(arguments)))
         self._running: _Running | None = None
         self._shutdown: Shutdown | None = None
-        self._reaped_at = 0.0
         self._progress = ProgressFile(environment.progress_file(config.directory, 0))
 
     # ---- calls of the loop -----------------------------------------------------------------------
@@ -175,9 +174,7 @@ class Supervisor:
         if len(running.launched) == running.ranks.workers:
             running.is_started = True
             self.group = replace(self.group, state=WorkerState.HEALTHY)
-            since = running.delivered_at
-            stop_ms = _ms(self._reaped_at - since)
-            yield WorkersStarted(running.n, _ms(self._clock.now() - since), stop_ms)
+            yield WorkersStarted(running.n, _ms(self._clock.now() - running.delivered_at))
 
     def _exec(self, running: _Running, local_rank: int) -> subprocess.Popen[bytes]:
         """Start one worker in a new session. Raises OSError."""
@@ -250,7 +247,6 @@ class Supervisor:
         shutdown = self._shutdown
         if shutdown is not None and shutdown.has_ended(self._clock.now()):
             self._shutdown = None
-            self._reaped_at = self._clock.now()
             yield WorkersReaped(shutdown.n)
 
     def _record_exit(self, pid: int, code: int) -> None:

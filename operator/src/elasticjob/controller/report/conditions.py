@@ -80,6 +80,9 @@ def _running(snapshot: Snapshot) -> Row:
     round_ = snapshot.lease.round if snapshot.lease else None
     if round_ is None or round_.phase is not Phase.ACTIVE:
         return _row("Running", "RoundForms")
+    if failed := state.failed_pods(snapshot):
+        pod = snapshot.job.pod_name(min(failed))
+        return _row("Running", "MemberFailed", pod=pod, round=round_.n)
     if state.is_running(snapshot):
         return _row("Running", "AllMembersRun", members=len(round_.members), round=round_.n)
     return _row("Running", "MembersStart", round=round_.n)

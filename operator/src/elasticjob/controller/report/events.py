@@ -188,7 +188,7 @@ def _of_round(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
             details=f": {failed.message}" if failed.message else "",
         )
     if recovery and recovery != old.last_recovery:
-        parts = ("detect", "rendezvous", "start", "total")
+        parts = ("detect", "stop", "rendezvous", "start", "total")
         times = {part: getattr(recovery, f"{part}_millis") or 0 for part in parts}
         yield _note("Restarted", round=recovery.round, **times)
 

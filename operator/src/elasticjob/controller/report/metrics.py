@@ -42,7 +42,7 @@ class Metrics:
         )
         self.recovery = Histogram(
             "elasticjob_recovery_seconds",
-            "Time from a failure to the start of the last worker, by part",
+            "Time from the last sign of life of what failed until all members run, by part",
             ["part"],
             buckets=_RECOVERY_BUCKETS,
             registry=self.registry,

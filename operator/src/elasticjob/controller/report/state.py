@@ -6,7 +6,7 @@ from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.report import obstructions, pod_problems
-from elasticjob.controller.report.texts import COUNT, UNREADABLE_ROUND, State, Word
+from elasticjob.controller.report.texts import COUNT, OVER_BUDGET, UNREADABLE_ROUND, State, Word
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
@@ -63,6 +63,25 @@ def running_pods(snapshot: Snapshot) -> frozenset[Pod]:
     return frozenset(report.running) & snapshot.lease.round.pods if current else frozenset()
 
 
+def failed_pods(snapshot: Snapshot) -> frozenset[Pod]:
+    """Members of the current round of which a worker has failed over the budget, as the holder
+    reports: the job fails, unless the holder finds that the loss of a pod was the cause."""
+    lease = snapshot.lease
+    if lease is None or lease.report is None or lease.report.n != lease.round.n:
+        return frozenset()
+    return frozenset(lease.report.failed) & lease.round.pods
+
+
+def restarts(snapshot: Snapshot) -> int:
+    """How often workers were started again after they had run. The current round counts once the
+    holder reports that one of its members runs."""
+    round_ = snapshot.lease.round if snapshot.lease else Round()
+    is_starting = round_.phase is Phase.ACTIVE and not (
+        running_pods(snapshot) or failed_pods(snapshot)
+    )
+    return max(0, round_.starts - (2 if is_starting else 1))
+
+
 def is_running(snapshot: Snapshot) -> bool:
     """Whether the holder reports that all members of the current round run their workers."""
     members = snapshot.lease.round.pods if snapshot.lease else frozenset()
@@ -78,6 +97,9 @@ def _end(snapshot: Snapshot) -> State:
 
 
 def _active(snapshot: Snapshot, round_: Round) -> State:
+    if failed := failed_pods(snapshot):
+        pod, most = snapshot.job.pod_name(min(failed)), snapshot.spec.max_restarts
+        return State(Word.RUNNING, OVER_BUDGET.format(pod=pod, max_restarts=most))
     word = Word.STARTING if round_.starts <= 1 else Word.RESTARTING
     if is_running(snapshot):
         word = Word.RUNNING

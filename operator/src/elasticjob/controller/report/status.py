@@ -13,7 +13,7 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import job_over
 from elasticjob.controller.plan.restarts import blame
 from elasticjob.controller.report import conditions, failure
-from elasticjob.controller.report.state import running_pods
+from elasticjob.controller.report.state import restarts, running_pods
 from elasticjob.controller.report.texts import State
 from elasticjob.rendezvous import budget
 from elasticjob.wire import names
@@ -116,7 +116,7 @@ def _of_round(snapshot: Snapshot) -> Json:
     round_, report = snapshot.lease.round, snapshot.lease.report
     return {
         "round": round_.n,
-        "restarts": max(round_.starts - 1, 0),
+        "restarts": restarts(snapshot),
         "counted": budget.counted_failures(round_.charged, snapshot.lease.desired),
         "blamed": _dump_blamed(blame.counts(snapshot)),
         "last_recovery": _recovery(report) or snapshot.job.status.last_recovery,

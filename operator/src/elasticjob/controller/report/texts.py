@@ -32,6 +32,11 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
     "Running": {
         "AllMembersRun": ("True", "all {members} members are running round {round}"),
         "MembersStart": ("False", "round {round} is starting"),
+        "MemberFailed": (
+            "False",
+            "{pod} failed in round {round}, and maxRestarts is used up: the job fails unless the"
+            " loss of a pod explains it",
+        ),
         "RoundForms": ("False", "no round is active"),
         "RoundUnreadable": ("Unknown", "{problem}"),
         "Ended": ("False", ""),
@@ -86,7 +91,7 @@ EVENTS: dict[str, tuple[bool, str]] = {
     "WorkersFailed": (WARNING, "round {round} failed: {culprit}: {reason}{details}"),
     "Restarted": (
         NORMAL,
-        "round {round} started {total} ms after the failure (detection {detect} ms, rendezvous"
+        "round {round} runs after {total} ms (detection {detect} ms, stop {stop} ms, rendezvous"
         " {rendezvous} ms, start {start} ms)",
     ),
     "Running": (NORMAL, _CONDITION),
@@ -122,6 +127,7 @@ DELETIONS = {
 """Why pods are deleted, in the event PodsDeleted and the log."""
 
 NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod needs is refused
+OVER_BUDGET = "{pod} failed, and maxRestarts ({max_restarts}) is used up"
 EXCEEDED = "exceeded maxRestarts ({max_restarts})"
 OLDER_JOB = (
     "waiting for the end of {pods} of an older job of this name; if a pod's node is gone, delete"

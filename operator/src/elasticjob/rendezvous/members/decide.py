@@ -49,7 +49,7 @@ def all_done(case: Case, judged: Judgement) -> Outcome:
     """Rule 8: if all members are done, the job is Succeeded (F1, I6)."""
     if not case.round.members or case.round.pods - judged.done:
         return None
-    return replace(case.round, n=next_n(case), phase=Phase.SUCCEEDED, cause=None, delay_ms=0)
+    return over(case, replace(case.round, cause=None), Phase.SUCCEEDED)
 
 
 def some_lost_or_leaving(case: Case, judged: Judgement) -> Outcome:
@@ -67,7 +67,7 @@ def some_lost_or_leaving(case: Case, judged: Judgement) -> Outcome:
     base = replace(before, charged=charged, cause=cause_of(case, judged))
     is_over_budget = counted_failures(charged, case.desired) > case.desired.max_restarts
     if judged.charged_losses and is_over_budget:
-        return replace(base, n=next_n(case), phase=Phase.FAILED, delay_ms=0)
+        return over(case, base, Phase.FAILED)
     return next_round(case, base, judged, delay_ms=loss_delay_ms(case, judged, charged))
 
 
@@ -93,7 +93,8 @@ def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
     first = min(judged.failed, key=lambda p: (failed_after_ms(case, p), p))
     lease = case.lease(first)
     cause = lease.state.cause if lease else None
-    return replace(case.round, n=next_n(case), phase=Phase.FAILED, cause=cause, delay_ms=0)
+    charged = case.round.charged.with_charge(next_n(case))
+    return over(case, replace(case.round, cause=cause, charged=charged), Phase.FAILED)
 
 
 def none_wanted(case: Case, judged: Judgement) -> Outcome:
@@ -168,14 +169,39 @@ def next_round(case: Case, base: Round, judged: Judgement, delay_ms: int = 0) ->
         members=members,
         master=master,
         delay_ms=delay_ms,
-        starts=case.round.starts + 1,
+        starts=starts_so_far(case) + 1,
     )
+
+
+def starts_so_far(case: Case) -> int:
+    """The rounds that a member has run, as the members have reported it: a round that was replaced
+    before it ran started no workers."""
+    is_unrun = case.round.phase is Phase.ACTIVE and not has_run(case)
+    return max(0, case.round.starts - 1) if is_unrun else case.round.starts
+
+
+def over(case: Case, base: Round, phase: Phase) -> Round:
+    """The last round: Succeeded or Failed."""
+    starts = starts_so_far(case)
+    return replace(base, n=next_n(case), phase=phase, delay_ms=0, starts=starts, recovery=None)
 
 
 def forming(case: Case, base: Round, delay_ms: int) -> Round:
     """A Forming round, which has no members. The round after it keeps what is left of delay_ms."""
-    n = next_n(case)
-    return replace(base, n=n, phase=Phase.FORMING, members=(), master=None, delay_ms=delay_ms)
+    return replace(
+        base,
+        n=next_n(case),
+        phase=Phase.FORMING,
+        members=(),
+        master=None,
+        delay_ms=delay_ms,
+        starts=starts_so_far(case),
+    )
+
+
+def has_run(case: Case) -> bool:
+    """Whether a member has reported that it ran the current round."""
+    return any(has_reported(case, pod, *HAS_RUN) for pod in case.round.pods)
 
 
 def remaining_delay_ms(case: Case) -> int:
@@ -184,7 +210,7 @@ def remaining_delay_ms(case: Case) -> int:
     A pod that leaves or joins does not end the delay, nor does a Forming round. A suspended job
     ends it, and a member that has run the round.
     """
-    if any(has_reported(case, pod, *HAS_RUN) for pod in case.round.pods):
+    if has_run(case):
         return 0
     waited_s = case.now.at - case.delay_began_at
     return timing.remaining_ms(case.round.delay_ms, waited_s)  # clause 8-keeps-delay

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import AgentPhase, AgentState
+from elasticjob.wire.codec import LARGEST
+from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Recovery, Report
@@ -19,6 +21,11 @@ def states_in_round(view: View, round_: Round) -> dict[Pod, AgentState]:
     return {pod: lease.state for pod, lease in leases.items() if lease.state.n == round_.n}
 
 
+def pods_in(states: dict[Pod, AgentState], *phases: AgentPhase) -> tuple[Pod, ...]:
+    """The pods that report one of these phases."""
+    return tuple(pod for pod, state in states.items() if state.phase in phases)
+
+
 def is_running(view: View, round_: Round) -> bool:
     """Whether every member reports that it runs the current round."""
     phases = [state.phase for state in states_in_round(view, round_).values()]
@@ -30,38 +37,60 @@ def is_running_reported(lease: RoundLease) -> bool:
     last = lease.report
     if last is None or last.n != lease.round.n:
         return False
-    return len(last.running) == len(lease.round.members)
+    return 0 < len(last.running) == len(lease.round.members)
 
 
 def report(
-    view: View, round_: Round, silent: frozenset[Pod] = frozenset(), delay_ms: int | None = None
-) -> Report:
-    """The report of the current round. The first start is no recovery.
+    view: View, round_: Round, silent: frozenset[Pod] = frozenset(), delay_ms: int | None = None,
+    age_ms: int | None = None,
+) -> Report:  # fmt: skip
+    """The report of the current round.
 
     silent: silent pods outside of the round. delay_ms: what is left of its start delay, if any.
+    age_ms: the age of a round without members.
     """
     states = states_in_round(view, round_)
-    running = tuple(pod for pod, state in states.items() if state.phase is not AgentPhase.READY)
+    running = pods_in(states, AgentPhase.RUNNING, AgentPhase.DONE)
     first = states.get(round_.members[0].pod) if round_.members else None
     complete = bool(running) and len(running) == len(round_.members)
     return Report(
         n=round_.n,
         running=running,
+        failed=pods_in(states, AgentPhase.FAILED),
         outside=True,
         delay_ms=delay_ms,
+        age_ms=age_ms,
         silent=tuple(sorted(silent)),
-        recovery=recovery(round_.n, states.values()) if complete and round_.starts > 1 else None,
+        recovery=recovery(round_, states.values()) if complete else None,
         progress=first.progress if first else None,
     )
 
 
-def recovery(n: int, states: Iterable[AgentState]) -> Recovery:
-    """The slowest member of each part of the way into round n."""
+def recovery(round_: Round, states: Iterable[AgentState]) -> Recovery | None:
+    """The whole recovery, once all members run this round, by the slowest of them; or None."""
+    if round_.recovery is None:
+        return None
     found = list(states)
-    return Recovery(
-        n=n,
-        detect_ms=max(state.detect_ms or 0 for state in found),
-        rendezvous_ms=max(state.rendezvous_ms or 0 for state in found),
-        stop_ms=max(state.stop_ms or 0 for state in found),
-        start_ms=max(state.start_ms or 0 for state in found),
+    stop_ms = max(state.stop_ms or 0 for state in found)
+    until_run_ms = max(state.start_ms or 0 for state in found)
+    return replace(
+        round_.recovery,
+        stop_ms=min(round_.recovery.stop_ms + stop_ms, LARGEST),
+        start_ms=max(0, until_run_ms - stop_ms),
     )
+
+
+def delay_since(lease: RoundLease, now: float) -> float:
+    """When the start delay of a new round began. The last report contains how much of it was left,
+    for an agent that starts within it."""
+    last, delay_ms = lease.report, lease.round.delay_ms
+    if last is None or last.n != lease.round.n or last.delay_ms is None:
+        return now
+    return now - max(0, delay_ms - last.delay_ms) / 1000
+
+
+def began_at(lease: RoundLease, now: float) -> float:
+    """When a new round began. The last report contains the age of a round without members, for an
+    agent that starts within it."""
+    last = lease.report
+    return now - (last.age_ms or 0) / 1000 if last and last.n == lease.round.n else now

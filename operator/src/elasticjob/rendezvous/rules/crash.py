@@ -5,6 +5,8 @@ from __future__ import annotations
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound
 from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.members.recovery import recovery_until
+from elasticjob.rendezvous.members.report import is_running_reported
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, no_action, writable_round
 from elasticjob.rendezvous.state import Me, Run
@@ -12,6 +14,7 @@ from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.report import Recovery
 from elasticjob.wire.round import Phase, Round
 
 
@@ -30,8 +33,7 @@ def crash(me: Me, now: Now) -> RuleResult:
     if not now.has_come(crash_at(me, lease, run)):
         return no_action(me)
     next_ = round_after_crash(lease, run, run.failure, max(me.highest_n, run.n), me.who.jitter)
-    detect_ms = round((now.at - run.failed_at) * 1000)
-    me = replace(me, written_n=next_.n, detect_ms=detect_ms, rendezvous_ms=None)
+    next_ = replace(next_, recovery=recovery_after_crash(me, lease, run, next_, now.at))
     return replace(me, cas_version=lease.version), (CasRound(lease.version, round=next_),)
 
 
@@ -66,11 +68,21 @@ def round_after_crash(
     )
 
 
+def recovery_after_crash(
+    me: Me, lease: RoundLease, run: Run, next_: Round, now: float
+) -> Recovery | None:
+    """The recovery up to the write of the round after a crash."""
+    age_ms, detect_ms = timing.millis(now - me.began_at), timing.millis(now - run.failed_at)
+    return recovery_until(next_, lease.round, is_running_reported(lease), age_ms, detect_ms)
+
+
 def write_failed(me: Me, now: Now) -> RuleResult:
     """Rule 4: after a fatal failure, write Failed until the round is terminal (F11)."""
     lease = writable_round(me)
     if lease is None or me.fatal_cause is None or not now.has_come(me.cas_at):
         return no_action(me)
     n = 1 + max(me.highest_n, lease.round.n)  # clause 4-fatal-until-terminal
-    failed = replace(lease.round, n=n, phase=Phase.FAILED, cause=me.fatal_cause, delay_ms=0)
+    charged = lease.round.charged.with_charge(n)
+    failed = replace(lease.round, n=n, phase=Phase.FAILED, cause=me.fatal_cause, charged=charged)
+    failed = replace(failed, delay_ms=0, recovery=None)
     return replace(me, cas_version=lease.version), (CasRound(lease.version, round=failed),)

@@ -6,14 +6,28 @@ from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Action, CasRound, GetLease, Pulse, ReopenStream
 from elasticjob.rendezvous.members.decide import Wait, decide, is_last_call
 from elasticjob.rendezvous.members.judge import Case, Judgement, judge
-from elasticjob.rendezvous.members.report import is_running, is_running_reported, report
+from elasticjob.rendezvous.members.recovery import (
+    detect_ms,
+    have_all_run,
+    recovery_until,
+    stop_ms_outside,
+)
+from elasticjob.rendezvous.members.report import (
+    is_running,
+    is_running_reported,
+    pods_in,
+    report,
+    states_in_round,
+)
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, contact_since, no_action, writable_round
 from elasticjob.rendezvous.state import Hold, Me
 from elasticjob.wire import names
+from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
-from elasticjob.wire.round import Phase
+from elasticjob.wire.report import Recovery, Report
+from elasticjob.wire.round import Phase, Round
 
 
 def open_watch(me: Me, now: Now) -> RuleResult:
@@ -47,9 +61,16 @@ def pulse(me: Me, now: Now) -> RuleResult:
         next_ = replace(next_, complete=False, opening=True, refused_version="")
         return replace(me, hold=next_), (ReopenStream(wide=True),)
     me = replace(me, hold=replace(next_, pulsing=True, sent_version=lease.version))
-    delay_ms = lease.round.delay_ms
-    left_ms = timing.remaining_ms(delay_ms, now.at - me.delay_since) if delay_ms else None
-    return me, (Pulse(lease.version, report(hold.view, lease.round, hold.silent_outside, left_ms)),)
+    return me, (Pulse(lease.version, _report(me, hold, lease.round, now.at)),)
+
+
+def _report(me: Me, hold: Hold, round_: Round, now: float) -> Report:
+    left_ms = timing.remaining_ms(round_.delay_ms, now - me.delay_since)
+    is_forming = round_.phase is Phase.FORMING
+    return report(
+        hold.view, round_, hold.silent_outside, left_ms if round_.delay_ms else None,
+        timing.millis(now - me.began_at) if is_forming else None,
+    )  # fmt: skip
 
 
 def is_watch_dead(hold: Hold, lease: RoundLease) -> bool:
@@ -85,14 +106,18 @@ def decide_next_round(me: Me, hold: Hold, case: Case, judged: Judgement) -> Rule
 
 
 def has_news(hold: Hold, lease: RoundLease) -> bool:
-    """Whether the next pulse is due now: all members run, or a pod outside has become silent.
+    """Whether the next pulse is due now: all members run, a member has failed over the budget, or a
+    pod outside has become silent.
 
     It waits until the watch has delivered the last pulse, or `pulse` would take the watch for dead.
     """
     if not hold.pulse_returned:
         return False
-    reported = lease.report.silent if lease.report else ()
-    if hold.silent_outside - frozenset(reported):
+    last = lease.report
+    if hold.silent_outside - frozenset(last.silent if last else ()):
+        return True
+    failed = pods_in(states_in_round(hold.view, lease.round), AgentPhase.FAILED)
+    if failed and (last is None or (last.n, last.failed) != (lease.round.n, failed)):
         return True
     return is_running(hold.view, lease.round) and not is_running_reported(lease)
 
@@ -127,7 +152,7 @@ def request_suspect_leases(
 
 
 def write_decision(me: Me, hold: Hold, case: Case, judged: Judgement) -> RuleResult:
-    """Rule 8: write the next round, if there is one, and record how long the decision took.
+    """Rule 8: write the next round, if there is one, and how long the recovery took up to it.
 
     The last report goes with a terminal round, as no pulse follows it.
     """
@@ -135,12 +160,22 @@ def write_decision(me: Me, hold: Hold, case: Case, judged: Judgement) -> RuleRes
     me = replace(me, hold=replace(me.hold or hold, waiting=outcome is Wait.WAIT))
     if me.lease is None or outcome is None or isinstance(outcome, Wait):
         return no_action(me)
-    version, is_forming = me.lease.version, case.round.phase is Phase.FORMING
-    formed_ms = round((case.now.at - me.round_at) * 1000) if is_forming else None
-    detect_ms = _detect_ms(case, judged)
-    me = replace(me, written_n=outcome.n, detect_ms=detect_ms, rendezvous_ms=formed_ms)
-    last = report(case.view, case.round) if outcome.phase.is_terminal else None
-    return replace(me, cas_version=version), (CasRound(version, round=outcome, report=last),)
+    version, is_over = me.lease.version, outcome.phase.is_terminal
+    recovery = None if is_over else _recovery(me, hold, case, judged, outcome)
+    last = report(case.view, case.round) if is_over else None
+    write = CasRound(version, round=replace(outcome, recovery=recovery), report=last)
+    return replace(me, cas_version=version), (write,)
+
+
+def _recovery(me: Me, hold: Hold, case: Case, judged: Judgement, next_: Round) -> Recovery | None:
+    return recovery_until(
+        next_,
+        case.round,
+        has_run=have_all_run(case) or (me.lease is not None and is_running_reported(me.lease)),
+        age_ms=timing.millis(case.now.at - me.began_at),
+        detect_ms=detect_ms(case, judged),
+        stop_ms=stop_ms_outside(case, hold.left_at, me.began_at),
+    )
 
 
 def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
@@ -164,15 +199,6 @@ def note_last_call(hold: Hold, case: Case, judged: Judgement) -> Hold:
         return replace(hold, view=replace(hold.view, last_call_since=None))
     since = hold.view.last_call_since if hold.view.last_call_since is not None else case.now.at
     return replace(hold, view=replace(hold.view, last_call_since=since))
-
-
-def _detect_ms(case: Case, judged: Judgement) -> int | None:
-    """The time from the last change of the first removed member's Lease to the decision."""
-    if not judged.removed:
-        return None
-    seen = case.view.seen.get(min(judged.lost or judged.leaving))
-    changed_at = max(seen.changed_at if seen else 0.0, case.round_at)
-    return max(0, round((case.now.at - changed_at) * 1000))
 
 
 def _heartbeat_s(me: Me) -> float:

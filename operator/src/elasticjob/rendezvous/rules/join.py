@@ -49,7 +49,5 @@ def own_state(me: Me) -> AgentState:
         cause=me.cause,
         start_ms=me.start_ms,
         stop_ms=me.stop_ms,
-        detect_ms=me.detect_ms if me.written_n == me.n else None,
-        rendezvous_ms=me.rendezvous_ms if me.written_n == me.n else None,
         progress=me.progress,
     )

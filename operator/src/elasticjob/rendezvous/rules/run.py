@@ -5,7 +5,7 @@ from __future__ import annotations
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Start, Stop
 from elasticjob.rendezvous.now import Now
-from elasticjob.rendezvous.rule_helpers import RuleResult, is_active_member, no_action
+from elasticjob.rendezvous.rule_helpers import RuleResult, is_active_member, no_action, stop_ms
 from elasticjob.rendezvous.state import Me, Run, Stage
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause, CauseKind
@@ -88,9 +88,8 @@ def stand_outside(me: Me, now: Now) -> RuleResult:
     if (me.phase, me.n) == (AgentPhase.READY, n):
         return no_action(me)
     spread_s = timing.herd_delay_s(len(me.lease.desired.wanted), me.who.jitter)
-    return replace(
-        me, phase=AgentPhase.READY, n=n, renew_at=min(me.renew_at, now.at + spread_s)
-    ), ()
+    me = replace(me, phase=AgentPhase.READY, n=n, stop_ms=stop_ms(me, me.round_at))
+    return replace(me, renew_at=min(me.renew_at, now.at + spread_s)), ()
 
 
 def fail_if_api_is_away(me: Me, now: Now) -> RuleResult:
