@@ -50,6 +50,6 @@ def test_a_worker_that_always_fails_fails_the_job_at_max_restarts(team: Namespac
     condition = job.ends("Failed")
     assert "exceeded maxRestarts (2)" in condition["message"]
     assert len(job.charged) == 2
-    assert job.status["counted"] == 2
+    assert job.status["counted"] == 3  # the failure that ended the job, too
     assert job.status["restarts"] == 2
     assert job.status["lastFailure"]["exitCode"] == 3
