@@ -7,6 +7,21 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 RUN := $(UV) run --frozen --quiet
 
+# Images with Python often set it. Then each run compiles all modules again, which takes longer than
+# many of the tests, and so does each operator that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
+
+# pytest-xdist. Unit tests compute, and a few wait; most of the time of a test with processes is
+# waiting.
+CORES := $(shell nproc 2>/dev/null || echo 2)
+UNIT_WORKERS ?= $(shell echo $$(($(CORES) + 1)))
+PROCESS_WORKERS ?= $(shell echo $$(($(CORES) * 2)))
+
+# $(call side_by_side,TARGETS): the output of each appears as a whole, when it ends. If one fails, make
+# waits for those that run, and fails. Inside a `make --jobs` it shares the jobs of that one.
+side_by_side = $(MAKE) --no-print-directory --output-sync=target \
+  $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs=$(CORES)) $(1)
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,29 +37,50 @@ $(UV):
 .PHONY: setup
 setup: .venv/.synced ## install the locked tools and dependencies into .venv
 
-.PHONY: check
+CHECKS := $(addprefix check-,units types lint format imports dockerfile)
+.PHONY: check $(CHECKS)
 check: setup ## run the fast checks: format, lint, types, imports, generated files, unit tests
+	@$(call side_by_side,$(CHECKS))
+
+check-format:
 	@$(RUN) ruff format --check --quiet .
+
+check-lint:
 	@$(RUN) ruff check --quiet .
+
+check-types:
 	@$(RUN) mypy
+
+check-dockerfile:
 	@$(RUN) hadolint Dockerfile
+
+check-imports:
 	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
-	@$(RUN) pytest -q -m "not process and not e2e and not slow and not cluster" tests
+
+check-units:
+	@$(RUN) pytest -q --numprocesses=$(UNIT_WORKERS) --dist=worksteal \
+	  -m "not process and not e2e and not slow and not cluster" tests
 
 .PHONY: interpreters
 interpreters: setup ## test wire, files, rendezvous and agent on each Python from 3.9 that is found
 	@UV="$(UV)" dev/interpreters.sh
 
-.PHONY: test
+.PHONY: test test-interpreters test-processes
 test: setup ## run all tests that need no cluster, with the local mode; up to 6 minutes
 	@echo "== fast checks: format, lint, types, imports, generated files, unit tests"
 	@$(MAKE) --no-print-directory check
-	@echo "== the agent on each interpreter that is found"
-	@$(MAKE) --no-print-directory interpreters
 	@echo "== an interpreter with torch"
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
-	  echo "== simulation, processes, end to end" && \
-	  SIM_SEEDS=40 $(RUN) pytest --durations=10 -m "process or e2e or slow or sim" tests
+	  echo "== simulation, processes, end to end; next to them the agent on each other interpreter" && \
+	  $(MAKE) --no-print-directory --jobs=2 test-processes test-interpreters
+
+test-processes:
+	@SIM_SEEDS=40 $(RUN) pytest -q --numprocesses=$(PROCESS_WORKERS) --dist=worksteal --durations=10 \
+	  -m "process or e2e or slow or sim" tests
+
+test-interpreters:
+	@result=0; found=$$(UV="$(UV)" dev/interpreters.sh others) || result=$$?; \
+	  printf '\n== the agent on each other interpreter\n%s\n' "$$found"; exit $$result
 
 # The user's cluster. It counts only if it is named on make's command line, not in the environment.
 NAMED := $(KUBE_CONTEXT)$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))
@@ -110,24 +146,36 @@ e2e-long: ## run the same tests, with the API server away for ten minutes instea
 neighbour: ## let a hostile neighbour attack a training job on `make cluster` for ten minutes
 	@NEIGHBOUR_S=$${NEIGHBOUR_S:-600} $(MAKE) --no-print-directory e2e TESTS="-s -k hostile_neighbour"
 
-.PHONY: contract
-contract: setup ## run the tests of the local API server and of the chart on a kube-apiserver; no root
+.PHONY: programs
+programs: setup ## build Helm and a kube-apiserver with kubectl for tests, unless the cache has them
 	@$(CLUSTER) build hyperkube helm >.venv/programs.txt
+
+CONTRACTS := $(addprefix contract-,api watch chart python)
+.PHONY: contract $(CONTRACTS)
+contract: programs ## run the tests of the local API server and of the chart on a kube-apiserver; no root
+	@$(call side_by_side,$(CONTRACTS))
+
+contract-api:
 	@echo "== contract tests"
 	@$(CLUSTER) bare -- $(RUN) pytest -q tests/contract
+
+contract-watch:
 	@echo "== contract tests without initial events in watches"
 	@$(CLUSTER) bare --feature-gates=WatchList=false -- $(RUN) pytest -q tests/contract
+
+contract-chart:
 	@echo "== the chart, and attacks on its roles and policies"
 	@$(CLUSTER) bare -- $(RUN) pytest -q tests/helm/test_install.py tests/attacks/test_policy.py \
 	  tests/attacks/test_token.py
+
+contract-python:
 	@echo "== a CA without key identifiers, agents on Python 3.13"
 	@if [ -n "$(PYTHON313)" ]; then $(CLUSTER) bare --no-key-identifiers -- \
 	  $(RUN) --isolated --python=$(PYTHON313) pytest -q tests/contract/test_agent.py; \
 	else echo "skipped: no Python 3.13 was found; name one with PYTHON313=PATH"; fi
 
 .PHONY: rights
-rights: setup ## list in docs/security.md what the tokens of agents and operator may do; as `contract`
-	@$(CLUSTER) build hyperkube helm >.venv/programs.txt
+rights: programs ## list in docs/security.md what the tokens of agents and operator may do; as `contract`
 	@$(CLUSTER) bare -- $(RUN) python -m tests.attacks.rights
 
 .PHONY: format

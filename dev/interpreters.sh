@@ -5,6 +5,7 @@
 # real processes run on the oldest: `make test` runs them on the project's interpreter.
 #
 #   dev/interpreters.sh          run the tests
+#   dev/interpreters.sh others   the same without the project's interpreter, for which `make check` runs them
 #   dev/interpreters.sh oldest   print the path of the oldest interpreter
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,12 +47,14 @@ run_one() {
 export -f run_one
 export uv
 
+without=
+[ "${1:-}" != others ] || without=$PWD/.venv/bin/python
 existing=()
 for directory in "${tests[@]}"; do [ -d "$directory" ] && existing+=("$directory"); done
 {
     printf '%s\n' "$oldest"
     found | tail -n +2 | cut -d ' ' -f 2-
-} | oldest=$oldest xargs -P 3 -I {} bash -c '
+} | { grep -vxF "${without:-none}" || true; } | oldest=$oldest xargs -P 3 -I {} bash -c '
     path=$1 && shift
     if [ "$path" = "$oldest" ]; then run_one "$path" "$@"; else run_one "$path" -m "not process" "$@"; fi
 ' run_one {} "${existing[@]}"

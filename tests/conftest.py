@@ -1,6 +1,9 @@
 """Run tests that are coroutines, and collect garbage after each test that may leave sockets open.
 
 So an error about an open socket names the test that left it open, and not a later one.
+
+With TEST_RECORD, the file of this name records each test that ran or was skipped; `dev/skipped.py`
+reads it.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
 import os
 from collections.abc import Iterator
 
@@ -15,6 +19,7 @@ import pytest
 
 os.environ.pop("KUBECONFIG", None)  # it is a developer's own cluster, and the operator reads it
 LEAKING = ("process", "slow", "e2e")
+RECORD = os.environ.get("TEST_RECORD")
 LONGEST_S = 300  # a test that is a coroutine fails then
 
 
@@ -49,3 +54,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     run = funcargs["runner"].run if "runner" in funcargs else asyncio.run
     run(asyncio.wait_for(test(**arguments), LONGEST_S))
     return True
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Record a test that ran or was skipped. With pytest-xdist, its main process does."""
+    if not RECORD or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    if report.skipped or report.when == "call":
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+        with open(RECORD, "a") as record:
+            record.write(json.dumps([report.nodeid, report.outcome, reason]) + "\n")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from dev.wait import wait_until
 from tests.support.local_server import local_server
+from tests.support.mounts import NO_NAMESPACES
 from tests.support.operator_log import health_port
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +89,7 @@ def test_starts_from_the_image_alone_and_writes_nothing(app: Path) -> None:
 
 
 @pytest.mark.process
-@pytest.mark.skipif(not can_change_user(), reason="this machine allows no user namespaces")
+@pytest.mark.skipif(not can_change_user(), reason=NO_NAMESPACES)
 def test_runs_as_a_user_without_a_name(app: Path, tmp_path: Path) -> None:
     """kopf asks who it is (getpass), and the user of a container is in no passwd."""
     with local_server(tmp_path) as server:

@@ -127,7 +127,9 @@ def may_unshare() -> bool:
         return False
 
 
-as_pid_1 = pytest.mark.skipif(not may_unshare(), reason="may not make PID namespaces")
+as_pid_1 = pytest.mark.skipif(
+    not may_unshare(), reason="no right to make PID namespaces: run as root"
+)
 
 
 def agent_of(pod: OnePod) -> int:
@@ -242,8 +244,11 @@ def old_pythons() -> list[str]:
     return [str(path) for path in found]
 
 
+NONE_IS_OLD = pytest.mark.skip(reason="no Python before 3.9: pyenv install 3.8")
+
+
 @process
-@pytest.mark.parametrize("python", old_pythons() or [pytest.param("", marks=pytest.mark.skip)])
+@pytest.mark.parametrize("python", old_pythons() or [pytest.param("", marks=NONE_IS_OLD)])
 def test_an_old_python_is_refused_with_the_cure(tmp_path: Path, python: str) -> None:
     bundle = build()
     (tmp_path / "agent.pyz").write_bytes(bundle.data)

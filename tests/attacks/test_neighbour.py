@@ -49,7 +49,7 @@ PYTHON = os.environ.get("TORCH_PYTHON", "")
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.torch,
-    pytest.mark.skipif(not PYTHON, reason="TORCH_PYTHON names no interpreter with torch"),
+    pytest.mark.skipif(not PYTHON, reason="TORCH_PYTHON names no Python with torch: make test"),
 ]
 STEP_S = 0.1
 STEPS = int(os.environ.get("NEIGHBOUR_S", "8")) * 10

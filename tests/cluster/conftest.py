@@ -90,7 +90,7 @@ def team(kube: Kube, release: Release, request: pytest.FixtureRequest) -> Iterat
 def machine() -> Iterator[Machine]:
     """The nodes on this machine, all of which run before and after the test."""
     if Path(os.environ["E2E_KUBECONFIG"]) != Cache.of(os.environ).kubeconfig:
-        pytest.skip("stops nodes, which only the cluster of `make cluster` allows")
+        pytest.skip("stops nodes of `make cluster`: make e2e without KUBECONFIG")
     machine = Machine.here()
     machine.is_well()
     yield machine

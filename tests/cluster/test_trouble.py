@@ -36,7 +36,7 @@ def test_an_image_without_python(team: Namespace) -> None:
 def test_an_image_whose_python_is_too_old(team: Namespace) -> None:
     image = os.environ.get("E2E_OLD_PYTHON_IMAGE")
     if not image:
-        pytest.skip("no Python 3.8 was found; name one with OLD_PYTHON=DIR")
+        pytest.skip("no Python 3.8: name one with OLD_PYTHON=DIR")
     job = team.start("old", pod=python(image, RUNS), replicas=2)
     job.says(
         "Pending: 2/2 pods: the agent cannot start: python3 in the image is 3.8, ElasticJob's agent"

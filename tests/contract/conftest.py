@@ -63,7 +63,7 @@ def initial(api: Client) -> dict[str, str]:
     }
     with api.watch("/api/v1/namespaces", **query) as watch:
         if watch.code == 422:
-            pytest.skip("this server does not send initial events (WatchList is off)")
+            pytest.skip("WatchList is off: make contract")
     return query
 
 
@@ -71,7 +71,7 @@ def initial(api: Client) -> dict[str, str]:
 def local(own_server: LocalServer | None) -> LocalServer:
     """The local server, with access to its internals."""
     if own_server is None:
-        pytest.skip("needs the internals of the local server; run without CONTRACT_KUBECONFIG")
+        pytest.skip("needs the internals of the local server: make test")
     return own_server
 
 

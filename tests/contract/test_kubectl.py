@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +11,17 @@ import pytest
 import yaml
 from dev.kube_client import Client
 from dev.wait import wait_until
+from tests.support import programs
 from tests.support.widgets import widget_object
 
-KUBECTL = shutil.which("kubectl")
+KUBECTL = programs.kubectl()
 DEADLINE_S = 60
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.skipif(KUBECTL is None, reason="this machine has no kubectl"),
+    pytest.mark.skipif(
+        not KUBECTL, reason="no kubectl: run make programs, install it, or set KUBECTL"
+    ),
 ]
 
 
@@ -29,7 +31,7 @@ def kubectl(api: Client, kubeconfig: Path, namespace: str, tmp_path: Path) -> Ca
 
     def run(*words: str, stdin: str = "", fail: bool = False) -> str:
         done = subprocess.run(
-            [str(KUBECTL), "-n", namespace, *words],
+            [*KUBECTL, "-n", namespace, *words],
             input=stdin,
             env={"KUBECONFIG": str(kubeconfig), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
             capture_output=True,
@@ -92,7 +94,7 @@ def test_get_watch(
 ) -> None:
     kubectl("apply", "-f", "-", stdin=manifest(replicas=1))
     process = subprocess.Popen(
-        [str(KUBECTL), "--kubeconfig", str(kubeconfig), "-n", namespace, "get", "wi", "-w"],
+        [*KUBECTL, "--kubeconfig", str(kubeconfig), "-n", namespace, "get", "wi", "-w"],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -19,7 +19,7 @@ PYTHON = os.environ.get("TORCH_PYTHON", "")
 pytestmark = [
     pytest.mark.process,
     pytest.mark.torch,
-    pytest.mark.skipif(not PYTHON, reason="TORCH_PYTHON names no interpreter with torch"),
+    pytest.mark.skipif(not PYTHON, reason="TORCH_PYTHON names no Python with torch: make test"),
 ]
 RANKS = 2
 DEADLINE_S = 120

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.mounts import may_mount, run_with_mount
+from tests.support.mounts import NO_NAMESPACES, may_mount, run_with_mount
 
 from elasticjob import files
 
@@ -216,7 +216,7 @@ def test_directories_may_be_nested_deeper_than_python_recurses(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not may_mount(), reason="this machine allows no user namespaces")
+@pytest.mark.skipif(not may_mount(), reason=NO_NAMESPACES)
 @pytest.mark.parametrize("place", [".", "m", "m/m"])
 def test_what_is_mounted_below_stays_with_its_content(tmp_path: Path, place: str) -> None:
     """It may be a volume or a directory of another machine."""

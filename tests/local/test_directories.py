@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.support.mounts import may_mount, run_with_mount
+from tests.support.mounts import NO_NAMESPACES, may_mount, run_with_mount
 
 from elasticjob.local.directories import (
     LOCK,
@@ -200,7 +200,7 @@ def test_directories_without_permissions_are_removed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.skipif(not may_mount(), reason="this machine allows no user namespaces")
+@pytest.mark.skipif(not may_mount(), reason=NO_NAMESPACES)
 @pytest.mark.parametrize("place", ["", "home", "home/bucket"])
 def test_a_tree_is_removed_without_what_is_mounted_in_it(tmp_path: Path, place: str) -> None:
     mounted = tmp_path / "mounted"

@@ -24,6 +24,7 @@ def test_documents(text: str | bytes, documents: list[Any]) -> None:
     assert load(text) == documents
 
 
+SLOW = pytest.mark.slow  # PyYAML reads 40,000 values in a second
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -54,8 +55,8 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("? [a]\n: b", "line 1, column 3: found unhashable key"),
         ("a: " + "9" * 5000, "line 1: a number is too long"),
         ("\n- 1" + ":0" * 1_000_000, "line 2: a number is too long"),
-        ("[" + "x, " * 100_001 + "x]", "more than 100000 values"),
-        ("--- x\n" * 100_001, "more than 100000 values"),
+        pytest.param("[" + "x, " * 100_001 + "x]", "more than 100000 values", marks=SLOW),
+        pytest.param("--- x\n" * 100_001, "more than 100000 values", marks=SLOW),
         ("a: \x07", "not valid YAML"),
         (b"\xff\xfe\x00", "not valid YAML"),
         ("a: *b", "undefined alias"),

@@ -1,9 +1,7 @@
-"""Render the Helm chart with the Helm of `$HELM`, else of dev/cluster, else of PATH."""
+"""Render the Helm chart with the Helm that `tests/support/programs.py` finds."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterable
 from functools import cache
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.support import programs
 
 from elasticjob.wire.codec import Json
 
@@ -19,17 +18,14 @@ CHART = ROOT / "helm" / "elasticjob"
 RELEASE, NAMESPACE = "elasticjob", "elasticjob-system"
 KUBE_VERSION = "1.34.0"
 IMAGE = "image.repository=registry.example.com/elasticjob-operator"
-BUILT = "elasticjob/cluster/bin/helm-*/helm"
 
 
 @cache
 def helm() -> str:
     """The path of Helm; skips the test if there is none."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = sorted(map(str, home.glob(BUILT)))
-    found = os.environ.get("HELM") or (built[-1] if built else shutil.which("helm"))
+    found = programs.helm()
     if not found:
-        pytest.skip("no helm: set HELM, install it, or run: python -m dev.cluster build helm")
+        pytest.skip("no helm: run make programs, install it, or set HELM")
     return found
 
 
@@ -50,7 +46,7 @@ def rendered(
     done = run_helm("template", *place, *words)
     if done.returncode:
         raise ChartError(done.stderr)
-    return tuple(body for body in yaml.safe_load_all(done.stdout) if body)
+    return tuple(body for body in yaml.load_all(done.stdout, yaml.CSafeLoader) if body)
 
 
 class ChartError(Exception):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+NO_NAMESPACES = "no right to make user namespaces: run as root, or allow them in the kernel"
 _ALONE = ("unshare", "--user", "--map-root-user", "--mount", "--")
 """No other process sees what is mounted, so it is gone with the program."""
 

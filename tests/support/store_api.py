@@ -6,7 +6,6 @@ so tests of a reconcile need no server.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from elasticjob.local.api.kinds import jobs
 from elasticjob.local.api.objects import selectors
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Resource as Stored
-from elasticjob.local.api.objects.store import Store
+from elasticjob.local.api.objects.store import Store, clone
 from elasticjob.local.api.patches import merge
 from elasticjob.local.api.server import new_store, preload
 from elasticjob.wire.codec import Json
@@ -79,7 +78,7 @@ class StoreApi:
     ) -> AsyncIterator[Page]:
         match = selectors.labels(selector)
         found = self._do("list", resource, selector, lambda s: self.store.list(s, namespace, match))
-        yield Page(copy.deepcopy(found), str(self.store.version))
+        yield Page(clone(found), str(self.store.version))
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
         name = body["metadata"]["name"]
@@ -112,6 +111,6 @@ class StoreApi:
         if error := found(what) if callable(found) else found:
             raise error
         try:
-            return copy.deepcopy(ask(self.stored(resource)))
+            return clone(ask(self.stored(resource)))
         except ApiError as error:
             raise kube.error_of(error.code, error.reason, error.message) from error

@@ -166,7 +166,9 @@ def test_a_closed_port_is_unreachable(tmp_path: Path) -> None:
         client.session().send(GET)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")
+@pytest.mark.skipif(
+    not os.path.exists("/proc/net/if_inet6"), reason="no IPv6: enable it in the kernel"
+)
 def test_ipv6(tmp_path: Path) -> None:
     with scripted_api("::1") as api:
         api.answer(reply(200))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
+
 import yaml
 
 from elasticjob.api.rules import RULES, ValidationRule
@@ -28,7 +31,20 @@ _COLUMNS = (
 
 
 def custom_resource_definition() -> Json:
-    """The CustomResourceDefinition as it is applied to a cluster."""
+    """The CustomResourceDefinition as it is applied to a cluster; a new copy for each caller."""
+    return copy.deepcopy(_definition())
+
+
+def as_yaml() -> str:
+    """The CustomResourceDefinition as the text of the committed file."""
+    head = "# Generated from operator/src/elasticjob/api by `make generate`. Do not edit.\n"
+    return head + yaml.safe_dump(
+        custom_resource_definition(), sort_keys=False, width=100, allow_unicode=True
+    )
+
+
+@cache
+def _definition() -> Json:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -47,14 +63,6 @@ def custom_resource_definition() -> Json:
             "versions": [_version()],
         },
     }
-
-
-def as_yaml() -> str:
-    """The CustomResourceDefinition as the text of the committed file."""
-    head = "# Generated from operator/src/elasticjob/api by `make generate`. Do not edit.\n"
-    return head + yaml.safe_dump(
-        custom_resource_definition(), sort_keys=False, width=100, allow_unicode=True
-    )
 
 
 def _version() -> Json:
