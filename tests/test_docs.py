@@ -102,3 +102,38 @@ def words(capsys: pytest.CaptureFixture[str], *command: str) -> set[str]:
         main([*command, "--help"])
     assert ended.value.code == 0, command
     return set(re.findall(r"--?[a-z][a-z-]*", capsys.readouterr().out))
+
+
+EVIDENCE = ROOT / "docs" / "evidence.md"
+
+
+def evidence() -> list[list[str]]:
+    """The rows of the tables of evidence.md, as cells: claim, how, command, result."""
+    text = re.sub(r"<!--.*?-->", "", EVIDENCE.read_text(), flags=re.DOTALL)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    return [row[2:-2].split(" | ") for row in rows if not row.startswith(("| claim |", "|---"))]
+
+
+def test_each_claim_has_a_command_that_exists_and_a_result_with_its_revision() -> None:
+    assert len(evidence()) > 20
+    for claim, _, commands, result in evidence():
+        for command in re.findall(r"`([^`]+)`", commands):
+            target = command.removeprefix("make ")
+            assert target in targets() or (ROOT / command).is_file(), claim
+        assert re.search(r"`(make |\.ci/)", commands), claim
+        has_source = re.search(r"; \d{4}-\d\d-\d\d, [0-9a-f]{7}$", result)
+        assert has_source or result == "see the last run" or "table of that page" in result, claim
+
+
+def test_the_claims_of_readme_lead_to_their_evidence() -> None:
+    """Each promise has its link, and so has each section with figures or states."""
+    page = (ROOT / "README.md").read_text()
+    anchors = re.findall(r'<a id="([a-z0-9-]+)"></a>', "".join(row[0] for row in evidence()))
+    assert len(anchors) == len(set(anchors))
+    linked = re.findall(r"\(docs/evidence\.md#([a-z0-9-]+)\)", page)
+    assert set(linked) <= set(anchors)
+    promises = re.findall(r"^\* \*\*.*\n(?:  .*\n)*", page, re.MULTILINE)
+    sections = re.split(r"^## ", page, flags=re.MULTILINE)
+    sections = [s for s in sections if s.startswith(("# ", "Try it", "Figures", "What works"))]
+    assert len(sections) == 4
+    assert [p for p in (*promises, *sections) if "(docs/evidence.md#" not in p] == []
