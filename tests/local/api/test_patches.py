@@ -137,7 +137,7 @@ def test_json_patches_that_are_refused(operations: Any, code: int) -> None:
     assert caught.value.code == code
 
 
-GROW = [{"op": "add", "path": "/a", "value": ["x"]}]
+GROW = [{"op": "add", "path": "/a", "value": ["x" * 10_000]}]
 GROW += [{"op": "copy", "from": "/a", "path": "/a/-"}] * 40
 DEEPEN = [{"op": "copy", "from": "/a", "path": "/a" + "/a" * 2**n} for n in range(12)]
 DEEP_VALUE: Any = {}
