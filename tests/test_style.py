@@ -23,10 +23,18 @@ EXEMPT = (
 )
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and the statements in it, without their expressions."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield from statements(child)
+
+
 def names_and_docstrings(source: str) -> str:
     """The source without everything but docstrings and names of tests, classes and functions."""
     kept = [""] * (source.count("\n") + 2)
-    for node in ast.walk(ast.parse(source)):
+    for node in statements(ast.parse(source)):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
         if not isinstance(node, ast.Module):
