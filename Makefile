@@ -40,7 +40,7 @@ setup: .venv/.synced ## install the locked tools and dependencies into .venv
 CHECKS := $(addprefix check-,units types lint format imports dockerfile)
 .PHONY: check $(CHECKS)
 check: setup ## run the fast checks: format, lint, types, imports, generated files, unit tests
-	@$(call side_by_side,$(CHECKS))
+	+@$(call side_by_side,$(CHECKS))
 
 check-format:
 	@$(RUN) ruff format --check --quiet .
@@ -153,7 +153,7 @@ programs: setup ## build Helm and a kube-apiserver with kubectl for tests, unles
 CONTRACTS := $(addprefix contract-,api watch chart python)
 .PHONY: contract $(CONTRACTS)
 contract: programs ## run the tests of the local API server and of the chart on a kube-apiserver; no root
-	@$(call side_by_side,$(CONTRACTS))
+	+@$(call side_by_side,$(CONTRACTS))
 
 contract-api:
 	@echo "== contract tests"
