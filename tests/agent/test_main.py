@@ -15,7 +15,7 @@ from tests.support.protocol import active
 from tests.support.supervised import stub
 from tests.support.survivors import alive, children, is_dead
 
-from elasticjob.agent.api.calls import SetupError
+from elasticjob.agent.api.conversation import SetupError
 from elasticjob.agent.main import empty_directory, random_fraction
 from elasticjob.controller.act import launcher
 from elasticjob.controller.act.bundle import build

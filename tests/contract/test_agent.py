@@ -12,11 +12,13 @@ import pytest
 from dev.kube_client import Client as Api
 from tests.support.protocol import DESIRED, active, forming, identity
 
-from elasticjob.agent.api.calls import Context
+from elasticjob.agent.api.conversation import Context
 from elasticjob.agent.api.credentials import Credentials
-from elasticjob.agent.api.http import Address, Client
+from elasticjob.agent.api.drivers import Machine, WatchDriver
+from elasticjob.agent.api.http import Client
 from elasticjob.agent.api.lease_requests import LeaseRequests
-from elasticjob.agent.api.watch import Watch, WatchScope
+from elasticjob.agent.api.messages import Address
+from elasticjob.agent.api.watch import Watch, scope_of
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import Message, WatchEvent
 from elasticjob.agent.log import Log
@@ -52,7 +54,7 @@ def job(api: Api, namespace: str, leases: str) -> wire.JobIdentity:
 @pytest.fixture
 def watched(client: Client, job: wire.JobIdentity) -> Iterator[Callable[[bool], Queue[Event]]]:
     """A function that opens a watch on a thread and returns the queue of its events."""
-    running: list[tuple[Watch, threading.Thread]] = []
+    running: list[tuple[WatchDriver, threading.Thread]] = []
 
     def open_watch(wide: bool) -> Queue[Event]:
         events: Queue[Event] = Queue()
@@ -61,18 +63,17 @@ def watched(client: Client, job: wire.JobIdentity) -> Iterator[Callable[[bool], 
             assert isinstance(message, WatchEvent), message
             events.put(message.event)
 
-        log = Log(lambda line: None)
-        context = Context(job, identity(), client.address, SystemClock(), log, jitter=lambda: 0.0)
-        kind = WatchScope(wide, f"{job.name}-round", job.uid)
-        watch = Watch(context, client, kind, 1, True, post)
-        thread = threading.Thread(target=watch.run)
+        machine = Machine(SystemClock(), Log(lambda line: None), lambda: 0.0, post)
+        driver = WatchDriver(machine, client, 1)
+        watch = Watch(Context(job, identity(), client.address), scope_of(job, wide), True)
+        thread = threading.Thread(target=driver.run, args=(watch.conversation(), "a watch"))
         thread.start()
-        running.append((watch, thread))
+        running.append((driver, thread))
         return events
 
     yield open_watch
-    for watch, thread in running:
-        watch.close()
+    for driver, thread in running:
+        driver.close()
         thread.join()
 
 

@@ -16,9 +16,12 @@ from tests.support.protocol import JOB, active, agent_object, identity, parsed_r
 from tests.support.scripted_socket import connection
 from tests.support.transports import ScriptedStream, ScriptedStreamTransport, ScriptedTransport
 
-from elasticjob.agent.api.calls import Call, Context, SetupError, perform
-from elasticjob.agent.api.connection import Response, UnreachableError, parse_head
-from elasticjob.agent.api.http import LIMITS, Address, Stream
+from elasticjob.agent.api.calls import Call, perform
+from elasticjob.agent.api.connection import UnreachableError, parse_head
+from elasticjob.agent.api.conversation import Context
+from elasticjob.agent.api.drivers import CallDriver, Machine, WatchDriver
+from elasticjob.agent.api.http import LIMITS, Stream
+from elasticjob.agent.api.messages import Address, Response
 from elasticjob.agent.api.watch import Watch, WatchScope
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import SetupFailed
@@ -89,9 +92,11 @@ EVENTS = [
 ]
 
 
-def context(lines: list[str]) -> Context:
-    address = Address("10.96.0.1", 443)
-    return Context(JOB, identity(), address, VirtualClock(), Log(lines.append), jitter=lambda: 0.5)
+CONTEXT = Context(JOB, identity(), Address("10.96.0.1", 443))
+
+
+def machine(lines: list[str], messages: list[Any]) -> Machine:
+    return Machine(VirtualClock(), Log(lines.append), lambda: 0.5, messages.append)
 
 
 @given(
@@ -106,9 +111,9 @@ def test_a_watch(lines: list[str], listed: Any, wide: bool, first: bool, status:
     transport = ScriptedStreamTransport(*streams)
     log: list[str] = []
     scope = WatchScope(wide, "demo-round", JOB.uid)
-    watch = Watch(context(log), transport, scope, 1, True, messages.append)
-    transport.at_end = watch.close
-    watch.run()
+    driver = WatchDriver(machine(log, messages), transport, 1)
+    transport.at_end = driver.close
+    driver.run(Watch(CONTEXT, scope, True).conversation(), "a watch")
     failures = [each.reason for each in messages if isinstance(each, SetupFailed)]
     assert not any("internal" in reason for reason in failures)
     assert not any(set("\x1b\x07\r\u202e\u2028") & set(text) for text in log)
@@ -134,9 +139,11 @@ ACTIONS = [
 def test_a_call(action: Any, answers: list[tuple[int, str]]) -> None:
     responses = [Response(code, body.encode("utf-8", "replace")) for code, body in answers]
     last = Response(200, json.dumps(agent_object(8)).encode())
-    call = Call(context([]), ScriptedTransport(*responses, last), parsed_round(3))
-    with contextlib.suppress(SetupError):
-        list(perform(call, action))
+    messages: list[Any] = []
+    driver = CallDriver(machine([], messages), ScriptedTransport(*responses, last), lambda: None)
+    driver.run(perform(Call(CONTEXT, parsed_round(3)), action), "a call")
+    failures = [each.reason for each in messages if isinstance(each, SetupFailed)]
+    assert not any("internal" in reason for reason in failures)
 
 
 @given(damaged_json([{"step": 120, "total": 400}]))

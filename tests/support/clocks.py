@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 
 class VirtualClock:
     """A pause advances the clock at once, and is recorded."""
@@ -16,6 +18,9 @@ class VirtualClock:
     def wall_at(self) -> float:
         return 1_700_000_000.0 + self.time
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, until: threading.Event | None = None) -> bool:
+        if until is not None and until.is_set():
+            return True
         self.pauses.append(seconds)
         self.time += seconds
+        return False

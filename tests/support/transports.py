@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Union
 
-from elasticjob.agent.api.connection import Response, UnreachableError
-from elasticjob.agent.api.http import Request
+from elasticjob.agent.api.connection import UnreachableError
+from elasticjob.agent.api.messages import Request, Response
 
 Script = Union[Response, UnreachableError]
 NO_RESPONSE = UnreachableError("timed out")
@@ -53,13 +53,16 @@ class ScriptedStream:
         self._body = body
         self._cut = cut
         self.closed = False
+        self.at_end = lambda: None
 
     def response(self) -> Response:
+        self.at_end()
         return answer(self.status, self._body, self._retry_after_s)
 
     def lines(self) -> Iterator[bytes]:
         for line in self._lines:
             yield line if isinstance(line, bytes) else json.dumps(line).encode()
+        self.at_end()
         if self._cut:
             raise UnreachableError("the connection was closed")
 
@@ -71,7 +74,7 @@ ScriptedStreamOrError = Union[ScriptedStream, Exception]
 
 
 class ScriptedStreamTransport:
-    """Opens watches in order, and calls at_end with the last one."""
+    """Opens watches in order, and calls at_end at the end of the last one."""
 
     def __init__(self, *script: ScriptedStreamOrError) -> None:
         self.requests: list[Request] = []
@@ -80,9 +83,11 @@ class ScriptedStreamTransport:
 
     def stream(self, request: Request) -> ScriptedStream:
         self.requests.append(request)
-        if len(self._script) == 1:
-            self.at_end()
         following = self._script.pop(0)
+        if not self._script and isinstance(following, ScriptedStream):
+            following.at_end = self.at_end
+        elif not self._script:
+            self.at_end()
         if isinstance(following, Exception):
             raise following
         return following

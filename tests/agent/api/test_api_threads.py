@@ -10,9 +10,11 @@ from tests.support.protocol import JOB, agent_object, identity, parsed_round, ro
 from tests.support.scripted_api import ScriptedApi, Stream, reply, scripted_api, token_directory
 
 from elasticjob.agent.api.api_threads import ApiThreads
-from elasticjob.agent.api.calls import Context
+from elasticjob.agent.api.conversation import Context
 from elasticjob.agent.api.credentials import Credentials
-from elasticjob.agent.api.http import Address, Client
+from elasticjob.agent.api.drivers import Machine
+from elasticjob.agent.api.http import Client
+from elasticjob.agent.api.messages import Address
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.agent.log import Log
@@ -36,10 +38,9 @@ class Scene:
         self.messages: queue.Queue[Message] = queue.Queue()
         address = Address(api.host, api.port)
         clock = SystemClock()
-        log = Log(lambda line: None)
-        context = Context(JOB, identity(), address, clock, log, jitter=lambda: 0.0)
+        machine = Machine(clock, Log(lambda line: None), lambda: 0.0, self.messages.put)
         client = Client(address, Credentials(directory), clock)
-        self.threads = ApiThreads(context, client, self.messages.put)
+        self.threads = ApiThreads(Context(JOB, identity(), address), client, machine)
         self.streams: list[Stream] = []
 
     def open(self, wide: bool, *sent: Any) -> Stream:

@@ -17,9 +17,11 @@ from tests.support.protocol import (
 )
 from tests.support.transports import NO_RESPONSE, Script, ScriptedTransport, answer
 
-from elasticjob.agent.api.calls import REFUSED_S, Call, Context, RequestAction, SetupError, perform
-from elasticjob.agent.api.connection import Response
-from elasticjob.agent.api.http import Address
+from elasticjob.agent.api.calls import REFUSED_S, Call, RequestAction, perform
+from elasticjob.agent.api.conversation import Context, SetupError
+from elasticjob.agent.api.drivers import CallDriver, Machine
+from elasticjob.agent.api.messages import Address, Response
+from elasticjob.agent.inbox import Message, SetupFailed
 from elasticjob.agent.log import Log
 from elasticjob.rendezvous.actions import CasRound, CreateLease, GetLease, Pulse, WriteState
 from elasticjob.rendezvous.events import (
@@ -61,12 +63,23 @@ class Scene:
         self.clock = VirtualClock()
         self.lines: list[str] = []
         self.transport = ScriptedTransport(*script)
+        self.messages: list[Message] = []
+        self.answers = 0
         log = Log(self.lines.append)
-        address = Address("10.96.0.1", 443)
-        self.context = Context(JOB, identity(), address, self.clock, log, jitter=lambda: 0.0)
+        machine = Machine(self.clock, log, jitter=lambda: 0.0, post=self.messages.append)
+        self.driver = CallDriver(machine, self.transport, self.note_answer)
+        self.call = Call(Context(JOB, identity(), Address("10.96.0.1", 443)), parsed_round())
 
-    def run(self, action: RequestAction) -> list[Event]:
-        return list(perform(Call(self.context, self.transport, parsed_round()), action))
+    def note_answer(self) -> None:
+        self.answers += 1
+
+    def run(self, action: RequestAction) -> list[Message]:
+        """Run one call, and return its events. Raises SetupError."""
+        self.driver.run(perform(self.call, action), "a call")
+        failures = [each.reason for each in self.messages if isinstance(each, SetupFailed)]
+        if failures:
+            raise SetupError(*failures)
+        return self.messages
 
     def body(self, index: int = 0) -> Any:
         return json.loads(self.transport.requests[index].body)

@@ -9,8 +9,9 @@ import pytest
 from tests.support.clocks import VirtualClock
 from tests.support.scripted_socket import ScriptedSocket, connection
 
-from elasticjob.agent.api.connection import Connection, Head, Response, UnreachableError, parse_head
+from elasticjob.agent.api.connection import Connection, Head, UnreachableError, parse_head
 from elasticjob.agent.api.http import LIMITS, Stream
+from elasticjob.agent.api.messages import Response
 from elasticjob.agent.clock import SystemClock
 
 OK = b"HTTP/1.1 200 OK\r\n"

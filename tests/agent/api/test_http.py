@@ -23,7 +23,8 @@ from tests.support.scripted_api import (
 
 from elasticjob.agent.api.connection import UnreachableError
 from elasticjob.agent.api.credentials import Credentials
-from elasticjob.agent.api.http import LIMITS, Address, Client, Limits, Request, Session, render
+from elasticjob.agent.api.http import LIMITS, Client, Limits, Session, render
+from elasticjob.agent.api.messages import Address, Request
 from elasticjob.agent.clock import SystemClock
 
 GET = Request("GET", "/apis")

@@ -22,8 +22,10 @@ from tests.support.transports import (
     ScriptedStreamTransport,
 )
 
-from elasticjob.agent.api.calls import REFUSED_S, Context
-from elasticjob.agent.api.http import Address
+from elasticjob.agent.api.calls import REFUSED_S
+from elasticjob.agent.api.conversation import Context
+from elasticjob.agent.api.drivers import Machine, WatchDriver
+from elasticjob.agent.api.messages import Address
 from elasticjob.agent.api.watch import UNREACHABLE_S, Watch, WatchScope
 from elasticjob.agent.inbox import Message, SetupFailed, WatchEvent
 from elasticjob.agent.log import Log
@@ -84,15 +86,15 @@ class Scene:
         self.messages: list[Message] = []
         self.lines: list[str] = []
         self.transport = ScriptedStreamTransport(*script)
-        address = Address("10.96.0.1", 443)
         log = Log(self.lines.append)
-        context = Context(JOB, identity(), address, self.clock, log, jitter=lambda: 0.5)
-        self.watch = Watch(context, self.transport, kind, 1, is_first, self.messages.append)
-        self.transport.at_end = self.watch.close
+        machine = Machine(self.clock, log, jitter=lambda: 0.5, post=self.messages.append)
+        self.watch = Watch(Context(JOB, identity(), Address("10.96.0.1", 443)), kind, is_first)
+        self.driver = WatchDriver(machine, self.transport, 1)
+        self.transport.at_end = self.driver.close
 
     def run(self) -> list[Event]:
         """Run the watch, and return its events."""
-        self.watch.run()
+        self.driver.run(self.watch.conversation(), "a watch")
         return [message.event for message in self.messages if isinstance(message, WatchEvent)]
 
     @property

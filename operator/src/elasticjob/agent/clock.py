@@ -16,8 +16,8 @@ class Clock(Protocol):
     def wall_at(self) -> float:
         """Return seconds since 1970."""
 
-    def pause(self, seconds: float) -> None:
-        """Wait for this many seconds."""
+    def pause(self, seconds: float, until: threading.Event | None = None) -> bool:
+        """Wait for this many seconds, or until an event is set. Whether it is set."""
 
 
 class SystemClock:
@@ -31,9 +31,12 @@ class SystemClock:
         """Return seconds since 1970."""
         return time.time()
 
-    def pause(self, seconds: float) -> None:
-        """Wait for this many seconds. Only threads call this; the loop never pauses."""
-        threading.Event().wait(seconds)
+    def pause(self, seconds: float, until: threading.Event | None = None) -> bool:
+        """Wait for this many seconds, or until an event is set. Whether it is set.
+
+        Only threads call this; the loop never pauses.
+        """
+        return (until or threading.Event()).wait(seconds)
 
 
 def format_time(wall_at: float) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from elasticjob import files
 from elasticjob.agent.api.api_threads import ApiThreads
-from elasticjob.agent.api.calls import Context, SetupError
+from elasticjob.agent.api.conversation import Context, SetupError
 from elasticjob.agent.api.credentials import Credentials
-from elasticjob.agent.api.http import Address, Client
+from elasticjob.agent.api.drivers import Machine
+from elasticjob.agent.api.http import Client
+from elasticjob.agent.api.messages import Address
 from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.config import (
     Config,
@@ -85,13 +87,10 @@ def assemble(
         job=JobIdentity(config.namespace, config.job, config.job_uid),
         identity=who,
         address=Address(config.api_host, config.api_port),
-        clock=clock,
-        log=log,
-        jitter=random_fraction,
     )
     inbox = Inbox()
     client = Client(context.address, Credentials(config.token_directory), clock)
-    api = ApiThreads(context, client, inbox.put)
+    api = ApiThreads(context, client, Machine(clock, log, random_fraction, inbox.put))
     supervisor = Supervisor(config, who.pod, tree, output, clock)
     waiter = Waiter(inbox, signals)
     me = new_agent(who, clock.now())

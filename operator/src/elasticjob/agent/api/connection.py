@@ -9,16 +9,15 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Callable
 
+from elasticjob.agent.api.messages import LONGEST_WAIT_S, Response
 from elasticjob.agent.clock import Clock
 from elasticjob.wire.codec import whole_number
 from elasticjob.wire.dataclasses import dataclass
-from elasticjob.wire.untrusted import WireError, decode_answer
 
 _LONGEST_HEAD = 65536
 _LONGEST_BODY = 64 << 20
-_LONGEST_WAIT_S = 60  # that a server may ask for
 _PIECE = 65536
 _FRAMING = ("transfer-encoding", "content-length")
 _STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?", re.ASCII | re.DOTALL)
@@ -28,23 +27,6 @@ _CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;.*)?", re.DOTALL)
 
 class UnreachableError(Exception):
     """The API server sent no response; the text is the reason."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """A whole response."""
-
-    status: int
-    body: bytes = b""
-    retry_after_s: float | None = None  # set by a busy server
-
-    def json(self) -> dict[str, Any]:
-        """Parse the body; return an empty object if it contains no JSON object."""
-        try:
-            found = decode_answer(self.body, "the answer")
-        except WireError:
-            return {}
-        return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -104,7 +86,7 @@ class Connection:
             _check_size(len(body))
         self.reusable = head.keeps_alive and not self._buffer
         wait_s = whole_number(head.headers.get("retry-after", ""))
-        retry_after_s = None if wait_s is None else float(min(wait_s, _LONGEST_WAIT_S))
+        retry_after_s = None if wait_s is None else float(min(wait_s, LONGEST_WAIT_S))
         return Response(head.status, bytes(body), retry_after_s)
 
     def pieces(self, head: Head, deadline: Callable[[], float]) -> Iterator[bytes]:

@@ -7,12 +7,12 @@ connections hang; therefore a request has a deadline, and its retry uses a new c
 
 from __future__ import annotations
 
-import math
 import socket
 from collections.abc import Iterator
 
-from elasticjob.agent.api.connection import Connection, Head, Response, UnreachableError, error_text
+from elasticjob.agent.api.connection import Connection, Head, UnreachableError, error_text
 from elasticjob.agent.api.credentials import Credentials
+from elasticjob.agent.api.messages import Address, Request, Response
 from elasticjob.agent.clock import Clock
 from elasticjob.wire.dataclasses import dataclass
 
@@ -30,34 +30,6 @@ class Limits:
 
 
 LIMITS = Limits()
-
-
-@dataclass(frozen=True)
-class Address:
-    """The address of the API server."""
-
-    host: str  # a name or an IP address; IPv6 with or without brackets
-    port: int
-
-    @property
-    def bare(self) -> str:
-        """The host without brackets, as sockets need it."""
-        return self.host.strip("[]")
-
-    def __str__(self) -> str:
-        host = f"[{self.bare}]" if ":" in self.bare else self.bare
-        return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class Request:
-    """An HTTP request."""
-
-    method: str
-    path: str  # with the query
-    body: bytes = b""
-    content_type: str = "application/json"
-    timeout_s: float = math.inf  # the shorter of this and Limits.request_s counts
 
 
 class Client:

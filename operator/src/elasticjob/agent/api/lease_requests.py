@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from elasticjob.agent.api.http import Request
+from elasticjob.agent.api.messages import Request
 from elasticjob.wire.codec import Json
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.lease import LEASE_API

@@ -7,7 +7,7 @@ from collections import deque
 from queue import SimpleQueue
 from typing import Callable
 
-from elasticjob.agent.api.calls import Transport
+from elasticjob.agent.api.drivers import Transport
 
 LIMIT = 4
 

@@ -69,7 +69,7 @@ class Shutdown:
         self._terminated |= pids
 
 
-def kill_all(find: Callable[[], Iterable[int]], pause: Callable[[float], None]) -> bool:
+def kill_all(find: Callable[[], Iterable[int]], pause: Callable[[float], object]) -> bool:
     """Send SIGKILL to all processes that are found, for at most EXIT_S; whether all ended."""
     waited_s = 0.0
     wait_s = FIRST_CHECK_S / 4
