@@ -11,11 +11,12 @@ from typing import Callable
 import pytest
 from tests.support import meeting as m
 from tests.support.meeting import Meeting
-from tests.support.protocol import T, desired, pods
+from tests.support.protocol import T, desired, is_round_lease, pods
 
-from elasticjob.rendezvous.events import LeaveRequested, RoundSeen, WorkerExited
+from elasticjob.rendezvous.events import LeaveRequested, WorkerExited
 from elasticjob.rendezvous.timing import RETRY_S
 from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.lease import parse_round
 from elasticjob.wire.round import Phase
 
 LONGEST_S = 100.0
@@ -152,7 +153,9 @@ def test_a_crash_costs_one_write_before_every_worker_is_being_started() -> None:
     rounds: list[int] = []
     world.server.listeners.append(
         lambda change: (
-            rounds.append(change.lease.round.n) if isinstance(change, RoundSeen) else None
+            rounds.append(parse_round(change.object).round.n)
+            if is_round_lease(change.object)
+            else None
         )
     )
     crash("B")(world)
