@@ -30,6 +30,19 @@ def changed(version: int) -> Any:
     return {"type": "MODIFIED", "object": round_object(version)}
 
 
+class EndlessClock(SystemClock):
+    """A clock whose pauses end only by their event, if they have one."""
+
+    def __init__(self) -> None:
+        self.paused = threading.Event()
+
+    def pause(self, seconds: float, until: threading.Event | None = None) -> bool:
+        if until is None:
+            return False
+        self.paused.set()
+        return until.wait()
+
+
 class Scene:
     """ApiThreads with a scripted server."""
 
@@ -37,7 +50,7 @@ class Scene:
         self.api = api
         self.messages: queue.Queue[Message] = queue.Queue()
         address = Address(api.host, api.port)
-        clock = SystemClock()
+        self.clock = clock = EndlessClock()
         machine = Machine(clock, Log(lambda line: None), lambda: 0.0, self.messages.put)
         client = Client(address, Credentials(directory), clock)
         self.threads = ApiThreads(Context(JOB, identity(), address), client, machine)
@@ -97,6 +110,25 @@ def test_a_watch_that_is_still_opening_is_replaced(scene: Scene) -> None:
     assert read.number == 2
     assert scene.threads.is_current(read)
     assert not scene.threads.is_current(WatchEvent(1, events.RoundGone()))
+
+
+def test_the_answer_to_a_call_opens_a_lost_watch_again(scene: Scene) -> None:
+    old = scene.open(False, *BEGINS)
+    assert scene.threads.is_current(scene.next_event())
+    old.raw(b"not an event\n")  # the watch is lost
+    old.end()
+    assert scene.clock.paused.wait(PATIENCE_S)
+    scene.threads.call(GetLease("demo-1-0"), parsed_round())
+    new = Stream()
+    new.send(changed(6))
+    scene.streams.append(new)
+    scene.api.answer(reply(404), new)
+    assert isinstance(scene.next(), events.LeaseGone)
+    seen = scene.next_event()
+    assert seen.event == events.RoundSeen(parsed_round(6), events.Source.WATCH)
+    assert [request.path.partition("?")[0][-6:] for request in scene.api.requests] == [
+        "leases", "mo-1-0", "leases",
+    ]  # fmt: skip
 
 
 def test_results_of_calls_are_posted(scene: Scene) -> None:
