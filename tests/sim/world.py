@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.sim.api_server import NAMESPACE, AgentNetwork, Mirror
 from tests.sim.operator import JOB, UID, Operator
 
+from elasticjob.agent.api.calls import RequestAction
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.plan.actions import Deletion
 from elasticjob.rendezvous import agent_step, events, new_agent
@@ -35,12 +37,12 @@ from elasticjob.rendezvous.actions import (
 )
 from elasticjob.rendezvous.budget import counted_failures
 from elasticjob.rendezvous.state import Identity, Me
-from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.lease import AgentLease, JobIdentity, RoundLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.names import parse_pod_name, pod_name
+from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase, Round
 
 HEALED_S = 15.0  # within which the operator may still act on what it found before
@@ -56,11 +58,11 @@ PLANNED = (
 DO: dict[type, str] = {
     ReadRound: "do_read_round",
     ReopenStream: "do_reopen_stream",
-    CreateLease: "do_create_lease",
-    WriteState: "do_write_state",
-    GetLease: "do_get_lease",
-    CasRound: "do_cas_round",
-    Pulse: "do_pulse",
+    CreateLease: "do_call",
+    WriteState: "do_call",
+    GetLease: "do_call",
+    CasRound: "do_call",
+    Pulse: "do_call",
     Start: "do_start",
     Stop: "do_stop",
     Exit: "do_exit",
@@ -76,15 +78,13 @@ class Agent:
     """One incarnation of an agent: its state, its watch, its workers."""
 
     me: Me
+    network: AgentNetwork = field(init=False)
     alive: bool = True
     node_is_dead: bool = False  # no kubelet reports how its pod ended, or ends it
     harmed_until: float = -math.inf  # the end of its last fault or SIGTERM; inf: it lasts
     reads: bool = True  # its watch delivers
     writes: bool = True  # its requests arrive
     stuck: bool = False  # it can neither reap nor start workers
-    wide: bool = False
-    epoch: int = 0  # of its watch
-    delivers_at: float = 0.0  # no delivery before this time
     running: int | None = None  # n of the workers that are alive
     again_at: float | None = None  # when its next Tick is due
     tick: float | None = None
@@ -117,6 +117,8 @@ class World:
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.order = 0
         self.lease = RoundLease("1", "round-uid", UID, self.desired, Round())
+        self.server = Mirror(self, JobIdentity(NAMESPACE, JOB, UID))
+        self.server.put_round(self.lease)
         self.history = [self.lease.round]
         self.operator = Operator(self, self.desired)
         self.operator.rounds.append(past(self.lease.round))
@@ -159,6 +161,7 @@ class World:
         )  # fmt: skip
         self.note(f"{name} starts")
         agent = Agent(new_agent(who, self.now))
+        agent.network = AgentNetwork(self, agent, self.server.job, who)
         self.agents[pod] = agent
         self.feed(agent, events.Tick())
         return agent
@@ -188,19 +191,9 @@ class World:
         handler: Callable[[Agent, Any], None] = getattr(self, DO[type(action)])
         handler(agent, action)
 
-    def request(self, agent: Agent, call: Callable[[], events.Event], failed: events.Event) -> None:
-        """Send a request: it arrives after a lag, and its answer after another, or times out."""
-
-        def arrive() -> None:
-            if not agent.alive:
-                return
-            if not agent.writes:
-                self.after(self.timeout_s, lambda: self.feed(agent, failed))
-                return
-            answer = call()
-            self.after(self.lag(), lambda: self.feed(agent, answer))
-
-        self.after(self.lag(), arrive)
+    def do_call(self, agent: Agent, action: RequestAction) -> None:
+        assert agent.me.lease is not None
+        agent.network.api.call(action, agent.me.lease)
 
     @property
     def timeout_s(self) -> float:
@@ -213,108 +206,22 @@ class World:
         agent.harmed_until = math.inf
 
     def heal(self, agent: Agent) -> None:
-        """End the fault: requests are answered, and the watch starts from the current state."""
+        """End the fault: requests are answered, and the watch is opened again."""
         agent.writes = True
         if agent.harmed_until == math.inf and not agent.stuck:
             agent.harmed_until = self.now + HEALED_S
         if not agent.reads:
             agent.reads = True
-            self.open(agent, agent.wide)
+            agent.network.cut()
 
     def do_read_round(self, agent: Agent, action: ReadRound) -> None:
-        self.open(agent, wide=False)
+        agent.network.api.reopen(wide=False)
 
     def do_reopen_stream(self, agent: Agent, action: ReopenStream) -> None:
-        agent.reads = True  # a fresh connection
-        self.open(agent, action.wide)
-
-    def open(self, agent: Agent, wide: bool) -> None:
-        agent.epoch += 1
-        epoch = agent.epoch
-
-        def arrive() -> None:
-            if not agent.alive or epoch != agent.epoch:
-                return
-            if not agent.writes:
-                self.after(1.0, arrive)
-                return
-            agent.wide = wide
-            agent.delivers_at = self.now
-            self.deliver(agent, events.RoundSeen(self.lease, events.Source.READ))
-            if wide:
-                self.deliver(agent, events.ViewComplete(tuple(self.leases.values())))
-
-        self.after(self.lag(), arrive)
-
-    def deliver(self, agent: Agent, event: events.Event) -> None:
-        """Deliver an event in order, after a lag, unless the watch is opened again before."""
-        epoch = agent.epoch
-        agent.delivers_at = max(agent.delivers_at, self.now + self.lag()) + 1e-6
-
-        def arrive() -> None:
-            if agent.epoch == epoch and agent.reads:
-                self.feed(agent, event)
-
-        self.after(agent.delivers_at - self.now, arrive)
-
-    def do_create_lease(self, agent: Agent, action: CreateLease) -> None:
-        who = agent.me.who
-
-        def call() -> events.Event:
-            if who.name not in self.leases:
-                state = AgentState.from_json(action.state)
-                self.put_lease(
-                    AgentLease(who.name, who.pod, "", who.name, UID, who.nonce, "", state)
-                )
-            return events.LeaseSeen(self.leases[who.name])
-
-        self.request(agent, call, events.GetFailed(who.name))
-
-    def do_write_state(self, agent: Agent, action: WriteState) -> None:
-        name = agent.me.who.name
-
-        def call() -> events.Event:
-            lease = self.leases.get(name)
-            if lease is None:
-                self.after(self.lag(), lambda: self.feed(agent, events.LeaseGone(name)))
-                return events.RenewalReturned(None)
-            if lease.version != action.version:
-                seen = lease
-                self.after(
-                    self.lag(), lambda: self.feed(agent, events.LeaseSeen(seen, by_get=True))
-                )
-                return events.RenewalReturned(None)
-            self.put_lease(replace(lease, state=AgentState.from_json(action.state)))
-            return events.RenewalReturned(self.leases[name])
-
-        self.request(agent, call, events.RenewalReturned(None))
-
-    def do_get_lease(self, agent: Agent, action: GetLease) -> None:
-        def call() -> events.Event:
-            lease = self.leases.get(action.name)
-            return events.LeaseSeen(lease, True) if lease else events.LeaseGone(action.name, True)
-
-        self.request(agent, call, events.GetFailed(action.name))
-
-    def do_cas_round(self, agent: Agent, action: CasRound) -> None:
-        def call() -> events.Event:
-            if self.lease.version != action.version:
-                return events.CasFailed(conflict=True)
-            self.put_round(action.round, action.holder, agent.me.who.name)
-            return events.RoundSeen(self.lease, events.Source.ANSWER)
-
-        self.request(agent, call, events.CasFailed(conflict=False))
-
-    def do_pulse(self, agent: Agent, action: Pulse) -> None:
-        def call() -> events.Event:
-            if self.lease.version != action.version:
-                return events.PulseFailed(conflict=True)
-            self.renewals += 1
-            lease = replace(self.lease, renew_time=str(self.renewals), report=action.report)
-            self.set_round(lease, is_pulse=lease.report == self.lease.report)
-            return events.RoundSeen(self.lease, events.Source.PULSE)
-
-        self.request(agent, call, events.PulseFailed(conflict=False))
+        if not agent.reads:
+            agent.network.darken()
+            agent.reads = True  # a fresh connection
+        agent.network.api.reopen(action.wide)
 
     def do_start(self, agent: Agent, action: Start) -> None:
         if agent.stuck:
@@ -388,6 +295,7 @@ class World:
         if not agent.alive:
             return
         agent.alive, agent.running, agent.harmed_until = False, None, math.inf
+        agent.network.end()
         agent.node_is_dead = agent.node_is_dead or not reported
         if agent.node_is_dead:
             self.after(EVICTION_S, lambda: self.operator.evict(agent))
@@ -409,19 +317,23 @@ class World:
         renewed = str(self.renewals) if renews else lease.renew_time
         lease = replace(lease, version=str(self.version), renew_time=renewed)
         self.leases[lease.name] = lease
-        for agent in self.agents.values():
-            if agent.wide:
-                self.deliver(agent, events.LeaseSeen(lease))
+        self.server.put_lease(lease)
 
     def drop_lease(self, name: str) -> None:
         if self.leases.pop(name, None) is None:
             return
-        for agent in self.agents.values():
-            if agent.wide:
-                self.deliver(agent, events.LeaseGone(name))
+        self.version += 1
+        self.server.drop_lease(name, self.version)
 
-    def put_round(self, next_: Round | None, holder: str | None, who: str) -> None:
-        lease = self.lease
+    def pulse(self, report: Report | None) -> None:
+        self.renewals += 1
+        lease = replace(self.lease, renew_time=str(self.renewals), report=report)
+        self.set_round(lease, is_pulse=report == self.lease.report)
+
+    def put_round(
+        self, next_: Round | None, holder: str | None, who: str, report: Report | None = None
+    ) -> None:
+        lease = replace(self.lease, report=report or self.lease.report)
         if next_ is not None:
             self.check_round(lease.round, next_)
             self.check_charges(lease.round, next_)
@@ -443,8 +355,7 @@ class World:
     def set_round(self, lease: RoundLease, is_pulse: bool = False) -> None:
         self.version += 1
         self.lease = replace(lease, version=str(self.version))
-        for agent in self.agents.values():
-            self.deliver(agent, events.RoundSeen(self.lease, events.Source.WATCH))
+        self.server.put_round(self.lease)
         self.operator.round_changed(is_pulse)
 
     def check_round(self, old: Round, new: Round) -> None:

@@ -9,6 +9,7 @@ only, Python 3.9.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,8 @@ Piece = tuple[bytes, ...]
 """Lines of a watch that arrive together."""
 
 INITIAL_END = {"k8s.io/initial-events-end": "true"}
+
+HISTORY = 1024  # changes from which a watch can resume
 
 
 class ApiError(Exception):
@@ -78,7 +81,7 @@ class LeaseServer:
         self.version = 0
         self.objects: dict[str, Json] = {}
         self.bodies: dict[str, bytes] = {}  # the same, encoded
-        self.changes: list[Change] = []
+        self.changes: deque[Change] = deque(maxlen=HISTORY)
         self.oldest = 0  # a watch from before this version gets 410
         self.listeners: list[Callable[[Change], None]] = []
         self.watchers: list[Watcher] = []
@@ -92,7 +95,7 @@ class LeaseServer:
         if name in self.objects:
             raise ApiError(409, f"{name} already exists")
         meta = {**manifest["metadata"], "uid": f"uid-of-{name}-{self.version}"}
-        return self._store("ADDED", {**manifest, "metadata": meta})
+        return self.store("ADDED", {**manifest, "metadata": meta})
 
     def patch(self, name: str, change: Json) -> Json:
         """Apply a merge patch; with a resourceVersion it is a compare-and-swap. Raises ApiError."""
@@ -102,19 +105,21 @@ class LeaseServer:
         expected = change["metadata"].get("resourceVersion")
         if expected not in (None, stored["metadata"]["resourceVersion"]):
             raise ApiError(409, "the object has been modified")
-        return self._store("MODIFIED", merge(stored, change))
+        return self.store("MODIFIED", merge(stored, change))
 
     def delete(self, name: str) -> None:
         """Delete a Lease, if it exists."""
         found = self.objects.pop(name, None)
         if found is not None:
-            self._store("DELETED", found)
+            self.store("DELETED", found)
 
     def compact(self) -> None:
         """Drop the history, as etcd does every few minutes."""
-        self.changes, self.oldest = [], self.version
+        self.changes.clear()
+        self.oldest = self.version
 
-    def _store(self, kind: str, made: Json) -> Json:
+    def store(self, kind: str, made: Json) -> Json:
+        """Store a version of a Lease, and report it. kind: ADDED, MODIFIED or DELETED."""
         meta = {**made["metadata"], "resourceVersion": str(self.version + 1)}
         made = {**made, "metadata": meta}
         self.admit(made)
@@ -123,6 +128,8 @@ class LeaseServer:
         if kind != "DELETED":
             self.objects[meta["name"]], self.bodies[meta["name"]] = made, body
         change = Change(kind, made, self.version, _line(kind, body))
+        if len(self.changes) == HISTORY:
+            self.oldest = self.changes[0].version
         self.changes.append(change)
         for listener in self.listeners:
             listener(change)

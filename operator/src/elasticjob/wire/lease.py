@@ -7,6 +7,7 @@ has another resourceVersion than `version`. Callers pass times as text, as this 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from elasticjob.wire import names
@@ -31,6 +32,12 @@ from elasticjob.wire.report import Report
 from elasticjob.wire.round import Round
 
 LEASE_API = "coordination.k8s.io/v1"
+
+# Most versions of a Lease change its renewTime only, so the same texts come again and again.
+_KEPT = 8
+_desired = lru_cache(_KEPT)(Desired.from_json)
+_state = lru_cache(_KEPT)(AgentState.from_json)
+_known_round = lru_cache(_KEPT)(Round.from_json)
 
 
 @dataclass(frozen=True)
@@ -217,8 +224,8 @@ def parse_round(lease: Json, admit: Admit = as_is) -> RoundLease:
         version=_version(meta),
         uid=_text(meta, "uid"),
         job_uid=job_uid_of(lease),
-        desired=Desired.from_json(_annotation(annotations, names.ANNOTATION_DESIRED)),
-        round=Round.from_json(_annotation(annotations, names.ANNOTATION_ROUND), admit),
+        desired=_desired(_annotation(annotations, names.ANNOTATION_DESIRED)),
+        round=_round(_annotation(annotations, names.ANNOTATION_ROUND), admit),
         holder=_text(spec, "holderIdentity"),
         renew_time=_text(spec, "renewTime"),
         report=Report.from_json(report, admit) if report else None,
@@ -241,10 +248,14 @@ def parse_agent(lease: Json, job: JobIdentity) -> AgentLease:
         job_uid=_text(labels, names.LABEL_JOB_UID),
         nonce=_text(spec, "holderIdentity"),
         renew_time=_text(spec, "renewTime"),
-        state=AgentState.from_json(_annotation(annotations, names.ANNOTATION_AGENT)),
+        state=_state(_annotation(annotations, names.ANNOTATION_AGENT)),
         ended=names.ANNOTATION_ENDED in annotations,
         excused=EndedMark.is_excused(annotations.get(names.ANNOTATION_ENDED)),
     )
+
+
+def _round(annotation: str, admit: Admit) -> Round:
+    return _known_round(annotation) if admit is as_is else Round.from_json(annotation, admit)
 
 
 def job_uid_of(lease: Json) -> str:
