@@ -189,7 +189,7 @@ TABLE: list[tuple[Any, list[Fault], list[str], int]] = [
 
 
 @pytest.mark.parametrize(("action", "faults", "expected", "requests"), TABLE, ids=repr)
-def test_a_call_ends_in_its_result_whatever_the_network_loses(
+def test_a_call_ends_in_its_result_when_the_network_loses_requests_or_answers(
     action: Any, faults: list[Fault], expected: list[str], requests: int
 ) -> None:
     scene = Scene(*faults)
