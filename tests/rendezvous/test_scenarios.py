@@ -121,8 +121,20 @@ def test_every_clause_is_left_out_somewhere() -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_is_needed(name: str) -> None:
     """Without it, a scenario or one of SCRIPTS has another transcript."""
-    given = (*SCENARIOS.values(), *map(script, SCRIPTS))
-    assert any(replay(found, name) != replay(found) for found in given)
+    given = (*map(script, SCRIPTS), *SCENARIOS.values())
+    assert any(replay(found, name) != _transcripts(found) for found in given)
+
+
+@functools.cache
+def _scripted(commands: tuple[str, ...]) -> list[list[str]]:
+    return replay(script(commands))
+
+
+def _transcripts(found: Scenario) -> list[list[str]]:
+    """What the file has, as a test compares it with a replay; a script has no file."""
+    if found.path != Path():
+        return [list(block.transcript) for block in found.blocks]
+    return _scripted(found.blocks[0].commands)
 
 
 SCRIPTS = (
