@@ -92,6 +92,12 @@ FUZZ_SEED ?= $(shell date +%s)
 fuzz: setup ## damage the input of every parser, on the oldest Python and on 3.12, for minutes
 	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) UV="$(UV)" dev/fuzz.sh
 
+MODEL ?= --pods=2 --faults=1 --formed
+
+.PHONY: model
+model: setup ## search exhaustively through what agents, API server and operator can do; MODEL=options
+	@$(RUN) python -m tests.model $(MODEL)
+
 .PHONY: demo
 demo: setup ## show four pods that train, lose a worker and a pod, and finish; KUBE_CONTEXT=… for your cluster
 ifneq ($(NAMED),)

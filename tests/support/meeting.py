@@ -17,7 +17,19 @@ from tests.support.protocol import JOB, identity, is_round_lease, letter, name, 
 
 from elasticjob.agent.api.conversation import NextLine, NoAnswer, Open, Pause, Time
 from elasticjob.rendezvous import agent_step, events, new_agent
-from elasticjob.rendezvous.actions import Action, Exit, ReadRound, ReopenStream, Start, Stop
+from elasticjob.rendezvous.actions import (
+    Action,
+    CasRound,
+    CreateLease,
+    Exit,
+    GetLease,
+    Pulse,
+    ReadRound,
+    ReopenStream,
+    Start,
+    Stop,
+    WriteState,
+)
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
@@ -84,8 +96,8 @@ Delivery = Union[tuple[Talk, Piece], events.Event]
 class Player:
     """One agent: its state, its requests on the wire, what its streams have for it, its workers.
 
-    held: `requests`, `watch` or `workers` wait until they are moved by hand; `starts` of workers
-    are never done. fails: requests get no answer. dark: its stream is dead.
+    held: `requests`, `answers`, `watch`, `workers` or `ticks` wait until they are moved by hand;
+    `starts` of workers are never done. fails: requests get no answer. dark: its stream is dead.
     """
 
     me: Me
@@ -97,6 +109,9 @@ class Player:
     dark: bool = False
     wide: bool = False  # its newest watch has all Leases
     requests: deque[Talk] = field(default_factory=deque)
+    kinds: dict[Talk, str] = field(default_factory=dict)  # of conversations
+    kind: str = ""  # of the action that is being accepted
+    answers: deque[tuple[str, events.Event]] = field(default_factory=deque)  # held, with the kind
     stream: deque[Delivery] = field(default_factory=deque)
     inbox: deque[events.Event] = field(default_factory=deque)  # of a line that has arrived
     pauses: list[tuple[float, Talk, Pause]] = field(default_factory=list)
@@ -155,9 +170,12 @@ class Meeting:
     def _accept(self, player: Player, action: Action) -> None:
         if isinstance(action, Exit):
             self._end(player)
-        elif isinstance(action, (Start, Stop)):
+            return
+        if isinstance(action, (Start, Stop)):
             player.work.append(action)
-        elif isinstance(action, (ReadRound, ReopenStream)):
+            return
+        player.kind = kind_of(action)
+        if isinstance(action, (ReadRound, ReopenStream)):
             player.wide = isinstance(action, ReopenStream) and action.wide
             player.api.reopen(player.wide)
         else:
@@ -172,6 +190,7 @@ class Meeting:
         player.alive = False
         player.stream.clear()
         player.inbox.clear()
+        player.answers.clear()
         player.work.clear()
         player.pauses.clear()
         for talk in player.api.watches:
@@ -225,17 +244,57 @@ class Meeting:
         for line in piece:
             player.api.answer(talk, line)
 
-    def perform(self, letter_: str, answered: bool = True) -> bool:
-        """The agent's next request arrives, and its answer, unless that is lost."""
+    def perform(self, letter_: str, answered: bool = True, kind: str = "") -> bool:
+        """The agent's next request (of this kind) arrives, and its answer, unless that is lost."""
         player = self.players[letter_]
-        if not player.requests:
+        talk = next((t for t in player.requests if kind in ("", player.kinds[t])), None)
+        if talk is None:
             return False
-        talk = player.requests.popleft()
+        player.requests.remove(talk)
         answer = CUT if player.fails else self._perform(player, talk)
         if player.alive:
             player.api.answer(talk, answer if answered else LOST)
         if player.me.lease is None and player.stream:
             self.deliver(letter_)  # the read with which an agent joins is one request
+        return True
+
+    def perform_all(
+        self, letter_: str, kind: str, arrives: bool = True, answered: bool = True
+    ) -> bool:
+        """Perform the whole conversation of this kind at this moment: what follows a conflict, too.
+
+        Without an answer the conversation is given up, with all of its tries.
+        """
+        player = self.players[letter_]
+        talk = next((t for t in player.requests if kind == player.kinds[t]), None)
+        if talk is None:
+            return False
+        if talk.number or (arrives and answered):
+            if talk.number:  # what the watch before it still has comes too late
+                player.stream.clear()
+            while talk in player.requests:
+                self.perform(letter_, kind=kind)
+            return True
+        if arrives:
+            self._perform(player, talk)
+        while talk in player.requests or any(t is talk for _, t, _ in player.pauses):
+            player.pauses = [each for each in player.pauses if each[1] is not talk]
+            if talk in player.requests:
+                player.requests.remove(talk)
+            if kind == "create":
+                player.requests.append(talk)  # tried until there is an answer
+                return True
+            player.api.answer(talk, False if isinstance(talk.need, Pause) else LOST)
+        return True
+
+    def answer(self, letter_: str, kind: str) -> bool:
+        """The next held answer to a request of this kind arrives."""
+        player = self.players[letter_]
+        found = next((answer for answer in player.answers if answer[0] == kind), None)
+        if found is None:
+            return False
+        player.answers.remove(found)
+        self.feed(letter_, found[1])
         return True
 
     def tick(self, until: float) -> bool:
@@ -252,7 +311,7 @@ class Meeting:
 
     def _wake(self, player: Player) -> float | None:
         ends = [at for at, talk, pause in player.pauses if talk.need is pause]
-        if player.alive and player.again_at is not None:
+        if player.alive and player.again_at is not None and "ticks" not in player.held:
             ends.append(player.again_at)
         return min(ends, default=None)
 
@@ -263,13 +322,15 @@ class Meeting:
         for talk, pause in over:
             if talk.need is pause:
                 player.api.answer(talk, False)
-        if player.again_at is not None and player.again_at <= self.now:
+        is_due = player.again_at is not None and player.again_at <= self.now
+        if is_due and "ticks" not in player.held:
             self._feed(player, events.Tick())
 
     # ---- the API ---------------------------------------------------------------------------------
 
     def _wait(self, player: Player, talk: Talk, need: Any) -> None:
         """What a conversation waits for becomes a request, a delivery or a moment."""
+        player.kinds.setdefault(talk, player.kind)
         if isinstance(need, Pause):
             player.pauses.append((self.now + need.shortest_s, talk, need))
         elif not isinstance(need, NextLine):
@@ -299,6 +360,8 @@ class Meeting:
             event = events.ViewComplete((*event.leases, *self.server.forged.values()))
         if talk.number:
             player.inbox.append(event)
+        elif "answers" in player.held:
+            player.answers.append((player.kinds.get(talk, player.kind), event))
         else:
             self._feed(player, event)
 
@@ -310,6 +373,23 @@ class Meeting:
     def time(self) -> Time:
         """The time, as text that no other write has."""
         return Time(self.now, f"{self.now:g} s, version {self.server.version}")
+
+
+def kind_of(action: Action) -> str:
+    """How a scenario calls a request: `renew`, `get B`."""
+    if isinstance(action, GetLease):
+        return f"get {letter(Pod(*names.parse_pod_name(action.name)))}"
+    return _KIND_NAMES[type(action)]
+
+
+_KIND_NAMES: dict[type, str] = {
+    ReadRound: "read",
+    ReopenStream: "open",
+    CreateLease: "create",
+    WriteState: "renew",
+    CasRound: "round",
+    Pulse: "pulse",
+}
 
 
 # ---- the operator --------------------------------------------------------------------------------

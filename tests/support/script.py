@@ -27,7 +27,7 @@ from tests.support.meeting import Meeting, Step
 from tests.support.mutants import without as leaving_out
 from tests.support.protocol import desired, lease, letter, name, pod
 
-from elasticjob.rendezvous.events import LeaveRequested, WorkerExited, WorkersReaped
+from elasticjob.rendezvous.events import LeaveRequested, Tick, WorkerExited, WorkersReaped
 from elasticjob.wire.cause import Cause, CauseKind
 
 RULER = "----"
@@ -123,13 +123,14 @@ class ScenarioRunner:
             "perform": self.perform, "lose": self.lose, "deliver": self.deliver, "work": self.work,
             "mark": self.mark, "want": self.want, "mute": self.mute, "dark": self.dark,
             "clear": self.clear, "delete-lease": self.delete_lease, "forge": self.forge,
-            "delete-forged": self.delete_forged,
+            "delete-forged": self.delete_forged, "drop": self.drop, "answer": self.answer,
+            "tick": self.tick,
         }  # fmt: skip
 
     def run(self, command: str) -> None:
         """One line of a file."""
-        verb, *words = command.partition("#")[0].split()
-        if self.is_over:
+        verb, *words = command.partition("#")[0].split() or [""]
+        if self.is_over or not verb:
             return
         try:
             self.commands[verb](*words)
@@ -250,20 +251,43 @@ class ScenarioRunner:
     # ---- one thing after the other ---------------------------------------------------------------
 
     def hold(self, letter_: str, kind: str) -> None:
-        """`requests`, `watch` or `workers` wait until they are moved; `starts` never happen."""
+        """`requests`, `answers`, `watch`, `workers`, `ticks` wait until they are moved; `starts`
+        never happen."""
         self.meeting.players[letter_].held.add(kind)
 
     def free(self, letter_: str, kind: str) -> None:
         """They move by themselves again."""
         self.meeting.players[letter_].held.discard(kind)
 
-    def perform(self, letter_: str) -> None:
-        """Its next request arrives and is answered."""
-        self._or_nothing(self.meeting.perform(letter_), letter_, "request")
+    def perform(self, letter_: str, *kind: str) -> None:
+        """Its next request arrives and is answered, or its conversation of a kind takes place."""
+        meeting, word = self.meeting, " ".join(kind)
+        moved = meeting.perform_all(letter_, word) if word else meeting.perform(letter_)
+        self._or_nothing(moved, letter_, "request")
 
-    def lose(self, letter_: str) -> None:
-        """Its next request arrives; the answer is lost."""
-        self._or_nothing(self.meeting.perform(letter_, answered=False), letter_, "request")
+    def lose(self, letter_: str, *kind: str) -> None:
+        """Its next request (of a kind) arrives; the answer is lost."""
+        meeting, word = self.meeting, " ".join(kind)
+        moved = (
+            meeting.perform_all(letter_, word, answered=False)
+            if word
+            else meeting.perform(letter_, answered=False)
+        )
+        self._or_nothing(moved, letter_, "request")
+
+    def drop(self, letter_: str, *kind: str) -> None:
+        """Its request of a kind is lost on the way, or times out."""
+        moved = self.meeting.perform_all(letter_, " ".join(kind), arrives=False)
+        self._or_nothing(moved, letter_, "request")
+
+    def answer(self, letter_: str, *kind: str) -> None:
+        """The held answer to a request of this kind arrives."""
+        self._or_nothing(self.meeting.answer(letter_, " ".join(kind)), letter_, "answer")
+
+    def tick(self, letter_: str) -> None:
+        """What was due for the agent at this moment happens, if its ticks are held."""
+        self.meeting.feed(letter_, Tick())
+        self.show_round()
 
     def deliver(self, letter_: str) -> None:
         """Its stream brings the next change."""

@@ -1,0 +1,60 @@
+"""What a search covers: the job, the faults and the times; and what none covers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.model.machine import Bounds
+from tests.model.records import NEVER_S
+
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.member import Pod
+
+T = 15.0  # with this heartbeat the allowance for starts is one heartbeat
+KINDS = (
+    "crash", "fatal", "die", "end", "leave", "restart", "delete-lease", "lose", "drop", "delay",
+    "paused", "cut", "slow", "dark", "away", "finishing", "scale", "suspend",
+)  # fmt: skip
+
+
+def bounds(
+    pods: int, min_members: int, faults: int, kinds: tuple[str, ...] = KINDS,
+) -> Bounds:  # fmt: skip
+    """The bounds of a search with this number of pods and faults."""
+    desired = Desired(
+        wanted=tuple(Pod(index, 0) for index in range(pods)),
+        min_members=min_members,
+        max_restarts=3,
+        heartbeat_s=T,
+        stop_grace_s=5.0,
+        crash_grace_s=3.0,
+        last_call_s=T,
+        startup_last_call_s=T,
+        cooldown_s=0.0,
+        reset_after_s=10 * NEVER_S,
+        api_grace_s=10 * NEVER_S,
+    )
+    return Bounds(desired, faults, kinds)
+
+
+def lines(bounds: Bounds) -> Iterator[str]:
+    """The bounds as text."""
+    desired = bounds.desired
+    yield (
+        f"bounds       {len(desired.wanted)} pods, min {desired.min_members},"
+        f" maxRestarts {desired.max_restarts}, at most {bounds.faults} faults"
+    )
+    yield f"faults       {', '.join(bounds.kinds) or 'none'}"
+    yield f"times        T = {T:g} s; a fault that ends lasts at most {bounds.longest} T"
+    yield "order        all that is not delayed by a fault happens before time passes, in any order"
+    for missing in NOT_COVERED:
+        yield f"not covered  {missing}"
+
+
+NOT_COVERED = (
+    "the operator's plan: a short version of rule 9 marks, makes the role vacant and replaces",
+    "more than three generations of an index, a second restart in one pod",
+    "healthy times that forgive charges (resetAfterSeconds), apiGraceSeconds, progress",
+    "answers other than success, conflict, not found and none",
+    "requests that the API server performs after the agent has given them up",
+)

@@ -1,0 +1,819 @@
+"""The transitions of the whole system: agents, API server, operator, faults and time.
+
+A state is (Round Lease, agent Leases, Env, agent, Wire, agent, Wire, ...), each the number of a
+part in `Tables`. All that no fault delays happens before time passes, in every order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tests.model import checks, core
+from tests.model.records import Clock, lease_versions
+from tests.model.tables import NO_TIME, Env, Tables, Wire
+from tests.support.meeting import kind_of
+from tests.support.protocol import JOB, identity, letter, name
+
+from elasticjob.rendezvous import events, new_agent
+from elasticjob.rendezvous.actions import (
+    CasRound,
+    CreateLease,
+    Exit,
+    ReadRound,
+    ReopenStream,
+    Start,
+    Stop,
+)
+from elasticjob.wire.agent_state import AgentPhase, AgentState
+from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.dataclasses import replace
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.round import Phase, Round
+
+State = tuple[int, ...]
+Step = tuple[Any, ...]  # a verb, and what it is about: `("perform", pod, 0)`
+
+RUNS, ENDED, EXCUSED, MARKED = "runs", "ended", "excused", "marked"
+PAUSED, CUT, SLOW, DARK, LATE, AWAY = "paused", "cut", "slow", "dark", "late", "away"
+DEAD = 0  # in the place of an agent's state
+PATIENT = (ReadRound, ReopenStream, CreateLease)  # repeated until there is an answer
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the search covers."""
+
+    desired: Desired
+    faults: int = 1
+    kinds: tuple[str, ...] = ()
+    longest: int = 4  # heartbeats that a fault lasts
+    generations: int = 3  # of an index
+    longest_delay_s: float = 2.0
+    reduced: bool = True  # partial-order reduction
+
+
+class Next(NamedTuple):
+    """One transition. broken: the invariant that it breaks, or empty."""
+
+    step: Step
+    state: State
+    is_fault: bool
+    broken: str
+
+
+class Agent(NamedTuple):
+    """One agent in a state: where it is, and its parts."""
+
+    at: int
+    part: int
+    wire: Wire
+
+
+class Machine:
+    """The system within bounds."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.desired = bounds.desired
+        self.heartbeat_s = bounds.desired.heartbeat_s
+        self.tables = Tables()
+        self.clock = Clock(bounds.desired, bounds.longest_delay_s)
+        self._steps: dict[tuple[int, int], tuple[Any, ...]] = {}
+        self._aged: dict[tuple[int, float], int] = {}
+        self._served: dict[tuple[int, ...], tuple[Any, ...]] = {}
+        self.tick = self.tables.record(events.Tick())
+        self.stats = {"steps of agents": 0, "requests": 0}
+
+    def continue_with(self, tables: Tables) -> None:
+        """Use the parts of an earlier search."""
+        self.tables = tables
+        self.tick = tables.record(events.Tick())
+
+    def with_faults(self, state: State, faults: int) -> State:
+        """The state with another number of faults that may still happen."""
+        return tuple(self._with_env(state, self.env(state)._replace(left=faults)))
+
+    def first(self) -> State:
+        """The job before its agents start."""
+        tables = self.tables
+        round_ = RoundLease("1", "uid-of-round", JOB.uid, self.desired, Round())
+        pods = self.desired.wanted
+        env = Env(self.bounds.faults, 0, tuple((pod, RUNS) for pod in pods))
+        state = [tables.record(round_), tables.record(()), tables.env(env)]
+        for pod in pods:
+            state += self._new_agent(pod)
+        return tables.normal(tuple(state))
+
+    def _new_agent(self, pod: Pod, again: bool = False) -> list[int]:
+        nonce = f"{'another' if again else 'nonce'}-{letter(pod)}"
+        me, actions, wake = core.run_step(
+            new_agent(identity(letter(pod), nonce=nonce), 0.0), events.Tick()
+        )
+        requests = tuple((self.tables.record(action, pod), NO_TIME) for action in actions)
+        part = self.tables.agent(self.clock.aged(me, 0.0), wake)
+        return [part, self.tables.wire(Wire(pod, nonce, requests=requests))]
+
+    # ---- parts -------------------------------------------------------------------------------
+
+    def env(self, state: State) -> Env:
+        """The part of a state that is neither an agent's nor the API server's."""
+        found: Env = self.tables.parts[state[2]]
+        return found
+
+    def round(self, state: State) -> RoundLease:
+        """The Round Lease."""
+        found: RoundLease = self.tables.parts[state[0]]
+        return found
+
+    def leases(self, state: State) -> core.Leases:
+        """The agent Leases."""
+        found: core.Leases = self.tables.parts[state[1]]
+        return found
+
+    def is_over(self, state: State) -> bool:
+        """Whether the job has ended."""
+        return self.round(state).round.phase.is_terminal
+
+    def agents(self, state: State) -> Iterator[Agent]:
+        """All agents, also those of which only requests are left."""
+        parts = self.tables.parts
+        for at in range(3, len(state), 2):
+            yield Agent(at, state[at], parts[state[at + 1]])
+
+    def me(self, agent: Agent) -> Any:
+        """The state of an agent that lives."""
+        return self.tables.parts[agent.part][0]
+
+    def wake(self, agent: Agent) -> float | None:
+        """The time until the agent wants to act."""
+        found: float | None = self.tables.parts[agent.part][1] if agent.wire.alive else None
+        return found
+
+    # ---- transitions -------------------------------------------------------------------------
+
+    def successors(self, state: State) -> Iterator[Next]:
+        """Every transition from a state."""
+        first = self._first_to_move(state) if self.bounds.reduced else None
+        if first is not None:
+            yield from (found for found, _ in self._of_agent(state, first))
+            yield from self._faults(state, first.at)
+            return
+        can_wait = True
+        for agent in self.agents(state):
+            for found, urgent in self._of_agent(state, agent):
+                yield found
+                can_wait = can_wait and not urgent
+        for found in self._of_operator(state):
+            yield found
+            can_wait = can_wait and found.step[0] == "return"
+        if can_wait:
+            yield from self._wait(state)
+        yield from self._faults(state)
+
+    def _first_to_move(self, state: State) -> Agent | None:
+        """An agent whose transitions commute with all others until it makes one (README.md).
+
+        It has something to receive, no request is under way that could bring it another answer, and
+        no write of others can make anything else possible for it: its watch already has an event,
+        which comes first, or delivers none.
+        """
+        for agent in self.agents(state):
+            wire = agent.wire
+            if wire.requests or not wire.alive:
+                continue
+            troubles = dict(wire.troubles)
+            if PAUSED in troubles:
+                continue
+            receives = wire.listens and not (troubles.keys() & {SLOW, CUT, DARK})
+            if receives and not wire.stream:
+                continue
+            wake = self.wake(agent)
+            is_due = wake is not None and wake <= 0
+            if (receives and wire.stream) or wire.answers or wire.work or is_due:
+                # The end of its workers depends on the other members' starts.
+                return agent if not self.env(state).finishing else None
+        return None
+
+    def _next(
+        self, step: Step, state: list[int] | State, is_fault: bool = False, broken: str = ""
+    ) -> Next:
+        return Next(step, self.tables.normal(tuple(state)), is_fault, broken)
+
+    def _of_agent(self, state: State, agent: Agent) -> Iterator[tuple[Next, bool]]:
+        """What can happen to one agent now, and whether it must happen before time passes."""
+        wire = agent.wire
+        troubles = dict(wire.troubles)
+        pod = wire.pod
+        for kind, left_s in wire.troubles:
+            if kind != DARK:
+                yield self._heal(state, agent, kind), left_s <= 0
+        cut = CUT in troubles
+        for k, (action, due) in enumerate(wire.requests):
+            first = all(wire.requests[j][0] != action for j in range(k))
+            if not first:
+                continue
+            if not cut:
+                yield self._perform(state, agent, k), due == NO_TIME
+            if due == 0.0 and not isinstance(self.tables.parts[action], PATIENT):
+                yield self._drop(state, agent, k), True
+        if not wire.alive or PAUSED in troubles:
+            return
+        slow = SLOW in troubles or cut
+        for k in range(len(wire.answers)):
+            yield self._answer(state, agent, k), True
+        if wire.stream and not slow:
+            yield self._deliver(state, agent), True
+        if wire.work:
+            yield self._work(state, agent), True
+        if self._may_finish(state, agent):
+            yield self._finish(state, agent), True
+        wake = self.wake(agent)
+        if wake is not None and wake <= 0:
+            yield self._fed(("tick", pod), state, agent, agent.wire, self.tick), True
+
+    def _with(self, state: State | list[int], agent: Agent, wire: Wire) -> list[int]:
+        made = list(state)
+        made[agent.at + 1] = self.tables.wire(wire)
+        return made
+
+    def _answer(self, state: State, agent: Agent, k: int) -> Next:
+        wire = agent.wire
+        kind, (event, *more) = wire.answers[k]
+        left = ((kind, tuple(more)),) if more else ()
+        rest = wire._replace(answers=wire.answers[:k] + left + wire.answers[k + 1 :])
+        return self._fed(("answer", wire.pod, kind), state, agent, rest, event)
+
+    def _deliver(self, state: State, agent: Agent) -> Next:
+        wire = agent.wire
+        rest = wire._replace(stream=wire.stream[1:])
+        return self._fed(("deliver", wire.pod), state, agent, rest, wire.stream[0])
+
+    def _work(self, state: State, agent: Agent) -> Next:
+        """The supervisor has started or ended the workers."""
+        wire = agent.wire
+        action = self.tables.parts[wire.work[0]]
+        rest = wire._replace(work=wire.work[1:])
+        step = ("work", wire.pod)
+        if isinstance(action, Stop):
+            reaped = self.tables.record(events.WorkersReaped(action.n))
+            return self._fed(step, state, agent, rest._replace(workers=None), reaped)
+        n = action.round.n
+        if wire.workers == (n, "starting"):
+            rest = rest._replace(workers=(n, "running"))
+        started = self.tables.record(events.WorkersStarted(n, 10))
+        return self._fed(step, state, agent, rest, started)
+
+    def _may_finish(self, state: State, agent: Agent) -> bool:
+        """Whether the workers of an agent may end with 0: all members have started them."""
+        env, wire = self.env(state), agent.wire
+        if not env.finishing or wire.workers is None or wire.workers[1] != "running":
+            return False
+        n, round_ = wire.workers[0], self.me(agent).lease.round
+        return round_.n == n and all((n, pod.index) in env.started for pod in round_.pods)
+
+    def _finish(self, state: State, agent: Agent) -> Next:
+        env, wire = self.env(state), agent.wire
+        assert wire.workers is not None
+        n, pod = wire.workers[0], wire.pod
+        made = self._with_env(state, env._replace(finished=env.finished | {(n, pod)}))
+        exited = self.tables.record(events.WorkerExited(n))
+        made, _ = self._feed(made, agent, wire._replace(workers=None), exited)
+        part = self.tables.parts[made[agent.at + 1]]
+        reaped = self.tables.record(events.WorkersReaped(n))
+        again = Agent(agent.at, made[agent.at], part)
+        return self._fed(("finish", pod), made, again, part, reaped)
+
+    def _fed(
+        self, step: Step, state: State | list[int], agent: Agent, wire: Wire, event: int,
+        is_fault: bool = False,
+    ) -> Next:  # fmt: skip
+        made, broken = self._feed(list(state), agent, wire, event)
+        return self._next(step, made, is_fault, broken)
+
+    def _feed(
+        self, state: list[int], agent: Agent, wire: Wire, event: int
+    ) -> tuple[list[int], str]:
+        """An agent receives an event and makes a step."""
+        key = (agent.part, event)
+        found = self._steps.get(key)
+        if found is None:
+            found = self._steps[key] = self._make_step(agent, wire.pod, event)
+        part, requests, work, start_n, has_exited, seen_n = found
+        broken = ""
+        if seen_n > wire.seen_n:
+            wire = wire._replace(seen_n=seen_n)
+        if start_n:
+            broken = checks.start(self.env_of(state), wire, start_n)
+            env = self.env_of(state)
+            started = env.started | {(start_n, wire.pod.index)}
+            state[2] = self.tables.env(env._replace(started=started))
+            wire = wire._replace(workers=(start_n, "starting"))
+        if requests:
+            due = self.heartbeat_s if CUT in dict(wire.troubles) else NO_TIME
+            wire = wire._replace(requests=wire.requests + tuple((r, due) for r in requests))
+        if work:
+            wire = wire._replace(work=wire.work + work)
+        state[agent.at] = part
+        if has_exited:
+            return self._ended(state, agent, wire, kept=True), broken
+        state[agent.at + 1] = self.tables.wire(wire)
+        return state, broken
+
+    def env_of(self, state: list[int]) -> Env:
+        """The same of a state that is being made."""
+        found: Env = self.tables.parts[state[2]]
+        return found
+
+    def _make_step(self, agent: Agent, pod: Pod, event: int) -> tuple[Any, ...]:
+        self.stats["steps of agents"] += 1
+        record = self.tables.parts[event]
+        me, actions, wake = core.run_step(self.tables.parts[agent.part][0], record)
+        seen_n = 0
+        if isinstance(record, events.RoundSeen):
+            seen_n = record.lease.round.n
+        requests, work, start_n, has_exited = [], [], 0, False
+        for action in actions:
+            if isinstance(action, Exit):
+                has_exited = True
+            elif isinstance(action, (Start, Stop)):
+                work.append(self.tables.record(action, pod))
+                start_n = action.round.n if isinstance(action, Start) else start_n
+            else:
+                requests.append(self.tables.record(action, pod))
+        part = self.tables.agent(self.clock.aged(me, 0.0), wake)
+        return part, tuple(requests), tuple(work), start_n, has_exited, seen_n
+
+    def _ended(self, state: list[int], agent: Agent, wire: Wire, kept: bool) -> list[int]:
+        """The agent is gone. kept: its requests may still arrive, and its kubelet reports the end.
+
+        A pod whose node died is found by the agents instead.
+        """
+        if kept:
+            env = self.env_of(state)
+            pods = tuple(
+                (pod, _ended_life(life)) if pod == wire.pod else (pod, life)
+                for pod, life in env.pods
+            )
+            state[2] = self.tables.env(env._replace(pods=pods))
+        requests = wire.requests if kept else ()
+        return self._gone(state, agent, requests)
+
+    def _gone(self, state: list[int], agent: Agent, requests: Any) -> list[int]:
+        if not requests:
+            del state[agent.at : agent.at + 2]
+            return state
+        wire = Wire(agent.wire.pod, agent.wire.nonce, alive=False, requests=requests)
+        state[agent.at] = DEAD
+        state[agent.at + 1] = self.tables.wire(wire)
+        return state
+
+    # ---- requests ----------------------------------------------------------------------------
+
+    def _perform(self, state: State, agent: Agent, k: int, is_lost: bool = False) -> Next:
+        """A request arrives at the API server. is_lost: its answer does not come back."""
+        wire = agent.wire
+        action, _ = wire.requests[k]
+        kind = kind_of(self.tables.parts[action])
+        step: Step = ("lose" if is_lost else "perform", wire.pod, kind)
+        rest = wire._replace(requests=wire.requests[:k] + wire.requests[k + 1 :])
+        if not wire.alive:
+            is_lost = False
+        record = self.tables.parts[action]
+        top = 0
+        if isinstance(record, CreateLease):
+            top = self.tables.top(state, lease_versions(wire.pod)) + 1
+        made, answers, changes, broken = self._serve(state, agent, action, top)
+        if not wire.alive:
+            made = self._gone(made, agent._replace(wire=rest), rest.requests)
+        elif isinstance(record, (ReadRound, ReopenStream)):
+            return self._open(step, made, agent, rest, answers, broken)
+        else:
+            if is_lost:
+                event = core.failed(record)
+                answers = () if event is None else (self.tables.record(event, wire.pod),)
+                if event is None:  # repeated until it is there
+                    rest = rest._replace(requests=((action, NO_TIME), *rest.requests))
+            if answers:
+                rest = rest._replace(answers=(*rest.answers, (kind, answers)))
+            made[agent.at + 1] = self.tables.wire(rest)
+        self._broadcast(made, changes)
+        return self._next(step, made, step[0] == "lose", broken)
+
+    def _serve(
+        self, state: State, agent: Agent, action: int, top: int
+    ) -> tuple[list[int], tuple[int, ...], tuple[int, ...], str]:
+        wire = agent.wire
+        key = (state[0], state[1], action, top, hash(wire.nonce))
+        found = self._served.get(key)
+        if found is None:
+            found = self._served[key] = self._make_effect(state, agent, action, top)
+        round_, leases, answers, changes, next_ = found
+        broken = ""
+        made = list(state)
+        made[0], made[1] = round_, leases
+        if next_ is not None:
+            broken = checks.write(self, state, next_)
+        return made, answers, changes, broken
+
+    def _make_effect(self, state: State, agent: Agent, action: int, top: int) -> tuple[Any, ...]:
+        self.stats["requests"] += 1
+        tables, pod = self.tables, agent.wire.pod
+        who = identity(letter(pod), nonce=agent.wire.nonce)
+        effect = core.serve(
+            self.round(state), self.leases(state), new_agent(who, 0.0), agent.wire.nonce,
+            tables.parts[action], top,
+        )  # fmt: skip
+        before = self.round(state)
+        next_ = effect.round.round if effect.round.round is not before.round else None
+        record = tables.parts[action]
+        if isinstance(record, CasRound) and effect.round.version == before.version:
+            next_ = None
+        return (
+            tables.record(effect.round),
+            tables.record(effect.leases),
+            tuple(tables.record(each, pod) for each in effect.answers),
+            tuple(tables.record(each) for each in effect.changes),
+            next_,
+        )
+
+    def _open(
+        self, step: Step, made: list[int], agent: Agent, wire: Wire, answers: tuple[int, ...],
+        broken: str,
+    ) -> Next:  # fmt: skip
+        """A new watch begins with all that there is; what the old one still had is dropped."""
+        is_first = self.me(agent).lease is None
+        troubles = tuple(each for each in wire.troubles if each[0] != DARK)
+        wire = wire._replace(wide=len(answers) > 1, listens=True, troubles=troubles, stream=answers)
+        if not is_first:
+            return self._next(step, self._with(made, agent, wire), step[0] == "lose", broken)
+        wire = wire._replace(stream=answers[1:])
+        return self._fed(step, made, agent, wire, answers[0])
+
+    def _broadcast(self, state: list[int], changes: tuple[int, ...]) -> None:
+        for change in changes:
+            is_round = isinstance(self.tables.parts[change], events.RoundSeen)
+            for at in range(3, len(state), 2):
+                wire = self.tables.parts[state[at + 1]]
+                receives = wire.alive and wire.listens and DARK not in dict(wire.troubles)
+                if receives and (is_round or wire.wide):
+                    state[at + 1] = self.tables.wire(wire._replace(stream=(*wire.stream, change)))
+
+    def _drop(self, state: State, agent: Agent, k: int, is_fault: bool = False) -> Next:
+        """A request is lost on its way, or times out."""
+        wire = agent.wire
+        action, _ = wire.requests[k]
+        event = core.failed(self.tables.parts[action])
+        assert event is not None
+        kind = kind_of(self.tables.parts[action])
+        rest = wire._replace(requests=wire.requests[:k] + wire.requests[k + 1 :])
+        if not wire.alive:
+            return self._next(
+                ("drop", wire.pod, kind), self._gone(list(state), agent, rest.requests)
+            )
+        failed = self.tables.record(event, wire.pod)
+        rest = rest._replace(answers=(*rest.answers, (kind, (failed,))))
+        return self._next(("drop", wire.pod, kind), self._with(state, agent, rest), is_fault)
+
+    def _heal(self, state: State, agent: Agent, kind: str) -> Next:
+        wire = agent.wire
+        troubles = tuple(each for each in wire.troubles if each[0] != kind)
+        requests = wire.requests
+        if kind == CUT:
+            requests = tuple((action, NO_TIME) for action, _ in requests)
+        rest = wire._replace(troubles=troubles, requests=requests)
+        return self._next(("heal", wire.pod, kind), self._with(state, agent, rest))
+
+    # ---- the operator ------------------------------------------------------------------------
+
+    def _of_operator(self, state: State) -> Iterator[Next]:
+        """Rule 9 in short: mark, make the role vacant, then create the replacement."""
+        env = self.env(state)
+        if env.away != NO_TIME:
+            yield self._next(("return",), self._with_env(state, env._replace(away=NO_TIME)))
+            return
+        round_ = self.round(state)
+        if round_.round.phase.is_terminal:
+            return
+        marked = {pod for pod, life in env.pods if life == MARKED}
+        for pod, life in env.pods:
+            if life in (ENDED, EXCUSED):
+                yield self._mark(state, pod, life)
+            elif life == RUNS and self._is_given_up(state, pod):
+                yield self._mark(state, pod, ENDED)
+        holder = next((pod for pod in marked if name(letter(pod)) == round_.holder), None)
+        if holder is not None:
+            yield self._clear(state)
+        newest = {pod.index: pod for pod, _ in sorted(env.pods)}
+        for pod in newest.values():
+            if pod in marked and pod != holder and pod.generation + 1 < self.bounds.generations:
+                yield self._replace(state, pod)
+
+    def _with_env(self, state: State | list[int], env: Env) -> list[int]:
+        made = list(state)
+        made[2] = self.tables.env(env)
+        return made
+
+    def _is_given_up(self, state: State, pod: Pod) -> bool:
+        """Whether the agents have found a living pod silent or late."""
+        round_ = self.round(state)
+        if pod in round_.round.pods or round_.holder == name(letter(pod)):
+            return False
+        cause = round_.round.cause
+        silence = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
+        if cause is not None and cause.kind in silence and cause.pod == name(letter(pod)):
+            return True
+        report = round_.report
+        return report is not None and report.n == round_.round.n and pod in report.silent
+
+    def _mark(self, state: State, pod: Pod, life: str) -> Next:
+        env = self.env(state)
+        pods = tuple((each, MARKED if each == pod else how) for each, how in env.pods)
+        leases = self.leases(state)
+        own = core.find(leases, pod)
+        version = self.tables.top(state, lease_versions(pod)) + 1
+        if own is None:
+            pod_name = name(letter(pod))
+            ready = AgentState(AgentPhase.READY, self.round(state).round.n)
+            own = AgentLease(pod_name, pod, "", f"uid-of-{pod_name}", JOB.uid, "", "", ready)
+        own = replace(own, ended=True, excused=life == EXCUSED, version=str(version))
+        made = self._with_env(state, env._replace(pods=pods))
+        made[1] = self.tables.record(core.put(leases, own))
+        self._broadcast(made, (self.tables.record(events.LeaseSeen(own)),))
+        return self._next(("mark", pod, life), made)
+
+    def _clear(self, state: State) -> Next:
+        round_ = core.cas(self.round(state), CasRound("", holder=""))
+        round_ = replace(round_, version=str(int(round_.version) + 1))
+        made = list(state)
+        made[0] = self.tables.record(round_)
+        self._broadcast(made, (self.tables.record(events.RoundSeen(round_, events.Source.WATCH)),))
+        return self._next(("clear",), made)
+
+    def _replace(self, state: State, pod: Pod) -> Next:
+        """The next generation starts."""
+        env, new = self.env(state), Pod(pod.index, pod.generation + 1)
+        pods = tuple(sorted([*(each for each in env.pods if each[0] != pod), (new, RUNS)]))
+        made = self._with_env(state, env._replace(pods=pods))
+        at = next((a.at for a in self.agents(state) if a.wire.pod > new), len(state))
+        made[at:at] = self._new_agent(new)
+        return self._next(("start", new), made)
+
+    # ---- time --------------------------------------------------------------------------------
+
+    def _wait(self, state: State) -> Iterator[Next]:
+        """Time passes until something is due."""
+        env = self.env(state)
+        instants = [env.away] if env.away != NO_TIME else []
+        for agent in self.agents(state):
+            wire = agent.wire
+            instants += [left_s for kind, left_s in wire.troubles if kind != DARK]
+            instants += [due for _, due in wire.requests if due > 0]
+            wake = self.wake(agent)
+            if wake is not None and PAUSED not in dict(wire.troubles):
+                instants.append(wake)
+        if not instants:
+            return
+        by_s = round(min(instants), 6)
+        if by_s <= 0:
+            return
+        yield self._next(("wait", by_s), self._later(state, by_s))
+
+    def _later(self, state: State, by_s: float) -> list[int]:
+        made = list(state)
+        env = self.env(state)
+        if env.away != NO_TIME:
+            made[2] = self.tables.env(env._replace(away=_left(env.away, by_s)))
+        for agent in self.agents(state):
+            wire = agent.wire
+            if wire.troubles or any(due != NO_TIME for _, due in wire.requests):
+                troubles = tuple((kind, _left(left_s, by_s)) for kind, left_s in wire.troubles)
+                requests = tuple((a, _left(due, by_s)) for a, due in wire.requests)
+                made[agent.at + 1] = self.tables.wire(
+                    wire._replace(troubles=troubles, requests=requests)
+                )
+            if wire.alive:
+                made[agent.at] = self._age(agent.part, by_s)
+        return made
+
+    def _age(self, part: int, by_s: float) -> int:
+        found = self._aged.get((part, by_s))
+        if found is None:
+            me, wake = self.tables.parts[part]
+            left = None if wake is None else max(0.0, round(wake - by_s, 6))
+            found = self.tables.agent(self.clock.aged(me, by_s), left)
+            self._aged[part, by_s] = found
+        return found
+
+    # ---- faults ------------------------------------------------------------------------------
+
+    def _faults(self, state: State, at: int | None = None) -> Iterator[Next]:
+        """The faults that may happen now; at: to this agent alone."""
+        env = self.env(state)
+        if not env.left or self.round(state).round.phase.is_terminal:
+            return
+        for kind in self.bounds.kinds:
+            charge = kind in CHARGED
+            after = env._replace(left=env.left - 1, may_charge=env.may_charge + charge)
+            made = tuple(self._with_env(state, after))
+            if kind == AWAY:
+                if env.away == NO_TIME and at is None:
+                    away = after._replace(away=self.bounds.longest * self.heartbeat_s)
+                    yield self._next((kind,), self._with_env(state, away), is_fault=True)
+                continue
+            if kind in _OF_THE_JOB:
+                if at is None:
+                    yield from _OF_THE_JOB[kind](self, made)
+                continue
+            for agent in self.agents(made):
+                if at is not None and agent.at != at:
+                    continue
+                for found in _FAULTS[kind](self, made, agent):
+                    yield found._replace(is_fault=True)
+
+    def finishing(self, state: State) -> Iterator[Next]:
+        """From now on workers may end with 0."""
+        env = self.env(state)
+        if not env.finishing:
+            made = self._with_env(state, env._replace(finishing=True))
+            yield self._next(("finishing",), made, is_fault=True)
+
+    def scale(self, state: State) -> Iterator[Next]:
+        """The last pod is no longer wanted."""
+        wanted = self.round(state).desired.wanted
+        if len(wanted) > max(1, self.desired.min_members):
+            yield self._want(state, wanted[:-1])
+
+    def suspend(self, state: State) -> Iterator[Next]:
+        """No pod is wanted."""
+        if self.round(state).desired.wanted:
+            yield self._want(state, ())
+
+    def _want(self, state: State, wanted: tuple[Pod, ...]) -> Next:
+        round_ = self.round(state)
+        round_ = replace(
+            round_, desired=replace(round_.desired, wanted=wanted),
+            version=str(int(round_.version) + 1),
+        )  # fmt: skip
+        made = list(state)
+        made[0] = self.tables.record(round_)
+        self._broadcast(made, (self.tables.record(events.RoundSeen(round_, events.Source.WATCH)),))
+        return self._next(("want", *(wanted or ("none",))), made, is_fault=True)
+
+    def crash(self, state: State, agent: Agent, fatal: bool = False) -> Iterator[Next]:
+        """A worker fails. fatal: no restart cures it."""
+        wire = agent.wire
+        if wire.workers is None or wire.workers[1] != "running" or _is_held(wire):
+            return
+        n = wire.workers[0]
+        kind = CauseKind.START_FAILED if fatal else CauseKind.WORKER_FAILED
+        cause = Cause(kind, name(letter(wire.pod)), code=126 if fatal else 1, n=n)
+        event = self.tables.record(events.WorkerExited(n, cause, fatal))
+        rest = wire._replace(workers=(n, "fatal" if fatal else "failed"))
+        yield self._fed(("fatal" if fatal else "fail", wire.pod), state, agent, rest, event)
+
+    def fatal(self, state: State, agent: Agent) -> Iterator[Next]:
+        """The command cannot be executed."""
+        yield from self.crash(state, agent, fatal=True)
+
+    def die(self, state: State, agent: Agent) -> Iterator[Next]:
+        """The node dies: no kubelet reports it."""
+        if agent.wire.alive:
+            yield self._next(("die", agent.wire.pod), self._gone(list(state), agent, ()))
+
+    def end(self, state: State, agent: Agent) -> Iterator[Next]:
+        """The container ends, and its kubelet reports it. A request may be under way."""
+        wire = agent.wire
+        if wire.alive:
+            yield self._next(("end", wire.pod), self._ended(list(state), agent, wire, True))
+
+    def leave(self, state: State, agent: Agent) -> Iterator[Next]:
+        """SIGTERM, without a deletion."""
+        wire = agent.wire
+        if wire.alive and not wire.leaving and not _is_held(wire):
+            event = self.tables.record(events.LeaveRequested())
+            rest = wire._replace(leaving=True)
+            yield self._fed(("leave", wire.pod), state, agent, rest, event)
+
+    def restart(self, state: State, agent: Agent) -> Iterator[Next]:
+        """Another incarnation starts in the same pod."""
+        wire = agent.wire
+        if not wire.alive or not wire.nonce.startswith("nonce"):
+            return
+        made = list(state)
+        made[agent.at : agent.at + 2] = self._new_agent(wire.pod, again=True)
+        yield self._next(("restart", wire.pod), made)
+
+    def delete_lease(self, state: State, agent: Agent) -> Iterator[Next]:
+        """A user deletes the agent Lease."""
+        pod, leases = agent.wire.pod, self.leases(state)
+        if not agent.wire.alive or core.find(leases, pod) is None:
+            return
+        made = list(state)
+        made[1] = self.tables.record(tuple(each for each in leases if each.pod != pod))
+        gone = self.tables.record(events.LeaseGone(name(letter(pod))))
+        self._broadcast(made, (gone,))
+        yield self._next(("delete-lease", pod), made)
+
+    def lose(self, state: State, agent: Agent) -> Iterator[Next]:
+        """The answer of a request that was performed is lost."""
+        for k in range(len(agent.wire.requests)):
+            if agent.wire.alive and CUT not in dict(agent.wire.troubles):
+                record = self.tables.parts[agent.wire.requests[k][0]]
+                if not isinstance(record, (ReadRound, ReopenStream)):
+                    yield self._perform(state, agent, k, is_lost=True)
+
+    def drop(self, state: State, agent: Agent) -> Iterator[Next]:
+        """A request is lost before it arrives."""
+        for k in range(len(agent.wire.requests)):
+            record = self.tables.parts[agent.wire.requests[k][0]]
+            if agent.wire.alive and not isinstance(record, PATIENT):
+                yield self._drop(state, agent, k)
+
+    def delay(self, state: State, agent: Agent) -> Iterator[Next]:
+        """A request arrives late, perhaps after the agent has given it up."""
+        wire = agent.wire
+        for k, (action, due) in enumerate(wire.requests):
+            if due == NO_TIME:
+                late = (action, self.heartbeat_s)
+                requests = (*wire.requests[:k], late, *wire.requests[k + 1 :])
+                rest = wire._replace(requests=requests)
+                yield self._next(
+                    ("delay", wire.pod, kind_of(self.tables.parts[action])),
+                    self._with(state, agent, rest),
+                )
+
+    def _trouble(self, kind: str) -> Any:
+        def begin(machine: Machine, state: State, agent: Agent) -> Iterator[Next]:
+            wire = agent.wire
+            if not wire.alive or kind in dict(wire.troubles):
+                return
+            left_s = machine.bounds.longest * machine.heartbeat_s
+            troubles = tuple(sorted([*wire.troubles, (kind, NO_TIME if kind == DARK else left_s)]))
+            requests = wire.requests
+            if kind == CUT:
+                requests = tuple((a, machine.heartbeat_s) for a, _ in requests)
+            if kind == DARK and not wire.listens:
+                return
+            rest = wire._replace(troubles=troubles, requests=requests)
+            yield machine._next((kind, wire.pod), machine._with(state, agent, rest))
+
+        return begin
+
+
+def _is_held(wire: Wire) -> bool:
+    return PAUSED in dict(wire.troubles)
+
+
+def _ended_life(life: str) -> str:
+    return {RUNS: ENDED, "deleted": EXCUSED}.get(life, life)
+
+
+def _left(left_s: float, by_s: float) -> float:
+    return left_s if left_s == NO_TIME else max(0.0, round(left_s - by_s, 6))
+
+
+CHARGED = ("crash", "fatal", "die", "end", "restart", "leave", "delay", PAUSED, CUT, SLOW)
+
+_OF_THE_JOB: dict[str, Any] = {
+    "finishing": Machine.finishing,
+    "scale": Machine.scale,
+    "suspend": Machine.suspend,
+}
+_FAULTS: dict[str, Any] = {
+    "crash": Machine.crash,
+    "fatal": Machine.fatal,
+    "die": Machine.die,
+    "end": Machine.end,
+    "leave": Machine.leave,
+    "restart": Machine.restart,
+    "delete-lease": Machine.delete_lease,
+    "lose": Machine.lose,
+    "drop": Machine.drop,
+    "delay": Machine.delay,
+    **{kind: Machine._trouble(None, kind) for kind in (PAUSED, CUT, SLOW, DARK)},  # type: ignore[arg-type]
+}
+
+# ---- states that may last ------------------------------------------------------------------------
+
+
+def is_good(machine: Machine, state: State) -> bool:
+    """I5: whether exactly the live wanted agents run, fewer than min live, or the job is over."""
+    lease = machine.round(state)
+    if lease.round.phase.is_terminal:
+        return True
+    live = {}
+    for agent in machine.agents(state):
+        if agent.wire.alive and not agent.wire.leaving:
+            if agent.wire.troubles:
+                return False
+            if lease.desired.is_wanted(agent.wire.pod):
+                live[agent.wire.pod] = agent.wire
+    if len(live) < max(1, lease.desired.min_members):
+        return lease.round.phase is Phase.FORMING
+    if lease.round.phase is not Phase.ACTIVE or set(lease.round.pods) != set(live):
+        return False
+    return all(wire.workers == (lease.round.n, "running") for wire in live.values())

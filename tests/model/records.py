@@ -1,0 +1,358 @@
+"""Normalise the records of the protocol: relative and clipped times, and ranks instead of numbers.
+
+The core compares round numbers, resourceVersions and renewTimes with each other and makes larger
+ones, but never depends on their values. So a state of the search has their ranks (README.md, "Why
+the reductions are sound"). `KINDS` names the kind of every field of every record; a field that it
+lacks is an error, so that none can be forgotten.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from elasticjob.rendezvous import actions, events, timing
+from elasticjob.rendezvous.actions import Exit
+from elasticjob.rendezvous.state import Hold, Me, Run
+from elasticjob.rendezvous.view import NEVER, Seen, View
+from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.cause import Cause
+from elasticjob.wire.charges import Charges
+from elasticjob.wire.dataclasses import replace
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.report import Progress, Recovery, Report
+from elasticjob.wire.round import Round
+
+# The kinds of fields. The first word is the kind, the second one a bound (see `Clock`).
+SAME = "same"  # compared as it is, and never changed
+N = "n"  # a round number; negative: none
+NS = "ns"  # a set of round numbers
+ROUND_VERSION = "round version"
+LEASE_VERSION = "lease version"
+PULSE_TIME = "pulse time"  # renewTime of the Round Lease, of which only equality matters
+UNREAD = "unread"  # no agent reads it: made empty
+MEASURED_AT = "measured at"  # an instant from which people read a duration: made 0
+MEASURED_BY = "measured by"  # a record for a duration that people read: left out
+MEASURED = "measured"  # a duration that people read: 0 if there is one
+STATE = "state"  # annotation `agent`: an AgentState as text
+RECORD = "record"
+RECORDS = "records"
+VIEW = "view"
+REASON = "reason"  # a text that may name a round
+PULSES = "pulses"  # three are as many as more
+DUE = "due"  # an instant of which only matters whether it has come
+SINCE = "since"  # an instant; how long ago it was matters up to a bound
+
+KINDS: dict[type, dict[str, str]] = {
+    Me: {
+        "who": SAME, "stage": SAME, "request_pending": SAME, "request_at": DUE, "leaving": SAME,
+        "leave_stop_at": DUE, "leave_exit_at": DUE, "exit": RECORD,
+        "lease": RECORD, "round_at": "since round", "delay_since": "since delay", "highest_n": N,
+        "cas_version": ROUND_VERSION, "cas_at": DUE, "frozen": SAME, "contact_at": "since contact",
+        "contact_since": "since blind", "phase": SAME, "n": N, "cause": RECORD,
+        "start_ms": MEASURED, "stop_ms": MEASURED, "progress": RECORD, "run": RECORD,
+        "last_run_n": N,
+        "fatal_cause": RECORD, "own_version": LEASE_VERSION, "written_state": STATE,
+        "writing_state": STATE, "renew_at": DUE, "retry_renewal_at": DUE, "last_pulse": PULSE_TIME,
+        "last_pulse_at": "since pulse", "renewals_since_pulse": PULSES,
+        "doubted_pulse": PULSE_TIME, "holder_silent": SAME, "claim_at": DUE, "narrow": SAME,
+        "hold": RECORD, "began_at": MEASURED_AT, "reaped_at": MEASURED_AT,
+        "former_holder": MEASURED_BY,
+    },
+    Run: {
+        "n": N, "delivered_at": DUE, "started": SAME, "done": SAME, "failure": RECORD,
+        "failed_at": DUE, "alive": SAME, "stop_by": DUE,
+    },
+    Hold: {
+        "view": VIEW, "opening": SAME, "complete": SAME, "streamed_version": ROUND_VERSION,
+        "pulse_at": DUE, "pulsing": SAME, "sent_version": ROUND_VERSION,
+        "refused_version": ROUND_VERSION, "pulse_version": ROUND_VERSION, "pulse_returned": SAME,
+        "pending_gets": SAME, "get_at": DUE, "dirty": SAME, "judge_at": DUE, "waiting": SAME,
+        "judge_again_at": DUE, "replaced_holder": SAME, "silent_outside": SAME,
+        "left_at": MEASURED_AT,
+    },
+    View: {
+        "job": SAME, "own": SAME, "seen": VIEW, "pulses": VIEW, "order": VIEW,
+        "last_call_since": "since call",
+    },
+    Seen: {
+        "lease": RECORD, "changed_at": "since change", "changed_pulse": VIEW, "order": VIEW,
+        "node": SAME, "alive_at": MEASURED_AT, "got_at": VIEW, "got_pulse": VIEW,
+    },
+    RoundLease: {
+        "version": ROUND_VERSION, "uid": SAME, "job_uid": SAME, "desired": RECORD,
+        "round": RECORD, "holder": SAME, "renew_time": PULSE_TIME, "report": RECORD,
+    },
+    AgentLease: {
+        "name": SAME, "pod": SAME, "version": LEASE_VERSION, "uid": SAME, "job_uid": SAME,
+        "nonce": SAME, "renew_time": UNREAD, "state": RECORD, "ended": SAME, "excused": SAME,
+    },
+    Desired: {
+        **{name: SAME for name in Desired.__match_args__ if name not in ("charged", "pardoned")},
+        "charged": NS, "pardoned": NS,
+    },
+    Round: {
+        "n": N, "phase": SAME, "members": SAME, "master": SAME, "cause": RECORD,
+        "charged": RECORD, "delay_ms": SAME, "starts": "starts", "resets": SAME, "recovery": RECORD,
+    },
+    Charges: {"numbers": NS, "older": SAME, "forgiven": SAME},
+    Cause: {
+        **{name: SAME for name in Cause.__match_args__}, "n": N, "after_ms": MEASURED,
+    },
+    AgentState: {
+        **{name: SAME for name in AgentState.__match_args__},
+        "n": N, "cause": RECORD, "start_ms": MEASURED, "stop_ms": MEASURED,
+        "progress": RECORD,
+    },
+    Report: {
+        "n": N, "running": SAME, "recovery": RECORD, "progress": RECORD, "outside": SAME,
+        "silent": SAME, "delay_ms": SAME, "failed": SAME, "age_ms": MEASURED,
+    },
+    Recovery: {
+        "n": N, "detect_ms": MEASURED, "stop_ms": MEASURED, "rendezvous_ms": MEASURED,
+        "start_ms": MEASURED,
+    },
+    Progress: {"step": SAME, "total": SAME},
+    Exit: {"code": SAME, "reason": REASON},
+    actions.ReadRound: {},
+    actions.CreateLease: {"state": STATE},
+    actions.WriteState: {"state": STATE, "version": LEASE_VERSION},
+    actions.CasRound: {
+        "version": ROUND_VERSION, "round": RECORD, "holder": SAME, "report": RECORD,
+    },
+    actions.Pulse: {"version": ROUND_VERSION, "report": RECORD},
+    actions.GetLease: {"name": SAME},
+    actions.ReopenStream: {"wide": SAME},
+    actions.Start: {"round": RECORD},
+    actions.Stop: {"n": N, "grace_s": SAME},
+    events.RoundSeen: {"lease": RECORD, "source": SAME},
+    events.RoundGone: {},
+    events.LeaseSeen: {"lease": RECORD, "by_get": SAME},
+    events.LeaseGone: {"name": SAME, "by_get": SAME},
+    events.GetFailed: {"name": SAME},
+    events.ViewComplete: {"leases": RECORDS},
+    events.RenewalReturned: {"lease": RECORD},
+    events.CasFailed: {"conflict": SAME},
+    events.PulseFailed: {"conflict": SAME},
+    events.WorkersStarted: {"n": N, "start_ms": MEASURED},
+    events.WorkerExited: {"n": N, "failure": RECORD, "fatal": SAME},
+    events.WorkersReaped: {"n": N},
+    events.LeaveRequested: {},
+    events.Progressed: {"progress": RECORD},
+    events.Tick: {},
+}  # fmt: skip
+
+_ROUND_IN_TEXT = re.compile(r"round \d+")
+
+Labels = tuple[tuple[tuple[str, Any], int], ...]  # (domain, pod or None), number
+Domain = tuple[str, Any]
+Number = Callable[[Domain, int], int]
+
+ROUNDS: Domain = ("n", None)
+VERSIONS: Domain = ("round version", None)
+TIMES: Domain = ("pulse time", None)
+
+
+def lease_versions(pod: Any) -> Domain:
+    """The domain of the versions of a pod's Lease, in which a deleted Lease counts, too."""
+    return ("lease version", pod)
+
+
+def renumbered(record: Any, number: Number, pod: Any = None) -> Any:
+    """The record with other numbers. pod: whose Lease the versions in an action are of."""
+    kinds = KINDS[type(record)]
+    if isinstance(record, AgentLease):
+        pod = record.pod
+    elif isinstance(record, Me):
+        pod = record.who.pod
+        record = _without_past(record)
+    elif isinstance(record, AgentState):
+        record = _without_old_cause(record)
+    changes: dict[str, Any] = {}
+    for name, kind in kinds.items():
+        old = getattr(record, name)
+        rewrite = _RENUMBER.get(kind)
+        if rewrite is not None and old is not None:
+            new = rewrite(old, number, pod)
+            if new is not old:
+                changes[name] = new
+    return replace(record, **changes) if changes else record
+
+
+def _version(old: str, number: Number, domain: Domain) -> str:
+    return str(number(domain, int(old))) if old else old
+
+
+def _state(old: str, number: Number, pod: Any) -> str:
+    if not old:
+        return old
+    return str(renumbered(AgentState.from_json(old), number, pod).to_json())
+
+
+def _view(old: Any, number: Number, pod: Any) -> Any:
+    if isinstance(old, View):
+        seen = {p: renumbered(found, number, p) for p, found in sorted(old.seen.items())}
+        return replace(old, seen=seen)
+    return old
+
+
+def _round_number(old: int, number: Number, pod: Any) -> int:
+    return number(ROUNDS, old) if old > 0 else old
+
+
+_RENUMBER: dict[str, Callable[[Any, Number, Any], Any]] = {
+    N: _round_number,
+    NS: lambda old, number, pod: frozenset(number(ROUNDS, n) for n in old) if old else old,
+    ROUND_VERSION: lambda old, number, pod: _version(old, number, VERSIONS),
+    LEASE_VERSION: lambda old, number, pod: _version(old, number, lease_versions(pod)),
+    PULSE_TIME: lambda old, number, pod: _version(old, number, TIMES),
+    UNREAD: lambda old, number, pod: "",
+    MEASURED: lambda old, number, pod: 0,
+    MEASURED_AT: lambda old, number, pod: 0.0,
+    MEASURED_BY: lambda old, number, pod: None,
+    "starts": lambda old, number, pod: min(old, 4),
+    STATE: _state,
+    RECORD: lambda old, number, pod: renumbered(old, number, pod),
+    RECORDS: lambda old, number, pod: tuple(renumbered(each, number, pod) for each in old),
+    VIEW: _view,
+    REASON: lambda old, number, pod: _ROUND_IN_TEXT.sub("a round", old),
+}
+
+
+def _without_past(me: Me) -> Me:
+    """Forget the numbers of rounds before the one that the agent reports: it compares none."""
+    return _without_old_cause(me)
+
+
+def _without_old_cause(state: Any) -> Any:
+    """Forget the round of a failure that is older than the round that the agent reports."""
+    cause = state.cause
+    if cause is None or not cause.n or cause.n >= state.n:
+        return state
+    return replace(state, cause=replace(cause, n=0))
+
+
+def labels_of(record: Any, pod: Any = None) -> tuple[Any, frozenset[tuple[Domain, int]]]:
+    """The record in its normal form, and the numbers in it."""
+    found: set[tuple[Domain, int]] = set()
+
+    def note(domain: Domain, n: int) -> int:
+        found.add((domain, n))
+        return n
+
+    return renumbered(record, note, pod), frozenset(found)
+
+
+def key_of(value: Any) -> Any:
+    """A hashable value that is equal for equal records."""
+    cls = value.__class__
+    if cls in KINDS:
+        return (cls, *[key_of(value.__dict__[name]) for name in cls.__match_args__])
+    if cls is tuple:
+        return tuple([key_of(each) for each in value])
+    if cls is dict:
+        return tuple([(k, key_of(each)) for k, each in value.items()])
+    return value
+
+
+# ---- time ----------------------------------------------------------------------------------------
+
+
+class Clock:
+    """The bounds up to which it matters how long ago an instant was, by the job's settings."""
+
+    def __init__(self, desired: Desired, longest_delay_s: float) -> None:
+        heartbeat_s = desired.heartbeat_s
+        grace_s = max(desired.stop_grace_s, desired.crash_grace_s)
+        deadline_s = grace_s + longest_delay_s + 2 * heartbeat_s + timing.START_ALLOWANCE_S
+        silence_s = timing.silence_s(heartbeat_s, timing.SILENT_PULSES)
+        nodes_s = timing.silence_s(heartbeat_s, timing.SILENT_PULSES_NODES)
+        blind_s = timing.blind_s(heartbeat_s) + 1.0  # later than the bound itself
+        call_s = max(desired.last_call_s, desired.startup_last_call_s)
+        api_s = desired.api_grace_s if desired.api_grace_s < NEVER_S else 0.0
+        self.heartbeat_s = heartbeat_s
+        self.bounds = {
+            "due": 0.0,
+            "since round": max(deadline_s, desired.cooldown_s, call_s),
+            "since delay": longest_delay_s,
+            "since contact": max(blind_s, api_s),
+            "since blind": silence_s,
+            "since pulse": silence_s,
+            "since change": max(nodes_s, deadline_s),
+            "since call": call_s,
+        }
+        self.deadline_s = deadline_s
+
+    def aged(self, me: Me, by_s: float) -> Me:
+        """The agent's state after a time in which it made no step. Its clock shows 0."""
+        me = self._aged(me, by_s)
+        if me.run is not None:
+            me = replace(me, run=self._aged(me.run, by_s))
+        if me.hold is not None:
+            hold = self._aged(me.hold, by_s)
+            me = replace(me, hold=replace(hold, view=self._view(me, hold.view, by_s)))
+        return me
+
+    def _aged(self, record: Any, by_s: float) -> Any:
+        changes: dict[str, Any] = {}
+        for name, bound_s in self._instants(type(record)):
+            old = getattr(record, name)
+            if old is None or old == -math.inf:
+                continue
+            new = round(old - by_s, 6)
+            if new <= -bound_s:
+                new = -math.inf if name == "contact_since" else -bound_s + 0.0
+            if new != old:
+                changes[name] = new
+        if isinstance(record, Me) and record.renewals_since_pulse > timing.MISSED_PULSES:
+            changes["renewals_since_pulse"] = timing.MISSED_PULSES
+        return replace(record, **changes) if changes else record
+
+    def _instants(self, cls: type) -> list[tuple[str, float]]:
+        return [(name, self.bounds[k]) for name, k in KINDS[cls].items() if k in self.bounds]
+
+    def _view(self, me: Me, view: View, by_s: float) -> View:
+        """The view with relative counts of pulses, ranks of changes, and GETs by their effect."""
+        view = self._aged(view, by_s)
+        orders = {order: k for k, order in enumerate(sorted({s.order for s in view.seen.values()}))}
+        seen = {
+            pod: self._seen(me, view, found, by_s, orders[found.order])
+            for pod, found in sorted(view.seen.items())
+        }
+        return replace(view, seen=seen, pulses=0, order=max(orders.values(), default=0))
+
+    def _seen(self, me: Me, view: View, seen: Seen, by_s: float, order: int) -> Seen:
+        most = timing.SILENT_PULSES_NODES
+        changed = -min(view.pulses - seen.changed_pulse, most)
+        got_pulse = seen.got_pulse
+        if got_pulse != NEVER:
+            got_pulse = changed + min(seen.got_pulse - seen.changed_pulse, most)
+        if seen.lease is not None and seen.lease.pod == view.own:  # no holder judges itself
+            return replace(
+                seen, changed_at=-self.bounds["since change"], changed_pulse=-most, order=order,
+                got_at=-math.inf, got_pulse=NEVER,
+            )  # fmt: skip
+        old, now_s = seen, by_s
+        changed_at = max(-self.bounds["since change"], round(seen.changed_at - by_s, 6))
+        seen = replace(
+            seen, changed_pulse=changed, changed_at=changed_at + 0.0, got_pulse=got_pulse,
+            order=order,
+        )  # fmt: skip
+        return replace(seen, **self._got(me, seen, old.got_at - now_s))
+
+    def _got(self, me: Me, seen: Seen, got_at: float) -> dict[str, Any]:
+        """A GET confirms nothing, that an agent is silent, or also that it is late."""
+        allowed_from = me.contact_since + timing.silence_s(self.heartbeat_s, timing.SILENT_PULSES)
+        if got_at < allowed_from or got_at == -math.inf:
+            return {"got_at": -math.inf, "got_pulse": NEVER}
+        began_at = max(me.round_at, seen.changed_at) if seen.lease is None else me.round_at
+        desired, round_ = me.lease.desired, me.lease.round  # type: ignore[union-attr]
+        if round(got_at - began_at, 6) >= timing.start_deadline_s(desired, round_):
+            return {"got_at": 0.0}
+        return {"got_at": allowed_from}
+
+
+NEVER_S = 1e8  # a duration that the search does not reach
