@@ -156,7 +156,7 @@ neighbour: ## let a hostile neighbour attack a training job on `make cluster` fo
 programs: setup ## build Helm and a kube-apiserver with kubectl for tests, unless the cache has them
 	@$(CLUSTER) build hyperkube helm >.venv/programs.txt
 
-CONTRACTS := $(addprefix contract-,api watch chart python)
+CONTRACTS := $(addprefix contract-,api watch split-brain chart python)
 .PHONY: contract $(CONTRACTS)
 contract: programs ## run the tests of the local API server and of the chart on a kube-apiserver; no root
 	+@$(call side_by_side,$(CONTRACTS))
@@ -169,6 +169,10 @@ contract-watch:
 	@echo "== contract tests without initial events in watches"
 	@$(CLUSTER) bare --feature-gates=WatchList=false -- $(RUN) pytest -q tests/contract
 
+contract-split-brain:
+	@echo "== agents behind a proxy with faults, and two API servers, of which one lags"
+	@$(CLUSTER) bare -- $(RUN) pytest -q tests/splitbrain
+
 contract-chart:
 	@echo "== the chart, and attacks on its roles and policies"
 	@$(CLUSTER) bare -- $(RUN) pytest -q tests/helm/test_install.py tests/attacks/test_policy.py \
@@ -179,6 +183,13 @@ contract-python:
 	@if [ -n "$(PYTHON313)" ]; then $(CLUSTER) bare --no-key-identifiers -- \
 	  $(RUN) --isolated --python=$(PYTHON313) pytest -q tests/contract/test_agent.py; \
 	else echo "skipped: no Python 3.13 was found; name one with PYTHON313=PATH"; fi
+
+ROUNDS ?= 10000
+SEED ?= $(shell date +%s)
+
+.PHONY: split-brain
+split-brain: programs ## run agents behind a proxy with faults for 10,000 rounds; ROUNDS=… SEED=…; half an hour
+	@$(CLUSTER) bare -- $(RUN) python -m tests.splitbrain --rounds=$(ROUNDS) --seed=$(SEED)
 
 .PHONY: rights
 rights: programs ## list in docs/security.md what the tokens of agents and operator may do; as `contract`

@@ -12,7 +12,7 @@ from tests.support.world import KEY, TEAM, P, World, running_world, settled_worl
 
 from elasticjob.controller import kube
 from elasticjob.controller.act.bundle import Bundle
-from elasticjob.controller.kube import NotFoundError, RefusedError
+from elasticjob.controller.kube import NotFoundError, RefusedError, UnavailableError
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.plan import missing
 from elasticjob.controller.settings import Settings
@@ -234,16 +234,14 @@ def test_a_terminal_round_is_never_given_a_new_pod() -> None:
 
 def test_the_second_replacement_within_a_minute_waits_and_the_third_longer() -> None:
     world = running_world()
-    for generation in range(2):
+    world.end_pod("demo-2-0", 75)
+    world.live(0)
+    for generation, wait_s in ((1, missing.FIRST_WAIT_S), (2, 2 * missing.FIRST_WAIT_S)):
         world.end_pod(f"demo-2-{generation}", 75)
-        again_s = world.settle()
-    assert "demo-2-2" not in world.pod_names()
-    assert again_s == missing.FIRST_WAIT_S
-    world.advance(missing.FIRST_WAIT_S)
-    world.settle()
-    assert "demo-2-2" in world.pod_names()
-    world.end_pod("demo-2-2", 75)
-    assert world.settle() == 2 * missing.FIRST_WAIT_S
+        world.live(wait_s - 1)
+        assert f"demo-2-{generation + 1}" not in world.pod_names()
+        world.live(1)
+        assert f"demo-2-{generation + 1}" in world.pod_names()
 
 
 def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> None:
@@ -612,16 +610,65 @@ def test_neither_another_jobs_lease_nor_a_broken_one_hides_who_is_silent(spoils:
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
-def test_when_all_are_silent_at_once_a_resync_finds_it(replicas: int) -> None:
+def test_when_all_are_silent_at_once_they_are_replaced_after_9t_and_30_s(replicas: int) -> None:
+    """Also in an Active round and without a resync, whenever the last pulse arrived."""
     world = running_world(replicas)
-    world.now += Settings().resync_s
-    waited_s: float | None = 0.0
-    while not world.deleted_names():
-        assert waited_s is not None
-        world.now += waited_s
-        waited_s = world.settle()
+    world.sleep(9 * T)
+    world.pulse()
+    world.sleep(9 * T - 1)
+    world.pulse()
+    world.sleep(9 * T + 29)
+    assert world.deleted_names() == []
+    world.sleep(1)
     assert world.pod_names() == [f"demo-{index}-1" for index in range(replicas)]
     assert world.round().holder == ""
+
+
+def test_a_job_whose_holder_sends_pulses_costs_no_request_and_one_pass_each_9t() -> None:
+    """A pass comes 9T after the last pulse before the pass before it, so 8T after that pass."""
+    world = running_world()
+    world.live(2 * T)
+    passes = world.passes
+    world.api.calls.clear()
+    world.live(180 * T)
+    assert world.api.calls == []
+    assert world.passes - passes <= 180 / 8
+
+
+def test_an_operator_that_was_blind_judges_no_job_for_9t() -> None:
+    """The API server was away. The agents are still cut off when the operator is not."""
+    world = running_world()
+    world.api.refuse["get", "elasticjobs"] = UnavailableError("connection refused")
+    world.sleep(600)
+    del world.api.refuse["get", "elasticjobs"]
+    world.api.calls.clear()
+    while not world.api.calls:
+        world.sleep(1)
+    world.sleep(9 * T - 2)
+    assert not any(call.plural == "leases" and call.verb == "list" for call in world.api.calls)
+    world.pulse()
+    world.api.calls.clear()
+    world.sleep(9 * T - 1)
+    assert world.api.calls == []
+
+
+def test_requests_are_rare_while_the_api_server_is_away() -> None:
+    world = running_world()
+    world.api.refuse["get", "elasticjobs"] = UnavailableError("connection refused")
+    world.sleep(9 * T)
+    world.api.calls.clear()
+    world.sleep(90 * T)
+    assert len(world.api.calls) <= 11
+
+
+def test_agents_that_renew_again_while_they_are_judged_stay() -> None:
+    world = running_world()
+    world.sleep(9 * T + 25)
+    for pod in P[:4]:
+        world.renew(pod)
+    world.pulse()
+    world.sleep(9 * T)
+    assert world.deleted_names() == []
 
 
 def test_an_agent_that_renews_again_is_not_lost_after_the_api_server_was_away() -> None:
@@ -630,7 +677,7 @@ def test_an_agent_that_renews_again_is_not_lost_after_the_api_server_was_away() 
     again_s = world.settle()
     assert again_s is not None
     world.advance(again_s)
-    assert world.settle() is None
+    assert world.settle() == 9 * T
     assert world.deleted_names() == []
 
 
@@ -759,10 +806,9 @@ def test_scale_down_writes_desired_first_and_deletes_pods_when_the_round_is_with
 def test_scale_down_does_not_wait_for_ever() -> None:
     world = running_world()
     world.edit(replicas=2)
-    again_s = world.settle()
-    assert again_s == 25 + 9 * T
-    world.now += again_s
-    world.settle()
+    world.live(25 + 9 * T - 1)
+    assert world.deleted_names() == []
+    world.live(1)
     assert world.deleted_names() == ["demo-2-0", "demo-3-0"]
 
 

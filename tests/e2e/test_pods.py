@@ -154,6 +154,21 @@ async def test_a_slow_stop_is_not_a_part_of_the_rendezvous(cluster: LocalCluster
     assert recovery_parts(job)["stop"] >= 2000
 
 
+async def test_when_all_agents_are_silent_at_once_their_pods_are_replaced(
+    cluster: LocalCluster,
+) -> None:
+    """While the round is Active. No agent is left to notice it; the next resync is far away."""
+    job = await cluster.running("job", replicas=2)
+    silent = list(job.pods)
+    for name in silent:
+        cluster.kubelet.freeze(cluster.namespace, name)
+    await job.runs_again(pods=2)
+    assert job.round.pods == {Pod(0, 1), Pod(1, 1)}
+    for name in silent:
+        cluster.kubelet.thaw(cluster.namespace, name)
+    await job.until(lambda: not {*silent} & {*job.pods}, "the silent pods gone")
+
+
 async def test_a_pod_that_cannot_be_deleted_does_not_delay_its_replacement(
     cluster: LocalCluster,
 ) -> None:

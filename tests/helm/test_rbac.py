@@ -66,6 +66,9 @@ def agent_role() -> Json:
 # ---- needed rights -------------------------------------------------------------------------------
 
 
+LONG_S = 300.0  # more than each wait of the operator before an action
+
+
 def life_of_a_job() -> World:
     """A history of a job that contains each request that the operator can make."""
     world = World()
@@ -80,17 +83,17 @@ def life_of_a_job() -> World:
     world.settle()
     for name in ("demo-0-1", "demo-1-0"):  # marked and replaced; events created, then updated
         world.end_pod(name)
-        world.settle(wait=True)
+        world.live(LONG_S)
     world.run(P[2], n=2)  # there is a later round, so the marked Leases are deleted
     resync_all(world)
-    world.settle(wait=True)
+    world.live(LONG_S)
     world.restart(Settings(heartbeat_s=T), agent=b"newer")
     world.end_pod(
         "demo-2-0"
     )  # replaced by one with the agent of the live pods, if its ConfigMap exists
-    world.settle(wait=True)
+    world.live(LONG_S)
     world.edit(suspend=True)  # the pods are deleted
-    world.settle(wait=True)
+    world.live(LONG_S)
     world.store.delete(world.api.stored(kube.ELASTIC_JOBS), TEAM, "demo")
     world.apply(replicas=1)  # the Round Lease of the older job is deleted
     world.settle()

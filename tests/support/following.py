@@ -67,7 +67,12 @@ def following(
     if error_backoffs is not None:
         settings.networking.error_backoffs = error_backoffs
     watches = Watches(
-        found.note_delivery, found.deliver, kube.credentials, namespaces, settings, **options
+        found.note_delivery,
+        found.deliver,
+        kube.credentials,
+        namespaces,
+        settings=settings,
+        **options,
     )
     loop, stop = found.loop, asyncio.Event()
 

@@ -26,6 +26,7 @@ from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.resync import find_orphans
 from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch.cache import WATCHED, Cache
+from elasticjob.controller.watch.pulses import Pulses
 from elasticjob.local.api.objects import selectors
 from elasticjob.local.api.objects.resource import Resource as Stored
 from elasticjob.local.api.objects.store import Event
@@ -70,45 +71,52 @@ class World:
         self.restart(settings or Settings(heartbeat_s=T))
         self.store.listeners.append(self._deliver)
         self.marked: set[Key] = set()
+        self.passes = 0  # that `sleep` has made
         self.watches_fail = False
 
     def restart(self, settings: Settings, agent: bytes = b"agent") -> None:
         """Start a new operator, without memory and with a cache of the store."""
         clock, bundle = Clock(now=lambda: self.now, utc_now=self._at), Bundle(agent)
         self.cache, api = Cache(), Metered(self.api)
+        self.pulses = Pulses(self.cache.pulses, clock.now)
         executor = Executor(api, bundle, clock.now, partial(self.cache.update, kube.ELASTIC_JOBS))
         self.reconciler = Reconciler(
             api, self.cache, executor, settings, self.metrics, bundle.hash, clock
         )
         for resource in WATCHED:
             for body in self.store.list(self.api.stored(resource)):
-                self._take(self.api.stored(resource), body, False)
+                self._take(self.api.stored(resource), body, "")
 
     def _at(self) -> datetime:
         return START + timedelta(seconds=int(self.now - 1000))
 
     def _deliver(self, resource: Stored, event: Event) -> None:
         if not self.watches_fail:
-            self._take(resource, event.object, event.type == "DELETED")
+            self._take(resource, event.object, event.type)
 
-    def _take(self, resource: Stored, body: Json, gone: bool) -> None:
+    def _take(self, resource: Stored, body: Json, kind: str) -> None:
+        """Take in a delivery, as the handlers of the watches do. kind: empty for a list."""
         for watched, selector in WATCHED.items():
-            wanted = watched.plural == resource.plural and selectors.labels(selector)(body)
-            if wanted and (taken := self.cache.update(watched, body, gone)):
-                self.marked.add(taken[0])
+            if watched.plural == resource.plural and selectors.labels(selector)(body):
+                event = {"type": kind or None, "object": body}
+                if watched == kube.LEASES and self.pulses.is_only_a_pulse(event):
+                    self.pulses.note_pulse(event)
+                    continue
+                if watched == kube.LEASES:
+                    self.pulses.note(event)
+                if taken := self.cache.update(watched, body, kind == "DELETED"):
+                    self.marked.add(taken[0])
 
     # ---- the operator --------------------------------------------------------------------------
 
-    def settle(self, key: Key = KEY, *, wait: bool = False) -> float | None:
-        """Reconcile until the job is not marked any more. wait: also what is due later."""
+    def settle(self, key: Key = KEY) -> float | None:
+        """Reconcile until the job is not marked any more; return when it is due again."""
         again_s: float | None = None
         for _ in range(20):
             self.marked.discard(key)
             again_s = asyncio.run(self.reconciler.reconcile(key))
             if key not in self.marked and (again_s is None or again_s >= 1.0):
-                if not wait or again_s is None:
-                    return again_s
-                self.advance(again_s)
+                return again_s
         raise AssertionError(f"the operator does not come to rest: {self.api.calls[-30:]}")
 
     def settled_writes(self, key: Key = KEY) -> list[str]:
@@ -125,6 +133,14 @@ class World:
             self._reconcile_from_queue()
         self.now = end
 
+    def live(self, seconds: float) -> None:
+        """Let time pass in which the holder sends a pulse every T; as `sleep`."""
+        end = self.now + seconds
+        while self.now < end:
+            self.sleep(min(T, end - self.now))
+            self.pulse()
+        self.sleep(0)
+
     def _next_at(self) -> float | None:
         if KEY in self.marked:
             self.marked.discard(KEY)
@@ -134,6 +150,7 @@ class World:
     def _reconcile_from_queue(self) -> None:
         key = self.backlog.take(self.now)
         assert key is not None
+        self.passes += 1
         try:
             again_s = asyncio.run(self.reconciler.reconcile(key))
         except KubeError:
@@ -287,6 +304,10 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let time pass in which the holder sends pulses."""
         self.now += seconds
+        self.pulse()
+
+    def pulse(self) -> None:
+        """The holder sends a pulse with its last report."""
         self.report(self.round().report or Report(0, outside=True))
 
     def report(self, report: Report) -> None:

@@ -220,6 +220,43 @@ def test_when_the_operator_lists_leases(
     assert (ListLeases() in list(lost.list_leases(s))) == expected
 
 
+@pytest.mark.parametrize(
+    ("heartbeat_s", "listened_s", "expected"),
+    [(T, None, 0.0), (T, 9.0, 1.0), (T, 10.0, 0.0), (60.0, 9.0, 1.0), (0.5, 0.75, 0.25)],
+)
+def test_without_a_pulse_the_leases_are_listed_at_once_and_four_times_in_30_s(
+    heartbeat_s: float, listened_s: float | None, expected: float
+) -> None:
+    """Or in 6T, if that is shorter."""
+    listed_at = None if listened_s is None else NOW - listened_s
+    s = snapshot(
+        observed_pod(0), round_=active(1, [P0]), memory=remembered(leases_listed_at=listed_at)
+    )
+    s = replace(s, pulse_at=NOW - 9 * heartbeat_s, heartbeat_s=heartbeat_s)
+    planned = list(lost.list_leases(s))
+    if expected:
+        assert planned == [Later(expected)]
+    else:
+        assert planned == [ListLeases(), Later(min(10.0, 2 * heartbeat_s))]
+
+
+@pytest.mark.parametrize(
+    ("pods", "pulse_s", "blind_s", "expected"),
+    [
+        ([observed_pod(0)], 5.0, None, [Later(40.0)]),
+        ([observed_pod(0)], 45.0, None, []),  # the Leases are listed now
+        ([observed_pod(0)], 600.0, 5.0, [Later(40.0)]),
+        ([observed_pod(0, container=WorkerContainer(ContainerState.WAITING))], 5.0, None, []),
+    ],
+)
+def test_when_a_missing_pulse_is_looked_for(
+    pods: list[Any], pulse_s: float, blind_s: float | None, expected: list[Later]
+) -> None:
+    s = replace(snapshot(*pods, round_=active(1, [P0])), pulse_at=NOW - pulse_s)
+    s = s if blind_s is None else replace(s, contact_since=NOW - blind_s)
+    assert list(lost.await_pulse(s)) == expected
+
+
 def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
     pods = [
         observed_pod(0),

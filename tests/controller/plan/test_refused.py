@@ -286,7 +286,7 @@ def test_a_pod_that_was_made_by_a_request_that_failed_is_replaced_when_it_ends()
     world.sleep(0)
     world.join(Pod(2, 1))
     world.remove_pod("demo-2-1")
-    world.sleep(120)
+    world.live(120)
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-2"]
 
 

@@ -117,7 +117,7 @@ def it_is_dropped_as_silent(world: World) -> None:
 def it_is_stuck_while_deleted(world: World) -> None:
     world.delete_pod("demo-2-0")
     world.settle()
-    world.now += 65
+    world.advance(65)
 
 
 def the_operator_was_away(world: World) -> None:

@@ -17,10 +17,12 @@ from elasticjob.controller.watch.cache import (
     PROGRESS_AFTER_S,
     Cache,
 )
+from elasticjob.controller.watch.pulses import Pulse
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 from elasticjob.wire.desired import Desired
+from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Progress, Report
 from elasticjob.wire.round import Round
@@ -219,3 +221,23 @@ def test_objects_without_our_labels_and_unreadable_objects_are_ignored() -> None
     assert cache.update(PODS, {**pod(1), "status": ["a"]}) is None
     assert cache.update(LEASES, broken) == NOW  # to say so in the job's status
     assert cache.update(LEASES, broken) is None
+
+
+@pytest.mark.parametrize(
+    ("pulse", "expected"),
+    [
+        (None, ("t1", None)),
+        (Pulse("t1", 5, at=9.0), ("t1", 9.0)),
+        (Pulse("t2", 11, at=9.0), ("t2", 9.0)),
+        (Pulse("t0", 9, at=9.0), ("t1", None)),  # a pass has read a newer one
+    ],
+)
+def test_a_round_lease_has_the_newest_pulse(
+    pulse: Pulse | None, expected: tuple[str, float | None]
+) -> None:
+    cache = Cache()
+    if pulse:
+        cache.pulses["uid-of-round"] = pulse
+    lease = RoundLease("10", "uid-of-round", "uid", Desired(()), Round(), renew_time="t1")
+    found, at = cache.newest_pulse(lease)
+    assert (found.renew_time, at) == expected

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from elasticjob.controller.watch.pulses import KEPT, LARGEST, Pulses
+from elasticjob.controller.watch.pulses import KEPT, LARGEST, Pulse, Pulses
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
@@ -92,7 +92,8 @@ def test_a_lease_without_a_spec_is_compared_like_any(pulses: Pulses) -> None:
 
 
 def test_large_leases_and_many_of_them_pass_and_occupy_no_memory() -> None:
-    found = Pulses()
+    last: dict[str, Pulse] = {}
+    found = Pulses(last)
 
     def large(uid: int, size: int) -> Json:
         meta = {"uid": str(uid), "resourceVersion": "1", "annotations": {"a": "x" * size}}
@@ -106,3 +107,33 @@ def test_large_leases_and_many_of_them_pass_and_occupy_no_memory() -> None:
     assert not found.is_only_a_pulse(large(0, 60_000))
     assert found.is_only_a_pulse(large(number - 1, 60_000))
     assert found._kept <= KEPT
+    assert len(last) < number
+
+
+def test_the_last_pulse_is_known_with_the_time_at_which_it_arrived() -> None:
+    """The time in it identifies a pulse: a round that an agent writes is none."""
+    last: dict[str, Pulse] = {}
+    found = Pulses(last, now=iter([10.0, 20.0]).__next__)
+    found.note(event("ADDED", 1))
+    found.note_pulse(pulse(2))
+    assert last["u"] == Pulse("2026-01-01T00:00:02.000000Z", 2, at=20.0)
+    written = pulse(2)
+    written["object"]["metadata"]["resourceVersion"] = "3"
+    found.note(written)
+    assert last["u"] == Pulse("2026-01-01T00:00:02.000000Z", 3, at=20.0)
+
+
+def test_the_pulses_of_an_earlier_stream_are_not_known() -> None:
+    last = {"u": Pulse("2026-01-01T00:00:02.000000Z", 2, at=20.0)}
+    Pulses(last)
+    assert last == {}
+
+
+@pytest.mark.parametrize("gone", [event("DELETED", 2), event("MODIFIED", 2, x="x" * LARGEST)])
+def test_of_a_lease_that_is_not_kept_no_pulse_is_kept(gone: Json) -> None:
+    last: dict[str, Pulse] = {}
+    found = Pulses(last)
+    found.note(event("ADDED", 1))
+    gone["object"]["metadata"]["annotations"]["large"] = gone["object"]["spec"].get("x", "")
+    found.note(gone)
+    assert last == {}

@@ -9,6 +9,7 @@ missing is gone.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +20,12 @@ from elasticjob.controller import kube
 from elasticjob.controller import plan as plans
 from elasticjob.controller.act.execute import Executor
 from elasticjob.controller.allowance import Allowance
-from elasticjob.controller.kube import AlreadyExistsError, KubeError, NotFoundError
+from elasticjob.controller.kube import (
+    AlreadyExistsError,
+    KubeError,
+    NotFoundError,
+    UnavailableError,
+)
 from elasticjob.controller.metered import Metered
 from elasticjob.controller.observe import heartbeat, parse
 from elasticjob.controller.observe.key import Key
@@ -85,6 +91,8 @@ class Reconciler:
         self._metrics = metrics
         self._agent_hash = agent_hash
         self._clock = clock
+        self._is_blind = False  # the last request of a pass had no answer
+        self._contact_since = -math.inf
         self.memories: dict[Key, Memory] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -99,8 +107,17 @@ class Reconciler:
         with self._metrics.reconciles.time(), self._api.turn() as turn:
             try:
                 return await self._reconcile(key)
+            except UnavailableError:
+                self._note_contact(is_blind=True)
+                raise
             finally:
                 self._allowance.take(key, turn.requests, pods, self._clock.now())
+
+    def _note_contact(self, is_blind: bool) -> None:
+        """Note whether the API server answers: pulses count from its first answer."""
+        if is_blind or self._is_blind:
+            self._contact_since = self._clock.now()
+        self._is_blind = is_blind
 
     async def _reconcile(self, key: Key) -> float | None:
         objects = self._read_cache(key)
@@ -183,6 +200,7 @@ class Reconciler:
             if known is not None:  # a job of this name that was made meanwhile stays
                 self._cache.update(kube.ELASTIC_JOBS, known, gone=True)
             return None
+        self._note_contact(is_blind=False)
         self._cache.update(kube.ELASTIC_JOBS, body)
         lease = await self._read_round(key)
         pods: list[ObservedPod] = []
@@ -218,6 +236,9 @@ class Reconciler:
         assert job.spec is not None
         seen = objects.round
         own_lease = seen.lease if seen is not None and seen.job_uid == job.uid else None
+        pulse_at: float | None = None
+        if own_lease is not None:
+            own_lease, pulse_at = self._cache.newest_pulse(own_lease)
         entry = self._cache.entry(key)
         return Snapshot(
             job=job,
@@ -234,6 +255,8 @@ class Reconciler:
             seen_round=seen,
             unreadable_pods=objects.unreadable_pods,
             past_rounds=entry.rounds_for(job.uid) if entry else (),
+            pulse_at=pulse_at,
+            contact_since=self._contact_since,
         )
 
     def _memory(self, key: Key, job: Job) -> Memory:

@@ -223,7 +223,8 @@ class Operator:
         ended: asyncio.Future[None] = loop.create_future()
         deliver = _on_loop(loop, self._deliver)
         namespaces = self._settings.namespaces
-        watches = handlers.Watches(self._note_delivery, deliver, self._kube.credentials, namespaces)
+        credentials, pulses = self._kube.credentials, self._cache.pulses
+        watches = handlers.Watches(self._note_delivery, deliver, credentials, namespaces, pulses)
         logging.getLogger("kopf._cogs.clients.watching").addFilter(handlers.is_first_attempt)
 
         async def follow() -> None:

@@ -94,19 +94,19 @@ def orphaned(snapshot: Snapshot) -> Iterator[AgentLease]:
     return (orphan for pod, orphan in snapshot.memory.orphans.items() if pod not in snapshot.living)
 
 
+def has_no_pulse(snapshot: Snapshot) -> bool:
+    """Whether no agent is the holder or claims its role: the last pulse is too old."""
+    return snapshot.same_pulse_s >= no_pulse_after_s(snapshot)
+
+
 def no_pulse_after_s(snapshot: Snapshot) -> float:
     """The time without a pulse after which no agent claims the holder role any more."""
     return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
 
 
 def _is_judged_by_agents(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether an agent judges this one: the holder, or the members if it is the holder itself.
-
-    A pulse alone starts no pass of the operator. While a round is Forming, the plan has a pass at
-    the time when the holder may have sent none for too long. While it is Active, the next resync
-    finds it.
-    """
-    if snapshot.lease is None or snapshot.same_pulse_s >= no_pulse_after_s(snapshot):
+    """Whether an agent judges this one: the holder, or the members if it is the holder itself."""
+    if snapshot.lease is None or has_no_pulse(snapshot):
         return False
     if snapshot.is_member(pod) or snapshot.is_holder(pod):
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +36,8 @@ class Snapshot:
     seen_round: ObservedRound | None = None  # the Round Lease, also that of an older job
     unreadable_pods: Mapping[str, str] = field(default_factory=dict)  # by name: why
     past_rounds: tuple[PastRound, ...] = ()  # the last rounds that were delivered, oldest first
+    pulse_at: float | None = None  # when the watch delivered the pulse in `lease`, if it did
+    contact_since: float = -math.inf  # since when no request of the operator was without answer
 
     @cached_property
     def living(self) -> dict[Pod, ObservedPod]:
@@ -154,6 +157,9 @@ class Snapshot:
 
     @cached_property
     def same_pulse_s(self) -> float:
-        """How long the holder has sent no pulse."""
+        """How long the holder has sent no pulse, while the operator was not blind."""
         assert self.lease is not None
-        return self.now - self.memory.since.get(lasting.same_pulse(self.lease.renew_time), self.now)
+        at = self.pulse_at
+        if at is None:
+            at = self.memory.since.get(lasting.same_pulse(self.lease.renew_time), self.now)
+        return self.now - max(at, self.contact_since)

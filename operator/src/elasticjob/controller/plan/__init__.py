@@ -54,6 +54,7 @@ RUNS: tuple[Policy, ...] = (
     older_job.delete_group,
     ended.mark_ended_pods,  # clause 9-mark-ended
     lost.mark_lost_pods,  # clause 9-mark-lost
+    lost.await_pulse,  # clause 9-await-pulse
     lost.list_leases,  # clause 9-list-leases
     desired.write_desired,  # clause 9-write-desired
     unwanted.delete_unwanted_pods,  # clause 9-delete-unwanted

@@ -29,8 +29,8 @@ STUCK_AFTER_S = 30.0  # beyond its grace; then a pod that is being deleted is on
 UNACCEPTED_AFTER_S = 30.0  # a working kubelet accepts a pod within a second
 JOINS_WITHIN_S = 120.0  # an agent that the API server refuses exits before, after 60 s
 LIST_LEASES_AFTER_S = 15.0  # most agents without a Lease create one, or end, within this time
-SILENT_AFTER_S = 30.0
-SILENT_READS = 4  # 3T apart, so 9T in all, as the holder waits for members on several nodes
+SILENT_AFTER_S = 30.0  # or 6T, if that is shorter
+SILENT_READS = 4  # of the Leases, with the same renewal in each
 
 _SILENCE = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
@@ -57,8 +57,6 @@ def _waits_s(snapshot: Snapshot) -> Iterator[float]:
         yield pod.grace_s + STUCK_AFTER_S - snapshot.lasted_s(Lasting.DELETING, pod.uid)
     for pod in _unaccepted(snapshot):
         yield UNACCEPTED_AFTER_S - snapshot.lasted_s(Lasting.UNACCEPTED, pod.uid)
-    if _has_waiting_agents(snapshot):  # clause 9-forming-has-a-pulse
-        yield lasting.no_pulse_after_s(snapshot) - snapshot.same_pulse_s
 
 
 def list_leases(snapshot: Snapshot) -> Actions:
@@ -66,11 +64,23 @@ def list_leases(snapshot: Snapshot) -> Actions:
     judged = [snapshot.lasted_s(Lasting.JUDGED, pod.uid) for pod in lasting.judged(snapshot)]
     if not judged:
         return
-    listed_at, interval_s = snapshot.memory.leases_listed_at, _list_interval_s(snapshot)
-    is_due = listed_at is None or snapshot.now - listed_at >= interval_s
-    if is_due and max(judged) >= LIST_LEASES_AFTER_S:
+    interval_s = _list_interval_s(snapshot)
+    wait_s = 0.0 if lasting.has_no_pulse(snapshot) else LIST_LEASES_AFTER_S - max(judged)
+    if (listed_at := snapshot.memory.leases_listed_at) is not None:
+        wait_s = max(wait_s, listed_at + interval_s - snapshot.now)
+    if wait_s <= 0:
         yield ListLeases()
-    yield Later(max(LIST_LEASES_AFTER_S - max(judged), interval_s))
+    yield Later(wait_s if wait_s > 0 else interval_s)
+
+
+def await_pulse(snapshot: Snapshot) -> Actions:
+    """Plan again when the holder may have sent no pulse for too long: if all agents of a job are
+    silent, no agent is left to notice it. A pulse alone starts no pass."""
+    wait_s = lasting.no_pulse_after_s(snapshot) - snapshot.same_pulse_s
+    if wait_s > 0 and any(
+        pod.container.state is ContainerState.RUNNING for pod in snapshot.living.values()
+    ):
+        yield Later(wait_s)
 
 
 def delete_lost_pods(snapshot: Snapshot) -> Actions:
@@ -174,28 +184,24 @@ def _without_renewal(snapshot: Snapshot) -> Iterator[Pod]:
         renewal = snapshot.memory.renewals.get(pod.pod)
         if renewal and renewal.reads >= SILENT_READS:
             unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(Lasting.JUDGED, pod.uid))
-            if unchanged_s >= _patience_s(renewal):
+            if unchanged_s >= _patience_s(snapshot, renewal):
                 yield pod.pod
 
 
-def _patience_s(renewal: Renewal) -> float:
-    return SILENT_AFTER_S if renewal.renew_time else JOINS_WITHIN_S
+def _patience_s(snapshot: Snapshot, renewal: Renewal) -> float:
+    return _silent_after_s(snapshot) if renewal.renew_time else JOINS_WITHIN_S
+
+
+def _silent_after_s(snapshot: Snapshot) -> float:
+    return min(SILENT_AFTER_S, timing.silence_s(snapshot.heartbeat_s, 2 * timing.SILENT_PULSES))
 
 
 def _list_interval_s(snapshot: Snapshot) -> float:
+    """The time between two lists of the Leases: 3T, so that silence takes 9T, as for the holder if
+    silent members are on several nodes. Without a pulse 9T are over already."""
+    if lasting.has_no_pulse(snapshot):
+        return _silent_after_s(snapshot) / (SILENT_READS - 1)
     return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES)
-
-
-def _has_waiting_agents(snapshot: Snapshot) -> bool:
-    """Whether agents wait in a Forming round: if all of them become silent, no agent is left to
-    notice it."""
-    if (
-        snapshot.lease is None
-        or snapshot.lease.round.phase is not Phase.FORMING
-        or not snapshot.lease.desired.wanted
-    ):
-        return False
-    return any(pod.container.state is ContainerState.RUNNING for pod in snapshot.living.values())
 
 
 def _terminating(snapshot: Snapshot) -> Iterator[ObservedPod]:

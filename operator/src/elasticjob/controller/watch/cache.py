@@ -26,6 +26,7 @@ from elasticjob.controller.observe.rounds import (
     reserved,
     why,
 )
+from elasticjob.controller.watch.pulses import Pulse
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json, whole_number
@@ -91,6 +92,7 @@ class Cache:
     def __init__(self, unreadable: Unreadable | None = None) -> None:
         self.unreadable = unreadable or Unreadable()
         self.agents: Counter[str] = Counter()  # pods whose agent runs, by namespace
+        self.pulses: dict[str, Pulse] = {}  # by UID; the thread of the watches writes it
         self._entries: dict[Key, Entry] = {}
         # Versions of deleted objects by UID, oldest first.
         self._ended: dict[str, int] = {}
@@ -118,6 +120,20 @@ class Cache:
         key = self._key_of(resource, body)
         after_s = self._put(resource, key, body, gone) if key else None
         return None if key is None or after_s is None else (key, after_s)
+
+    def newest_pulse(self, lease: RoundLease) -> tuple[RoundLease, float | None]:
+        """The Round Lease with the last pulse that the watch has delivered, and when it arrived.
+
+        None: a read of the Round Lease has shown a newer one.
+        """
+        pulse = self.pulses.get(lease.uid)
+        if pulse is None:
+            return lease, None
+        if pulse.renew_time == lease.renew_time:
+            return lease, pulse.at
+        if pulse.version < int(lease.version):
+            return lease, None
+        return replace(lease, renew_time=pulse.renew_time), pulse.at
 
     def number_of_pods(self, key: Key) -> int:
         """How many pods have the label of this job name."""

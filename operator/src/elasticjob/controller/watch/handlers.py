@@ -34,7 +34,7 @@ from elasticjob.controller.kube import (
 )
 from elasticjob.controller.observe.heartbeat import LONGEST_S
 from elasticjob.controller.watch.cache import WATCHED
-from elasticjob.controller.watch.pulses import Pulses
+from elasticjob.controller.watch.pulses import Pulse, Pulses
 from elasticjob.controller.watch.session import SILENCE_S, session
 from elasticjob.wire.codec import Json
 
@@ -109,6 +109,7 @@ class Watches:
     deliver: Deliver  # called at each delivery that is more than a pulse
     credentials: Callable[[], Credentials]
     namespaces: Collection[str] = ()  # empty: all
+    pulses: dict[str, Pulse] = field(default_factory=dict)  # the last of each Round Lease, by UID
     settings: kopf.OperatorSettings = field(default_factory=settings)
     silence_s: float = SILENCE_S  # see `session`
     pauses_s: tuple[float, ...] = (1.0, 5.0, 15.0)  # before the first, second ... new start
@@ -174,7 +175,7 @@ class Watches:
         kopf.on.login(registry=found)(login.sign_in)
         for resource in WATCHED:
             place = (resource.group, resource.version, resource.plural)
-            pulses = Pulses() if resource == LEASES else None
+            pulses = Pulses(self.pulses) if resource == LEASES else None
             when = _filter(resource, self.note_delivery, pulses)
             on = kopf.on.event(*place, registry=found, id=resource.plural, when=when)
             on(_handler(resource, self.deliver, pulses))
@@ -257,7 +258,10 @@ def _filter(
 ) -> Callable[..., bool]:
     def is_more_than_a_pulse(event: Any, **_: Any) -> bool:
         note_delivery(resource)
-        return pulses is None or not pulses.is_only_a_pulse(event)
+        if pulses is None or not pulses.is_only_a_pulse(event):
+            return True
+        pulses.note_pulse(event)
+        return False
 
     return is_more_than_a_pulse
 
