@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.protocol import T, active
-from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
+from tests.support.snapshots import (
+    NOW,
+    actions_of,
+    apply,
+    ended,
+    observed_pod,
+    remembered,
+    snapshot,
+)
 
 from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Lasting, Renewal, Replacement, Since
@@ -26,12 +35,12 @@ from elasticjob.controller.plan.actions import (
     DeleteLease,
     DeletePod,
     EnsurePrerequisites,
-    Later,
     ListLeases,
     Mark,
     WriteRound,
 )
 from elasticjob.controller.plan.restarts import departures
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
@@ -69,22 +78,18 @@ def test_what_is_marked_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "expected"),
+    ("before", "expected"),
     [
-        (None, 0.0, 0.0),
-        (Replacement(1, 100.0), 100.0, 60.0),
-        (Replacement(1, 100.0), 159.0, 1.0),
-        (Replacement(1, 100.0), 160.0, 0.0),
-        (Replacement(2, 100.0), 100.0, 120.0),
-        (Replacement(5, 100.0), 100.0, 600.0),
-        (Replacement(90, 100.0), 100.0, 600.0),
-        (Replacement(90, 100.0), 1900.0, 0.0),
+        (None, -math.inf),
+        (Replacement(1, 100.0), 160.0),
+        (Replacement(2, 100.0), 220.0),
+        (Replacement(5, 100.0), 700.0),
+        (Replacement(90, 100.0), 700.0),
     ],
 )
-def test_wait_of_the_next_replacement(
-    before: Replacement | None, now: float, expected: float
-) -> None:
-    assert missing.backoff_s(before, now) == expected
+def test_wait_of_the_next_replacement(before: Replacement | None, expected: float) -> None:
+    assert missing.next_replacement_at(before) == expected
+    assert missing.LONGEST_WAIT_S < missing.FORGIVEN_AFTER_S  # one that is forgiven does not wait
 
 
 def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
@@ -108,8 +113,8 @@ def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
     memory = remembered(never_created=frozenset({pod}), replacements={0: Replacement(1, NOW)})
     generations = {"generations": f"0@{pod.generation + 1}"}
     s = snapshot(round_=Round(0), status=generations, memory=memory, desired=Desired((lowest,)))
-    assert list(missing.missing_pods(s)) == [CreatePod(pod, replaces)]
-    waits = Later(60.0) in list(missing.create_missing_pods(s))
+    assert list(missing.missing_pods(s, Now(NOW))) == [CreatePod(pod, replaces)]
+    waits = apply(missing.create_missing_pods, s) == ([], 60.0)
     assert waits == replaces
 
 
@@ -141,7 +146,7 @@ def test_a_new_name_was_never_used(
 def test_a_lost_index_keeps_its_lowest_generation() -> None:
     told = Desired((P0, P1), 2, heartbeat_s=5.0)
     s = snapshot(observed_pod(0, 4), observed_pod(1), desired=told)
-    assert desired.wanted_pods(s) == (P0, P1)
+    assert desired.wanted_pods(s, Now(NOW)) == (P0, P1)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_a_lost_index_keeps_its_lowest_generation() -> None:
 def test_when_no_pod_is_wanted(
     pods: tuple[ObservedPod, ...], spec: dict[str, Any], expected: bool
 ) -> None:
-    assert desired.wants_no_pods(snapshot(*pods, **spec)) == expected
+    assert desired.wants_no_pods(snapshot(*pods, **spec), Now(NOW)) == expected
 
 
 # ---- who is given up -----------------------------------------------------------------------------
@@ -165,7 +170,7 @@ SILENT = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1)
 
 
 def given_up(s: Any) -> list[Pod]:
-    return [action.pod for action in lost.mark_lost_pods(s) if isinstance(action, Mark)]
+    return [action.pod for action in actions_of(lost.mark_lost_pods, s) if isinstance(action, Mark)]
 
 
 def test_a_pod_named_as_silent_is_lost_even_while_it_is_being_deleted() -> None:
@@ -217,7 +222,7 @@ def test_when_the_operator_lists_leases(
         leases_listed_at=None if listened_s is None else NOW - listened_s,
     )
     s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), memory=memory)
-    assert (ListLeases() in list(lost.list_leases(s))) == expected
+    assert (ListLeases() in actions_of(lost.list_leases, s)) == expected
 
 
 def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
@@ -314,8 +319,8 @@ def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: b
         ),
         desired=Desired((P0, P1)),
     )  # fmt: skip
-    deleted = [a for a in leftovers.delete_orphan_leases(s) if isinstance(a, DeleteLease)]
-    assert bool(deleted) == expected
+    deletion = DeleteLease(f"demo-{pod.index}-{pod.generation}", "u")
+    assert actions_of(leftovers.delete_orphan_leases, s) == ([deletion] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -336,7 +341,7 @@ def test_which_replaced_pods_are_deleted(policy: str, expected: list[str]) -> No
         memory=remembered(marked=frozenset({P0, Pod(0, 1)})),
     )
     assert [
-        a.name for a in leftovers.delete_replaced_pods(s) if isinstance(a, DeletePod)
+        a.name for a in actions_of(leftovers.delete_replaced_pods, s) if isinstance(a, DeletePod)
     ] == expected
 
 

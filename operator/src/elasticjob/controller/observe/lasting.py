@@ -94,9 +94,15 @@ def orphaned(snapshot: Snapshot) -> Iterator[AgentLease]:
     return (orphan for pod, orphan in snapshot.memory.orphans.items() if pod not in snapshot.living)
 
 
-def no_pulse_after_s(snapshot: Snapshot) -> float:
-    """The time without a pulse after which no agent claims the holder role any more."""
-    return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
+def has_no_pulse(snapshot: Snapshot) -> bool:
+    """Whether no agent is the holder or claims its role: the last pulse is too old."""
+    return snapshot.now >= no_pulse_at(snapshot)
+
+
+def no_pulse_at(snapshot: Snapshot) -> float:
+    """When no agent claims the holder role any more, if no pulse comes before."""
+    silence_s = timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
+    return snapshot.same_pulse_at + silence_s
 
 
 def _is_judged_by_agents(snapshot: Snapshot, pod: Pod) -> bool:
@@ -106,7 +112,7 @@ def _is_judged_by_agents(snapshot: Snapshot, pod: Pod) -> bool:
     the time when the holder may have sent none for too long. While it is Active, the next resync
     finds it.
     """
-    if snapshot.lease is None or snapshot.same_pulse_s >= no_pulse_after_s(snapshot):
+    if snapshot.lease is None or has_no_pulse(snapshot):
         return False
     if snapshot.is_member(pod) or snapshot.is_holder(pod):
         return True

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from elasticjob.api.v1alpha1 import ElasticJobSpec
 from elasticjob.controller.observe import lasting
-from elasticjob.controller.observe.memory import Lasting, Memory, Refusal, Since
+from elasticjob.controller.observe.memory import Memory, Refusal, Since
 from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.controller.observe.rounds import ObservedRound, PastRound, past
 from elasticjob.wire.codec import load_tagged, whole_number
@@ -140,20 +140,16 @@ class Snapshot:
         """The lowest wanted generation of each index, as `desired` in the Round Lease has it."""
         return {p.index: p.generation for p in self.lease.desired.wanted} if self.lease else {}
 
-    # ---- durations -----------------------------------------------------------------------------
+    # ---- instants ------------------------------------------------------------------------------
 
     @cached_property
     def since(self) -> dict[Since, float]:
         """When each condition that holds now began: now, if it is new. The next memory has these
-        instants, and a policy reads no others."""
+        instants, and a policy reads no others: KeyError if a condition does not hold."""
         return {each: self.memory.since.get(each, self.now) for each in lasting.conditions(self)}
 
-    def lasted_s(self, condition: Lasting, uid: str) -> float:
-        """How long this condition has lasted. Raises KeyError if it does not hold."""
-        return self.now - self.since[Since(condition, uid)]
-
     @cached_property
-    def same_pulse_s(self) -> float:
-        """How long the holder has sent no pulse."""
+    def same_pulse_at(self) -> float:
+        """When the operator saw the last pulse of the holder first."""
         assert self.lease is not None
-        return self.now - self.memory.since.get(lasting.same_pulse(self.lease.renew_time), self.now)
+        return self.memory.since.get(lasting.same_pulse(self.lease.renew_time), self.now)

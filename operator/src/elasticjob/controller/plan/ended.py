@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Actions, Mark
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.member import Pod
 
 
-def mark_ended_pods(snapshot: Snapshot) -> Actions:
+def mark_ended_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Mark the Lease of each ended pod that the Round Lease may still refer to."""
     gone = {
         *_ended(snapshot),  # clause 9-mark-ended-pod
@@ -45,7 +46,7 @@ def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
     return (
         snapshot.is_member(pod)  # clause 9-refers-to-members
         or snapshot.is_holder(pod)  # clause 9-refers-to-holder
-        or (newest and snapshot.lease.desired.is_wanted(pod))
+        or (newest and snapshot.is_listed(pod))  # clause 9-refers-to-wanted
     )
 
 
