@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.support.jobs import elastic_job
@@ -15,7 +15,7 @@ from elasticjob.controller.observe.parse import ContainerState, ObservedPod, Wor
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.observe.template import template_hash
-from elasticjob.controller.plan import Policy
+from elasticjob.controller.plan import Plan, Policy, plan
 from elasticjob.controller.plan import desired as desire
 from elasticjob.controller.plan.actions import Action
 from elasticjob.rendezvous.now import Now
@@ -99,3 +99,13 @@ def apply(policy: Policy, s: Snapshot) -> tuple[list[Action], float]:
 def actions_of(policy: Policy, s: Snapshot) -> list[Action]:
     """The actions of one policy."""
     return apply(policy, s)[0]
+
+
+def assert_early_plan_changes_nothing(s: Snapshot, planned: Plan, part: float) -> None:
+    """Check that an operator that wakes up early plans the same. part: of the wait, below 1."""
+    wait_s = planned.again_s if planned.again_s is not None else 100_000.0
+    at = s.now + part * wait_s
+    if s.now <= at < s.now + wait_s:
+        utc_now = s.utc_now + timedelta(seconds=at - s.now)
+        early = plan(replace(s, now=at, utc_now=utc_now, memory=planned.memory))
+        assert early.actions == planned.actions
