@@ -34,12 +34,15 @@ from elasticjob.controller.plan.actions import (
     CreatePod,
     DeleteLease,
     DeletePod,
+    Deletion,
     EnsurePrerequisites,
     ListLeases,
     Mark,
     WriteRound,
 )
+from elasticjob.controller.plan.ended import mark_ended_pods
 from elasticjob.controller.plan.restarts import departures
+from elasticjob.controller.plan.unwanted import delete_unwanted_pods
 from elasticjob.rendezvous.now import Now
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
@@ -162,6 +165,55 @@ def test_when_no_pod_is_wanted(
     pods: tuple[ObservedPod, ...], spec: dict[str, Any], expected: bool
 ) -> None:
     assert desired.wants_no_pods(snapshot(*pods, **spec), Now(NOW)) == expected
+
+
+@pytest.mark.parametrize(("marked", "expected"), [(frozenset(), True), (frozenset({P1}), False)])
+def test_a_lost_pod_whose_deletion_does_not_end_delays_no_template(
+    marked: frozenset[Pod], expected: bool
+) -> None:
+    """Its node is dead: the operator does not wait for the end of the grace again."""
+    stuck = observed_pod(1, template_hash="old", deleting=True)
+    s = snapshot(observed_pod(0), stuck, memory=remembered(marked=marked))
+    assert desired.wants_no_pods(s, Now(NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "holder", "expected"),
+    [
+        ([Pod(0, 1)], "", []),
+        ([P0], "", [Mark(P0, "ended 1")]),
+        ([Pod(0, 1)], "demo-0-0", [Mark(P0, "ended 1")]),
+    ],
+)
+def test_an_older_pod_is_marked_while_the_round_refers_to_it(
+    members: list[Pod], holder: str, expected: list[Mark]
+) -> None:
+    pods = (observed_pod(0, container=ended()), observed_pod(0, 1))
+    s = snapshot(*pods, round_=active(2, members), holder=holder)
+    assert actions_of(mark_ended_pods, s) == expected
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "holder", "lasted_s", "left_s"),
+    [
+        (60_000, "demo-0-0", 0.0, 25 + 9 * T),
+        (60_000, "demo-0-0", 25 + 9 * T, None),  # the holder does not answer
+        (60_000, "", 0.0, None),  # no agent can end the delay
+        (0, "demo-0-0", 0.0, None),
+    ],
+)
+def test_the_holder_ends_the_delay_before_the_pods_of_a_suspended_job_are_deleted(
+    delay_ms: int, holder: str, lasted_s: float, left_s: float | None
+) -> None:
+    s = snapshot(
+        observed_pod(0), suspend=True, round_=Round(2, Phase.FORMING, delay_ms=delay_ms),
+        holder=holder, memory=remembered(
+            since={Since(Lasting.UNLISTED, "uid-demo-0-0"): NOW - lasted_s}
+        ),
+    )  # fmt: skip
+    deletion = DeletePod("demo-0-0", "uid-demo-0-0", Deletion.SUSPENDED)
+    expected = ([deletion], math.inf) if left_s is None else ([], left_s)
+    assert apply(delete_unwanted_pods, s) == expected
 
 
 # ---- who is given up -----------------------------------------------------------------------------
@@ -304,6 +356,7 @@ def orphan(pod: Pod, n: int) -> AgentLease:
     ("pod", "n", "lasted_s", "expected"),
     [
         (Pod(1, 0), 1, 3 * T, True),  # the round has gone on without it
+        (Pod(2, 0), 1, 3 * T, False),  # the holder, which is no member
         (Pod(1, 0), 1, 3 * T - 1, False),  # its agent may live on, and has to find the mark
         (Pod(1, 0), 2, 3 * T, False),  # the holder may be one event behind (V2)
         (P0, 1, 3 * T, False),  # a member
@@ -314,6 +367,7 @@ def orphan(pod: Pod, n: int) -> AgentLease:
 def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: bool) -> None:
     s = snapshot(
         *([] if pod == Pod(1, 1) else [observed_pod(1, 1)]), round_=active(2, [P0]), replicas=2,
+        holder="demo-2-0",
         memory=remembered(
             orphans={pod: orphan(pod, n)}, since={Since(Lasting.ORPHANED, "u"): NOW - lasted_s}
         ),

@@ -52,7 +52,11 @@ def deleting(snapshot: Snapshot) -> Iterator[ObservedPod]:
 def unaccepted(snapshot: Snapshot) -> Iterator[ObservedPod]:
     """Pods that no kubelet has accepted, though they are bound to a node."""
     for pod in snapshot.living.values():
-        if pod.node and not pod.accepted and not pod.deleting:
+        if (
+            pod.node  # clause 9-unbound-pod-waits
+            and not pod.accepted
+            and not pod.deleting  # clause 9-deleted-pod-needs-no-kubelet
+        ):
             yield pod
 
 
@@ -82,9 +86,9 @@ def judged(snapshot: Snapshot) -> Iterator[ObservedPod]:
         runs = pod.container.state is ContainerState.RUNNING and not pod.deleting
         if (
             runs
-            and snapshot.is_listed(pod.pod)
-            and pod.pod not in snapshot.memory.marked
-            and not _is_judged_by_agents(snapshot, pod.pod)
+            and snapshot.is_listed(pod.pod)  # clause 9-judge-wanted-pods
+            and pod.pod not in snapshot.memory.marked  # clause 9-judge-unmarked-pods
+            and not _is_judged_by_agents(snapshot, pod.pod)  # clause 9-one-judge
         ):
             yield pod
 
@@ -112,9 +116,14 @@ def _is_judged_by_agents(snapshot: Snapshot, pod: Pod) -> bool:
     the time when the holder may have sent none for too long. While it is Active, the next resync
     finds it.
     """
-    if snapshot.lease is None or has_no_pulse(snapshot):
+    if (
+        snapshot.lease is None or has_no_pulse(snapshot)  # clause 9-judge-without-pulse
+    ):
         return False
-    if snapshot.is_member(pod) or snapshot.is_holder(pod):
+    if (
+        snapshot.is_member(pod)  # clause 9-agents-judge-members
+        or snapshot.is_holder(pod)  # clause 9-agents-judge-the-holder
+    ):
         return True
     renewal, report = snapshot.memory.renewals.get(pod), snapshot.lease.report
     has_outside = report is None or report.outside  # agents of older releases judge members only

@@ -60,7 +60,10 @@ class Snapshot:
     def refusals(self) -> Mapping[str, Refusal]:
         """The refusals that still apply: none after a change of the spec or the end of a pod."""
         found = self.memory.refusals
-        applies = found.generation == self.job.generation and found.pods <= self.counted_by_quota
+        applies = (
+            found.generation == self.job.generation  # clause 9-new-spec-ends-waits
+            and found.pods <= self.counted_by_quota  # clause 9-end-of-pod-ends-waits
+        )
         return found.by_action if applies else {}
 
     @property

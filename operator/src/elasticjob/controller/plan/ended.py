@@ -26,14 +26,9 @@ def mark_ended_pods(snapshot: Snapshot, now: Now) -> Actions:
         yield Mark(pod, _reason(seen), create=may_run_again, excused=_is_excused(seen))
 
 
-def is_fenced(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether no agent refers to this pod any more, so that it may be replaced."""
-    if pod in snapshot.memory.marked:
-        return True
-    return (
-        pod not in snapshot.living  # clause 9-replaced-pod-has-ended
-        and not is_referenced(snapshot, pod)  # clause 9-mark-before-replacement
-    )
+def is_mark_missing(snapshot: Snapshot, pod: Pod) -> bool:
+    """Whether agents refer to this pod, and its Lease has no mark: it is not replaced yet."""
+    return pod not in snapshot.memory.marked and is_referenced(snapshot, pod)
 
 
 def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:

@@ -52,8 +52,12 @@ def _first(snapshot: Snapshot, wanted: Desired) -> Round:
     if status.round is None and not rounds and snapshot.lease is None:
         return Round()
     last = rounds[-1] if rounds else PastRound(0, Phase.FORMING)
-    refused = snapshot.lease.round.n if snapshot.lease else 0
-    highest = max([status.round or 0, refused, *(r.n for r in rounds)])
+    highest = max(
+        0,
+        snapshot.lease.round.n if snapshot.lease else 0,  # clause 9-above-false-round
+        status.round or 0,  # clause 9-above-status
+        max((r.n for r in rounds), default=0),  # clause 9-above-seen-rounds
+    )
     started = (status.restarts or 0) + 1 if status.round else 0
     return Round(
         n=RETURN_N + highest,

@@ -86,5 +86,9 @@ def _kept_s(snapshot: Snapshot) -> float:
 def _replaced(snapshot: Snapshot) -> Iterator[ObservedPod]:
     newest = {snapshot.newest_pod(index) for index in snapshot.indexes}
     for pod in snapshot.pods:
-        if not pod.living and pod.pod not in newest and ended.is_fenced(snapshot, pod.pod):
+        if (
+            not pod.living
+            and pod.pod not in newest  # clause 9-newest-pod-stays
+            and not ended.is_mark_missing(snapshot, pod.pod)  # clause 9-mark-before-deletion
+        ):
             yield pod

@@ -29,7 +29,7 @@ def create_missing_pods(snapshot: Snapshot, now: Now) -> Actions:
     creations = [pod for pod in missing if now.has_come(_due_at(snapshot, pod))]
     if not creations:
         return
-    if _may_lack_prerequisites(snapshot, creations):
+    if _may_lack_prerequisites(snapshot, creations):  # clause 9-prerequisites-before-pods
         yield EnsurePrerequisites()
     if refused.may_try(snapshot, EnsurePrerequisites(), now):
         yield from sorted(creations, key=lambda pod: _requested_at(snapshot, pod))
@@ -39,16 +39,24 @@ def missing_pods(snapshot: Snapshot, now: Now) -> Iterator[CreatePod]:
     """The missing pods of the indexes that `desired` in the Round Lease lists."""
     listed, present = _listed(snapshot), {pod.index for pod in pods_in_place(snapshot, now)}
     for pod in desired.wanted_pods(snapshot, now):
-        if pod in listed and pod.index not in present and (found := _missing(snapshot, pod)):
+        if (
+            pod in listed  # clause 9-create-listed
+            and pod.index not in present  # clause 9-one-pod-for-an-index
+            and (found := _missing(snapshot, pod))
+        ):
             yield found
 
 
 def pods_in_place(snapshot: Snapshot, now: Now) -> list[Pod]:
     """Living pods that need no replacement: the newest of each index, unless it is lost or stuck.
     An older pod, which stays on a dead node, does not fill its index."""
-    living = (pod for pod in snapshot.living.values() if pod.pod not in snapshot.memory.marked)
-    newest = (pod for pod in living if pod.pod == snapshot.newest_pod(pod.pod.index))
-    return [pod.pod for pod in newest if not lost.is_stuck(snapshot, pod, now)]
+    return [
+        pod.pod
+        for pod in snapshot.living.values()
+        if pod.pod not in snapshot.memory.marked  # clause 9-replace-marked
+        and pod.pod == snapshot.newest_pod(pod.pod.index)  # clause 9-older-pod-fills-no-index
+        and not lost.is_stuck(snapshot, pod, now)  # clause 9-replace-stuck
+    ]
 
 
 def after_replacement(before: Replacement | None, now: float) -> Replacement:
@@ -92,9 +100,9 @@ def _missing(snapshot: Snapshot, lowest: Pod) -> CreatePod | None:
         return CreatePod(current, replaces=current.generation > lowest.generation)
     if current.generation < lowest.generation:
         return CreatePod(snapshot.next_pod(lowest.index))
-    if ended.is_fenced(snapshot, current):
-        return CreatePod(snapshot.next_pod(lowest.index), replaces=True)
-    return None
+    if ended.is_mark_missing(snapshot, current):  # clause 9-mark-before-replacement
+        return None
+    return CreatePod(snapshot.next_pod(lowest.index), replaces=True)
 
 
 def _listed(snapshot: Snapshot) -> frozenset[Pod]:
