@@ -67,7 +67,7 @@ def test_the_plan_remembers_when_each_condition_began_and_forgets_the_others() -
 
 
 def test_a_policy_cannot_wait_for_something_that_is_not_remembered() -> None:
-    """Else the condition begins anew in each plan, and the policy never acts."""
+    """Else the condition begins again in each plan, and the policy never acts."""
     s = job_with_every_condition()
     with pytest.raises(KeyError):
         s.since[Since(Lasting.UNLISTED, "uid-demo-0-0")]

@@ -121,6 +121,35 @@ def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
     assert waits == replaces
 
 
+@pytest.mark.parametrize(
+    ("pods", "fields", "expected"),
+    [
+        ((observed_pod(0),), {}, []),
+        ((), {"desired": Desired(())}, []),  # the Round Lease does not list it yet
+        ((observed_pod(0),), {"desired": Desired((Pod(0, 1),))}, []),  # 0-0 is deleted first
+        (
+            (observed_pod(0),),
+            {"memory": remembered(marked=frozenset({P0}))},  # lost
+            [CreatePod(Pod(0, 1), replaces=True)],
+        ),
+        (
+            (observed_pod(0, deleting=True),),  # it stays on a dead node, and was replaced
+            {
+                "memory": remembered(marked=frozenset({Pod(0, 1)})),
+                "status": {"generations": "0@2"},
+                "desired": Desired((P0,)),
+            },
+            [CreatePod(Pod(0, 2), replaces=True)],
+        ),
+    ],
+)
+def test_which_pods_are_missing(
+    pods: tuple[ObservedPod, ...], fields: dict[str, Any], expected: list[CreatePod]
+) -> None:
+    s = snapshot(*pods, round_=Round(), replicas=1, **fields)
+    assert list(missing.missing_pods(s, Now(NOW))) == expected
+
+
 # ---- names ---------------------------------------------------------------------------------------
 
 
@@ -397,6 +426,23 @@ def test_which_replaced_pods_are_deleted(policy: str, expected: list[str]) -> No
     assert [
         a.name for a in actions_of(leftovers.delete_replaced_pods, s) if isinstance(a, DeletePod)
     ] == expected
+
+
+def test_a_pod_that_is_not_replaced_or_has_no_mark_yet_is_not_deleted() -> None:
+    newest = snapshot(
+        observed_pod(0, container=ended()), cleanPodPolicy="All", round_=Round(),
+        memory=remembered(marked=frozenset({P0})),
+    )  # fmt: skip
+    assert actions_of(leftovers.delete_replaced_pods, newest) == []
+    pods = (observed_pod(0, container=ended()), observed_pod(0, 1))
+    member = snapshot(*pods, cleanPodPolicy="All", round_=active(1, [P0]))
+    assert actions_of(leftovers.delete_replaced_pods, member) == []
+
+
+def test_agents_that_wait_are_looked_at_when_their_holder_may_be_silent() -> None:
+    s = snapshot(observed_pod(0), round_=Round(), holder="demo-0-0")
+    assert apply(lost.await_pulse, s) == ([], 9 * T)
+    assert plan(s).again_s == 9 * T
 
 
 def test_the_pod_that_failed_last() -> None:
