@@ -315,6 +315,14 @@ def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
     assert [pod.pod for pod in lasting.judged(s)] == [P0]
 
 
+def test_a_pod_that_is_lost_is_not_judged_again() -> None:
+    """Else the operator lists Leases for it until its pod is gone."""
+    s = snapshot(observed_pod(0), observed_pod(1), round_=Round(0))
+    assert [pod.pod for pod in lasting.judged(s)] == [P0, P1]
+    lost_ = replace(s, memory=remembered(marked=frozenset({P1})))
+    assert [pod.pod for pod in lasting.judged(lost_)] == [P0]
+
+
 @pytest.mark.parametrize(
     ("fields", "waited_s", "expected"),
     [
