@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
+from tests.support.snapshots import NOW, actions_of, observed_pod, remembered, snapshot
 
 from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Lasting, Renewal, Since
@@ -100,7 +100,9 @@ def found_by_holder(cell: Cell, silent: bool) -> bool:
 
 def found_by_operator(cell: Cell, silent: bool) -> bool:
     s = snapshot_of(cell, silent)
-    return cell.pod in [action.pod for action in lost.mark_lost_pods(s) if hasattr(action, "pod")]
+    return cell.pod in [
+        action.pod for action in actions_of(lost.mark_lost_pods, s) if hasattr(action, "pod")
+    ]
 
 
 def judge_of(cell: Cell) -> str:

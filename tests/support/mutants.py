@@ -31,7 +31,7 @@ from typing import Any, Union
 import elasticjob
 
 ROOT = Path(elasticjob.__path__[0])
-PACKAGES = ("rendezvous", "controller/plan")
+PACKAGES = ("rendezvous", "controller/plan", "controller/observe")
 _TAG = re.compile(r"\S.*?  # clause ([a-z0-9-]+)$")
 
 # For a clause whose absence needs other text: the text that is replaced once, and its replacement.

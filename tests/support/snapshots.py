@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.support.jobs import elastic_job
@@ -15,7 +15,10 @@ from elasticjob.controller.observe.parse import ContainerState, ObservedPod, Wor
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.observe.template import template_hash
+from elasticjob.controller.plan import Plan, Policy, plan
 from elasticjob.controller.plan import desired as desire
+from elasticjob.controller.plan.actions import Action
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod
@@ -80,7 +83,29 @@ def snapshot(
         uncounted_restarts_per_hour=uncounted_restarts_per_hour,
         agent_hash="0123456789", memory=memory or remembered(), past_rounds=past_rounds,
     )  # fmt: skip
-    first = () if desire.wants_no_pods(made) else tuple(Pod(index, 0) for index in made.indexes)
-    desired = desired or replace(desire.desired(made), wanted=first)
+    time = Now(now)
+    wanted = () if desire.wants_no_pods(made, time) else tuple(Pod(i, 0) for i in made.indexes)
+    desired = desired or replace(desire.desired(made, time), wanted=wanted)
     lease = RoundLease("7", "uid-of-round", JOB.uid, desired, round_, holder=holder, report=report)
     return replace(made, lease=lease)
+
+
+def apply(policy: Policy, s: Snapshot) -> tuple[list[Action], float]:
+    """The actions of one policy, and the seconds until it runs again at the latest."""
+    now = Now(s.now)
+    return list(policy(s, now)), now.again_at - s.now
+
+
+def actions_of(policy: Policy, s: Snapshot) -> list[Action]:
+    """The actions of one policy."""
+    return apply(policy, s)[0]
+
+
+def assert_early_plan_changes_nothing(s: Snapshot, planned: Plan, part: float) -> None:
+    """Check that an operator that wakes up early plans the same. part: of the wait, below 1."""
+    wait_s = planned.again_s if planned.again_s is not None else 100_000.0
+    at = s.now + part * wait_s
+    if s.now <= at < s.now + wait_s:
+        utc_now = s.utc_now + timedelta(seconds=at - s.now)
+        early = plan(replace(s, now=at, utc_now=utc_now, memory=planned.memory))
+        assert early.actions == planned.actions

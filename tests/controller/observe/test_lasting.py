@@ -62,17 +62,16 @@ def test_the_plan_remembers_when_each_condition_began_and_forgets_the_others() -
         memory=replace(first, since={**first.since, **gone}),
     )
     assert plan(later).memory.since == dict.fromkeys(first.since, NOW)
-    assert later.lasted_s(Lasting.UNLISTED, "uid-demo-5-0") == 7
-    assert later.same_pulse_s == 7
+    assert later.since[Since(Lasting.UNLISTED, "uid-demo-5-0")] == NOW
+    assert later.same_pulse_at == NOW
 
 
 def test_a_policy_cannot_wait_for_something_that_is_not_remembered() -> None:
-    """Else it reads 0 for ever, and never acts."""
+    """Else the condition begins again in each plan, and the policy never acts."""
     s = job_with_every_condition()
     with pytest.raises(KeyError):
-        s.lasted_s(Lasting.UNLISTED, "uid-demo-0-0")
-    for each in lasting.conditions(s):
-        s.lasted_s(*each)
+        s.since[Since(Lasting.UNLISTED, "uid-demo-0-0")]
+    assert s.since.keys() == {*lasting.conditions(s)}
     assert plan(s).memory.since is s.since
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.protocol import T, active
-from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
+from tests.support.snapshots import (
+    NOW,
+    actions_of,
+    apply,
+    ended,
+    observed_pod,
+    remembered,
+    snapshot,
+)
 
 from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Lasting, Renewal, Replacement, Since
@@ -25,13 +34,16 @@ from elasticjob.controller.plan.actions import (
     CreatePod,
     DeleteLease,
     DeletePod,
+    Deletion,
     EnsurePrerequisites,
-    Later,
     ListLeases,
     Mark,
     WriteRound,
 )
+from elasticjob.controller.plan.ended import mark_ended_pods
 from elasticjob.controller.plan.restarts import departures
+from elasticjob.controller.plan.unwanted import delete_unwanted_pods
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
@@ -69,22 +81,18 @@ def test_what_is_marked_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "expected"),
+    ("before", "expected"),
     [
-        (None, 0.0, 0.0),
-        (Replacement(1, 100.0), 100.0, 60.0),
-        (Replacement(1, 100.0), 159.0, 1.0),
-        (Replacement(1, 100.0), 160.0, 0.0),
-        (Replacement(2, 100.0), 100.0, 120.0),
-        (Replacement(5, 100.0), 100.0, 600.0),
-        (Replacement(90, 100.0), 100.0, 600.0),
-        (Replacement(90, 100.0), 1900.0, 0.0),
+        (None, -math.inf),
+        (Replacement(1, 100.0), 160.0),
+        (Replacement(2, 100.0), 220.0),
+        (Replacement(5, 100.0), 700.0),
+        (Replacement(90, 100.0), 700.0),
     ],
 )
-def test_wait_of_the_next_replacement(
-    before: Replacement | None, now: float, expected: float
-) -> None:
-    assert missing.backoff_s(before, now) == expected
+def test_wait_of_the_next_replacement(before: Replacement | None, expected: float) -> None:
+    assert missing.next_replacement_at(before) == expected
+    assert missing.LONGEST_WAIT_S < missing.FORGIVEN_AFTER_S  # one that is forgiven does not wait
 
 
 def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
@@ -108,9 +116,38 @@ def test_a_pod_that_could_not_be_made_is_still_a_replacement_if_it_was_one(
     memory = remembered(never_created=frozenset({pod}), replacements={0: Replacement(1, NOW)})
     generations = {"generations": f"0@{pod.generation + 1}"}
     s = snapshot(round_=Round(0), status=generations, memory=memory, desired=Desired((lowest,)))
-    assert list(missing.missing_pods(s)) == [CreatePod(pod, replaces)]
-    waits = Later(60.0) in list(missing.create_missing_pods(s))
+    assert list(missing.missing_pods(s, Now(NOW))) == [CreatePod(pod, replaces)]
+    waits = apply(missing.create_missing_pods, s) == ([], 60.0)
     assert waits == replaces
+
+
+@pytest.mark.parametrize(
+    ("pods", "fields", "expected"),
+    [
+        ((observed_pod(0),), {}, []),
+        ((), {"desired": Desired(())}, []),  # the Round Lease does not list it yet
+        ((observed_pod(0),), {"desired": Desired((Pod(0, 1),))}, []),  # 0-0 is deleted first
+        (
+            (observed_pod(0),),
+            {"memory": remembered(marked=frozenset({P0}))},  # lost
+            [CreatePod(Pod(0, 1), replaces=True)],
+        ),
+        (
+            (observed_pod(0, deleting=True),),  # it stays on a dead node, and was replaced
+            {
+                "memory": remembered(marked=frozenset({Pod(0, 1)})),
+                "status": {"generations": "0@2"},
+                "desired": Desired((P0,)),
+            },
+            [CreatePod(Pod(0, 2), replaces=True)],
+        ),
+    ],
+)
+def test_which_pods_are_missing(
+    pods: tuple[ObservedPod, ...], fields: dict[str, Any], expected: list[CreatePod]
+) -> None:
+    s = snapshot(*pods, round_=Round(), replicas=1, **fields)
+    assert list(missing.missing_pods(s, Now(NOW))) == expected
 
 
 # ---- names ---------------------------------------------------------------------------------------
@@ -141,7 +178,7 @@ def test_a_new_name_was_never_used(
 def test_a_lost_index_keeps_its_lowest_generation() -> None:
     told = Desired((P0, P1), 2, heartbeat_s=5.0)
     s = snapshot(observed_pod(0, 4), observed_pod(1), desired=told)
-    assert desired.wanted_pods(s) == (P0, P1)
+    assert desired.wanted_pods(s, Now(NOW)) == (P0, P1)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +193,56 @@ def test_a_lost_index_keeps_its_lowest_generation() -> None:
 def test_when_no_pod_is_wanted(
     pods: tuple[ObservedPod, ...], spec: dict[str, Any], expected: bool
 ) -> None:
-    assert desired.wants_no_pods(snapshot(*pods, **spec)) == expected
+    assert desired.wants_no_pods(snapshot(*pods, **spec), Now(NOW)) == expected
+
+
+@pytest.mark.parametrize(("marked", "expected"), [(frozenset(), True), (frozenset({P1}), False)])
+def test_a_lost_pod_whose_deletion_does_not_end_delays_no_template(
+    marked: frozenset[Pod], expected: bool
+) -> None:
+    """Its node is dead: the operator does not wait for the end of the grace again."""
+    stuck = observed_pod(1, template_hash="old", deleting=True)
+    s = snapshot(observed_pod(0), stuck, memory=remembered(marked=marked))
+    assert desired.wants_no_pods(s, Now(NOW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "holder", "expected"),
+    [
+        ([Pod(0, 1)], "", []),
+        ([P0], "", [Mark(P0, "ended 1")]),
+        ([Pod(0, 1)], "demo-0-0", [Mark(P0, "ended 1")]),
+    ],
+)
+def test_an_older_pod_is_marked_while_the_round_refers_to_it(
+    members: list[Pod], holder: str, expected: list[Mark]
+) -> None:
+    pods = (observed_pod(0, container=ended()), observed_pod(0, 1))
+    s = snapshot(*pods, round_=active(2, members), holder=holder)
+    assert actions_of(mark_ended_pods, s) == expected
+
+
+@pytest.mark.parametrize(
+    ("delay_ms", "holder", "lasted_s", "left_s"),
+    [
+        (60_000, "demo-0-0", 0.0, 25 + 9 * T),
+        (60_000, "demo-0-0", 25 + 9 * T, None),  # the holder does not answer
+        (60_000, "", 0.0, None),  # no agent can end the delay
+        (0, "demo-0-0", 0.0, None),
+    ],
+)
+def test_the_holder_ends_the_delay_before_the_pods_of_a_suspended_job_are_deleted(
+    delay_ms: int, holder: str, lasted_s: float, left_s: float | None
+) -> None:
+    s = snapshot(
+        observed_pod(0), suspend=True, round_=Round(2, Phase.FORMING, delay_ms=delay_ms),
+        holder=holder, memory=remembered(
+            since={Since(Lasting.UNLISTED, "uid-demo-0-0"): NOW - lasted_s}
+        ),
+    )  # fmt: skip
+    deletion = DeletePod("demo-0-0", "uid-demo-0-0", Deletion.SUSPENDED)
+    expected = ([deletion], math.inf) if left_s is None else ([], left_s)
+    assert apply(delete_unwanted_pods, s) == expected
 
 
 # ---- who is given up -----------------------------------------------------------------------------
@@ -165,7 +251,7 @@ SILENT = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1)
 
 
 def given_up(s: Any) -> list[Pod]:
-    return [action.pod for action in lost.mark_lost_pods(s) if isinstance(action, Mark)]
+    return [action.pod for action in actions_of(lost.mark_lost_pods, s) if isinstance(action, Mark)]
 
 
 def test_a_pod_named_as_silent_is_lost_even_while_it_is_being_deleted() -> None:
@@ -217,7 +303,7 @@ def test_when_the_operator_lists_leases(
         leases_listed_at=None if listened_s is None else NOW - listened_s,
     )
     s = snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), memory=memory)
-    assert (ListLeases() in list(lost.list_leases(s))) == expected
+    assert (ListLeases() in actions_of(lost.list_leases, s)) == expected
 
 
 @pytest.mark.parametrize(
@@ -233,28 +319,28 @@ def test_without_a_pulse_the_leases_are_listed_at_once_and_four_times_in_30_s(
         observed_pod(0), round_=active(1, [P0]), memory=remembered(leases_listed_at=listed_at)
     )
     s = replace(s, pulse_at=NOW - 9 * heartbeat_s, heartbeat_s=heartbeat_s)
-    planned = list(lost.list_leases(s))
-    if expected:
-        assert planned == [Later(expected)]
-    else:
-        assert planned == [ListLeases(), Later(min(10.0, 2 * heartbeat_s))]
+    now = Now(NOW)
+    assert list(lost.list_leases(s, now)) == ([] if expected else [ListLeases()])
+    assert now.again_at == (NOW + expected if expected else math.inf)
 
 
 @pytest.mark.parametrize(
     ("pods", "pulse_s", "blind_s", "expected"),
     [
-        ([observed_pod(0)], 5.0, None, [Later(40.0)]),
-        ([observed_pod(0)], 45.0, None, []),  # the Leases are listed now
-        ([observed_pod(0)], 600.0, 5.0, [Later(40.0)]),
-        ([observed_pod(0, container=WorkerContainer(ContainerState.WAITING))], 5.0, None, []),
+        ([observed_pod(0)], 5.0, None, 40.0),
+        ([observed_pod(0)], 45.0, None, math.inf),  # the Leases are listed now
+        ([observed_pod(0)], 600.0, 5.0, 40.0),
+        ([observed_pod(0, container=WorkerContainer(ContainerState.WAITING))], 5.0, None, math.inf),
     ],
 )
 def test_when_a_missing_pulse_is_looked_for(
-    pods: list[Any], pulse_s: float, blind_s: float | None, expected: list[Later]
+    pods: list[Any], pulse_s: float, blind_s: float | None, expected: float
 ) -> None:
     s = replace(snapshot(*pods, round_=active(1, [P0])), pulse_at=NOW - pulse_s)
     s = s if blind_s is None else replace(s, contact_since=NOW - blind_s)
-    assert list(lost.await_pulse(s)) == expected
+    now = Now(NOW)
+    assert list(lost.await_pulse(s, now)) == []
+    assert now.again_at == NOW + expected
 
 
 def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
@@ -264,6 +350,14 @@ def test_a_pod_that_waits_for_its_image_is_not_silent() -> None:
     ]
     s = snapshot(*pods, round_=Round(0))
     assert [pod.pod for pod in lasting.judged(s)] == [P0]
+
+
+def test_a_pod_that_is_lost_is_not_judged_again() -> None:
+    """Else the operator lists Leases for it until its pod is gone."""
+    s = snapshot(observed_pod(0), observed_pod(1), round_=Round(0))
+    assert [pod.pod for pod in lasting.judged(s)] == [P0, P1]
+    lost_ = replace(s, memory=remembered(marked=frozenset({P1})))
+    assert [pod.pod for pod in lasting.judged(lost_)] == [P0]
 
 
 @pytest.mark.parametrize(
@@ -336,6 +430,7 @@ def orphan(pod: Pod, n: int) -> AgentLease:
     ("pod", "n", "lasted_s", "expected"),
     [
         (Pod(1, 0), 1, 3 * T, True),  # the round has gone on without it
+        (Pod(2, 0), 1, 3 * T, False),  # the holder, which is no member
         (Pod(1, 0), 1, 3 * T - 1, False),  # its agent may live on, and has to find the mark
         (Pod(1, 0), 2, 3 * T, False),  # the holder may be one event behind (V2)
         (P0, 1, 3 * T, False),  # a member
@@ -346,13 +441,14 @@ def orphan(pod: Pod, n: int) -> AgentLease:
 def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: bool) -> None:
     s = snapshot(
         *([] if pod == Pod(1, 1) else [observed_pod(1, 1)]), round_=active(2, [P0]), replicas=2,
+        holder="demo-2-0",
         memory=remembered(
             orphans={pod: orphan(pod, n)}, since={Since(Lasting.ORPHANED, "u"): NOW - lasted_s}
         ),
         desired=Desired((P0, P1)),
     )  # fmt: skip
-    deleted = [a for a in leftovers.delete_orphan_leases(s) if isinstance(a, DeleteLease)]
-    assert bool(deleted) == expected
+    deletion = DeleteLease(f"demo-{pod.index}-{pod.generation}", "u")
+    assert actions_of(leftovers.delete_orphan_leases, s) == ([deletion] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -373,8 +469,25 @@ def test_which_replaced_pods_are_deleted(policy: str, expected: list[str]) -> No
         memory=remembered(marked=frozenset({P0, Pod(0, 1)})),
     )
     assert [
-        a.name for a in leftovers.delete_replaced_pods(s) if isinstance(a, DeletePod)
+        a.name for a in actions_of(leftovers.delete_replaced_pods, s) if isinstance(a, DeletePod)
     ] == expected
+
+
+def test_a_pod_that_is_not_replaced_or_has_no_mark_yet_is_not_deleted() -> None:
+    newest = snapshot(
+        observed_pod(0, container=ended()), cleanPodPolicy="All", round_=Round(),
+        memory=remembered(marked=frozenset({P0})),
+    )  # fmt: skip
+    assert actions_of(leftovers.delete_replaced_pods, newest) == []
+    pods = (observed_pod(0, container=ended()), observed_pod(0, 1))
+    member = snapshot(*pods, cleanPodPolicy="All", round_=active(1, [P0]))
+    assert actions_of(leftovers.delete_replaced_pods, member) == []
+
+
+def test_agents_that_wait_are_looked_at_when_their_holder_may_be_silent() -> None:
+    s = snapshot(observed_pod(0), round_=Round(), holder="demo-0-0")
+    assert apply(lost.await_pulse, s) == ([], 9 * T)
+    assert plan(s).again_s == 9 * T
 
 
 def test_the_pod_that_failed_last() -> None:

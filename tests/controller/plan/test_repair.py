@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from tests.support.protocol import T
-from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
+from tests.support.snapshots import NOW, apply, observed_pod, remembered, snapshot
 from tests.support.world import TEAM, World, running_world
 
 from elasticjob.controller import kube
@@ -13,7 +15,7 @@ from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Lasting, Since
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.plan import repair
-from elasticjob.controller.plan.actions import EnsurePrerequisites, Later
+from elasticjob.controller.plan.actions import EnsurePrerequisites
 from elasticjob.controller.settings import Settings
 from elasticjob.wire.round import Phase, Round
 
@@ -22,17 +24,17 @@ AGENT = f"elasticjob-agent-{HASH[:10]}"
 
 
 @pytest.mark.parametrize(
-    ("waited_s", "deployed_s", "expected"),
+    ("waited_s", "deployed_s", "left_s"),
     [
-        (59.0, None, Later(1.0)),
-        (60.0, None, EnsurePrerequisites()),
-        (60.0, 59.0, Later(1.0)),
-        (60.0, 60.0, EnsurePrerequisites()),
-        (0.0, 900.0, Later(60.0)),
+        (59.0, None, 1.0),
+        (60.0, None, None),
+        (60.0, 59.0, 1.0),
+        (60.0, 60.0, None),
+        (0.0, 900.0, 60.0),
     ],
 )
 def test_when_it_looks_again(
-    waited_s: float, deployed_s: float | None, expected: EnsurePrerequisites | Later
+    waited_s: float, deployed_s: float | None, left_s: float | None
 ) -> None:
     pod = observed_pod(1, container=WorkerContainer(ContainerState.WAITING, "ContainerCreating"))
     memory = remembered(
@@ -40,7 +42,8 @@ def test_when_it_looks_again(
         prerequisites_at=None if deployed_s is None else NOW - deployed_s,
     )
     s = snapshot(observed_pod(0), pod, memory=memory)
-    assert list(repair.ensure_prerequisites_again(s)) == [expected]
+    expected = ([EnsurePrerequisites()], math.inf) if left_s is None else ([], left_s)
+    assert apply(repair.ensure_prerequisites_again, s) == expected
 
 
 @pytest.mark.parametrize(

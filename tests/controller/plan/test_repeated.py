@@ -8,7 +8,8 @@ from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 from elasticjob.controller.observe.memory import Performed
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import repeated
-from elasticjob.controller.plan.actions import Action, DeleteLease, Later
+from elasticjob.controller.plan.actions import Action, DeleteLease
+from elasticjob.rendezvous.now import Now
 
 ACTION = DeleteLease("demo-0-0", "uid")
 
@@ -20,14 +21,13 @@ def at(now: float, performed: dict[object, Performed]) -> Snapshot:
 def performed_whenever_due(action: Action, for_s: float) -> list[float]:
     """The times at which an action is performed that is always planned and has no effect."""
     found: dict[object, Performed] = {}
-    now, times = NOW, list[float]()
-    while now < NOW + for_s:
-        due = repeated.delayed(at(now, found), action)
-        if isinstance(due, Later):
-            now += due.after_s
+    now, times = Now(NOW), list[float]()
+    while now.at < NOW + for_s:
+        if repeated.may_repeat(at(now.at, found), action, now):
+            times.append(now.at)
+            found = repeated.after(found, [action], now.at)
         else:
-            times.append(now)
-            found = repeated.after(found, [action], now)
+            now = Now(now.again_at)
     return times
 
 
@@ -42,7 +42,8 @@ def test_an_action_without_effect_is_repeated_after_waits_that_grow() -> None:
 def test_another_action_is_not_delayed() -> None:
     found = repeated.after({}, [ACTION], NOW)
     other = DeleteLease("demo-0-0", "another uid")
-    assert repeated.delayed(at(NOW, found), other) == other
+    assert repeated.may_repeat(at(NOW, found), other, Now(NOW))
+    assert not repeated.may_repeat(at(NOW, found), ACTION, Now(NOW))
 
 
 def test_an_action_that_is_due_much_later_is_no_repetition() -> None:

@@ -52,7 +52,11 @@ def deleting(snapshot: Snapshot) -> Iterator[ObservedPod]:
 def unaccepted(snapshot: Snapshot) -> Iterator[ObservedPod]:
     """Pods that no kubelet has accepted, though they are bound to a node."""
     for pod in snapshot.living.values():
-        if pod.node and not pod.accepted and not pod.deleting:
+        if (
+            pod.node  # clause 9-unbound-pod-waits
+            and not pod.accepted
+            and not pod.deleting  # clause 9-deleted-pod-needs-no-kubelet
+        ):
             yield pod
 
 
@@ -82,9 +86,9 @@ def judged(snapshot: Snapshot) -> Iterator[ObservedPod]:
         runs = pod.container.state is ContainerState.RUNNING and not pod.deleting
         if (
             runs
-            and snapshot.is_listed(pod.pod)
-            and pod.pod not in snapshot.memory.marked
-            and not _is_judged_by_agents(snapshot, pod.pod)
+            and snapshot.is_listed(pod.pod)  # clause 9-judge-wanted-pods
+            and pod.pod not in snapshot.memory.marked  # clause 9-judge-unmarked-pods
+            and not _is_judged_by_agents(snapshot, pod.pod)  # clause 9-one-judge
         ):
             yield pod
 
@@ -96,19 +100,25 @@ def orphaned(snapshot: Snapshot) -> Iterator[AgentLease]:
 
 def has_no_pulse(snapshot: Snapshot) -> bool:
     """Whether no agent is the holder or claims its role: the last pulse is too old."""
-    return snapshot.same_pulse_s >= no_pulse_after_s(snapshot)
+    return snapshot.now >= no_pulse_at(snapshot)
 
 
-def no_pulse_after_s(snapshot: Snapshot) -> float:
-    """The time without a pulse after which no agent claims the holder role any more."""
-    return timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
+def no_pulse_at(snapshot: Snapshot) -> float:
+    """When no agent claims the holder role any more, if no pulse comes before."""
+    silence_s = timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)
+    return snapshot.same_pulse_at + silence_s
 
 
 def _is_judged_by_agents(snapshot: Snapshot, pod: Pod) -> bool:
     """Whether an agent judges this one: the holder, or the members if it is the holder itself."""
-    if snapshot.lease is None or has_no_pulse(snapshot):
+    if (
+        snapshot.lease is None or has_no_pulse(snapshot)  # clause 9-judge-without-pulse
+    ):
         return False
-    if snapshot.is_member(pod) or snapshot.is_holder(pod):
+    if (
+        snapshot.is_member(pod)  # clause 9-agents-judge-members
+        or snapshot.is_holder(pod)  # clause 9-agents-judge-the-holder
+    ):
         return True
     renewal, report = snapshot.memory.renewals.get(pod), snapshot.lease.report
     has_outside = report is None or report.outside  # agents of older releases judge members only

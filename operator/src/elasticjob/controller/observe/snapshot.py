@@ -10,7 +10,7 @@ from functools import cached_property
 
 from elasticjob.api.v1alpha1 import ElasticJobSpec
 from elasticjob.controller.observe import lasting
-from elasticjob.controller.observe.memory import Lasting, Memory, Refusal, Since
+from elasticjob.controller.observe.memory import Memory, Refusal, Since
 from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.controller.observe.rounds import ObservedRound, PastRound, past
 from elasticjob.wire.codec import load_tagged, whole_number
@@ -63,7 +63,10 @@ class Snapshot:
     def refusals(self) -> Mapping[str, Refusal]:
         """The refusals that still apply: none after a change of the spec or the end of a pod."""
         found = self.memory.refusals
-        applies = found.generation == self.job.generation and found.pods <= self.counted_by_quota
+        applies = (
+            found.generation == self.job.generation  # clause 9-new-spec-ends-waits
+            and found.pods <= self.counted_by_quota  # clause 9-end-of-pod-ends-waits
+        )
         return found.by_action if applies else {}
 
     @property
@@ -143,23 +146,19 @@ class Snapshot:
         """The lowest wanted generation of each index, as `desired` in the Round Lease has it."""
         return {p.index: p.generation for p in self.lease.desired.wanted} if self.lease else {}
 
-    # ---- durations -----------------------------------------------------------------------------
+    # ---- instants ------------------------------------------------------------------------------
 
     @cached_property
     def since(self) -> dict[Since, float]:
         """When each condition that holds now began: now, if it is new. The next memory has these
-        instants, and a policy reads no others."""
+        instants, and a policy reads no others: KeyError if a condition does not hold."""
         return {each: self.memory.since.get(each, self.now) for each in lasting.conditions(self)}
 
-    def lasted_s(self, condition: Lasting, uid: str) -> float:
-        """How long this condition has lasted. Raises KeyError if it does not hold."""
-        return self.now - self.since[Since(condition, uid)]
-
     @cached_property
-    def same_pulse_s(self) -> float:
-        """How long the holder has sent no pulse, while the operator was not blind."""
+    def same_pulse_at(self) -> float:
+        """Since when the holder has sent no pulse, while the operator was not blind."""
         assert self.lease is not None
         at = self.pulse_at
         if at is None:
             at = self.memory.since.get(lasting.same_pulse(self.lease.renew_time), self.now)
-        return self.now - max(at, self.contact_since)
+        return max(at, self.contact_since)

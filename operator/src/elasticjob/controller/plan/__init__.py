@@ -1,14 +1,15 @@
 """The plan: what to do with a job now, as a pure function of a snapshot. Read `plan` first.
 
-Each policy is a function of the snapshot, and yields the actions that are due, and the times after
-which it has to run again. An action that depends on another one is planned in a later pass, from
-the API server's answers then: mark the Lease of an ended pod, read the Round Lease again, then
-create the replacement (rule 9). `memory` is no policy: it has the functions that make the next
-record of what the operator remembers.
+Each policy is a function of the snapshot and the time, and yields the actions that are due. It
+compares the time by `now.has_come` alone, which also records when the next plan is due. An action
+that depends on another one is planned in a later pass, from the API server's answers then: mark the
+Lease of an ended pod, read the Round Lease again, then create the replacement (rule 9). `memory` is
+no policy: it has the functions that make the next record of what the operator remembers.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,11 +30,12 @@ from elasticjob.controller.plan import (
     repeated,
     unwanted,
 )
-from elasticjob.controller.plan.actions import Action, Actions, Later
+from elasticjob.controller.plan.actions import Action, Actions
+from elasticjob.rendezvous.now import Now
 
 __all__ = ["Plan", "plan"]
 
-Policy = Callable[[Snapshot], Actions]
+Policy = Callable[[Snapshot, Now], Actions]
 
 # The policies by the state of the job. The actions of a plan have the order of these tables.
 WAITS: tuple[Policy, ...] = (
@@ -78,12 +80,16 @@ class Plan:
 
 def plan(snapshot: Snapshot) -> Plan:
     """Plan for one job: apply all policies that its state allows."""
-    planned = [action for policy in policies(snapshot) for action in policy(snapshot)]
-    due = (refused.delayed(snapshot, each) for each in desired.after_marks(snapshot, planned))
-    found = dict.fromkeys(repeated.delayed(snapshot, each) for each in due)
-    waits = [each.after_s for each in found if isinstance(each, Later)]
-    actions = tuple(each for each in found if not isinstance(each, Later))
-    return Plan(actions, min(waits, default=None), memory.after_snapshot(snapshot))
+    now = Now(snapshot.now)
+    planned = [action for policy in policies(snapshot) for action in policy(snapshot, now)]
+    due = dict.fromkeys(
+        action
+        for action in desired.after_marks(snapshot, planned, now)
+        if refused.may_try(snapshot, action, now)  # clause 9-refused-waits
+        and repeated.may_repeat(snapshot, action, now)  # clause 9-repeated-waits
+    )
+    again_s = now.again_at - snapshot.now if now.again_at < math.inf else None
+    return Plan(tuple(due), again_s, memory.after_snapshot(snapshot))
 
 
 def policies(snapshot: Snapshot) -> tuple[Policy, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import assert_never
@@ -106,13 +106,6 @@ class ListLeases:
     """List the Leases of the job's agents, to see which of them were renewed."""
 
 
-@dataclass(frozen=True)
-class Later:
-    """No action yet: plan again after this time."""
-
-    after_s: float
-
-
 Step = (
     EnsurePrerequisites
     | CreateRound
@@ -125,7 +118,7 @@ Step = (
     | ListLeases
 )
 Action = Step | CreatePod
-Actions = Iterator[Action | Later]
+Actions = Iterable[Action]
 
 
 @dataclass(frozen=True)

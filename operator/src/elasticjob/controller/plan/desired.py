@@ -6,27 +6,28 @@ import dataclasses
 
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import lost, refused
-from elasticjob.controller.plan.actions import Action, Actions, Later, Mark, WriteRound
+from elasticjob.controller.plan.actions import Action, Actions, Mark, WriteRound
 from elasticjob.controller.plan.restarts import departures
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 
 
-def write_desired(snapshot: Snapshot) -> Actions:
+def write_desired(snapshot: Snapshot, now: Now) -> Actions:
     """Write `desired` if it has changed; end the role of a holder whose pod has ended."""
     assert snapshot.lease is not None
-    wanted = desired(snapshot)
+    wanted = desired(snapshot, now)
     changed = wanted != snapshot.lease.desired
     cleared = bool(snapshot.lease.holder) and not _may_hold(snapshot, snapshot.lease.holder)
     if changed or cleared:
         yield WriteRound(snapshot.lease.version, wanted if changed else None, cleared)
 
 
-def after_marks(snapshot: Snapshot, planned: list[Action | Later]) -> Actions:
+def after_marks(snapshot: Snapshot, planned: list[Action], now: Now) -> Actions:
     """The plan in which the holder role becomes vacant only after its Lease is marked, and not
     while a mark is refused."""
     is_held_up = any(
-        isinstance(mark, Mark) and refused.wait_s(snapshot, mark) > 0 for mark in planned
+        isinstance(mark, Mark) and not refused.may_try(snapshot, mark, now) for mark in planned
     )
     for each in planned:
         if not isinstance(each, WriteRound):
@@ -38,12 +39,12 @@ def after_marks(snapshot: Snapshot, planned: list[Action | Later]) -> Actions:
             yield each
 
 
-def desired(snapshot: Snapshot) -> Desired:
+def desired(snapshot: Snapshot, now: Now) -> Desired:
     """The current `desired`. Values without a field in the spec stay as they are."""
     held = snapshot.lease.desired if snapshot.lease else Desired(())
     return dataclasses.replace(
         held,
-        wanted=wanted_pods(snapshot),
+        wanted=wanted_pods(snapshot, now),
         min_members=snapshot.spec.min_replicas or snapshot.spec.replicas,
         max_restarts=snapshot.spec.max_restarts,
         heartbeat_s=snapshot.heartbeat_s,
@@ -53,19 +54,19 @@ def desired(snapshot: Snapshot) -> Desired:
     )
 
 
-def wanted_pods(snapshot: Snapshot) -> tuple[Pod, ...]:
+def wanted_pods(snapshot: Snapshot, now: Now) -> tuple[Pod, ...]:
     """Each wanted index with its lowest wanted generation.
 
     The index of a lost pod keeps its generation: the mark on the pod's Lease excludes it. An index
     that was not wanted before gets a higher one, so that a planned replacement is not charged.
     """
-    if wants_no_pods(snapshot):
+    if wants_no_pods(snapshot, now):
         return ()
     held = {p.index: p for p in snapshot.lease.desired.wanted} if snapshot.lease else {}
-    return tuple(held.get(index) or _lowest(snapshot, index) for index in snapshot.indexes)
+    return tuple(held.get(index) or _lowest(snapshot, index, now) for index in snapshot.indexes)
 
 
-def wants_no_pods(snapshot: Snapshot) -> bool:
+def wants_no_pods(snapshot: Snapshot, now: Now) -> bool:
     """Whether no pod is wanted: the job is suspended, or pods of another template still live.
 
     With a new template all pods end before new ones are created, like a Deployment with the
@@ -79,7 +80,7 @@ def wants_no_pods(snapshot: Snapshot) -> bool:
     )
     return any(
         is_outdated(snapshot, pod.pod)
-        and not lost.is_stuck(snapshot, pod)  # clause 9-stuck-delays-no-template
+        and not lost.is_stuck(snapshot, pod, now)  # clause 9-stuck-delays-no-template
         for pod in newest
     )
 
@@ -89,10 +90,10 @@ def is_outdated(snapshot: Snapshot, pod: Pod) -> bool:
     return snapshot.by_pod[pod].template_hash != snapshot.job.template_hash
 
 
-def _lowest(snapshot: Snapshot, index: int) -> Pod:
+def _lowest(snapshot: Snapshot, index: int, now: Now) -> Pod:
     current = snapshot.newest_pod(index)
     living = snapshot.living.get(current) if current else None
-    lives = living is not None and not lost.is_stuck(snapshot, living)
+    lives = living is not None and not lost.is_stuck(snapshot, living, now)
     return (
         current
         if current and (lives or current in snapshot.never_created)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import Actions, Mark
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.member import Pod
 
 
-def mark_ended_pods(snapshot: Snapshot) -> Actions:
+def mark_ended_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Mark the Lease of each ended pod that the Round Lease may still refer to."""
     gone = {
         *_ended(snapshot),  # clause 9-mark-ended-pod
@@ -25,14 +26,9 @@ def mark_ended_pods(snapshot: Snapshot) -> Actions:
         yield Mark(pod, _reason(seen), create=may_run_again, excused=_is_excused(seen))
 
 
-def is_fenced(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether no agent refers to this pod any more, so that it may be replaced."""
-    if pod in snapshot.memory.marked:
-        return True
-    return (
-        pod not in snapshot.living  # clause 9-replaced-pod-has-ended
-        and not is_referenced(snapshot, pod)  # clause 9-mark-before-replacement
-    )
+def is_mark_missing(snapshot: Snapshot, pod: Pod) -> bool:
+    """Whether agents refer to this pod, and its Lease has no mark: it is not replaced yet."""
+    return pod not in snapshot.memory.marked and is_referenced(snapshot, pod)
 
 
 def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
@@ -45,7 +41,7 @@ def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
     return (
         snapshot.is_member(pod)  # clause 9-refers-to-members
         or snapshot.is_holder(pod)  # clause 9-refers-to-holder
-        or (newest and snapshot.lease.desired.is_wanted(pod))
+        or (newest and snapshot.is_listed(pod))  # clause 9-refers-to-wanted
     )
 
 

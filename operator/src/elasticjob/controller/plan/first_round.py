@@ -14,6 +14,7 @@ from elasticjob.controller.plan.actions import (
     ReplaceRound,
 )
 from elasticjob.rendezvous import budget
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Phase, Round
@@ -21,19 +22,19 @@ from elasticjob.wire.round import Phase, Round
 RETURN_N = 1000
 
 
-def create_round(snapshot: Snapshot) -> Actions:
+def create_round(snapshot: Snapshot, now: Now) -> Actions:
     """Create the Round Lease: at round 0 for a new job, else far above the last known round.
 
     Agents may have seen later rounds than the operator, and n must be above those, too (I1).
     """
-    wanted = desired.desired(snapshot)
+    wanted = desired.desired(snapshot, now)
     creation = CreateRound(wanted, _first(snapshot, wanted))
-    if refused.wait_s(snapshot, creation) <= 0:
+    if refused.may_try(snapshot, creation, now):
         yield EnsurePrerequisites()
     yield creation
 
 
-def replace_round(snapshot: Snapshot) -> Actions:
+def replace_round(snapshot: Snapshot, now: Now) -> Actions:
     """Replace a round whose members the operator has not created by one that agents follow.
 
     Only a fault in an agent or another client writes such a round. Its members cannot join, and
@@ -41,7 +42,7 @@ def replace_round(snapshot: Snapshot) -> Actions:
     Round Lease was lost; all agents that live join again, and no failure is counted (I4).
     """
     assert snapshot.lease is not None
-    wanted = desired.desired(snapshot)
+    wanted = desired.desired(snapshot, now)
     round_ = _first(snapshot, wanted)
     yield ReplaceRound(snapshot.lease.version, wanted, round_, snapshot.excess)
 
@@ -51,8 +52,12 @@ def _first(snapshot: Snapshot, wanted: Desired) -> Round:
     if status.round is None and not rounds and snapshot.lease is None:
         return Round()
     last = rounds[-1] if rounds else PastRound(0, Phase.FORMING)
-    refused = snapshot.lease.round.n if snapshot.lease else 0
-    highest = max([status.round or 0, refused, *(r.n for r in rounds)])
+    highest = max(
+        0,
+        snapshot.lease.round.n if snapshot.lease else 0,  # clause 9-above-false-round
+        status.round or 0,  # clause 9-above-status
+        max((r.n for r in rounds), default=0),  # clause 9-above-seen-rounds
+    )
     started = (status.restarts or 0) + 1 if status.round else 0
     return Round(
         n=RETURN_N + highest,

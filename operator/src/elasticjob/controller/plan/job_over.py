@@ -5,7 +5,8 @@ from __future__ import annotations
 from elasticjob.api.v1alpha1 import Condition
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Later
+from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.round import Phase
 
 # After the last round agents write their termination message and the end of their log, and exit.
@@ -31,19 +32,17 @@ def final_condition(snapshot: Snapshot) -> Condition | None:
     return next((c for c in final if c.status == "True"), None)
 
 
-def delete_pods(snapshot: Snapshot) -> Actions:
+def delete_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Delete the pods that the policy names, each when its agent has exited or is out of time."""
     policy = snapshot.spec.clean_pod_policy
     if policy == "None":
         return
     keep = last_failed_pod(snapshot) if policy == "KeepFailed" else None
-    left_s = _left_s(snapshot)
+    ends_at = _ends_at(snapshot)
     for pod in snapshot.pods:
         if pod == keep or pod.deleting or (policy == "Running" and pod.all_terminated):
             continue
-        if pod.living and left_s > 0:
-            yield Later(left_s)
-        else:
+        if not pod.living or now.has_come(ends_at):
             yield DeletePod(pod.name, pod.uid, Deletion.JOB_ENDED)
 
 
@@ -61,7 +60,9 @@ def last_failed_pod(snapshot: Snapshot) -> ObservedPod | None:
     return max(failed, key=lambda p: (p.container.finished_at, p.pod), default=None)
 
 
-def _left_s(snapshot: Snapshot) -> float:
+def _ends_at(snapshot: Snapshot) -> float:
+    """When the agents are out of time."""
     ended_at = snapshot.job.status.completion_time or snapshot.utc_now
+    over_s = (snapshot.utc_now - ended_at).total_seconds()
     grace_s = max(snapshot.spec.stop_grace_seconds, snapshot.spec.crash_grace_seconds)
-    return grace_s + EXITS_WITHIN_S - (snapshot.utc_now - ended_at).total_seconds()
+    return snapshot.now - over_s + grace_s + EXITS_WITHIN_S

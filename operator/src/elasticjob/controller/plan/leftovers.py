@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from elasticjob.controller.observe import lasting
-from elasticjob.controller.observe.memory import Lasting
+from elasticjob.controller.observe.memory import Lasting, Since
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended, job_over, missing, refused
-from elasticjob.controller.plan.actions import (
-    Actions,
-    DeleteLease,
-    DeletePod,
-    Deletion,
-    Later,
-)
+from elasticjob.controller.plan.actions import Actions, DeleteLease, DeletePod, Deletion
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.now import Now
+from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 
 
-def delete_replaced_pods(snapshot: Snapshot) -> Actions:
+def delete_replaced_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Delete pods that have ended and were replaced, except the last failed one if policy keeps it.
 
     Not even `Running` keeps all of them: their number would grow for weeks. None is kept while pods
@@ -30,7 +26,7 @@ def delete_replaced_pods(snapshot: Snapshot) -> Actions:
     if policy == "None":
         return
     is_refused = any(
-        refused.last_refusal(snapshot, creation) for creation in missing.missing_pods(snapshot)
+        refused.last_refusal(snapshot, creation) for creation in missing.missing_pods(snapshot, now)
     )
     keep = None if policy == "All" or is_refused else job_over.last_failed_pod(snapshot)
     for pod in _replaced(snapshot):
@@ -38,7 +34,7 @@ def delete_replaced_pods(snapshot: Snapshot) -> Actions:
             yield DeletePod(pod.name, pod.uid, Deletion.REPLACED)
 
 
-def delete_orphan_leases(snapshot: Snapshot) -> Actions:
+def delete_orphan_leases(snapshot: Snapshot, now: Now) -> Actions:
     """Delete orphan Leases that no later round can depend on (rule 9, V2).
 
     These are the Leases of pods for which all of this holds:
@@ -52,14 +48,20 @@ def delete_orphan_leases(snapshot: Snapshot) -> Actions:
     the next one is reserved, as it shows that the name was used.
     """
     for orphan in lasting.orphaned(snapshot):
-        if snapshot.lease is None or job_over.is_over(snapshot):
+        if (
+            snapshot.lease is None
+            or job_over.is_over(snapshot)
+            or _is_unneeded(snapshot, orphan, now)
+        ):
             yield DeleteLease(orphan.name, orphan.uid)
-        elif _is_unreferenced(snapshot, orphan.pod, orphan.state.n):
-            left_s = _kept_s(snapshot) - snapshot.lasted_s(Lasting.ORPHANED, orphan.uid)
-            if left_s > 0:  # clause 9-orphan-stays-for-3t
-                yield Later(left_s)
-            else:
-                yield DeleteLease(orphan.name, orphan.uid)
+
+
+def _is_unneeded(snapshot: Snapshot, orphan: AgentLease, now: Now) -> bool:
+    since_at = snapshot.since[Since(Lasting.ORPHANED, orphan.uid)]
+    return (
+        _is_unreferenced(snapshot, orphan.pod, orphan.state.n)
+        and now.has_come(since_at + _kept_s(snapshot))  # clause 9-orphan-stays-for-3t
+    )
 
 
 def _is_unreferenced(snapshot: Snapshot, pod: Pod, n: int) -> bool:
@@ -84,5 +86,9 @@ def _kept_s(snapshot: Snapshot) -> float:
 def _replaced(snapshot: Snapshot) -> Iterator[ObservedPod]:
     newest = {snapshot.newest_pod(index) for index in snapshot.indexes}
     for pod in snapshot.pods:
-        if not pod.living and pod.pod not in newest and ended.is_fenced(snapshot, pod.pod):
+        if (
+            not pod.living
+            and pod.pod not in newest  # clause 9-newest-pod-stays
+            and not ended.is_mark_missing(snapshot, pod.pod)  # clause 9-mark-before-deletion
+        ):
             yield pod

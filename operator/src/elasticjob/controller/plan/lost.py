@@ -9,17 +9,19 @@ table, "Who judges whom".
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 
 from elasticjob.controller.observe import lasting
-from elasticjob.controller.observe.memory import Lasting, Renewal
+from elasticjob.controller.observe.memory import Lasting, Renewal, Since
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended
-from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Later, ListLeases, Mark
+from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, ListLeases, Mark
 from elasticjob.controller.plan.restarts import blame
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
@@ -35,62 +37,50 @@ SILENT_READS = 4  # of the Leases, with the same renewal in each
 _SILENCE = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 
-def mark_lost_pods(snapshot: Snapshot) -> Actions:
+def mark_lost_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Mark the Leases of lost pods, so that the operator can replace them at once."""
     lost = {
         *_dropped(snapshot),  # clause 9-dropped-is-lost
         *_reported(snapshot),  # clause 9-reported-is-lost
-        *_without_renewal(snapshot),  # clause 9-silent-is-lost
-        *_stuck(snapshot),  # clause 9-stuck-is-lost
-        *_unaccepted_too_long(snapshot),  # clause 9-unaccepted-is-lost
+        *_without_renewal(snapshot, now),  # clause 9-silent-is-lost
+        *_stuck(snapshot, now),  # clause 9-stuck-is-lost
+        *_unaccepted_too_long(snapshot, now),  # clause 9-unaccepted-is-lost
     }
     for pod in sorted(lost - snapshot.memory.marked):
         if ended.is_referenced(snapshot, pod):
             yield Mark(pod, "given up", excused=snapshot.living[pod].deleting)
-    if waits := [*_waits_s(snapshot)]:
-        yield Later(max(min(waits), _list_interval_s(snapshot)))
 
 
-def _waits_s(snapshot: Snapshot) -> Iterator[float]:
-    """The times until an agent, or the whole job, may count as lost."""
-    for pod in _terminating(snapshot):
-        yield pod.grace_s + STUCK_AFTER_S - snapshot.lasted_s(Lasting.DELETING, pod.uid)
-    for pod in _unaccepted(snapshot):
-        yield UNACCEPTED_AFTER_S - snapshot.lasted_s(Lasting.UNACCEPTED, pod.uid)
-
-
-def list_leases(snapshot: Snapshot) -> Actions:
-    """List the Leases of agents that only the operator can judge, again and again."""
-    judged = [snapshot.lasted_s(Lasting.JUDGED, pod.uid) for pod in lasting.judged(snapshot)]
-    if not judged:
-        return
-    interval_s = _list_interval_s(snapshot)
-    wait_s = 0.0 if lasting.has_no_pulse(snapshot) else LIST_LEASES_AFTER_S - max(judged)
-    if (listed_at := snapshot.memory.leases_listed_at) is not None:
-        wait_s = max(wait_s, listed_at + interval_s - snapshot.now)
-    if wait_s <= 0:
-        yield ListLeases()
-    yield Later(wait_s if wait_s > 0 else interval_s)
-
-
-def await_pulse(snapshot: Snapshot) -> Actions:
+def await_pulse(snapshot: Snapshot, now: Now) -> Actions:
     """Plan again when the holder may have sent no pulse for too long: if all agents of a job are
     silent, no agent is left to notice it. A pulse alone starts no pass."""
-    wait_s = lasting.no_pulse_after_s(snapshot) - snapshot.same_pulse_s
-    if wait_s > 0 and any(
-        pod.container.state is ContainerState.RUNNING for pod in snapshot.living.values()
-    ):
-        yield Later(wait_s)
+    if any(pod.container.state is ContainerState.RUNNING for pod in snapshot.living.values()):
+        now.has_come(lasting.no_pulse_at(snapshot))
+    return ()
 
 
-def delete_lost_pods(snapshot: Snapshot) -> Actions:
+def list_leases(snapshot: Snapshot, now: Now) -> Actions:
+    """List the Leases of agents that only the operator can judge, again and again."""
+    judged_at = [snapshot.since[Since(Lasting.JUDGED, p.uid)] for p in lasting.judged(snapshot)]
+    if not judged_at:
+        return
+    due_at, listed_at = min(judged_at) + LIST_LEASES_AFTER_S, snapshot.memory.leases_listed_at
+    if lasting.has_no_pulse(snapshot):
+        due_at = -math.inf
+    if listed_at is not None:
+        due_at = max(due_at, listed_at + _list_interval_s(snapshot))
+    if now.has_come(due_at):
+        yield ListLeases()
+
+
+def delete_lost_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Delete the pods that are lost."""
     for pod in snapshot.living.values():
         if pod.pod in snapshot.memory.marked and not pod.deleting:
             yield DeletePod(pod.name, pod.uid, Deletion.LOST)
 
 
-def delete_blamed_pods(snapshot: Snapshot) -> Actions:
+def delete_blamed_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Delete the pods that are blamed too often, unless they are lost.
 
     A blamed pod is deleted once its last failure is known, within the delay of the restart, so that
@@ -158,33 +148,36 @@ def _reported(snapshot: Snapshot) -> Iterator[Pod]:
             yield pod
 
 
-def _stuck(snapshot: Snapshot) -> Iterator[Pod]:
-    return (pod.pod for pod in _terminating(snapshot) if is_stuck(snapshot, pod))
+def _stuck(snapshot: Snapshot, now: Now) -> Iterator[Pod]:
+    return (pod.pod for pod in _terminating(snapshot) if is_stuck(snapshot, pod, now))
 
 
-def is_stuck(snapshot: Snapshot, pod: ObservedPod) -> bool:
+def is_stuck(snapshot: Snapshot, pod: ObservedPod, now: Now) -> bool:
     """Whether a pod is being deleted for longer than a working kubelet takes to end it."""
-    return pod.deleting and (
-        pod.pod in snapshot.memory.marked  # clause 9-marked-is-stuck
-        or snapshot.lasted_s(Lasting.DELETING, pod.uid) >= pod.grace_s + STUCK_AFTER_S
-    )
+    if not pod.deleting:
+        return False
+    if pod.pod in snapshot.memory.marked:  # clause 9-marked-is-stuck
+        return True
+    since_at = snapshot.since[Since(Lasting.DELETING, pod.uid)]
+    return now.has_come(since_at + pod.grace_s + STUCK_AFTER_S)
 
 
-def _unaccepted_too_long(snapshot: Snapshot) -> Iterator[Pod]:
+def _unaccepted_too_long(snapshot: Snapshot, now: Now) -> Iterator[Pod]:
     """Pods on a dead node, which no kubelet accepts: a lost pod is replaced long before Kubernetes
     notices that its node is dead, and the scheduler may choose the same node again."""
     for pod in _unaccepted(snapshot):
-        if snapshot.lasted_s(Lasting.UNACCEPTED, pod.uid) >= UNACCEPTED_AFTER_S:
+        since_at = snapshot.since[Since(Lasting.UNACCEPTED, pod.uid)]
+        if now.has_come(since_at + UNACCEPTED_AFTER_S):
             yield pod.pod
 
 
-def _without_renewal(snapshot: Snapshot) -> Iterator[Pod]:
+def _without_renewal(snapshot: Snapshot, now: Now) -> Iterator[Pod]:
     """Pods that the operator judges, and whose Lease is not renewed or not created."""
     for pod in lasting.judged(snapshot):
         renewal = snapshot.memory.renewals.get(pod.pod)
         if renewal and renewal.reads >= SILENT_READS:
-            unchanged_s = min(snapshot.now - renewal.at, snapshot.lasted_s(Lasting.JUDGED, pod.uid))
-            if unchanged_s >= _patience_s(snapshot, renewal):
+            since_at = max(renewal.at, snapshot.since[Since(Lasting.JUDGED, pod.uid)])
+            if now.has_come(since_at + _patience_s(snapshot, renewal)):
                 yield pod.pod
 
 

@@ -6,12 +6,14 @@ one after twice the wait before, so that a pod that always fails costs little.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from elasticjob.controller.observe.memory import Replacement
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, ended, lost, refused
-from elasticjob.controller.plan.actions import Actions, CreatePod, EnsurePrerequisites, Later
+from elasticjob.controller.plan.actions import Actions, CreatePod, EnsurePrerequisites
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.member import Pod
 
 FIRST_WAIT_S = 60.0
@@ -19,39 +21,42 @@ LONGEST_WAIT_S = 600.0
 FORGIVEN_AFTER_S = 1800.0
 
 
-def create_missing_pods(snapshot: Snapshot) -> Actions:
+def create_missing_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Create missing pods that need not wait. Of refused or postponed pods, those come first whose
     last request is the longest ago, so that a pod which is always refused does not block others.
     """
-    creations: list[CreatePod] = []
-    for pod in missing_pods(snapshot):
-        wait_s = max(_backoff_s(snapshot, pod), refused.wait_s(snapshot, pod))
-        if wait_s > 0:
-            yield Later(wait_s)
-        else:
-            creations.append(pod)
+    missing = missing_pods(snapshot, now)
+    creations = [pod for pod in missing if now.has_come(_due_at(snapshot, pod))]
     if not creations:
         return
-    if _may_lack_prerequisites(snapshot, creations):
-        yield refused.delayed(snapshot, EnsurePrerequisites())
-    if refused.wait_s(snapshot, EnsurePrerequisites()) <= 0:
+    if _may_lack_prerequisites(snapshot, creations):  # clause 9-prerequisites-before-pods
+        yield EnsurePrerequisites()
+    if refused.may_try(snapshot, EnsurePrerequisites(), now):
         yield from sorted(creations, key=lambda pod: _requested_at(snapshot, pod))
 
 
-def missing_pods(snapshot: Snapshot) -> Iterator[CreatePod]:
+def missing_pods(snapshot: Snapshot, now: Now) -> Iterator[CreatePod]:
     """The missing pods of the indexes that `desired` in the Round Lease lists."""
-    listed, present = _listed(snapshot), {pod.index for pod in pods_in_place(snapshot)}
-    for pod in desired.wanted_pods(snapshot):
-        if pod in listed and pod.index not in present and (found := _missing(snapshot, pod)):
+    listed, present = _listed(snapshot), {pod.index for pod in pods_in_place(snapshot, now)}
+    for pod in desired.wanted_pods(snapshot, now):
+        if (
+            pod in listed  # clause 9-create-listed
+            and pod.index not in present  # clause 9-one-pod-for-an-index
+            and (found := _missing(snapshot, pod))
+        ):
             yield found
 
 
-def pods_in_place(snapshot: Snapshot) -> list[Pod]:
+def pods_in_place(snapshot: Snapshot, now: Now) -> list[Pod]:
     """Living pods that need no replacement: the newest of each index, unless it is lost or stuck.
     An older pod, which stays on a dead node, does not fill its index."""
-    living = (pod for pod in snapshot.living.values() if pod.pod not in snapshot.memory.marked)
-    newest = (pod for pod in living if pod.pod == snapshot.newest_pod(pod.pod.index))
-    return [pod.pod for pod in newest if not lost.is_stuck(snapshot, pod)]
+    return [
+        pod.pod
+        for pod in snapshot.living.values()
+        if pod.pod not in snapshot.memory.marked  # clause 9-replace-marked
+        and pod.pod == snapshot.newest_pod(pod.pod.index)  # clause 9-older-pod-fills-no-index
+        and not lost.is_stuck(snapshot, pod, now)  # clause 9-replace-stuck
+    ]
 
 
 def after_replacement(before: Replacement | None, now: float) -> Replacement:
@@ -61,17 +66,16 @@ def after_replacement(before: Replacement | None, now: float) -> Replacement:
     return Replacement(before.count + 1, now)
 
 
-def backoff_s(before: Replacement | None, now: float) -> float:
-    """How long the next replacement of an index has to wait."""
-    if before is None or now - before.at >= FORGIVEN_AFTER_S:
-        return 0.0
-    pause_s = min(FIRST_WAIT_S * 2.0 ** min(before.count - 1, 16), LONGEST_WAIT_S)
-    return max(0.0, before.at + pause_s - now)
+def next_replacement_at(before: Replacement | None) -> float:
+    """When an index may be replaced again; minus infinity for its first replacement."""
+    if before is None:
+        return -math.inf
+    return before.at + min(FIRST_WAIT_S * 2.0 ** min(before.count - 1, 16), LONGEST_WAIT_S)
 
 
-def _backoff_s(snapshot: Snapshot, creation: CreatePod) -> float:
+def _due_at(snapshot: Snapshot, creation: CreatePod) -> float:
     before = snapshot.memory.replacements.get(creation.pod.index) if creation.replaces else None
-    return backoff_s(before, snapshot.now)
+    return max(next_replacement_at(before), refused.next_try_at(snapshot, creation))
 
 
 def _may_lack_prerequisites(snapshot: Snapshot, creations: list[CreatePod]) -> bool:
@@ -96,9 +100,9 @@ def _missing(snapshot: Snapshot, lowest: Pod) -> CreatePod | None:
         return CreatePod(current, replaces=current.generation > lowest.generation)
     if current.generation < lowest.generation:
         return CreatePod(snapshot.next_pod(lowest.index))
-    if ended.is_fenced(snapshot, current):
-        return CreatePod(snapshot.next_pod(lowest.index), replaces=True)
-    return None
+    if ended.is_mark_missing(snapshot, current):  # clause 9-mark-before-replacement
+        return None
+    return CreatePod(snapshot.next_pod(lowest.index), replaces=True)
 
 
 def _listed(snapshot: Snapshot) -> frozenset[Pod]:

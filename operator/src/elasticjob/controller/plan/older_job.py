@@ -16,9 +16,10 @@ from elasticjob.controller.plan.actions import (
     Deletion,
     EnsurePrerequisites,
 )
+from elasticjob.rendezvous.now import Now
 
 
-def delete_group(snapshot: Snapshot) -> Actions:
+def delete_group(snapshot: Snapshot, now: Now) -> Actions:
     """Delete the Round Lease, then the pods. Without the Round Lease their agents start no workers,
     and after SIGTERM the workers have the whole grace.
 

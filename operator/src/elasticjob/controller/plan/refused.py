@@ -8,9 +8,12 @@ pod of this job, which frees its place in a quota.
 
 from __future__ import annotations
 
+import math
+
 from elasticjob.controller.observe.memory import Refusal
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.actions import Action, Later, describe
+from elasticjob.controller.plan.actions import Action, describe
+from elasticjob.rendezvous.now import Now
 
 FIRST_WAIT_S = 1.0
 LONGEST_FIRST_S = 30.0  # during the first ten tries
@@ -23,20 +26,18 @@ def last_refusal(snapshot: Snapshot, action: Action) -> Refusal | None:
     return snapshot.refusals.get(describe(action))
 
 
-def wait_s(snapshot: Snapshot, action: Action) -> float:
-    """How long this action has to wait because it was refused; 0 if it is due."""
+def next_try_at(snapshot: Snapshot, action: Action) -> float:
+    """When this action may be tried again; minus infinity if it is not refused."""
     found = last_refusal(snapshot, action)
     if found is None:
-        return 0.0
+        return -math.inf
     longest_s = min(max(LONGEST_FIRST_S, LONGER_EACH_S * found.count), LONGEST_WAIT_S)
-    backoff_s = min(FIRST_WAIT_S * 2.0 ** min(found.count - 1, 16), longest_s)
-    return max(0.0, found.at + backoff_s - snapshot.now)
+    return found.at + min(FIRST_WAIT_S * 2.0 ** min(found.count - 1, 16), longest_s)
 
 
-def delayed(snapshot: Snapshot, action: Action | Later) -> Action | Later:
-    """The action, or the time after which it may be tried again."""
-    left_s = 0.0 if isinstance(action, Later) else wait_s(snapshot, action)
-    return Later(left_s) if left_s > 0 else action
+def may_try(snapshot: Snapshot, action: Action, now: Now) -> bool:
+    """Whether this action need not wait because it was refused."""
+    return now.has_come(next_try_at(snapshot, action))
 
 
 def after_refusal(before: Refusal | None, why: str, now: float, requested: bool) -> Refusal:

@@ -6,29 +6,26 @@ these otherwise only when it creates pods. A slow image pull looks the same, so 
 
 from __future__ import annotations
 
+import math
+
 from elasticjob.controller.observe import lasting
-from elasticjob.controller.observe.memory import Lasting
+from elasticjob.controller.observe.memory import Lasting, Since
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.actions import Actions, EnsurePrerequisites, Later
+from elasticjob.controller.plan.actions import Actions, EnsurePrerequisites
+from elasticjob.rendezvous.now import Now
 
 AGAIN_AFTER_S = 60.0
 
 
-def ensure_prerequisites_again(snapshot: Snapshot) -> Actions:
+def ensure_prerequisites_again(snapshot: Snapshot, now: Now) -> Actions:
     """Ensure the prerequisites once a minute while pods do not start."""
-    waits = [
-        AGAIN_AFTER_S - snapshot.lasted_s(Lasting.NOT_STARTING, pod.uid)
+    waiting_at = [
+        snapshot.since[Since(Lasting.NOT_STARTING, pod.uid)]
         for pod in lasting.not_starting(snapshot)
     ]
-    if not waits:
+    if not waiting_at:
         return
-    wait_s = max(min(waits), _left_s(snapshot))
-    if wait_s <= 0:
+    existed_at = snapshot.memory.prerequisites_at
+    last_at = max(min(waiting_at), -math.inf if existed_at is None else existed_at)
+    if now.has_come(last_at + AGAIN_AFTER_S):
         yield EnsurePrerequisites()
-    else:
-        yield Later(wait_s)
-
-
-def _left_s(snapshot: Snapshot) -> float:
-    prerequisites_at = snapshot.memory.prerequisites_at
-    return 0.0 if prerequisites_at is None else prerequisites_at + AGAIN_AFTER_S - snapshot.now

@@ -13,17 +13,17 @@ from collections.abc import Iterable, Mapping
 
 from elasticjob.controller.observe.memory import Performed
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.actions import Action, Later
+from elasticjob.controller.plan.actions import Action
+from elasticjob.rendezvous.now import Now
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 60.0
 
 
-def delayed(snapshot: Snapshot, action: Action | Later) -> Action | Later:
-    """The action, or the time after which it may be repeated."""
-    found = None if isinstance(action, Later) else snapshot.memory.performed.get(action)
-    left_s = found.at + _wait_s(found) - snapshot.now if found else 0.0
-    return Later(left_s) if left_s > 0 else action
+def may_repeat(snapshot: Snapshot, action: Action, now: Now) -> bool:
+    """Whether this action need not wait because it was performed."""
+    found = snapshot.memory.performed.get(action)
+    return found is None or now.has_come(found.at + _wait_s(found))
 
 
 def after(

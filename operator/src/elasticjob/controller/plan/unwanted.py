@@ -9,35 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from elasticjob.controller.observe import lasting
-from elasticjob.controller.observe.memory import Lasting
+from elasticjob.controller.observe.memory import Lasting, Since
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired
-from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion, Later
+from elasticjob.controller.plan.actions import Actions, DeletePod, Deletion
 from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.round import Phase
 
 
-def delete_unwanted_pods(snapshot: Snapshot) -> Actions:
+def delete_unwanted_pods(snapshot: Snapshot, now: Now) -> Actions:
     """Delete those that are no members, and the members if the next round does not come in time.
 
     In that case no agent is the holder, and SIGTERM makes the members leave.
     """
-    for pod in _unwanted(snapshot):
-        left_s = _patience_s(snapshot) - snapshot.lasted_s(Lasting.UNLISTED, pod.uid)
+    for pod in _unwanted(snapshot, now):
+        since_at = snapshot.since[Since(Lasting.UNLISTED, pod.uid)]
         waits = (
             snapshot.is_member(pod.pod)  # clause 9-unwanted-members-stop-together
             or _ends_delay(snapshot)  # clause 9-holder-ends-the-delay
         )
-        if not waits or left_s <= 0:
+        if not waits or now.has_come(since_at + _patience_s(snapshot)):
             yield DeletePod(pod.name, pod.uid, _why(snapshot, pod))
-        else:
-            yield Later(left_s)
 
 
-def _unwanted(snapshot: Snapshot) -> Iterator[ObservedPod]:
+def _unwanted(snapshot: Snapshot, now: Now) -> Iterator[ObservedPod]:
     """Pods that neither the Round Lease nor the spec wants."""
-    wanted = {p.index: p for p in desired.wanted_pods(snapshot)}
+    wanted = {p.index: p for p in desired.wanted_pods(snapshot, now)}
     for pod in lasting.unlisted(snapshot):
         lowest = wanted.get(pod.pod.index)
         if lowest is None or lowest.generation > pod.pod.generation:

@@ -22,6 +22,7 @@ from elasticjob.controller.plan.restarts import uncounted
 from elasticjob.controller.report import failure, obstructions, pod_problems, state
 from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, Truth
 from elasticjob.rendezvous import budget
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase
 from elasticjob.wire.untrusted import plain
@@ -65,7 +66,7 @@ def _row(type_: str, reason: str, **fields: object) -> Row:
 
 
 def _pods_ready(snapshot: Snapshot) -> Row:
-    if desired.wants_no_pods(snapshot):
+    if desired.wants_no_pods(snapshot, Now(snapshot.now)):
         return _row("PodsReady", "NotWanted")
     running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
     counts = {"running": running, "replicas": replicas}

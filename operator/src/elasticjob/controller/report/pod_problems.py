@@ -11,8 +11,9 @@ from elasticjob.controller.observe.memory import Refusal
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import first_round, missing, older_job, refused
-from elasticjob.controller.plan.actions import Action, EnsurePrerequisites, Later
+from elasticjob.controller.plan.actions import Action, EnsurePrerequisites
 from elasticjob.controller.report.texts import ANY, NO_PODS, OLDER_JOB, PROBLEMS
+from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.state import EXIT_SETUP
 
 LONGEST_PHRASE = 120
@@ -76,7 +77,7 @@ def refused_pods(snapshot: Snapshot) -> PodProblem | None:
         return None
     if needed := _refusals(snapshot, _needed(snapshot)):
         return _refused(snapshot, NO_PODS, needed)
-    if pods := _refusals(snapshot, missing.missing_pods(snapshot) if snapshot.lease else ()):
+    if pods := _refusals(snapshot, _missing(snapshot)):
         return _refused(snapshot, PROBLEMS["PodsRefused"], pods)
     return None
 
@@ -98,14 +99,19 @@ def _refused(snapshot: Snapshot, template: str, refusals: list[Refusal]) -> PodP
     return PodProblem("PodsRefused", short, full + cure)
 
 
-def _refusals(snapshot: Snapshot, actions: Iterable[Action | Later]) -> list[Refusal]:
-    due = (action for action in actions if not isinstance(action, Later))
-    return [found for action in due if (found := refused.last_refusal(snapshot, action))]
+def _refusals(snapshot: Snapshot, actions: Iterable[Action]) -> list[Refusal]:
+    return [found for action in actions if (found := refused.last_refusal(snapshot, action))]
 
 
-def _needed(snapshot: Snapshot) -> Iterable[Action | Later]:
+def _needed(snapshot: Snapshot) -> Iterable[Action]:
     """The actions that create what every pod needs."""
-    return [EnsurePrerequisites()] if snapshot.lease else first_round.create_round(snapshot)
+    if snapshot.lease:
+        return [EnsurePrerequisites()]
+    return first_round.create_round(snapshot, Now(snapshot.now))
+
+
+def _missing(snapshot: Snapshot) -> Iterable[Action]:
+    return missing.missing_pods(snapshot, Now(snapshot.now)) if snapshot.lease else ()
 
 
 def _plain(why: str) -> tuple[str, str]:
@@ -118,7 +124,7 @@ def running(snapshot: Snapshot) -> int:
     """The number of wanted indexes with a pod whose agent runs and is not lost."""
     found = (
         pod
-        for pod in missing.pods_in_place(snapshot)
+        for pod in missing.pods_in_place(snapshot, Now(snapshot.now))
         if snapshot.living[pod].container.state is ContainerState.RUNNING
     )
     return len({pod.index for pod in found} & {*snapshot.indexes})

@@ -7,6 +7,7 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.report import obstructions, pod_problems
 from elasticjob.controller.report.texts import COUNT, OVER_BUDGET, UNREADABLE_ROUND, State, Word
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
@@ -20,7 +21,7 @@ def of(snapshot: Snapshot) -> State:
         return State(Word.PENDING, blocked)
     if snapshot.spec.suspend:
         return State(Word.SUSPENDING if snapshot.living else Word.SUSPENDED)
-    if desired.wants_no_pods(snapshot):
+    if desired.wants_no_pods(snapshot, Now(snapshot.now)):
         return State(Word.UPDATING)
     if snapshot.lease is None:
         problem = pod_problems.most_frequent(snapshot)

@@ -28,7 +28,11 @@ def _is_charged(snapshot: Snapshot, round_: PastRound) -> bool:
     if round_.cause is None or round_.cause.kind is not CauseKind.LEAVING:
         return False
     pod = snapshot.by_name.get(round_.cause.pod)
-    return pod is not None and not pod.living and not pod.excused
+    return (
+        pod is not None
+        and not pod.living  # clause 9-charge-after-the-end
+        and not pod.excused  # clause 9-excused-is-not-charged
+    )
 
 
 def charge_number(round_: Round | PastRound) -> int:
