@@ -419,7 +419,7 @@ def test_a_pod_outside_that_the_holder_reports_as_silent_is_replaced_at_once() -
     world.settle()
     assert world.deleted_names() == ["demo-2-0"]
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-2-1", "demo-3-0"]
-    assert world.mark(P[2]) == "ended"
+    assert world.mark(P[2]) == "excused"
 
 
 @pytest.mark.parametrize(

@@ -503,7 +503,7 @@ class Machine:
             if life in (ENDED, EXCUSED):
                 yield self._mark(state, pod, life)
             elif life == RUNS and self._is_given_up(state, pod):
-                yield self._mark(state, pod, ENDED)
+                yield self._mark(state, pod, EXCUSED)
         holder = next((pod for pod in marked if name(letter(pod)) == round_.holder), None)
         if holder is not None:
             yield self._clear(state)

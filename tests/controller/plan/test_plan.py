@@ -49,6 +49,7 @@ from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase, Round
 
 P0, P1, P2 = (Pod(index, 0) for index in range(3))
@@ -252,6 +253,31 @@ SILENT = Cause(CauseKind.POD_SILENT, pod="demo-2-0", n=1)
 
 def given_up(s: Any) -> list[Pod]:
     return [action.pod for action in actions_of(lost.mark_lost_pods, s) if isinstance(action, Mark)]
+
+
+def excused(s: Any) -> dict[Pod, bool]:
+    found = actions_of(lost.mark_lost_pods, s)
+    return {action.pod: action.excused for action in found if isinstance(action, Mark)}
+
+
+def test_the_mark_of_a_pod_that_agents_have_found_silent_counts_no_second_loss() -> None:
+    """Its agent may return into a round that the operator has not received when it marks it."""
+    pods = [observed_pod(0), observed_pod(1), observed_pod(2)]
+    dropped = snapshot(*pods, round_=active(2, [P0, P1], cause=SILENT))
+    assert excused(dropped) == {P2: True}
+    reported = snapshot(*pods, round_=active(1, [P0, P1]), report=Report(1, (P0, P1), silent=(P2,)))
+    assert excused(reported) == {P2: True}
+
+
+def test_the_mark_of_a_pod_that_only_the_operator_has_found_silent_counts() -> None:
+    renewal = Renewal("t", NOW - 60.0, reads=4)
+    since = {Since(Lasting.JUDGED, "uid-demo-0-0"): NOW - 60.0}
+    s = snapshot(
+        observed_pod(0),
+        round_=active(1, [P0]),
+        memory=remembered(renewals={P0: renewal}, since=since),
+    )
+    assert excused(replace(s, pulse_at=NOW - 600.0)) == {P0: False}
 
 
 def test_a_pod_named_as_silent_is_lost_even_while_it_is_being_deleted() -> None:

@@ -76,7 +76,7 @@ class AgentLease:
     renew_time: str
     state: AgentState
     ended: bool = False  # the operator has marked the Lease
-    excused: bool = False  # the mark excuses the loss: the pod was deleted, evicted or preempted
+    excused: bool = False  # the mark excuses the loss, see EndedMark
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class EndedMark:
     """The annotation `ended`, by which the operator marks an agent Lease."""
 
     reason: str  # why the pod is gone
-    excused: bool = False  # the pod was deleted, evicted or preempted: its loss is not counted
+    # The loss is not counted: the pod was deleted, evicted or preempted, or its loss was counted.
+    excused: bool = False
 
     def to_json(self) -> str:
         """Encode the annotation."""

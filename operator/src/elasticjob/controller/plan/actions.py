@@ -41,7 +41,8 @@ class Mark:
     reason: str
     # Create a missing Lease, so that the pod cannot join; else note its absence.
     create: bool = True
-    excused: bool = False  # the loss of the pod is not counted: it was deleted or disrupted
+    # The loss of the pod is not counted: it was deleted or disrupted, or was counted before.
+    excused: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,17 +38,27 @@ _SILENCE = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
 
 
 def mark_lost_pods(snapshot: Snapshot, now: Now) -> Actions:
-    """Mark the Leases of lost pods, so that the operator can replace them at once."""
-    lost = {
+    """Mark the Leases of lost pods, so that the operator can replace them at once.
+
+    The round without a pod that agents have found silent has counted its loss already. Its agent
+    may return into a newer round that the operator has not received, so the mark excuses it.
+    """
+    found_by_agents = {
         *_dropped(snapshot),  # clause 9-dropped-is-lost
         *_reported(snapshot),  # clause 9-reported-is-lost
+    }
+    found_by_operator = {
         *_without_renewal(snapshot, now),  # clause 9-silent-is-lost
         *_stuck(snapshot, now),  # clause 9-stuck-is-lost
         *_unaccepted_too_long(snapshot, now),  # clause 9-unaccepted-is-lost
     }
-    for pod in sorted(lost - snapshot.memory.marked):
+    for pod in sorted((found_by_agents | found_by_operator) - snapshot.memory.marked):
         if ended.is_referenced(snapshot, pod):
-            yield Mark(pod, "given up", excused=snapshot.living[pod].deleting)
+            is_excused = (
+                snapshot.living[pod].deleting  # clause 9-deleted-is-excused
+                or pod in found_by_agents  # clause 9-counted-is-excused
+            )
+            yield Mark(pod, "given up", excused=is_excused)
 
 
 def await_pulse(snapshot: Snapshot, now: Now) -> Actions:
