@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from tests.support.protocol import desired
 
 from elasticjob.rendezvous import timing
 from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.codec import LARGEST
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Phase, Round
 
@@ -128,3 +131,11 @@ def test_a_failed_write_is_repeated_twice_within_t(heartbeat_s: float, pause_s: 
 
 def test_start_deadline_by_default() -> None:
     assert timing.start_deadline_s(Desired(wanted=()), after(None)) == 28.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(1.5, 1500), (-1.0, 0), (-math.inf, 0), (math.inf, LARGEST)],
+)
+def test_a_measured_time_is_a_number_that_a_lease_may_have(seconds: float, expected: int) -> None:
+    assert timing.millis(seconds) == expected

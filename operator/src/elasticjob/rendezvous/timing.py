@@ -6,6 +6,7 @@ T is the heartbeat interval of the job (`desired.heartbeat_s`). `jitter` is the 
 
 from __future__ import annotations
 
+from elasticjob.wire import codec
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.round import Round
@@ -112,5 +113,5 @@ def leave_wait_s(desired: Desired) -> float:
 
 
 def millis(seconds: float) -> int:
-    """The seconds as whole milliseconds; at least 0."""
-    return max(0, round(seconds * 1000))
+    """The seconds as whole milliseconds; at least 0, and at most codec.LARGEST for what never was."""
+    return round(min(max(0.0, seconds * 1000), codec.LARGEST))
