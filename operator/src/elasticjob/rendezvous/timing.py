@@ -113,5 +113,5 @@ def leave_wait_s(desired: Desired) -> float:
 
 
 def millis(seconds: float) -> int:
-    """The seconds as whole milliseconds; at least 0, and at most codec.LARGEST for what never was."""
+    """The seconds as whole milliseconds, from 0 to codec.LARGEST."""
     return round(min(max(0.0, seconds * 1000), codec.LARGEST))
