@@ -11,7 +11,8 @@ A comment at the end of a line, `# clause 7-confirm`, names the clause on this l
 | another statement, or one of these with an entry in REPLACEMENTS | the text is replaced |
 
 `without` compiles the module again and exchanges the code of the functions, so that all modules
-that refer to them are changed. Standard library only, Python 3.9.
+that refer to them are changed. `replaced` puts another text into one function in the same way.
+Standard library only, Python 3.9.
 """
 
 from __future__ import annotations
@@ -139,6 +140,28 @@ def without(*names: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def replaced(module: str, function: str, old: str, new: str) -> Iterator[None]:
+    """Replace a text in a shipped function. Raises ClauseError unless it has the text once."""
+    shipped = importlib.import_module(module)
+    assert shipped.__file__ is not None
+    path = Path(shipped.__file__)
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines(keepends=True)
+    node = _named(ast.parse(source), function, module)
+    first, last = node.lineno - 1, node.end_lineno or 0
+    text = "".join(lines[first:last])
+    if text.count(old) != 1:
+        raise ClauseError(f"{module}.{function}: {text.count(old)} times {old!r}")
+    changed = "".join([*lines[:first], text.replace(old, new), *lines[last:]])
+    change, undo = _of_function(shipped, function, compile(changed, str(path), "exec"))
+    change()
+    try:
+        yield
+    finally:
+        undo()
+
+
 # ---- finding clauses -----------------------------------------------------------------------------
 
 
@@ -196,6 +219,18 @@ def _scope(tree: ast.Module, line: int) -> tuple[str, ...]:
         if not isinstance(around[0], ast.ClassDef):
             return tuple(names)
         body = around[0].body
+
+
+def _named(tree: ast.Module, function: str, module: str) -> ast.FunctionDef:
+    """The definition of a function with this qualified name. Raises ClauseError."""
+    body: list[ast.stmt] = tree.body
+    *classes, name = function.split(".")
+    for part in classes:
+        body = [y for x in body if isinstance(x, ast.ClassDef) and x.name == part for y in x.body]
+    found = [x for x in body if isinstance(x, ast.FunctionDef) and x.name == name]
+    if len(found) != 1:
+        raise ClauseError(f"{module}: {len(found)} functions {function}")
+    return found[0]
 
 
 # ---- leaving them out ----------------------------------------------------------------------------
