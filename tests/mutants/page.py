@@ -12,9 +12,9 @@ PAGE = ROOT / "docs" / "mutants.md"
 HEAD = """\
 # Mutants
 
-For reviewers of the protocol: the shipped code without one clause, or with one seeded bug, and the test that finds it.
-`make mutants` runs them again; `--write` writes this page. A row with a catcher in parentheses was run with this
-catcher alone.
+For reviewers of the protocol: the shipped code without one clause of a rule, or with one bug of the
+kinds that people make, and the test that finds it. `make mutants MUTANTS=--write` writes this page.
+A row with `(sim)` was run with the simulation alone.
 """
 
 
@@ -35,10 +35,8 @@ def text(results: Sequence[Result], seeds: int) -> str:
     alive = len(survivors(results))
     count = f"{datetime.now(UTC):%Y-%m-%d}, {revision}: {len(results)} mutants, {alive} survive; "
     rows = [f"| {_what(result)} | {_how(result)} |" for result in results]
-    return "\n".join(
-        [HEAD, f"{count}{seeds} seeds of the simulation.", "", "| mutant | found by |", "|---|---|"]
-        + rows + [""]
-    )  # fmt: skip
+    head = [HEAD, f"{count}{seeds} seeds of the simulation.", "", "| mutant | found by |"]
+    return "\n".join([*head, "|---|---|", *rows, ""])
 
 
 def _what(result: Result) -> str:

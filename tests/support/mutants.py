@@ -5,7 +5,8 @@ A comment at the end of a line, `# clause 7-confirm`, names the clause on this l
 | the line has | without the clause |
 |---|---|
 | an operand of `and` or `or`, alone on its lines | the other operands remain |
-| an element of a table, or a condition of a comprehension, alone on its lines | it is absent |
+| an element of a table, alone on its lines | it is absent |
+| an argument of a call, or a condition of a comprehension, alone on its lines | it is absent |
 | the condition of an `if` | it is never true |
 | an assignment to a variable that has a value, or a call | it is absent |
 | another statement, or one of these with an entry in REPLACEMENTS | the text is replaced |
@@ -349,9 +350,10 @@ def _target(tree: ast.Module, clause: Clause) -> Node:
     statements = [n for n in nodes if isinstance(n, _SIMPLE) and n.end_lineno == clause.line]
     for found in (items, conditions, statements):
         if found:
-            if len(found) > 1:
+            lines = [(item.end_lineno or 0) - item.lineno for item in found]
+            if lines.count(min(lines)) > 1:
                 break
-            return found[0]
+            return found[lines.index(min(lines))]  # the innermost one
     raise ClauseError(f"{clause.path}:{clause.line}: {clause.name} has no form")
 
 
@@ -370,6 +372,8 @@ def _items(node: ast.AST) -> list[ast.expr]:
         found = node.values if node.lineno != node.end_lineno else []
     elif isinstance(node, (ast.Tuple, ast.List, ast.Set)):
         found, before = node.elts, node.lineno
+    elif isinstance(node, ast.Call):
+        found, before = node.args, node.func.end_lineno or 0
     elif isinstance(node, ast.comprehension):
         found, before = node.ifs, node.iter.end_lineno or 0
     else:
