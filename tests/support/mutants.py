@@ -5,13 +5,15 @@ A comment at the end of a line, `# clause 7-confirm`, names the clause on this l
 | the line has | without the clause |
 |---|---|
 | an operand of `and` or `or`, alone on its lines | the other operands remain |
-| an element of a table, or a condition of a comprehension, alone on its lines | it is absent |
+| an element of a table, alone on its lines | it is absent |
+| an argument of a call, or a condition of a comprehension, alone on its lines | it is absent |
 | the condition of an `if` | it is never true |
 | an assignment to a variable that has a value, or a call | it is absent |
 | another statement, or one of these with an entry in REPLACEMENTS | the text is replaced |
 
 `without` compiles the module again and exchanges the code of the functions, so that all modules
-that refer to them are changed. Standard library only, Python 3.9.
+that refer to them are changed. `replaced` puts another text into one function in the same way.
+Standard library only, Python 3.9.
 """
 
 from __future__ import annotations
@@ -139,6 +141,28 @@ def without(*names: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def replaced(module: str, function: str, old: str, new: str) -> Iterator[None]:
+    """Replace a text in a shipped function. Raises ClauseError unless it has the text once."""
+    shipped = importlib.import_module(module)
+    assert shipped.__file__ is not None
+    path = Path(shipped.__file__)
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines(keepends=True)
+    node = _named(ast.parse(source), function, module)
+    first, last = node.lineno - 1, node.end_lineno or 0
+    text = "".join(lines[first:last])
+    if text.count(old) != 1:
+        raise ClauseError(f"{module}.{function}: {text.count(old)} times {old!r}")
+    changed = "".join([*lines[:first], text.replace(old, new), *lines[last:]])
+    change, undo = _of_function(shipped, function, compile(changed, str(path), "exec"))
+    change()
+    try:
+        yield
+    finally:
+        undo()
+
+
 # ---- finding clauses -----------------------------------------------------------------------------
 
 
@@ -196,6 +220,18 @@ def _scope(tree: ast.Module, line: int) -> tuple[str, ...]:
         if not isinstance(around[0], ast.ClassDef):
             return tuple(names)
         body = around[0].body
+
+
+def _named(tree: ast.Module, function: str, module: str) -> ast.FunctionDef:
+    """The definition of a function with this qualified name. Raises ClauseError."""
+    body: list[ast.stmt] = tree.body
+    *classes, name = function.split(".")
+    for part in classes:
+        body = [y for x in body if isinstance(x, ast.ClassDef) and x.name == part for y in x.body]
+    found = [x for x in body if isinstance(x, ast.FunctionDef) and x.name == name]
+    if len(found) != 1:
+        raise ClauseError(f"{module}: {len(found)} functions {function}")
+    return found[0]
 
 
 # ---- leaving them out ----------------------------------------------------------------------------
@@ -314,9 +350,10 @@ def _target(tree: ast.Module, clause: Clause) -> Node:
     statements = [n for n in nodes if isinstance(n, _SIMPLE) and n.end_lineno == clause.line]
     for found in (items, conditions, statements):
         if found:
-            if len(found) > 1:
+            lines = [(item.end_lineno or 0) - item.lineno for item in found]
+            if lines.count(min(lines)) > 1:
                 break
-            return found[0]
+            return found[lines.index(min(lines))]  # the innermost one
     raise ClauseError(f"{clause.path}:{clause.line}: {clause.name} has no form")
 
 
@@ -335,6 +372,8 @@ def _items(node: ast.AST) -> list[ast.expr]:
         found = node.values if node.lineno != node.end_lineno else []
     elif isinstance(node, (ast.Tuple, ast.List, ast.Set)):
         found, before = node.elts, node.lineno
+    elif isinstance(node, ast.Call):
+        found, before = node.args, node.func.end_lineno or 0
     elif isinstance(node, ast.comprehension):
         found, before = node.ifs, node.iter.end_lineno or 0
     else:
