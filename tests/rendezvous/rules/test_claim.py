@@ -173,6 +173,18 @@ def test_the_same_pulse_in_the_read_is_silence_and_the_holder_is_replaced() -> N
     assert of(ReopenStream, actions) == [ReopenStream(wide=True)]
 
 
+def test_a_silent_holder_that_was_leaving_may_be_marked() -> None:
+    """It is silent from ever on, so when it left is known by its last sign of life alone."""
+    me, _ = steps(quiet(), seen(holder="A", pulse="p1", source=READ), now=3 * T)
+    me, _ = steps(me, seen(holder="B", version=3, source=events.Source.ANSWER), now=3 * T)
+    left, own = lease("A", "running 1 leaving", 5), lease("B", "running 1", 12)
+    me, _ = steps(me, events.ViewComplete((left, own)), now=3 * T)
+    mark = events.LeaseSeen(lease("A", "running 1 leaving ended", 13))
+    me, _ = steps(me, mark, now=4 * T)
+    assert me.hold is not None
+    assert 0.0 <= me.hold.left_at <= 4 * T
+
+
 def test_it_reads_again_once() -> None:
     me = quiet()
     assert not of(ReopenStream, steps(me, renewed("B", 20), renewed("B", 21), now=9 * T)[1])

@@ -245,7 +245,8 @@ def _add_to_view(me: Me, lease: AgentLease, by_get: bool, now: float) -> Me:
     matters = by_get or hold.waiting or before is None or _differs(before.lease, lease)
     hold = replace(hold, view=view, pending_gets=gets, dirty=hold.dirty or matters)
     if before and before.lease and lease.state.leaving and lease.ended and not before.lease.ended:
-        hold = replace(hold, left_at=min(now, before.changed_at + _heartbeat_s(me)))
+        changed_at = max(before.changed_at, before.alive_at)  # a silent holder changed never
+        hold = replace(hold, left_at=min(now, changed_at + _heartbeat_s(me)))
     return replace(me, hold=hold)
 
 
