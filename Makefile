@@ -92,6 +92,13 @@ FUZZ_SEED ?= $(shell date +%s)
 fuzz: setup ## damage the input of every parser, on the oldest Python and on 3.12, for minutes
 	@FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED) UV="$(UV)" dev/fuzz.sh
 
+SIM_ROUNDS ?= 1000000
+SIM_STATE ?= .venv/sim-long.json
+
+.PHONY: sim-long
+sim-long: setup ## simulate 1,000,000 rounds of operator and agents with faults, for hours; continues where it was
+	@$(RUN) python -m tests.sim.long --rounds=$(SIM_ROUNDS) --processes=$(CORES) --state=$(SIM_STATE)
+
 MODEL ?= --pods=2 --faults=1 --formed
 
 .PHONY: model

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sys
 
+from tests.sim.checks import BrokenInvariantError
 from tests.sim.test_sim import crash_and_leave, crashes
-from tests.sim.world import BrokenInvariantError
 from tests.support.mutants import without
 
 CLAUSES = ("", "8-departures-strike-nothing", "8-keeps-delay")

@@ -1,8 +1,9 @@
-"""Simulate the operator: the shipped plan, status and memory, over simulated pods.
+"""Simulate one process of the operator: the shipped plan, status and memory.
 
-A pass takes a snapshot of the world, plans, and performs the actions a little later, as requests
-take time. Passes repeat until there is no action. Versions, UIDs and names that are used once guard
-the actions, as they guard the requests of the shipped operator.
+As in controller/reconcile.py, a pass plans from a cache that lags. If this plan has actions, the
+pass reads the job, then the Round Lease, then the pods, plans again, and performs the actions one
+by one; each request takes time. Versions, UIDs and names that are used once guard the actions. The
+process may end between any two requests, and its last request may arrive late.
 """
 
 from __future__ import annotations
@@ -10,127 +11,306 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.support.jobs import elastic_job
+from tests.sim.cluster import JOB
 
 from elasticjob.controller import plan as plans
-from elasticjob.controller.observe import lasting, parse
+from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Memory
-from elasticjob.controller.observe.parse import ContainerState, Job, ObservedPod, WorkerContainer
-from elasticjob.controller.observe.rounds import PastRound, past
+from elasticjob.controller.observe.parse import Job, ObservedPod
+from elasticjob.controller.observe.rounds import MEMBERS, ObservedRound, PastRound, Reserved, past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import actions as a
 from elasticjob.controller.plan import memory as memories
 from elasticjob.controller.report import state, status
+from elasticjob.controller.watch.pulses import Pulse
 from elasticjob.wire.agent_state import AgentPhase, AgentState
-from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import AgentLease
-from elasticjob.wire.member import Pod
+from elasticjob.wire.lease import AgentLease, RoundLease
+from elasticjob.wire.member import Pod, dump_pods
 from elasticjob.wire.names import parse_pod_name, pod_name
 
 if TYPE_CHECKING:
-    from tests.sim.world import Agent, World
+    from tests.sim.world import World
 
-JOB, UID = "job", "uid-of-job"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KEPT_ROUNDS = 64
 RESYNC_S = 120.0  # ten minutes in a cluster, where T is five times as long
+ITERATIONS = 5  # as in controller/reconcile.py
+SOON_S = 0.1
+RETRY_S = 0.2  # after a conflict
+AGENT_HASH = "0123456789"
 
 
-@dataclass(frozen=True)
-class SimPod:
-    """A pod as the API server has it. agent: in its container, once this runs."""
+class ConflictError(Exception):
+    """The object has another version, so the pass ends."""
 
-    seen: ObservedPod
-    agent: Agent | None = None
+
+@dataclass
+class Objects:
+    """The objects of the job's name, as watches or reads have shown them."""
+
+    job: Job | None = None
+    lease: RoundLease | None = None
+    pods: dict[Pod, ObservedPod] = field(default_factory=dict)
+
+
+@dataclass
+class Acts:
+    """The actions of one plan that are still to be performed."""
+
+    snapshot: Snapshot
+    left: list[a.Action]
+    iterations: int
+    results: a.ActionResults = field(default_factory=a.ActionResults)
+    reserved: bool = False
 
 
 class Operator:
-    """The operator, and the pods of one job. up: whether the operator's process runs."""
+    """One process of the operator. up: whether it runs; late_s: of its last request."""
 
-    def __init__(self, world: World, desired: Desired) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
         self.up = True
-        self.busy = False
+        self.late_s: float | None = None
+        self.lag_s = 0.0  # of its watches
+        self.busy = self.again = False
         self.again_at = math.inf
-        self.pods: dict[Pod, SimPod] = {}
-        self.created = 0
-        self.unschedulable: set[int] = set()  # indexes that no node accepts
-        self.slow: dict[Pod, float] = {}
+        self.seen = Objects()
+        self.delivers_at = dict.fromkeys(("job", "round", "pods"), 0.0)
+        self.pulse: Pulse | None = None  # the last one that its watch has delivered
+        self.memory = Memory("")
         self.rounds: deque[PastRound] = deque(maxlen=KEPT_ROUNDS)
-        self.memory = Memory(UID)
-        self.process = 0  # the number of restarts
-        self.job = self._job(desired)
-        world.after(RESYNC_S, self._resync)
+        self.rounds_of = ""
+        self.since = world.now
 
-    def _job(self, desired: Desired) -> Job:
-        body = elastic_job(
-            JOB,
-            replicas=len(desired.wanted),
-            minReplicas=desired.min_members,
-            maxRestarts=desired.max_restarts,
-            stopGraceSeconds=int(desired.stop_grace_s),
-            crashGraceSeconds=int(desired.crash_grace_s),
-        )
-        body["metadata"] |= {"uid": UID, "resourceVersion": "1", "generation": 1}
-        job = parse.job(body)
-        assert job.spec is not None, job.faults
-        return job
-
-    def edit(self, **spec: Any) -> None:
-        """Edit the spec, as a user does."""
-        body = {**self.job.body, "spec": {**self.job.body["spec"], **spec}}
-        self.job = replace(parse.job(body), status=self.job.status)
+    def start(self) -> None:
+        """List everything, and begin to work."""
+        self.seen = self._live()
+        self._keep_round()
+        self.world.after(RESYNC_S, self._resync)
         self.pass_soon()
 
-    def restart(self) -> None:
-        """Start another process, whose memory is empty."""
-        self.memory = Memory(UID)
-        self.process += 1
-        self.rounds = deque([past(self.world.lease.round)], maxlen=KEPT_ROUNDS)
-        self.busy = False
+    def end(self, late_s: float | None = None) -> None:
+        """End the process. late_s: its request under way still arrives, this much later."""
+        self.up, self.late_s = False, late_s
+
+    # ---- watches -----------------------------------------------------------------------------
+
+    def _deliver(self, what: str, change: Callable[[], bool]) -> None:
+        """Deliver a change in the order of its watch."""
+        at = max(self.delivers_at[what], self.world.now + self.world.lag() + self.lag_s)
+        self.delivers_at[what] = at
+
+        def arrive() -> None:
+            if self.up and change():
+                self.pass_soon()
+
+        self.world.after(at - self.world.now, arrive)
+
+    def deliver_job(self, job: Job | None) -> None:
+        """Deliver a version of the job, or its end."""
+
+        def change() -> bool:
+            before = self.seen.job
+            if job is not None and before is not None and int(job.version) < int(before.version):
+                return False
+            self.seen.job = job
+            return before is None or job is None or before.body != job.body
+
+        self._deliver("job", change)
+
+    def deliver_pod(self, pod: Pod, seen: ObservedPod | None) -> None:
+        """Deliver a version of a pod, or its end."""
+
+        def change() -> bool:
+            if seen is None:
+                self.seen.pods.pop(pod, None)
+            else:
+                self.seen.pods[pod] = seen
+            return True
+
+        self._deliver("pods", change)
+
+    def deliver_round(self, lease: RoundLease | None, is_pulse: bool) -> None:
+        """Deliver a version of the Round Lease, or its end. A pulse starts no pass."""
+
+        def change() -> bool:
+            if lease is not None and (not self.pulse or lease.renew_time != self.pulse.renew_time):
+                self.pulse = Pulse(lease.renew_time, int(lease.version), self.world.now)
+            self._note_round(lease)
+            return not is_pulse
+
+        self._deliver("round", change)
+
+    def _note_round(self, lease: RoundLease | None) -> None:
+        """Take in a version of the Round Lease, unless it is older than the last one."""
+        before = self.seen.lease
+        if lease is None or before is None or int(lease.version) >= int(before.version):
+            self.seen.lease = lease
+            self._keep_round()
+
+    def _keep_round(self) -> None:
+        """Keep the record of a round that names only pods that were reserved."""
+        found = self._observed(self.seen)
+        if found is None or found.lease is None or found.excess:
+            return
+        if self.rounds_of != found.job_uid:
+            self.rounds_of = found.job_uid
+            self.rounds.clear()
+        if not self.rounds or self.rounds[-1].n != found.lease.round.n:
+            self.rounds.append(past(found.lease.round, found.members))
+
+    def _resync(self) -> None:
+        """List all objects, and note the Leases without a pod."""
+        if not self.up:
+            return
+        self.world.after(RESYNC_S, self._resync)
+        self.seen = self._live()
+        self._keep_round()
+        job = self.seen.job
+        if job is not None and job.uid == self.memory.job_uid:
+            living = [pod for pod, seen in self.seen.pods.items() if seen.living]
+            found = self.world.leases_of(job.uid)
+            self.memory = memories.after_resync(self.memory, self.memory, found, living, {})
         self.pass_soon()
+
+    def _live(self) -> Objects:
+        cluster = self.world.cluster
+        pods = {pod: sim.seen for pod, sim in cluster.pods.items()}
+        return Objects(cluster.job, self.world.stored_round(), pods)
 
     # ---- passes ------------------------------------------------------------------------------
 
-    def round_changed(self, is_pulse: bool) -> None:
-        """Deliver a version of the Round Lease. A pulse starts no pass."""
-        newest = self.world.lease.round
-        if not self.rounds or self.rounds[-1].n != newest.n:
-            self.rounds.append(past(newest))
-        if not is_pulse:
-            self.pass_soon()
-
     def pass_soon(self) -> None:
-        """Start a pass after a lag."""
-        self.world.after(self.world.lag(), self._pass)
-
-    def _resync(self) -> None:
-        self.world.after(RESYNC_S, self._resync)
-        if self.up:
-            living = [pod for pod, sim in self.pods.items() if sim.seen.living]
-            found = self.world.leases.values()
-            self.memory = memories.after_resync(self.memory, self.memory, found, living, {})
-            self._pass()
+        """Start a pass, or another one after the current one."""
+        if self.up and self.busy:
+            self.again = True
+        elif self.up:
+            self.busy = True
+            self.world.after(0.001, self._pass)
 
     def _pass(self) -> None:
-        if not self.up or self.busy:
+        if not self.up:
             return
-        snapshot = self._snapshot()
+        if self.seen.job is None:
+            self._ends(None)
+            return
+        snapshot = self._snapshot(self.seen)
+        plan = self._plan(snapshot)
+        if plan.actions:
+            self._read(ITERATIONS)
+        else:
+            self._report(snapshot, plan.again_s)
+
+    def _plan(self, snapshot: Snapshot) -> plans.Plan:
         plan = plans.plan(snapshot)
         self.memory = plan.memory
-        self.job = replace(self.job, status=status.of(snapshot, state.of(snapshot)))
-        if plan.actions:
-            self.busy = True
-            process = self.process
-            self.world.after(
-                self.world.lag(), lambda: self._perform(snapshot, plan.actions, process)
-            )
-        elif plan.again_s is not None:
-            self._again(plan.again_s)
+        return plan
+
+    def _read(self, iterations: int) -> None:
+        """Read the job, its Round Lease, then the pods; then plan and act."""
+        found = Objects()
+
+        def read_job() -> None:
+            self.seen.job = found.job = self.world.cluster.job
+            self._then(read_round)
+
+        def read_round() -> None:
+            found.lease = self.world.stored_round()
+            self._then(read_pods)
+
+        def read_pods() -> None:
+            found.pods = self._live().pods
+            if found.lease is not None:
+                self._note_round(found.lease)
+            self._act(found, iterations)
+
+        self._then(read_job)
+
+    def _act(self, found: Objects, iterations: int) -> None:
+        if found.job is None:
+            self.seen.job = None
+            self._ends(SOON_S)
+            return
+        snapshot = self._snapshot(found)
+        plan = self._plan(snapshot)
+        if not iterations or not plan.actions:
+            self._report(snapshot, SOON_S if plan.actions else plan.again_s)
+            return
+        pods_last = sorted(plan.actions, key=lambda each: isinstance(each, a.CreatePod))
+        self._next(Acts(snapshot, pods_last, iterations - 1))
+
+    def _next(self, acts: Acts) -> None:
+        """Perform the next action; after the last one read again."""
+        if not acts.left:
+            self._note(acts)
+            self._read(acts.iterations)
+        else:
+            self._then(lambda: self._do(acts), last=True)
+
+    def _do(self, acts: Acts) -> None:
+        action = acts.left.pop(0)
+        try:
+            why = _DO[type(action)](self, acts, action)
+        except ConflictError:
+            self._note(acts)
+            self._ends(RETRY_S * (1 - 0.5 * self.world.rng.random()))
+            return
+        if why:
+            acts.results.refused[action] = why
+            postponed = [x for x in acts.left if isinstance(x, a.CreatePod)]
+            acts.results.postponed = frozenset(postponed)
+            acts.results.refused |= dict.fromkeys(postponed, why)
+            acts.left = [x for x in acts.left if x not in postponed]
+        elif action not in acts.results.refused:
+            acts.results.done.append(action)
+        if self.up:
+            self._next(acts)
+
+    def _note(self, acts: Acts) -> None:
+        now = self.world.now
+        self.memory = memories.after_actions(self.memory, acts.snapshot, acts.results, now)
+
+    def _then(self, step: Callable[[], None], last: bool = False) -> None:
+        """Send a request. last: one that still arrives if the process ends meanwhile."""
+
+        def arrive() -> None:
+            if self.up:
+                step()
+            elif last and self.late_s is not None:
+                late_s, self.late_s = self.late_s, None
+                self.world.after(late_s, step)
+
+        self.world.after(self.world.lag(), arrive)
+
+    def _report(self, snapshot: Snapshot, again_s: float | None) -> None:
+        """Write the status, if it has changed."""
+        new = status.of(snapshot, state.of(snapshot))
+        if snapshot.job.deleting or new == snapshot.job.status:
+            self._ends(again_s)
+            return
+
+        def write() -> None:
+            written = self.world.cluster.write_status(snapshot.job, new)
+            if written is not None:
+                self.seen.job = written
+                self.world.check_status(snapshot, new)
+            self._ends(again_s if written is not None else RETRY_S)
+
+        self._then(write)
+
+    def _ends(self, again_s: float | None) -> None:
+        self.busy = False
+        if not self.up:
+            return
+        if self.again:
+            self.again = False
+            self.pass_soon()
+        elif again_s is not None:
+            self._again(again_s)
 
     def _again(self, after_s: float) -> None:
         after_s = max(after_s, 0.001)  # rounding must not repeat a pass at the same time
@@ -138,174 +318,167 @@ class Operator:
         if self.world.now < self.again_at <= at:
             return
         self.again_at = at
-        self.world.after(after_s, self._pass)
+        self.world.after(after_s, self.pass_soon)
 
-    def _snapshot(self) -> Snapshot:
-        world = self.world
-        assert self.job.spec is not None
+    # ---- snapshots ---------------------------------------------------------------------------
+
+    def _observed(self, objects: Objects) -> ObservedRound | None:
+        """The Round Lease, bounded by the pods that are reserved, as observe/rounds.py reads it."""
+        job, lease = objects.job, objects.lease
+        if lease is None or job is None:
+            return None
+        if lease.job_uid != job.uid:
+            return ObservedRound(lease.uid, int(lease.version), lease.job_uid)
+        members = dump_pods(lease.round.pods)
+        known = Reserved(job.uid, job.status.generations or "", lambda: set(objects.pods))
+        excess = known.fault(members, MEMBERS) if members else ""
+        if excess and not lease.round.phase.is_terminal:
+            lease, members = replace(lease, round=replace(lease.round, members=())), ""
+            return ObservedRound(lease.uid, int(lease.version), job.uid, lease, excess=excess)
+        return ObservedRound(lease.uid, int(lease.version), job.uid, lease, members)
+
+    def _snapshot(self, objects: Objects) -> Snapshot:
+        job = objects.job
+        assert job is not None
+        assert job.spec is not None, job.faults
+        seen = self._observed(objects)
+        lease = seen.lease if seen is not None and seen.job_uid == job.uid else None
+        lease, pulse_at = self._newest_pulse(lease)
+        pods = objects.pods.values()
         return Snapshot(
-            job=self.job,
-            spec=self.job.spec,
-            pods=tuple(pod.seen for pod in self.pods.values()),
-            lease=world.lease,
-            memory=self.memory,
-            now=world.now,
-            utc_now=START + timedelta(seconds=int(world.now)),
-            heartbeat_s=world.lease.desired.heartbeat_s,
+            job=job,
+            spec=job.spec,
+            pods=tuple(pod for pod in pods if pod.job_uid == job.uid),
+            lease=lease,
+            memory=self.memory if self.memory.job_uid == job.uid else Memory(job.uid),
+            now=self.world.now,
+            utc_now=START + timedelta(seconds=int(self.world.now)),
+            heartbeat_s=self.world.desired.heartbeat_s,
             uncounted_restarts_per_hour=12,
-            agent_hash="0123456789",
-            past_rounds=tuple(self.rounds),
+            agent_hash=AGENT_HASH,
+            older_pods=tuple(pod for pod in pods if pod.job_uid != job.uid),
+            seen_round=seen,
+            past_rounds=tuple(self.rounds) if self.rounds_of == job.uid else (),
+            pulse_at=pulse_at,
+            contact_since=self.since,
         )
 
-    def _perform(self, snapshot: Snapshot, actions: tuple[a.Action, ...], process: int) -> None:
-        if process != self.process:
-            return  # another process planned this
-        self.busy = False
-        if self.up:
-            creations = tuple(x.pod for x in actions if isinstance(x, a.CreatePod))
-            if creations:
-                self.job = replace(
-                    self.job, status=status.reserved(snapshot, creations, "0123456789")
-                )
-            results = a.ActionResults(done=list(actions))
-            for action in actions:
-                _DO[type(action)](self, action, results)
-            self.memory = memories.after_actions(self.memory, snapshot, results, self.world.now)
-        self._pass()
+    def _newest_pulse(self, lease: RoundLease | None) -> tuple[RoundLease | None, float | None]:
+        """The Round Lease with the last pulse that was delivered, as controller/watch/cache.py."""
+        if lease is None or self.pulse is None:
+            return lease, None
+        if self.pulse.renew_time == lease.renew_time:
+            return lease, self.pulse.at
+        if self.pulse.version < int(lease.version):
+            return lease, None
+        return replace(lease, renew_time=self.pulse.renew_time), self.pulse.at
 
-    # ---- actions -----------------------------------------------------------------------------
+    # ---- actions: each returns why it was refused, or nothing --------------------------------
 
-    def _mark(self, action: a.Mark, results: a.ActionResults) -> None:
+    def _ensure_prerequisites(self, acts: Acts, action: a.EnsurePrerequisites) -> str:
+        acts.results.ensured_at = self.world.now
+        return ""
+
+    def _create_round(self, acts: Acts, action: a.CreateRound) -> str:
+        self.world.create_round(acts.snapshot.job.uid, action.desired, action.round)
+        return ""
+
+    def _delete_round(self, acts: Acts, action: a.DeleteRound) -> str:
+        lease = self.world.stored_round()
+        if lease is not None and lease.uid == action.uid:
+            self.world.delete_round(lease.job_uid)
+        return ""
+
+    def _mark(self, acts: Acts, action: a.Mark) -> str:
+        world, job_uid = self.world, acts.snapshot.job.uid
         name = pod_name(JOB, action.pod.index, action.pod.generation)
-        lease = self.world.leases.get(name)
+        lease = world.leases.get(name)
+        if lease is not None and lease.job_uid != job_uid:
+            world.drop_lease(name)
+            lease = None
         if lease is None and not action.create:
-            results.unmarked.append(action.pod)
-            return
+            acts.results.unmarked.append(action.pod)
+            return ""
         if lease is None:
-            state = AgentState(AgentPhase.READY, self.world.lease.round.n)
-            lease = AgentLease(name, action.pod, "", name, UID, "", "", state)
+            assert acts.snapshot.lease is not None
+            marked = AgentState(AgentPhase.READY, acts.snapshot.lease.round.n)
+            lease = AgentLease(name, action.pod, "", name, job_uid, "", "", marked)
         if not lease.ended:
-            self.world.note(f"operator marks {name}: {action.reason}")
-            self.world.put_lease(replace(lease, ended=True, excused=action.excused), renews=False)
-        results.marked.append(self.world.leases[name])
+            world.check_mark(action)
+            world.note(f"operator marks {name}: {action.reason}{' excused' * action.excused}")
+            lease = replace(lease, ended=True, excused=action.excused)
+            assert acts.snapshot.lease is not None
+            world.put_lease(lease, renews=False, owner=acts.snapshot.lease.uid)
+        acts.results.marked.append(world.leases[name])
+        return ""
 
-    def _write_round(self, action: a.WriteRound, results: a.ActionResults) -> None:
+    def _write_round(self, acts: Acts, action: a.WriteRound) -> str:
         world = self.world
-        if world.lease.version != action.version:
-            return
-        if action.desired is not None:
-            world.set_round(replace(world.lease, desired=action.desired))
+        lease = self._guarded(action.version)
+        if action.desired is not None and action.desired != lease.desired:
+            world.write_desired(action.desired)
         if action.clear_holder:
             world.put_round(None, "", "operator")
+        return ""
 
-    def _delete_pod(self, action: a.DeletePod, results: a.ActionResults) -> None:
-        pod = Pod(*parse_pod_name(action.name))
-        if pod in self.pods and self.pods[pod].seen.uid == action.uid:
+    def _replace_round(self, acts: Acts, action: a.ReplaceRound) -> str:
+        self._guarded(action.version)
+        self.world.replace_round(action.desired, action.round)
+        return ""
+
+    def _guarded(self, version: str) -> RoundLease:
+        lease = self.world.stored_round()
+        if lease is None or lease.version != version:
+            raise ConflictError
+        return lease
+
+    def _delete_pod(self, acts: Acts, action: a.DeletePod) -> str:
+        pod, cluster = Pod(*parse_pod_name(action.name)), self.world.cluster
+        if pod in cluster.pods and cluster.pods[pod].seen.uid == action.uid:
             self.world.note(f"operator deletes {action.name}: {action.why.value}")
             self.world.check_deletion(pod, action.why)
-            self.delete(pod)
+            cluster.delete(pod)
+        return ""
 
-    def _delete_lease(self, action: a.DeleteLease, results: a.ActionResults) -> None:
-        self.world.drop_lease(action.name)
+    def _delete_lease(self, acts: Acts, action: a.DeleteLease) -> str:
+        self.world.drop_lease(action.name, action.uid)
+        return ""
 
-    def _list_leases(self, action: a.ListLeases, results: a.ActionResults) -> None:
-        judged = frozenset(pod.pod for pod in lasting.judged(self._snapshot()))
-        found = tuple(self.world.leases.values())
-        results.leases = a.LeaseList(found, {}, judged, self.world.now)
+    def _list_leases(self, acts: Acts, action: a.ListLeases) -> str:
+        judged = frozenset(pod.pod for pod in lasting.judged(acts.snapshot))
+        found = tuple(self.world.leases_of(acts.snapshot.job.uid))
+        acts.results.leases = a.LeaseList(found, {}, judged, self.world.now)
+        return ""
 
-    def _create_pod(self, action: a.CreatePod, results: a.ActionResults) -> None:
-        pod = action.pod
-        if pod in self.pods:
-            return
-        self.created += 1
-        name = pod_name(JOB, pod.index, pod.generation)
-        seen = ObservedPod(
-            name, f"pod-uid-{self.created}", pod, UID, self.job.template_hash, accepted=False,
-            grace_s=float(self.world.desired.stop_grace_s + 5),
-        )  # fmt: skip
-        self._put(pod, SimPod(seen))
-        self.world.after(self.world.lag(), lambda: self._schedule(pod))
+    def _create_pod(self, acts: Acts, action: a.CreatePod) -> str:
+        cluster, job = self.world.cluster, acts.snapshot.job
+        if not acts.reserved:
+            self._reserve(acts, action)
+        if action.pod in cluster.pods:
+            return ""
+        self.world.check_creation(action.pod, job.uid)
+        return cluster.create_pod(job, action.pod)
 
-    def _ensure_prerequisites(
-        self, action: a.EnsurePrerequisites, results: a.ActionResults
-    ) -> None:
-        results.ensured_at = self.world.now
-
-    # ---- scheduler and kubelets --------------------------------------------------------------
-
-    def _put(self, pod: Pod, sim: SimPod | None) -> None:
-        """Store and deliver a changed version of the pod; None: it is deleted."""
-        if sim is not None and self.pods.get(pod) == sim:
-            return
-        if sim is None:
-            self.pods.pop(pod, None)
-        else:
-            self.pods[pod] = sim
-        self.pass_soon()
-
-    def _schedule(self, pod: Pod) -> None:
-        """Bind the pod to a node and start its agent. An unschedulable index waits."""
-        sim = self.pods.get(pod)
-        if sim is None or sim.agent is not None or sim.seen.deleting:
-            return
-        if pod.index in self.unschedulable:
-            self._put(pod, replace(sim, seen=replace(sim.seen, unschedulable="no node takes it")))
-            self.world.after(1.0, lambda: self._schedule(pod))
-            return
-        node = self.world.node_of(pod)
-        running = replace(
-            sim.seen,
-            unschedulable="",
-            node=node,
-            accepted=True,
-            container=WorkerContainer(ContainerState.RUNNING),
-        )
-        self._put(pod, SimPod(running, self.world.start_agent(pod, node)))
-
-    def agent_ended(self, agent: Agent, code: int) -> None:
-        """The kubelet reports how the container ended, or that a deleted pod is gone."""
-        pod = agent.me.who.pod
-        sim = self.pods.get(pod)
-        if sim is None or sim.agent is not agent:
-            return  # its pod is gone
-        if sim.seen.deleting:
-            self._put(pod, None)
-            return
-        ended = WorkerContainer(
-            ContainerState.TERMINATED, "Error" if code else "Completed", exit_code=code
-        )
-        self._put(pod, replace(sim, seen=replace(sim.seen, container=ended, all_terminated=True)))
-
-    def delete(self, pod: Pod) -> None:
-        """Delete the pod, as kubectl or the operator does: SIGTERM, and SIGKILL after the grace."""
-        sim = self.pods.get(pod)
-        if sim is None or sim.seen.deleting:
-            return
-        if sim.agent is None or not sim.seen.living:
-            self._put(pod, None)
-            return
-        self._put(pod, replace(sim, seen=replace(sim.seen, deleting=True)))
-        self.world.terminate(sim.agent, sim.seen.grace_s)
-
-    def delete_by_force(self, pod: Pod) -> None:
-        """Delete the object at once; the kubelet ends the container a little later."""
-        sim = self.pods.get(pod)
-        self._put(pod, None)
-        if sim is not None and sim.agent is not None:
-            self.world.terminate(sim.agent, self.world.rng.choice([0.0, 2.0]))
-
-    def evict(self, agent: Agent) -> None:
-        """Evict the pod of a node that is gone: it is being deleted, and no kubelet ends it."""
-        pod = agent.me.who.pod
-        sim = self.pods.get(pod)
-        if sim is not None and sim.agent is agent and not sim.seen.deleting:
-            self._put(pod, replace(sim, seen=replace(sim.seen, deleting=True)))
+    def _reserve(self, acts: Acts, first: a.CreatePod) -> None:
+        """Write the generations of all pods of this plan into the status, so that no name is used
+        twice."""
+        creations = [first, *(x for x in acts.left if isinstance(x, a.CreatePod))]
+        job = acts.snapshot.job
+        wanted = status.reserved(acts.snapshot, tuple(x.pod for x in creations), AGENT_HASH)
+        written = self.world.cluster.write_status(job, wanted)
+        if written is None:
+            raise ConflictError
+        self.seen.job = written
+        acts.reserved = acts.results.reserved = True
 
 
-_DO: dict[type, Callable[[Operator, Any, a.ActionResults], None]] = {
+_DO: dict[type, Callable[[Operator, Acts, Any], str]] = {
     a.EnsurePrerequisites: Operator._ensure_prerequisites,
+    a.CreateRound: Operator._create_round,
+    a.DeleteRound: Operator._delete_round,
     a.Mark: Operator._mark,
     a.WriteRound: Operator._write_round,
+    a.ReplaceRound: Operator._replace_round,
     a.DeletePod: Operator._delete_pod,
     a.DeleteLease: Operator._delete_lease,
     a.CreatePod: Operator._create_pod,

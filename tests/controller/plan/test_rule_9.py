@@ -303,6 +303,7 @@ def returned(status: dict[str, object], *rounds: Round) -> tuple[Round, Desired]
         ({"round": 7}, (active(9, [P[0]]),), 1009),
         ({"round": 9}, (active(7, [P[0]]),), 1009),  # the watch is behind
         ({}, (active(3, [P[0]]),), 1003),
+        ({"generations": "0-1@1"}, (), 1000),  # its pods may have run rounds without an operator
     ],
 )
 def test_a_deleted_round_comes_back_above_all_that_was_seen(

@@ -49,7 +49,8 @@ def replace_round(snapshot: Snapshot, now: Now) -> Actions:
 
 def _first(snapshot: Snapshot, wanted: Desired) -> Round:
     status, rounds = snapshot.job.status, snapshot.past_rounds
-    if status.round is None and not rounds and snapshot.lease is None:
+    is_new = status.round is None and not status.generations  # no pod was ever created
+    if is_new and not rounds and snapshot.lease is None:
         return Round()
     last = rounds[-1] if rounds else PastRound(0, Phase.FORMING)
     highest = max(

@@ -62,7 +62,7 @@ class Judgement:
     done: frozenset[Pod]  # members, like the next four
     leaving: frozenset[Pod]
     lost: Mapping[Pod, CauseKind]
-    failed: frozenset[Pod]  # over the budget
+    failed: frozenset[Pod]  # over the budget; some may be leaving or lost, too (F23)
     superfluous: frozenset[Pod]  # no longer wanted
     newcomers: frozenset[Pod]  # pods that the next round may add
     suspects: frozenset[Pod]  # members and pods outside that a GET may prove lost or silent
@@ -102,7 +102,7 @@ def judge_round(case: Case, wanted: Mapping[int, int]) -> Judgement:
         done=done,
         leaving=leaving,
         lost=lost,
-        failed=frozenset(p for p in rest if has_reported(case, p, AgentPhase.FAILED)),
+        failed=frozenset(p for p in members if has_reported(case, p, AgentPhase.FAILED)),
         superfluous=superfluous,
         newcomers=newcomers(case, wanted, stays - superfluous),
         suspects=frozenset(p for p in rest if p not in lost and needs_get(case, p, pulses)),
