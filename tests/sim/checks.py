@@ -199,7 +199,8 @@ class Checks:
         agent = sim.agent
         if action.reason == "given up" and agent and self.world.now > agent.harmed_until:
             raise BrokenInvariantError(f"the operator gives up {action.pod}, whose agent works")
-        if not sim.seen.living and action.excused != sim.seen.excused:
+        is_end = action.reason != "given up"  # else the round without this pod has counted it
+        if is_end and action.excused != sim.seen.excused:
             raise BrokenInvariantError(f"I4 the mark of {action.pod} excuses: {action.excused}")
 
     def check_deletion(self, pod: Pod, why: Deletion) -> None:

@@ -292,6 +292,16 @@ def test_a_pod_that_left_in_the_same_step_is_not_lost() -> None:
     assert given_up(s) == [P2]
 
 
+def test_a_member_that_is_no_longer_wanted_is_not_lost_with_a_silent_one() -> None:
+    """The round without a silent member drops a superfluous one, too. It may be the holder that
+    wrote this round, so its agent works, and its pod is deleted with its grace."""
+    pods = [observed_pod(0), observed_pod(1), observed_pod(2)]
+    before, wanted = (past(active(1, [P0, P1, P2])),), Desired((P0, P2))
+    now = active(2, [P0], cause=SILENT)
+    s = snapshot(*pods, round_=now, desired=wanted, past_rounds=before, holder="demo-1-0")
+    assert given_up(s) == [P2]
+
+
 MUTE = {lasting.same_pulse(""): NOW - 9 * T}  # the holder has given no pulse for 9T
 
 

@@ -107,14 +107,16 @@ def delete_blamed_pods(snapshot: Snapshot, now: Now) -> Actions:
 def _dropped(snapshot: Snapshot) -> Iterator[Pod]:
     """Living pods that a round dropped as silent or late, and that have not returned.
 
-    The round names one of them as its cause. The others are the members that the next round lacks,
-    if it has members: a Forming round has none, and the members before it are not all lost.
+    The round names one of them as its cause. The others are the wanted members that the next round
+    lacks, if it has members: a Forming round has none, and the members before it are not all lost.
+    A member that is no longer wanted may work.
     """
     assert snapshot.lease is not None
     rounds = snapshot.rounds
     for k, (before, after) in enumerate(itertools.pairwise(rounds)):
         if _is_about_silence(after) and after.n > before.n:
             dropped = before.members_without(after) if after.phase is Phase.ACTIVE else ()
+            dropped = (pod for pod in dropped if snapshot.is_listed(pod))
             stay = (p for p in dropped if p in snapshot.living and not snapshot.living[p].deleting)
             for pod in (*_pod_of_cause(snapshot, after), *stay):
                 if pod in snapshot.living and not _has_returned(pod, rounds[k + 1 :]):
