@@ -40,7 +40,7 @@ def letters(found: Any) -> str:
         ("running 2 ended", "", "", "B", ""),
         ("done 2 ended", "B", "", "", ""),  # F12: its pod is gone, its state counts
         ("running 2 leaving ended", "", "B", "", ""),  # leaving before lost: no charge
-        ("failed 2 leaving", "", "B", "", "B"),  # F23
+        ("failed 2 leaving", "", "B", "", "B"),  # F24
         ("ready 1", "", "", "", ""),  # not late yet
     ],
 )

@@ -62,7 +62,7 @@ class Judgement:
     done: frozenset[Pod]  # members, like the next four
     leaving: frozenset[Pod]
     lost: Mapping[Pod, CauseKind]
-    failed: frozenset[Pod]  # over the budget; some may be leaving or lost, too (F23)
+    failed: frozenset[Pod]  # over the budget; some may be leaving or lost, too (F24)
     superfluous: frozenset[Pod]  # no longer wanted
     newcomers: frozenset[Pod]  # pods that the next round may add
     suspects: frozenset[Pod]  # members and pods outside that a GET may prove lost or silent
