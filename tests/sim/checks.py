@@ -40,6 +40,7 @@ class Checks:
         self.ledger = Ledger(JOB)
         self.history: list[Round] = []
         self.highest_n = -1
+        self.operator_n = 0  # the last round that the operator wrote
         self.started: dict[tuple[int, int], Pod] = {}  # (n, index) -> pod
         self.finished: set[tuple[int, Pod]] = set()
         self.delayed_from = 0  # the round of the last failure that was delayed
@@ -104,7 +105,9 @@ class Checks:
     def check_created(self, old: RoundLease, new: RoundLease, is_replaced: bool) -> None:
         """I1, I4: the operator creates the Round Lease again, or replaces a round in it."""
         self.world.checked["round of the operator"] += 1
-        self._check_number(new.round)
+        if is_replaced or self._is_known():
+            self._check_number(new.round)
+        self.highest_n = self.operator_n = new.round.n
         counted = count(new.round, new.desired)
         try:
             if is_replaced:
@@ -117,6 +120,13 @@ class Checks:
             raise BrokenInvariantError(str(error)) from error
         self.starts_from = 0.0
         self._record(new.round)
+
+    def _is_known(self) -> bool:
+        """Whether the status has the last round that the operator wrote, so that the operator will
+        number higher. A known limit: one that ends before it writes this status, just as a user
+        deletes the Round Lease, leaves no record of it. Agents start no lower round then."""
+        job = self.world.cluster.job
+        return job is not None and (job.status.round or 0) >= self.operator_n
 
     def _known_counts(self) -> set[int]:
         """The counts that the operator may know of a Round Lease that is gone.
