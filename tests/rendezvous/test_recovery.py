@@ -17,6 +17,9 @@ from elasticjob.rendezvous.actions import CreateLease, Pulse, WriteState
 from elasticjob.rendezvous.events import LeaveRequested, WorkerExited
 from elasticjob.rendezvous.members.recovery import recovery_until
 from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.codec import LARGEST
+from elasticjob.wire.dataclasses import replace
+from elasticjob.wire.lease import pulse_patch
 from elasticjob.wire.report import Recovery
 from elasticjob.wire.round import Phase, Round
 
@@ -210,6 +213,23 @@ def test_a_slow_stop_of_a_leaving_pod_is_stopping_and_not_the_rendezvous(letter:
     assert found.rendezvous_ms == pytest.approx(2_000, abs=200)
 
 
+def test_a_holder_that_fell_silent_while_it_was_leaving_is_replaced() -> None:
+    """Its node went down: it has reported `leaving`, and could not make the role vacant."""
+    job = Job(min_members=3)
+    began_at = job.world.now
+    job.world.players["A"].held.add("requests")
+    job.leave("A")
+    assert job.world.perform_all("A", "renew")
+    job.end("A")
+    job.wait(40.0)
+    assert job.world.server.round().round.phase is Phase.FORMING
+    m.mark(job.world, "A", excused=True)
+    job.wait(1.0)
+    job.world.start("A'")
+    found, ended_at = job.recover()
+    assert found.total_ms <= 1000 * (ended_at - began_at)
+
+
 def test_without_an_operator_a_pod_that_has_left_stopped_at_most_t_after_its_last_renewal() -> None:
     job = Job(min_members=3)
     job.leave("B")
@@ -282,6 +302,31 @@ def test_an_agent_that_joins_while_the_job_waits_reports_the_whole_time_as_the_h
     job.world.start("C'")
     found, ended_at = job.recover()
     assert 1000 * (ended_at - sign_at) - 5_000 <= found.total_ms <= 1000 * (ended_at - sign_at)
+
+
+def test_the_largest_age_that_a_report_can_contain_is_passed_on() -> None:
+    """Code in a pod may have written it. A larger one could be read by no agent."""
+    job = Job(min_members=3)
+    job.end("B", reported=True)
+    job.wait(7.0)
+    job.end("C", reported=True)
+    job.end("A", reported=True)
+    lease = job.world.server.round()
+    assert lease.report is not None
+    forged = pulse_patch(replace(lease.report, age_ms=LARGEST), "forged", lease.version)
+    job.world.server.patch(m.ROUND, forged)
+    job.world.start("A'")
+    job.wait(20.0)
+    pulse = job.world.server.round().renew_time
+    job.wait(10.0)
+    lease = job.world.server.round()
+    assert lease.renew_time != pulse
+    assert lease.report is not None
+    assert lease.report.age_ms == LARGEST
+    job.world.start("B'")
+    job.world.start("C'")
+    found, _ = job.recover()
+    assert found.rendezvous_ms == LARGEST
 
 
 def test_a_suspension_is_no_recovery() -> None:

@@ -89,7 +89,7 @@ class Hold:
     # The holder before this one, taken as silent until its Lease changes.
     replaced_holder: Pod | None = None
     silent_outside: frozenset[Pod] = frozenset()  # for the next report: silent pods outside
-    left_at: float = 0.0  # when the last pod that had left was marked: no worker of it is left
+    left_at: float = -math.inf  # when the last pod that had left was marked: its workers have ended
 
 
 @dataclass(frozen=True)
