@@ -54,7 +54,7 @@ KINDS: dict[type, dict[str, str]] = {
         "cas_version": ROUND_VERSION, "cas_at": DUE, "frozen": SAME, "contact_at": "since contact",
         "contact_since": "since blind", "phase": SAME, "n": N, "cause": RECORD,
         "start_ms": MEASURED, "stop_ms": MEASURED, "progress": RECORD, "run": RECORD,
-        "last_run_n": N,
+        "last_run_n": N, "ran_n": N,
         "fatal_cause": RECORD, "own_version": LEASE_VERSION, "written_state": STATE,
         "writing_state": STATE, "renew_at": DUE, "retry_renewal_at": DUE, "last_pulse": PULSE_TIME,
         "last_pulse_at": "since pulse", "renewals_since_pulse": PULSES,

@@ -179,6 +179,37 @@ def test_a_silent_holder_and_a_silent_member_are_one_recovery() -> None:
     assert found.detect_ms >= 25_000
 
 
+def test_a_failure_over_a_budget_that_is_raised_begins_a_recovery() -> None:
+    """The report then lists all members but one as running."""
+    job = Job(max_restarts=1)
+    job.crash("B")
+    job.recover(n=2)
+    job.wait(1000.0)
+    job.world.players["C"].held.add("requests")
+    began_at = job.world.now
+    job.crash("B", n=2)
+    job.wait(3.0)
+    report = job.world.server.round().report
+    assert report is not None
+    assert report.failed
+    m.want(job.world, replace(job.world.server.round().desired, max_restarts=2))
+    job.world.players["C"].held.clear()
+    found, ended_at = job.recover(n=3)
+    assert_as_the_stopwatch(found, began_at, ended_at)
+
+
+def test_a_lost_pod_whose_lease_was_deleted_begins_a_recovery() -> None:
+    """The reports before it is lost do not list it as running."""
+    job = Job()
+    job.crash("B")
+    job.recover(n=2)
+    job.wait(1000.0)
+    job.end("B")
+    job.world.server.delete("demo-1-0")
+    found, ended_at = job.recover(n=3)
+    assert_as_the_stopwatch(found, job.signs["B"], ended_at)
+
+
 # ---- through rounds without members --------------------------------------------------------------
 
 

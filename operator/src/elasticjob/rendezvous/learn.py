@@ -78,6 +78,7 @@ def _round_seen(me: Me, event: RoundSeen, now: float) -> Me:
         me = replace(me, delay_since=report.delay_since(event.lease, now))
         me = replace(me, began_at=report.began_at(event.lease, now))
     me = _resolve_doubt(replace(me, lease=event.lease, cas_at=min(me.cas_at, now)), event)
+    me = replace(me, ran_n=report.ran_n(event.lease, me.ran_n))
     me = _begin_joining(me, event)
     return _update_hold(me, silent_holder)
 

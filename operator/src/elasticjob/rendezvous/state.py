@@ -109,6 +109,7 @@ class Me:
     round_at: float = 0.0  # when this agent first received a version with its n
     delay_since: float = 0.0  # when its start delay began, which may be before round_at
     began_at: float = 0.0  # when it began, of a round without members; else round_at
+    ran_n: int = -1  # the last round of which a report listed all members as running
     highest_n: int = 0  # of all rounds that this agent received
     cas_version: str = ""  # resourceVersion that the CAS in progress expects; empty: no CAS
     cas_at: float = 0.0  # no CAS before this instant

@@ -40,6 +40,12 @@ def is_running_reported(lease: RoundLease) -> bool:
     return 0 < len(last.running) == len(lease.round.members)
 
 
+def ran_n(lease: RoundLease, before: int) -> int:
+    """The last round of which a report listed all members as running; `before`: without this one.
+    A later report of the round lacks a member that has failed, or whose Lease is gone."""
+    return lease.round.n if is_running_reported(lease) else before
+
+
 def report(
     view: View, round_: Round, silent: frozenset[Pod] = frozenset(), delay_ms: int | None = None,
     age_ms: int | None = None,

@@ -6,7 +6,6 @@ from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound
 from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
 from elasticjob.rendezvous.members.recovery import recovery_until
-from elasticjob.rendezvous.members.report import is_running_reported
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, no_action, writable_round
 from elasticjob.rendezvous.state import Me, Run
@@ -73,7 +72,7 @@ def recovery_after_crash(
 ) -> Recovery | None:
     """The recovery up to the write of the round after a crash."""
     age_ms, detect_ms = timing.millis(now - me.began_at), timing.millis(now - run.failed_at)
-    return recovery_until(next_, lease.round, is_running_reported(lease), age_ms, detect_ms)
+    return recovery_until(next_, lease.round, me.ran_n == lease.round.n, age_ms, detect_ms)
 
 
 def write_failed(me: Me, now: Now) -> RuleResult:

@@ -171,7 +171,7 @@ def _recovery(me: Me, hold: Hold, case: Case, judged: Judgement, next_: Round) -
     return recovery_until(
         next_,
         case.round,
-        has_run=have_all_run(case) or (me.lease is not None and is_running_reported(me.lease)),
+        has_run=have_all_run(case) or me.ran_n == case.round.n,
         age_ms=timing.millis(case.now.at - me.began_at),
         detect_ms=detect_ms(case, judged),
         stop_ms=stop_ms_outside(case, hold.left_at, me.began_at),
