@@ -455,6 +455,23 @@ def test_a_failure_over_the_budget_is_reported_at_once() -> None:
     assert sent.report.failed == (pod("B"),)
 
 
+def test_the_failures_that_follow_are_reported_by_the_next_pulse() -> None:
+    """When a worker fails, those of all other members may fail of it: one pulse, not 1,000."""
+    full = active(1, "A B C D", charged=[1])
+    me = holder(full, members="A B C D", wanted="A B C D", max_restarts=1)
+    me, actions = steps(me, LeaseSeen(lease("B", "failed 1", 9)))
+    (sent,) = of(Pulse, actions)
+    returned = round_lease(full, "A", 10, "p1", wanted="A B C D", max_restarts=1)
+    returned = replace(returned, report=sent.report)
+    me, actions = steps(me, RoundSeen(returned, PULSE), RoundSeen(returned, WATCH))
+    assert not of(Pulse, actions)
+    me, actions = steps(me, LeaseSeen(lease("C", "failed 1", 11)))
+    assert not of(Pulse, actions)
+    me, actions = steps(me, Tick(), now=T)
+    (sent,) = of(Pulse, actions)
+    assert sent.report.failed == (pod("B"), pod("C"))
+
+
 def test_a_failed_decision_is_repeated() -> None:
     me, actions = steps(holder(), LeaseSeen(lease("B", "running 1 ended", 9)))
     assert of(CasRound, actions)

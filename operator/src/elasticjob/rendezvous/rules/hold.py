@@ -106,8 +106,8 @@ def decide_next_round(me: Me, hold: Hold, case: Case, judged: Judgement) -> Rule
 
 
 def has_news(hold: Hold, lease: RoundLease) -> bool:
-    """Whether the next pulse is due now: all members run, a member has failed over the budget, or a
-    pod outside has become silent.
+    """Whether the next pulse is due now: all members run, the first one has failed over the budget,
+    or a pod outside has become silent.
 
     It waits until the watch has delivered the last pulse, or `pulse` would take the watch for dead.
     """
@@ -116,8 +116,9 @@ def has_news(hold: Hold, lease: RoundLease) -> bool:
     last = lease.report
     if hold.silent_outside - frozenset(last.silent if last else ()):
         return True
+    has_reported = last is not None and last.n == lease.round.n and bool(last.failed)
     failed = pods_in(states_in_round(hold.view, lease.round), AgentPhase.FAILED)
-    if failed and (last is None or (last.n, last.failed) != (lease.round.n, failed)):
+    if failed and not has_reported:
         return True
     return is_running(hold.view, lease.round) and not is_running_reported(lease)
 
