@@ -99,6 +99,12 @@ SIM_STATE ?= .venv/sim-long.json
 sim-long: setup ## simulate 1,000,000 rounds of operator and agents with faults, for hours; continues where it was
 	@$(RUN) python -m tests.sim.long --rounds=$(SIM_ROUNDS) --processes=$(CORES) --state=$(SIM_STATE)
 
+MUTANTS ?=
+
+.PHONY: mutants
+mutants: setup ## remove each clause of the rules, seed bugs, and show which test finds each; ONLY=NAMES, MUTANTS=options
+	@$(RUN) python -m tests.mutants $(if $(ONLY),--only='$(ONLY)') $(MUTANTS)
+
 MODEL ?= --pods=2 --faults=1 --formed
 
 .PHONY: model
