@@ -28,6 +28,12 @@ DESIRED, MEMORY = "controller.plan.desired", "controller.plan.memory"
 LASTING, SNAPSHOT = "controller.observe.lasting", "controller.observe.snapshot"
 CACHE = "controller.watch.cache"
 
+# The time in a text that has one, else the local time.
+READ_CLOCK = (
+    "__import__('datetime').datetime.fromisoformat({0}.replace('Z', '+00:00')).timestamp()"
+    " if {0}.endswith('Z') else now"
+)
+
 WRITES = (
     Bug(
         "write-without-version", "a write has no resourceVersion, so it is no compare-and-swap",
@@ -103,9 +109,13 @@ TIMES = (
     Bug(
         "remote-clock", "the silence of a Lease is measured by the clock of its agent",
         VIEW, "_new_entry", "return Seen(lease, now,",
-        "text = lease.renew_time if lease else ''\n"
-        "    now = float(text) if text.replace('.', '', 1).isdigit() else now\n"
+        f"if lease: now = {READ_CLOCK.format('lease.renew_time')}\n"
         "    return Seen(lease, now,",
+    ),
+    Bug(
+        "remote-pulse-clock", "the silence of the holder is measured by its clock",
+        LEARN, "_record_pulse", "last_pulse_at=now)",
+        f"last_pulse_at={READ_CLOCK.format('event.lease.renew_time')})",
     ),
     Bug(
         "wake-up-lost", "a rule that waits does not record for what",

@@ -123,9 +123,9 @@ class _Plugin:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if self.broken or not session.items:
             return True
-        tasks = [(SHIPPED, tuple(self.options.by))]
-        tasks += [(mutant, tuple(self.options.by)) for mutant in self.mutants]
-        tasks += [(m, (one,)) for m in self.mutants for one in m.by if one in self.options.by]
+        tasks = [_Task(SHIPPED), *map(_Task, self.mutants)]
+        if len(self.options.by) > 1:
+            tasks += [_Task(m, one) for m in self.mutants for one in m.by if one in self.options.by]
         results = []
         for result in _in_processes(session, self, tasks):
             if result.mutant is not SHIPPED:
@@ -186,36 +186,40 @@ def in_order(tests: Sequence[str], path: str) -> list[int]:
 
 # ---- processes -----------------------------------------------------------------------------------
 
-Task = tuple[Mutant, tuple[str, ...]]
+
+@dataclass(frozen=True)
+class _Task:
+    mutant: Mutant
+    only: str = ""  # the one catcher to use; empty: all
 
 
 @dataclass(frozen=True)
 class _Child:
     pid: int
-    task: Task
+    task: _Task
     began_at: float
     folder: str
 
 
 def _in_processes(
-    session: pytest.Session, plugin: _Plugin, tasks: Sequence[Task]
+    session: pytest.Session, plugin: _Plugin, tasks: Sequence[_Task]
 ) -> Iterator[Result]:
     """The result of each task, as they end. The first task ends before the others begin."""
     waiting = list(tasks)
     with selectors.DefaultSelector() as selector:
         while waiting or selector.get_map():
-            jobs = 1 if waiting and waiting[0][0] is SHIPPED else plugin.options.jobs
+            jobs = 1 if waiting and waiting[0].mutant is SHIPPED else plugin.options.jobs
             while waiting and len(selector.get_map()) < jobs:
                 child, pipe = _fork(session, plugin, waiting.pop(0))
                 selector.register(pipe, selectors.EVENT_READ, child)
-                if child.task[0] is SHIPPED:
+                if child.task.mutant is SHIPPED:
                     break
             for key, _ in selector.select():
                 selector.unregister(key.fd)
                 yield _result_of(key.data, key.fd)
 
 
-def _fork(session: pytest.Session, plugin: _Plugin, task: Task) -> tuple[_Child, int]:
+def _fork(session: pytest.Session, plugin: _Plugin, task: _Task) -> tuple[_Child, int]:
     reader, writer = os.pipe()
     folder = tempfile.mkdtemp(prefix="mutant-")
     sys.stdout.flush()
@@ -243,14 +247,14 @@ def _enter_process(folder: str) -> None:
 
 
 def _first_failure(
-    session: pytest.Session, plugin: _Plugin, task: Task, writer: int
+    session: pytest.Session, plugin: _Plugin, task: _Task, writer: int
 ) -> tuple[str, str]:
     """The first test that fails for this mutant, and why; empty if none does."""
-    mutant, by = task
+    by = (task.only,) if task.only else tuple(plugin.options.by)
     limit_s = plugin.options.limit_s
     every = [item for item in session.items if catcher_of(item.nodeid) in by]
-    items = [every[k] for k in in_order([item.nodeid for item in every], mutant.path)]
-    with mutant.enter():
+    items = [every[k] for k in in_order([item.nodeid for item in every], task.mutant.path)]
+    with task.mutant.enter():
         for item, following in zip(items, [*items[1:], None], strict=True):
 
             def end(*_: object, test: str = item.nodeid) -> None:
@@ -278,11 +282,11 @@ def _result_of(child: _Child, pipe: int) -> Result:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)  # what its tests have started
     shutil.rmtree(child.folder, ignore_errors=True)
-    mutant, by = child.task
+    task = child.task
     test, text = json.loads(written) if written else ("the process", "it ended without a result")
-    only = by[0] if len(by) == 1 else ""
     took_s = time.monotonic() - child.began_at
-    return Result(mutant, catcher_of(test) if test else "", test, text, took_s, only)
+    catcher = catcher_of(test) if test else ""
+    return Result(task.mutant, catcher, test, text, took_s, task.only)
 
 
 def survivors(results: Iterable[Result]) -> list[Result]:

@@ -42,6 +42,13 @@ def test_an_older_version_is_old_news() -> None:
     assert view.with_lease(before, lease("B", "running 1", 8), 20.0, by_get=False) == before
 
 
+@pytest.mark.parametrize("clock", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"])
+def test_the_clock_of_an_agent_is_not_read(clock: str) -> None:
+    renewed = replace(lease("B", "running 1", 5), renew_time=clock)
+    seen = view.with_lease(EMPTY, renewed, 10.0, by_get=False).seen[pod("B")]
+    assert (seen.changed_at, seen.alive_at) == (10.0, 10.0)
+
+
 def test_versions_are_numbers() -> None:
     assert view.is_newer("10", "9")
     assert not view.is_newer("9", "10")

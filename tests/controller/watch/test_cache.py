@@ -167,6 +167,17 @@ def test_an_object_that_gets_the_label_of_the_selector_back_returns(
     assert take_list(cache, resource, [make(9)], version="9") == {KEY}
 
 
+def test_an_older_version_of_a_pod_replaces_no_newer_one() -> None:
+    """A pass may have read a newer one before the watch delivers this."""
+    cache, newer = Cache(), pod(5)
+    newer["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert cache.update(PODS, newer) == NOW
+    assert cache.update(PODS, pod(4)) is None
+    entry = cache.entry(KEY)
+    assert entry is not None
+    assert entry.pods["demo-0-0"].deleting
+
+
 def test_late_deliveries_of_an_older_job_leave_the_job_that_has_its_name_now() -> None:
     """kopf delivers objects with different UIDs in any order."""
     cache = Cache()

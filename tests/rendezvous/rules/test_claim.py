@@ -149,6 +149,12 @@ def test_a_pulse_restarts_the_silence() -> None:
     assert not of(ReopenStream, steps(me, renewed("B", 12), now=3 * T)[1])
 
 
+@pytest.mark.parametrize("clock", ["1970-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z"])
+def test_the_clock_of_the_holder_is_not_read(clock: str) -> None:
+    me, _ = steps(joined("B", ABC, holder="A", pulse="p1"), seen(holder="A", pulse=clock), now=7.0)
+    assert me.last_pulse_at == 7.0
+
+
 def test_a_version_without_a_pulse_is_no_sign_of_life() -> None:
     """Another agent's crash step: the holder may be dead all the same."""
     me = joined("B", ABC, holder="A", pulse="p1")
