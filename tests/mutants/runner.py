@@ -33,7 +33,7 @@ CATCHERS: dict[str, tuple[str, ...]] = {
     "unit": ("tests/rendezvous", "tests/controller", "tests/wire", "tests/agent"),
     "properties": ("tests/properties",),
     "model": ("tests/model",),
-    "sim": ("tests/sim",),
+    "sim": ("tests/sim/test_sim.py",),
 }
 """The tests that may find a mutant; a file belongs to the first one that has it."""
 ORDER = ("unit", "scenarios", "who-judges", "properties", "model", "sim")  # cheap ones first
