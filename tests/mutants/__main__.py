@@ -18,7 +18,7 @@ from functools import partial
 
 from tests.mutants import page
 from tests.mutants.bugs import BUGS
-from tests.mutants.runner import ORDER, BrokenError, Mutant, Options, Result, run, survivors
+from tests.mutants.runner import ORDER, BrokenError, Mutant, Options, Result, count, run, survivors
 from tests.support.mutants import ROOT, clauses, replaced, without
 
 
@@ -82,7 +82,7 @@ def main() -> int:
         print(f"the tests fail with the shipped code:\n{error}", file=sys.stderr)
         return 2
     alive = survivors(results)
-    print(f"{len(results)} mutants, {len(alive)} survive")
+    print(count(results))
     if given.write:
         page.write(results, given.seeds)
     return 1 if alive else 0

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tests.mutants.runner import ROOT, Result, survivors
+from tests.mutants.runner import ROOT, Result, count
 
 PAGE = ROOT / "docs" / "mutants.md"
 HEAD = """\
@@ -32,10 +32,9 @@ def text(results: Sequence[Result], seeds: int) -> str:
         text=True,
         check=True,
     ).stdout.strip()
-    alive = len(survivors(results))
-    count = f"{datetime.now(UTC):%Y-%m-%d}, {revision}: {len(results)} mutants, {alive} survive; "
+    last = f"{datetime.now(UTC):%Y-%m-%d}, {revision}: {count(results)}; "
     rows = [f"| {_what(result)} | {_how(result)} |" for result in results]
-    head = [HEAD, f"{count}{seeds} seeds of the simulation.", "", "| mutant | found by |"]
+    head = [HEAD, f"{last}{seeds} seeds of the simulation.", "", "| mutant | found by |"]
     return "\n".join([*head, "|---|---|", *rows, ""])
 
 

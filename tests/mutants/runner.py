@@ -292,3 +292,9 @@ def _result_of(child: _Child, pipe: int) -> Result:
 def survivors(results: Iterable[Result]) -> list[Result]:
     """The results without a failure."""
     return [result for result in results if not result.test]
+
+
+def count(results: Sequence[Result]) -> str:
+    """How many mutants there are, and how many results are without a failure."""
+    names = {result.mutant.name for result in results}
+    return f"{len(names)} mutants, {len(survivors(results))} survive"

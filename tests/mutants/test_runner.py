@@ -77,6 +77,6 @@ def test_the_page_names_what_found_each_mutant() -> None:
         Result(alive, "", "", "", 1.0, only="sim"),
     ]
     page = text(results, seeds=7)
-    assert "2 mutants, 1 survive; 7 seeds" in page
+    assert "1 mutants, 1 survive; 7 seeds" in page
     assert r"| lives | `tests/test_a.py::test_b[1\|2]` |" in page
     assert "| lives (sim) | **nothing** |" in page
