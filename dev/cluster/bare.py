@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from dev.cluster.control_plane.servers import ControlPlane
 from dev.cluster.options import Options
 from dev.cluster.processes import Processes, end, marked
 from dev.cluster.progress import Progress
+from dev.cluster.shell import run_through
 
 ADDRESS = "127.0.0.1"
 WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
@@ -62,4 +62,4 @@ def run_bare(hyperkube: Path, options: Options, command: Sequence[str], progress
     with bare(hyperkube, options, progress) as kubeconfig:
         environ = {**os.environ, "CONTRACT_KUBECONFIG": str(kubeconfig)}
         environ["KUBECONFIG"] = str(kubeconfig)
-        return subprocess.run(command, env=environ).returncode
+        return run_through(command, environ)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dev.cluster.errors import ClusterError
+
+CLEANUP_S = 60.0
 
 
 def run(argv: Sequence[str], *, stdin: str | None = None) -> str:
@@ -18,6 +20,21 @@ def run(argv: Sequence[str], *, stdin: str | None = None) -> str:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise ClusterError(f"{' '.join(argv)}: {lines[-1] if lines else 'failed'}")
     return done.stdout
+
+
+def run_through(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """The exit code of a command that uses this terminal. An interruption of this process ends the
+    command with SIGTERM and waits for its cleanup."""
+    with subprocess.Popen(argv, env=environ) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(CLEANUP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
 
 
 def succeeds(argv: Sequence[str]) -> bool:

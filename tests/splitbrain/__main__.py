@@ -10,6 +10,7 @@ import argparse
 import os
 import platform
 import random
+import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -64,6 +65,7 @@ def main() -> int:
     parser.add_argument("--sabotage", choices=SABOTAGES, help="run agents with this error")
     parser.add_argument("--keep", type=Path, help="a new directory for records and logs")
     words = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the agents first
     plan = Plan(words.seed, words.rounds, words.jobs, words.pods, words.mean_ms)
     kubeconfig = Path(os.environ["KUBECONFIG"])
     client = Client.from_kubeconfig(kubeconfig)
