@@ -162,6 +162,16 @@ def test_pid_1_handles_sigterm_and_reaps_orphans(tmp_path: Path) -> None:
 
 
 @process
+def test_an_agent_reads_its_lease_after_a_conflict_and_leaves(tmp_path: Path) -> None:
+    with one_pod(tmp_path, *stub("family")) as pod:
+        pod.log("agent joined")
+        pod.job.rewrite_lease()
+        pod.process.terminate()
+        pod.until(lambda: pod.job.state.get("leaving"))
+        assert pod.wait() == 143
+
+
+@process
 @as_pid_1
 def test_all_processes_end_with_pid_1(tmp_path: Path) -> None:
     with one_pod(tmp_path, *stub("family"), under=PID_1) as pod:

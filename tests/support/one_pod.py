@@ -61,12 +61,18 @@ class LeaseStore:
         """Write a round as another agent does."""
         self._store(merge(self._round, round_patch(round_, self.round.version)))
 
+    def rewrite_lease(self) -> None:
+        """Give the agent's Lease a new version, as a mark or an answer that is lost does."""
+        self._store(merge(self._lease, {}))
+
     def close(self) -> None:
         self._watch.end()
 
     def _answer(self, request: ReceivedRequest) -> Answer:
-        if request.method == "GET":
+        if request.method == "GET" and "watch=true" in request.path:
             return self._open_watch()
+        if request.method == "GET":
+            return reply(200, self._lease) if self._lease else reply(404)
         if request.method == "POST":
             self._lease = request.json
             self._lease["metadata"].update(uid="lease-uid", resourceVersion="9")
