@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.support.following import DEADLINE_S, following
 from tests.support.local_server import LocalServer, local_server
+from tests.support.serving import serving
 
 from elasticjob.controller.kube import PODS, Kube, RefusedError
 
@@ -67,15 +68,11 @@ def proxied(environment: pytest.MonkeyPatch, login: str = "", **variables: str) 
     for name in VARIABLES:
         environment.delenv(name, raising=False)
         environment.delenv(name.upper(), raising=False)
-    with Proxy() as proxy:
+    with serving(Proxy()) as proxy:
         environment.setenv("HTTPS_PROXY", f"http://{login}127.0.0.1:{proxy.server_port}")
         for name, value in variables.items():
             environment.setenv(name, value)
-        thread = Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
         yield proxy
-        proxy.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from dev.cluster.bare import ADDRESS, WITH_US, free_ports
 from dev.cluster.processes import Processes
 from dev.kube_client import Client
 from dev.wait import wait_until
+from tests.support.serving import serving
 
 FIRST, SECOND = "kube-apiserver", "kube-apiserver-2"
 READY_S = 60.0
@@ -113,9 +114,7 @@ def lagging_server(processes: Processes, admin: Client, seed: int) -> Iterator[L
     assert first is not None, f"{FIRST} does not run"
     flags = dict(word.split("=", 1) for word in proc.command_line(first.pid) if "=" in word)
     port = free_ports()[0]
-    with LaggingRelay(int(flags["--etcd-servers"].rpartition(":")[2])) as relay:
-        thread = Thread(target=relay.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(LaggingRelay(int(flags["--etcd-servers"].rpartition(":")[2]))) as relay:
         flags["--etcd-servers"] = f"http://{ADDRESS}:{relay.server_address[1]}"
         flags["--secure-port"] = str(port)
         words = [word for word in proc.command_line(first.pid) if "=" not in word]
@@ -131,5 +130,3 @@ def lagging_server(processes: Processes, admin: Client, seed: int) -> Iterator[L
         finally:
             client.close()
             processes.stop(SECOND)
-            relay.shutdown()
-            thread.join()

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 
 import trustme
 from tests.splitbrain import messages
 from tests.splitbrain.faults import Fate, Fault, Mood
 from tests.splitbrain.messages import EndedError, Reader
+from tests.support.serving import serving
 
 HALF_OPEN_S = 120.0  # the agent gives up earlier
 CONNECT_S = 5.0
@@ -195,11 +196,5 @@ def _hold_open(agent: ssl.SSLSocket) -> None:
 @contextmanager
 def faulty_proxy(moods: Moods, *upstreams: Upstream) -> Iterator[FaultyProxy]:
     """Run the proxy while the context lasts."""
-    with FaultyProxy(moods, *upstreams) as found:
-        thread = Thread(target=found.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield found
-        finally:
-            found.shutdown()
-            thread.join()
+    with serving(FaultyProxy(moods, *upstreams)) as found:
+        yield found

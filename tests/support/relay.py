@@ -11,6 +11,7 @@ from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import yaml
+from tests.support.serving import serving
 
 
 class Relay(ThreadingTCPServer):
@@ -63,11 +64,5 @@ def _copy(source: socket.socket, target: socket.socket, forgotten: Event) -> Non
 @contextmanager
 def relay(kubeconfig: Path) -> Iterator[Relay]:
     """The relay while the context lasts."""
-    with Relay(kubeconfig) as found:
-        thread = Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield found
-        finally:
-            found.shutdown()
-            thread.join()
+    with serving(Relay(kubeconfig)) as found:
+        yield found
