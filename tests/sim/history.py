@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.sim.checks import BrokenInvariantError
 from tests.sim.faults import HOLDER, KINDS, Fault, inject
@@ -65,12 +65,12 @@ def _index(rng: random.Random, pods: int) -> int:
     return rng.randrange(HOLDER, pods)
 
 
-def world_of(history: History) -> World:
-    """The world in which a history begins."""
-    desired = Desired(
-        wanted=tuple(Pod(i, 0) for i in range(history.pods)),
-        min_members=history.min_members,
-        max_restarts=history.budget,
+def desired_of(pods: int, min_members: int, budget: int) -> Desired:
+    """What the operator wants of a job with the short times of the simulation."""
+    return Desired(
+        wanted=tuple(Pod(i, 0) for i in range(pods)),
+        min_members=min_members,
+        max_restarts=budget,
         heartbeat_s=1.0,
         last_call_s=5,
         startup_last_call_s=10,
@@ -78,6 +78,13 @@ def world_of(history: History) -> World:
         stop_grace_s=4,
         crash_grace_s=1,
         api_grace_s=30,
+    )
+
+
+def world_of(history: History) -> World:
+    """The world in which a history begins."""
+    desired = replace(
+        desired_of(history.pods, history.min_members, history.budget),
         reset_after_s=history.reset_after_s,
     )
     return World(history.seed, desired, is_noisy=history.is_noisy, peers_fail=history.peers_fail)

@@ -15,6 +15,7 @@ from tests.sim.history import (
     QUIET_S,
     comes_to_rest,
     describe,
+    desired_of,
     of_seed,
     play,
     world_of,
@@ -23,7 +24,6 @@ from tests.sim.world import World
 from tests.support.mutants import without
 
 from elasticjob.rendezvous.events import LeaveRequested
-from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase
 
@@ -32,19 +32,7 @@ SEEDS = int(os.environ.get("SIM_SEEDS", "3"))
 
 
 def world(seed: int, n: int, min_members: int, budget: int = 20) -> World:
-    desired = Desired(
-        wanted=tuple(Pod(i, 0) for i in range(n)),
-        min_members=min_members,
-        max_restarts=budget,
-        heartbeat_s=1.0,
-        last_call_s=5,
-        startup_last_call_s=10,
-        cooldown_s=2,
-        stop_grace_s=4,
-        crash_grace_s=1,
-        api_grace_s=30,
-    )
-    return World(seed=seed, desired=desired)
+    return World(seed=seed, desired=desired_of(n, min_members, budget))
 
 
 def inject(w: World, kind: str, rng: random.Random) -> None:
