@@ -17,10 +17,10 @@ from elasticjob.agent.api.conversation import (
     Need,
     NextLine,
     NoAnswer,
-    Now,
     Open,
     Pause,
     Problem,
+    ReadClock,
     Recovery,
     SetupError,
     Time,
@@ -114,7 +114,7 @@ class AgentApi:
             need = resume(talk.conversation, answer)
 
     def _do(self, talk: Talk, need: Any) -> Time | None:
-        if isinstance(need, Now):
+        if isinstance(need, ReadClock):
             return self._time()
         if not isinstance(need, (Problem, Recovery)) and self._counts(talk):
             self._post(talk, need)

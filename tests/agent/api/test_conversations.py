@@ -256,6 +256,7 @@ REOPENED: list[tuple[list[Fault], list[str], list[float]]] = [
     # A server that lags behind: the same version again, after the time that the server states.
     ([too_large("1")] * 3, ["resourceVersion=1"] * 4, [0.05, 1.0, 1.0, 1.0]),
     ([refusal(410, "too old")], ["resourceVersion=1", INITIAL], [0.05, 0.0]),
+    ([refusal(410, "too old")] * 2, ["resourceVersion=1", INITIAL, INITIAL], [0.05, 0.0, 0.1]),
     ([FORBIDDEN], ["resourceVersion=1"] * 2, [0.05, 0.1]),
 ]
 

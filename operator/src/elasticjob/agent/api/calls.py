@@ -12,7 +12,7 @@ from elasticjob.agent.api import backoff
 from elasticjob.agent.api.conversation import (
     BUSY,
     DENIED,
-    NOW,
+    READ_CLOCK,
     Answer,
     Context,
     Conversation,
@@ -94,7 +94,7 @@ def write_state(call: Call, action: WriteState) -> Conversation[None]:
 
     After a write whose answer was lost, the second try is such a conflict.
     """
-    time: Time = yield NOW
+    time: Time = yield READ_CLOCK
     change = leases.agent_patch(AgentState.from_json(action.state), time.text, action.version)
     response = yield from send(call, call.requests.patch(call.identity.name, change))
     if response is not None and response.status == 200:
@@ -151,14 +151,14 @@ def cas_round(call: Call, action: CasRound) -> Conversation[None]:
     if action.round is not None:
         change = leases.round_patch(action.round, action.version, action.report)
     if action.holder is not None:
-        time: Time = yield NOW
+        time: Time = yield READ_CLOCK
         change = {**leases.holder_patch(action.holder, time.text, action.version), **change}
     yield from _write_round(call, change, events.Source.ANSWER, events.CasFailed)
 
 
 def pulse(call: Call, action: Pulse) -> Conversation[None]:
     """Write the holder's pulse, with its report."""
-    time: Time = yield NOW
+    time: Time = yield READ_CLOCK
     change = leases.pulse_patch(action.report, time.text, action.version)
     yield from _write_round(call, change, events.Source.PULSE, events.PulseFailed)
 
@@ -178,7 +178,7 @@ def create_lease(call: Call, action: CreateLease) -> Conversation[None]:
     its nonce identifies the incarnation that created it (V11)."""
     failures, refused_at = 0, None
     while True:
-        time: Time = yield NOW
+        time: Time = yield READ_CLOCK
         manifest = _manifest(call, action, time.text)
         response = yield from send_once(call, call.requests.create(manifest))
         if response is not None and response.status in (200, 201):

@@ -10,7 +10,7 @@ answers: `drivers.py` on the agent's threads; tests with a simulated server and 
     NEXT_LINE            waits for the next line of that response      bytes; None: the server ended
                                                                        it; NoAnswer: it was cut
     Pause                waits                                         whether an answer ended it
-    NOW                                                                Time
+    READ_CLOCK                                                         Time
     an event             passes it to the agent                        None
     Problem, Recovery    writes a line of the log                      None
 """
@@ -63,7 +63,7 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Now:
+class ReadClock:
     """The current time."""
 
 
@@ -83,9 +83,9 @@ class Recovery:
     text: str
 
 
-NEXT_LINE, NOW = NextLine(), Now()
+NEXT_LINE, READ_CLOCK = NextLine(), ReadClock()
 
-Need = Union[Request, Open, NextLine, Pause, Now, Problem, Recovery, Event]
+Need = Union[Request, Open, NextLine, Pause, ReadClock, Problem, Recovery, Event]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class NoAnswer:
 
 @dataclass(frozen=True)
 class Time:
-    """The answer to NOW."""
+    """The answer to READ_CLOCK."""
 
     at: float  # seconds of the monotonic clock
     text: str  # the wall-clock time in the format of renewTime

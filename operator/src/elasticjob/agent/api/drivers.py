@@ -15,10 +15,10 @@ from elasticjob.agent.api.conversation import (
     Need,
     NextLine,
     NoAnswer,
-    Now,
     Open,
     Pause,
     Problem,
+    ReadClock,
     Recovery,
     SetupError,
     Time,
@@ -86,7 +86,7 @@ class Driver:
         """Do what a conversation needs, and return the answer."""
         if isinstance(need, Pause):
             return self.pause(need.seconds(self.machine.jitter()), need.until_answer)
-        if isinstance(need, Now):
+        if isinstance(need, ReadClock):
             clock = self.machine.clock
             return Time(clock.now(), format_time(clock.wall_at()))
         if isinstance(need, Problem):

@@ -14,7 +14,7 @@ from elasticjob.agent.api.conversation import (
     BUSY,
     DENIED,
     NEXT_LINE,
-    NOW,
+    READ_CLOCK,
     Answer,
     Context,
     Conversation,
@@ -133,8 +133,8 @@ class Watch:
             try:
                 yield from self._connect()
             except _ExpiredError:
+                yield self._backoff() if self._version is None else self._spread()
                 self._version = None
-                yield self._spread()
             except _LostError as error:
                 yield from self._lost(str(error))
             except _RefusedError as error:
@@ -279,7 +279,7 @@ class Watch:
     def _lost(self, reason: str) -> Conversation[None]:
         """Wait, but no longer than until the API server answers another request of this agent."""
         yield Problem("watch", f"watch at {self._context.address} ended: {reason}")
-        time: Time = yield NOW
+        time: Time = yield READ_CLOCK
         self._began_at = time.at if self._began_at is None else self._began_at
         if self._is_joining and time.at - self._began_at >= UNREACHABLE_S:
             address = self._context.address
@@ -296,7 +296,7 @@ class Watch:
         """
         text = calls.refusal_text(self._context, "watch", response)
         yield Problem("watch", text)
-        time: Time = yield NOW
+        time: Time = yield READ_CLOCK
         self._refused_at = time.at if self._refused_at is None else self._refused_at
         if response.status not in BUSY and time.at - self._refused_at >= calls.REFUSED_S:
             if self._is_joining:
