@@ -269,6 +269,13 @@ def test_the_mark_of_a_pod_that_agents_have_found_silent_counts_no_second_loss()
     assert excused(reported) == {P2: True}
 
 
+def test_the_mark_of_a_pod_that_is_being_deleted_on_a_dead_node_counts_nothing() -> None:
+    since = {Since(Lasting.DELETING, "uid-demo-1-0"): NOW - 600.0}
+    pods = [observed_pod(0), observed_pod(1, deleting=True)]
+    s = snapshot(*pods, round_=active(1, [P0, P1]), memory=remembered(since=since))
+    assert excused(s) == {P1: True}
+
+
 def test_the_mark_of_a_pod_that_only_the_operator_has_found_silent_counts() -> None:
     renewal = Renewal("t", NOW - 60.0, reads=4)
     since = {Since(Lasting.JUDGED, "uid-demo-0-0"): NOW - 60.0}
@@ -313,7 +320,7 @@ MUTE = {lasting.same_pulse(""): NOW - 9 * T}  # the holder has given no pulse fo
         (None, MUTE, False),
         (Renewal("t1", NOW - 30, reads=4), MUTE, True),
         (Renewal("t1", NOW - 29, reads=4), MUTE, False),
-        (Renewal("t1", NOW - 900, reads=2), MUTE, False),  # the API server was away; not the agent
+        (Renewal("t1", NOW - 900, reads=3), MUTE, False),  # the API server was away; not the agent
         (Renewal("", NOW - 119, reads=9), {}, False),  # no Lease yet: it may still start
         (Renewal("", NOW - 120, reads=9), {}, True),
     ],
@@ -485,6 +492,18 @@ def test_which_leases_are_deleted(pod: Pod, n: int, lasted_s: float, expected: b
     )  # fmt: skip
     deletion = DeleteLease(f"demo-{pod.index}-{pod.generation}", "u")
     assert actions_of(leftovers.delete_orphan_leases, s) == ([deletion] if expected else [])
+
+
+def test_the_lease_of_a_member_stays_also_after_its_pod_was_replaced() -> None:
+    """The holder, which has not received the mark yet, still judges by it."""
+    memory = remembered(
+        orphans={P1: orphan(P1, 1)}, since={Since(Lasting.ORPHANED, "u"): NOW - 3 * T}
+    )
+    pods = [observed_pod(0), observed_pod(1, 1)]
+    wanted = Desired((P0, Pod(1, 1)))
+    for members, expected in (([P0, P1], []), ([P0], [DeleteLease("demo-1-0", "u")])):
+        s = snapshot(*pods, round_=active(2, members), memory=memory, desired=wanted)
+        assert actions_of(leftovers.delete_orphan_leases, s) == expected
 
 
 @pytest.mark.parametrize(

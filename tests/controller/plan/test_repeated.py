@@ -7,7 +7,7 @@ from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 
 from elasticjob.controller.observe.memory import Performed
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import repeated
+from elasticjob.controller.plan import plan, repeated
 from elasticjob.controller.plan.actions import Action, DeleteLease
 from elasticjob.rendezvous.now import Now
 
@@ -37,6 +37,14 @@ def test_an_action_without_effect_is_repeated_after_waits_that_grow() -> None:
     assert waits[0] < 0.11
     assert max(waits) <= repeated.LONGEST_WAIT_S + 0.001
     assert len(times) < 20
+
+
+def test_a_plan_leaves_out_an_action_that_was_just_performed() -> None:
+    s = snapshot(observed_pod(0), replicas=2)
+    first = plan(s)
+    assert first.actions
+    after = repeated.after({}, first.actions, NOW)
+    assert plan(replace(s, memory=remembered(performed=after))).actions == ()
 
 
 def test_another_action_is_not_delayed() -> None:

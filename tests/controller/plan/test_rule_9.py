@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import pytest
 from tests.support.protocol import T, active
-from tests.support.snapshots import observed_pod, snapshot
+from tests.support.snapshots import apply, observed_pod, snapshot
 from tests.support.world import P, World, running_world, settled_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.plan import plan
-from elasticjob.controller.plan.actions import CreateRound
+from elasticjob.controller.plan.actions import CreateRound, ReplaceRound
+from elasticjob.controller.plan.first_round import RETURN_N, replace_round
 from elasticjob.controller.settings import Settings
 from elasticjob.local.api.objects.resource import Resource
 from elasticjob.local.api.objects.store import Event
@@ -345,3 +346,17 @@ def test_starts_survive_the_round(
 ) -> None:
     found, _ = returned(status, *rounds)
     assert found.starts == starts
+
+
+def test_a_false_round_is_replaced_above_every_known_number() -> None:
+    """Agents may have received the false round, the one in the status, or one that passed."""
+    for false, status_n, seen in ((9, 3, 4), (3, 9, 4), (3, 4, 9)):
+        s = snapshot(
+            observed_pod(0),
+            round_=active(false, [P[0]]),
+            past_rounds=(past(active(seen, [P[0]])),),
+            status={"round": status_n},
+        )
+        (action,) = apply(replace_round, s)[0]
+        assert isinstance(action, ReplaceRound)
+        assert action.round.n == RETURN_N + 9
