@@ -149,6 +149,8 @@ async def test_detection_begins_with_the_last_sign_of_life(cluster: LocalCluster
 
 async def test_a_slow_stop_is_not_a_part_of_the_rendezvous(cluster: LocalCluster) -> None:
     job = await cluster.running("job", stub("stubborn"), replicas=2, stopGraceSeconds=2)
+    for index in range(2):
+        await cluster.prints(job.pod(f"{index}-0"), "stubborn")
     job.delete_pod("1-0")
     await job.runs_again(pods=2, after=2)
     assert recovery_parts(job)["stop"] >= 2000
@@ -263,7 +265,10 @@ async def test_a_lost_round_lease_is_created_again(cluster: LocalCluster) -> Non
 
 
 async def test_all_pods_deleted_at_once_are_replaced_and_not_counted(cluster: LocalCluster) -> None:
-    job = await cluster.running("job", replicas=3, minReplicas=2)
+    """Two of them may run before the third has joined."""
+    job = cluster.apply("job", replicas=3, minReplicas=2)
+    await job.hurry()
+    await job.runs(1, pods=3)
     for index in range(3):
         job.delete_pod(f"{index}-0")
     await job.runs_again(pods=3)
