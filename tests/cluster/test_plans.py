@@ -75,7 +75,7 @@ def test_a_new_template_makes_new_pods_once(team: Namespace) -> None:
     template = job.body["spec"]["template"]
     template["metadata"] = {"labels": {"version": "two"}}
     job.change(template=template)
-    again = job.recovered("a new template", 2, first.n)
+    again = job.runs(2, first.n)
     assert again.pods == {Pod(0, 1), Pod(1, 1)}
     assert {pod["metadata"]["labels"]["version"] for pod in job.pods.values()} == {"two"}
     assert {generation(pod) for pod in job.pods.values()} == {1}

@@ -224,6 +224,26 @@ def test_an_older_pod_is_marked_while_the_round_refers_to_it(
 
 
 @pytest.mark.parametrize(
+    ("round_", "holder", "has_existed"),
+    [
+        (Round(2, Phase.FORMING), "", False),
+        (active(2, [P0, P1]), "", True),
+        (Round(2, Phase.FORMING), "demo-0-0", True),
+        (Round(2, Phase.FORMING, cause=Cause(CauseKind.POD_SILENT, "demo-0-0")), "", True),
+        (Round(2, Phase.FORMING, cause=Cause(CauseKind.POD_SILENT, "demo-1-0")), "", False),
+    ],
+)
+def test_a_pod_that_the_round_names_has_existed(
+    round_: Round, holder: str, has_existed: bool
+) -> None:
+    """So its name is not used again, also if its Lease is gone and the operator has restarted."""
+    generations = {"generations": "0-1@1"}
+    s = snapshot(observed_pod(1), replicas=2, round_=round_, holder=holder, status=generations)
+    marks = actions_of(mark_ended_pods, s)
+    assert marks == [Mark(P0, "the pod is gone", create=has_existed, excused=True)]
+
+
+@pytest.mark.parametrize(
     ("delay_ms", "holder", "lasted_s", "left_s"),
     [
         (60_000, "demo-0-0", 0.0, 25 + 9 * T),

@@ -39,7 +39,8 @@ class Mark:
 
     pod: Pod
     reason: str
-    # Create a missing Lease, so that the pod cannot join; else note its absence.
+    # Create a missing Lease, as the pod existed and must not join again; else note that it is
+    # missing: the pod was never created.
     create: bool = True
     # The loss of the pod is not counted: it was deleted or disrupted, or was counted before.
     excused: bool = False

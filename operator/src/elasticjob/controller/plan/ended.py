@@ -22,8 +22,8 @@ def mark_ended_pods(snapshot: Snapshot, now: Now) -> Actions:
     }
     for pod in sorted((gone - snapshot.memory.marked - snapshot.never_created) | again):
         seen = snapshot.by_pod.get(pod)
-        may_run_again = seen is not None or snapshot.is_member(pod)
-        yield Mark(pod, _reason(seen), create=may_run_again, excused=_is_excused(seen))
+        has_existed = seen is not None or _is_named(snapshot, pod)
+        yield Mark(pod, _reason(seen), create=has_existed, excused=_is_excused(seen))
 
 
 def is_mark_missing(snapshot: Snapshot, pod: Pod) -> bool:
@@ -42,6 +42,18 @@ def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
         snapshot.is_member(pod)  # clause 9-refers-to-members
         or snapshot.is_holder(pod)  # clause 9-refers-to-holder
         or (newest and snapshot.is_listed(pod))  # clause 9-refers-to-wanted
+    )
+
+
+def _is_named(snapshot: Snapshot, pod: Pod) -> bool:
+    """Whether the Round Lease names a pod whose agent wrote to it, or was judged by another one."""
+    assert snapshot.lease is not None
+    cause, name = snapshot.lease.round.cause, snapshot.job.pod_name(pod)
+    culprit = cause.pod if cause else ""
+    return (
+        snapshot.is_member(pod)  # clause 9-member-has-existed
+        or snapshot.is_holder(pod)  # clause 9-holder-has-existed
+        or culprit == name  # clause 9-culprit-has-existed
     )
 
 
