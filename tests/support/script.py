@@ -383,6 +383,7 @@ _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "cooldown": ("cooldown_s", float),
     "call": ("last_call_s", float),
     "grace": ("stop_grace_s", float),
+    "away": ("api_grace_s", float),
     "charge": ("charged", lambda numbers: frozenset(map(int, numbers.split(",")))),
     "pardon": ("pardoned", lambda numbers: frozenset(map(int, numbers.split(",")))),
 }
