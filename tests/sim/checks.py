@@ -214,15 +214,19 @@ class Checks:
             raise BrokenInvariantError(f"I4 the mark of {action.pod} excuses: {action.excused}")
 
     def check_deletion(self, pod: Pod, why: Deletion) -> None:
-        """The operator deletes no pod as silent whose agent works (F21)."""
+        """The operator deletes no pod as silent whose agent works (F21). A late request of an
+        earlier operator may create a pod after its replacement: that one is deleted."""
         self.world.checked["deletion"] += 1
-        agent = self.world.cluster.pods[pod].agent
-        if why is Deletion.LOST and agent is not None and self.world.now > agent.harmed_until:
+        pods = self.world.cluster.pods
+        agent, newest = pods[pod].agent, max(p for p in pods if p.index == pod.index)
+        if why is not Deletion.LOST or agent is None or pod != newest:
+            return
+        if self.world.now > agent.harmed_until:
             raise BrokenInvariantError(f"the operator deletes {pod}, whose agent works: {why}")
 
     def check_creation(self, pod: Pod, job_uid: str) -> None:
-        """The operator creates no second pod of an index whose first may still run unmarked, and
-        no pod of a job while those of an older one may run."""
+        """The operator creates no second pod of an index that may take part, and no pod of a job
+        while those of an older one may run."""
         self.world.checked["creation"] += 1
         for other, sim in self.world.cluster.pods.items():
             agent = sim.agent
@@ -230,10 +234,19 @@ class Checks:
                 continue
             if sim.seen.job_uid != job_uid:
                 raise BrokenInvariantError(f"{pod} is created while {other} of an older job runs")
-            lease = self.world.leases.get(pod_name(JOB, other.index, other.generation))
-            is_marked = lease is not None and lease.ended
-            if other.index == pod.index and not is_marked:
+            if other.index == pod.index and self._takes_part(other) and self._takes_part(pod):
                 raise BrokenInvariantError(f"{pod} is created while {other} runs unmarked")
+
+    def _takes_part(self, pod: Pod) -> bool:
+        """Whether agents can take this pod for a member, the holder, or a wanted one: the Round
+        Lease names it, and its own Lease is not marked."""
+        lease, name = self.world.lease, pod_name(JOB, pod.index, pod.generation)
+        own = self.world.leases.get(name)
+        if own is not None and own.ended:
+            return False
+        wanted = {p.index: p.generation for p in lease.desired.wanted}
+        is_wanted = wanted.get(pod.index, pod.generation + 1) <= pod.generation
+        return pod in lease.round.pods or lease.holder == name or is_wanted
 
     def check_status(self, snapshot: Snapshot, new: ElasticJobStatus) -> None:
         """COUNTED is the count of the round that the operator has read."""
