@@ -1124,6 +1124,14 @@ def test_a_deleted_round_comes_back_after_a_restart_of_the_operator_too() -> Non
     assert (world.round().round.n, world.round().round.starts) == (1007, 3)
 
 
+def test_the_number_of_a_round_is_in_the_status_before_the_round_exists() -> None:
+    """So no other operator uses it again, if this one ends between both writes."""
+    world = running_world()
+    world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-round")
+    reserved, created, *_ = world.settled_writes()
+    assert (reserved, created) == ("patch elasticjobs demo/status", "create leases demo-round")
+
+
 def test_a_taken_name_means_the_next_generation() -> None:
     world = World()
     world.store.create(

@@ -187,7 +187,7 @@ class Ledger:
             n: Incident(n, "taken over", "") for n in numbers - self.incidents.keys()
         }
         self.carried, self.reset_n = round_.charged.older, round_.charged.forgiven
-        self.charged_by_operator = charged
+        self.charged_by_operator = frozenset(n for n in charged if n > self.reset_n)
         self.written_at[round_.n] = at
 
     def check_departures(self, charged: frozenset[int]) -> int:

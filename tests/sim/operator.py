@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.sim.cluster import JOB
 
+from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import plan as plans
 from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Memory
@@ -380,7 +381,9 @@ class Operator:
         return ""
 
     def _create_round(self, acts: Acts, action: a.CreateRound) -> str:
-        self.world.create_round(acts.snapshot.job.uid, action.desired, action.round)
+        job = acts.snapshot.job
+        self._reserve(acts, status.with_round(job, action.round))
+        self.world.create_round(job.uid, action.desired, action.round)
         return ""
 
     def _delete_round(self, acts: Acts, action: a.DeleteRound) -> str:
@@ -422,6 +425,7 @@ class Operator:
         return ""
 
     def _replace_round(self, acts: Acts, action: a.ReplaceRound) -> str:
+        self._reserve(acts, status.with_round(acts.snapshot.job, action.round))
         self._guarded(action.version)
         self.world.replace_round(action.desired, action.round)
         return ""
@@ -453,23 +457,23 @@ class Operator:
     def _create_pod(self, acts: Acts, action: a.CreatePod) -> str:
         cluster, job = self.world.cluster, acts.snapshot.job
         if not acts.reserved:
-            self._reserve(acts, action)
+            pods = [action.pod, *(x.pod for x in acts.left if isinstance(x, a.CreatePod))]
+            self._reserve(acts, status.with_pods(acts.snapshot, tuple(pods), AGENT_HASH))
+            acts.reserved = True
         if action.pod in cluster.pods:
             return ""
         self.world.check_creation(action.pod, job.uid)
         return cluster.create_pod(job, action.pod)
 
-    def _reserve(self, acts: Acts, first: a.CreatePod) -> None:
-        """Write the generations of all pods of this plan into the status, so that no name is used
-        twice."""
-        creations = [first, *(x for x in acts.left if isinstance(x, a.CreatePod))]
+    def _reserve(self, acts: Acts, wanted: ElasticJobStatus) -> None:
+        """Write what is about to be created into the status, so that nothing is used twice."""
         job = acts.snapshot.job
-        wanted = status.reserved(acts.snapshot, tuple(x.pod for x in creations), AGENT_HASH)
-        written = self.world.cluster.write_status(job, wanted)
-        if written is None:
-            raise ConflictError
-        self.seen.job = written
-        acts.reserved = acts.results.reserved = True
+        if status.patch(job.status, wanted):
+            written = self.world.cluster.write_status(job, wanted)
+            if written is None:
+                raise ConflictError
+            self.seen.job = written
+            acts.results.reserved = True
 
 
 _DO: dict[type, Callable[[Operator, Acts, Any], str]] = {

@@ -43,6 +43,13 @@ def cause(kind: CauseKind, pod: str = "B") -> Cause:
 CRASH, ENDED, GONE = CauseKind.WORKER_FAILED, CauseKind.POD_ENDED, CauseKind.POD_DELETED
 
 
+def test_forgiven_charges_of_the_operator_do_not_count_in_a_round_that_it_creates() -> None:
+    made = Ledger("job")
+    round_ = replace(active(2005), charged=Charges(frozenset({7}), forgiven=6))
+    made.created(round_, frozenset({5, 8}), 2, {2}, 0.0)
+    assert made.counted() == 2
+
+
 def test_a_crash_is_charged_once() -> None:
     made = ledger(2)
     made.crashed(B, 5, 49.0, fatal=False)

@@ -237,7 +237,7 @@ def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() ->
     s = snapshot(
         observed_pod(0), observed_pod(1), status={"generations": "0@4,1@1", "blamed": "0x2,1x3"}
     )
-    found = status.reserved(s, (Pod(1, 1), Pod(2, 0)), "0123456789")
+    found = status.with_pods(s, (Pod(1, 1), Pod(2, 0)), "0123456789")
     assert (found.generations, found.blamed) == ("0@4,1@2,2@1", "0x2")
 
 

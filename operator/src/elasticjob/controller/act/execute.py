@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
+from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import kube
 from elasticjob.controller.act import existing, manifests
 from elasticjob.controller.act.bundle import Bundle
@@ -122,7 +123,7 @@ class Executor:
             case EnsurePrerequisites():
                 await self._ensure_prerequisites(snapshot, results)
             case CreateRound():
-                await self._create_round(snapshot.job, action)
+                await self._create_round(snapshot.job, action, results)
             case DeleteRound():
                 name = names.round_lease_name(snapshot.job.name)
                 await self._objects.delete(kube.LEASES, snapshot.job, name, action.uid)
@@ -131,7 +132,7 @@ class Executor:
             case WriteRound():
                 await self._write_round(snapshot.job, action)
             case ReplaceRound():
-                await self._replace_round(snapshot.job, action)
+                await self._replace_round(snapshot.job, action, results)
             case DeletePod():
                 log.info("delete %s: %s", action.name, DELETIONS[action.why])
                 await self._objects.delete(kube.PODS, snapshot.job, action.name, action.uid)
@@ -152,7 +153,8 @@ class Executor:
 
     # ---- the Round Lease and the agent Leases ------------------------------------------------
 
-    async def _create_round(self, job: Job, action: CreateRound) -> None:
+    async def _create_round(self, job: Job, action: CreateRound, results: ActionResults) -> None:
+        await self._reserve(job, status.with_round(job, action.round), results)
         body = leases.round_manifest(job.identity, action.desired, action.round)
         await self._objects.ensure(job, kube.LEASES, body)
 
@@ -165,8 +167,9 @@ class Executor:
         name = names.round_lease_name(job.name)
         await self._api.patch(kube.LEASES, job.namespace, name, body)
 
-    async def _replace_round(self, job: Job, action: ReplaceRound) -> None:
+    async def _replace_round(self, job: Job, action: ReplaceRound, results: ActionResults) -> None:
         log.warning("the round is replaced by round %d: %s", action.round.n, action.fault)
+        await self._reserve(job, status.with_round(job, action.round), results)
         body = leases.round_again_patch(action.desired, action.round, action.version)
         await self._api.patch(kube.LEASES, job.namespace, names.round_lease_name(job.name), body)
 
@@ -237,7 +240,8 @@ class Executor:
         except REFUSED as error:
             results.refused[EnsurePrerequisites()] = error.server_message
             return
-        results.reserved = await self._reserve(snapshot, creations, agent_hash)
+        pods = tuple(action.pod for action in creations)
+        await self._reserve(snapshot.job, status.with_pods(snapshot, pods, agent_hash), results)
         again = any(refused.last_refusal(snapshot, creation) for creation in creations)
         size, waiting = 1 if again else FIRST_BATCH, creations
         while waiting and not results.postponed:
@@ -274,19 +278,17 @@ class Executor:
             raise failed[0]
         return why
 
-    async def _reserve(
-        self, snapshot: Snapshot, creations: list[CreatePod], agent_hash: str
-    ) -> bool:
-        """Write the generations into the status, so that no name is ever used twice (I2). Returns
-        whether this was needed."""
-        wanted = status.reserved(snapshot, tuple(action.pod for action in creations), agent_hash)
-        if fields := status.patch(snapshot.job.status, wanted):
-            body = {"metadata": {"resourceVersion": snapshot.job.version}, "status": fields}
+    async def _reserve(self, job: Job, wanted: ElasticJobStatus, results: ActionResults) -> None:
+        """Write what is about to be created into the status, so that no number of a round (I1) and
+        no name of a pod (I2) is ever used twice, also if this operator ends before it can note it.
+        """
+        if fields := status.patch(job.status, wanted):
+            body = {"metadata": {"resourceVersion": job.version}, "status": fields}
             answer = await self._api.patch(
-                kube.ELASTIC_JOBS, snapshot.job.namespace, snapshot.job.name, body, "status"
+                kube.ELASTIC_JOBS, job.namespace, job.name, body, "status"
             )
             self._note_job(answer)  # before an agent can write a round with these pods
-        return bool(fields)
+            results.reserved = True
 
     async def _create_pod(self, job: Job, body: Json) -> bool:
         """Create a pod. Returns False if another pod has its name."""

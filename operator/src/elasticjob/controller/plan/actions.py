@@ -148,7 +148,7 @@ class ActionResults:
     taken: list[Pod] = field(default_factory=list)  # another owner's pod or Lease has the name
     leases: LeaseList | None = None
     ensured_at: float | None = None  # when all prerequisites of pods existed
-    reserved: bool = False  # whether generations of pods were written into the status
+    reserved: bool = False  # whether pods or a round were written into the status
 
     @property
     def changes_nothing(self) -> bool:

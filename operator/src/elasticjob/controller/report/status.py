@@ -20,6 +20,7 @@ from elasticjob.wire import names
 from elasticjob.wire.codec import Json, dump_tagged
 from elasticjob.wire.member import Pod, dump_pods
 from elasticjob.wire.report import Report
+from elasticjob.wire.round import Round
 
 
 def of(snapshot: Snapshot, state: State) -> ElasticJobStatus:
@@ -64,7 +65,15 @@ def _without_work(job: Job, state: State, found: list[Condition], at: datetime) 
     return job.status.model_copy(update=changed)
 
 
-def reserved(snapshot: Snapshot, pods: tuple[Pod, ...], agent_hash_: str) -> ElasticJobStatus:
+def with_round(job: Job, round_: Round) -> ElasticJobStatus:
+    """The status to write before this round is created, so that its number is never used again. The
+    first round of a job has the number 0 and needs none."""
+    if not round_.n:
+        return job.status
+    return job.status.model_copy(update={"round": round_.n})
+
+
+def with_pods(snapshot: Snapshot, pods: tuple[Pod, ...], agent_hash_: str) -> ElasticJobStatus:
     """The status to write before these pods are created with this agent, so that no name is ever
     used twice."""
     following = dict(snapshot.next_generations)
