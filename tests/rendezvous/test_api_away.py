@@ -47,6 +47,7 @@ def run_through_an_outage(order: str, away_s: float, apart_s: float) -> tuple[Me
     return world, steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["ABC", "CBA", "BAC"])
 @pytest.mark.parametrize("apart_s", [0.0, 2.0, T])
 def test_ten_minutes_without_the_api_server_cost_no_restart(order: str, apart_s: float) -> None:
