@@ -382,7 +382,7 @@ class Operator:
 
     def _create_round(self, acts: Acts, action: a.CreateRound) -> str:
         job = acts.snapshot.job
-        self._reserve(acts, status.with_round(job, action.round))
+        self._reserve(acts, status.with_round(acts.snapshot, action.round))
         self.world.create_round(job.uid, action.desired, action.round)
         return ""
 
@@ -425,7 +425,7 @@ class Operator:
         return ""
 
     def _replace_round(self, acts: Acts, action: a.ReplaceRound) -> str:
-        self._reserve(acts, status.with_round(acts.snapshot.job, action.round))
+        self._reserve(acts, status.with_round(acts.snapshot, action.round))
         self._guarded(action.version)
         self.world.replace_round(action.desired, action.round)
         return ""

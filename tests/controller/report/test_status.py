@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -231,6 +232,13 @@ def test_ready_counts_members_that_run_the_current_round() -> None:
     assert (of(s).ready, of(s).ready_replicas) == ("2/3", 2)
     old = snapshot(observed_pod(0), round_=active(2, [P0]), report=Report(1, (P0,)))
     assert of(old).ready == "0/1"
+
+
+def test_the_status_with_the_number_of_a_lost_round_says_that_no_pod_runs_it() -> None:
+    s = snapshot(observed_pod(0), round_=active(1, [P0]), status={"phase": "Running", "round": 1})
+    found = status.with_round(replace(s, lease=None), Round(1001))
+    assert (found.round, found.ready, found.ready_replicas) == (1001, "0/1", 0)
+    assert found.phase == "Pending"
 
 
 def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() -> None:

@@ -123,7 +123,7 @@ class Executor:
             case EnsurePrerequisites():
                 await self._ensure_prerequisites(snapshot, results)
             case CreateRound():
-                await self._create_round(snapshot.job, action, results)
+                await self._create_round(snapshot, action, results)
             case DeleteRound():
                 name = names.round_lease_name(snapshot.job.name)
                 await self._objects.delete(kube.LEASES, snapshot.job, name, action.uid)
@@ -132,7 +132,7 @@ class Executor:
             case WriteRound():
                 await self._write_round(snapshot.job, action)
             case ReplaceRound():
-                await self._replace_round(snapshot.job, action, results)
+                await self._replace_round(snapshot, action, results)
             case DeletePod():
                 log.info("delete %s: %s", action.name, DELETIONS[action.why])
                 await self._objects.delete(kube.PODS, snapshot.job, action.name, action.uid)
@@ -153,9 +153,14 @@ class Executor:
 
     # ---- the Round Lease and the agent Leases ------------------------------------------------
 
-    async def _create_round(self, job: Job, action: CreateRound, results: ActionResults) -> None:
-        await self._reserve(job, status.with_round(job, action.round), results)
-        body = leases.round_manifest(job.identity, action.desired, action.round)
+    async def _create_round(
+        self, snapshot: Snapshot, action: CreateRound, results: ActionResults
+    ) -> None:
+        job, round_ = snapshot.job, action.round
+        await self._reserve(job, status.with_round(snapshot, round_), results)
+        if round_.n:
+            log.info("the Round Lease is lost, and is created again with round %d", round_.n)
+        body = leases.round_manifest(job.identity, action.desired, round_)
         await self._objects.ensure(job, kube.LEASES, body)
 
     async def _write_round(self, job: Job, action: WriteRound) -> None:
@@ -167,10 +172,13 @@ class Executor:
         name = names.round_lease_name(job.name)
         await self._api.patch(kube.LEASES, job.namespace, name, body)
 
-    async def _replace_round(self, job: Job, action: ReplaceRound, results: ActionResults) -> None:
-        log.warning("the round is replaced by round %d: %s", action.round.n, action.fault)
-        await self._reserve(job, status.with_round(job, action.round), results)
-        body = leases.round_again_patch(action.desired, action.round, action.version)
+    async def _replace_round(
+        self, snapshot: Snapshot, action: ReplaceRound, results: ActionResults
+    ) -> None:
+        job, round_ = snapshot.job, action.round
+        await self._reserve(job, status.with_round(snapshot, round_), results)
+        log.warning("the round is replaced by round %d: %s", round_.n, action.fault)
+        body = leases.round_again_patch(action.desired, round_, action.version)
         await self._api.patch(kube.LEASES, job.namespace, names.round_lease_name(job.name), body)
 
     async def _mark(self, snapshot: Snapshot, action: Mark, results: ActionResults) -> None:

@@ -13,6 +13,7 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import job_over
 from elasticjob.controller.plan.restarts import blame
 from elasticjob.controller.report import conditions, failure
+from elasticjob.controller.report import state as states
 from elasticjob.controller.report.state import restarts, running_pods
 from elasticjob.controller.report.texts import State
 from elasticjob.rendezvous import budget
@@ -65,12 +66,18 @@ def _without_work(job: Job, state: State, found: list[Condition], at: datetime) 
     return job.status.model_copy(update=changed)
 
 
-def with_round(job: Job, round_: Round) -> ElasticJobStatus:
-    """The status to write before this round is created, so that its number is never used again. The
-    first round of a job has the number 0 and needs none."""
+def with_round(snapshot: Snapshot, round_: Round) -> ElasticJobStatus:
+    """The status to write before this round is created in place of a lost or false one, so that its
+    number is never used again. The first round of a job has the number 0 and needs none."""
     if not round_.n:
-        return job.status
-    return job.status.model_copy(update={"round": round_.n})
+        return snapshot.job.status
+    changed = {
+        "round": round_.n,
+        "phase": str(states.of(snapshot)),
+        "ready": f"0/{snapshot.spec.replicas}",
+        "ready_replicas": 0,
+    }
+    return snapshot.job.status.model_copy(update=changed)
 
 
 def with_pods(snapshot: Snapshot, pods: tuple[Pod, ...], agent_hash_: str) -> ElasticJobStatus:
