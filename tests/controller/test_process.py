@@ -193,7 +193,11 @@ async def test_a_pod_that_was_deleted_while_no_watch_ran_is_replaced_at_once(
 async def test_it_is_ready_when_the_api_server_has_answered_and_stays_so(
     tmp_path: Path, election: tuple[str, ...]
 ) -> None:
-    """Else a rollout to operators that cannot reach it replaces those that can."""
+    """Else a rollout to operators that cannot reach it replaces those that can.
+
+    A candidate is ready at its first answer, and then again when it leads and has listed all: it
+    creates pods then.
+    """
     async with serve(tmp_path) as running, asyncio.timeout(DEADLINE_S):
         running.faults.freeze()
         flags = ("--kubeconfig", str(running.operator_kubeconfig), *election)
@@ -201,6 +205,8 @@ async def test_it_is_ready_when_the_api_server_has_answered_and_stays_so(
             readyz = f"http://127.0.0.1:{await found.port()}/readyz"
             assert (await session.get(readyz)).status == 503
             running.faults.thaw()
+            apply(running, "first")
+            await has_pod(running, "first-0-0")
             await is_ready(session, readyz)
             running.faults.freeze()
             running.faults.cut_streams()
