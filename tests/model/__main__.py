@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.model import bounds as of_bounds
 from tests.model.machine import Machine
-from tests.model.search import OtherSearchError, Result, Search, instants_end
+from tests.model.search import Move, OtherSearchError, Result, Search, instants_end
 from tests.support.mutants import without
 from tests.support.script import replay
 from tests.support.trace import scenario
@@ -46,14 +46,16 @@ def summary(machine: Machine, result: Result) -> list[str]:
     found = [
         f"result       {end}: {len(result.states):,} states, {result.transitions:,} transitions,"
         f" depth {result.depth}, {result.seconds:.0f} s",
-        f"             {machine.stats['steps of agents']:,} different steps of agents",
+        f"             {machine.stats['steps of agents']:,} different steps of agents,"
+        f" {machine.stats['plans']:,} different plans",
     ]
-    for why, at, step in result.broken[:1]:
-        found += ["", f"VIOLATION of {why}", "", violation(machine, why, [*result.trace(at), step])]
+    for why, at, move in result.broken[:1]:
+        found += ["", f"VIOLATION of {why}", "", violation(machine, why, [*result.trace(at), move])]
     if result.stuck:
         why = "I5: no good state can be reached"
         found += ["", f"VIOLATION of {why}, from {len(result.stuck):,} states", ""]
-        found.append(violation(machine, why, result.trace(result.stuck[0])))
+        rests = (k for k in reversed(result.stuck) if result.rests[k])
+        found.append(violation(machine, why, result.trace(next(rests, result.stuck[-1]))))
     elif result.complete and not result.broken:
         found.append("             no violation of I1 to I6, from any state a good one is reached")
         ends = instants_end(result)
@@ -61,9 +63,9 @@ def summary(machine: Machine, result: Result) -> list[str]:
     return found
 
 
-def violation(machine: Machine, why: str, steps: list[tuple[object, ...]]) -> str:
+def violation(machine: Machine, why: str, moves: list[Move]) -> str:
     """The scenario of a violation, with what replaying it shows."""
-    made = scenario(why, why[:2], machine.desired, steps)
+    made = scenario(why, why[:2], machine.desired, machine.without_ranks(moves))
     return made.text(replay(made))
 
 

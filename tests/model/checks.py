@@ -8,6 +8,7 @@ from tests.model.tables import Env, Wire
 
 from elasticjob.rendezvous.budget import counted_failures
 from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.round import Phase, Round
 
 if TYPE_CHECKING:
@@ -75,4 +76,13 @@ def _charges(machine: Machine, env: Env, old: Round, new: Round) -> str:
             return "I4: a crash strikes a charge"
         if after != before and new.cause.n != old.n:
             return "I4: a crash that a newer round answers is charged"
+    return ""
+
+
+def desired(machine: Machine, state: State | list[int], new: RoundLease) -> str:
+    """I4, when the operator writes its part of the Round Lease."""
+    may_charge = machine.env_of(list(state)).may_charge
+    charged = new.round.charged.numbers | new.desired.charged
+    if len(charged) > may_charge:
+        return f"I4: {len(charged)} charges after {may_charge} failures"
     return ""

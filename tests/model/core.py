@@ -54,41 +54,53 @@ def put(leases: Leases, lease: AgentLease) -> Leases:
     return tuple(sorted([*rest, lease], key=lambda each: each.pod))
 
 
+class Created(NamedTuple):
+    """The numbers of a Lease that is created, each above those of all earlier ones."""
+
+    version: int
+    uid: int
+    renewal: int
+
+
 def serve(
-    round_: RoundLease, leases: Leases, me: Me, nonce: str, action: Action, version: int
+    round_: RoundLease, leases: Leases, me: Me, nonce: str, action: Action, new: Created
 ) -> Effect:
-    """Perform one request. version: of a Lease that is created."""
+    """Perform one request. new: of a Lease that is created."""
     who = me.who
     own = find(leases, who.pod)
     if isinstance(action, CreateLease):
         if own is not None:
-            return Effect(round_, leases, (events.LeaseSeen(own, by_get=True),))
+            return Effect(round_, leases, (seen(own, by_get=True),))
         state = AgentState.from_json(action.state)
         made = AgentLease(
-            who.name, who.pod, str(version), f"uid-of-{who.name}", who.job_uid, nonce, "", state
-        )
-        seen = events.LeaseSeen(made)
-        return Effect(round_, put(leases, made), (seen,), (seen,))
+            who.name, who.pod, str(new.version), f"{who.name}-{new.uid}", who.job_uid, nonce,
+            str(new.renewal), state,
+        )  # fmt: skip
+        return Effect(round_, put(leases, made), (seen(made),), (seen(made),))
     if isinstance(action, WriteState):
         if own is None:
             return Effect(
                 round_, leases, (events.LeaseGone(who.name), events.RenewalReturned(None))
             )
         if own.version != action.version:
-            answers = (events.LeaseSeen(own, by_get=True), events.RenewalReturned(None))
+            answers = (seen(own, by_get=True), events.RenewalReturned(None))
             return Effect(round_, leases, answers)
-        made = replace(own, state=AgentState.from_json(action.state), version=_after(own.version))
-        answer = events.RenewalReturned(made)
-        return Effect(round_, put(leases, made), (answer,), (events.LeaseSeen(made),))
+        made = replace(
+            own, state=AgentState.from_json(action.state), version=after(own.version),
+            renew_time=after(own.renew_time or "0"),
+        )  # fmt: skip
+        answer = events.RenewalReturned(as_agents_read(made))
+        return Effect(round_, put(leases, made), (answer,), (seen(made),))
     if isinstance(action, GetLease):
         found = next((each for each in leases if each.name == action.name), None)
         if found is None:
             return Effect(round_, leases, (events.LeaseGone(action.name, by_get=True),))
-        return Effect(round_, leases, (events.LeaseSeen(found, by_get=True),))
+        return Effect(round_, leases, (seen(found, by_get=True),))
     if isinstance(action, (ReadRound, ReopenStream)):
         seen_round = events.RoundSeen(round_, events.Source.READ)
         wide = isinstance(action, ReopenStream) and action.wide
-        return Effect(round_, leases, (seen_round, *([events.ViewComplete(leases)] * wide)))
+        view = events.ViewComplete(tuple(map(as_agents_read, leases)))
+        return Effect(round_, leases, (seen_round, *([view] * wide)))
     if isinstance(action, CasRound):
         if action.version != round_.version:
             return Effect(round_, leases, (events.CasFailed(conflict=True),))
@@ -115,13 +127,24 @@ def cas(round_: RoundLease, action: CasRound) -> RoundLease:
     return made
 
 
+def seen(lease: AgentLease, by_get: bool = False) -> events.LeaseSeen:
+    """What an agent receives of a version of a Lease."""
+    return events.LeaseSeen(as_agents_read(lease), by_get)
+
+
+def as_agents_read(lease: AgentLease) -> AgentLease:
+    """The Lease without the fields that only the operator reads."""
+    return replace(lease, uid="", renew_time="")
+
+
 def _written(made: RoundLease, leases: Leases, source: events.Source) -> Effect:
-    made = replace(made, version=_after(made.version))
+    made = replace(made, version=after(made.version))
     change = events.RoundSeen(made, events.Source.WATCH)
     return Effect(made, leases, (events.RoundSeen(made, source),), (change,))
 
 
-def _after(version: str) -> str:
+def after(version: str) -> str:
+    """The next version of an object, or the next renewal."""
     return str(int(version) + 1)
 
 

@@ -1,17 +1,19 @@
 """The transitions of the whole system: agents, API server, operator, faults and time.
 
-A state is (Round Lease, agent Leases, Env, agent, Wire, agent, Wire, ...), each the number of a
-part in `Tables`. All that no fault delays happens before time passes, in every order.
+A state is (Round Lease, agent Leases, Env, Objects, Process, agent, Wire, agent, Wire, ...), each
+the number of a part in `Tables`. All that no fault delays happens before time passes, in every
+order. operator.py has the transitions of the operator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tests.model import checks, core
-from tests.model.records import Clock, lease_versions
+from tests.model.operator import OBJECTS, PROCESS, Operator
+from tests.model.records import Clock, lease_uids, lease_versions, renewals
 from tests.model.tables import NO_TIME, Env, Tables, Wire
 from tests.support.meeting import kind_of
 from tests.support.protocol import JOB, identity, letter, name
@@ -26,9 +28,7 @@ from elasticjob.rendezvous.actions import (
     Start,
     Stop,
 )
-from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
 from elasticjob.wire.member import Pod
@@ -37,8 +37,8 @@ from elasticjob.wire.round import Phase, Round
 State = tuple[int, ...]
 Step = tuple[Any, ...]  # a verb, and what it is about: `("perform", pod, 0)`
 
-RUNS, ENDED, EXCUSED, MARKED = "runs", "ended", "excused", "marked"
 PAUSED, CUT, SLOW, DARK, LATE, AWAY = "paused", "cut", "slow", "dark", "late", "away"
+FIRST = 5  # the place of the first agent in a state
 DEAD = 0  # in the place of an agent's state
 PATIENT = (ReadRound, ReopenStream, CreateLease)  # repeated until there is an answer
 
@@ -86,11 +86,14 @@ class Machine:
         self._aged: dict[tuple[int, float], int] = {}
         self._served: dict[tuple[int, ...], tuple[Any, ...]] = {}
         self.tick = self.tables.record(events.Tick())
-        self.stats = {"steps of agents": 0, "requests": 0}
+        self.stats = {"steps of agents": 0, "requests": 0, "plans": 0}
+        self.normal: Callable[[Any], State] = self.tables.normal
+        self.operator = Operator(self)
 
     def continue_with(self, tables: Tables) -> None:
         """Use the parts of an earlier search."""
         self.tables = tables
+        self.normal = tables.normal
         self.tick = tables.record(events.Tick())
 
     def with_faults(self, state: State, faults: int) -> State:
@@ -101,12 +104,11 @@ class Machine:
         """The job before its agents start."""
         tables = self.tables
         round_ = RoundLease("1", "uid-of-round", JOB.uid, self.desired, Round())
-        pods = self.desired.wanted
-        env = Env(self.bounds.faults, 0, tuple((pod, RUNS) for pod in pods))
-        state = [tables.record(round_), tables.record(()), tables.env(env)]
-        for pod in pods:
+        env = Env(self.bounds.faults, 0)
+        state = [tables.record(round_), tables.record(()), tables.env(env), *self.operator.first()]
+        for pod in self.desired.wanted:
             state += self._new_agent(pod)
-        return tables.normal(tuple(state))
+        return self.normal(tuple(state))
 
     def _new_agent(self, pod: Pod, again: bool = False) -> list[int]:
         nonce = f"{'another' if again else 'nonce'}-{letter(pod)}"
@@ -141,7 +143,7 @@ class Machine:
     def agents(self, state: State) -> Iterator[Agent]:
         """All agents, also those of which only requests are left."""
         parts = self.tables.parts
-        for at in range(3, len(state), 2):
+        for at in range(FIRST, len(state), 2):
             yield Agent(at, state[at], parts[state[at + 1]])
 
     def me(self, agent: Agent) -> Any:
@@ -153,34 +155,57 @@ class Machine:
         found: float | None = self.tables.parts[agent.part][1] if agent.wire.alive else None
         return found
 
+    def without_ranks(self, moves: Iterable[tuple[Step, State]]) -> Iterator[Step]:
+        """The same steps with the numbers that they had, and not their ranks."""
+
+        def compared(state: State) -> State:
+            return self.tables.normal(self.with_faults(state, 0))
+
+        state = self.first()
+        self.normal = tuple
+        try:
+            for step, target in moves:
+                state, step = next(
+                    (found.state, found.step)
+                    for found in self.successors(state)
+                    if found.step[0] == step[0] and compared(found.state) == compared(target)
+                )
+                yield step
+        finally:
+            self.normal = self.tables.normal
+
     # ---- transitions -------------------------------------------------------------------------
 
     def successors(self, state: State) -> Iterator[Next]:
         """Every transition from a state."""
-        first = self._first_to_move(state) if self.bounds.reduced else None
-        if first is not None:
-            yield from (found for found, _ in self._of_agent(state, first))
-            yield from self._faults(state, first.at)
-            return
+        for first in self._first_to_move(state) if self.bounds.reduced else ():
+            moves = [found for found, _ in self._of_agent(state, first)]
+            if all(found.state[OBJECTS] == state[OBJECTS] for found in moves):
+                yield from moves
+                yield from self._faults(state, first.at)
+                return
         can_wait = True
         for agent in self.agents(state):
             for found, urgent in self._of_agent(state, agent):
                 yield found
                 can_wait = can_wait and not urgent
-        for found in self._of_operator(state):
+        for found in self.operator.moves(state):
             yield found
             can_wait = can_wait and found.step[0] == "return"
         if can_wait:
             yield from self._wait(state)
         yield from self._faults(state)
 
-    def _first_to_move(self, state: State) -> Agent | None:
-        """An agent whose transitions commute with all others until it makes one (README.md).
+    def _first_to_move(self, state: State) -> Iterator[Agent]:
+        """Agents whose transitions commute with all others until they make one (README.md), unless
+        one of them ends the agent, which the operator sees.
 
-        It has something to receive, no request is under way that could bring it another answer, and
-        no write of others can make anything else possible for it: its watch already has an event,
-        which comes first, or delivers none.
+        Such an agent has something to receive, no request is under way that could bring it another
+        answer, and no write of others can make anything else possible for it: its watch already has
+        an event, which comes first, or delivers none.
         """
+        if self.env(state).finishing:  # the end of workers depends on the other members' starts
+            return
         for agent in self.agents(state):
             wire = agent.wire
             if wire.requests or not wire.alive:
@@ -194,14 +219,13 @@ class Machine:
             wake = self.wake(agent)
             is_due = wake is not None and wake <= 0
             if (receives and wire.stream) or wire.answers or wire.work or is_due:
-                # The end of its workers depends on the other members' starts.
-                return agent if not self.env(state).finishing else None
-        return None
+                yield agent
 
-    def _next(
+    def next(
         self, step: Step, state: list[int] | State, is_fault: bool = False, broken: str = ""
     ) -> Next:
-        return Next(step, self.tables.normal(tuple(state)), is_fault, broken)
+        """A transition to a state, in its normal form."""
+        return Next(step, self.normal(tuple(state)), is_fault, broken)
 
     def _of_agent(self, state: State, agent: Agent) -> Iterator[tuple[Next, bool]]:
         """What can happen to one agent now, and whether it must happen before time passes."""
@@ -217,7 +241,8 @@ class Machine:
             if not first:
                 continue
             if not cut:
-                yield self._perform(state, agent, k), due == NO_TIME
+                for found in self._perform(state, agent, k):
+                    yield found, due == NO_TIME
             if due == 0.0 and not isinstance(self.tables.parts[action], PATIENT):
                 yield self._drop(state, agent, k), True
         if not wire.alive or PAUSED in troubles:
@@ -232,8 +257,24 @@ class Machine:
         if self._may_finish(state, agent):
             yield self._finish(state, agent), True
         wake = self.wake(agent)
-        if wake is not None and wake <= 0:
+        is_due = wake is not None and wake <= 0
+        if is_due:
             yield self._fed(("tick", pod), state, agent, agent.wire, self.tick), True
+        if wire.deleted != NO_TIME:
+            waits = is_due or wire.answers or wire.work or (wire.stream and not slow)
+            yield from self._terminate(state, agent, bool(waits))
+
+    def _terminate(self, state: State, agent: Agent, waits: bool) -> Iterator[tuple[Next, bool]]:
+        """The kubelet ends the agent of a deleted pod: SIGTERM once it has nothing else to receive,
+        and SIGKILL after its grace."""
+        wire = agent.wire
+        if not wire.leaving and not waits:
+            event = self.tables.record(events.LeaveRequested())
+            rest = wire._replace(leaving=True)
+            yield self._fed(("terminate", wire.pod), state, agent, rest, event), True
+        if wire.deleted <= 0:
+            killed = self._ended(list(state), agent, wire, code=137)
+            yield self.next(("kill", wire.pod), killed), True
 
     def _with(self, state: State | list[int], agent: Agent, wire: Wire) -> list[int]:
         made = list(state)
@@ -292,7 +333,7 @@ class Machine:
         is_fault: bool = False,
     ) -> Next:  # fmt: skip
         made, broken = self._feed(list(state), agent, wire, event)
-        return self._next(step, made, is_fault, broken)
+        return self.next(step, made, is_fault, broken)
 
     def _feed(
         self, state: list[int], agent: Agent, wire: Wire, event: int
@@ -302,7 +343,7 @@ class Machine:
         found = self._steps.get(key)
         if found is None:
             found = self._steps[key] = self._make_step(agent, wire.pod, event)
-        part, requests, work, start_n, has_exited, seen_n = found
+        part, requests, work, start_n, exit_code, seen_n = found
         broken = ""
         if seen_n > wire.seen_n:
             wire = wire._replace(seen_n=seen_n)
@@ -318,8 +359,8 @@ class Machine:
         if work:
             wire = wire._replace(work=wire.work + work)
         state[agent.at] = part
-        if has_exited:
-            return self._ended(state, agent, wire, kept=True), broken
+        if exit_code is not None:
+            return self._ended(state, agent, wire, exit_code), broken
         state[agent.at + 1] = self.tables.wire(wire)
         return state, broken
 
@@ -335,32 +376,22 @@ class Machine:
         seen_n = 0
         if isinstance(record, events.RoundSeen):
             seen_n = record.lease.round.n
-        requests, work, start_n, has_exited = [], [], 0, False
+        requests, work, start_n, exit_code = [], [], 0, None
         for action in actions:
             if isinstance(action, Exit):
-                has_exited = True
+                exit_code = action.code
             elif isinstance(action, (Start, Stop)):
                 work.append(self.tables.record(action, pod))
                 start_n = action.round.n if isinstance(action, Start) else start_n
             else:
                 requests.append(self.tables.record(action, pod))
         part = self.tables.agent(self.clock.aged(me, 0.0), wake)
-        return part, tuple(requests), tuple(work), start_n, has_exited, seen_n
+        return part, tuple(requests), tuple(work), start_n, exit_code, seen_n
 
-    def _ended(self, state: list[int], agent: Agent, wire: Wire, kept: bool) -> list[int]:
-        """The agent is gone. kept: its requests may still arrive, and its kubelet reports the end.
-
-        A pod whose node died is found by the agents instead.
-        """
-        if kept:
-            env = self.env_of(state)
-            pods = tuple(
-                (pod, _ended_life(life)) if pod == wire.pod else (pod, life)
-                for pod, life in env.pods
-            )
-            state[2] = self.tables.env(env._replace(pods=pods))
-        requests = wire.requests if kept else ()
-        return self._gone(state, agent, requests)
+    def _ended(self, state: list[int], agent: Agent, wire: Wire, code: int) -> list[int]:
+        """The agent has ended, and its kubelet reports it. Its requests may still arrive."""
+        self.operator.ended(state, wire.pod, code)
+        return self._gone(state, agent, wire.requests)
 
     def _gone(self, state: list[int], agent: Agent, requests: Any) -> list[int]:
         if not requests:
@@ -373,7 +404,7 @@ class Machine:
 
     # ---- requests ----------------------------------------------------------------------------
 
-    def _perform(self, state: State, agent: Agent, k: int, is_lost: bool = False) -> Next:
+    def _perform(self, state: State, agent: Agent, k: int, is_lost: bool = False) -> Iterator[Next]:
         """A request arrives at the API server. is_lost: its answer does not come back."""
         wire = agent.wire
         action, _ = wire.requests[k]
@@ -383,14 +414,12 @@ class Machine:
         if not wire.alive:
             is_lost = False
         record = self.tables.parts[action]
-        top = 0
-        if isinstance(record, CreateLease):
-            top = self.tables.top(state, lease_versions(wire.pod)) + 1
-        made, answers, changes, broken = self._serve(state, agent, action, top)
+        made, answers, changes, broken = self._serve(state, agent, action)
         if not wire.alive:
             made = self._gone(made, agent._replace(wire=rest), rest.requests)
         elif isinstance(record, (ReadRound, ReopenStream)):
-            return self._open(step, made, agent, rest, answers, broken)
+            yield self._open(step, made, agent, rest, answers, broken)
+            return
         else:
             if is_lost:
                 event = core.failed(record)
@@ -401,16 +430,19 @@ class Machine:
                 rest = rest._replace(answers=(*rest.answers, (kind, answers)))
             made[agent.at + 1] = self.tables.wire(rest)
         self._broadcast(made, changes)
-        return self._next(step, made, step[0] == "lose", broken)
+        for after in self.operator.noted(made, state[0]):
+            yield self.next(step, after, step[0] == "lose", broken)
 
     def _serve(
-        self, state: State, agent: Agent, action: int, top: int
+        self, state: State, agent: Agent, action: int
     ) -> tuple[list[int], tuple[int, ...], tuple[int, ...], str]:
-        wire = agent.wire
-        key = (state[0], state[1], action, top, hash(wire.nonce))
+        wire, new = agent.wire, None
+        if isinstance(self.tables.parts[action], CreateLease):
+            new = self._created(state, wire.pod)
+        key = (state[0], state[1], action, new, hash(wire.nonce))
         found = self._served.get(key)
         if found is None:
-            found = self._served[key] = self._make_effect(state, agent, action, top)
+            found = self._served[key] = self._make_effect(state, agent, action, new)
         round_, leases, answers, changes, next_ = found
         broken = ""
         made = list(state)
@@ -419,13 +451,19 @@ class Machine:
             broken = checks.write(self, state, next_)
         return made, answers, changes, broken
 
-    def _make_effect(self, state: State, agent: Agent, action: int, top: int) -> tuple[Any, ...]:
+    def _created(self, state: State, pod: Pod) -> core.Created:
+        domains = (lease_versions(pod), lease_uids(pod), renewals(pod))
+        return core.Created(*(self.tables.top(state, each) + 1 for each in domains))
+
+    def _make_effect(
+        self, state: State, agent: Agent, action: int, new: core.Created | None
+    ) -> tuple[Any, ...]:
         self.stats["requests"] += 1
         tables, pod = self.tables, agent.wire.pod
         who = identity(letter(pod), nonce=agent.wire.nonce)
         effect = core.serve(
             self.round(state), self.leases(state), new_agent(who, 0.0), agent.wire.nonce,
-            tables.parts[action], top,
+            tables.parts[action], new,
         )  # fmt: skip
         before = self.round(state)
         next_ = effect.round.round if effect.round.round is not before.round else None
@@ -449,14 +487,14 @@ class Machine:
         troubles = tuple(each for each in wire.troubles if each[0] != DARK)
         wire = wire._replace(wide=len(answers) > 1, listens=True, troubles=troubles, stream=answers)
         if not is_first:
-            return self._next(step, self._with(made, agent, wire), step[0] == "lose", broken)
+            return self.next(step, self._with(made, agent, wire), step[0] == "lose", broken)
         wire = wire._replace(stream=answers[1:])
         return self._fed(step, made, agent, wire, answers[0])
 
     def _broadcast(self, state: list[int], changes: tuple[int, ...]) -> None:
         for change in changes:
             is_round = isinstance(self.tables.parts[change], events.RoundSeen)
-            for at in range(3, len(state), 2):
+            for at in range(FIRST, len(state), 2):
                 wire = self.tables.parts[state[at + 1]]
                 receives = wire.alive and wire.listens and DARK not in dict(wire.troubles)
                 if receives and (is_round or wire.wide):
@@ -471,12 +509,12 @@ class Machine:
         kind = kind_of(self.tables.parts[action])
         rest = wire._replace(requests=wire.requests[:k] + wire.requests[k + 1 :])
         if not wire.alive:
-            return self._next(
+            return self.next(
                 ("drop", wire.pod, kind), self._gone(list(state), agent, rest.requests)
             )
         failed = self.tables.record(event, wire.pod)
         rest = rest._replace(answers=(*rest.answers, (kind, (failed,))))
-        return self._next(("drop", wire.pod, kind), self._with(state, agent, rest), is_fault)
+        return self.next(("drop", wire.pod, kind), self._with(state, agent, rest), is_fault)
 
     def _heal(self, state: State, agent: Agent, kind: str) -> Next:
         wire = agent.wire
@@ -485,82 +523,42 @@ class Machine:
         if kind == CUT:
             requests = tuple((action, NO_TIME) for action, _ in requests)
         rest = wire._replace(troubles=troubles, requests=requests)
-        return self._next(("heal", wire.pod, kind), self._with(state, agent, rest))
+        return self.next(("heal", wire.pod, kind), self._with(state, agent, rest))
 
     # ---- the operator ------------------------------------------------------------------------
 
-    def _of_operator(self, state: State) -> Iterator[Next]:
-        """Rule 9 in short: mark, make the role vacant, then create the replacement."""
-        env = self.env(state)
-        if env.away != NO_TIME:
-            yield self._next(("return",), self._with_env(state, env._replace(away=NO_TIME)))
-            return
-        round_ = self.round(state)
-        if round_.round.phase.is_terminal:
-            return
-        marked = {pod for pod, life in env.pods if life == MARKED}
-        for pod, life in env.pods:
-            if life in (ENDED, EXCUSED):
-                yield self._mark(state, pod, life)
-            elif life == RUNS and self._is_given_up(state, pod):
-                yield self._mark(state, pod, EXCUSED)
-        holder = next((pod for pod in marked if name(letter(pod)) == round_.holder), None)
-        if holder is not None:
-            yield self._clear(state)
-        newest = {pod.index: pod for pod, _ in sorted(env.pods)}
-        for pod in newest.values():
-            if pod in marked and pod != holder and pod.generation + 1 < self.bounds.generations:
-                yield self._replace(state, pod)
+    def returned(self, state: list[int]) -> Next:
+        """The operator begins again."""
+        env = self.env_of(state)._replace(away=NO_TIME)
+        return self.next(("return",), self._with_env(state, env))
+
+    def broadcast(self, state: list[int], change: events.Event) -> None:
+        """All watches that have the object deliver a change."""
+        self._broadcast(state, (self.tables.record(change),))
+
+    def terminate(self, state: list[int], pod: Pod, grace_s: float) -> None:
+        """The kubelet of a deleted pod ends its agent, if the node lives."""
+        for at in range(FIRST, len(state), 2):
+            wire = self.tables.parts[state[at + 1]]
+            if wire.pod == pod and wire.alive:
+                state[at + 1] = self.tables.wire(wire._replace(deleted=grace_s))
+
+    def with_agent(self, state: list[int], pod: Pod) -> list[int]:
+        """The agent of a new pod starts."""
+        at = next((each.at for each in self.agents(tuple(state)) if each.wire.pod > pod), None)
+        at = len(state) if at is None else at
+        return [*state[:at], *self._new_agent(pod), *state[at:]]
+
+    def without_lease(self, state: list[int], lease: AgentLease) -> None:
+        """An agent Lease is deleted."""
+        left = tuple(each for each in self.leases(tuple(state)) if each.pod != lease.pod)
+        state[1] = self.tables.record(left)
+        self.broadcast(state, events.LeaseGone(lease.name))
 
     def _with_env(self, state: State | list[int], env: Env) -> list[int]:
         made = list(state)
         made[2] = self.tables.env(env)
         return made
-
-    def _is_given_up(self, state: State, pod: Pod) -> bool:
-        """Whether the agents have found a living pod silent or late."""
-        round_ = self.round(state)
-        if pod in round_.round.pods or round_.holder == name(letter(pod)):
-            return False
-        cause = round_.round.cause
-        silence = (CauseKind.POD_SILENT, CauseKind.POD_LATE)
-        if cause is not None and cause.kind in silence and cause.pod == name(letter(pod)):
-            return True
-        report = round_.report
-        return report is not None and report.n == round_.round.n and pod in report.silent
-
-    def _mark(self, state: State, pod: Pod, life: str) -> Next:
-        env = self.env(state)
-        pods = tuple((each, MARKED if each == pod else how) for each, how in env.pods)
-        leases = self.leases(state)
-        own = core.find(leases, pod)
-        version = self.tables.top(state, lease_versions(pod)) + 1
-        if own is None:
-            pod_name = name(letter(pod))
-            ready = AgentState(AgentPhase.READY, self.round(state).round.n)
-            own = AgentLease(pod_name, pod, "", f"uid-of-{pod_name}", JOB.uid, "", "", ready)
-        own = replace(own, ended=True, excused=life == EXCUSED, version=str(version))
-        made = self._with_env(state, env._replace(pods=pods))
-        made[1] = self.tables.record(core.put(leases, own))
-        self._broadcast(made, (self.tables.record(events.LeaseSeen(own)),))
-        return self._next(("mark", pod, life), made)
-
-    def _clear(self, state: State) -> Next:
-        round_ = core.cas(self.round(state), CasRound("", holder=""))
-        round_ = replace(round_, version=str(int(round_.version) + 1))
-        made = list(state)
-        made[0] = self.tables.record(round_)
-        self._broadcast(made, (self.tables.record(events.RoundSeen(round_, events.Source.WATCH)),))
-        return self._next(("clear",), made)
-
-    def _replace(self, state: State, pod: Pod) -> Next:
-        """The next generation starts."""
-        env, new = self.env(state), Pod(pod.index, pod.generation + 1)
-        pods = tuple(sorted([*(each for each in env.pods if each[0] != pod), (new, RUNS)]))
-        made = self._with_env(state, env._replace(pods=pods))
-        at = next((a.at for a in self.agents(state) if a.wire.pod > new), len(state))
-        made[at:at] = self._new_agent(new)
-        return self._next(("start", new), made)
 
     # ---- time --------------------------------------------------------------------------------
 
@@ -568,33 +566,41 @@ class Machine:
         """Time passes until something is due."""
         env = self.env(state)
         instants = [env.away] if env.away != NO_TIME else []
+        again_s = self.operator.again_s(state)
+        instants += [] if again_s is None else [again_s]
         for agent in self.agents(state):
             wire = agent.wire
             instants += [left_s for kind, left_s in wire.troubles if kind != DARK]
             instants += [due for _, due in wire.requests if due > 0]
+            is_held = PAUSED in dict(wire.troubles)
             wake = self.wake(agent)
-            if wake is not None and PAUSED not in dict(wire.troubles):
+            if wake is not None and not is_held:
                 instants.append(wake)
+            if wire.deleted != NO_TIME and not is_held:
+                instants.append(wire.deleted)
         if not instants:
             return
         by_s = round(min(instants), 6)
         if by_s <= 0:
             return
-        yield self._next(("wait", by_s), self._later(state, by_s))
+        yield self.next(("wait", by_s), self._later(state, by_s))
 
     def _later(self, state: State, by_s: float) -> list[int]:
         made = list(state)
         env = self.env(state)
         if env.away != NO_TIME:
             made[2] = self.tables.env(env._replace(away=_left(env.away, by_s)))
+        self.operator.later(made, by_s)
         for agent in self.agents(state):
             wire = agent.wire
-            if wire.troubles or any(due != NO_TIME for _, due in wire.requests):
-                troubles = tuple((kind, _left(left_s, by_s)) for kind, left_s in wire.troubles)
-                requests = tuple((a, _left(due, by_s)) for a, due in wire.requests)
-                made[agent.at + 1] = self.tables.wire(
-                    wire._replace(troubles=troubles, requests=requests)
+            if _has_times(wire):
+                is_held = PAUSED in dict(wire.troubles)
+                later = wire._replace(
+                    troubles=tuple((kind, _left(left_s, by_s)) for kind, left_s in wire.troubles),
+                    requests=tuple((a, _left(due, by_s)) for a, due in wire.requests),
+                    deleted=wire.deleted if is_held else _left(wire.deleted, by_s),
                 )
+                made[agent.at + 1] = self.tables.wire(later)
             if wire.alive:
                 made[agent.at] = self._age(agent.part, by_s)
         return made
@@ -622,7 +628,9 @@ class Machine:
             if kind == AWAY:
                 if env.away == NO_TIME and at is None:
                     away = after._replace(away=self.bounds.longest * self.heartbeat_s)
-                    yield self._next((kind,), self._with_env(state, away), is_fault=True)
+                    made_away = self._with_env(state, away)
+                    made_away[PROCESS] = self.tables.none
+                    yield self.next((kind,), made_away, is_fault=True)
                 continue
             if kind in _OF_THE_JOB:
                 if at is None:
@@ -639,29 +647,22 @@ class Machine:
         env = self.env(state)
         if not env.finishing:
             made = self._with_env(state, env._replace(finishing=True))
-            yield self._next(("finishing",), made, is_fault=True)
+            yield self.next(("finishing",), made, is_fault=True)
 
     def scale(self, state: State) -> Iterator[Next]:
-        """The last pod is no longer wanted."""
-        wanted = self.round(state).desired.wanted
-        if len(wanted) > max(1, self.desired.min_members):
-            yield self._want(state, wanted[:-1])
+        """A user scales the job down by one pod."""
+        objects = self.operator.objects(state)
+        if objects.replicas > max(1, self.desired.min_members):
+            yield self._edit(state, "scale", replicas=objects.replicas - 1)
 
     def suspend(self, state: State) -> Iterator[Next]:
-        """No pod is wanted."""
-        if self.round(state).desired.wanted:
-            yield self._want(state, ())
+        """A user suspends the job."""
+        if not self.operator.objects(state).suspend:
+            yield self._edit(state, "suspend", suspend=True)
 
-    def _want(self, state: State, wanted: tuple[Pod, ...]) -> Next:
-        round_ = self.round(state)
-        round_ = replace(
-            round_, desired=replace(round_.desired, wanted=wanted),
-            version=str(int(round_.version) + 1),
-        )  # fmt: skip
-        made = list(state)
-        made[0] = self.tables.record(round_)
-        self._broadcast(made, (self.tables.record(events.RoundSeen(round_, events.Source.WATCH)),))
-        return self._next(("want", *(wanted or ("none",))), made, is_fault=True)
+    def _edit(self, state: State, verb: str, **spec: Any) -> Next:
+        objects = self.operator.objects(state)._replace(**spec)
+        return self.next((verb,), self.operator.put_objects(list(state), objects), is_fault=True)
 
     def crash(self, state: State, agent: Agent, fatal: bool = False) -> Iterator[Next]:
         """A worker fails. fatal: no restart cures it."""
@@ -682,13 +683,13 @@ class Machine:
     def die(self, state: State, agent: Agent) -> Iterator[Next]:
         """The node dies: no kubelet reports it."""
         if agent.wire.alive:
-            yield self._next(("die", agent.wire.pod), self._gone(list(state), agent, ()))
+            yield self.next(("die", agent.wire.pod), self._gone(list(state), agent, ()))
 
     def end(self, state: State, agent: Agent) -> Iterator[Next]:
         """The container ends, and its kubelet reports it. A request may be under way."""
         wire = agent.wire
         if wire.alive:
-            yield self._next(("end", wire.pod), self._ended(list(state), agent, wire, True))
+            yield self.next(("end", wire.pod), self._ended(list(state), agent, wire, code=137))
 
     def leave(self, state: State, agent: Agent) -> Iterator[Next]:
         """SIGTERM, without a deletion."""
@@ -705,18 +706,16 @@ class Machine:
             return
         made = list(state)
         made[agent.at : agent.at + 2] = self._new_agent(wire.pod, again=True)
-        yield self._next(("restart", wire.pod), made)
+        yield self.next(("restart", wire.pod), made)
 
     def delete_lease(self, state: State, agent: Agent) -> Iterator[Next]:
         """A user deletes the agent Lease."""
-        pod, leases = agent.wire.pod, self.leases(state)
-        if not agent.wire.alive or core.find(leases, pod) is None:
-            return
-        made = list(state)
-        made[1] = self.tables.record(tuple(each for each in leases if each.pod != pod))
-        gone = self.tables.record(events.LeaseGone(name(letter(pod))))
-        self._broadcast(made, (gone,))
-        yield self._next(("delete-lease", pod), made)
+        pod = agent.wire.pod
+        lease = core.find(self.leases(state), pod)
+        if agent.wire.alive and lease is not None:
+            made = list(state)
+            self.without_lease(made, lease)
+            yield self.next(("delete-lease", pod), made)
 
     def lose(self, state: State, agent: Agent) -> Iterator[Next]:
         """The answer of a request that was performed is lost."""
@@ -724,7 +723,7 @@ class Machine:
             if agent.wire.alive and CUT not in dict(agent.wire.troubles):
                 record = self.tables.parts[agent.wire.requests[k][0]]
                 if not isinstance(record, (ReadRound, ReopenStream)):
-                    yield self._perform(state, agent, k, is_lost=True)
+                    yield from self._perform(state, agent, k, is_lost=True)
 
     def drop(self, state: State, agent: Agent) -> Iterator[Next]:
         """A request is lost before it arrives."""
@@ -741,7 +740,7 @@ class Machine:
                 late = (action, self.heartbeat_s)
                 requests = (*wire.requests[:k], late, *wire.requests[k + 1 :])
                 rest = wire._replace(requests=requests)
-                yield self._next(
+                yield self.next(
                     ("delay", wire.pod, kind_of(self.tables.parts[action])),
                     self._with(state, agent, rest),
                 )
@@ -759,7 +758,7 @@ class Machine:
             if kind == DARK and not wire.listens:
                 return
             rest = wire._replace(troubles=troubles, requests=requests)
-            yield machine._next((kind, wire.pod), machine._with(state, agent, rest))
+            yield machine.next((kind, wire.pod), machine._with(state, agent, rest))
 
         return begin
 
@@ -768,8 +767,9 @@ def _is_held(wire: Wire) -> bool:
     return PAUSED in dict(wire.troubles)
 
 
-def _ended_life(life: str) -> str:
-    return {RUNS: ENDED, "deleted": EXCUSED}.get(life, life)
+def _has_times(wire: Wire) -> bool:
+    has_due = any(due != NO_TIME for _, due in wire.requests)
+    return bool(wire.troubles) or wire.deleted != NO_TIME or has_due
 
 
 def _left(left_s: float, by_s: float) -> float:
@@ -801,17 +801,22 @@ _FAULTS: dict[str, Any] = {
 
 
 def is_good(machine: Machine, state: State) -> bool:
-    """I5: whether exactly the live wanted agents run, fewer than min live, or the job is over."""
+    """I5: whether the job is over, or all is as the user wants it.
+
+    Each wanted index has one agent, and no other agent lives; these agents run, or fewer than min
+    live and the round is Forming. An index without a further generation within the bounds may lack
+    its agent.
+    """
     lease = machine.round(state)
     if lease.round.phase.is_terminal:
         return True
-    live = {}
-    for agent in machine.agents(state):
-        if agent.wire.alive and not agent.wire.leaving:
-            if agent.wire.troubles:
-                return False
-            if lease.desired.is_wanted(agent.wire.pod):
-                live[agent.wire.pod] = agent.wire
+    live = {agent.wire.pod: agent.wire for agent in machine.agents(state) if agent.wire.alive}
+    for pod, wire in live.items():
+        is_ending = wire.leaving or wire.deleted != NO_TIME
+        if wire.troubles or is_ending or not lease.desired.is_wanted(pod):
+            return False
+    if not machine.operator.is_content(state, live.keys()):
+        return False
     if len(live) < max(1, lease.desired.min_members):
         return lease.round.phase is Phase.FORMING
     if lease.round.phase is not Phase.ACTIVE or set(lease.round.pods) != set(live):

@@ -2,8 +2,7 @@
 
 The core compares round numbers, resourceVersions and renewTimes with each other and makes larger
 ones, but never depends on their values. So a state of the search has their ranks (README.md, "Why
-the reductions are sound"). `KINDS` names the kind of every field of every record; a field that it
-lacks is an error, so that none can be forgotten.
+the reductions are sound"). kinds.py has the kind of every field of every record.
 """
 
 from __future__ import annotations
@@ -13,137 +12,21 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from elasticjob.rendezvous import actions, events, timing
-from elasticjob.rendezvous.actions import Exit
-from elasticjob.rendezvous.state import Hold, Me, Run
+from tests.model import kinds
+from tests.model.kinds import KINDS
+
+from elasticjob.controller.observe.memory import Lasting, Since
+from elasticjob.controller.plan.lost import SILENT_READS
+from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.state import Me
 from elasticjob.rendezvous.view import NEVER, Seen, View
 from elasticjob.wire.agent_state import AgentState
-from elasticjob.wire.cause import Cause
-from elasticjob.wire.charges import Charges
+from elasticjob.wire.charges import NO_CHARGES
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.desired import Desired
-from elasticjob.wire.lease import AgentLease, RoundLease
-from elasticjob.wire.report import Progress, Recovery, Report
-from elasticjob.wire.round import Round
-
-# The kinds of fields. The first word is the kind, the second one a bound (see `Clock`).
-SAME = "same"  # compared as it is, and never changed
-N = "n"  # a round number; negative: none
-NS = "ns"  # a set of round numbers
-ROUND_VERSION = "round version"
-LEASE_VERSION = "lease version"
-PULSE_TIME = "pulse time"  # renewTime of the Round Lease, of which only equality matters
-UNREAD = "unread"  # no agent reads it: made empty
-MEASURED_AT = "measured at"  # an instant from which people read a duration: made 0
-MEASURED_BY = "measured by"  # a record for a duration that people read: left out
-MEASURED = "measured"  # a duration that people read: 0 if there is one
-STATE = "state"  # annotation `agent`: an AgentState as text
-RECORD = "record"
-RECORDS = "records"
-VIEW = "view"
-REASON = "reason"  # a text that may name a round
-PULSES = "pulses"  # three are as many as more
-DUE = "due"  # an instant of which only matters whether it has come
-SINCE = "since"  # an instant; how long ago it was matters up to a bound
-
-KINDS: dict[type, dict[str, str]] = {
-    Me: {
-        "who": SAME, "stage": SAME, "request_pending": SAME, "request_at": DUE, "leaving": SAME,
-        "leave_stop_at": DUE, "leave_exit_at": DUE, "exit": RECORD,
-        "lease": RECORD, "round_at": "since round", "delay_since": "since delay", "highest_n": N,
-        "cas_version": ROUND_VERSION, "cas_at": DUE, "frozen": SAME, "contact_at": "since contact",
-        "contact_since": "since blind", "phase": SAME, "n": N, "cause": RECORD,
-        "start_ms": MEASURED, "stop_ms": MEASURED, "progress": RECORD, "run": RECORD,
-        "last_run_n": N, "ran_n": N,
-        "fatal_cause": RECORD, "own_version": LEASE_VERSION, "written_state": STATE,
-        "writing_state": STATE, "renew_at": DUE, "retry_renewal_at": DUE, "last_pulse": PULSE_TIME,
-        "last_pulse_at": "since pulse", "renewals_since_pulse": PULSES,
-        "doubted_pulse": PULSE_TIME, "holder_silent": SAME, "claim_at": DUE, "narrow": SAME,
-        "hold": RECORD, "began_at": MEASURED_AT, "reaped_at": MEASURED_AT,
-        "former_holder": MEASURED_BY,
-    },
-    Run: {
-        "n": N, "delivered_at": DUE, "started": SAME, "done": SAME, "failure": RECORD,
-        "failed_at": DUE, "alive": SAME, "stop_by": DUE,
-    },
-    Hold: {
-        "view": VIEW, "opening": SAME, "complete": SAME, "streamed_version": ROUND_VERSION,
-        "pulse_at": DUE, "pulsing": SAME, "sent_version": ROUND_VERSION,
-        "refused_version": ROUND_VERSION, "pulse_version": ROUND_VERSION, "pulse_returned": SAME,
-        "pending_gets": SAME, "get_at": DUE, "dirty": SAME, "judge_at": DUE, "waiting": SAME,
-        "judge_again_at": DUE, "replaced_holder": SAME, "silent_outside": SAME,
-        "left_at": MEASURED_AT,
-    },
-    View: {
-        "job": SAME, "own": SAME, "seen": VIEW, "pulses": VIEW, "order": VIEW,
-        "last_call_since": "since call",
-    },
-    Seen: {
-        "lease": RECORD, "changed_at": "since change", "changed_pulse": VIEW, "order": VIEW,
-        "node": SAME, "alive_at": MEASURED_AT, "got_at": VIEW, "got_pulse": VIEW,
-    },
-    RoundLease: {
-        "version": ROUND_VERSION, "uid": SAME, "job_uid": SAME, "desired": RECORD,
-        "round": RECORD, "holder": SAME, "renew_time": PULSE_TIME, "report": RECORD,
-    },
-    AgentLease: {
-        "name": SAME, "pod": SAME, "version": LEASE_VERSION, "uid": SAME, "job_uid": SAME,
-        "nonce": SAME, "renew_time": UNREAD, "state": RECORD, "ended": SAME, "excused": SAME,
-    },
-    Desired: {
-        **{name: SAME for name in Desired.__match_args__ if name not in ("charged", "pardoned")},
-        "charged": NS, "pardoned": NS,
-    },
-    Round: {
-        "n": N, "phase": SAME, "members": SAME, "master": SAME, "cause": RECORD,
-        "charged": RECORD, "delay_ms": SAME, "starts": "starts", "resets": SAME, "recovery": RECORD,
-    },
-    Charges: {"numbers": NS, "older": SAME, "forgiven": SAME},
-    Cause: {
-        **{name: SAME for name in Cause.__match_args__}, "n": N, "after_ms": MEASURED,
-    },
-    AgentState: {
-        **{name: SAME for name in AgentState.__match_args__},
-        "n": N, "cause": RECORD, "start_ms": MEASURED, "stop_ms": MEASURED,
-        "progress": RECORD,
-    },
-    Report: {
-        "n": N, "running": SAME, "recovery": RECORD, "progress": RECORD, "outside": SAME,
-        "silent": SAME, "delay_ms": SAME, "failed": SAME, "age_ms": MEASURED,
-    },
-    Recovery: {
-        "n": N, "detect_ms": MEASURED, "stop_ms": MEASURED, "rendezvous_ms": MEASURED,
-        "start_ms": MEASURED,
-    },
-    Progress: {"step": SAME, "total": SAME},
-    Exit: {"code": SAME, "reason": REASON},
-    actions.ReadRound: {},
-    actions.CreateLease: {"state": STATE},
-    actions.WriteState: {"state": STATE, "version": LEASE_VERSION},
-    actions.CasRound: {
-        "version": ROUND_VERSION, "round": RECORD, "holder": SAME, "report": RECORD,
-    },
-    actions.Pulse: {"version": ROUND_VERSION, "report": RECORD},
-    actions.GetLease: {"name": SAME},
-    actions.ReopenStream: {"wide": SAME},
-    actions.Start: {"round": RECORD},
-    actions.Stop: {"n": N, "grace_s": SAME},
-    events.RoundSeen: {"lease": RECORD, "source": SAME},
-    events.RoundGone: {},
-    events.LeaseSeen: {"lease": RECORD, "by_get": SAME},
-    events.LeaseGone: {"name": SAME, "by_get": SAME},
-    events.GetFailed: {"name": SAME},
-    events.ViewComplete: {"leases": RECORDS},
-    events.RenewalReturned: {"lease": RECORD},
-    events.CasFailed: {"conflict": SAME},
-    events.PulseFailed: {"conflict": SAME},
-    events.WorkersStarted: {"n": N, "start_ms": MEASURED},
-    events.WorkerExited: {"n": N, "failure": RECORD, "fatal": SAME},
-    events.WorkersReaped: {"n": N},
-    events.LeaveRequested: {},
-    events.Progressed: {"progress": RECORD},
-    events.Tick: {},
-}  # fmt: skip
+from elasticjob.wire.lease import AgentLease
+from elasticjob.wire.member import Pod
+from elasticjob.wire.names import parse_pod_name
 
 _ROUND_IN_TEXT = re.compile(r"round \d+")
 
@@ -159,6 +42,16 @@ TIMES: Domain = ("pulse time", None)
 def lease_versions(pod: Any) -> Domain:
     """The domain of the versions of a pod's Lease, in which a deleted Lease counts, too."""
     return ("lease version", pod)
+
+
+def renewals(pod: Any) -> Domain:
+    """The domain of the renewals of a pod's Lease."""
+    return ("renewal", pod)
+
+
+def lease_uids(pod: Any) -> Domain:
+    """The domain of the UIDs of a pod's Leases."""
+    return ("lease uid", pod)
 
 
 def renumbered(record: Any, number: Number, pod: Any = None) -> Any:
@@ -203,22 +96,63 @@ def _round_number(old: int, number: Number, pod: Any) -> int:
     return number(ROUNDS, old) if old > 0 else old
 
 
+def _lease_uid(old: str, number: Number, pod: Any) -> str:
+    """The UID of an agent Lease: that of its pod's name, and a number of each creation."""
+    if not old:
+        return old
+    name, _, n = old.rpartition("-")
+    return f"{name}-{number(lease_uids(Pod(*parse_pod_name(name))), int(n))}"
+
+
+def _each(old: Any, number: Number, pod: Any) -> Any:
+    """The values of a mapping by pod or index, of which each may be about the Lease of its pod."""
+    return {key: renumbered(old[key], number, key) for key in sorted(old)}
+
+
+def _since(old: Any, number: Number, pod: Any) -> Any:
+    """Instants by condition. That of an orphan has the UID of a Lease."""
+    made = {}
+    for (condition, uid), at in old.items():
+        is_lease = condition is Lasting.ORPHANED
+        made[Since(condition, _lease_uid(uid, number, pod) if is_lease else uid)] = at
+    return dict(sorted(made.items(), key=lambda each: (each[0].condition.value, each[0].uid)))
+
+
+def _performed(old: Any, number: Number, pod: Any) -> Any:
+    made = {renumbered(action, number): renumbered(each, number) for action, each in old.items()}
+    return dict(sorted(made.items(), key=lambda each: each[0].pod))
+
+
+def _nothing(old: Any, number: Number, pod: Any) -> Any:
+    assert not old, f"{old} does not occur within the bounds"
+    return old
+
+
 _RENUMBER: dict[str, Callable[[Any, Number, Any], Any]] = {
-    N: _round_number,
-    NS: lambda old, number, pod: frozenset(number(ROUNDS, n) for n in old) if old else old,
-    ROUND_VERSION: lambda old, number, pod: _version(old, number, VERSIONS),
-    LEASE_VERSION: lambda old, number, pod: _version(old, number, lease_versions(pod)),
-    PULSE_TIME: lambda old, number, pod: _version(old, number, TIMES),
-    UNREAD: lambda old, number, pod: "",
-    MEASURED: lambda old, number, pod: 0,
-    MEASURED_AT: lambda old, number, pod: 0.0,
-    MEASURED_BY: lambda old, number, pod: None,
-    "starts": lambda old, number, pod: min(old, 4),
-    STATE: _state,
-    RECORD: lambda old, number, pod: renumbered(old, number, pod),
-    RECORDS: lambda old, number, pod: tuple(renumbered(each, number, pod) for each in old),
-    VIEW: _view,
-    REASON: lambda old, number, pod: _ROUND_IN_TEXT.sub("a round", old),
+    kinds.N: _round_number,
+    kinds.NS: lambda old, number, pod: frozenset(number(ROUNDS, n) for n in old) if old else old,
+    kinds.ROUND_VERSION: lambda old, number, pod: _version(old, number, VERSIONS),
+    kinds.LEASE_VERSION: lambda old, number, pod: _version(old, number, lease_versions(pod)),
+    kinds.LEASE_UID: _lease_uid,
+    kinds.RENEWAL: lambda old, number, pod: _version(old, number, renewals(pod)),
+    kinds.PULSE_TIME: lambda old, number, pod: _version(old, number, TIMES),
+    kinds.UNREAD: lambda old, number, pod: old.__class__(),
+    kinds.FORGOTTEN: lambda old, number, pod: None,
+    kinds.NONE: _nothing,
+    kinds.NO_CHARGE: lambda old, number, pod: NO_CHARGES,
+    kinds.READS: lambda old, number, pod: min(old, SILENT_READS),
+    kinds.MEASURED: lambda old, number, pod: 0,
+    kinds.MEASURED_AT: lambda old, number, pod: 0.0,
+    kinds.MEASURED_BY: lambda old, number, pod: None,
+    kinds.STARTS: lambda old, number, pod: min(old, 4),
+    kinds.STATE: _state,
+    kinds.RECORD: lambda old, number, pod: renumbered(old, number, pod),
+    kinds.RECORDS: lambda old, number, pod: tuple(renumbered(each, number, pod) for each in old),
+    kinds.BY_KEY: _each,
+    kinds.BY_ACTION: _performed,
+    kinds.BY_CONDITION: _since,
+    kinds.VIEW: _view,
+    kinds.REASON: lambda old, number, pod: _ROUND_IN_TEXT.sub("a round", old),
 }
 
 

@@ -19,6 +19,8 @@ from tests.model.machine import Machine, State, Step, is_good
 
 import elasticjob
 
+Move = tuple[Step, State]  # and where it leads
+
 CODE = (Path(elasticjob.__path__[0]), Path(__file__).parent)
 
 
@@ -26,7 +28,7 @@ CODE = (Path(elasticjob.__path__[0]), Path(__file__).parent)
 class Result:
     """What a search has found so far. The parts of states are in the tables of the machine."""
 
-    before: list[Step] = field(default_factory=list)  # the steps to the first state
+    before: list[Move] = field(default_factory=list)  # the moves to the first state
     states: list[State] = field(default_factory=list)
     parents: array[int] = field(default_factory=lambda: array("i"))
     steps: list[Step] = field(default_factory=list)
@@ -39,7 +41,7 @@ class Result:
     explored: int = 0  # states whose transitions are known
     complete: bool = False
     seconds: float = 0.0
-    broken: list[tuple[str, int, Step]] = field(default_factory=list)  # why, state, last step
+    broken: list[tuple[str, int, Move]] = field(default_factory=list)  # why, state, last move
     stuck: list[int] = field(default_factory=list)
 
     def add(self, state: State, parent: int, step: Step) -> int:
@@ -50,17 +52,17 @@ class Result:
         self.rests.append(0)
         return len(self.states) - 1
 
-    def trace(self, state: int) -> list[Step]:
-        """The steps from the first state to this one."""
+    def trace(self, state: int) -> list[Move]:
+        """The moves from the first state to this one."""
         found = []
         while state > 0:
-            found.append(self.steps[state])
+            found.append((self.steps[state], self.states[state]))
             state = self.parents[state]
         return [*self.before, *found[::-1]]
 
 
-def form(machine: Machine) -> tuple[list[Step], State]:
-    """The steps without a fault to a state in which all pods run and wait, and this state."""
+def form(machine: Machine) -> tuple[list[Move], State]:
+    """The moves without a fault to a state in which all pods run and wait, and this state."""
     faults = machine.bounds.faults
     calm = Search(machine)
     calm.result.states[0] = machine.with_faults(calm.result.states[0], 0)
@@ -128,12 +130,14 @@ class Search:
         if at == result.end_of_level:
             result.depth += 1
             result.end_of_level = len(result.states)
+        moves = 0
         for found in self.machine.successors(result.states[at]):
             result.transitions += 1
             if found.step[0] == "wait":
                 result.rests[at] = 1
+            moves += not found.is_fault
             if found.broken:
-                result.broken.append((found.broken, at, found.step))
+                result.broken.append((found.broken, at, (found.step, found.state)))
                 return False
             to = index.get(found.state)
             if to is None:
@@ -141,6 +145,8 @@ class Search:
             if not found.is_fault:
                 result.sources.append(at)
                 result.targets.append(to)
+        if not moves:  # nothing happens any more
+            result.rests[at] = 1
         return True
 
     def _progress(self) -> str:

@@ -28,17 +28,17 @@ class Wire(NamedTuple):
     workers: tuple[int, str] | None = None  # their round, and what they do
     seen_n: int = 0  # the highest round that this incarnation has received
     leaving: bool = False  # it has received SIGTERM
+    deleted: float = -1.0  # its pod is deleted, and it has this time until SIGKILL
 
 
 NO_TIME = -1.0
 
 
 class Env(NamedTuple):
-    """The operator and its pods, faults, and what the checks note."""
+    """Faults, and what the checks note."""
 
     left: int  # faults that may still happen
     may_charge: int  # as many charges as the faults so far can cause
-    pods: tuple[tuple[Pod, str], ...]  # what the operator knows of each
     away: float = NO_TIME  # the operator is away, at most for this time
     started: frozenset[tuple[int, int]] = frozenset()  # (n, index) of workers
     finished: frozenset[tuple[int, Pod]] = frozenset()
@@ -94,8 +94,9 @@ class Tables:
             labels.add((ROUNDS, wire.seen_n))
         return self._add(wire, wire, None, frozenset(labels))
 
-    def env(self, env: Env) -> int:
-        """The number of the rest. What the checks note of a round holds no number alive."""
+    def env(self, env: Any) -> int:
+        """The number of a part without records. What the checks note of a round holds no number
+        alive."""
         found = self._ids.get(env)
         return self._add(env, env, None, frozenset()) if found is None else found
 

@@ -395,10 +395,10 @@ _KIND_NAMES: dict[type, str] = {
 # ---- the operator --------------------------------------------------------------------------------
 
 
-def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
+def mark(meeting: Meeting, letter_: str, excused: bool = False, alone: bool = False) -> None:
     """Rule 9: its Lease is marked `ended`; then its role becomes vacant if it was the holder.
 
-    excused: the pod was deleted or taken away.
+    excused: the pod was deleted or taken away. alone: the role stays as it is.
     """
     ended = leases.EndedMark("gone", excused)
     found = meeting.server.lease(name(letter_))
@@ -408,7 +408,7 @@ def mark(meeting: Meeting, letter_: str, excused: bool = False) -> None:
         meeting.server.create(made)
     else:
         meeting.server.patch(found.name, leases.ended_patch(ended, found.version))
-    if present.holder == name(letter_):
+    if present.holder == name(letter_) and not alone:
         clear(meeting)
 
 
@@ -417,6 +417,10 @@ def clear(meeting: Meeting) -> None:
     meeting.server.patch(ROUND, leases.holder_patch("", "", meeting.server.round().version))
 
 
-def want(meeting: Meeting, desired: Desired) -> None:
-    """The operator changes `desired`."""
-    meeting.server.patch(ROUND, leases.desired_patch(desired, meeting.server.round().version))
+def want(meeting: Meeting, desired: Desired, clears: bool = False) -> None:
+    """The operator changes `desired`, and makes the holder role vacant in the same write."""
+    version = meeting.server.round().version
+    patch = leases.desired_patch(desired, version)
+    if clears:
+        patch = {**leases.holder_patch("", "", version), **patch}
+    meeting.server.patch(ROUND, patch)

@@ -304,13 +304,13 @@ class ScenarioRunner:
 
     # ---- the operator, and people ----------------------------------------------------------------
 
-    def mark(self, letter_: str, how: str = "") -> None:
+    def mark(self, letter_: str, *how: str) -> None:
         """The operator saw the pod end: it marks its Lease, and makes the holder role
         vacant if the pod had it.
 
-        `mark A excused`: the pod was deleted.
+        `mark A excused`: the pod was deleted. `mark A alone`: the role stays as it is.
         """
-        m.mark(self.meeting, letter_, excused=how == "excused")
+        m.mark(self.meeting, letter_, excused="excused" in how, alone="alone" in how)
         self.show_round()
 
     def clear(self) -> None:
@@ -331,9 +331,12 @@ class ScenarioRunner:
         self.meeting.server.delete_forged(pod(letter_))
 
     def want(self, *words: str) -> None:
-        """The operator changes `desired`: `want A B`, `want budget 3 pardon 2`."""
-        self.wanted = _wanted(words, self.wanted)
-        m.want(self.meeting, desired(**self.wanted))
+        """The operator changes `desired`: `want A B`, `want budget 3 pardon 2`.
+
+        `want A B vacant`: the same write makes the holder role vacant.
+        """
+        self.wanted = _wanted(tuple(word for word in words if word != "vacant"), self.wanted)
+        m.want(self.meeting, desired(**self.wanted), clears="vacant" in words)
 
     def _running(self, letter_: str) -> int:
         run = self.meeting.players[letter_].me.run

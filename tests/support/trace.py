@@ -18,8 +18,11 @@ from elasticjob.wire.member import Pod
 
 HELD = ("requests", "answers", "watch", "workers", "ticks")
 
-# Steps that only decide when others happen: in a scenario, these do not happen meanwhile.
-_SILENT = ("heal", "paused", "cut", "slow", "delay", "away", "return", "finishing")
+# Steps that only decide when others happen, or change no Lease: a scenario has them as comments.
+_SILENT = (
+    "heal", "paused", "cut", "slow", "delay", "away", "return", "finishing", "scale", "suspend",
+    "plan", "conflict", "reserve", "list", "unmarked", "exists", "keep-lease", "delete",
+)  # fmt: skip
 _SETTINGS = {
     "min": "min_members", "budget": "max_restarts", "T": "heartbeat_s", "cooldown": "cooldown_s",
     "call": "last_call_s", "grace": "stop_grace_s",
@@ -36,13 +39,29 @@ def commands(desired: Desired, steps: Iterable[tuple[Any, ...]]) -> Iterator[str
         if verb in _SILENT:
             yield f"# {' '.join([verb, *(_word(each) for each in about)])}"
         elif verb == "mark":
-            yield f"mark {letter(about[0])}{' excused' if about[1] == 'excused' else ''}"
+            yield f"mark {letter(about[0])} alone{' excused' if about[1] else ''}"
+        elif verb == "write":
+            yield _write(*about)
         elif verb in ("start", "restart"):
             yield from _start(verb, letter(about[0]))
-        elif verb == "end":
-            yield f"die {letter(about[0])}"
+        elif verb in _SAME:
+            yield f"{_SAME[verb]} {letter(about[0])}"
         else:
             yield " ".join([verb, *(_word(each) for each in about)])
+
+
+# What comes of a step for the agents, if another word stands for it.
+_SAME = {"end": "die", "kill": "die", "terminate": "leave"}
+
+
+def _write(desired: Desired | None, clears: bool) -> str:
+    """The command for a write of the operator's part of the Round Lease."""
+    if desired is None:
+        return "clear"
+    words = [*map(letter, desired.wanted)] or ["none"]
+    if desired.charged:
+        words += ["charge", ",".join(map(str, sorted(desired.charged)))]
+    return " ".join(["want", *words, *["vacant"] * clears])
 
 
 def _start(verb: str, name: str) -> Iterator[str]:
