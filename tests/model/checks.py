@@ -30,7 +30,7 @@ def start(env: Env, wire: Wire, n: int) -> str:
 
 def write(machine: Machine, state: State, new: Round) -> str:
     """I1, I2, I4 and I6, when a round is written."""
-    lease, env = machine.round(state), machine.env(state)
+    lease = machine.round(state)
     old = lease.round
     if old.phase.is_terminal:
         return "I6: the job changes after its end"
@@ -42,7 +42,7 @@ def write(machine: Machine, state: State, new: Round) -> str:
         return "rule 1: a Forming round with members, or an Active one without"
     if new.phase is Phase.ACTIVE and len(new.members) < lease.desired.min_members:
         return "rule 8: Active below min"
-    return _end(machine, state, old, new) or _charges(machine, env, old, new)
+    return _end(machine, state, old, new) or _charges(machine, state, old, new)
 
 
 def _end(machine: Machine, state: State, old: Round, new: Round) -> str:
@@ -61,11 +61,12 @@ def _end(machine: Machine, state: State, old: Round, new: Round) -> str:
     return ""
 
 
-def _charges(machine: Machine, env: Env, old: Round, new: Round) -> str:
+def _charges(machine: Machine, state: State, old: Round, new: Round) -> str:
+    env = machine.env(state)
     kind = new.cause.kind if new.cause is not None else None
     before, after = old.charged.numbers, new.charged.numbers
-    if len(after) > env.may_charge:
-        return f"I4: {len(after)} charges after {env.may_charge} failures"
+    if many := _too_many(env, after | machine.round(state).desired.charged):
+        return many
     if kind in PLANNED and new.phase is not Phase.FAILED and before - after:
         return "I4: a departure strikes a charge"
     if kind in PLANNED and after - before:
@@ -79,10 +80,19 @@ def _charges(machine: Machine, env: Env, old: Round, new: Round) -> str:
     return ""
 
 
-def desired(machine: Machine, state: State | list[int], new: RoundLease) -> str:
-    """I4, when the operator writes its part of the Round Lease."""
-    may_charge = machine.env_of(list(state)).may_charge
-    charged = new.round.charged.numbers | new.desired.charged
-    if len(charged) > may_charge:
-        return f"I4: {len(charged)} charges after {may_charge} failures"
+def _too_many(env: Env, charged: frozenset[int]) -> str:
+    if len(charged) > env.may_charge:
+        return f"I4: {len(charged)} charges after {env.may_charge} failures"
     return ""
+
+
+def desired(machine: Machine, state: list[int], new: RoundLease) -> str:
+    """I4, when the operator writes its part of the Round Lease."""
+    return _too_many(machine.env_of(state), new.round.charged.numbers | new.desired.charged)
+
+
+def rest(machine: Machine, state: State) -> str:
+    """I4, when all is as the user wants it and time passes."""
+    lease, must = machine.round(state), machine.env(state).must_charge
+    counted = counted_failures(lease.round.charged, lease.desired)
+    return f"I4: {counted} of {must} failures are counted" if counted < must else ""

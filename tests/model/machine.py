@@ -104,7 +104,7 @@ class Machine:
         """The job before its agents start."""
         tables = self.tables
         round_ = RoundLease("1", "uid-of-round", JOB.uid, self.desired, Round())
-        env = Env(self.bounds.faults, 0)
+        env = Env(self.bounds.faults)
         state = [tables.record(round_), tables.record(()), tables.env(env), *self.operator.first()]
         for pod in self.desired.wanted:
             state += self._new_agent(pod)
@@ -583,7 +583,8 @@ class Machine:
         by_s = round(min(instants), 6)
         if by_s <= 0:
             return
-        yield self.next(("wait", by_s), self._later(state, by_s))
+        broken = checks.rest(self, state) if is_good(self, state) else ""
+        yield self.next(("wait", by_s), self._later(state, by_s), broken=broken)
 
     def _later(self, state: State, by_s: float) -> list[int]:
         made = list(state)
@@ -621,9 +622,13 @@ class Machine:
         env = self.env(state)
         if not env.left or self.round(state).round.phase.is_terminal:
             return
+        is_only = self.bounds.faults == 1 and is_good(self, state)
         for kind in self.bounds.kinds:
-            charge = kind in CHARGED
-            after = env._replace(left=env.left - 1, may_charge=env.may_charge + charge)
+            after = env._replace(
+                left=env.left - 1,
+                may_charge=env.may_charge + (kind in CHARGED),
+                must_charge=env.must_charge + (is_only and kind in FAILURES),
+            )
             made = tuple(self._with_env(state, after))
             if kind == AWAY:
                 if env.away == NO_TIME and at is None:
@@ -777,6 +782,7 @@ def _left(left_s: float, by_s: float) -> float:
 
 
 CHARGED = ("crash", "fatal", "die", "end", "restart", "leave", "delay", PAUSED, CUT, SLOW)
+FAILURES = ("crash", "die", "end", "leave")  # each is counted if nothing else happens
 
 _OF_THE_JOB: dict[str, Any] = {
     "finishing": Machine.finishing,

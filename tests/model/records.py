@@ -222,12 +222,12 @@ class Clock:
 
     def aged(self, me: Me, by_s: float) -> Me:
         """The agent's state after a time in which it made no step. Its clock shows 0."""
-        me = self._aged(me, by_s)
+        before, me = me, self._aged(me, by_s)
         if me.run is not None:
             me = replace(me, run=self._aged(me.run, by_s))
         if me.hold is not None:
             hold = self._aged(me.hold, by_s)
-            me = replace(me, hold=replace(hold, view=self._view(me, hold.view, by_s)))
+            me = replace(me, hold=replace(hold, view=self._view(before, me, hold.view, by_s)))
         return me
 
     def _aged(self, record: Any, by_s: float) -> Any:
@@ -248,45 +248,48 @@ class Clock:
     def _instants(self, cls: type) -> list[tuple[str, float]]:
         return [(name, self.bounds[k]) for name, k in KINDS[cls].items() if k in self.bounds]
 
-    def _view(self, me: Me, view: View, by_s: float) -> View:
+    def _view(self, before: Me, me: Me, view: View, by_s: float) -> View:
         """The view with relative counts of pulses, ranks of changes, and GETs by their effect."""
         view = self._aged(view, by_s)
         orders = {order: k for k, order in enumerate(sorted({s.order for s in view.seen.values()}))}
         seen = {
-            pod: self._seen(me, view, found, by_s, orders[found.order])
+            pod: self._seen(before, me, view, found, by_s, orders[found.order])
             for pod, found in sorted(view.seen.items())
         }
         return replace(view, seen=seen, pulses=0, order=max(orders.values(), default=0))
 
-    def _seen(self, me: Me, view: View, seen: Seen, by_s: float, order: int) -> Seen:
+    def _seen(self, before: Me, me: Me, view: View, old: Seen, by_s: float, order: int) -> Seen:
         most = timing.SILENT_PULSES_NODES
-        changed = -min(view.pulses - seen.changed_pulse, most)
-        got_pulse = seen.got_pulse
-        if got_pulse != NEVER:
-            got_pulse = changed + min(seen.got_pulse - seen.changed_pulse, most)
-        if seen.lease is not None and seen.lease.pod == view.own:  # no holder judges itself
+        changed = -min(view.pulses - old.changed_pulse, most)
+        if old.lease is not None and old.lease.pod == view.own:  # no holder judges itself
             return replace(
-                seen, changed_at=-self.bounds["since change"], changed_pulse=-most, order=order,
+                old, changed_at=-self.bounds["since change"], changed_pulse=-most, order=order,
                 got_at=-math.inf, got_pulse=NEVER,
             )  # fmt: skip
-        old, now_s = seen, by_s
-        changed_at = max(-self.bounds["since change"], round(seen.changed_at - by_s, 6))
-        seen = replace(
-            seen, changed_pulse=changed, changed_at=changed_at + 0.0, got_pulse=got_pulse,
-            order=order,
+        got_pulse = old.got_pulse
+        if got_pulse != NEVER:
+            got_pulse = changed + min(got_pulse - old.changed_pulse, most)
+        changed_at = max(-self.bounds["since change"], round(old.changed_at - by_s, 6))
+        got_at = self._got_at(before, me, old)
+        return replace(
+            old, changed_pulse=changed, changed_at=changed_at + 0.0, order=order, got_at=got_at,
+            got_pulse=NEVER if got_at == -math.inf else got_pulse,
         )  # fmt: skip
-        return replace(seen, **self._got(me, seen, old.got_at - now_s))
 
-    def _got(self, me: Me, seen: Seen, got_at: float) -> dict[str, Any]:
-        """A GET confirms nothing, that an agent is silent, or also that it is late."""
-        allowed_from = me.contact_since + timing.silence_s(self.heartbeat_s, timing.SILENT_PULSES)
-        if got_at < allowed_from or got_at == -math.inf:
-            return {"got_at": -math.inf, "got_pulse": NEVER}
-        began_at = max(me.round_at, seen.changed_at) if seen.lease is None else me.round_at
+    def _got_at(self, before: Me, me: Me, seen: Seen) -> float:
+        """A GET confirms nothing, that an agent is silent, or also that it is late.
+
+        before: the agent when its clock showed what the view has.
+        """
+        silence_s = timing.silence_s(self.heartbeat_s, timing.SILENT_PULSES)
+        if seen.got_at == -math.inf or seen.got_at < before.contact_since + silence_s:
+            return -math.inf
+        is_absent = seen.lease is None
+        began_at = max(before.round_at, seen.changed_at) if is_absent else before.round_at
         desired, round_ = me.lease.desired, me.lease.round  # type: ignore[union-attr]
-        if round(got_at - began_at, 6) >= timing.start_deadline_s(desired, round_):
-            return {"got_at": 0.0}
-        return {"got_at": allowed_from}
+        if round(seen.got_at - began_at, 6) >= timing.start_deadline_s(desired, round_):
+            return 0.0
+        return max(-NEVER_S, me.contact_since + silence_s)
 
 
 NEVER_S = 1e8  # a duration that the search does not reach

@@ -38,7 +38,8 @@ class Env(NamedTuple):
     """Faults, and what the checks note."""
 
     left: int  # faults that may still happen
-    may_charge: int  # as many charges as the faults so far can cause
+    may_charge: int = 0  # as many charges as the faults so far can cause
+    must_charge: int = 0  # as many as they do cause, if that is known
     away: float = NO_TIME  # the operator is away, at most for this time
     started: frozenset[tuple[int, int]] = frozenset()  # (n, index) of workers
     finished: frozenset[tuple[int, Pod]] = frozenset()

@@ -272,6 +272,7 @@ class Meeting:
         if talk.number or (arrives and answered):
             if talk.number:  # what the watch before it still has comes too late
                 player.stream.clear()
+                player.inbox.clear()
             while talk in player.requests:
                 self.perform(letter_, kind=kind)
             return True
