@@ -18,9 +18,9 @@ KINDS = (
 
 
 def bounds(
-    pods: int, min_members: int, faults: int, kinds: tuple[str, ...] = KINDS,
+    pods: int, min_members: int, faults: int, kinds: tuple[str, ...] = KINDS, longest: int = 4,
 ) -> Bounds:  # fmt: skip
-    """The bounds of a search with this number of pods and faults."""
+    """The bounds of a search with this number of pods and faults, each for at most `longest` T."""
     desired = Desired(
         wanted=tuple(Pod(index, 0) for index in range(pods)),
         min_members=min_members,
@@ -34,7 +34,7 @@ def bounds(
         reset_after_s=10 * NEVER_S,
         api_grace_s=10 * NEVER_S,
     )
-    return Bounds(desired, faults, kinds)
+    return Bounds(desired, faults, kinds, longest)
 
 
 def lines(bounds: Bounds) -> Iterator[str]:
@@ -52,9 +52,12 @@ def lines(bounds: Bounds) -> Iterator[str]:
 
 
 NOT_COVERED = (
-    "the operator's plan: a short version of rule 9 marks, makes the role vacant and replaces",
+    "the operator: the creation and end of a job, the resync, refused requests, other templates",
+    "the operator: a Round Lease that is read before a pod has ended, and a list of pods after it",
+    "pods that wait for a node or an image; a pod that is blamed for three failures",
+    "SIGTERM of a deletion that overtakes what its agent has yet to receive (that of `leave` may)",
     "more than three generations of an index, a second restart in one pod",
     "healthy times that forgive charges (resetAfterSeconds), apiGraceSeconds, progress",
     "answers other than success, conflict, not found and none",
-    "requests that the API server performs after the agent has given them up",
+    "requests that the API server performs after their sender has given them up",
 )
