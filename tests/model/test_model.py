@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.model.__main__ import summary
 from tests.model.bounds import bounds
+from tests.model.kinds import KINDS
 from tests.model.machine import Machine
-from tests.model.records import KINDS
+from tests.model.records import Clock
 from tests.model.search import OtherSearchError, Search, instants_end
 from tests.support.mutants import without
+from tests.support.protocol import active, holding, lease, pod, seen
+from tests.support.script import replay
+from tests.support.trace import scenario
+
+from elasticjob.rendezvous.members.judge import Case, is_confirmed_silent
+from elasticjob.rendezvous.now import Now
+from elasticjob.wire.dataclasses import replace as replace_record
 
 
 def test_no_fault_no_violation() -> None:
@@ -29,13 +39,32 @@ def test_every_field_of_a_record_has_a_kind(cls: type) -> None:
     assert set(KINDS[cls]) == set(cls.__match_args__)  # type: ignore[attr-defined]
 
 
+def found_without(clause: str, pods: int, kind: str, formed: bool = False) -> str:
+    """What the command prints of a search without a clause."""
+    with without(clause):
+        machine = Machine(bounds(pods, 1, 1, (kind,)))
+        return "\n".join(summary(machine, Search(machine, formed=formed).run()))
+
+
 def test_a_violation_is_a_scenario_that_shows_it() -> None:
     """Without `4-answered`, a crash that is answered is charged again."""
-    with without("4-answered"):
-        machine = Machine(bounds(2, 1, 1, ("crash",)))
-        text = "\n".join(summary(machine, Search(machine).run()))
+    text = found_without("4-answered", 2, "crash")
     assert "VIOLATION of I4" in text
     assert "write 3 Active A B charged 2,3 for WorkerFailed" in text
+
+
+def test_an_uncounted_departure_is_found() -> None:
+    """The operator counts a departure without an excuse, in the write that the clause plans."""
+    text = found_without("9-write-desired", 1, "leave", formed=True)
+    assert "VIOLATION of I4: 0 of 1 failures are counted" in text
+    assert "mark A alone" in text
+    assert "A' workers of 2 started" in text
+
+
+def test_a_job_of_which_no_agent_is_left_to_judge_is_found() -> None:
+    """Only the operator can find that the only agent is silent, and only by a time."""
+    text = found_without("9-await-pulse", 1, "die", formed=True)
+    assert "VIOLATION of I5: no good state can be reached" in text
 
 
 def rests_of(machine: Machine, formed: bool = False) -> set[str]:
@@ -54,10 +83,45 @@ def test_the_reduction_loses_no_state_in_which_time_passes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["lose", "dark", "delete-lease"])
-def test_the_same_with_a_fault(kind: str) -> None:
-    whole = replace(bounds(2, 1, 1, (kind,)), reduced=False)
-    assert rests_of(Machine(bounds(2, 1, 1, (kind,))), True) == rests_of(Machine(whole), True)
+@pytest.mark.parametrize(
+    ("pods", "kind"),
+    [(2, "lose"), (2, "dark"), (2, "delete-lease"), (2, "away"), (1, "leave"), (1, "die")],
+)
+def test_the_same_with_a_fault(pods: int, kind: str) -> None:
+    few = bounds(pods, 1, 1, (kind,))
+    whole = replace(few, reduced=False)
+    assert rests_of(Machine(few), True) == rests_of(Machine(whole), True)
+
+
+MISSING = re.compile(r"^\S+ +no (request|answer|delivery|work)$", re.M)
+
+
+@pytest.mark.parametrize(("pods", "kind"), [(1, "leave"), (1, "die"), (2, "delete-lease")])
+def test_agents_without_a_normal_form_make_the_same_steps(pods: int, kind: str) -> None:
+    """Each path of the search can be replayed, by agents that remember all numbers and times. What
+    the normal form changed would make another step, and the replay lack a request or an answer."""
+    machine = Machine(bounds(pods, 1, 1, (kind,)))
+    result = Search(machine, formed=True).run()
+    for at in [*range(1, len(result.states), 100), len(result.states) - 1]:
+        steps = machine.without_ranks(result.trace(at))
+        text = "\n".join(replay(scenario("", "", machine.desired, steps))[0])
+        assert not MISSING.search(text), text
+
+
+def test_time_does_not_make_a_holder_forget_what_a_get_has_confirmed() -> None:
+    """An agent outside that stays silent is requested once, and not with every pulse."""
+    desired = bounds(2, 1, 0).desired
+    round_, clock = active(1, "A"), Clock(desired, 2.0)
+    me = holding("A", round_, [lease("A", "running 1"), lease("B", "ready 1")], desired=desired)
+    assert me.hold is not None
+    silent = seen("B", "ready 1", pulses=3, now=0.0, quiet_s=45.0, confirmed=True)
+    view = replace_record(me.hold.view, seen={**me.hold.view.seen, pod("B"): silent}, pulses=1000)
+    me = replace_record(me, hold=replace_record(me.hold, view=view), contact_since=-math.inf)
+    for _ in range(3):
+        me = clock.aged(me, 15.0)
+        assert me.hold is not None
+        found = Case(round_, desired, me.hold.view, me.round_at, Now(0.0), highest_n=1)
+        assert is_confirmed_silent(found, pod("B"), 3)
 
 
 def test_a_search_continues_from_disk(tmp_path: Path) -> None:
@@ -72,6 +136,17 @@ def test_a_search_continues_from_disk(tmp_path: Path) -> None:
     assert rest.complete
     with pytest.raises(OtherSearchError):
         Search(Machine(bounds(2, 2, 0, ())), tmp_path)
+
+
+ONE_POD = ("leave", "die", "end", "crash", "cut")
+
+
+@pytest.mark.parametrize("kind", ONE_POD)
+def test_one_fault_of_the_only_pod(kind: str) -> None:
+    result = Search(Machine(bounds(1, 1, 1, (kind,))), formed=True).run()
+    assert result.complete
+    assert not result.broken
+    assert not result.stuck
 
 
 SHORT = ("lose", "drop", "dark", "away", "delay", "delete-lease", "fatal", "finishing", "leave")
