@@ -53,7 +53,6 @@ def lines(bounds: Bounds) -> Iterator[str]:
 
 NOT_COVERED = (
     "the operator: the creation and end of a job, the resync, refused requests, other templates",
-    "the operator: a Round Lease that is read before a pod has ended, and a list of pods after it",
     "pods that wait for a node or an image; a pod that is blamed for three failures",
     "SIGTERM of a deletion that overtakes what its agent has yet to receive (that of `leave` may)",
     "more than three generations of an index, a second restart in one pod",

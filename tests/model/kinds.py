@@ -158,7 +158,7 @@ KINDS: dict[type, dict[str, str]] = {
     events.Tick: {},
     # ---- the operator
     Process: {
-        "memory": RECORD, "rounds": RECORDS, "pulse_at": AGED, "left": RECORDS,
+        "memory": RECORD, "rounds": RECORDS, "pulse_at": AGED, "read": RECORD, "left": RECORDS,
         "seen": SAME, "n": N, "judged": SAME,
     },
     Memory: {

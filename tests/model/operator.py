@@ -126,6 +126,10 @@ class Operator:
         if found.left:
             yield from self._act(state, found)
             return
+        if found.read is None and self._planned_for(state, found).actions:
+            read = replace(found, read=self.machine.round(state))
+            yield self.machine.next(("read",), self._put(state, read))
+            return
         made = self._plan(state, found)
         if made[PROCESS] != state[PROCESS]:
             next_ = self.machine.next(("plan",), made)
@@ -205,7 +209,8 @@ class Operator:
     # ---- plans -------------------------------------------------------------------------------
 
     def _plan(self, state: State, found: Process) -> Made:
-        lease, objects = self.machine.round(state), self.objects(state)
+        objects = self.objects(state)
+        lease = self.machine.round(state) if found.read is None else found.read
         planned = self._planned_for(state, found)
         memory = process.kept(planned.memory, objects, lease.round.n)
         left = tuple(
@@ -216,8 +221,9 @@ class Operator:
         lists = any(isinstance(x, a.ListLeases) for x in left)
         made = Process(
             memory,
-            process.kept_rounds(found.rounds, lease, objects, memory),
+            process.kept_rounds(found.rounds, self.machine.round(state), objects, memory),
             found.pulse_at,
+            None,
             left,
             objects if left else None,
             lease.round.n if creates else 0,
@@ -227,10 +233,11 @@ class Operator:
 
     def _planned_for(self, state: State, found: Process) -> Planned:
         tables = self.machine.tables
-        lease = self._unversioned.get(state[0])
+        at = state[0] if found.read is None else tables.record(found.read)
+        lease = self._unversioned.get(at)
         if lease is None:
-            plain = replace(self.machine.round(state), version="", renew_time="")
-            lease = self._unversioned[state[0]] = tables.record(plain)
+            plain = replace(tables.parts[at], version="", renew_time="")
+            lease = self._unversioned[at] = tables.record(plain)
         key = (lease, state[OBJECTS], state[PROCESS])
         planned = self._planned.get(key)
         if planned is None:

@@ -69,6 +69,7 @@ class Process:
     memory: Memory
     rounds: tuple[PastRound, ...] = ()  # before the current one, that its watch has delivered
     pulse_at: float = 0.0  # when its watch delivered the last pulse, or since when it runs
+    read: RoundLease | None = None  # which it has read, before it lists the pods
     left: tuple[Any, ...] = ()  # actions of the current plan
     seen: Objects | None = None  # from which they are planned
     n: int = 0  # of the round then, if one of them depends on it

@@ -21,7 +21,7 @@ HELD = ("requests", "answers", "watch", "workers", "ticks")
 # Steps that only decide when others happen, or change no Lease: a scenario has them as comments.
 _SILENT = (
     "heal", "paused", "cut", "slow", "delay", "away", "return", "finishing", "scale", "suspend",
-    "plan", "conflict", "reserve", "list", "unmarked", "exists", "keep-lease", "delete",
+    "read", "plan", "conflict", "reserve", "list", "unmarked", "exists", "keep-lease", "delete",
 )  # fmt: skip
 _SETTINGS = {
     "min": "min_members", "budget": "max_restarts", "T": "heartbeat_s", "cooldown": "cooldown_s",
