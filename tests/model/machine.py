@@ -622,7 +622,8 @@ class Machine:
         env = self.env(state)
         if not env.left or self.round(state).round.phase.is_terminal:
             return
-        is_only = self.bounds.faults == 1 and is_good(self, state)
+        has_failures = any(kind in FAILURES for kind in self.bounds.kinds)
+        is_only = self.bounds.faults == 1 and has_failures and is_good(self, state)
         for kind in self.bounds.kinds:
             after = env._replace(
                 left=env.left - 1,
