@@ -54,6 +54,7 @@ class Bounds:
     generations: int = 3  # of an index
     longest_delay_s: float = 2.0
     reduced: bool = True  # partial-order reduction
+    forgets: bool = True  # the operator forgets what no later plan reads
 
 
 class Next(NamedTuple):

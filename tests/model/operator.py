@@ -36,7 +36,7 @@ from elasticjob.controller import plan as plans
 from elasticjob.controller.observe import lasting, parse
 from elasticjob.controller.observe.memory import Memory
 from elasticjob.controller.observe.parse import ContainerState, Job, ObservedPod, WorkerContainer
-from elasticjob.controller.observe.rounds import past
+from elasticjob.controller.observe.rounds import PastRound, past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import actions as a
 from elasticjob.controller.plan import memory as memories
@@ -104,6 +104,16 @@ class Operator:
         """Change the job or its pods."""
         state[OBJECTS] = self.machine.tables.env(objects)
         return state
+
+    def _kept(self, memory: Memory, objects: Objects, n: int) -> Memory:
+        return process.kept(memory, objects, n) if self.machine.bounds.forgets else memory
+
+    def _kept_rounds(
+        self, rounds: tuple[PastRound, ...], lease: RoundLease, objects: Objects, memory: Memory
+    ) -> tuple[PastRound, ...]:
+        if not self.machine.bounds.forgets:
+            return rounds
+        return process.kept_rounds(rounds, lease, objects, memory)
 
     def _part(self, found: Process) -> int:
         return self.machine.tables.record(self.ages.aged(found))
@@ -203,7 +213,7 @@ class Operator:
         if old.round.n != new.round.n:
             options.append((*known.rounds, past(old.round)))
         objects = self.objects(state)
-        for rounds in {process.kept_rounds(x, new, objects, known.memory) for x in options}:
+        for rounds in {self._kept_rounds(x, new, objects, known.memory) for x in options}:
             yield self._part(replace(known, rounds=rounds))
 
     # ---- plans -------------------------------------------------------------------------------
@@ -212,7 +222,7 @@ class Operator:
         objects = self.objects(state)
         lease = self.machine.round(state) if found.read is None else found.read
         planned = self._planned_for(state, found)
-        memory = process.kept(planned.memory, objects, lease.round.n)
+        memory = self._kept(planned.memory, objects, lease.round.n)
         left = tuple(
             replace(x, version=lease.version) if isinstance(x, a.WriteRound) else x
             for x in planned.actions
@@ -221,7 +231,7 @@ class Operator:
         lists = any(isinstance(x, a.ListLeases) for x in left)
         made = Process(
             memory,
-            process.kept_rounds(found.rounds, self.machine.round(state), objects, memory),
+            self._kept_rounds(found.rounds, self.machine.round(state), objects, memory),
             found.pulse_at,
             None,
             left,
@@ -311,7 +321,7 @@ class Operator:
             assert rest.seen is not None
             snapshot = self.snapshot(None, rest.seen, rest)
             memory = memories.after_actions(rest.memory, snapshot, results, 0.0)
-            memory = process.kept(memory, self.objects(made), self.machine.round(state).round.n)
+            memory = self._kept(memory, self.objects(made), self.machine.round(state).round.n)
             rest = replace(rest, memory=memory)
         made[PROCESS] = self._part(rest if rest.left else _without_plan(rest))
         for after in self.noted(made, state[0]):

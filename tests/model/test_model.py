@@ -12,6 +12,7 @@ from tests.model.__main__ import summary
 from tests.model.bounds import bounds
 from tests.model.kinds import KINDS
 from tests.model.machine import Machine
+from tests.model.operator import PROCESS
 from tests.model.records import Clock
 from tests.model.search import OtherSearchError, Search, instants_end
 from tests.support.mutants import without
@@ -91,6 +92,26 @@ def test_the_same_with_a_fault(pods: int, kind: str) -> None:
     few = bounds(pods, 1, 1, (kind,))
     whole = replace(few, reduced=False)
     assert rests_of(Machine(few), True) == rests_of(Machine(whole), True)
+
+
+def rests_without_memory(machine: Machine) -> set[str]:
+    """All states in which time may pass, without what the operator remembers."""
+    result = Search(machine, formed=True).run()
+    assert result.complete
+    tables = machine.tables
+    found = set[str]()
+    for state, rests in zip(result.states, result.rests, strict=True):
+        if rests:
+            rest = tables.normal((*state[:PROCESS], tables.none, *state[PROCESS + 1 :]))
+            found.add(repr([tables.parts[part] for part in rest]))
+    return found
+
+
+@pytest.mark.parametrize(("pods", "kind"), [(1, "leave"), (1, "die"), (1, "end")])
+def test_what_the_operator_forgets_changes_no_state(pods: int, kind: str) -> None:
+    few = bounds(pods, 1, 1, (kind,))
+    all_kept = replace(few, forgets=False)
+    assert rests_without_memory(Machine(few)) == rests_without_memory(Machine(all_kept))
 
 
 MISSING = re.compile(r"^\S+ +no (request|answer|delivery|work)$", re.M)
