@@ -77,6 +77,7 @@ class Operator:
         self.ages = Ages(desired.heartbeat_s, desired.stop_grace_s)
         self._planned: dict[tuple[int, int, int], Planned] = {}
         self._unversioned: dict[int, int] = {}
+        self._passes: dict[tuple[int, int, int], int] = {}
         self._noted: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._aged: dict[tuple[int, float], int] = {}
         self.job = cache(self._job)
@@ -219,6 +220,16 @@ class Operator:
     # ---- plans -------------------------------------------------------------------------------
 
     def _plan(self, state: State, found: Process) -> Made:
+        """The state after a plan, whose actions are still to be performed."""
+        key = (state[0], state[OBJECTS], state[PROCESS])
+        part = self._passes.get(key)
+        if part is None:
+            part = self._passes[key] = self._part(self._after_plan(state, found))
+        made = list(state)
+        made[PROCESS] = part
+        return made
+
+    def _after_plan(self, state: State, found: Process) -> Process:
         objects = self.objects(state)
         lease = self.machine.round(state) if found.read is None else found.read
         planned = self._planned_for(state, found)
@@ -229,7 +240,7 @@ class Operator:
         )
         creates = any(isinstance(x, a.Mark) and x.create for x in left)
         lists = any(isinstance(x, a.ListLeases) for x in left)
-        made = Process(
+        return Process(
             memory,
             self._kept_rounds(found.rounds, self.machine.round(state), objects, memory),
             found.pulse_at,
@@ -239,7 +250,6 @@ class Operator:
             lease.round.n if creates else 0,
             planned.judged if lists else frozenset(),
         )
-        return self._put(state, made)
 
     def _planned_for(self, state: State, found: Process) -> Planned:
         tables = self.machine.tables

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from tests.model import kinds
@@ -18,7 +19,7 @@ from tests.model.kinds import KINDS
 from elasticjob.controller.observe.memory import Lasting, Since
 from elasticjob.controller.plan.lost import SILENT_READS
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.state import Me
+from elasticjob.rendezvous.state import Identity, Me
 from elasticjob.rendezvous.view import NEVER, Seen, View
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.charges import NO_CHARGES
@@ -56,23 +57,26 @@ def lease_uids(pod: Any) -> Domain:
 
 def renumbered(record: Any, number: Number, pod: Any = None) -> Any:
     """The record with other numbers. pod: whose Lease the versions in an action are of."""
-    kinds = KINDS[type(record)]
-    if isinstance(record, AgentLease):
+    cls = record.__class__
+    if cls is AgentLease:
         pod = record.pod
-    elif isinstance(record, Me):
+    elif cls is Me:
         pod = record.who.pod
         record = _without_past(record)
-    elif isinstance(record, AgentState):
+    elif cls is AgentState:
         record = _without_old_cause(record)
     changes: dict[str, Any] = {}
-    for name, kind in kinds.items():
-        old = getattr(record, name)
-        rewrite = _RENUMBER.get(kind)
-        if rewrite is not None and old is not None:
+    fields = record.__dict__
+    for name, rewrite in _REWRITES[cls]:
+        old = fields[name]
+        if old is not None:
             new = rewrite(old, number, pod)
             if new is not old:
                 changes[name] = new
     return replace(record, **changes) if changes else record
+
+
+_parsed = lru_cache(10_000)(AgentState.from_json)
 
 
 def _version(old: str, number: Number, domain: Domain) -> str:
@@ -82,7 +86,7 @@ def _version(old: str, number: Number, domain: Domain) -> str:
 def _state(old: str, number: Number, pod: Any) -> str:
     if not old:
         return old
-    return str(renumbered(AgentState.from_json(old), number, pod).to_json())
+    return str(renumbered(_parsed(old), number, pod).to_json())
 
 
 def _view(old: Any, number: Number, pod: Any) -> Any:
@@ -156,6 +160,12 @@ _RENUMBER: dict[str, Callable[[Any, Number, Any], Any]] = {
 }
 
 
+_REWRITES = {
+    cls: tuple((name, _RENUMBER[kind]) for name, kind in row.items() if kind in _RENUMBER)
+    for cls, row in KINDS.items()
+}
+
+
 def _without_past(me: Me) -> Me:
     """Forget the numbers of rounds before the one that the agent reports: it compares none."""
     return _without_old_cause(me)
@@ -180,11 +190,17 @@ def labels_of(record: Any, pod: Any = None) -> tuple[Any, frozenset[tuple[Domain
     return renumbered(record, note, pod), frozenset(found)
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None), Pod, Identity})
+
+
 def key_of(value: Any) -> Any:
     """A hashable value that is equal for equal records."""
     cls = value.__class__
+    if cls in _PLAIN:
+        return value
     if cls in KINDS:
-        return (cls, *[key_of(value.__dict__[name]) for name in cls.__match_args__])
+        fields = value.__dict__
+        return (cls, *[key_of(fields[name]) for name in cls.__match_args__])
     if cls is tuple:
         return tuple([key_of(each) for each in value])
     if cls is dict:
