@@ -419,7 +419,7 @@ def clear(meeting: Meeting) -> None:
 
 
 def want(meeting: Meeting, desired: Desired, clears: bool = False) -> None:
-    """The operator changes `desired`, and makes the holder role vacant in the same write."""
+    """The operator changes `desired`. clears: the same write makes the holder role vacant."""
     version = meeting.server.round().version
     patch = leases.desired_patch(desired, version)
     if clears:

@@ -22,8 +22,8 @@ def mark_ended_pods(snapshot: Snapshot, now: Now) -> Actions:
     }
     for pod in sorted((gone - snapshot.memory.marked - snapshot.never_created) | again):
         seen = snapshot.by_pod.get(pod)
-        has_existed = seen is not None or _is_named(snapshot, pod)
-        yield Mark(pod, _reason(seen), create=has_existed, excused=_is_excused(seen))
+        create = seen is not None or _has_existed(snapshot, pod)
+        yield Mark(pod, _reason(seen), create=create, excused=_is_excused(seen))
 
 
 def is_mark_missing(snapshot: Snapshot, pod: Pod) -> bool:
@@ -45,8 +45,8 @@ def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
     )
 
 
-def _is_named(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether the Round Lease names a pod whose agent wrote to it, or was judged by another one."""
+def _has_existed(snapshot: Snapshot, pod: Pod) -> bool:
+    """Whether the Round Lease shows that this pod existed: as member, holder or culprit."""
     assert snapshot.lease is not None
     cause, name = snapshot.lease.round.cause, snapshot.job.pod_name(pod)
     culprit = cause.pod if cause else ""
