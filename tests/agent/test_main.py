@@ -16,7 +16,7 @@ from tests.support.supervised import stub
 from tests.support.survivors import alive, children, is_dead
 
 from elasticjob.agent.api.conversation import SetupError
-from elasticjob.agent.main import empty_directory, random_fraction
+from elasticjob.agent.main import prepare_directory, random_fraction
 from elasticjob.controller.act import launcher
 from elasticjob.controller.act.bundle import build
 from elasticjob.wire.cause import CauseKind
@@ -219,23 +219,27 @@ def test_it_imports_no_costly_modules(tmp_path: Path) -> None:
 # ---- the directory -------------------------------------------------------------------------------
 
 
-def test_its_directory_is_emptied_and_nothing_else(tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "kept").write_text("x")
+def test_the_files_of_its_workers_are_removed_and_nothing_else(tmp_path: Path) -> None:
     directory = tmp_path / "work"
-    (directory / "a" / "b").mkdir(parents=True)
-    (directory / "a" / "b" / "error-0.json").write_text("{}")
-    (directory / "link").symlink_to(other)
-    empty_directory(str(directory))
-    assert os.listdir(directory) == []
-    assert (other / "kept").exists()
+    directory.mkdir()
+    kept = ["progress-2.json", "of-the-user"]
+    for name in ["error-0.json", "progress-1.json", *kept]:
+        (directory / name).write_text("{}")
+    prepare_directory(str(directory), 2)
+    assert sorted(os.listdir(directory)) == sorted(kept)
+
+
+def test_a_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    expected = "the workers' files in it cannot be replaced: mount a writable volume there"
+    with pytest.raises(SetupError, match=f"ELASTICJOB_DIR .*/link: {expected}"):
+        prepare_directory(str(tmp_path / "link"), 1)
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(SetupError, match=r"ELASTICJOB_DIR .*/file/work: Not a directory"):
-        empty_directory(str(tmp_path / "file" / "work"))
+        prepare_directory(str(tmp_path / "file" / "work"), 1)
 
 
 def test_random_fractions() -> None:

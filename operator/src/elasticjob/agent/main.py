@@ -27,6 +27,7 @@ from elasticjob.agent.signals import Signals
 from elasticjob.agent.termination import termination_message, write_termination_message
 from elasticjob.agent.wait import Waiter
 from elasticjob.agent.workers import ports
+from elasticjob.agent.workers.environment import file_names
 from elasticjob.agent.workers.output import Output
 from elasticjob.agent.workers.process_tree import ProcessTree, adopt_orphans
 from elasticjob.agent.workers.shutdown import kill_all
@@ -81,7 +82,7 @@ def assemble(
         raise SetupError(
             "SIGKILL did not end the processes of an earlier agent of this pod: delete the pod"
         )
-    empty_directory(config.directory)
+    prepare_directory(config.directory, config.workers)
     who = identity(config)
     context = Context(
         job=JobIdentity(config.namespace, config.job, config.job_uid),
@@ -118,15 +119,16 @@ def random_fraction() -> float:
     return int.from_bytes(os.urandom(4), "big") / 2**32
 
 
-def empty_directory(directory: str) -> None:
-    """Create or empty the agent's directory. Raises SetupError.
+def prepare_directory(directory: str, workers: int) -> None:
+    """Create the directory of the workers' files, or remove those of an earlier incarnation.
 
-    An error file of an earlier incarnation would become the first cause.
+    Raises SetupError.
     """
-    reason: str | None = "it cannot be emptied"
+    reason: str | None = "the workers' files in it cannot be replaced"
     try:
         os.makedirs(directory, exist_ok=True)
-        if files.empty(directory) and os.access(directory, os.W_OK | os.X_OK):
+        is_clear = files.clear(directory, file_names(workers))
+        if is_clear and os.access(directory, os.W_OK | os.X_OK):
             return
     except OSError as error:
         reason = error.strerror

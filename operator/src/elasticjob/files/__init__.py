@@ -9,9 +9,9 @@ The package uses the standard library only, and runs on Python 3.9.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
+from collections.abc import Iterable
 from typing import BinaryIO, NamedTuple
 
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -60,21 +60,18 @@ def write(path: str, data: bytes) -> bool:
         os.close(fd)
 
 
-def remove(path: str) -> bool:
-    """Remove what has this path, with everything below it. False: a part of it is still there."""
-    return _remove(path, None)
+def clear(directory: str, names: Iterable[str]) -> bool:
+    """Free names in a directory. False: one of them is still in use, or the directory is a link.
 
-
-def empty(directory: str) -> bool:
-    """Remove everything in a directory. False: a part of it is still there, or it is a link."""
+    A directory with content gets another name and is not removed: that would take its caller as
+    long as a worker likes, and the volume is removed with its pod.
+    """
     try:
         fd = os.open(directory, _DIRECTORY)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path with a NUL
         return False
     try:
-        return all([_remove(name, fd) for name in os.listdir(fd)])
-    except OSError:
-        return False
+        return all([_clear(name, fd) for name in names])
     finally:
         os.close(fd)
 
@@ -92,63 +89,27 @@ def _open(path: str, flags: int) -> int | None:
     return None
 
 
-def _remove(name: str, parent: int | None) -> bool:
+def _clear(name: str, directory: int) -> bool:
     try:
-        os.unlink(name, dir_fd=parent)
-        return True
+        os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         return True
-    except (OSError, ValueError):
-        return _remove_directory(name, parent)
+    except OSError:
+        return _clear_directory(name, directory)
+    return True
 
 
-def _remove_directory(name: str, parent: int | None) -> bool:
-    """Remove a directory. Directories below it move up into it one by one, as a worker can nest
-    them deeper than Python recurses and deeper than descriptors can be open.
-
-    A mount stays with its content: neither rmdir nor a move accepts it.
-    """
+def _clear_directory(name: str, directory: int) -> bool:
     try:
-        os.rmdir(name, dir_fd=parent)
-        return True
-    except (OSError, ValueError) as error:
-        if getattr(error, "errno", None) != errno.ENOTEMPTY:
-            return False
+        os.rmdir(name, dir_fd=directory)
+    except OSError:
+        return _is_renamed(name, f"{name}.{os.urandom(8).hex()}.old", directory)
+    return True
+
+
+def _is_renamed(name: str, new: str, directory: int) -> bool:
     try:
-        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+        os.rename(name, new, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError:
         return False
-    try:
-        below = _unlink_all(fd, fd)
-        while below:
-            below += _flatten(below.pop(), fd)
-        os.rmdir(name, dir_fd=parent)
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-
-
-def _flatten(name: str, top: int) -> list[str]:
-    """Remove a directory in `top`, and return the new names in `top` of those in it."""
-    fd = os.open(name, _DIRECTORY, dir_fd=top)
-    try:
-        moved = _unlink_all(fd, top)
-    finally:
-        os.close(fd)
-    os.rmdir(name, dir_fd=top)
-    return moved
-
-
-def _unlink_all(fd: int, top: int) -> list[str]:
-    """Remove the files in a directory, move its directories to `top`, and return their names."""
-    moved = []
-    for name in os.listdir(fd):
-        try:
-            os.unlink(name, dir_fd=fd)
-        except OSError:
-            new = os.urandom(8).hex()
-            os.rename(name, new, src_dir_fd=fd, dst_dir_fd=top)
-            moved.append(new)
-    return moved
+    return True

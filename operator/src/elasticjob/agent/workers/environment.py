@@ -16,12 +16,27 @@ PROGRESS_FILE = "ELASTICJOB_PROGRESS_FILE"
 
 def error_file(directory: str, local_rank: int) -> str:
     """The path of the file in which a worker reports its exception."""
-    return os.path.join(directory, f"error-{local_rank}.json")
+    return os.path.join(directory, _error_file(local_rank))
 
 
 def progress_file(directory: str, local_rank: int) -> str:
     """The path of the file in which a worker reports its progress."""
-    return os.path.join(directory, f"progress-{local_rank}.json")
+    return os.path.join(directory, _progress_file(local_rank))
+
+
+def file_names(workers: int) -> list[str]:
+    """The names of all files that workers write. One of an earlier round would mislead the agent:
+    its exception would become the first cause of this round.
+    """
+    return [name(rank) for rank in range(workers) for name in (_error_file, _progress_file)]
+
+
+def _error_file(local_rank: int) -> str:
+    return f"error-{local_rank}.json"
+
+
+def _progress_file(local_rank: int) -> str:
+    return f"progress-{local_rank}.json"
 
 
 def group_env(

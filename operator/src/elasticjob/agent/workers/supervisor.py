@@ -81,10 +81,7 @@ class Supervisor:
         config = self._config
         ranks = replace(ranks_of(round_, self._pod), workers=config.workers)
         env = environment.group_env(round_, desired, ranks, config.job_uid, config.pod_uid)
-        for local_rank in range(ranks.workers):
-            # An error file of an earlier round would become the first cause.
-            files.remove(environment.error_file(config.directory, local_rank))
-            files.remove(environment.progress_file(config.directory, local_rank))
+        files.clear(config.directory, environment.file_names(ranks.workers))
         self._running = _Running(round_.n, delivered_at, ranks, env)
         self.group = with_ranks(self.group, ranks, env["MASTER_ADDR"], int(env["MASTER_PORT"]))
 

@@ -113,8 +113,10 @@ class Container:
     def _prepare(self) -> ProcessSpec:
         self.directory.mkdir(parents=True, exist_ok=True)
         run = self.status.restarts
-        for path in (self.message_path(run), self.log_path(run)):
-            files.remove(str(path))  # the run before can have put anything there
+        paths = self.message_path(run), self.log_path(run)
+        # The run before can have put anything there.
+        files.clear(str(self.directory), [path.name for path in paths])
+        for path in paths:
             files.write(str(path), b"")
         return self.process_spec(self.status.restarts)
 
