@@ -11,10 +11,10 @@ RUN := $(UV) run --frozen --quiet
 # many of the tests, and so does each operator that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-# pytest-xdist. Unit tests compute, and a few wait; most of the time of a test with processes is
+# pytest-xdist. Unit tests compute; most of the time of a test with processes is
 # waiting.
 CORES := $(shell nproc 2>/dev/null || echo 2)
-UNIT_WORKERS ?= $(shell echo $$(($(CORES) + 1)))
+UNIT_WORKERS ?= $(CORES)
 PROCESS_WORKERS ?= $(shell echo $$(($(CORES) * 2)))
 
 # $(call side_by_side,TARGETS): the output of each appears as a whole, when it ends. If one fails, make
@@ -75,8 +75,8 @@ test: setup ## run all tests that need no cluster, with the local mode; up to 6 
 	  $(MAKE) --no-print-directory --jobs=2 test-processes test-interpreters
 
 test-processes:
-	@SIM_SEEDS=40 $(RUN) pytest -q --numprocesses=$(PROCESS_WORKERS) --dist=worksteal --durations=10 \
-	  -m "process or e2e or slow or sim" tests
+	@SIM_SEEDS=40 EXAMPLES=100 $(RUN) pytest -q --numprocesses=$(PROCESS_WORKERS) --dist=worksteal --durations=10 \
+	  -m "process or e2e or slow or sim or examples" tests
 
 test-interpreters:
 	@result=0; found=$$(UV="$(UV)" dev/interpreters.sh others) || result=$$?; \

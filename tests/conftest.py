@@ -19,6 +19,7 @@ import pytest
 
 os.environ.pop("KUBECONFIG", None)  # it is a developer's own cluster, and the operator reads it
 LEAKING = ("process", "slow", "e2e")
+DRAWING = ("fuzz", "properties")  # the folders whose tests draw EXAMPLES inputs
 RECORD = os.environ.get("TEST_RECORD")
 LONGEST_S = 300  # a test that is a coroutine fails then
 
@@ -29,12 +30,21 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def own_garbage(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.fixture
+def own_garbage() -> Iterator[None]:
     """Collect after all other fixtures of the test have ended."""
     yield
-    if any(request.node.get_closest_marker(mark) for mark in LEAKING):
-        gc.collect()
+    gc.collect()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that may leave sockets open collect, and mark those that draw their input."""
+    for item in items:
+        if any(item.get_closest_marker(mark) for mark in LEAKING):
+            item.fixturenames.insert(0, "own_garbage")  # type: ignore[attr-defined]
+        if item.path.parent.name in DRAWING and hasattr(item.obj, "hypothesis"):  # type: ignore[attr-defined]
+            item.add_marker("examples")
 
 
 @pytest.fixture

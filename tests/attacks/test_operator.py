@@ -155,6 +155,7 @@ def test_an_older_jobs_round_that_cannot_be_read_does_not_block_the_name() -> No
 # ---- requests ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_job_that_changes_all_the_time_costs_a_bounded_number_of_requests() -> None:
     """100 writes a second, each of which changes what the status shows."""
     world = running_world()

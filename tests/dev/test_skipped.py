@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from dev import skipped
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ def test_a_test_that_no_command_runs_is_named_with_the_cure() -> None:
     assert skipped.report(lines) == ([], ["tests/a.py::test_a: no helm: install it"])
 
 
+@pytest.mark.process
 def test_the_record_of_pytest(tmp_path: Path) -> None:
     """Of tests that run in parallel, one of which is skipped as a whole file."""
     (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())

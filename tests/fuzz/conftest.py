@@ -1,4 +1,5 @@
-"""The same few examples in every run; FUZZ_EXAMPLES=10000 draws that many new ones.
+"""The same examples in every run, few in `make check` and EXAMPLES=100 in `make test`;
+FUZZ_EXAMPLES=10000 draws that many new ones.
 
 Python 3.9, as `make fuzz` runs the tests of wire and agent on it.
 """
@@ -13,7 +14,7 @@ MORE = os.environ.get("FUZZ_EXAMPLES")
 
 settings.register_profile(
     "fuzz",
-    max_examples=int(MORE or 40),
+    max_examples=int(MORE or os.environ.get("EXAMPLES") or 10),
     derandomize=MORE is None,
     database=None,
     deadline=None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 import cel
@@ -27,7 +28,12 @@ POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding
 
 def evaluate(expression: str, variables: Json) -> Any:
     functions = {"format": lambda template, values: template % tuple(map(json.dumps, values))}
-    return cel.evaluate(expression, cel.Context(variables=variables, functions=functions))
+    return program(expression).execute(cel.Context(variables=variables, functions=functions))
+
+
+@cache
+def program(expression: str) -> cel.Program:
+    return cel.compile(expression)
 
 
 def refusal(policy: str, request: Json) -> str | None:

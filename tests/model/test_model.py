@@ -14,7 +14,7 @@ from tests.model.kinds import KINDS
 from tests.model.machine import Machine
 from tests.model.operator import PROCESS
 from tests.model.records import Clock
-from tests.model.search import OtherSearchError, Search, instants_end
+from tests.model.search import OtherSearchError, Result, Search, instants_end
 from tests.support.mutants import without
 from tests.support.protocol import active, holding, lease, pod, seen
 from tests.support.script import replay
@@ -25,8 +25,13 @@ from elasticjob.rendezvous.now import Now
 from elasticjob.wire.dataclasses import replace as replace_record
 
 
-def test_no_fault_no_violation() -> None:
-    result = Search(Machine(bounds(2, 1, 0, ()))).run()
+@pytest.fixture(scope="module")
+def faultless() -> Result:
+    return Search(Machine(bounds(2, 1, 0, ()))).run()
+
+
+def test_no_fault_no_violation(faultless: Result) -> None:
+    result = faultless
     assert result.complete
     assert not result.broken
     assert not result.stuck
@@ -107,7 +112,14 @@ def rests_without_memory(machine: Machine) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(("pods", "kind"), [(1, "leave"), (1, "die"), (1, "end")])
+@pytest.mark.parametrize(
+    ("pods", "kind"),
+    [
+        (1, "leave"),
+        pytest.param(1, "die", marks=pytest.mark.slow),
+        pytest.param(1, "end", marks=pytest.mark.slow),
+    ],
+)
 def test_what_the_operator_forgets_changes_no_state(pods: int, kind: str) -> None:
     few = bounds(pods, 1, 1, (kind,))
     all_kept = replace(few, forgets=False)
@@ -119,7 +131,11 @@ MISSING = re.compile(r"^\S+ +no (request|answer|delivery|work)$", re.M)
 
 @pytest.mark.parametrize(
     ("pods", "kind"),
-    [(1, "leave"), (1, "die"), pytest.param(2, "delete-lease", marks=pytest.mark.slow)],
+    [
+        (1, "leave"),
+        pytest.param(1, "die", marks=pytest.mark.slow),
+        pytest.param(2, "delete-lease", marks=pytest.mark.slow),
+    ],
 )
 def test_agents_without_a_normal_form_make_the_same_steps(pods: int, kind: str) -> None:
     """Each path of the search can be replayed, by agents that remember all numbers and times. What
@@ -148,8 +164,8 @@ def test_time_does_not_make_a_holder_forget_what_a_get_has_confirmed() -> None:
         assert is_confirmed_silent(found, pod("B"), 3)
 
 
-def test_a_search_continues_from_disk(tmp_path: Path) -> None:
-    whole = Search(Machine(bounds(2, 1, 0, ()))).run()
+def test_a_search_continues_from_disk(tmp_path: Path, faultless: Result) -> None:
+    whole = faultless
     first = Search(Machine(bounds(2, 1, 0, ())), tmp_path)
     for at in range(100):
         first._explore(at)

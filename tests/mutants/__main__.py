@@ -65,6 +65,7 @@ def main() -> int:
     given = parser.parse_args()
     by = [name for name in ORDER if name in (given.by.split(",") if given.by else ORDER)]
     os.environ["SIM_SEEDS"] = str(given.seeds)
+    os.environ["EXAMPLES"] = "100"
     os.environ.pop("TEST_RECORD", None)
     mutants = [
         mutant

@@ -1,6 +1,7 @@
 """One profile for all properties: a busy machine is no reason to fail.
 
-The same examples in every run; PROPERTY_EXAMPLES=10000 draws that many new ones.
+The same examples in every run, few in `make check` and EXAMPLES=100 in `make test`;
+PROPERTY_EXAMPLES=10000 draws that many new ones.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ MORE = os.environ.get("PROPERTY_EXAMPLES")
 
 settings.register_profile(
     "house",
-    max_examples=int(MORE or 100),
+    max_examples=int(MORE or os.environ.get("EXAMPLES") or 25),
     derandomize=MORE is None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -26,10 +26,13 @@ def until(world: Meeting, at: float) -> None:
     world.go()
 
 
-def run_through_an_outage(order: str, away_s: float, apart_s: float) -> tuple[Meeting, list[Step]]:
+def run_through_an_outage(
+    order: str, away_s: float, apart_s: float, **wanted: float
+) -> tuple[Meeting, list[Step]]:
     """A, B and C run round 1 and are cut off; they are healed in this order, apart_s after each
-    other. Returns the steps of agents since the outage began."""
-    world, steps = Meeting(desired(cooldown_s=0.0, startup_last_call_s=30.0)), list[Step]()
+    other. Returns the steps of agents since the outage began. wanted: other settings."""
+    given = desired(cooldown_s=0.0, startup_last_call_s=30.0, **wanted)
+    world, steps = Meeting(given), list[Step]()
     for letter in "ABC":
         world.start(letter)
     until(world, 20.0)
@@ -61,9 +64,10 @@ def test_ten_minutes_without_the_api_server_cost_no_restart(order: str, apart_s:
     assert lease.report.silent == ()
 
 
-def test_workers_stop_when_the_api_server_is_away_for_longer_than_its_grace() -> None:
+@pytest.mark.parametrize("grace_s", [60.0, pytest.param(GRACE_S, marks=pytest.mark.slow)])
+def test_workers_stop_when_the_api_server_is_away_for_longer_than_its_grace(grace_s: float) -> None:
     """One failure, which the first agent writes when the API server is back."""
-    world, steps = run_through_an_outage("ABC", GRACE_S + T, 0.0)
+    world, steps = run_through_an_outage("ABC", grace_s + T, 0.0, api_grace_s=grace_s)
     stopped = {player.letter for player, _, actions in steps for x in actions if type(x) is Stop}
     round_ = world.server.round().round
     assert stopped == {"A", "B", "C"}

@@ -8,6 +8,7 @@ docs/protocol.md. A test leaves out each clause, to show that it is needed.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 import sys
@@ -40,8 +41,13 @@ PURE = {
 }  # fmt: skip
 
 
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef):
             yield node
 
@@ -95,7 +101,7 @@ def test_only_has_come_compares_the_time(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_it_imports_nothing_that_could_do_anything(path: Path) -> None:
     imported = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.meeting import Step
 from tests.support.mutants import table
-from tests.support.script import ScenarioRunner, read
+from tests.support.recording import Arrows, Recording, recording
 
 from elasticjob.rendezvous import state, step, timing
 from elasticjob.rendezvous.members import decide, judge
-from elasticjob.rendezvous.state import Me
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.round import Phase
 
@@ -23,8 +20,6 @@ ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCENARIOS = sorted((ROOT / "tests" / "scenarios").glob("*.txt"))
 ROUND_DIAGRAM, AGENT_DIAGRAM = re.findall(r"```mermaid\n(.*?)```", PAGE, re.DOTALL)
-
-Arrows = set[tuple[str, str]]
 
 
 def arrows(diagram: str) -> Arrows:
@@ -51,58 +46,12 @@ def test_the_agents_diagram_has_the_stages_and_the_phases() -> None:
     assert states(arrows(INSIDE)) == {word.value for word in AgentPhase}
 
 
-class Watched(ScenarioRunner):
-    """Also remembers every transition of an agent, and of the round."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stages: Arrows = set()
-        self.words: Arrows = set()
-        self.phases: Arrows = set()
-        self.before: dict[str, Me] = {}
-        self.phase = "[*]"
-
-    def job(self, *words: str) -> None:
-        super().job(*words)
-        self.before, self.phase = {}, "[*]"
-
-    def record_step(self, step: Step) -> None:
-        super().record_step(step)
-        self.see_round()
-        player, _, _ = step
-        me = player.me
-        old = self.before.get(player.letter)
-        if old is None or old.who.nonce != me.who.nonce:
-            self.stages.add(("[*]", me.stage.value))
-        elif old.stage is not me.stage:
-            self.stages.add((old.stage.value, me.stage.value))
-        elif me.stage is state.Stage.JOINED and (old.phase, old.n) != (me.phase, me.n):
-            self.words.add((old.phase.value, me.phase.value))
-        self.before[player.letter] = me
-
-    def see_round(self) -> None:
-        phase = self.meeting.server.round().round.phase.value
-        if phase != self.phase:
-            self.phases.add((self.phase, phase))
-        self.phase = phase
-
-
-def watched() -> Iterator[Watched]:
-    for path in SCENARIOS:
-        stage = Watched()
-        for block in read(path).blocks:
-            for command in block.commands:
-                stage.run(command)
-                stage.see_round()
-        yield stage
-
-
 @pytest.fixture(scope="module")
-def seen() -> list[Watched]:
-    return list(watched())
+def seen() -> list[Recording]:
+    return [recording(path) for path in SCENARIOS]
 
 
-def test_no_scenario_makes_a_step_that_is_not_drawn(seen: list[Watched]) -> None:
+def test_no_scenario_makes_a_step_that_is_not_drawn(seen: list[Recording]) -> None:
     assert {a for w in seen for a in w.phases} <= arrows(ROUND_DIAGRAM)
     assert {a for w in seen for a in w.words} <= arrows(INSIDE)
     assert {a for w in seen for a in w.stages} <= arrows(OUTSIDE)
@@ -118,7 +67,7 @@ ELSEWHERE: Arrows = {
 }
 
 
-def test_every_drawn_step_is_made(seen: list[Watched]) -> None:
+def test_every_drawn_step_is_made(seen: list[Recording]) -> None:
     made = {a for w in seen for a in (*w.phases, *w.words, *w.stages)}
     drawn = arrows(ROUND_DIAGRAM) | arrows(AGENT_DIAGRAM)
     inner = {arrow for arrow in drawn if "[*]" not in arrow}

@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.meeting import Step
 from tests.support.mutants import clauses, table, without
 from tests.support.protocol import active, assert_early_tick_does_nothing, ended, joined
-from tests.support.script import RESTLESS, Block, Scenario, ScenarioRunner, read, replay
+from tests.support.recording import recording
+from tests.support.script import RESTLESS, Block, Scenario, read, replay
 
 from elasticjob.rendezvous import step
 from elasticjob.rendezvous.members import decide, judge
@@ -31,7 +31,9 @@ MUTATIONS = [(stem, *mutation) for stem, found in SCENARIOS.items() for mutation
 
 @functools.cache
 def _text(stem: str, without: str) -> str:
-    return "\n".join(line for lines in replay(SCENARIOS[stem], without) for line in lines)
+    scenario = SCENARIOS[stem]
+    transcripts = replay(scenario, without) if without else recording(scenario.path).transcripts
+    return "\n".join(line for lines in transcripts for line in lines)
 
 
 def text(scenario: Scenario, without: str = "") -> str:
@@ -41,34 +43,20 @@ def text(scenario: Scenario, without: str = "") -> str:
 @pytest.mark.parametrize("stem", SCENARIOS)
 def test_the_transcript_equals_the_files(stem: str) -> None:
     scenario = SCENARIOS[stem]
-    found = scenario.text(replay(scenario))
+    found = scenario.text(recording(scenario.path).transcripts)
     if os.environ.get("REWRITE_SCENARIOS"):
         scenario.path.write_text(found, encoding="utf-8")
     assert found == scenario.path.read_text(encoding="utf-8")
     assert RESTLESS not in found
 
 
-class EarlyTicks(ScenarioRunner):
-    """Also wakes each agent up after each step, before it has something to do."""
-
-    checked = 0
-
-    def record_step(self, found: Step) -> None:
-        super().record_step(found)
-        player, _, actions = found
-        result = step.Step(player.me, actions, player.again_at)
-        assert_early_tick_does_nothing(result, self.meeting.now)
-        self.checked += 1
-
-
 @pytest.mark.parametrize("stem", SCENARIOS)
 def test_an_agent_that_wakes_up_early_does_nothing(stem: str) -> None:
     """After each step the rules have nothing more to do, and none waits for an earlier time."""
-    runner = EarlyTicks()
-    for block in SCENARIOS[stem].blocks:
-        for command in block.commands:
-            runner.run(command)
-    assert runner.checked > 0
+    steps = recording(SCENARIOS[stem].path).steps
+    assert steps
+    for result, now in steps:
+        assert_early_tick_does_nothing(result, now)
 
 
 @pytest.mark.parametrize(("stem", "clause", "verb", "line"), MUTATIONS)

@@ -28,7 +28,7 @@ from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase
 
 pytestmark = pytest.mark.sim
-SEEDS = int(os.environ.get("SIM_SEEDS", "3"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "1"))
 
 
 def world(seed: int, n: int, min_members: int, budget: int = 20) -> World:
@@ -79,7 +79,7 @@ def test_one_incident_is_charged_once(seed: int, fault: str, charges: int) -> No
     assert w.counted_failures() == charges, describe(w)
 
 
-@pytest.mark.parametrize("seed", range(SEEDS // 3))
+@pytest.mark.parametrize("seed", range(max(1, SEEDS // 3)))
 def test_a_job_that_finishes_succeeds_once(seed: int) -> None:
     w = world(seed, 4, min_members=2)
     w.work_s = 3.0
@@ -153,6 +153,7 @@ def test_no_departure_answers_the_last_crash(seed: int, budget: int) -> None:
     assert failures == budget + 1, describe(w)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clause", ["8-departures-strike-nothing", "8-keeps-delay"])
 def test_the_clauses_that_keep_the_budget_are_needed(clause: str) -> None:
     """Histories break if one of the clauses is left out."""
@@ -172,7 +173,7 @@ def breaks(seed: int) -> bool:
 # ---- jobs that wait for a pod --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(SEEDS // 3))
+@pytest.mark.parametrize("seed", range(max(1, SEEDS // 3)))
 def test_a_job_that_waits_for_a_pod_keeps_the_others(seed: int) -> None:
     """F21: check_deletion finds an operator that takes the holder for silent."""
     rng = random.Random(seed)
@@ -186,6 +187,7 @@ def test_a_job_that_waits_for_a_pod_keeps_the_others(seed: int) -> None:
     assert w.counted_failures() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every_s", [20.0, 60.0])
 @pytest.mark.parametrize("seed", range(max(1, SEEDS // 6)))
 def test_pods_that_start_one_after_the_other_are_kept(seed: int, every_s: float) -> None:
@@ -216,7 +218,7 @@ def test_an_agent_that_leaves_and_then_is_silent_is_replaced(seed: int) -> None:
     assert Pod(pod.index, 1) in w.cluster.pods, describe(w)
 
 
-@pytest.mark.parametrize("seed", range(SEEDS // 3))
+@pytest.mark.parametrize("seed", range(max(1, SEEDS // 3)))
 def test_two_pods_of_a_dead_node_are_replaced_together(seed: int) -> None:
     """All pods are needed, so the round is Forming once the holder finds the first loss."""
     w = world(seed, 4, min_members=4)

@@ -242,14 +242,20 @@ Change = tuple[Callable[[], None], Callable[[], None]]  # what makes it, and wha
 
 def _changes(path: Path, names: tuple[str, ...]) -> Iterator[Change]:
     """The changes of the functions and tables of a module that leave out these clauses."""
-    tree, found = mutated(path, names)
+    tree, found, code = _compiled(path, names)
     module = importlib.import_module(found[0].module)
-    code = compile(tree, str(path), "exec")
     for function in {clause.function for clause in found}:
         yield _of_function(module, function, code) if function else _of_tables(module, tree, found)
 
 
 @functools.cache
+def _compiled(
+    path: Path, names: tuple[str, ...]
+) -> tuple[ast.Module, tuple[Clause, ...], types.CodeType]:
+    tree, found = mutated(path, names)
+    return tree, found, compile(tree, str(path), "exec")
+
+
 def mutated(path: Path, names: tuple[str, ...]) -> tuple[ast.Module, tuple[Clause, ...]]:
     """The module without these clauses. Raises ClauseError if a line has no form of the table."""
     found = tuple(clause for clause in _clauses_of(path) if clause.name in names)

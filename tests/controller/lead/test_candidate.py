@@ -199,7 +199,9 @@ class Actor:
         self.world.after(pause_s, lambda: self.step() if self.me.identity == asker else None)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20))]
+)
 def test_never_two_leaders(seed: int) -> None:
     world = World(random.Random(seed))
     world.candidates = [Actor(world, offset) for offset in (0.0, -5000.0, 123456.0)]

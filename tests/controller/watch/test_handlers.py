@@ -80,10 +80,18 @@ def test_pulses_are_counted_and_only_changes_are_delivered(server: LocalServer) 
     assert [key for key in last["metadata"]["annotations"] if "kopf" in key] == []
 
 
-@pytest.mark.parametrize("plural", ["elasticjobs", "leases", "pods"])
+EACH_WATCH = ("elasticjobs", "leases", "pods")
+EACH_CODE = ((401, RefusedError), (403, RefusedError), (410, RefusedError), (500, FailedError))
+FEW = {("elasticjobs", 403), ("leases", 401), ("leases", 410), ("pods", 500)}
+
+
 @pytest.mark.parametrize(
-    ("code", "kind"),
-    [(401, RefusedError), (403, RefusedError), (410, RefusedError), (500, FailedError)],
+    ("plural", "code", "kind"),
+    [
+        pytest.param(plural, *row, marks=() if (plural, row[0]) in FEW else pytest.mark.slow)
+        for plural in EACH_WATCH
+        for row in EACH_CODE
+    ],
 )
 def test_each_watch_that_is_refused_for_good_ends_them_all(
     server: LocalServer, plural: str, code: int, kind: type[Exception]

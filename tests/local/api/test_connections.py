@@ -72,6 +72,7 @@ def test_the_oldest_of_too_many_anonymous_connections_is_closed(tmp_path: Path) 
             assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
+@pytest.mark.slow
 def test_a_watch_with_a_valid_token_has_no_limit(tmp_path: Path) -> None:
     with (
         limited(tmp_path, anonymous=1, time_s=2.0) as server,
@@ -84,6 +85,7 @@ def test_a_watch_with_a_valid_token_has_no_limit(tmp_path: Path) -> None:
         assert next(iter(watch)).object["metadata"]["name"] == "c"
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_arrive_is_refused(tmp_path: Path) -> None:
     with limited(tmp_path, time_s=2.0) as server, connect(server) as connection:
         head = f"POST {CONFIGMAPS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10\r\n"
