@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 import yaml
@@ -70,9 +71,14 @@ REFUSED = [
     ("metrics.serviceMonitor.interval=soon", "at '/metrics/serviceMonitor/interval'"),
     ("allowTemplateServiceAccount=true", "'allowTemplateServiceAccount' not allowed"),
     *(
-        (f"{name}={value}", "does not match pattern")
+        (f"{name}={value}", f"at '/{name.replace('.', '/')}': '{escaped}' does not match pattern")
         for name in ("serviceAccount.name", "priorityClassName", "nameOverride", "image.tag")
-        for value in ("a'b", "a: b", "a #b", "Ünlü")
+        for value, escaped in (
+            ("a'b", r"a\'b"),
+            ("a: b", "a: b"),
+            ("a #b", "a #b"),
+            ("Ünlü", "Ünlü"),
+        )
     ),
     ("serviceAccount.name=x' || true || '", "at '/serviceAccount/name': "),
     ("templateServiceAccounts={a'b}", "at '/templateServiceAccounts/0': "),
@@ -92,11 +98,38 @@ ACCEPTED = [
 ]
 
 
+ALONE = ("scope", "namespaces", "replica", "allowTemplateServiceAccount")
+
+
+def together() -> list[dict[str, str]]:
+    """The wrong values by name, in few groups that Helm reads at once, as it reports each of them.
+
+    ALONE: two of these names are reported together, or one decides whether the other is right.
+    """
+    groups: list[dict[str, str]] = []
+    for setting, _ in REFUSED:
+        name = setting.partition("=")[0]
+        free = (group for group in groups if not {name, *ALONE} & group.keys())
+        group = None if name in ALONE else next(free, None)
+        if group is None:
+            groups.append(group := {})
+        group[name] = setting
+    return groups
+
+
+@cache
+def refusal(settings: tuple[str, ...]) -> str:
+    with pytest.raises(ChartError) as refused:
+        rendered(*settings)
+    return str(refused.value)
+
+
+GROUPS = {setting: tuple(group.values()) for group in together() for setting in group.values()}
+
+
 @pytest.mark.parametrize(("value", "message"), REFUSED)
 def test_a_wrong_value_is_named(value: str, message: str) -> None:
-    with pytest.raises(ChartError) as refused:
-        rendered(value)
-    assert message in str(refused.value)
+    assert message in refusal(GROUPS[value])
 
 
 @pytest.mark.parametrize("value", ACCEPTED)

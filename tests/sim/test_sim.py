@@ -58,10 +58,11 @@ def test_when_faults_stop_the_live_wanted_agents_run(seed: int) -> None:
 @pytest.mark.parametrize(
     ("fault", "charges"),
     [
-        ("worker", 1), ("die", 1), ("die-silently", 1), ("restart-holder", 1), ("leave", 1),
-        ("operator-down", 0), ("delete-lease", 0), ("api-away", 0), ("delete-pod", 0),
-        ("delete-by-force", 0), ("node", 1), ("unschedulable", 0),
+        ("worker", 1), ("die", 1), ("die-silently", 1), ("leave", 1), ("operator-down", 0),
+        ("delete-pod", 0),
         *(pytest.param(*row, marks=pytest.mark.slow) for row in (
+            ("restart-holder", 1), ("delete-lease", 0), ("api-away", 0), ("delete-by-force", 0),
+            ("node", 1), ("unschedulable", 0),
             ("workers", 1), ("evict", 0), ("restart", 1), ("suspend", 0), ("template", 0),
             ("quota", 0), ("forge-round", 0), ("delete-round", 0), ("operator-late", 0),
             ("operator-lag", 0),
@@ -173,6 +174,7 @@ def breaks(seed: int) -> bool:
 # ---- jobs that wait for a pod --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(max(1, SEEDS // 3)))
 def test_a_job_that_waits_for_a_pod_keeps_the_others(seed: int) -> None:
     """F21: check_deletion finds an operator that takes the holder for silent."""

@@ -253,17 +253,41 @@ def _compiled(
     path: Path, names: tuple[str, ...]
 ) -> tuple[ast.Module, tuple[Clause, ...], types.CodeType]:
     tree, found = mutated(path, names)
-    return tree, found, compile(tree, str(path), "exec")
+    return tree, found, _compile(tree, path)
+
+
+def _compile(tree: ast.Module, path: Path) -> types.CodeType:
+    """The code of statements of a module, which has `from __future__ import annotations`."""
+    return compile(tree, str(path), "exec", annotations.compiler_flag, dont_inherit=True)
 
 
 def mutated(path: Path, names: tuple[str, ...]) -> tuple[ast.Module, tuple[Clause, ...]]:
-    """The module without these clauses. Raises ClauseError if a line has no form of the table."""
+    """The statements of the module that have these clauses, without them. Raises ClauseError if a
+    line has no form of the table."""
     found = tuple(clause for clause in _clauses_of(path) if clause.name in names)
     source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
+    tree = _statements(path, frozenset(clause.line for clause in found))
     for clause, target in [(clause, _target(tree, clause)) for clause in found]:
         tree = _Removal(target, _rest(tree, source, clause, target)).visit(tree)
     return ast.fix_missing_locations(tree), found
+
+
+def _statements(path: Path, of: frozenset[int]) -> ast.Module:
+    """The statements of a module, at its top, with these lines."""
+    lines, spans = _spans(path)
+    kept = {number for span in spans if not of.isdisjoint(span) for number in span}
+    return ast.parse("\n".join(x if number in kept else "" for number, x in enumerate(lines, 1)))
+
+
+@functools.cache
+def _spans(path: Path) -> tuple[list[str], list[range]]:
+    """The lines of a module, and the numbers of those of each statement with its decorators."""
+    source = path.read_text(encoding="utf-8")
+    spans = []
+    for node in ast.parse(source).body:
+        first = min([node.lineno, *(x.lineno for x in getattr(node, "decorator_list", []))])
+        spans.append(range(first, (node.end_lineno or 0) + 1))
+    return source.split("\n"), spans
 
 
 def _of_function(module: types.ModuleType, name: str, code: types.CodeType) -> Change:

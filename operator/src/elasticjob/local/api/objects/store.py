@@ -257,11 +257,14 @@ class Store:
 
 
 def clone(value: Any) -> Any:
-    """A deep copy of a JSON value; nearly three times as fast as deepcopy."""
+    """A deep copy of a JSON value; several times as fast as deepcopy."""
     if isinstance(value, dict):
-        return {name: clone(item) for name, item in value.items()}
+        return {
+            name: clone(item) if isinstance(item, (dict, list)) else item
+            for name, item in value.items()
+        }
     if isinstance(value, list):
-        return [clone(item) for item in value]
+        return [clone(item) if isinstance(item, (dict, list)) else item for item in value]
     return value
 
 
