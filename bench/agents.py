@@ -80,6 +80,14 @@ class Agents:
         os.kill(pid, signal.SIGKILL)
         return self.starts.last(count, at)
 
+    def kill_all_workers(self, count: int) -> float:
+        """Kill the workers of the first `count` agents at once; returns the wall time."""
+        pids = [self.worker_pid(index) for index in range(count)]
+        at = time.time()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        return at
+
     def end(self) -> None:
         """Kill every agent; --kill-child kills what is below `unshare`."""
         for process in self._processes.values():

@@ -15,6 +15,8 @@ from bench.baselines import minimal_restart
 from bench.results import Figure
 from dev.proc import cpu_s, rss_mib
 
+from elasticjob.wire.lease import RoundLease, parse_round
+
 RESTART_S = {8: 0.05, 32: 0.15, 128: 0.5}
 COLD_S = {8: 0.3, 128: 1.5}
 SETTLE_S = 1.0  # between two crashes
@@ -48,6 +50,7 @@ def one_size(
         yield from restarts(job, plan.samples, statistics.median(least))
         if plan.counts_writes:
             yield from writes(job)
+            yield from simultaneous(job, plan.samples)
         yield from resume(job, 3)
 
 
@@ -146,6 +149,33 @@ def writes(job: JobWithoutOperator, samples: int = 2) -> Iterator[Figure]:
         f" {job.count} agents", "requests", tuple(extra),
         note="the round, and each `running` that was sent between two beats",
     )  # fmt: skip
+
+
+def simultaneous(job: JobWithoutOperator, samples: int) -> Iterator[Figure]:
+    """Measure row 5: kill all workers at once, and count the rounds and causes that are written."""
+    written, refused = [], []
+    for _ in range(samples):
+        time.sleep(BEATS_S)
+        before, lease = job.server.requests(), job.lease
+        at = job.agents.kill_all_workers(job.count)
+        job.agents.starts.last(job.count, at)
+        time.sleep(SETTLE_S)
+        refused.append(float((job.server.requests() - before)["PATCH", "409"]))
+        written.append(float(len(rounds_after(job, lease))))
+    yield Figure(
+        "5", f"rounds and causes written if all {job.count} workers are killed at once", "writes",
+        tuple(written), target=1.0,
+    )  # fmt: skip
+    yield Figure("5", f"refused (409) meanwhile, {job.count} agents", "requests", tuple(refused))
+
+
+def rounds_after(job: JobWithoutOperator, lease: RoundLease) -> set[str]:
+    """The values of the annotation `round` after this version of the Round Lease."""
+    name = job.path.rpartition("/")[2]
+    query = {"fieldSelector": f"metadata.name={name}", "resourceVersion": lease.version}
+    with job.server.client.watch(LEASES, **query, timeoutSeconds="1") as events:
+        found = {parse_round(event.object).round.to_json() for event in events}
+    return found - {lease.round.to_json()}
 
 
 def resume(job: JobWithoutOperator, samples: int) -> Iterator[Figure]:

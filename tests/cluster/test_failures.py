@@ -52,3 +52,24 @@ def test_a_worker_that_always_fails_fails_the_job_at_max_restarts(team: Namespac
     assert len(job.charged) == job.status["counted"] == 3  # with the failure that ended the job
     assert job.status["restarts"] == 2
     assert job.status["lastFailure"]["exitCode"] == 3
+
+
+# Rank 0 reports an exception and exits three seconds later; rank 1 exits before.
+CULPRIT_EXITS_LAST = """
+import json, os, sys, time
+if os.environ["RANK"] == "0":
+    message = {"message": "device-side assert", "extraInfo": {"py_callstack": "E: the first"}}
+    with open(os.environ["TORCHELASTIC_ERROR_FILE"], "w") as file:
+        json.dump({"message": message}, file)
+time.sleep(3 if os.environ["RANK"] == "0" else 1)
+sys.exit(1)
+"""
+
+
+def test_the_first_cause_is_found_across_nodes(team: Namespace) -> None:
+    job = team.start("first", CULPRIT_EXITS_LAST, replicas=2, maxRestarts=1)
+    job.ends("Failed")
+    failure = job.status["lastFailure"]
+    assert (failure["pod"], failure["rank"]) == ("first-0-0", 0)
+    assert failure["message"] == "E: the first"
+    assert [pod["metadata"]["name"] for pod in job.pods.values()] == ["first-0-0"]

@@ -706,6 +706,29 @@ def test_a_pod_blamed_for_three_failures_is_replaced() -> None:
     assert "demo-1-1" in world.pod_names()
 
 
+def test_three_blames_replace_the_pod_of_the_first_failure() -> None:
+    """A later version of each round names another pod, which failed before."""
+    world = running_world()
+    victim = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=1, after_ms=1400)
+    first = Cause(CauseKind.WORKER_FAILED, pod="demo-2-0", rank=2, code=1, after_ms=1000)
+    for n in (2, 3, 4):
+        assert world.deleted_names() == []
+        for cause in (victim, first):
+            world.run(*P[:4], n=n, cause=replace(cause, n=n - 1), charged=range(2, n + 1))
+            world.settle()
+            assert world.status()["lastFailure"]["pod"] == cause.pod
+    assert world.deleted_names() == ["demo-2-0"]
+
+
+def test_a_cause_that_is_replaced_before_the_operator_reads_it_counts_once() -> None:
+    world = running_world()
+    victim = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=1, n=1)
+    world.run(*P[:4], n=2, cause=victim, charged=[2])
+    world.run(*P[:4], n=2, cause=replace(victim, pod="demo-2-0"), charged=[2])
+    world.settle()
+    assert world.status()["blamed"] == "2x1"
+
+
 # ---- failures ------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from tests.support.local_cluster import LocalCluster
@@ -21,6 +23,37 @@ stack = "Traceback (most recent call last):\\n  File 'train.py'\\nValueError: lo
 with open(os.environ["TORCHELASTIC_ERROR_FILE"], "w") as file:
     json.dump({"message": {"message": "loss is nan", "extraInfo": {"py_callstack": stack}}}, file)
 sys.exit(3)
+"""
+# Rank 0 raises an exception first and needs a second to end. Rank 1 loses its connection and exits
+# first. From the third round on, both run.
+CULPRIT_EXITS_LAST = """
+import json, os, sys, time
+rank, round_ = int(os.environ["RANK"]), int(os.environ["ELASTICJOB_ROUND"])
+def report(text):
+    with open(os.environ["TORCHELASTIC_ERROR_FILE"], "w") as file:
+        json.dump({"message": {"message": text, "extraInfo": {"py_callstack": text}}}, file)
+def wait_for(name):
+    while not os.path.exists(name): time.sleep(0.005)
+name = f"{sys.argv[1]}-failed-{round_}"
+if round_ > int(sys.argv[2]): time.sleep(1000)
+if rank == 0:
+    report("RuntimeError: device-side assert")
+    open(name, "w").close()
+    time.sleep(1)
+else:
+    wait_for(name)
+    time.sleep(0.5)
+    report("RuntimeError: Connection closed by peer")
+sys.exit(1)
+"""
+# Rank 0 reports an exception in round 1 and does not exit.
+NO_EXIT = """
+import json, os, sys, time
+if os.environ["RANK"] == "0" and os.environ["ELASTICJOB_ROUND"] == "1":
+    text = "RuntimeError: stuck"
+    with open(os.environ["TORCHELASTIC_ERROR_FILE"], "w") as file:
+        json.dump({"message": {"message": text, "extraInfo": {"py_callstack": text}}}, file)
+time.sleep(1000)
 """
 PLAIN = '[ "$RANK" = 0 ] && exec sleep 1000; exit 5'
 
@@ -94,3 +127,41 @@ async def test_without_a_budget_the_first_failure_fails_the_job(cluster: LocalCl
     await job.until(lambda: job.ended("0-0"), "the end of the blamed pod")
     assert job.ended("0-0")["exitCode"] == 128 + signal.SIGSEGV
     assert job.status["counted"] == 1
+
+
+async def test_the_first_failure_is_the_cause_though_its_worker_exits_last(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """The job keeps the pod in which it happened, and not the pod of a victim."""
+    for restarts in (0, 1):
+        name = f"job{restarts}"
+        command = [sys.executable, "-c", CULPRIT_EXITS_LAST, str(tmp_path / name), "9"]
+        spec = {"replicas": 2, "maxRestarts": restarts, "cleanPodPolicy": "KeepFailed"}
+        job = cluster.apply(name, command, **spec)
+        await job.is_("Failed: WorkerFailed")
+        found = job.failure["pod"], job.failure["rank"], job.failure["message"]
+        assert found == (f"{name}-0-0", 0, "RuntimeError: device-side assert")
+        assert f"{name}-0-0 (rank 0)" in job.condition("Failed")["message"]
+        await job.until(lambda job=job: len(job.pods) == 1, "the deletion of the other pod")
+        assert set(job.pods) == {f"{name}-0-0"}
+
+
+async def test_three_first_failures_replace_the_pod_in_which_they_happened(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", CULPRIT_EXITS_LAST, str(tmp_path / "culprit"), "3"]
+    job = cluster.apply("job", command, replicas=2)
+    await job.until(lambda: "job-0-1" in job.pods, "the successor of the culprit")
+    assert "job-1-0" in job.pods
+    assert job.failure["pod"] == "job-0-0"
+
+
+async def test_a_worker_that_reports_an_exception_and_does_not_exit_counts_as_failed(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", NO_EXIT, str(tmp_path / "reported")]
+    job = cluster.apply("job", command, replicas=2, crashGraceSeconds=1)
+    await job.until(lambda: job.status.get("restarts") == 1, "the restart")
+    assert job.failure["pod"] == "job-0-0"
+    assert job.failure["message"] == "RuntimeError: stuck"
+    assert "exitCode" not in job.failure

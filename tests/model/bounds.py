@@ -12,8 +12,8 @@ from elasticjob.wire.member import Pod
 
 T = 15.0  # with this heartbeat the allowance for starts is one heartbeat
 KINDS = (
-    "crash", "fatal", "die", "end", "leave", "restart", "delete-lease", "lose", "drop", "delay",
-    "paused", "cut", "slow", "dark", "away", "finishing", "scale", "suspend",
+    "crash", "report", "fatal", "die", "end", "leave", "restart", "delete-lease", "lose", "drop",
+    "delay", "paused", "cut", "slow", "dark", "away", "finishing", "scale", "suspend",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.model.tables import Env, Wire
+from tests.support import first_cause
 
 from elasticjob.rendezvous.budget import counted_failures
 from elasticjob.wire.cause import CauseKind
@@ -34,7 +35,9 @@ def write(machine: Machine, state: State, new: Round) -> str:
     old = lease.round
     if old.phase.is_terminal:
         return "I6: the job changes after its end"
-    if new.n <= old.n:
+    if new.n == old.n:
+        return first_cause.fault(old, new)
+    if new.n < old.n:
         return f"I1: {new.n} after {old.n}"
     if len({pod.index for pod in new.pods}) < len(new.members):
         return "I2: two pods of one index in a round"

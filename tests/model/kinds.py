@@ -77,7 +77,7 @@ KINDS: dict[type, dict[str, str]] = {
     },
     Run: {
         "n": N, "delivered_at": DUE, "started": SAME, "done": SAME, "failure": RECORD,
-        "failed_at": DUE, "alive": SAME, "stop_by": DUE,
+        "failed_at": DUE, "noticed": RECORD, "exit_by": DUE, "alive": SAME, "stop_by": DUE,
     },
     Hold: {
         "view": VIEW, "opening": SAME, "complete": SAME, "streamed_version": ROUND_VERSION,
@@ -113,7 +113,7 @@ KINDS: dict[type, dict[str, str]] = {
     },
     Charges: {"numbers": NS, "older": SAME, "forgiven": SAME},
     Cause: {
-        **{name: SAME for name in Cause.__match_args__}, "n": N, "after_ms": MEASURED,
+        **{name: SAME for name in Cause.__match_args__}, "n": N,
     },
     AgentState: {
         **{name: SAME for name in AgentState.__match_args__},
@@ -152,6 +152,7 @@ KINDS: dict[type, dict[str, str]] = {
     events.PulseFailed: {"conflict": SAME},
     events.WorkersStarted: {"n": N, "start_ms": MEASURED},
     events.WorkerExited: {"n": N, "failure": RECORD, "fatal": SAME},
+    events.FailureNoticed: {"n": N, "failure": RECORD},
     events.WorkersReaped: {"n": N},
     events.LeaveRequested: {},
     events.Progressed: {"progress": RECORD},

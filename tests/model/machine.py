@@ -39,6 +39,8 @@ Step = tuple[Any, ...]  # a verb, and what it is about: `("perform", pod, 0)`
 
 PAUSED, CUT, SLOW, DARK, LATE, AWAY = "paused", "cut", "slow", "dark", "late", "away"
 FIRST = 5  # the place of the first agent in a state
+EXITED_MS = 1000  # after the begin of the round; an error file is of its begin
+RUNNING = ("running", "reported")  # workers; reported: one has written an error file
 DEAD = 0  # in the place of an agent's state
 PATIENT = (ReadRound, ReopenStream, CreateLease)  # repeated until there is an answer
 
@@ -674,11 +676,14 @@ class Machine:
     def crash(self, state: State, agent: Agent, fatal: bool = False) -> Iterator[Next]:
         """A worker fails. fatal: no restart cures it."""
         wire = agent.wire
-        if wire.workers is None or wire.workers[1] != "running" or _is_held(wire):
+        if wire.workers is None or wire.workers[1] not in RUNNING or _is_held(wire):
             return
         n = wire.workers[0]
         kind = CauseKind.START_FAILED if fatal else CauseKind.WORKER_FAILED
-        cause = Cause(kind, name(letter(wire.pod)), code=126 if fatal else 1, n=n)
+        after_ms = None if fatal else EXITED_MS
+        cause = Cause(
+            kind, name(letter(wire.pod)), code=126 if fatal else 1, n=n, after_ms=after_ms
+        )
         event = self.tables.record(events.WorkerExited(n, cause, fatal))
         rest = wire._replace(workers=(n, "fatal" if fatal else "failed"))
         yield self._fed(("fatal" if fatal else "fail", wire.pod), state, agent, rest, event)
@@ -686,6 +691,17 @@ class Machine:
     def fatal(self, state: State, agent: Agent) -> Iterator[Next]:
         """The command cannot be executed."""
         yield from self.crash(state, agent, fatal=True)
+
+    def report(self, state: State, agent: Agent) -> Iterator[Next]:
+        """A worker writes an error file, before any other failure, and runs on."""
+        wire = agent.wire
+        if wire.workers is None or wire.workers[1] != "running" or _is_held(wire):
+            return
+        n = wire.workers[0]
+        cause = Cause(CauseKind.WORKER_FAILED, name(letter(wire.pod)), n=n, after_ms=0)
+        event = self.tables.record(events.FailureNoticed(n, cause))
+        rest = wire._replace(workers=(n, "reported"))
+        yield self._fed(("report", wire.pod), state, agent, rest, event)
 
     def die(self, state: State, agent: Agent) -> Iterator[Next]:
         """The node dies: no kubelet reports it."""
@@ -783,8 +799,8 @@ def _left(left_s: float, by_s: float) -> float:
     return left_s if left_s == NO_TIME else max(0.0, round(left_s - by_s, 6))
 
 
-CHARGED = ("crash", "fatal", "die", "end", "restart", "leave", "delay", PAUSED, CUT, SLOW)
-FAILURES = ("crash", "die", "end", "leave")  # each is counted if nothing else happens
+CHARGED = ("crash", "report", "fatal", "die", "end", "restart", "leave", "delay", PAUSED, CUT, SLOW)
+FAILURES = ("crash", "report", "die", "end", "leave")  # each is counted if nothing else happens
 
 _OF_THE_JOB: dict[str, Any] = {
     "finishing": Machine.finishing,
@@ -793,6 +809,7 @@ _OF_THE_JOB: dict[str, Any] = {
 }
 _FAULTS: dict[str, Any] = {
     "crash": Machine.crash,
+    "report": Machine.report,
     "fatal": Machine.fatal,
     "die": Machine.die,
     "end": Machine.end,

@@ -111,17 +111,21 @@ HOLDER_LEAVES = ("job A B min 1", "rest A B", "leave A", "go")
 FATAL = ("job A B", "rest A B", "fatal A", "go")
 SCALED_DOWN = ("job A B C", "rest A B C", "want A B", "go")
 API_AWAY = ("job A B T 5 away 40", "rest A B", "cut A", "cut B", "wait 60")
+VICTIM_FIRST = ("job A B", "rest A B", "report B", "wait 0.4", "fail A timed", "wait 0.1")
+NO_EXIT = ("job A B", "rest A B", "report B", "wait 10")
 NEEDED_IN = {
     "2-join": CRASH,
     "3-api-dark": API_AWAY,
     "3-decide-exit": FATAL,
     "3-exit": FATAL,
+    "3-exit-is-late": NO_EXIT,
     "3-stand-outside": SCALED_DOWN,
     "3-start": CRASH,
     "3-stop": CRASH,
     "3-renew": CRASH,
     "4-crash": CRASH,
     "4-fatal": FATAL,
+    "4-first-cause": VICTIM_FIRST,
     "5-claim": CRASH,
     "6-clear": HOLDER_LEAVES,
     "6-judge": CRASH,

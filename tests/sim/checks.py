@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.sim.cluster import JOB
 from tests.sim.ledger import PLANNED, Ledger, LedgerError
+from tests.support import first_cause
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe.snapshot import Snapshot
@@ -60,6 +61,9 @@ class Checks:
         self.world.checked["round"] += 1
         if old.phase.is_terminal:
             raise BrokenInvariantError("I6 the job changes after its end")
+        if new.n == old.n:
+            self._check_cause(old, new)
+            return
         self._check_number(new)
         if len({p.index for p in new.pods}) != len(new.pods):
             raise BrokenInvariantError("I2 two pods of one index in a round")
@@ -75,6 +79,12 @@ class Checks:
         except LedgerError as error:
             raise BrokenInvariantError(str(error)) from error
         self._record(new)
+
+    def _check_cause(self, old: Round, new: Round) -> None:
+        """Rule 4: an agent replaces the cause of the round by an earlier failure."""
+        self.world.checked["first cause"] += 1
+        if fault := first_cause.fault(old, new):
+            raise BrokenInvariantError(fault)
 
     def _cut_off_s(self, writer: Pod) -> float:
         """How long ago the fault of an agent began that may not have received all since."""

@@ -23,6 +23,10 @@ class Fault:
     for_s: float = 0.0
 
 
+VICTIMS_FAIL = 0.5  # how often the workers of other members fail after a report
+VICTIM_S = 0.3  # the time until then
+
+
 def inject(world: World, fault: Fault) -> None:
     """Inject one fault now."""
     if fault.kind in _OF_WORLD:
@@ -55,6 +59,14 @@ def crash_all(world: World, agent: Agent, fault: Fault) -> None:
     """Workers of all members fail, within a moment."""
     if agent.running is not None:
         world.fail_all(agent.running, fault.for_s / 10)
+
+
+def report(world: World, agent: Agent, fault: Fault) -> None:
+    """A worker writes an error file, and those of other members fail before it exits."""
+    n = agent.running
+    world.report(agent)
+    if n is not None and world.rng.random() < VICTIMS_FAIL:
+        world.after(VICTIM_S, lambda: world.fail_all(n, fault.for_s / 10))
 
 
 def fatal(world: World, agent: Agent, fault: Fault) -> None:
@@ -253,9 +265,9 @@ def operator_lag(world: World, fault: Fault) -> None:
 
 
 _OF_AGENT: dict[str, Callable[[World, Agent, Fault], None]] = {
-    "worker": crash, "workers": crash_all, "fatal": fatal, "finish": finish, "die": die,
-    "die-silently": die_silently, "node": node, "leave": leave, "restart": restart, "cut": cut,
-    "mute": mute, "dark": dark, "lose-answers": lose_answers, "slow": slow, "lag": lag,
+    "worker": crash, "report": report, "workers": crash_all, "fatal": fatal, "finish": finish,
+    "die": die, "die-silently": die_silently, "node": node, "leave": leave, "restart": restart,
+    "cut": cut, "mute": mute, "dark": dark, "lose-answers": lose_answers, "slow": slow, "lag": lag,
     "stuck": stuck, "delete-pod": delete_pod, "delete-by-force": delete_by_force, "evict": evict,
     "delete-stuck": delete_stuck, "delete-lease": delete_lease,
 }  # fmt: skip

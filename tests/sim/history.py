@@ -15,7 +15,15 @@ from elasticjob.wire.member import Pod
 QUIET_S = 20.0
 LONGEST_S = 3000.0
 # How often each kind of fault is drawn, if not once; the others are all as frequent.
-OFTEN = {"worker": 8, "die": 3, "delete-pod": 3, "leave": 3, "scale": 2, "operator-down": 2}
+OFTEN = {
+    "worker": 8,
+    "report": 3,
+    "die": 3,
+    "delete-pod": 3,
+    "leave": 3,
+    "scale": 2,
+    "operator-down": 2,
+}
 ENDS = frozenset({"fatal", "finish"})  # faults that end a job, so only the last one may be one
 
 

@@ -14,9 +14,9 @@ from tests.sim.history import History, failure
 
 SEEDS = 6  # with which each candidate is tried, after its own
 _COMMANDS = {
-    "worker": "fail", "fatal": "fatal", "finish": "finish", "leave": "leave", "die": "die",
-    "die-silently": "die", "restart": "restart", "cut": "cut", "mute": "mute", "dark": "dark",
-    "delete-lease": "delete-lease", "delete-pod": "leave", "evict": "leave",
+    "worker": "fail", "report": "report", "fatal": "fatal", "finish": "finish", "leave": "leave",
+    "die": "die", "die-silently": "die", "restart": "restart", "cut": "cut", "mute": "mute",
+    "dark": "dark", "delete-lease": "delete-lease", "delete-pod": "leave", "evict": "leave",
 }  # fmt: skip
 _HEALED = frozenset({"cut", "mute", "dark"})
 

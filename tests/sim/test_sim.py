@@ -58,8 +58,8 @@ def test_when_faults_stop_the_live_wanted_agents_run(seed: int) -> None:
 @pytest.mark.parametrize(
     ("fault", "charges"),
     [
-        ("worker", 1), ("die", 1), ("die-silently", 1), ("leave", 1), ("operator-down", 0),
-        ("delete-pod", 0),
+        ("worker", 1), ("report", 1), ("die", 1), ("die-silently", 1), ("leave", 1),
+        ("operator-down", 0), ("delete-pod", 0),
         *(pytest.param(*row, marks=pytest.mark.slow) for row in (
             ("restart-holder", 1), ("delete-lease", 0), ("api-away", 0), ("delete-by-force", 0),
             ("node", 1), ("unschedulable", 0),

@@ -103,6 +103,7 @@ class Agent:
     lag_s: float = 0.0  # by which its watch lags
     stuck: bool = False  # it can neither reap nor start workers
     running: int | None = None  # n of the workers that are alive
+    reported: int | None = None  # the round of which a worker has written an error file
     stopping: bool = False  # these workers have received SIGTERM
     again_at: float | None = None  # when its next Tick is due
     tick: float | None = None
@@ -299,7 +300,7 @@ class World:
 
     def finish(self, agent: Agent, n: int) -> None:
         """Let all workers of an agent exit with 0, once all members have started the round."""
-        if not agent.alive or agent.running != n or agent.stopping:
+        if not agent.alive or agent.running != n or agent.stopping or agent.reported == n:
             return
         members = next(r for r in reversed(self.history) if r.n == n).pods
         if not all((n, p.index) in self.checks.started for p in members):
@@ -310,16 +311,33 @@ class World:
         self.feed(agent, events.WorkerExited(n))
 
     def fail(self, agent: Agent, fatal: bool = False) -> None:
-        """Let a worker fail."""
+        """Let a worker fail and exit."""
+        n = agent.running
+        if n is not None and agent.alive and not agent.stopping:
+            self.checks.ledger.crashed(agent.me.who.pod, n, self.now, fatal)
+            self._exit(agent, n, self._failure(agent, n), fatal)
+
+    def report(self, agent: Agent) -> None:
+        """Let a worker write an error file, and exit later, or not in time."""
         n = agent.running
         if n is None or not agent.alive or agent.stopping:
             return
+        self.note(f"{agent.me.who.name} worker of {n} reports an exception")
+        self.checks.ledger.crashed(agent.me.who.pod, n, self.now, fatal=False)
+        cause, grace_s = self._failure(agent, n), self.lease.desired.crash_grace_s
+        agent.reported = n
+        self.after(grace_s + ANSWERED_S, lambda: self.checks.check_answered(agent, n))
+        self.after(self.rng.uniform(0, 2 * grace_s), lambda: self._exit(agent, n, cause))
+        self.feed(agent, events.FailureNoticed(n, replace(cause, code=None)))
+
+    def _failure(self, agent: Agent, n: int) -> Cause:
+        name, after_ms = agent.me.who.name, int((self.now - agent.me.round_at) * 1000)
+        return Cause(CauseKind.WORKER_FAILED, name, code=1, n=n, after_ms=max(0, after_ms))
+
+    def _exit(self, agent: Agent, n: int, cause: Cause, fatal: bool = False) -> None:
+        if agent.running != n or not agent.alive or agent.stopping:
+            return
         self.note(f"{agent.me.who.name} worker of {n} fails")
-        after_ms = int((self.now - agent.me.round_at) * 1000)
-        cause = Cause(
-            CauseKind.WORKER_FAILED, agent.me.who.name, code=1, n=n, after_ms=max(0, after_ms)
-        )
-        self.checks.ledger.crashed(agent.me.who.pod, n, self.now, fatal)
         self.after(ANSWERED_S, lambda: self.checks.check_answered(agent, n))
         self.feed(agent, events.WorkerExited(n, cause, fatal))
 

@@ -52,6 +52,7 @@ REPLACEMENTS: dict[str, tuple[str, str]] = {
         "    return no_action(me)\n"
         "n = 1",
     ),
+    "4-first-by-more-than-error": ("after_ms(failure) + error_ms", "after_ms(failure)"),
     "5-reopens": (
         "return me, (ReopenStream(wide=False),)",
         "return replace(me, doubted_pulse=None, holder_silent=True), ()",

@@ -27,7 +27,14 @@ from tests.support.meeting import Meeting, Step
 from tests.support.mutants import without as leaving_out
 from tests.support.protocol import desired, lease, letter, name, pod
 
-from elasticjob.rendezvous.events import LeaveRequested, Tick, WorkerExited, WorkersReaped
+from elasticjob.rendezvous.events import (
+    FailureNoticed,
+    LeaveRequested,
+    Tick,
+    WorkerExited,
+    WorkersReaped,
+)
+from elasticjob.rendezvous.timing import millis
 from elasticjob.wire.cause import Cause, CauseKind
 
 RULER = "----"
@@ -117,14 +124,14 @@ class ScenarioRunner:
         self.meeting = Meeting(desired())
         self.commands: dict[str, Callable[..., None]] = {
             "job": self.job, "start": self.start, "rest": self.rest, "go": self.go,
-            "wait": self.wait, "show": self.show, "fail": self.fail, "fatal": self.fatal,
-            "finish": self.finish, "leave": self.leave, "die": self.die, "restart": self.restart,
-            "cut": self.cut, "heal": self.heal, "hold": self.hold, "free": self.free,
-            "perform": self.perform, "lose": self.lose, "deliver": self.deliver, "work": self.work,
-            "mark": self.mark, "want": self.want, "mute": self.mute, "dark": self.dark,
-            "clear": self.clear, "delete-lease": self.delete_lease, "forge": self.forge,
-            "delete-forged": self.delete_forged, "drop": self.drop, "answer": self.answer,
-            "tick": self.tick,
+            "wait": self.wait, "show": self.show, "fail": self.fail, "report": self.report,
+            "fatal": self.fatal, "finish": self.finish, "leave": self.leave, "die": self.die,
+            "restart": self.restart, "cut": self.cut, "heal": self.heal, "hold": self.hold,
+            "free": self.free, "perform": self.perform, "lose": self.lose, "tick": self.tick,
+            "deliver": self.deliver, "work": self.work, "mark": self.mark, "want": self.want,
+            "mute": self.mute, "dark": self.dark, "clear": self.clear, "drop": self.drop,
+            "delete-lease": self.delete_lease, "forge": self.forge, "answer": self.answer,
+            "delete-forged": self.delete_forged,
         }  # fmt: skip
 
     def run(self, command: str) -> None:
@@ -201,9 +208,16 @@ class ScenarioRunner:
 
     # ---- what happens to agents ------------------------------------------------------------------
 
-    def fail(self, letter_: str) -> None:
-        """A worker ends with 1."""
-        self._exit(letter_, CauseKind.WORKER_FAILED, fatal=False)
+    def fail(self, letter_: str, timed: str = "") -> None:
+        """A worker ends with 1. `timed`: its cause has the time since the round began."""
+        after_ms = self._age_ms(letter_) if timed else None
+        self._exit(letter_, CauseKind.WORKER_FAILED, False, after_ms)
+
+    def report(self, letter_: str) -> None:
+        """A worker that runs on has written an error file."""
+        n, after_ms = self._running(letter_), self._age_ms(letter_)
+        cause = Cause(CauseKind.WORKER_FAILED, name(letter_), n=n, after_ms=after_ms)
+        self.meeting.feed(letter_, FailureNoticed(n, cause))
 
     def fatal(self, letter_: str) -> None:
         """A worker ends with a code that no restart can cure."""
@@ -342,9 +356,17 @@ class ScenarioRunner:
         run = self.meeting.players[letter_].me.run
         return run.n if run else 0
 
-    def _exit(self, letter_: str, kind: CauseKind, fatal: bool) -> None:
+    def _age_ms(self, letter_: str) -> int:
+        """The time since the round of the workers began in their pod."""
+        run = self.meeting.players[letter_].me.run
+        return millis(self.meeting.now - run.delivered_at) if run else 0
+
+    def _exit(
+        self, letter_: str, kind: CauseKind, fatal: bool, after_ms: int | None = None
+    ) -> None:
         n = self._running(letter_)
-        cause = Cause(kind, name(letter_), code=126 if fatal else 1, n=n)
+        code = 126 if fatal else 1
+        cause = Cause(kind, name(letter_), code=code, n=n, after_ms=after_ms)
         self.meeting.feed(letter_, WorkerExited(n, cause, fatal))
 
     # ---- the transcript --------------------------------------------------------------------------

@@ -72,6 +72,49 @@ def forks() -> None:
     os._exit(0)
 
 
+def error_file(at: float | None = None) -> None:
+    """Write torch's error file, of this time."""
+    path = os.environ["TORCHELASTIC_ERROR_FILE"]
+    stack = "Traceback:\nValueError: loss is nan"
+    message = {"message": "ValueError", "extraInfo": {"py_callstack": stack}}
+    with open(path, "w") as file:
+        json.dump({"message": message}, file)
+    if at is not None:
+        os.utime(path, (at, at))
+
+
+def reports_and_runs() -> None:
+    """Write an error file, and exit with 3 when the file `go` is there."""
+    error_file()
+    write("reports_and_runs", os.getpid())
+    wait_for(os.path.join(os.path.dirname(os.environ["TORCHELASTIC_ERROR_FILE"]), "go"))
+    os._exit(3)
+
+
+def reports_when_stopped() -> None:
+    """Write an error file at SIGTERM, and exit with 1."""
+
+    def handler(*_: object) -> None:
+        error_file()
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, handler)
+    write("reports_when_stopped", os.getpid())
+    wait()
+
+
+def of_the_past() -> None:
+    """Write an error file that seems to be older than the worker."""
+    error_file(1.0)
+    runs()
+
+
+def of_the_future() -> None:
+    """Write an error file that seems to be of a later time."""
+    error_file(time.time() + 1e6)
+    runs()
+
+
 def leaves_orphan() -> None:
     """Exit with 0 and leave an orphan."""
     write("leaves_orphan", os.getpid(), orphan({}))

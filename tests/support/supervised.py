@@ -68,6 +68,14 @@ class Supervised:
         assert event["event"] == kind, event
         return event
 
+    def expect_exit(self) -> dict[str, Any]:
+        """Wait for the failure of an exit. Its error file may be noticed before."""
+        event = self.events.get(timeout=PATIENCE_S)
+        if event["event"] == "FailureNoticed":
+            return self.expect_exit()
+        assert event["event"] == "WorkerExited", event
+        return dict(event["failure"])
+
     def lines(self, count: int) -> list[list[str]]:
         """Wait for the first `count` lines that workers write to stdout; return their words."""
         read = lambda: self.stdout.read_text().splitlines()[:count]  # noqa: E731

@@ -22,6 +22,8 @@ def show(round_: Round) -> str:
         words += ["charged", ",".join(map(str, sorted(round_.charged.numbers)))]
     if round_.cause and round_.phase is not Phase.SUCCEEDED:
         words += ["for", round_.cause.kind.value]
+        if round_.cause.after_ms is not None:
+            words += ["of", of_name(round_.cause.pod), "at", str(round_.cause.after_ms)]
     if round_.delay_ms:
         words += ["in", f"{round_.delay_ms / 1000:g} s"]
     return " ".join(words)
@@ -77,6 +79,7 @@ _EVENTS: dict[type, Callable[[Any], str]] = {
     events.PulseFailed: lambda event: "pulse conflict" if event.conflict else "no answer",
     events.WorkersStarted: lambda event: f"workers of {event.n} started",
     events.WorkerExited: _exited,
+    events.FailureNoticed: lambda event: f"worker of {event.n} failed and runs",
     events.WorkersReaped: lambda event: f"workers of {event.n} reaped",
     events.LeaveRequested: lambda event: "receives SIGTERM",
     events.Progressed: lambda event: "progress",

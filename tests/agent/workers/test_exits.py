@@ -28,43 +28,54 @@ STACK = 'Traceback:\n  File "t.py", line 7\nValueError: nan'
 @pytest.mark.parametrize(
     ("workers", "failure"),
     [
-        ([WorkerOutcome(0, 3, 9.0)], Failure(FAILED, 0, 3, None, "exit code 3")),
-        ([WorkerOutcome(0, -9, 9.0)], Failure(SIGNALED, 0, None, 9, "ended by SIGKILL")),
+        ([WorkerOutcome(0, 3, 9.0)], Failure(FAILED, 0, 3, None, "exit code 3", 9.0)),
+        ([WorkerOutcome(0, -9, 9.0)], Failure(SIGNALED, 0, None, 9, "ended by SIGKILL", 9.0)),
         (
             [WorkerOutcome(0, 0, 1.0), WorkerOutcome(1, 1, 9.0)],
-            Failure(FAILED, 1, 1, None, "exit code 1"),
+            Failure(FAILED, 1, 1, None, "exit code 1", 9.0),
         ),
         (
             [WorkerOutcome(0, None, 9.0), WorkerOutcome(1, 1, 9.0)],
-            Failure(FAILED, 1, 1, None, "exit code 1"),
+            Failure(FAILED, 1, 1, None, "exit code 1", 9.0),
         ),
         # the earliest, then the lowest rank
         (
             [WorkerOutcome(0, 1, 9.0), WorkerOutcome(1, 2, 8.0)],
-            Failure(FAILED, 1, 2, None, "exit code 2"),
+            Failure(FAILED, 1, 2, None, "exit code 2", 8.0),
         ),
         (
             [WorkerOutcome(1, 1, 9.0), WorkerOutcome(0, 2, 9.0)],
-            Failure(FAILED, 0, 2, None, "exit code 2"),
+            Failure(FAILED, 0, 2, None, "exit code 2", 9.0),
         ),
         # the time of an error file counts, not that of the exit
         (
             [WorkerOutcome(0, 1, 8.0), WorkerOutcome(1, 1, 9.0, REPORT)],
-            Failure(FAILED, 1, 1, None, REPORT.message),
+            Failure(FAILED, 1, 1, None, REPORT.message, 5.0),
         ),
         (
             [WorkerOutcome(0, -6, 8.0), WorkerOutcome(1, None, 9.0, REPORT)],
-            Failure(FAILED, 1, None, None, REPORT.message),
+            Failure(FAILED, 1, None, None, REPORT.message, 5.0),
         ),
         # the error file of a worker that succeeded is ignored
         (
             [WorkerOutcome(0, 0, 8.0, REPORT), WorkerOutcome(1, 4, 9.0)],
-            Failure(FAILED, 1, 4, None, "exit code 4"),
+            Failure(FAILED, 1, 4, None, "exit code 4", 9.0),
         ),
     ],
 )
 def test_the_first_failure(workers: list[WorkerOutcome], failure: Failure) -> None:
     assert first_failure(workers) == failure
+
+
+def test_no_failure() -> None:
+    assert first_failure([WorkerOutcome(0, 0, 8.0, REPORT), WorkerOutcome(1, None, 9.0)]) is None
+
+
+def test_an_error_file_is_of_no_later_time() -> None:
+    """A worker can give its file any time."""
+    found = first_failure([WorkerOutcome(0, 1, 4.0, REPORT)])
+    assert found is not None
+    assert found.at == 4.0
 
 
 @pytest.mark.parametrize(
@@ -80,7 +91,7 @@ def test_the_first_failure(workers: list[WorkerOutcome], failure: Failure) -> No
     ],
 )
 def test_only_lasting_errors_are_fatal(number: int, code: int | None, fatal: bool) -> None:
-    failure, is_fatal = start_failure(2, "python4", OSError(number, os.strerror(number)))
+    failure, is_fatal = start_failure(2, "python4", OSError(number, os.strerror(number)), 9.0)
     assert (failure.kind, failure.local_rank) == (CauseKind.START_FAILED, 2)
     assert (failure.code, is_fatal) == (code, fatal)
     assert failure.message.startswith(f"cannot execute 'python4': {os.strerror(number)}")

@@ -138,10 +138,49 @@ def test_the_error_file_determines_the_first_failure(tmp_path: Path) -> None:
     """Rank 0 exits first, because it lost its peer; rank 1 has written its error file, and runs."""
     with supervised(tmp_path, *stub("reports"), workers=2) as one:
         one.start(1, workers=2)
-        failure = one.expect("WorkerExited")["failure"]
+        failure = one.expect_exit()
         assert (failure["rank"], failure["code"]) == (1, None)
         assert failure["message"].endswith("ValueError: loss is nan")
         one.stop(1)
+
+
+def test_an_error_file_is_noticed_while_its_worker_runs(tmp_path: Path) -> None:
+    """Its time is that of the file, which is older than the agent's look."""
+    with supervised(tmp_path, *stub("reports_and_runs")) as one:
+        one.start(1)
+        noticed = one.expect("FailureNoticed")
+        failure = noticed["failure"]
+        assert (failure["rank"], failure["code"]) == (0, None)
+        assert failure["message"].endswith("ValueError: loss is nan")
+        (tmp_path / "go").write_text("go")
+        exited = one.expect("WorkerExited")["failure"]
+        assert (exited["code"], exited["after_ms"]) == (3, failure["after_ms"])
+        one.stop(1)
+
+
+def test_an_error_file_is_noticed_once(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("reports_and_runs")) as one:
+        one.start(1)
+        one.expect("FailureNoticed")
+        one.stop(1)  # the next event is that its workers have ended
+
+
+def test_what_sigterm_causes_is_not_noticed(tmp_path: Path) -> None:
+    with supervised(tmp_path, *stub("reports_when_stopped")) as one:
+        one.start(1)
+        one.lines(1)
+        assert "failure" not in one.stop(1, grace_s=5.0)
+        assert (tmp_path / "error-0.json").exists()
+
+
+def test_the_time_of_an_error_file_is_within_the_round(tmp_path: Path) -> None:
+    """A worker can give its file any time."""
+    for way in ("of_the_past", "of_the_future"):
+        with supervised(tmp_path / way, *stub(way)) as one:
+            one.start(1)
+            failure = one.expect("FailureNoticed")["failure"]
+            assert 0 <= failure["after_ms"] < 20_000
+            one.stop(1)
 
 
 def test_a_stale_error_file_is_ignored(tmp_path: Path) -> None:

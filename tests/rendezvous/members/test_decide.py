@@ -303,6 +303,39 @@ def test_the_first_failure_of_the_round_is_blamed() -> None:
     assert found.cause.pod == "job-C"
 
 
+def test_the_first_failure_may_be_that_of_a_worker_that_still_runs() -> None:
+    """Its agent renews with it, before the job fails."""
+
+    def reports(letter_: str, state: str, after_ms: int, n: int = 2) -> Any:
+        cause = Cause(CauseKind.WORKER_FAILED, f"job-{letter_}", n=n, after_ms=after_ms)
+        return seen(letter_, state, order=4 if "failed" in state else 5, cause=cause)
+
+    entries = {
+        "A": reports("A", "running 2", 20, n=1),  # of an older round
+        "B": reports("B", "failed 2", 900),
+        "C": reports("C", "running 2", 200),
+    }
+    found = decided(case(ABC, entries, max_restarts=1))
+    assert found.cause is not None
+    assert found.cause.pod == "job-C"
+    done = {**entries, "C": reports("C", "done 2", 200)}
+    found = decided(case(ABC, done, max_restarts=1))
+    assert found.cause is not None
+    assert found.cause.pod == "job-B"
+
+
+def test_the_first_failure_may_be_the_holders_own() -> None:
+    """The view does not have it yet: the holder writes its own Lease only from time to time."""
+    cause = Cause(CauseKind.WORKER_FAILED, "job-B", n=2, after_ms=900)
+    entries = {
+        "A": "running 2", "B": seen("B", "failed 2", order=4, cause=cause),
+        "C": seen("C", "running 2", order=5),
+    }  # fmt: skip
+    mine = replace(cause, pod="job-A", after_ms=100)
+    found = decided(replace(case(ABC, entries, max_restarts=1), own_cause=mine))
+    assert found.cause == mine
+
+
 # ---- none wanted, superfluous --------------------------------------------------------------------
 
 

@@ -260,3 +260,147 @@ def test_a_cause_stays_in_the_lease_over_the_next_run() -> None:
     me, _ = steps(joined("A", AB1), failed(), round_seen(active(2, "A B", charged=[2])))
     me, _ = steps(me, events.WorkersReaped(1), events.WorkersStarted(2, 10))
     assert me.cause == failed().failure
+
+
+# ---- the first cause -----------------------------------------------------------------------------
+
+
+def failure(letter_: str, after_ms: int | None, n: int = 1) -> Cause:
+    return Cause(CauseKind.WORKER_FAILED, f"demo-{letter_}", code=1, n=n, after_ms=after_ms)
+
+
+def answered(cause: Cause | None, n: int = 2) -> Round:
+    return replace(active(n, "A B", charged=[n]), cause=cause)
+
+
+@pytest.mark.parametrize(
+    ("mine", "published", "replaces"),
+    [
+        (1000, 1400, True),
+        (1000, 1102, False),  # within the error: 100 ms and one for each member
+        (1000, 1103, True),
+        (1400, 1000, False),
+        (1000, None, False),
+        (None, 1400, False),
+    ],
+)
+def test_an_earlier_failure_replaces_the_published_cause(
+    mine: int | None, published: int | None, replaces: bool
+) -> None:
+    me, _ = steps(joined("A", AB1), events.FailureNoticed(1, failure("a", mine)))
+    round_ = answered(failure("b", published))
+    me, _ = steps(me, round_seen(round_), now=1.0)
+    _, actions = steps(me, events.Tick(), now=2.0)
+    expected = [CasRound("2", round=replace(round_, cause=failure("a", mine)))] if replaces else []
+    assert of(CasRound, actions) == expected
+
+
+def test_a_worker_that_exits_before_the_round_arrives_has_its_time_too() -> None:
+    me, _ = steps(joined("A", AB1), events.WorkerExited(1, failure("a", 500)))
+    me, _ = steps(me, events.CasFailed(conflict=True))
+    round_ = answered(failure("b", 900))
+    me, _ = steps(me, round_seen(round_), events.WorkersReaped(1), now=1.0)
+    _, actions = steps(me, events.Tick(), now=2.0)
+    assert cas(actions).round == replace(round_, cause=failure("a", 500))
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        None,
+        Cause(CauseKind.POD_SILENT, "demo-1-0", n=1),
+        Cause(CauseKind.LEAVING, "demo-1-0", n=1),
+        Cause(CauseKind.SCALED),
+        failure("b", 1400, n=0),  # of another round
+    ],
+)
+def test_no_other_cause_is_replaced(cause: Cause | None) -> None:
+    me, _ = steps(joined("A", AB1), events.FailureNoticed(1, failure("a", 1000)))
+    me, _ = steps(me, round_seen(answered(cause)), now=1.0)
+    _, actions = steps(me, events.Tick(), now=2.0)
+    assert not of(CasRound, actions)
+
+
+def test_of_many_earlier_failures_the_first_writes_first() -> None:
+    """The delay of this write grows with the time of the failure."""
+    many = active(1, " ".join(chr(ord("A") + i) for i in range(25)))
+    round_ = replace(many, n=2, cause=failure("z", 4000))
+
+    me, _ = steps(joined("A", many), events.FailureNoticed(1, failure("a", 2000)))
+    me, actions = steps(me, round_seen(round_), now=1.0)
+    assert not of(CasRound, actions)
+    assert not of(CasRound, steps(me, events.Tick(), now=1.0049)[1])
+    assert of(CasRound, steps(me, events.Tick(), now=1.0051)[1])
+    better = replace(round_, cause=failure("y", 2100))
+    me, actions = steps(me, round_seen(better, 3), events.Tick(), now=1.0051)
+    assert not of(CasRound, actions)
+
+
+def test_a_leaving_agent_replaces_no_cause() -> None:
+    me, _ = steps(joined("A", AB1), events.FailureNoticed(1, failure("a", 1000)))
+    me, _ = steps(me, events.LeaveRequested())
+    me, _ = steps(me, round_seen(answered(failure("b", 1400))), now=1.0)
+    _, actions = steps(me, events.Tick(), now=2.0)
+    assert not of(CasRound, actions)
+
+
+def test_the_first_of_several_failures_in_one_pod_is_its_cause() -> None:
+    noticed = [events.FailureNoticed(1, failure(pod, ms)) for pod, ms in [("a", 900), ("b", 950)]]
+    me, _ = steps(joined("A", AB1), *noticed)
+    assert me.cause == failure("a", 900)
+    me, _ = steps(me, events.FailureNoticed(1, failure("c", 800)))
+    assert me.cause == failure("c", 800)
+    _, actions = steps(me, events.WorkerExited(1, failure("d", 990)))
+    assert cas(actions).round is not None
+    assert cas(actions).round.cause == failure("c", 800)
+
+
+def test_the_exit_of_the_same_worker_adds_its_code() -> None:
+    noticed = replace(failure("a", 900), code=None)
+    me, _ = steps(joined("A", AB1), events.FailureNoticed(1, noticed))
+    _, actions = steps(me, events.WorkerExited(1, failure("a", 900)))
+    assert cas(actions).round is not None
+    assert cas(actions).round.cause == failure("a", 900)
+
+
+def test_an_exception_that_was_reported_is_forgotten_if_all_workers_succeed() -> None:
+    me, _ = steps(joined("A", AB1), events.FailureNoticed(1, failure("a", 900)))
+    me, actions = steps(me, events.WorkerExited(1), now=99.0)
+    assert (me.phase, me.cause) == (AgentPhase.DONE, None)
+    assert not of(CasRound, actions)
+
+
+# ---- a worker that has reported an exception and runs on -----------------------------------------
+
+
+def test_it_counts_as_failed_after_the_grace_of_a_crash() -> None:
+    """Three seconds after it wrote its error file, not after the agent read it."""
+    me, actions = steps(joined("A", AB1), events.FailureNoticed(1, failure("a", 1000)), now=1.5)
+    assert actions == []
+    assert me.run is not None
+    assert me.run.exit_by == 4.0
+    assert not of(Stop, steps(me, events.Tick(), now=3.9)[1])
+    me, actions = steps(me, events.Tick(), now=4.0)
+    assert of(Stop, actions) == [Stop(1, 3.0)]
+    assert cas(actions).round is not None
+    assert cas(actions).round.cause == failure("a", 1000)
+
+
+def test_over_the_budget_it_is_reported_with_the_renewal_and_then_as_failed() -> None:
+    me, _ = steps(joined("A", AB1, max_restarts=0), events.FailureNoticed(1, failure("a", 1000)))
+    me, _ = steps(me, events.Tick(), now=3.9)
+    assert me.phase is AgentPhase.RUNNING
+    me, _ = steps(me, events.Tick(), now=4.0)
+    assert (me.phase, me.cause) == (AgentPhase.FAILED, failure("a", 1000))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [round_seen(active(2, "A B")), round_seen(forming(2)), events.WorkerExited(1)],
+    ids=["newer", "forming", "done"],
+)
+def test_workers_that_stop_or_succeed_before_are_not_counted(event: events.Event) -> None:
+    me, _ = steps(joined("A", AB1), events.FailureNoticed(1, failure("a", 0)), event)
+    me, actions = steps(me, events.Tick(), now=9.0)
+    assert me.run is None or me.run.failure is None
+    assert not of(CasRound, actions)

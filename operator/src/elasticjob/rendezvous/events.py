@@ -102,6 +102,15 @@ class WorkerExited:
 
 
 @dataclass(frozen=True)
+class FailureNoticed:
+    """A worker of round n has failed and no exit has reported it: it runs and has written an error
+    file, or it had failed when the stop of the workers began."""
+
+    n: int
+    failure: Cause
+
+
+@dataclass(frozen=True)
 class WorkersReaped:
     """No process of round n or an older round is alive."""
 
@@ -127,5 +136,6 @@ class Tick:
 
 Event = Union[
     RoundSeen, RoundGone, LeaseSeen, LeaseGone, GetFailed, ViewComplete, RenewalReturned, CasFailed,
-    PulseFailed, WorkersStarted, WorkerExited, WorkersReaped, LeaveRequested, Progressed, Tick,
+    PulseFailed, WorkersStarted, WorkerExited, FailureNoticed, WorkersReaped, LeaveRequested,
+    Progressed, Tick,
 ]  # fmt: skip

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from elasticjob.rendezvous import timing
+from elasticjob.rendezvous import outcomes, timing
 from elasticjob.rendezvous.actions import Exit
 from elasticjob.rendezvous.events import (
     CasFailed,
     Event,
+    FailureNoticed,
     GetFailed,
     LeaseGone,
     LeaseSeen,
@@ -29,7 +30,7 @@ from elasticjob.rendezvous.events import (
     WorkersStarted,
 )
 from elasticjob.rendezvous.members import report
-from elasticjob.rendezvous.rule_helpers import contact_since, stop_ms
+from elasticjob.rendezvous.rule_helpers import contact_since
 from elasticjob.rendezvous.state import EXIT_SETUP, Hold, Me, Stage
 from elasticjob.rendezvous.view import (
     FormerHolder,
@@ -331,35 +332,7 @@ def _renewal_returned(me: Me, event: RenewalReturned, now: float) -> Me:
     return replace(me, renewals_since_pulse=me.renewals_since_pulse + 1)
 
 
-# ---- workers, SIGTERM, time ----------------------------------------------------------------------
-
-
-def _workers_started(me: Me, event: WorkersStarted, now: float) -> Me:
-    run = me.run
-    if run is None or run.n != event.n:
-        return me
-    members = len(me.lease.round.members) if me.lease else 0
-    running_at = now + timing.running_delay_s(members, me.who.jitter)
-    me = replace(me, run=replace(run, started=True), phase=AgentPhase.RUNNING, n=event.n)
-    me = replace(me, renew_at=min(me.renew_at, running_at))
-    return replace(me, start_ms=event.start_ms, stop_ms=stop_ms(me, run.delivered_at))
-
-
-def _worker_exited(me: Me, event: WorkerExited, now: float) -> Me:
-    run = me.run
-    if run is None or run.n != event.n or run.failure is not None or run.stop_by is not None:
-        return me
-    if event.failure is None:
-        return replace(me, run=replace(run, done=True), phase=AgentPhase.DONE, n=run.n)
-    run = replace(run, failure=event.failure, failed_at=now)
-    fatal_cause = event.failure if event.fatal else None
-    return replace(me, run=run, cause=event.failure, fatal_cause=fatal_cause)
-
-
-def _workers_reaped(me: Me, event: WorkersReaped, now: float) -> Me:
-    if me.run is None or me.run.n > event.n:
-        return me
-    return replace(me, run=replace(me.run, alive=False, stop_by=None), reaped_at=now)
+# ---- SIGTERM, progress, time ---------------------------------------------------------------------
 
 
 def _leave_requested(me: Me, event: LeaveRequested, now: float) -> Me:
@@ -391,9 +364,10 @@ _LEARN: dict[type, Callable[[Me, Any, float], Me]] = {
     GetFailed: _get_failed,
     ViewComplete: _view_complete,
     RenewalReturned: _renewal_returned,
-    WorkersStarted: _workers_started,
-    WorkerExited: _worker_exited,
-    WorkersReaped: _workers_reaped,
+    WorkersStarted: outcomes.workers_started,
+    WorkerExited: outcomes.worker_exited,
+    FailureNoticed: outcomes.failure_noticed,
+    WorkersReaped: outcomes.workers_reaped,
     LeaveRequested: _leave_requested,
     Progressed: _progressed,
     Tick: _tick,

@@ -57,7 +57,9 @@ class Run:
     started: bool = False  # all of them have started
     done: bool = False  # all of them have exited with code 0
     failure: Cause | None = None  # of a worker, or the API server was away for too long
-    failed_at: float = 0.0
+    failed_at: float = 0.0  # when this agent learnt it
+    noticed: Cause | None = None  # the first failure that no exit has reported
+    exit_by: float = 0.0  # when it counts as a failure without an exit
     alive: bool = True  # a process of them may be alive
     stop_by: float | None = None  # deadline for their end; None: Stop was not returned
 

@@ -15,6 +15,7 @@ from elasticjob.rendezvous.state import Identity, Me, Stage
 
 RULES: tuple[Rule, ...] = (
     run.fail_if_api_is_away,  # clause 3-api-dark
+    run.fail_if_exit_is_late,  # clause 3-exit-is-late
     exit.decide_exit,  # clause 3-decide-exit
     join.join,  # clause 2-join
     run.stop,  # clause 3-stop
@@ -22,6 +23,7 @@ RULES: tuple[Rule, ...] = (
     run.start,  # clause 3-start
     crash.write_failed,  # clause 4-fatal
     crash.crash,  # clause 4-crash
+    crash.publish_first_cause,  # clause 4-first-cause
     hold.clear_holder,  # clause 6-clear
     claim.claim,  # clause 5-claim
     hold.open_watch,  # clause 6-stream

@@ -23,6 +23,8 @@ LONGEST_DELAY_S = 300.0
 CREATIONS_PER_S = 400.0  # the requests that all agents of a job may send at once
 RUNNING_PER_S = 40.0  # the same for `running`, which a small group writes before it is due
 CRASH_SPREAD_S = 0.0004  # per member
+CAUSE_ERROR_MS = 100  # of the order of two failures in different pods
+CAUSE_ERROR_MS_PER_MEMBER = 1
 UNPACED_LEASES = 100  # a view of at most this many Leases is judged at every change
 JUDGED_PER_S = 20_000.0  # Leases of a larger view
 RETRY_S = 0.5  # after a failed request; at most T/2
@@ -65,6 +67,17 @@ def claim_delay_s(position: int, jitter: float) -> float:
 def crash_delay_s(members: int, jitter: float) -> float:
     """The delay of a crash step: if all members fail at once, few of them write."""
     return CRASH_SPREAD_S * members * jitter if members > 1 else 0.0
+
+
+def cause_error_ms(members: int) -> int:
+    """The error of the order of two failures: the agents of a large group receive a round later."""
+    return CAUSE_ERROR_MS + CAUSE_ERROR_MS_PER_MEMBER * members
+
+
+def first_cause_delay_s(members: int, after_ms: int, published_ms: int) -> float:
+    """The delay of a write that replaces a published cause: the first failure writes first, and the
+    others then have nothing to write."""
+    return CRASH_SPREAD_S * members * after_ms / published_ms
 
 
 def herd_delay_s(members: int, jitter: float) -> float:

@@ -55,6 +55,11 @@ class WorkerOutcome:
         """Whether the worker failed, or runs and has reported an exception."""
         return self.code != 0 if self.code is not None else self.file is not None
 
+    @property
+    def failed_at(self) -> float:
+        """When a worker that has failed did so; wall clock. A file cannot be of the future."""
+        return min(self.file.at, self.at) if self.file else self.at
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -65,12 +70,15 @@ class Failure:
     code: int | None  # None: ended by a signal, or still running
     signal: int | None
     message: str
+    at: float  # wall clock
 
 
-def first_failure(workers: Iterable[WorkerOutcome]) -> Failure:
-    """Return the earliest failure; at least one of the workers has failed."""
+def first_failure(workers: Iterable[WorkerOutcome]) -> Failure | None:
+    """Return the earliest failure, or None."""
     failed = [worker for worker in workers if worker.has_failed]
-    first = min(failed, key=lambda w: (w.file.at if w.file else w.at, w.local_rank))
+    if not failed:
+        return None
+    first = min(failed, key=lambda w: (w.failed_at, w.local_rank))
     code, number = _code_and_signal(first.code)
     kind = CauseKind.WORKER_FAILED if number is None else CauseKind.WORKER_SIGNALED
     return Failure(
@@ -79,17 +87,19 @@ def first_failure(workers: Iterable[WorkerOutcome]) -> Failure:
         code,
         number,
         first.file.message if first.file else exit_text(first.code),
+        first.failed_at,
     )
 
 
-def start_failure(local_rank: int, command: str, error: OSError) -> tuple[Failure, bool]:
+def start_failure(local_rank: int, command: str, error: OSError, at: float) -> tuple[Failure, bool]:
     """Return the failure of an exec, and whether it is fatal: restarts cannot cure it."""
     code = _EXEC_ERRORS.get(error.errno or 0)
     reason = error.strerror or str(error)
     message = f"cannot execute {command!r}: {reason}"
     if code is not None:
         message += ": check the container's command and its image"
-    return Failure(CauseKind.START_FAILED, local_rank, code, None, message), code is not None
+    failure = Failure(CauseKind.START_FAILED, local_rank, code, None, message, at)
+    return failure, code is not None
 
 
 def read_error_file(path: str) -> ErrorFile | None:

@@ -7,6 +7,7 @@ the loop.
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from collections.abc import Iterator
@@ -28,7 +29,13 @@ from elasticjob.agent.workers.torchelastic import (
     with_pid,
     with_ranks,
 )
-from elasticjob.rendezvous.events import Event, WorkerExited, WorkersReaped, WorkersStarted
+from elasticjob.rendezvous.events import (
+    Event,
+    FailureNoticed,
+    WorkerExited,
+    WorkersReaped,
+    WorkersStarted,
+)
 from elasticjob.rendezvous.members.ranks import Ranks, ranks_of
 from elasticjob.wire.cause import Cause
 from elasticjob.wire.dataclasses import replace
@@ -36,6 +43,9 @@ from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Round
+
+LOOK_S = 1.0  # the longest time between two looks for error files of workers that run
+LOOK_PAUSE_S = 0.05  # the shortest
 
 
 class _Running:
@@ -52,6 +62,8 @@ class _Running:
         self.ended: dict[int, exits.WorkerOutcome] = {}  # by local rank
         self.is_started = False  # WorkersStarted was returned
         self.is_over = False  # WorkerExited was returned, or a stop has begun
+        self.checked_at = -math.inf  # when the error files were read last; monotonic
+        self.noticed_at = math.inf  # when the failure that was noticed happened; wall clock
 
 
 class Supervisor:
@@ -69,6 +81,7 @@ class Supervisor:
         self.group = new_group(WorkerSpec("default", config.workers, entrypoint, tuple(arguments)))
         self._running: _Running | None = None
         self._shutdown: Shutdown | None = None
+        self._stopped: list[Event] = []  # what poll returns next: found when a stop began
         self._progress = ProgressFile(environment.progress_file(config.directory, 0))
 
     # ---- calls of the loop -----------------------------------------------------------------------
@@ -87,6 +100,7 @@ class Supervisor:
 
     def stop(self, n: int, grace_s: float) -> None:
         """Begin to end all processes of the workers."""
+        self._notice_before_stop()
         now = self._clock.now()
         if self._shutdown is None:
             self._shutdown = Shutdown(n, self._tree, self._alive(), now)
@@ -104,6 +118,8 @@ class Supervisor:
         """Continue what start and stop began, and yield what has happened."""
         for pid, code in reap():
             self._record_exit(pid, code)
+        while self._stopped:
+            yield self._stopped.pop(0)
         if self._shutdown is not None:
             yield from self._poll_shutdown()  # its event may make the loop start the next round
         if self._shutdown is None and self._running is not None and not self._running.is_over:
@@ -111,12 +127,14 @@ class Supervisor:
 
     def wake_at(self) -> float | None:
         """The time at which poll is due next, unless a child ends first."""
+        if self._stopped:
+            return self._clock.now()
         if self._shutdown is not None:
             return self._shutdown.wake_at
         running = self._running
-        if running is not None and not running.is_over and not running.is_started:
-            return self._clock.now()
-        return None
+        if running is None or running.is_over:
+            return None
+        return running.checked_at + LOOK_S if running.is_started else self._clock.now()
 
     def new_progress(self) -> Progress | None:
         """Return the progress of the training, if it has changed."""
@@ -149,13 +167,32 @@ class Supervisor:
 
     def _poll_workers(self, running: _Running) -> Iterator[Event]:
         if any(end.code for end in running.ended.values()):
-            yield self._failed(running, exits.first_failure(self._outcomes(running)))
+            failure = exits.first_failure(self._outcomes(running))
+            assert failure is not None
+            yield self._failed(running, failure)
         elif len(running.launched) < running.ranks.workers:
             yield from self._launch(running)
         elif len(running.ended) == running.ranks.workers:
             running.is_over = True
             self.group = replace(self.group, state=WorkerState.SUCCEEDED)
             yield WorkerExited(running.n)
+        elif self._clock.now() >= running.checked_at + LOOK_PAUSE_S:
+            yield from self._notice(running)
+
+    def _notice(self, running: _Running) -> Iterator[Event]:
+        """Yield the first failure that no exit has reported, if it is new."""
+        running.checked_at = self._clock.now()
+        failure = exits.first_failure(self._outcomes(running))
+        if failure is not None and failure.at < running.noticed_at:
+            running.noticed_at = failure.at
+            yield FailureNoticed(running.n, self._cause(running, failure))
+
+    def _notice_before_stop(self) -> None:
+        """Notice a failure before SIGTERM makes workers fail."""
+        if self._running is not None and not self._running.is_over:
+            for pid, code in reap():
+                self._record_exit(pid, code)
+            self._stopped.extend(self._notice(self._running))
 
     def _launch(self, running: _Running) -> Iterator[Event]:
         """Start the next worker; after the last one, report that the workers have started."""
@@ -163,7 +200,9 @@ class Supervisor:
         try:
             process = self._exec(running, local_rank)
         except OSError as error:
-            failure, is_fatal = exits.start_failure(local_rank, self._config.command[0], error)
+            failure, is_fatal = exits.start_failure(
+                local_rank, self._config.command[0], error, self._clock.wall_at()
+            )
             yield self._failed(running, failure, is_fatal)
             return
         running.launched.append(process)
@@ -202,7 +241,12 @@ class Supervisor:
     def _failed(self, running: _Running, failure: exits.Failure, is_fatal: bool = False) -> Event:
         running.is_over = True
         self.group = replace(self.group, state=WorkerState.FAILED)
-        cause = Cause(
+        return WorkerExited(running.n, self._cause(running, failure), is_fatal)
+
+    def _cause(self, running: _Running, failure: exits.Failure) -> Cause:
+        now, wall = self._clock.now(), self._clock.wall_at()
+        age_s = max(0.0, wall - failure.at)
+        return Cause(
             kind=failure.kind,
             pod=self._config.pod,
             node=self._config.node,
@@ -211,9 +255,8 @@ class Supervisor:
             signal=failure.signal,
             message=failure.message,
             n=running.n,
-            after_ms=_ms(self._clock.now() - running.delivered_at),
+            after_ms=_ms(now - age_s - running.delivered_at),
         )
-        return WorkerExited(running.n, cause, is_fatal)
 
     def _outcomes(self, running: _Running) -> list[exits.WorkerOutcome]:
         """Return the outcome of each worker that was launched, with its error file."""

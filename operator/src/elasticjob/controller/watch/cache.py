@@ -326,8 +326,9 @@ def _keep_round(entry: Entry, seen: ObservedRound, round_: Round) -> None:
     if entry.rounds_of != seen.job_uid:
         entry.rounds_of = seen.job_uid
         entry.rounds.clear()
-    if not entry.rounds or entry.rounds[-1].n != round_.n:
-        entry.rounds.append(past(round_, seen.members))
+    if entry.rounds and entry.rounds[-1].n == round_.n:
+        entry.rounds.pop()  # an agent may have replaced its cause by an earlier failure
+    entry.rounds.append(past(round_, seen.members))
 
 
 def _note_unreadable(entry: Entry, name: str, fault: str) -> float | None:

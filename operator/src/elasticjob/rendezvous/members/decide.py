@@ -8,6 +8,7 @@ from typing import Callable, Union
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.members.first_cause import first_cause
 from elasticjob.rendezvous.members.judge import (
     HAS_RUN,
     Case,
@@ -90,9 +91,7 @@ def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
     rest = case.round.pods - judged.done - judged.failed - judged.removed
     if not all(has_renewed_since(case, p, failed_order) for p in rest):  # clause 8-failed-waits
         return Wait.WAIT
-    first = min(judged.failed, key=lambda p: (failed_after_ms(case, p), p))
-    lease = case.lease(first)
-    cause = lease.state.cause if lease else None
+    cause = first_cause(case, case.round.pods - judged.done)
     charged = case.round.charged.with_charge(next_n(case))
     return over(case, replace(case.round, cause=cause, charged=charged), Phase.FAILED)
 
@@ -340,11 +339,3 @@ def has_renewed_since(case: Case, pod: Pod, order: int) -> bool:
     """Whether a member has renewed after the change of this order. The holder always has."""
     seen = case.view.seen.get(pod)
     return pod == case.view.own or (seen is not None and seen.order > order)
-
-
-def failed_after_ms(case: Case, pod: Pod) -> int:
-    """When a member failed, in ms since the round began in its pod; last if it reports no time."""
-    lease = case.lease(pod)
-    cause = lease.state.cause if lease else None
-    after_ms = cause.after_ms if cause else None
-    return after_ms if after_ms is not None else 1 << 62

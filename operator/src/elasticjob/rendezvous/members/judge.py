@@ -14,7 +14,7 @@ from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import AgentPhase
-from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
@@ -37,6 +37,7 @@ class Case:
     delay_since: float | None = None  # when its start delay began; None: at round_at
     highest_n: int = 0  # of all rounds that the holder received
     jitter: float = 0.0
+    own_cause: Cause | None = None  # the holder's own failure
 
     @property
     def suspects_from(self) -> float:

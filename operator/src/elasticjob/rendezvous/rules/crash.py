@@ -5,6 +5,7 @@ from __future__ import annotations
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound
 from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.members.first_cause import after_ms, precedes_published
 from elasticjob.rendezvous.members.recovery import recovery_until
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, no_action, writable_round
@@ -73,6 +74,27 @@ def recovery_after_crash(
     """The recovery up to the write of the round after a crash."""
     age_ms, detect_ms = timing.millis(now - me.began_at), timing.millis(now - run.failed_at)
     return recovery_until(next_, lease.round, me.ran_n == lease.round.n, age_ms, detect_ms)
+
+
+def publish_first_cause(me: Me, now: Now) -> RuleResult:
+    """Rule 4: after another failure was answered, replace the cause of that round by this agent's
+    failure if it came first. The number stays, so nothing restarts (F25)."""
+    lease, failure = writable_round(me), me.cause
+    if lease is None or failure is None or me.leaving:
+        return no_action(me)
+    if not precedes_published(failure, lease):
+        return no_action(me)
+    if not now.has_come(max(first_cause_at(me, lease, failure), me.cas_at)):
+        return no_action(me)
+    next_ = replace(lease.round, cause=failure)
+    return replace(me, cas_version=lease.version), (CasRound(lease.version, round=next_),)
+
+
+def first_cause_at(me: Me, lease: RoundLease, failure: Cause) -> float:
+    """When this agent replaces the published cause: the first failure first."""
+    assert lease.round.cause is not None
+    mine, published = after_ms(failure), after_ms(lease.round.cause)
+    return me.round_at + timing.first_cause_delay_s(len(lease.round.members), mine, published)
 
 
 def write_failed(me: Me, now: Now) -> RuleResult:

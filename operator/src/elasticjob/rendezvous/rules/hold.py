@@ -191,6 +191,7 @@ def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
         delay_since=me.delay_since,
         highest_n=me.highest_n,
         jitter=me.who.jitter,
+        own_cause=me.cause,
     )
 
 

@@ -92,6 +92,18 @@ def stand_outside(me: Me, now: Now) -> RuleResult:
     return replace(me, renew_at=min(me.renew_at, now.at + spread_s)), ()
 
 
+def fail_if_exit_is_late(me: Me, now: Now) -> RuleResult:
+    """Rule 3: record the failure of a worker that has reported an exception and runs on for
+    crashGraceSeconds; `stop` then stops the workers."""
+    run = me.run
+    if run is None or run.noticed is None or run.stop_by is not None:
+        return no_action(me)
+    if not now.has_come(run.exit_by):
+        return no_action(me)
+    run = replace(run, noticed=None, failure=run.noticed, failed_at=now.at)
+    return replace(me, run=run), ()
+
+
 def fail_if_api_is_away(me: Me, now: Now) -> RuleResult:
     """Rule 3: record a failure if the API server is away for apiGraceSeconds; `stop` then stops the
     workers."""

@@ -13,15 +13,31 @@ _OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WOR
 def counts(snapshot: Snapshot) -> dict[int, int]:
     """The number of charged failures of workers in the newest pod of each index, by index.
 
-    The status has the count up to status.round; this adds the rounds after it.
+    The status has the count up to status.round; this adds the rounds after it. If the cause of
+    status.round was replaced since by an earlier failure, it blames that pod instead.
     """
     found = dict(snapshot.blamed)
     counted_to = snapshot.job.status.round if snapshot.job.status.round is not None else -1
     for round_ in {r.n: r for r in snapshot.rounds}.values():
-        pod = _to_blame(snapshot, round_)
-        if pod is not None and round_.n > counted_to:
-            found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
-    return found
+        pod, blamed_before = _to_blame(snapshot, round_), None
+        if pod is None or round_.n < counted_to:
+            continue
+        if round_.n == counted_to:
+            blamed_before = _blamed_before(snapshot, round_)
+            if blamed_before is None:
+                continue
+            found[blamed_before] -= 1
+        found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
+    return {index: number for index, number in found.items() if number}
+
+
+def _blamed_before(snapshot: Snapshot, round_: PastRound) -> int | None:
+    """The index of the pod that the status blames for this round, if its cause names another."""
+    last, cause = snapshot.job.status.last_failure, round_.cause
+    if last is None or cause is None or last.round != cause.n or last.pod in (None, cause.pod):
+        return None
+    pod = snapshot.by_name.get(last.pod or "")
+    return pod.pod.index if pod is not None and snapshot.blamed.get(pod.pod.index) else None
 
 
 def _to_blame(snapshot: Snapshot, round_: PastRound) -> ObservedPod | None:
