@@ -72,6 +72,7 @@ def test_the_defaults_of_the_spec() -> None:
         "replicas": 1,
         "nprocPerNode": 1,
         "maxRestarts": 10,
+        "maxStartRestarts": 2,
         "stopGraceSeconds": 25,
         "crashGraceSeconds": 3,
         "suspend": False,

@@ -26,7 +26,9 @@ ATTACKS = [
 
 
 def attacker(cluster: LocalCluster, attack: str, **spec: object) -> LocalJob:
-    """A job whose worker attacks."""
+    """A job whose worker attacks. A file of the attack is an error file, which counts as a failure
+    if its worker runs on for crashGraceSeconds."""
+    spec = {"crashGraceSeconds": 3600, **spec}
     name = attack.replace("_", "-")
     register = cluster.root / f"{cluster.namespace}-{name}"
     Path(f"{register}.foreign").write_text(SECRET)

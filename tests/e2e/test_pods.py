@@ -243,7 +243,7 @@ async def test_a_deleted_pod_refunds_no_crash_and_shortens_no_delay(cluster: Loc
 
 async def test_a_pod_that_fails_three_times_is_replaced(cluster: LocalCluster) -> None:
     """Its worker fails three times, so the node may be bad. No later round has the pod."""
-    job = cluster.apply("job", replicas=2, minReplicas=1)
+    job = cluster.apply("job", replicas=2, minReplicas=1, maxStartRestarts=3)
     await job.hurry()
     for n in (1, 2, 3):
         await job.starts(n, 2)

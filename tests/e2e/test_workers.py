@@ -55,6 +55,14 @@ if os.environ["RANK"] == "0" and os.environ["ELASTICJOB_ROUND"] == "1":
         json.dump({"message": {"message": text, "extraInfo": {"py_callstack": text}}}, file)
 time.sleep(1000)
 """
+# Reports progress, and fails when the file for its round is there.
+TRAINS = """
+import os, sys, time
+with open(os.environ["ELASTICJOB_PROGRESS_FILE"], "w") as file:
+    file.write('{"step": 1}')
+while not os.path.exists(f"{sys.argv[1]}-{os.environ['ELASTICJOB_ROUND']}"): time.sleep(0.01)
+sys.exit(1)
+"""
 PLAIN = '[ "$RANK" = 0 ] && exec sleep 1000; exit 5'
 
 
@@ -150,7 +158,7 @@ async def test_three_first_failures_replace_the_pod_in_which_they_happened(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", CULPRIT_EXITS_LAST, str(tmp_path / "culprit"), "3"]
-    job = cluster.apply("job", command, replicas=2)
+    job = cluster.apply("job", command, replicas=2, maxStartRestarts=3)
     await job.until(lambda: "job-0-1" in job.pods, "the successor of the culprit")
     assert "job-1-0" in job.pods
     assert job.failure["pod"] == "job-0-0"
@@ -165,3 +173,28 @@ async def test_a_worker_that_reports_an_exception_and_does_not_exit_counts_as_fa
     assert job.failure["pod"] == "job-0-0"
     assert job.failure["message"] == "RuntimeError: stuck"
     assert "exitCode" not in job.failure
+
+
+async def test_a_misspelt_script_fails_the_job_fast(cluster: LocalCluster) -> None:
+    """After two restarts, though maxRestarts allows ten."""
+    job = cluster.apply("job", [sys.executable, "trian.py"], replicas=2)
+    await job.is_("Failed: WorkerFailed")
+    assert job.status["counted"] == 3
+    message = job.condition("Failed")["message"]
+    assert message.endswith(
+        "; the workers failed 3 times before the job had trained (maxStartRestarts is 2)"
+    )
+
+
+async def test_a_job_that_reports_progress_has_its_whole_budget(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    job = cluster.apply("job", [sys.executable, "-c", TRAINS, str(tmp_path / "go")], replicas=1)
+    await job.until(lambda: job.status.get("progress"), "the progress")
+    for n in (1, 2, 3):
+        touch(f"{tmp_path / 'go'}-{n}")
+        await job.until(lambda n=n: job.status.get("restarts", 0) >= n, "the restart")
+
+
+def touch(path: str) -> None:
+    Path(path).touch()

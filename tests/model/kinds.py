@@ -110,8 +110,9 @@ KINDS: dict[type, dict[str, str]] = {
     Round: {
         "n": N, "phase": SAME, "members": SAME, "master": SAME, "cause": RECORD,
         "charged": RECORD, "delay_ms": SAME, "starts": STARTS, "resets": SAME, "recovery": RECORD,
+        "trained": UNREAD,
     },
-    Charges: {"numbers": NS, "older": SAME, "forgiven": SAME},
+    Charges: {"numbers": NS, "older": SAME, "forgiven": SAME, "at_start": UNREAD},
     Cause: {
         **{name: SAME for name in Cause.__match_args__}, "n": N,
     },
@@ -175,7 +176,7 @@ KINDS: dict[type, dict[str, str]] = {
     Performed: {"count": SAME, "at": AGED},
     PastRound: {
         "n": N, "phase": SAME, "members": SAME, "cause": RECORD, "charged": NO_CHARGE,
-        "starts": UNREAD, "resets": NONE,
+        "starts": UNREAD, "resets": NONE, "trained": UNREAD,
     },
     plan.Mark: {"pod": SAME, "reason": SAME, "create": SAME, "excused": SAME},
     plan.WriteRound: {"version": ROUND_VERSION, "desired": RECORD, "clear_holder": SAME},

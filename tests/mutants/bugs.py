@@ -57,7 +57,7 @@ WRITES = (
     ),
     Bug(
         "number-reused-by-crash", "a crash ignores numbers that are higher than the current one",
-        CRASH, "crash", "max(me.highest_n, run.n)", "run.n",
+        CRASH, "round_after_crash", "max(me.highest_n, run.n)", "run.n",
     ),
     Bug(
         "failed-changes", "a round that is Failed changes",
@@ -200,7 +200,7 @@ JUDGEMENTS = (
 CHARGES = (
     Bug(
         "charged-twice", "a crash is charged in the round that it ends as well",
-        CRASH, "round_after_crash", "base.charged.with_charge(n)",
+        CRASH, "round_after_crash", "base.charged.with_charge(n, at_start=not base.trained)",
         "base.charged.with_charge(n).with_charge(run.n)",
     ),
     Bug(
@@ -219,7 +219,7 @@ CHARGES = (
     ),
     Bug(
         "budget-off-by-one", "one crash more than the budget restarts the job",
-        "rendezvous.budget", "is_budget_spent", " + 1 >", " >",
+        "rendezvous.budget", "is_budget_spent", "desired) + 1 > desired", "desired) > desired",
     ),
     Bug(
         "losses-off-by-one", "the last loss of the budget ends the job",

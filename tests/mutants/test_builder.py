@@ -111,7 +111,12 @@ def spent() -> bool:
 
 def test_a_text_is_replaced_and_put_back() -> None:
     assert spent()
-    with replaced("elasticjob.rendezvous.budget", "is_budget_spent", " + 1 >", " >"):
+    with replaced(
+        "elasticjob.rendezvous.budget",
+        "is_budget_spent",
+        "desired) + 1 > desired",
+        "desired) > desired",
+    ):
         assert not spent()
     assert spent()
 

@@ -24,8 +24,8 @@ def mutant(name: str, module: str, function: str, old: str, new: str) -> Mutant:
 def main() -> None:
     """Run three mutants, and print their results."""
     mutants = [
-        mutant("changes-nothing", *SPENT, " + 1 >", " + 1 > 0 +"),
-        mutant("breaks-a-rule", *SPENT, " + 1 >", " >"),
+        mutant("changes-nothing", *SPENT, "desired) + 1 > desired", "desired) + 1 > 0 + desired"),
+        mutant("breaks-a-rule", *SPENT, "desired) + 1 > desired", "desired) > desired"),
         mutant("never-ends", *SPENT, "return", "while True:\n        pass\n    return"),
     ]
     results = run(mutants, Options(("unit",), jobs=2, limit_s=2.0, paths=(TESTS,)))

@@ -39,6 +39,7 @@ class History:
     pods: int = 3
     min_members: int = 1
     budget: int = 20
+    start_budget: int | None = None
     reset_after_s: float = 3600.0
     peers_fail: float = 0.0
     is_noisy: bool = True
@@ -63,6 +64,7 @@ def of_seed(seed: int, longest: int = 30) -> History:
         pods,
         min_members=rng.randint(1, pods),
         budget=rng.choice([0, 1, 3, 20, 20]),
+        start_budget=rng.choice([None, None, 1, 2]),
         reset_after_s=rng.choice([10.0, 30.0, 3600.0]),
         peers_fail=rng.choice([0.0, 0.0, 0.5]),
         faults=tuple(faults),
@@ -93,6 +95,7 @@ def world_of(history: History) -> World:
     """The world in which a history begins."""
     desired = replace(
         desired_of(history.pods, history.min_members, history.budget),
+        max_start_restarts=history.start_budget,
         reset_after_s=history.reset_after_s,
     )
     return World(history.seed, desired, is_noisy=history.is_noisy, peers_fail=history.peers_fail)

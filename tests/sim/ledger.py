@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from elasticjob.rendezvous.timing import TRAINED_MS
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.desired import Desired
@@ -66,6 +67,7 @@ class Incident:
     n: int  # the number of the charge
     what: str
     pod: str
+    at_start: bool = False  # a crash before the job had trained
 
 
 @dataclass
@@ -80,6 +82,8 @@ class Ledger:
     written_at: dict[int, float] = field(default_factory=dict)
     departures: dict[int, str] = field(default_factory=dict)  # number -> the pod that left
     charged_by_operator: frozenset[int] = frozenset()
+    trained: bool = False  # the last round says so
+    first_written_at: float = math.inf  # when an agent wrote the first round
     reset_n: int = 0  # the last round that forgave charges
     is_over: bool = False
 
@@ -132,6 +136,10 @@ class Ledger:
         """The counted failures: those of agents, and the operator's that no round shares."""
         return len(set(self.incidents) | self.charged_by_operator) + self.carried
 
+    def at_start(self) -> int:
+        """The crashes before the job had trained."""
+        return sum(i.at_start for i in self.incidents.values())
+
     def _check_count(self, round_: Round) -> None:
         numbers, known = round_.charged.numbers, set(self.incidents)
         older = len(known - numbers) + self.carried
@@ -166,6 +174,9 @@ class Ledger:
             step.check_planned()
         else:
             step.check_crash()
+        step.check_trained()
+        self.first_written_at = min(self.first_written_at, at)
+        self.trained = new.trained
         self.written_at[new.n] = at
         self.is_over = new.phase.is_terminal
         self._check_count(new)
@@ -293,9 +304,28 @@ class _Step:
         failed = [p for p in self.old.pods if self._reported(p, AgentPhase.FAILED)]
         if not any(self.old.n in self.ledger.life(p).crashed for p in failed):
             self._fail("I6 Failed without a crash in the last round")
-        if self.ledger.counted() + 1 <= self.desired.max_restarts:
+        if not self._is_spent():
             self._fail(f"I6 Failed with {self.ledger.counted()} counted failures")
         self._charge("crash over the budget", self.writer)
+
+    def _is_spent(self) -> bool:
+        """Whether one more crash is over one of the budgets."""
+        most = self.desired.max_start_restarts
+        if self.ledger.counted() + 1 > self.desired.max_restarts:
+            return True
+        return most is not None and not self.ledger.trained and self.ledger.at_start() + 1 > most
+
+    def check_trained(self) -> None:
+        """A job has trained if a round of it has run for a minute."""
+        ran_ms = 1000 * (self.at - min(self.ledger.first_written_at, self.at))
+        if self.new.trained and ran_ms < TRAINED_MS:
+            self._fail(f"trained after {ran_ms:.0f} ms")
+        if self.old.trained and not self.new.trained:
+            self._fail("no longer trained")
+        cause = self.new.cause
+        after_ms = cause.after_ms or 0 if cause and cause.n == self.old.n else 0
+        if after_ms >= TRAINED_MS and not self.new.trained and self.new.phase is Phase.ACTIVE:
+            self._fail(f"not trained after {after_ms} ms")
 
     def check_starts(self) -> None:
         """`starts` counts the rounds that a member has run, as the members have reported it."""
@@ -316,7 +346,8 @@ class _Step:
 
     def _charge(self, what: str, pod: Pod) -> None:
         n = self.new.n
-        self.ledger.incidents[n] = Incident(n, what, self.ledger.name(pod))
+        at_start = what.startswith("crash") and not self.new.trained
+        self.ledger.incidents[n] = Incident(n, what, self.ledger.name(pod), at_start)
 
     def _forgive_after(self, ran_s: float, is_exact: bool = False) -> None:
         """A round that ran for resetAfterSeconds forgives all charges.
@@ -413,7 +444,7 @@ class _Step:
     def _check_not_failed(self) -> None:
         """No departure answers a crash that is over the budget."""
         since = self.at - self.slack_s
-        if self.ledger.counted() + 1 <= self.desired.max_restarts:
+        if not self._is_spent():
             return
         for pod in self.old.pods:
             said = [x.state for x in self.ledger.life(pod).said[-1:] if x.at < since]

@@ -61,6 +61,8 @@ def _candidates(history: History) -> Iterator[History]:
         size //= 2
     if history.is_noisy:
         yield replace(history, is_noisy=False)
+    if history.start_budget is not None:
+        yield replace(history, start_budget=None)
     if history.peers_fail:
         yield replace(history, peers_fail=0.0)
     if history.pods > 1:
@@ -92,7 +94,8 @@ def as_test(history: History) -> str:
     lines = "".join(f"            {fault!r},\n" for fault in history.faults)
     fields = (
         f"{history.seed}, pods={history.pods}, min_members={history.min_members}, "
-        f"budget={history.budget}, reset_after_s={history.reset_after_s}, "
+        f"budget={history.budget}, start_budget={history.start_budget}, "
+        f"reset_after_s={history.reset_after_s}, "
         f"peers_fail={history.peers_fail}, is_noisy={history.is_noisy}"
     )
     return (

@@ -75,12 +75,16 @@ DO: dict[type, str] = {
 __all__ = ["Agent", "BrokenInvariantError", "World"]
 
 
+NO_LIMIT = 10_000
+
+
 def spec_of(desired: Desired) -> dict[str, Any]:
     """The spec of the job whose `desired` this is."""
     return {
         "replicas": len(desired.wanted),
         "minReplicas": desired.min_members,
         "maxRestarts": desired.max_restarts,
+        "maxStartRestarts": NO_LIMIT if (m := desired.max_start_restarts) is None else m,
         "stopGraceSeconds": int(desired.stop_grace_s),
         "crashGraceSeconds": int(desired.crash_grace_s),
     }

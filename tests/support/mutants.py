@@ -53,6 +53,8 @@ REPLACEMENTS: dict[str, tuple[str, str]] = {
         "n = 1",
     ),
     "4-first-by-more-than-error": ("after_ms(failure) + error_ms", "after_ms(failure)"),
+    "4-trained": ("round_.trained or most", "most"),
+    "4-start-budget": ("return start_failures(round_.charged, desired) + 1 > most", "return False"),
     "5-reopens": (
         "return me, (ReopenStream(wide=False),)",
         "return replace(me, doubted_pulse=None, holder_silent=True), ()",
@@ -76,7 +78,7 @@ REPLACEMENTS: dict[str, tuple[str, str]] = {
     "7-was-blind": ("return self.contact_since + silence_s", "return -math.inf"),
     "8-departures-strike-nothing": ("judged.charged_losses", "judged.removed"),
     "8-failed-before-departures": (
-        "return is_budget_spent(case.round, case.desired)",
+        "return is_over_budget(case, judged)",
         "return False",
     ),
     "8-keeps-delay": ("return timing.remaining_ms(case.round.delay_ms, waited_s)", "return 0"),

@@ -404,6 +404,7 @@ class ScenarioRunner:
 _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "min": ("min_members", int),
     "budget": ("max_restarts", int),
+    "starts": ("max_start_restarts", int),
     "T": ("heartbeat_s", float),
     "cooldown": ("cooldown_s", float),
     "call": ("last_call_s", float),

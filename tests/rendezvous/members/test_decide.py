@@ -16,6 +16,7 @@ from elasticjob.rendezvous.members.judge import Case, judge
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.report import Progress, Report
 from elasticjob.wire.round import Endpoint, Phase, Round
 
 ABC = active(2, "A B C", charged=[2])
@@ -334,6 +335,48 @@ def test_the_first_failure_may_be_the_holders_own() -> None:
     mine = replace(cause, pod="job-A", after_ms=100)
     found = decided(replace(case(ABC, entries, max_restarts=1), own_cause=mine))
     assert found.cause == mine
+
+
+def test_before_it_has_trained_the_holder_comes_to_the_result_of_the_agent() -> None:
+    """By what the agent has reported and the holder's report, not by the holder's clock."""
+    at_start = Charges(frozenset({1, 2}), at_start=frozenset({1, 2}))
+    round_ = replace(ABC, charged=at_start)
+
+    def found(after_ms: int, report: Report | None = None, **fields: Any) -> Any:
+        cause = Cause(CauseKind.WORKER_FAILED, "job-B", n=2, after_ms=after_ms)
+        entries = {
+            "A": "running 2", "B": seen("B", "failed 2", order=4, cause=cause),
+            "C": seen("C", "running 2", order=5),
+        }  # fmt: skip
+        given = case(replace(round_, **fields), entries, max_restarts=10, max_start_restarts=2)
+        return decide(replace(given, report=report), judge(replace(given, report=report)))
+
+    failed = found(5000)
+    assert failed.phase is Phase.FAILED
+    assert failed.charged.at_start == {1, 2, 3}
+    assert found(60_000) is None
+    assert found(5000, Report(2, progress=Progress(1))) is None
+    assert found(5000, trained=True) is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "age_s", "report", "trained"),
+    [
+        (ALL, 60.0, None, True),
+        (ALL, 59.0, None, False),
+        ({"A": "ready 1", "B": "ready 1", "C": "ready 1"}, 60.0, None, False),  # it has not run
+        (ALL, 1.0, Report(2, progress=Progress(1)), True),
+        (ALL, 1.0, Report(2), False),
+    ],
+)
+def test_each_next_round_says_whether_the_job_has_trained(
+    entries: dict[str, Any], age_s: float, report: Report | None, trained: bool
+) -> None:
+    given = case(ABC, entries, wanted="")
+    given = replace(given, round_at=given.now.at - age_s, report=report)
+    found = decide(given, judge(given))
+    assert isinstance(found, Round)
+    assert found.trained is trained
 
 
 # ---- none wanted, superfluous --------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.support.protocol import (
@@ -25,10 +26,11 @@ from elasticjob.rendezvous.rules.renew import renew
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
-from elasticjob.wire.report import Recovery
+from elasticjob.wire.report import Progress, Recovery, Report
 from elasticjob.wire.round import Phase, Round
 
 WATCH = events.Source.WATCH
+AT_START = Charges(frozenset({2}), at_start=frozenset({2}))
 
 
 def failed(n: int = 1, fatal: bool = False) -> events.WorkerExited:
@@ -44,7 +46,7 @@ def cas(actions: list[Action]) -> CasRound:
 def test_one_write_restarts_the_same_members_charged() -> None:
     me, actions = steps(joined("A", AB1), failed())
     assert of(Stop, actions) == [Stop(1, 3.0)]
-    next_ = replace(AB1, n=2, cause=failed().failure, charged=Charges(frozenset({2})), starts=2)
+    next_ = replace(AB1, n=2, cause=failed().failure, charged=AT_START, starts=2)
     assert cas(actions) == CasRound("1", round=replace(next_, recovery=Recovery(2)))
     assert me.phase is AgentPhase.RUNNING  # the next round reports the crash
 
@@ -164,8 +166,78 @@ def test_a_healthy_time_forgives_before_the_budget_is_checked() -> None:
     me = joined("A", full, max_restarts=1, reset_after_s=3600.0)
     found = cas(steps(me, failed(), now=3600.0)[1]).round
     assert found is not None
-    assert found.charged == Charges(frozenset({2}), forgiven=1)
+    assert found.charged == Charges(frozenset({2}), forgiven=1, at_start=frozenset({2}))
     assert (found.resets, found.delay_ms) == (1, 0)
+
+
+# ---- before the job has trained ------------------------------------------------------------------
+
+STARTS = {"max_restarts": 10, "max_start_restarts": 2}
+
+
+def after_crashes(n: int, **fields: Any) -> Round:
+    """Round n, which the crash of each earlier round led to."""
+    numbers = frozenset(range(2, n + 1))
+    return replace(active(n, "A B"), charged=Charges(numbers, at_start=numbers), **fields)
+
+
+def crashes(round_: Round, after_ms: int = 5000, report: Report | None = None) -> Round | None:
+    """The next round after a crash, or None if the agent reports `failed`."""
+    me = joined("A", round_, **STARTS)
+    version = round_lease(round_, "Z", 2, **STARTS)
+    me, _ = steps(me, events.RoundSeen(replace(version, report=report), WATCH), now=1.0)
+    exited = events.WorkerExited(round_.n, failure("a", after_ms, round_.n))
+    me, actions = steps(me, exited, now=2.0)
+    assert (me.phase is AgentPhase.FAILED) == (not of(CasRound, actions))
+    return cas(actions).round if of(CasRound, actions) else None
+
+
+def test_three_crashes_before_it_has_trained_are_over_the_budget() -> None:
+    second = crashes(after_crashes(1))
+    assert second is not None
+    assert second.charged == AT_START
+    third = crashes(after_crashes(2))
+    assert third is not None
+    assert third.charged.at_start == {2, 3}
+    assert crashes(after_crashes(3)) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "after_ms", "report"),
+    [
+        ({"trained": True}, 5000, None),
+        ({}, 60_000, None),
+        ({}, 5000, Report(3, progress=Progress(1))),
+    ],
+    ids=["trained", "ran for a minute", "progress"],
+)
+def test_a_job_that_has_trained_has_its_whole_budget(
+    fields: dict[str, Any], after_ms: int, report: Report | None
+) -> None:
+    found = crashes(after_crashes(3, **fields), after_ms, report)
+    assert found is not None
+    assert found.trained
+    assert found.charged == Charges(frozenset({2, 3, 4}), at_start=frozenset({2, 3}))
+
+
+def test_its_own_progress_counts_before_the_holder_has_reported_it() -> None:
+    me = replace(joined("A", after_crashes(3), **STARTS), progress=Progress(1))
+    found = cas(steps(me, failed(3))[1]).round
+    assert found is not None
+    assert found.trained
+
+
+def test_the_last_charges_before_it_has_trained_are_counted_against_both_budgets() -> None:
+    me = joined("A", after_crashes(2), max_restarts=1, max_start_restarts=2)
+    me, actions = steps(me, failed(2))
+    assert me.phase is AgentPhase.FAILED
+    assert not of(CasRound, actions)
+
+
+def test_without_a_limit_only_the_budget_counts() -> None:
+    """The operator of an older release has written `desired`."""
+    me = joined("A", after_crashes(5), max_restarts=10)
+    assert of(CasRound, steps(me, failed(5))[1])
 
 
 # ---- no step -------------------------------------------------------------------------------------

@@ -191,6 +191,11 @@ class ElasticJobSpec(_Model):
     """Number of failures that the job survives: crashes of workers and losses of pods. After one
     more, the job is Failed; with 0, after the first. Planned restarts are not counted: scaling,
     suspension, a new template, and pods that are drained or preempted."""
+    max_start_restarts: Annotated[int, Field(ge=0, le=10_000)] = 2
+    """Number of crashes of workers that the job survives before it has trained, so that a wrong
+    command or a missing file fails the job within seconds. A job has trained once it has reported
+    progress, or once its workers have run for a minute. These crashes count against `maxRestarts`
+    as well."""
     stop_grace_seconds: Annotated[int, Field(ge=0, le=86_400)] = 25
     """Time in seconds that workers have to save their state and exit after SIGTERM when a stop is
     planned: the job is scaled or suspended, or the pod is deleted. Then they are killed."""

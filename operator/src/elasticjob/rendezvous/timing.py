@@ -25,6 +25,7 @@ RUNNING_PER_S = 40.0  # the same for `running`, which a small group writes befor
 CRASH_SPREAD_S = 0.0004  # per member
 CAUSE_ERROR_MS = 100  # of the order of two failures in different pods
 CAUSE_ERROR_MS_PER_MEMBER = 1
+TRAINED_MS = 60_000  # a worker that failed after this time had trained
 UNPACED_LEASES = 100  # a view of at most this many Leases is judged at every change
 JUDGED_PER_S = 20_000.0  # Leases of a larger view
 RETRY_S = 0.5  # after a failed request; at most T/2

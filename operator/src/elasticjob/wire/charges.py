@@ -21,16 +21,20 @@ class Charges:
     numbers: frozenset[int] = frozenset()  # the last 64 charged rounds
     older: int = 0  # how many charges came before them
     forgiven: int = 0  # all charges up to this number are forgiven, the operator's, too
+    at_start: frozenset[int] = frozenset()  # of `numbers`: crashes before the job had trained
 
-    def with_charge(self, n: int) -> Charges:
+    def with_charge(self, n: int, at_start: bool = False) -> Charges:
         """Add the charge n. Beyond 64 numbers, the oldest are only counted in `older`."""
         numbers = sorted(self.numbers | {n})
         older = self.older + len(numbers[:-KEPT])
-        return replace(self, numbers=frozenset(numbers[-KEPT:]), older=older)
+        kept = frozenset(numbers[-KEPT:])
+        starts = self.at_start | {n} if at_start else self.at_start
+        return replace(self, numbers=kept, older=older, at_start=starts & kept)
 
     def struck_above(self, n: int) -> Charges:
         """Remove the charges above n."""
-        return replace(self, numbers=frozenset(k for k in self.numbers if k <= n))
+        numbers = frozenset(k for k in self.numbers if k <= n)
+        return replace(self, numbers=numbers, at_start=self.at_start & numbers)
 
     def to_fields(self) -> dict[str, Any]:
         """Encode the charges as fields of the round."""
@@ -41,6 +45,8 @@ class Charges:
             fields["chargedOlder"] = self.older
         if self.forgiven:
             fields["forgiven"] = self.forgiven
+        if self.at_start:
+            fields["chargedAtStart"] = dump_numbers(self.at_start)
         return fields
 
     @classmethod
@@ -48,7 +54,9 @@ class Charges:
         """Decode the fields of the round. Raises WireError."""
         numbers = load_numbers(text(record, "charged", what), f"{what}.charged", KEPT)
         older = number(record, "chargedOlder", what, 0)
-        return cls(numbers, older, number(record, "forgiven", what, 0))
+        starts_text = text(record, "chargedAtStart", what)
+        at_start = load_numbers(starts_text, f"{what}.chargedAtStart", KEPT)
+        return cls(numbers, older, number(record, "forgiven", what, 0), at_start & numbers)
 
 
 NO_CHARGES = Charges()

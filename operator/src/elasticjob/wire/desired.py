@@ -29,6 +29,7 @@ class Desired:
     wanted: tuple[Pod, ...]
     min_members: int = 1  # workers run while the round has this many members
     max_restarts: int = 10  # the charges that the job survives
+    max_start_restarts: int | None = None  # the crashes before it has trained; None: no limit
     heartbeat_s: float = 5.0
     stop_grace_s: float = 25.0
     crash_grace_s: float = 3.0
@@ -50,6 +51,7 @@ class Desired:
             "wanted": dump_pods(self.wanted),
             "min": self.min_members,
             "maxRestarts": self.max_restarts,
+            "maxStartRestarts": self.max_start_restarts,
         }
         for name, key in _DURATIONS.items():
             fields[key] = codec.compact(getattr(self, name))
@@ -70,7 +72,13 @@ class Desired:
             wanted=load_pods(codec.text(record, "wanted", what), f"{what}.wanted"),
             min_members=codec.number(record, "min", what, cls.min_members),
             max_restarts=codec.number(record, "maxRestarts", what, cls.max_restarts),
+            max_start_restarts=_limit(record, what),
             charged=codec.load_numbers(codec.text(record, "charged", what), f"{what}.charged"),
             pardoned=codec.load_numbers(codec.text(record, "pardoned", what), f"{what}.pardoned"),
             **durations,
         )
+
+
+def _limit(record: dict[str, Any], what: str) -> int | None:
+    found = record.get("maxStartRestarts")
+    return None if found is None else codec.number(record, "maxStartRestarts", what)

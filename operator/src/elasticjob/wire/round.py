@@ -15,6 +15,7 @@ from elasticjob.wire.codec import (
     as_is,
     dump,
     fields_of,
+    flag,
     load,
     number,
     short_repr,
@@ -67,6 +68,7 @@ class Round:
     delay_ms: int = 0  # start delay of the members
     starts: int = 0  # Active rounds that a member has run, and this one if it is Active
     resets: int = 0  # how often a healthy time has forgiven the charges
+    trained: bool = False  # the job has made progress, or workers that failed ran for a minute
     recovery: Recovery | None = None  # of the job, up to the write of this round; None: none
 
     def member(self, pod: Pod) -> Member | None:
@@ -95,6 +97,7 @@ class Round:
         fields["delayMs"] = self.delay_ms or None
         fields["starts"] = self.starts
         fields["resets"] = self.resets or None
+        fields["trained"] = self.trained
         fields["recovery"] = self.recovery.to_fields() if self.recovery else None
         return dump(fields)
 
@@ -116,6 +119,7 @@ class Round:
             delay_ms=number(record, "delayMs", what, 0),
             starts=number(record, "starts", what, 0),
             resets=number(record, "resets", what, 0),
+            trained=flag(record, "trained", what),
             recovery=Recovery.from_fields(record.get("recovery"), what),
         )
 

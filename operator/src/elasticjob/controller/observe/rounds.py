@@ -69,6 +69,7 @@ class PastRound:
     charged: Charges = NO_CHARGES
     starts: int = 0
     resets: int = 0
+    trained: bool = False
 
     def has(self, pod: Pod) -> bool:
         """Whether this pod is a member."""
@@ -88,7 +89,7 @@ def past(round_: Round, members: str | None = None) -> PastRound:
     text = dump_pods(m.pod for m in round_.members) if members is None else members
     cause = round_.cause and Cause(round_.cause.kind, round_.cause.pod, n=round_.cause.n)
     charged, starts, resets = round_.charged, round_.starts, round_.resets
-    return PastRound(round_.n, round_.phase, text, cause, charged, starts, resets)
+    return PastRound(round_.n, round_.phase, text, cause, charged, starts, resets, round_.trained)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def desired(snapshot: Snapshot, now: Now) -> Desired:
         wanted=wanted_pods(snapshot, now),
         min_members=snapshot.spec.min_replicas or snapshot.spec.replicas,
         max_restarts=snapshot.spec.max_restarts,
+        max_start_restarts=snapshot.spec.max_start_restarts,
         heartbeat_s=snapshot.heartbeat_s,
         stop_grace_s=float(snapshot.spec.stop_grace_seconds),
         crash_grace_s=float(snapshot.spec.crash_grace_seconds),

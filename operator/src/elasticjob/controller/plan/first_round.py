@@ -65,6 +65,7 @@ def _first(snapshot: Snapshot, wanted: Desired) -> Round:
         charged=_charged(last.charged, wanted, status.counted or 0),
         starts=max(last.starts, started),
         resets=last.resets,
+        trained=last.trained or status.progress is not None,
     )
 
 

@@ -20,7 +20,7 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.plan.restarts import uncounted
 from elasticjob.controller.report import failure, obstructions, pod_problems, state
-from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, Truth
+from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, NEVER_TRAINED, Truth
 from elasticjob.rendezvous import budget
 from elasticjob.rendezvous.now import Now
 from elasticjob.wire.cause import CauseKind
@@ -135,7 +135,13 @@ def _why_failed(snapshot: Snapshot) -> str:
     parts = [_first_cause(found)] if found else []
     max_restarts = snapshot.spec.max_restarts
     counted = budget.counted_failures(snapshot.lease.round.charged, snapshot.lease.desired)
-    if counted >= max_restarts and state.end_reason(snapshot) != CauseKind.START_FAILED.value:
+    starts = budget.start_failures(snapshot.lease.round.charged, snapshot.lease.desired)
+    most = snapshot.lease.desired.max_start_restarts
+    if state.end_reason(snapshot) == CauseKind.START_FAILED.value:
+        pass
+    elif counted <= max_restarts and most is not None and starts > most:
+        parts.append(NEVER_TRAINED.format(failures=starts, most=most))
+    elif counted >= max_restarts:
         parts.append(EXCEEDED.format(max_restarts=max_restarts))
     return "; ".join(part for part in parts if part)
 

@@ -129,6 +129,9 @@ DELETIONS = {
 NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod needs is refused
 OVER_BUDGET = "{pod} failed, and maxRestarts ({max_restarts}) is used up"
 EXCEEDED = "exceeded maxRestarts ({max_restarts})"
+NEVER_TRAINED = (
+    "the workers failed {failures} times before the job had trained (maxStartRestarts is {most})"
+)
 OLDER_JOB = (
     "waiting for the end of {pods} of an older job of this name; if a pod's node is gone, delete"
     " the pod with --force"

@@ -7,7 +7,12 @@ from enum import Enum
 from typing import Callable, Union
 
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.budget import (
+    counted_failures,
+    forgive_if_healthy,
+    is_budget_spent,
+    with_training,
+)
 from elasticjob.rendezvous.members.first_cause import first_cause
 from elasticjob.rendezvous.members.judge import (
     HAS_RUN,
@@ -39,8 +44,16 @@ def decide(case: Case, judgement: Judgement) -> Outcome:
     for guard in GUARDS:
         outcome = guard(case, judgement)
         if outcome is not None:
-            return outcome
+            return noted_training(case, outcome) if isinstance(outcome, Round) else outcome
     return None
+
+
+def noted_training(case: Case, next_: Round) -> Round:
+    """The next round, marked as trained if the job has made progress or run for a minute."""
+    trained_at = case.round_at + timing.TRAINED_MS / 1000
+    if has_run(case) and case.now.has_come(trained_at):
+        return replace(next_, trained=True)
+    return with_training(next_, case.report, ())
 
 
 # ---- guards --------------------------------------------------------------------------------------
@@ -66,8 +79,8 @@ def some_lost_or_leaving(case: Case, judged: Judgement) -> Outcome:
     charged = strike_explained(case, losses, before.charged) if losses else before.charged
     charged = charged.with_charge(next_n(case)) if judged.charged_losses else charged
     base = replace(before, charged=charged, cause=cause_of(case, judged))
-    is_over_budget = counted_failures(charged, case.desired) > case.desired.max_restarts
-    if judged.charged_losses and is_over_budget:
+    is_one_too_many = counted_failures(charged, case.desired) > case.desired.max_restarts
+    if judged.charged_losses and is_one_too_many:
         return over(case, base, Phase.FAILED)
     return next_round(case, base, judged, delay_ms=loss_delay_ms(case, judged, charged))
 
@@ -76,7 +89,19 @@ def is_failure_first(case: Case, judged: Judgement) -> bool:
     """Rule 8: whether a crash over the budget fails the job: no departure answers it (F9)."""
     if judged.charged_losses or not judged.failed:
         return False
-    return is_budget_spent(case.round, case.desired)  # clause 8-failed-before-departures
+    return is_over_budget(case, judged)  # clause 8-failed-before-departures
+
+
+def is_over_budget(case: Case, judged: Judgement) -> bool:
+    """Rule 8: whether the crash that these members have reported is one too many.
+
+    Their agents came to the same result from what they have reported and from the holder's report.
+    An agent that knows more, such as a higher budget, writes the next round by itself.
+    """
+    leases = map(case.lease, judged.failed)
+    failures = [lease.state.cause for lease in leases if lease]
+    round_ = with_training(case.round, case.report, failures)
+    return is_budget_spent(round_, case.desired)
 
 
 def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
@@ -85,14 +110,14 @@ def failed_over_budget(case: Case, judged: Judgement) -> Outcome:
     So a loss that explains the failure is found before the job fails. Leaving and lost members are
     not waited for.
     """
-    if not judged.failed or not is_budget_spent(case.round, case.desired):
+    if not judged.failed or not is_over_budget(case, judged):
         return None
     failed_order = min(case.view.seen[p].order for p in judged.failed)
     rest = case.round.pods - judged.done - judged.failed - judged.removed
     if not all(has_renewed_since(case, p, failed_order) for p in rest):  # clause 8-failed-waits
         return Wait.WAIT
     cause = first_cause(case, case.round.pods - judged.done)
-    charged = case.round.charged.with_charge(next_n(case))
+    charged = case.round.charged.with_charge(next_n(case), at_start=not case.round.trained)
     return over(case, replace(case.round, cause=cause, charged=charged), Phase.FAILED)
 
 

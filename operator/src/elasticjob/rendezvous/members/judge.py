@@ -19,6 +19,7 @@ from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Report
 from elasticjob.wire.round import Round
 
 HAS_RUN = (AgentPhase.RUNNING, AgentPhase.DONE, AgentPhase.FAILED)
@@ -38,6 +39,7 @@ class Case:
     highest_n: int = 0  # of all rounds that the holder received
     jitter: float = 0.0
     own_cause: Cause | None = None  # the holder's own failure
+    report: Report | None = None  # the last one that was written
 
     @property
     def suspects_from(self) -> float:

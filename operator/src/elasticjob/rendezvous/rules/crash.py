@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import CasRound
-from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.budget import (
+    counted_failures,
+    forgive_if_healthy,
+    is_budget_spent,
+    with_training,
+)
 from elasticjob.rendezvous.members.first_cause import after_ms, precedes_published
 from elasticjob.rendezvous.members.recovery import recovery_until
 from elasticjob.rendezvous.now import Now
@@ -28,11 +33,11 @@ def crash(me: Me, now: Now) -> RuleResult:
         return no_action(me)
     if lease.round.n != run.n or lease.round.phase is not Phase.ACTIVE:  # clause 4-answered
         return no_action(me)
-    if is_budget_spent(round_before_crash(lease, run), lease.desired):  # clause 4-over-budget
+    if is_budget_spent(round_before_crash(me, lease, run), lease.desired):  # clause 4-over-budget
         return report_failed(me, run)
     if not now.has_come(crash_at(me, lease, run)):
         return no_action(me)
-    next_ = round_after_crash(lease, run, run.failure, max(me.highest_n, run.n), me.who.jitter)
+    next_ = round_after_crash(me, lease, run, run.failure)
     next_ = replace(next_, recovery=recovery_after_crash(me, lease, run, next_, now.at))
     return replace(me, cas_version=lease.version), (CasRound(lease.version, round=next_),)
 
@@ -50,19 +55,21 @@ def crash_at(me: Me, lease: RoundLease, run: Run) -> float:
     return max(run.failed_at + spread_s, me.cas_at)
 
 
-def round_before_crash(lease: RoundLease, run: Run) -> Round:
-    """The current round, with its charges forgiven if the workers ran for long enough."""
-    return forgive_if_healthy(lease.round, run.failed_at - run.delivered_at, lease.desired)
+def round_before_crash(me: Me, lease: RoundLease, run: Run) -> Round:
+    """The current round, marked as trained if it has, and with its charges forgiven if the workers
+    ran for long enough."""
+    round_ = with_training(lease.round, lease.report, [run.failure])
+    round_ = replace(round_, trained=True) if me.progress else round_
+    return forgive_if_healthy(round_, run.failed_at - run.delivered_at, lease.desired)
 
 
-def round_after_crash(
-    lease: RoundLease, run: Run, cause: Cause, highest_n: int, jitter: float
-) -> Round:
+def round_after_crash(me: Me, lease: RoundLease, run: Run, cause: Cause) -> Round:
     """The round after a crash: the same members with another n, cause, charges and delay."""
-    base = round_before_crash(lease, run)
-    n = highest_n + 1
-    charged = base.charged.with_charge(n)
-    delay_ms = timing.restart_delay_ms(counted_failures(charged, lease.desired), jitter)
+    base = round_before_crash(me, lease, run)
+    n = max(me.highest_n, run.n) + 1
+    charged = base.charged.with_charge(n, at_start=not base.trained)
+    failures = counted_failures(charged, lease.desired)
+    delay_ms = timing.restart_delay_ms(failures, me.who.jitter)
     return replace(
         base, n=n, cause=cause, charged=charged, delay_ms=delay_ms, starts=base.starts + 1
     )

@@ -192,6 +192,7 @@ def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
         highest_n=me.highest_n,
         jitter=me.who.jitter,
         own_cause=me.cause,
+        report=lease.report,
     )
 
 
