@@ -760,7 +760,7 @@ def test_a_repeated_event_is_a_higher_count() -> None:
     world = running_world()
     for n in (2, 3):
         cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=3, n=n - 1)
-        world.run(*P[:4], n=n, cause=cause)
+        world.run(*P[:4], n=n, cause=cause, charged=range(2, n + 1))
         world.settle()
     assert world.events()["WorkersFailed"][0] == 2
 

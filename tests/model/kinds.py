@@ -176,7 +176,8 @@ KINDS: dict[type, dict[str, str]] = {
     Performed: {"count": SAME, "at": AGED},
     PastRound: {
         "n": N, "phase": SAME, "members": SAME, "cause": RECORD, "charged": NO_CHARGE,
-        "starts": UNREAD, "resets": NONE, "trained": UNREAD,
+        "starts": UNREAD, "resets": NONE, "trained": UNREAD, "details": FORGOTTEN,
+        "delay_ms": UNREAD,
     },
     plan.Mark: {"pod": SAME, "reason": SAME, "create": SAME, "excused": SAME},
     plan.WriteRound: {"version": ROUND_VERSION, "desired": RECORD, "clear_holder": SAME},

@@ -14,7 +14,7 @@ from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
 from elasticjob.controller.plan.restarts import blame
-from elasticjob.controller.report import conditions, failure, pod_problems, state, status
+from elasticjob.controller.report import conditions, pod_problems, state, status
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
@@ -317,26 +317,6 @@ def crashed(n: int, pod: str = "demo-1-0") -> Round:
     return active(n, [P0, P1], cause=cause, charged=[n])
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        (CauseKind.SCALED, None),
-        (CauseKind.SUSPENDED, None),
-        (CauseKind.LEAVING, None),
-        (CauseKind.WORKER_HUNG, "WorkerHung"),
-        (CauseKind.POD_SILENT, "PodSilent"),
-        (CauseKind.POD_DELETED, None),
-        (CauseKind.API_DARK, "ApiDark"),
-    ],
-)
-def test_which_causes_are_failures(kind: CauseKind, expected: str | None) -> None:
-    s = snapshot(
-        observed_pod(0), observed_pod(1), round_=active(2, [P0], cause=Cause(kind, "demo-1-0"))
-    )
-    found = failure.last(s)
-    assert (found.reason if found else None) == expected
-
-
 def test_each_charged_round_blames_once() -> None:
     s = snapshot(
         observed_pod(0), observed_pod(1), round_=crashed(4), status={"round": 2, "blamed": "1x1"},
@@ -348,14 +328,6 @@ def test_each_charged_round_blames_once() -> None:
 def test_a_failure_of_a_pod_that_was_replaced_blames_no_pod() -> None:
     s = snapshot(observed_pod(0), observed_pod(1, 1), round_=crashed(4), status={"round": 3})
     assert blame.counts(s) == {}
-
-
-def test_a_failure_that_is_known_keeps_its_time() -> None:
-    first = of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2)))
-    known = {**status.fields(first)}
-    known["lastFailure"]["time"] = "2025-12-24T00:00:00Z"
-    again = of(snapshot(observed_pod(0), observed_pod(1), round_=crashed(2), status=known))
-    assert status.fields(again)["lastFailure"]["time"] == "2025-12-24T00:00:00Z"
 
 
 @pytest.mark.parametrize(

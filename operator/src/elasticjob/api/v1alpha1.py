@@ -29,6 +29,7 @@ LabelValue = Annotated[str, Field(max_length=63)]
 Argument = Annotated[str, Field(max_length=MAX_ARGUMENT)]
 Short = Annotated[str, Field(max_length=256)]
 Message = Annotated[str, Field(max_length=1024)]
+ShortMessage = Annotated[str, Field(max_length=256)]
 Count = Annotated[int, Field(ge=0)]
 Millis = Annotated[int, Field(ge=0)]
 
@@ -262,6 +263,24 @@ class LastFailure(_Model):
     """Number of the round that the failure ended."""
 
 
+class RecentFailure(LastFailure):
+    """One failure that ended a round, or one departure of pods that no user of the job has planned.
+    Scaling, suspension and a new template are none."""
+
+    pod_uid: Annotated[str, Field(max_length=64)] | None = Field(default=None, alias="podUID")
+    """UID of the pod. Absent: the pod no longer existed when the operator observed the failure."""
+    message: ShortMessage | None = None
+    """Description of the failure, shortened."""
+    counted: bool
+    """Whether the failure counts against `spec.maxRestarts`, or ended the job. It can change: the
+    operator counts a departure when it has seen why the pod ended, and a failure that a later loss
+    explains counts no longer."""
+    not_counted: Short | None = None
+    """Reason why the failure does not count, in one CamelCase word. Excused: the pod was deleted,
+    evicted or preempted. Explained: it followed from the loss of a pod, which was found later and
+    counts instead. Undecided: the operator has not seen why the pod left. Absent: it counts."""
+
+
 class LastRecovery(_Model):
     """Duration of the last recovery: from the last sign of life of what failed until the workers of
     all members ran again. The four parts follow one another, and `totalMillis` is their sum."""
@@ -341,6 +360,10 @@ class ElasticJobStatus(_Model):
     last_failure: LastFailure | None = None
     """First cause of the last counted failure, also of the one that ended the job. Failures that
     followed from it are not shown."""
+    recent_failures: Annotated[list[RecentFailure], Field(max_length=10)] | None = None
+    """The last failures and unplanned departures of pods, newest first. A failure that the operator
+    did not observe, because it was away, has the reason Unknown. `lastFailure` is the first of them
+    that is counted, with a longer message."""
     last_recovery: LastRecovery | None = None
     """Duration of the last recovery: from the last sign of life of what failed until the workers of
     all members ran again."""

@@ -70,11 +70,27 @@ class PastRound:
     starts: int = 0
     resets: int = 0
     trained: bool = False
+    # For reports only, as no plan reads it: the whole cause and the start delay.
+    details: Cause | None = None
+    delay_ms: int = 0
+
+    @property
+    def ended_n(self) -> int:
+        """The number of the round that the cause ended. All rounds with one cause share it: a round
+        takes over the cause of a Forming round before it."""
+        failed_n = self.cause.n if self.cause else None
+        is_earlier = failed_n is not None and failed_n < self.n
+        return failed_n if failed_n is not None and is_earlier else max(0, self.n - 1)
 
     def has(self, pod: Pod) -> bool:
         """Whether this pod is a member."""
         index, generation = pod.index, pod.generation
         return any(low <= index <= high and g == generation for low, high, g in self._ranges())
+
+    @property
+    def size(self) -> int:
+        """The number of members."""
+        return sum(high - low + 1 for low, high, _ in self._ranges())
 
     def members_without(self, other: PastRound) -> Iterator[Pod]:
         """The members that are no members of the other round."""
@@ -88,8 +104,18 @@ def past(round_: Round, members: str | None = None) -> PastRound:
     """The record of a round. members: their text, if it is known."""
     text = dump_pods(m.pod for m in round_.members) if members is None else members
     cause = round_.cause and Cause(round_.cause.kind, round_.cause.pod, n=round_.cause.n)
-    charged, starts, resets = round_.charged, round_.starts, round_.resets
-    return PastRound(round_.n, round_.phase, text, cause, charged, starts, resets, round_.trained)
+    return PastRound(
+        round_.n,
+        round_.phase,
+        text,
+        cause,
+        round_.charged,
+        round_.starts,
+        round_.resets,
+        round_.trained,
+        round_.cause,
+        round_.delay_ms,
+    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.plan.restarts import uncounted
-from elasticjob.controller.report import failure, obstructions, pod_problems, state
+from elasticjob.controller.report import failure, obstructions, pod_problems, recent_failures, state
 from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, NEVER_TRAINED, Truth
 from elasticjob.rendezvous import budget
 from elasticjob.rendezvous.now import Now
@@ -131,7 +131,7 @@ def _end(snapshot: Snapshot) -> list[Row]:
 def _why_failed(snapshot: Snapshot) -> str:
     """The first cause, and the budget if the job has exceeded it."""
     assert snapshot.lease is not None
-    found = failure.last(snapshot)
+    found = recent_failures.last(snapshot, recent_failures.of(snapshot))
     parts = [_first_cause(found)] if found else []
     max_restarts = snapshot.spec.max_restarts
     counted = budget.counted_failures(snapshot.lease.round.charged, snapshot.lease.desired)

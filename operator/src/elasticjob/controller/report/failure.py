@@ -1,4 +1,4 @@
-"""The last failure of a job (`status.lastFailure`): the round's cause and how the pod ended."""
+"""One failure of a job: the cause that ended a round, and how the pod ended."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import shlex
 
 from elasticjob.api.rules import worker_container
 from elasticjob.api.v1alpha1 import LastFailure
+from elasticjob.controller.observe.parse import WorkerContainer
+from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.restarts import departures
 from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.round import Phase, Round
 from elasticjob.wire.untrusted import plain
 
 LONGEST_MESSAGE = 1024
@@ -19,22 +19,7 @@ LONGEST_COMMAND = 200
 # does not exist. Only the container's log has the details, so the message contains the command.
 WRONG_USAGE = 2
 
-_NOT_COUNTED = (CauseKind.LEAVING, CauseKind.SCALED, CauseKind.SUSPENDED, CauseKind.POD_DELETED)
 _OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
-
-
-def last(snapshot: Snapshot) -> LastFailure | None:
-    """The failure in the current round, else the one in the status."""
-    known = snapshot.job.status.last_failure
-    round_ = snapshot.lease.round if snapshot.lease else None
-    if round_ is None or round_.cause is None or not _is_failure(snapshot, round_):
-        return known
-    found = _failure(snapshot, round_.cause, round_)
-    if known and (known.round, known.pod) == (found.round, found.pod):
-        # How the pod ended may be known later than the round's cause: OOMKilled, for example.
-        found = found.model_copy(update={"time": known.time})
-        return known if found.reason == round_.cause.kind.value else found
-    return found.model_copy(update={"time": snapshot.utc_now})
 
 
 def culprit(found: LastFailure) -> str:
@@ -43,19 +28,12 @@ def culprit(found: LastFailure) -> str:
     return f"{found.pod}{rank}" if found.pod else ""
 
 
-def _is_failure(snapshot: Snapshot, round_: Round) -> bool:
-    if round_.phase is Phase.FAILED:
-        return True
-    assert round_.cause is not None
-    if round_.cause.kind is CauseKind.LEAVING:
-        return departures.charge_number(round_) in departures.charged(snapshot)
-    return round_.cause.kind not in _NOT_COUNTED
-
-
-def _failure(snapshot: Snapshot, cause: Cause, round_: Round) -> LastFailure:
-    pod = snapshot.by_name.get(cause.pod)
-    ended = pod.container if pod and not pod.living and cause.kind in _OF_PODS else None
-    reason = ended.reason if ended and ended.reason not in ("", "Error", "Completed") else ""
+def of_round(snapshot: Snapshot, round_: PastRound) -> LastFailure:
+    """The failure that led to this round, without its time."""
+    cause = round_.details or round_.cause
+    assert cause is not None
+    pod, ended = snapshot.by_name.get(cause.pod), _end(snapshot, cause)
+    reason = reason_of_pod(snapshot, cause)
     code = cause.code if cause.code is not None or ended is None else ended.exit_code
     message = (ended.message if ended else "") or cause.message
     if cause.code == WRONG_USAGE:
@@ -68,8 +46,20 @@ def _failure(snapshot: Snapshot, cause: Cause, round_: Round) -> LastFailure:
         signal=cause.signal,
         reason=(reason or cause.kind.value)[:LONGEST_REASON],
         message=plain(message)[-LONGEST_MESSAGE:] or None,
-        round=cause.n if cause.n is not None else max(round_.n - 1, 0),
+        round=round_.ended_n,
     )
+
+
+def reason_of_pod(snapshot: Snapshot, cause: Cause) -> str:
+    """Why the pod of the cause ended, in one word; empty if nothing more is known."""
+    ended = _end(snapshot, cause)
+    return ended.reason if ended and ended.reason not in ("", "Error", "Completed") else ""
+
+
+def _end(snapshot: Snapshot, cause: Cause) -> WorkerContainer | None:
+    """The end of the pod that the cause names, if the pod itself has failed."""
+    pod = snapshot.by_name.get(cause.pod)
+    return pod.container if pod and not pod.living and cause.kind in _OF_PODS else None
 
 
 def _command(snapshot: Snapshot) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.api.v1alpha1 import ElasticJobStatus, RecentFailure
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.report.texts import State, Word
 
@@ -101,9 +103,9 @@ class Metrics:
         """Count a job under its state, and what has changed from the old status to the new one."""
         self._note_word(key, state.word)
         self._note_unstable(key, _is_unstable(new))
-        failure, recovery = new.last_failure, new.last_recovery
-        if failure and failure != old.last_failure:
+        for failure in _new_failures(old, new):
             self.failures.labels(failure.reason or "").inc()
+        recovery = new.last_recovery
         if recovery and recovery != old.last_recovery:
             for part in ("detect", "stop", "rendezvous", "start", "total"):
                 millis = getattr(recovery, f"{part}_millis") or 0
@@ -138,3 +140,12 @@ class Metrics:
 
 def _is_unstable(status: ElasticJobStatus) -> bool:
     return any(c.type == "Unstable" and c.status == "True" for c in status.conditions or [])
+
+
+def _new_failures(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[RecentFailure]:
+    """The failures that count since the old status. The first status that lists failures may list
+    one that an older release has counted."""
+    known = {each.round for each in old.recent_failures or [] if each.counted}
+    if old.recent_failures is None and old.last_failure:
+        known.add(old.last_failure.round)
+    return (x for x in new.recent_failures or [] if x.counted and x.round not in known)

@@ -12,7 +12,7 @@ from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import job_over
 from elasticjob.controller.plan.restarts import blame
-from elasticjob.controller.report import conditions, failure
+from elasticjob.controller.report import conditions, recent_failures
 from elasticjob.controller.report import state as states
 from elasticjob.controller.report.state import restarts, running_pods
 from elasticjob.controller.report.texts import State
@@ -38,7 +38,7 @@ def of(snapshot: Snapshot, state: State) -> ElasticJobStatus:
         "min_replicas": snapshot.spec.min_replicas or snapshot.spec.replicas,
         "max_replicas": snapshot.spec.max_replicas or snapshot.spec.replicas,
         "conditions": conditions.of(snapshot),
-        "last_failure": failure.last(snapshot),
+        **_failures(snapshot),
         "start_time": old.start_time or snapshot.utc_now,
         "completion_time": old.completion_time
         or (snapshot.utc_now if job_over.is_over(snapshot) else None),
@@ -76,6 +76,7 @@ def with_round(snapshot: Snapshot, round_: Round) -> ElasticJobStatus:
         "phase": str(states.of(snapshot)),
         "ready": f"0/{snapshot.spec.replicas}",
         "ready_replicas": 0,
+        **_failures(snapshot),  # of rounds that a later status takes for known ones
     }
     return snapshot.job.status.model_copy(update=changed)
 
@@ -124,6 +125,15 @@ def merge_patch(old: Json, new: Json) -> Json:
         elif value != before:
             found[key] = value
     return found
+
+
+def _failures(snapshot: Snapshot) -> Json:
+    found = recent_failures.of(snapshot)
+    return {
+        "last_failure": recent_failures.last(snapshot, found),
+        # Absent in a job of an older release or without a failure.
+        "recent_failures": found or snapshot.job.status.recent_failures,
+    }
 
 
 def _of_round(snapshot: Snapshot) -> Json:

@@ -41,6 +41,7 @@ WATCHED = {
 }
 """The watched resources, each with its label selector."""
 KEPT_ROUNDS = 64
+KEPT_CAUSES = 24  # of the last rounds, whole: more than a status lists
 KEPT_FAULTS = 8  # pods that cannot be read: a status names a few of them
 KEPT_ENDS = 4096  # far more objects than are deleted while a request is under way
 AT_ONCE = 0.0
@@ -329,6 +330,9 @@ def _keep_round(entry: Entry, seen: ObservedRound, round_: Round) -> None:
     if entry.rounds and entry.rounds[-1].n == round_.n:
         entry.rounds.pop()  # an agent may have replaced its cause by an earlier failure
     entry.rounds.append(past(round_, seen.members))
+    if len(entry.rounds) > KEPT_CAUSES:
+        older = -KEPT_CAUSES - 1
+        entry.rounds[older] = replace(entry.rounds[older], details=None)
 
 
 def _note_unreadable(entry: Entry, name: str, fault: str) -> float | None:
