@@ -751,18 +751,10 @@ def test_the_last_failure_comes_from_the_cause() -> None:
     }
     assert world.events()["WorkersFailed"] == (
         1,
-        "round 1 failed: demo-1-0 (rank 1): WorkerFailed: E: x",
+        "round 1 (4 members) ended: demo-1-0 (rank 1) on node-1: WorkerFailed: E: x; exit code 3;"
+        " counted: 1 of maxRestarts 10; round 2 starts with 4 members",
     )
     assert (world.status()["restarts"], world.status()["counted"]) == (1, 1)
-
-
-def test_a_repeated_event_is_a_higher_count() -> None:
-    world = running_world()
-    for n in (2, 3):
-        cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=3, n=n - 1)
-        world.run(*P[:4], n=n, cause=cause, charged=range(2, n + 1))
-        world.settle()
-    assert world.events()["WorkersFailed"][0] == 2
 
 
 def test_an_oom_kill_is_read_from_the_pod() -> None:

@@ -26,7 +26,7 @@ async def test_a_worker_crashes_meanwhile_and_the_group_restarts(cluster: LocalC
     assert job.pods == pods
     assert job.status["counted"] == 1
     assert (job.failure["pod"], job.failure["rank"], job.failure["signal"]) == ("job-1-0", 1, 9)
-    await job.reports("WorkersFailed", "round 1 failed: job-1-0 (rank 1)")
+    await job.reports("WorkersFailed", "ended: job-1-0 (rank 1)")
 
 
 async def test_a_pod_is_lost_meanwhile_and_replaced_when_it_is_back(cluster: LocalCluster) -> None:

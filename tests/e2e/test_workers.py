@@ -85,7 +85,8 @@ async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: LocalCluster)
         "round": 1,
     }
     assert job.status["lastRecovery"]["round"] == 2
-    await job.reports("WorkersFailed", "round 1 failed: job-2-0 (rank 2): WorkerSignaled")
+    await job.reports("WorkersFailed", "ended: job-2-0 (rank 2) on local: WorkerSignaled: ended by")
+    await job.reports("WorkersFailed", "counted: 1 of maxRestarts 10; round 2 runs with 3 members")
 
 
 async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(

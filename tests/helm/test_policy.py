@@ -17,7 +17,7 @@ from tests.support.chart import NAMESPACE, of_kind, one, rendered
 from tests.support.lease_requests import VALUES, LeaseRequest
 from tests.support.operator_requests import OperatorRequest
 
-from elasticjob.controller.report.events import COMPONENT
+from elasticjob.controller.report.journal import COMPONENT
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 

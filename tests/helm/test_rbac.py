@@ -25,8 +25,10 @@ from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch.cache import WATCHED
 from elasticjob.local.api.server import AGENT_ROLE
 from elasticjob.wire import names
+from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
+from elasticjob.wire.report import Recovery, Report
 
 Right = tuple[str, str, str]  # group, resource or resource/subresource, verb
 BIND: Right = ("rbac.authorization.k8s.io", "clusterroles", "bind")
@@ -81,10 +83,13 @@ def life_of_a_job() -> World:
         world.join(pod)
     world.run(*members)
     world.settle()
-    for name in ("demo-0-1", "demo-1-0"):  # marked and replaced; events created, then updated
+    for name in ("demo-0-1", "demo-1-0"):  # marked and replaced
         world.end_pod(name)
         world.live(LONG_S)
     world.run(P[2], n=2)  # there is a later round, so the marked Leases are deleted
+    world.run(P[2], n=3, cause=Cause(CauseKind.WORKER_FAILED, "demo-2-0", n=2), charged=[3])
+    world.settle()
+    world.report(Report(3, (P[2],), Recovery(3, 2), outside=True))  # the event has more to report
     resync_all(world)
     world.live(LONG_S)
     world.restart(Settings(heartbeat_s=T), agent=b"newer")

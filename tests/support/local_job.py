@@ -147,9 +147,14 @@ class LocalJob:
 
     def events(self, reason: str) -> list[str]:
         """The messages of this reason that `kubectl describe` shows of it."""
+        found = self.event_objects()
+        return [event.get("message", "") for event in found if event["reason"] == reason]
+
+    def event_objects(self) -> list[Object]:
+        """Its events, by their last change."""
         found = self._store.list(EVENTS, self._namespace)
         mine = [e for e in found if e["involvedObject"]["name"] == self.name]
-        return [event.get("message", "") for event in mine if event["reason"] == reason]
+        return sorted(mine, key=lambda event: int(event["metadata"]["resourceVersion"]))
 
     # ---- what a person does ----------------------------------------------------------------------
 

@@ -22,8 +22,8 @@ from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.kube import Resource
 from elasticjob.controller.lead import candidate
 from elasticjob.controller.observe import parse
-from elasticjob.controller.report import events
-from elasticjob.controller.report.events import Note
+from elasticjob.controller.report import journal
+from elasticjob.controller.report.journal import Entry, Note
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
@@ -41,7 +41,7 @@ ELECTION = "elasticjob-operator"
 
 BUNDLE = Bundle(b"an agent")
 AT = datetime(2026, 11, 30, tzinfo=UTC)
-NOTE = Note("PodsCreated", "created demo-1-0")
+NOTE = Entry("demo.0123456789abcdef", Note("PodsCreated", "created demo-1-0"))
 MARK = EndedMark("Deleted")
 
 
@@ -64,7 +64,7 @@ def pod(index: int = 1, job: Json | None = None) -> Json:
 
 def event(change: Callable[[Json], object] = lambda event: None) -> Json:
     """An Event of the operator, after this change."""
-    made = events.manifest(parse.job(stored_job()), NOTE, AT)
+    made = journal.manifest(parse.job(stored_job()), NOTE, AT)
     change(made)
     return made
 
@@ -211,7 +211,7 @@ ALLOWED = {
     "a marked Lease": create(leases.ended_manifest(DEMO, ROUND_UID, Pod(7, 0), MARK, 1)),
     "an Event": create(event(lambda x: x["metadata"].update(name="demo.another"))),
     "an Event, repeated": update(
-        kube.EVENTS, event()["metadata"]["name"], events.repeat(
+        kube.EVENTS, event()["metadata"]["name"], journal.repeat(
             merge(event(), {"metadata": {"resourceVersion": VERSION}}), NOTE, AT)),
     "the desired state": update(
         kube.LEASES, "demo-round", leases.desired_patch(Desired((Pod(1, 0),)), VERSION)),

@@ -63,6 +63,8 @@ class StoreApi:
         self.calls: list[Call] = []
         # By (verb, plural): an error to raise, or a function from the name to an error or None.
         self.refuse: dict[tuple[str, str], Exception | Refuse] = {}
+        # (verb, plural) of the next requests that the store performs, and whose answers are lost.
+        self.lose: list[tuple[str, str]] = []
 
     @property
     def writes(self) -> list[str]:
@@ -111,6 +113,10 @@ class StoreApi:
         if error := found(what) if callable(found) else found:
             raise error
         try:
-            return clone(ask(self.stored(resource)))
+            answer = clone(ask(self.stored(resource)))
         except ApiError as error:
             raise kube.error_of(error.code, error.reason, error.message) from error
+        if (verb, resource.plural) in self.lose:
+            self.lose.remove((verb, resource.plural))
+            raise kube.UnavailableError("connection reset by peer")
+        return answer

@@ -346,9 +346,17 @@ class World:
         return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else None
 
     def events(self) -> dict[str, tuple[int, str]]:
-        """By reason: (count, message)."""
+        """By reason: (how often, the last message)."""
+        found: dict[str, tuple[int, str]] = {}
+        for event in self.event_objects():
+            count, _ = found.get(event["reason"], (0, ""))
+            found[event["reason"]] = (count + event["count"], event["message"])
+        return found
+
+    def event_objects(self) -> list[Json]:
+        """The Event objects of the job, by their last change."""
         found = self.store.list(self._stored(kube.EVENTS), TEAM)
-        return {e["reason"]: (e["count"], e["message"]) for e in found}
+        return sorted(found, key=lambda event: int(event["metadata"]["resourceVersion"]))
 
     def pods(self) -> list[Json]:
         """All pods as stored."""

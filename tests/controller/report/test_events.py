@@ -4,13 +4,19 @@ from typing import Any
 
 import pytest
 from tests.support.jobs import elastic_job, worker
-from tests.support.snapshots import AT
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
-from elasticjob.controller.plan.actions import Action, CreatePod, DeletePod, Deletion
+from elasticjob.controller.plan.actions import (
+    Action,
+    CreatePod,
+    DeletePod,
+    Deletion,
+    ListLeases,
+    Mark,
+)
 from elasticjob.controller.report import events
-from elasticjob.controller.report.events import Note
+from elasticjob.controller.report.journal import LONGEST_MESSAGE, Note
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
 
@@ -29,7 +35,6 @@ def status(conditions: dict[str, tuple[str, str, str]] | None = None, **fields: 
     return ElasticJobStatus.model_validate({"conditions": listed, **fields})
 
 
-FAILURE = {"pod": "demo-1-0", "rank": 1, "reason": "WorkerFailed", "message": "E", "round": 3}
 RECOVERY = {"round": 4, "detectMillis": 2, "startMillis": 30, "totalMillis": 32}
 RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersStart", "")
 
@@ -44,21 +49,15 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
             [Note("Running", "4 members run")],
         ),
         (status({"Running": RUNS}), status({"Running": STARTS}), []),
-        (
-            status(),
-            status(lastFailure=FAILURE),
-            [Note("WorkersFailed", "round 3 failed: demo-1-0 (rank 1): WorkerFailed: E", True)],
+        (  # the event of the round that has ended reports it
+            status({"Running": STARTS}, round=4),
+            status({"Running": RUNS}, round=4, lastRecovery=RECOVERY),
+            [],
         ),
-        (
-            status(lastFailure=FAILURE),
-            status(lastFailure={**FAILURE, "reason": "OOMKilled"}, lastRecovery=RECOVERY),
-            [
-                Note(
-                    "Restarted",
-                    "round 4 runs after 32 ms (detection 2 ms, stop 0 ms, rendezvous 0 ms, start"
-                    " 30 ms)",
-                )
-            ],
+        (  # after a suspension, which has no recovery
+            status({"Running": STARTS}, round=6, lastRecovery=RECOVERY),
+            status({"Running": RUNS}, round=6, lastRecovery=RECOVERY),
+            [Note("Running", "4 members run")],
         ),
         (
             status(),
@@ -89,27 +88,24 @@ def test_many_pods_are_one_note() -> None:
         *(CreatePod(Pod(index, 0)) for index in range(7)),
         CreatePod(Pod(7, 2), replaces=True),
         DeletePod("demo-7-1", "u", Deletion.REPLACED),
+        DeletePod("demo-3-0", "v", Deletion.REPLACED),
     )
     assert list(events.of_actions(parse.job(elastic_job()), actions)) == [
-        Note("PodsCreated", "created demo-0-0, demo-1-0, demo-2-0, demo-3-0, demo-4-0 and 2 more"),
+        Note("PodsCreated", "created demo-0-0 to demo-6-0"),
         Note("PodsReplaced", "created demo-7-2 in place of pods that ended or were lost"),
-        Note("PodsDeleted", "deleted demo-7-1: the pod has ended and was replaced"),
+        Note("PodsDeleted", "deleted demo-3-0, demo-7-1: the pod has ended and was replaced"),
     ]
 
 
-def test_a_repeat_has_the_same_name_and_a_higher_count() -> None:
-    job = parse.job(elastic_job())
-    first = events.manifest(job, Note("Failed", "a", True), AT)
-    assert events.event_name(job, Note("Failed", "b")) == first["metadata"]["name"]
-    assert events.event_name(job, Note("Complete", "b")) != first["metadata"]["name"]
-    stored = {**first, "metadata": {**first["metadata"], "resourceVersion": "9"}}
-    assert events.repeat(stored, Note("Failed", "b", True), AT) == {
-        "metadata": {"resourceVersion": "9"},
-        "count": 2,
-        "lastTimestamp": "2026-01-01T00:00:00Z",
-        "message": "b",
-    }
-    assert (first["type"], first["involvedObject"]["uid"]) == ("Warning", "uid-of-demo")
+def test_a_refusal_names_the_pod_in_full() -> None:
+    refused: dict[Action, str] = {Mark(Pod(1, 2), "Deleted"): "no", ListLeases(): "no"}
+    assert list(events.of_refusals(parse.job(elastic_job()), refused)) == [
+        Note(
+            "RequestRefused",
+            "cannot mark the Lease of pod demo-1-2: no; 1 more request was refused",
+            True,
+        )
+    ]
 
 
 ALONE = {"command": ["sh", "-c", "exec torchrun train.py"]}
@@ -135,9 +131,10 @@ def test_a_launcher_without_the_flags_of_the_group_causes_a_warning(
     body = elastic_job(pod={"containers": [worker(**container)]}, **spec)
     body["metadata"]["generation"] = 3
     body["status"] = {} if seen is None else {"observedGeneration": seen}
-    notes = list(events.of_spec(parse.job(body)))
+    job = parse.job(body)
+    notes = list(events.of_spec(job, job.status))
     assert [(note.reason, note.warning) for note in notes] == [("LauncherInCommand", True)] * warned
     for note in notes:
         assert "--nnodes $GROUP_WORLD_SIZE --node_rank $GROUP_RANK" in note.message
         assert "\n" not in note.message
-        assert len(note.message) < events.LONGEST_MESSAGE
+        assert len(note.message) < LONGEST_MESSAGE

@@ -17,14 +17,26 @@ from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.memory import Restart
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
+from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.plan.actions import CreatePod, DeletePod, Deletion, ListLeases
-from elasticjob.controller.report import conditions, events, pod_problems, state, texts
+from elasticjob.controller.report import (
+    conditions,
+    events,
+    pod_problems,
+    round_events,
+    state,
+    status,
+    texts,
+)
+from elasticjob.controller.report.journal import Note
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase, Round
 
 P0 = Pod(0, 0)
+# Of the event of a round.
+PARTS = ("SUSPENDED", "TEMPLATE_CHANGED", "COUNTED", "WAITS", "WAITS_SUSPENDED", "STARTS", "RUNS")
 
 
 def templates() -> Iterator[tuple[str, str]]:
@@ -34,9 +46,10 @@ def templates() -> Iterator[tuple[str, str]]:
     yield from ((f"event {reason}", template) for reason, (_, template) in texts.EVENTS.items())
     yield from ((f"problem {reason}", template) for reason, template in texts.PROBLEMS.items())
     yield from ((f"deletion {why.name}", template) for why, template in texts.DELETIONS.items())
+    yield from ((f"not counted {why}", text) for why, text in texts.NOT_COUNTED.items())
     yield from ((f"obstruction {why}", text) for why, text in texts.OBSTRUCTIONS.items())
     yield from (
-        (name, getattr(texts, name)) for name in ("NO_PODS", "EXCEEDED", "UNREADABLE_ROUND")
+        (name, getattr(texts, name)) for name in ("NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", *PARTS)
     )
 
 
@@ -146,20 +159,24 @@ def status_with(*types: str, truth: str = "True", **fields: Any) -> ElasticJobSt
     return ElasticJobStatus.model_validate({"conditions": found, **fields})
 
 
-def found_events() -> Iterator[events.Note]:
+def found_events() -> Iterator[Note]:
     old = ElasticJobStatus()
-    failure = {"round": 1, "pod": "demo-0-0", "rank": 0, "reason": "WorkerFailed", "message": "E"}
-    recovery = {"round": 2, "totalMillis": 3}
     yield from events.of_status(old, status_with("Accepted", "PodsReady", truth="False"))
-    yield from events.of_status(old, status_with(lastFailure=failure, lastRecovery=recovery))
+    for kind in CauseKind:
+        s = snapshot(
+            observed_pod(0),
+            round_=active(4, [P0], cause=Cause(kind, "demo-0-0", n=1)),
+            past_rounds=(past(active(1, [P0])), past(active(3, [P0]))),
+        )
+        yield from round_events.of(s, status_with(round=1), status.of(s, state.of(s)))
     positive = status_with("Running", "Unstable", "Obstructed", "Suspended", "Complete", "Failed")
     yield from events.of_status(old, positive)
     yield from events.of_status(positive, status_with("Suspended", truth="False"))
     deleted = DeletePod("demo-0-0", "u", Deletion.LOST)
     yield from events.of_actions(INVALID, (CreatePod(P0), CreatePod(P0, replaces=True), deleted))
-    yield from events.of_refusals({ListLeases(): "no", deleted: "no"})
+    yield from events.of_refusals(INVALID, {ListLeases(): "no", deleted: "no"})
     launcher = {"containers": [worker(command=["sh", "-c", "torchrun t.py"])]}
-    yield from events.of_spec(parse.job(elastic_job(replicas=2, pod=launcher)))
+    yield from events.of_spec(parse.job(elastic_job(replicas=2, pod=launcher)), old)
 
 
 def test_every_event_is_reached() -> None:

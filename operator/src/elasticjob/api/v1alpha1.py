@@ -264,8 +264,8 @@ class LastFailure(_Model):
 
 
 class RecentFailure(LastFailure):
-    """One failure that ended a round, or one departure of pods that no user of the job has planned.
-    Scaling, suspension and a new template are none."""
+    """One failure that ended a round, or one departure: a member that was deleted, evicted or
+    preempted, or received SIGTERM. Scaling, suspension and a new template are none."""
 
     pod_uid: Annotated[str, Field(max_length=64)] | None = Field(default=None, alias="podUID")
     """UID of the pod. Absent: the pod no longer existed when the operator observed the failure."""
@@ -361,9 +361,9 @@ class ElasticJobStatus(_Model):
     """First cause of the last counted failure, also of the one that ended the job. Failures that
     followed from it are not shown."""
     recent_failures: Annotated[list[RecentFailure], Field(max_length=10)] | None = None
-    """The last failures and unplanned departures of pods, newest first. A failure that the operator
-    did not observe, because it was away, has the reason Unknown. `lastFailure` is the first of them
-    that is counted, with a longer message."""
+    """The last failures and departures of pods, newest first. A failure that the operator did not
+    observe, because it was away, has the reason Unknown. `lastFailure` is the first of them that is
+    counted, with a longer message."""
     last_recovery: LastRecovery | None = None
     """Duration of the last recovery: from the last sign of life of what failed until the workers of
     all members ran again."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -36,8 +36,9 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import Plan
 from elasticjob.controller.plan import memory as memories
 from elasticjob.controller.plan.actions import Action, ActionResults, CreatePod
-from elasticjob.controller.report import events, state, status
-from elasticjob.controller.report.events import Note
+from elasticjob.controller.report import events, round_events, state, status
+from elasticjob.controller.report import journal as journals
+from elasticjob.controller.report.journal import Entry, Journal, Note
 from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.report.texts import State
 from elasticjob.controller.settings import Settings
@@ -94,6 +95,7 @@ class Reconciler:
         self._is_blind = False  # the last request of a pass had no answer
         self._contact_since = -math.inf
         self.memories: dict[Key, Memory] = {}
+        self._journals: dict[Key, Journal] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile one job. Returns the seconds until the next pass, or None. Raises KubeError.
@@ -136,8 +138,6 @@ class Reconciler:
 
     async def _perform_plan(self, key: Key, snapshot: Snapshot) -> float | None:
         plan = self._plan(key, snapshot)
-        done: list[Action] = []
-        refused: dict[Action, str] = {}
         is_cut = False
         for _ in range(ITERATIONS if plan.actions else 0):
             newer = await self._read_api(key)
@@ -147,17 +147,13 @@ class Reconciler:
             if is_cut or not plan.actions:
                 break
             results = await self._perform(key, snapshot, plan)
-            done += results.done
-            refused |= results.refused
             is_cut = results.is_cut
             if results.changes_nothing:  # only the remembered refusals have changed
                 snapshot = replace(snapshot, memory=self.memories[key])
                 plan = self._plan(key, snapshot)
                 break
-        notes = (*events.of_actions(snapshot.job, tuple(done)), *events.of_refusals(refused))
         summary = state.of(snapshot)
-        await self._report(key, snapshot.job, summary, status.of(snapshot, summary), notes)
-        self._count_pods(done)
+        await self._report(key, snapshot.job, summary, status.of(snapshot, summary), snapshot)
         return SOON_S if plan.actions else plan.again_s
 
     def _plan(self, key: Key, snapshot: Snapshot) -> Plan:
@@ -174,6 +170,9 @@ class Reconciler:
         finally:
             now = self._clock.now()
             self.memories[key] = memories.after_actions(self.memories[key], snapshot, results, now)
+            journal = self._journal(key, snapshot.job)
+            self._journals[key] = journals.after_actions(journal, results)
+            self._count_pods(results.done)
         return results
 
     # ---- observe -----------------------------------------------------------------------------
@@ -272,6 +271,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self.memories.pop(key, None)
+        self._journals.pop(key, None)
         self._metrics.note_gone(key)
 
     # ---- report ------------------------------------------------------------------------------
@@ -279,19 +279,29 @@ class Reconciler:
     async def _report_invalid(self, key: Key, job: Job) -> None:
         summary = state.of_invalid(job)
         new = status.of_invalid(job, summary, self._clock.utc_now())
-        await self._report(key, job, summary, new, ())
+        await self._report(key, job, summary, new)
 
     async def _report_unreadable_round(self, key: Key, job: Job, why: str) -> None:
         summary = state.of_unreadable_round(job, why)
         new = status.of_unreadable_round(job, summary, self._clock.utc_now())
-        await self._report(key, job, summary, new, ())
+        await self._report(key, job, summary, new)
 
     async def _report(
-        self, key: Key, job: Job, summary: State, new: ElasticJobStatus, notes: Iterable[Note]
+        self,
+        key: Key,
+        job: Job,
+        summary: State,
+        new: ElasticJobStatus,
+        snapshot: Snapshot | None = None,
     ) -> None:
-        """Write what has changed in the status, then events and metrics."""
+        """Write what has changed in the status, then events and metrics.
+
+        Events report what has changed since the last status whose events were written, so that no
+        change is lost with the answer to a write of the status.
+        """
         if job.deleting:
             return
+        journal = self._journals[key] = self._journal(key, job)
         if fields := status.patch(job.status, new):
             body = {"metadata": {"resourceVersion": job.version}, "status": fields}
             name = (key.namespace, key.name)
@@ -299,30 +309,51 @@ class Reconciler:
             self._cache.update(kube.ELASTIC_JOBS, answer)
             if new.phase != job.status.phase:
                 log.info("phase: %s", new.phase)
-        self._metrics.note_status(key, summary, job.status, new)
-        for note in (*events.of_spec(job), *notes, *events.of_status(job.status, new)):
-            await self._create_event(job, note)
+        self._metrics.note_status(key, summary, journal.reported, new)
+        notes = tuple(_notes(job, journal, snapshot, new))
+        journal = journals.after_report(journal, new)
+        self._journals[key], entries = journals.entries(journal, job, notes, self._clock.now())
+        for entry in entries:
+            if entry.note.action:
+                log.info("%s", entry.note.message)
+            await self._write_event(job, entry)
 
-    async def _create_event(self, job: Job, note: Note) -> None:
+    def _journal(self, key: Key, job: Job) -> Journal:
+        known = self._journals.get(key)
+        is_current = known is not None and known.job_uid == job.uid
+        return known if known is not None and is_current else Journal(job.uid, job.status)
+
+    async def _write_event(self, job: Job, entry: Entry) -> None:
         """Create an Event, or repeat it. Errors are only logged: nothing depends on Events."""
         at = self._clock.utc_now()
         try:
-            await self._api.create(kube.EVENTS, job.namespace, events.manifest(job, note, at))
+            await self._api.create(kube.EVENTS, job.namespace, journals.manifest(job, entry, at))
         except AlreadyExistsError:
-            await self._repeat_event(job, note, at)
+            await self._repeat_event(job, entry, at)
         except KubeError as error:
-            log.warning("event %s: %s", note.reason, error)
+            log.warning("event %s: %s", entry.note.reason, error)
 
-    async def _repeat_event(self, job: Job, note: Note, at: datetime) -> None:
-        name = events.event_name(job, note)
+    async def _repeat_event(self, job: Job, entry: Entry, at: datetime) -> None:
         try:
-            found = await self._api.get(kube.EVENTS, job.namespace, name)
-            patch = events.repeat(found, note, at)
-            await self._api.patch(kube.EVENTS, job.namespace, name, patch)
+            found = await self._api.get(kube.EVENTS, job.namespace, entry.name)
+            patch = journals.repeat(found, entry, at)
+            await self._api.patch(kube.EVENTS, job.namespace, entry.name, patch)
         except KubeError as error:
-            log.warning("event %s: %s", note.reason, error)
+            log.warning("event %s: %s", entry.note.reason, error)
 
     def _count_pods(self, done: Iterable[Action]) -> None:
         for action in done:
             if isinstance(action, CreatePod):
                 self._metrics.pods.labels("replacement" if action.replaces else "first").inc()
+
+
+def _notes(
+    job: Job, journal: Journal, snapshot: Snapshot | None, new: ElasticJobStatus
+) -> Iterator[Note]:
+    """What has happened since the last report."""
+    yield from events.of_spec(job, journal.reported)
+    if snapshot is not None:
+        yield from round_events.of(snapshot, journal.reported, new)
+    yield from events.of_status(journal.reported, new)
+    yield from events.of_actions(job, journal.done)
+    yield from events.of_refusals(job, journal.refused)

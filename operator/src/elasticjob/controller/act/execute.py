@@ -94,7 +94,7 @@ class Executor:
         finally:
             for action, why in results.refused.items():
                 if action not in results.postponed:
-                    log.info("cannot %s: %s", describe(action), why)
+                    log.info("cannot %s: %s", describe(action, snapshot.job.name), why)
 
     async def _perform_all(
         self,

@@ -157,8 +157,8 @@ class ActionResults:
         return not self.reserved and all(action == EnsurePrerequisites() for action in self.done)
 
 
-def describe(action: Action) -> str:
-    """The action in words, for people and as the key of its refusals."""
+def describe(action: Action, job: str = "") -> str:
+    """The action in words: for people with the name of the job, else as the key of its refusals."""
     match action:
         case EnsurePrerequisites():
             return "create what pods need"
@@ -167,7 +167,7 @@ def describe(action: Action) -> str:
         case DeleteRound():
             return "delete the Round Lease of an older job"
         case Mark():
-            return f"mark the Lease of pod {_place(action.pod)}"
+            return f"mark the Lease of pod {_place(action.pod, job)}"
         case WriteRound():
             return "write the Round Lease"
         case ReplaceRound():
@@ -177,12 +177,13 @@ def describe(action: Action) -> str:
         case DeleteLease():
             return f"delete Lease {action.name}"
         case CreatePod():
-            return f"create pod {_place(action.pod)}"
+            return f"create pod {_place(action.pod, job)}"
         case ListLeases():
             return "list the Leases of agents"
         case _:
             assert_never(action)
 
 
-def _place(pod: Pod) -> str:
-    return f"{pod.index}-{pod.generation}"
+def _place(pod: Pod, job: str) -> str:
+    place = f"{pod.index}-{pod.generation}"
+    return f"{job}-{place}" if job else place

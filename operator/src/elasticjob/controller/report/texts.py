@@ -75,6 +75,7 @@ OBSTRUCTIONS = {
 
 WARNING, NORMAL = True, False
 _CONDITION = "{message}"  # the message of the condition that the event reports
+_ENDED = "round {round}{size} ended: {details}; {next}"
 
 EVENTS: dict[str, tuple[bool, str]] = {
     "Refused": (WARNING, _CONDITION),
@@ -88,11 +89,15 @@ EVENTS: dict[str, tuple[bool, str]] = {
     "PodsReplaced": (NORMAL, "created {pods} in place of pods that ended or were lost"),
     "PodsDeleted": (NORMAL, "deleted {pods}: {why}"),
     "RequestRefused": (WARNING, "cannot {request}: {why}"),
-    "WorkersFailed": (WARNING, "round {round} failed: {culprit}: {reason}{details}"),
-    "Restarted": (
+    "WorkersFailed": (WARNING, _ENDED),
+    "PodsLost": (WARNING, _ENDED),
+    "PodsLeft": (NORMAL, _ENDED),
+    "MembersScaled": (NORMAL, _ENDED),
+    "WorkersStopped": (NORMAL, _ENDED),
+    "RoundsNotObserved": (
         NORMAL,
-        "round {round} runs after {total} ms (detection {detect} ms, stop {stop} ms, rendezvous"
-        " {rendezvous} ms, start {start} ms)",
+        "the operator did not observe {rounds}; {counted} of their failures count against"
+        " maxRestarts",
     ),
     "Running": (NORMAL, _CONDITION),
     "Unstable": (WARNING, _CONDITION),
@@ -103,7 +108,28 @@ EVENTS: dict[str, tuple[bool, str]] = {
     "Failed": (WARNING, _CONDITION),
     ANY: (WARNING, _CONDITION),
 }
-"""By reason: whether it is a Warning, and the message. Other reasons are those of PodsReady."""
+"""By reason: whether it is a Warning, and the message. A failure that counts is always a Warning.
+Other reasons are those of PodsReady."""
+
+COMBINED = "(combined from similar events): "
+SUSPENDED = "the job is suspended"
+TEMPLATE_CHANGED = "the template has changed"
+COUNTED = "counted: {used} of maxRestarts {max_restarts}"
+NOT_COUNTED = {
+    "Excused": "not counted: the pod was deleted, evicted or preempted",
+    "Explained": "not counted: the loss of a pod explains it",
+    "Undecided": "not counted, unless the pod has ended without a deletion",
+}
+"""By the reason in the status: why a failure does not count."""
+WAITS = "no round is active until {min} pods are ready"
+WAITS_SUSPENDED = "no round is active until the job is resumed"
+STARTS = "round {round} starts with {size}{after}"
+DELAY = " after a delay of {delay} s"
+RUNS = (
+    "round {round} runs with {size} after {total} ms (detection {detect} ms, stop {stop} ms,"
+    " rendezvous {rendezvous} ms, start {start} ms)"
+)
+"""Parts of the events of rounds that have ended."""
 
 PROBLEMS = {
     "PodsRefused": "{count}/{replicas} pods cannot be created: {why}",

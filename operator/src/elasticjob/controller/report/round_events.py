@@ -1,0 +1,241 @@
+"""The events of rounds: one for each round with members that has ended.
+
+It names what ended the round, and how the job continues. It is written at once, and again when all
+members of a later round run, with the time that the recovery took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus, RecentFailure
+from elasticjob.controller.observe.rounds import PastRound
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.plan.restarts import departures
+from elasticjob.controller.report import failure, pod_names, recent_failures
+from elasticjob.controller.report.journal import Note, note
+from elasticjob.controller.report.texts import (
+    COUNTED,
+    DELAY,
+    NOT_COUNTED,
+    RUNS,
+    STARTS,
+    SUSPENDED,
+    TEMPLATE_CHANGED,
+    WAITS,
+    WAITS_SUSPENDED,
+)
+from elasticjob.rendezvous import budget
+from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.desired import Desired
+from elasticjob.wire.round import Phase
+
+_OF_WORKERS = (
+    CauseKind.WORKER_FAILED,
+    CauseKind.WORKER_SIGNALED,
+    CauseKind.WORKER_HUNG,
+    CauseKind.START_FAILED,
+    CauseKind.API_DARK,
+    CauseKind.OTHER,
+)
+_REASONS = {
+    **dict.fromkeys(_OF_WORKERS, "WorkersFailed"),
+    CauseKind.POD_ENDED: "PodsLost",
+    CauseKind.POD_SILENT: "PodsLost",
+    CauseKind.POD_LATE: "PodsLost",
+    CauseKind.POD_DELETED: "PodsLeft",
+    CauseKind.LEAVING: "PodsLeft",
+    CauseKind.SCALED: "MembersScaled",
+    CauseKind.SUSPENDED: "WorkersStopped",
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A round with members that has ended."""
+
+    n: int
+    before: PastRound | None  # the round; None: the operator did not observe it
+    after: tuple[PastRound, ...]  # the rounds with its cause
+
+    @property
+    def kind(self) -> CauseKind:
+        """The kind of its cause."""
+        cause = self.after[0].cause
+        return cause.kind if cause else CauseKind.OTHER
+
+
+def of(snapshot: Snapshot, reported: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
+    """The rounds that have ended since the status that was reported, and the last one again if more
+    is known of it."""
+    if snapshot.excess:  # a false round, which the operator replaces
+        return
+    ended = list(_ended(snapshot.rounds))
+    seen_n = -1 if reported.round is None else reported.round
+    yield from _not_seen(snapshot, seen_n)
+    newest_n = snapshot.rounds[-1].n if snapshot.rounds else 0
+    for each in ended:
+        is_new = each.n >= seen_n and each.after[0].n <= newest_n
+        if is_new or (each is ended[-1] and _is_more_known(each.n, reported, new)):
+            yield _note(snapshot, each, reported, new)
+
+
+def is_recovery(status: ElasticJobStatus) -> bool:
+    """Whether all members of the current round run after a recovery, which the event of the ended
+    round reports."""
+    return status.last_recovery is not None and status.last_recovery.round == status.round
+
+
+def _ended(rounds: Iterable[PastRound]) -> Iterator[Ended]:
+    """The rounds that have ended, oldest first, but those that ended the job or never had members.
+
+    The end of the job has an event, and its first round none.
+    """
+    known: dict[int, PastRound] = {}
+    found: dict[int, Ended] = {}
+    for round_ in rounds:
+        before = known.get(round_.ended_n)
+        known[round_.n] = round_
+        if round_.ended_n in found:
+            known_end = found[round_.ended_n]
+            found[round_.ended_n] = replace(known_end, after=(*known_end.after, round_))
+        elif _has_ended_one(round_, before):
+            found[round_.ended_n] = Ended(round_.ended_n, before, (round_,))
+    for each in found.values():
+        if not each.after[0].phase.is_terminal:
+            yield each
+
+
+def _has_ended_one(round_: PastRound, before: PastRound | None) -> bool:
+    """Whether this round follows one with members."""
+    if round_.cause is None:
+        return False
+    if not recent_failures.is_planned(round_):
+        return True
+    if before is not None:
+        return before.phase is Phase.ACTIVE
+    return round_.starts > 1 and round_.cause.kind is CauseKind.SCALED
+
+
+def _is_more_known(n: int, reported: ElasticJobStatus, new: ElasticJobStatus) -> bool:
+    """Whether the recovery has ended, or more is known of the failure."""
+    has_recovered = is_recovery(new) and reported.last_recovery != new.last_recovery
+    return has_recovered or _verdict(n, reported) != _verdict(n, new)
+
+
+def _verdict(n: int, status: ElasticJobStatus) -> tuple[object, ...]:
+    found = _failure(n, status)
+    if found is None:
+        return ()
+    return found.pod, found.rank, found.reason, found.counted, found.not_counted
+
+
+def _failure(n: int, status: ElasticJobStatus) -> RecentFailure | None:
+    return next((each for each in status.recent_failures or [] if each.round == n), None)
+
+
+def _not_seen(snapshot: Snapshot, seen_n: int) -> Iterator[Note]:
+    """Rounds that the operator did not read: it was away, or had to wait."""
+    missing = list[int]()
+    # The number of a round that the operator makes, far above all others, is in the status before.
+    at = max(seen_n, snapshot.job.status.round or 0) if seen_n >= 0 else -1
+    for round_ in snapshot.rounds:
+        if at >= 0 and round_.n > at + 1:
+            missing += (at + 1, round_.n - 1)
+        at = max(at, round_.n)
+    if missing:
+        first, last = missing[0], missing[-1]
+        charges = recent_failures.charges(snapshot) - {r.n for r in snapshot.rounds}
+        yield note(
+            "RoundsNotObserved",
+            rounds=f"round {first}" if first == last else f"rounds {first} to {last}",
+            counted=sum(first <= n <= last for n in charges),
+        )
+
+
+def _note(
+    snapshot: Snapshot, ended: Ended, reported: ElasticJobStatus, new: ElasticJobStatus
+) -> Note:
+    found = _failure(ended.n, new)
+    what = _what(found) if found else _plan(snapshot, ended, reported)
+    parts = (what, _counted(snapshot, ended, found))
+    made = note(
+        _REASONS[ended.kind],
+        round=ended.n,
+        size=f" ({_members(ended.before.size)})" if ended.before else "",
+        details="; ".join(part for part in parts if part),
+        next=_next(snapshot, ended, new),
+    )
+    is_warning = made.warning or bool(found and found.counted)
+    return replace(made, warning=is_warning, action=f"round {ended.n}")
+
+
+def _what(found: RecentFailure) -> str:
+    """The pod that failed or left, and how."""
+    where = f" on {found.node}" if found.node else ""
+    parts = (failure.culprit(found) + where, found.reason or "", _message(found))
+    return ": ".join(part for part in parts if part)
+
+
+def _plan(snapshot: Snapshot, ended: Ended, reported: ElasticJobStatus) -> str:
+    """The change of the spec that ended the round."""
+    if ended.kind is not CauseKind.SUSPENDED:
+        details = ended.after[0].details
+        return (details and details.message) or ended.kind.value
+    has_new_template = reported.template_hash not in (None, snapshot.job.template_hash)
+    return TEMPLATE_CHANGED if has_new_template and not snapshot.spec.suspend else SUSPENDED
+
+
+def _message(found: RecentFailure) -> str:
+    """The message on one line, and the exit code or signal if it has neither."""
+    message = " ".join((found.message or "").split())
+    codes = (("exit code", found.exit_code), ("signal", found.signal))
+    named = [f"{name} {value}" for name, value in codes if value is not None]
+    if any(code in message for code in named) or (found.signal and "SIG" in message):
+        named = []
+    return "; ".join(part for part in (message, *named) if part)
+
+
+def _counted(snapshot: Snapshot, ended: Ended, found: RecentFailure | None) -> str:
+    """Whether the end of the round counts, and how much of the budget is used then."""
+    if found is None or not found.counted:
+        return NOT_COUNTED[found.not_counted] if found and found.not_counted else ""
+    last = ended.after[-1]
+    known = snapshot.lease.desired if snapshot.lease else Desired(())
+    charged = frozenset(n for n in departures.charged(snapshot) if n <= last.n)
+    used = budget.counted_failures(last.charged, replace(known, charged=charged))
+    return COUNTED.format(used=used, max_restarts=snapshot.spec.max_restarts)
+
+
+def _next(snapshot: Snapshot, ended: Ended, new: ElasticJobStatus) -> str:
+    """How the job continues: it waits for pods, or a later round starts or runs."""
+    last = ended.after[-1]
+    if last.phase is not Phase.ACTIVE:
+        if snapshot.spec.suspend:
+            return WAITS_SUSPENDED
+        return WAITS.format(min=snapshot.spec.min_replicas or snapshot.spec.replicas)
+    change = _change(snapshot, ended.before, last) if ended.before else ""
+    size = f"{_members(last.size)}{change}"
+    found = new.last_recovery
+    if found is None or found.round != last.n:
+        after = DELAY.format(delay=f"{last.delay_ms / 1000:g}") if last.delay_ms else ""
+        return STARTS.format(round=last.n, size=size, after=after)
+    parts = ("detect", "stop", "rendezvous", "start", "total")
+    times = {part: getattr(found, f"{part}_millis") or 0 for part in parts}
+    return RUNS.format(round=last.n, size=size, **times)
+
+
+def _change(snapshot: Snapshot, before: PastRound, after: PastRound) -> str:
+    """The pods that are members of one of the rounds only."""
+    changes = (
+        ("without", before.members_without(after)),
+        ("with", after.members_without(before)),
+    )
+    named = ((word, pod_names.listed(snapshot.job, pods)) for word, pods in changes)
+    text = ", ".join(f"{word} {names}" for word, names in named if names)
+    return f" ({text})" if text else ""
+
+
+def _members(number: int) -> str:
+    return f"{number} member" if number == 1 else f"{number} members"
