@@ -175,6 +175,23 @@ async def test_events_of_jobs_and_warnings_of_pods_and_operator_are_printed() ->
     ]
 
 
+async def test_an_event_is_printed_again_if_its_text_has_changed() -> None:
+    """That of a round that has ended is completed when all members run again."""
+    world = World("demo")
+    (job,) = world.jobs
+    world.event(job, "Warning", "WorkersFailed")
+    (name,) = (event["metadata"]["name"] for event in world.store.list(EVENTS, "team"))
+    for change in ({"count": 2}, {"message": "text; all run"}, {"count": 3}):
+        world.store.update(EVENTS, "team", name, lambda old, new=change: {**old, **new})
+    world.status("demo", "Complete", "Complete")
+    await world.follow()
+    assert world.printed_lines == [
+        "demo: WorkersFailed: text",
+        "demo: WorkersFailed: text; all run",
+        "demo: Complete",
+    ]
+
+
 def test_lines_of_pieces() -> None:
     async def collect(*pieces: bytes) -> list[str]:
         async def source() -> AsyncIterator[bytes]:

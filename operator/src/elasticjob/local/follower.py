@@ -50,6 +50,7 @@ class Follower:
         self._phases: dict[str, str] = {}
         self._all_ended = asyncio.Event()
         self._pods: dict[str, str] = {}
+        self._events: dict[str, str] = {}  # the last line of each, by UID
         self._readers: dict[tuple[str, str], asyncio.Task[None]] = {}
         store.listeners.append(self._on_event)
 
@@ -73,7 +74,7 @@ class Follower:
             self._job_changed(event.object, deleted=event.type == "DELETED")
         elif resource == PODS:
             self._pod_changed(event.object)
-        elif resource == EVENTS and event.type == "ADDED":
+        elif resource == EVENTS and event.type != "DELETED":
             self._event_written(event.object)
 
     def _job_changed(self, job: Object, *, deleted: bool) -> None:
@@ -115,7 +116,10 @@ class Follower:
         if source is not None:
             text = event.get("message")
             line = f"{event['reason']}: {text}" if text else event["reason"]
-            self._print_line(source, plain(line))
+            uid = event["metadata"]["uid"]
+            if self._events.get(uid) != line:  # else only its count has changed
+                self._events[uid] = line
+                self._print_line(source, plain(line))
 
     async def _read(self, pod: Object, container: str, source: str) -> None:
         query = {"container": container, "follow": "true"}
