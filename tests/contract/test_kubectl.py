@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ import yaml
 from dev.kube_client import Client
 from dev.wait import wait_until
 from tests.support import programs
+from tests.support.jobs import elastic_job
 from tests.support.widgets import widget_object
+
+from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller.observe import parse
+from elasticjob.controller.report import journal as journals
+from elasticjob.controller.report.journal import Journal, Note
 
 KUBECTL = programs.kubectl()
 DEADLINE_S = 60
@@ -160,6 +167,44 @@ def test_describe_explain_and_resources(kubectl: Callable[..., str], namespace: 
     assert "widgets" in kubectl("api-resources", "--api-group=contract.example")
     assert "v1." in kubectl("version")
     assert namespace in kubectl("get", "namespaces")
+
+
+def test_describe_shows_each_event_of_the_operator_and_repeated_ones_with_their_count(
+    kubectl: Callable[..., str], api: Client, widgets: str, namespace: str
+) -> None:
+    """In the order of their last occurrence: 16 restarts, a condition that was true three times."""
+    kubectl("apply", "-f", "-", stdin=manifest())
+    events, about = f"/api/v1/namespaces/{namespace}/events", api.get(f"{widgets}/w").body
+    job = parse.job({**elastic_job("w"), "metadata": about["metadata"]})
+    journal, now = Journal(job.uid, ElasticJobStatus()), datetime.now(UTC)
+
+    def write(note: Note, minute: int) -> None:
+        nonlocal journal
+        at = now - timedelta(minutes=60 - minute)
+        journal, entries = journals.entries(journal, job, [note], 60.0 * minute)
+        for entry in entries:
+            made = journals.manifest(job, entry, at)
+            made["involvedObject"] |= {"apiVersion": "contract.example/v1", "kind": "Widget"}
+            if api.post(events, made).code == 409:
+                found = api.get(f"{events}/{entry.name}").body
+                api.patch(f"{events}/{entry.name}", journals.repeat(found, entry, at))
+
+    for n in range(16):
+        write(Note("WorkersFailed", f"round {n}", True, action=f"round {n}"), 2 * n)
+    for minute in (1, 9, 21):
+        write(Note("Unstable", "again"), minute)
+    write(Note("WorkersFailed", "round 3 runs", True, action="round 3"), 50)
+    shown = kubectl("describe", "widget", "w").partition("Events:")[2].splitlines()[3:]
+    lines = [" ".join(line.split()) for line in shown]
+    source = "elasticjob-controller"
+    assert [line.partition(f"{source} ")[2] for line in lines] == [
+        *("round 3 runs" if n == 3 else f"round {n}" for n in range(11)),
+        "again",
+        *(f"round {n}" for n in range(11, 16)),
+    ]
+    assert lines[11].startswith("Normal Unstable ")
+    assert "(x3 over " in lines[11]
+    assert not any("(x" in line for line in [*lines[:11], *lines[12:]])
 
 
 def test_delete_by_label_and_cascade(kubectl: Callable[..., str], api: Client, leases: str) -> None:
