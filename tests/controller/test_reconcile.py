@@ -718,6 +718,22 @@ def test_three_blames_replace_the_pod_of_the_first_failure() -> None:
             world.settle()
             assert world.status()["lastFailure"]["pod"] == cause.pod
     assert world.deleted_names() == ["demo-2-0"]
+    world.end_deleted()
+    world.settle()
+    assert "blamed" not in world.status()
+
+
+def test_a_victim_is_not_blamed_though_the_pod_of_the_first_failure_is_replaced() -> None:
+    world = running_world()
+    victim = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=1, n=1)
+    world.run(*P[:4], n=2, cause=victim, charged=[2])
+    world.settle()
+    assert world.status()["blamed"] == "1x1"
+    world.end_pod("demo-2-0")
+    world.settle()
+    world.run(*P[:4], n=2, cause=replace(victim, pod="demo-2-0"), charged=[2])
+    world.settle()
+    assert "blamed" not in world.status()
 
 
 def test_a_cause_that_is_replaced_before_the_operator_reads_it_counts_once() -> None:

@@ -19,15 +19,12 @@ def counts(snapshot: Snapshot) -> dict[int, int]:
     found = dict(snapshot.blamed)
     counted_to = snapshot.job.status.round if snapshot.job.status.round is not None else -1
     for round_ in {r.n: r for r in snapshot.rounds}.values():
-        pod, blamed_before = _to_blame(snapshot, round_), None
-        if pod is None or round_.n < counted_to:
-            continue
-        if round_.n == counted_to:
-            blamed_before = _blamed_before(snapshot, round_)
-            if blamed_before is None:
-                continue
+        blamed_before = _blamed_before(snapshot, round_) if round_.n == counted_to else None
+        if blamed_before is not None:
             found[blamed_before] -= 1
-        found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
+        pod = _to_blame(snapshot, round_)
+        if pod is not None and (round_.n > counted_to or blamed_before is not None):
+            found[pod.pod.index] = found.get(pod.pod.index, 0) + 1
     return {index: number for index, number in found.items() if number}
 
 
