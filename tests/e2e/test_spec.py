@@ -85,11 +85,25 @@ async def test_a_new_template_replaces_all_pods_once(cluster: LocalCluster) -> N
     command = stub("signs_in", str(job.register), "new")
     job.edit(template={"spec": {"containers": [worker(command=list(command))]}})
     await job.runs_again(pods=2)
+    await job.reports("TemplateChanged", "changed: spec.template.spec.containers[0].command")
     assert sorted(job.pods) == ["job-0-1", "job-1-1"]
     assert [r.phase for r in job.rounds if r.n] == [Phase.ACTIVE, Phase.FORMING, Phase.ACTIVE]
     assert job.pod("0-1")["spec"]["containers"][0]["command"][-1] == "new"
     assert all(is_dead(each.pid) for each in job.workers(1))
     assert (job.status["restarts"], job.status["counted"]) == (1, 0)
+
+
+async def test_another_notation_of_the_template_restarts_nothing(cluster: LocalCluster) -> None:
+    job = await cluster.running("job", replicas=1)
+    pods, body = job.pods, cluster.store.get(cluster.jobs, cluster.namespace, "job")
+    (container,) = body["spec"]["template"]["spec"]["containers"]
+    defaults = {"dnsPolicy": "ClusterFirst", "volumes": [], "restartPolicy": "Never"}
+    other = {**container, "env": [], "terminationMessagePath": "/dev/termination-log"}
+    job.edit(template={"spec": {**defaults, "containers": [dict(reversed(other.items()))]}})
+    generation = body["metadata"]["generation"] + 1
+    await job.until(lambda: job.status["observedGeneration"] == generation, "the new generation")
+    assert job.condition("PodsReady")["reason"] == "AllRun"
+    assert (job.pods, job.round.n, job.events("TemplateChanged")) == (pods, 1, [])
 
 
 async def test_a_job_that_is_deleted_while_it_restarts_leaves_nothing(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.jobs import elastic_job
 from tests.support.protocol import T, active
 from tests.support.snapshots import (
     NOW,
@@ -22,6 +23,7 @@ from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Lasting, Renewal, Replacement, Since
 from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
 from elasticjob.controller.observe.rounds import past
+from elasticjob.controller.observe.template import template_fields
 from elasticjob.controller.plan import (
     desired,
     job_over,
@@ -53,6 +55,7 @@ from elasticjob.wire.report import Report
 from elasticjob.wire.round import Phase, Round
 
 P0, P1, P2 = (Pod(index, 0) for index in range(3))
+FIELDS = template_fields(elastic_job())
 
 
 def kinds(s: Any) -> list[str]:
@@ -189,6 +192,13 @@ def test_a_lost_index_keeps_its_lowest_generation() -> None:
         ((observed_pod(0), observed_pod(1)), {"suspend": True}, True),
         ((observed_pod(0), observed_pod(1, template_hash="old")), {}, True),
         ((observed_pod(0), observed_pod(1, template_hash="old", container=ended())), {}, False),
+        ((observed_pod(0, template_hash="old", template_fields=FIELDS),), {}, False),
+        (
+            (observed_pod(0, template_hash="old", template_fields=FIELDS),),
+            {"nprocPerNode": 2},
+            True,
+        ),
+        ((observed_pod(0, template_fields="of a release with another normal form"),), {}, False),
     ],
 )
 def test_when_no_pod_is_wanted(

@@ -118,7 +118,7 @@ SNAPSHOTS = [
     snapshot(observed_pod(0), status=OBSTRUCTED),
     snapshot(observed_pod(0), suspend=True),
     snapshot(suspend=True),
-    snapshot(observed_pod(0, template_hash="old")),
+    snapshot(observed_pod(0, template_hash="old", template_fields="old")),
     snapshot(observed_pod(0), round_=Round(2, Phase.SUCCEEDED)),
     snapshot(observed_pod(0), round_=FAILED, maxRestarts=0),
 ]
@@ -172,6 +172,10 @@ def found_events() -> Iterator[Note]:
     positive = status_with("Running", "Unstable", "Obstructed", "Suspended", "Complete", "Failed")
     yield from events.of_status(old, positive)
     yield from events.of_status(positive, status_with("Suspended", truth="False"))
+    changed = ElasticJobStatus(
+        conditions=conditions.of(snapshot(observed_pod(0, template_hash="")))
+    )
+    yield from events.of_status(old, changed)
     deleted = DeletePod("demo-0-0", "u", Deletion.LOST)
     yield from events.of_actions(INVALID, (CreatePod(P0), CreatePod(P0, replaces=True), deleted))
     yield from events.of_refusals(INVALID, {ListLeases(): "no", deleted: "no"})

@@ -183,8 +183,10 @@ class ElasticJobSpec(_Model):
     """Number of worker processes per pod, usually the number of its accelerators."""
     template: PodTemplate
     """Template of the pods. A change of `template`, `containerName`, `nprocPerNode` or
-    `stopGraceSeconds` restarts the job once, with new pods. This restart is planned and does not
-    count against `maxRestarts`."""
+    `stopGraceSeconds` restarts the job once, with new pods, and the event TemplateChanged names the
+    fields. This restart is planned and does not count against `maxRestarts`. Another notation of
+    the same template restarts nothing: another order of keys, 1000m for 1, or a default that is
+    written out."""
     container_name: Name | None = None
     """Name of the worker container: the container of the template whose command the workers run.
     Absent: the only container, or else the container named worker."""
@@ -352,7 +354,8 @@ class ElasticJobStatus(_Model):
     with the agent. It stays the same while pods of the job exist, so that an upgrade of the
     operator does not mix agents in one job."""
     template_hash: Annotated[str, Field(max_length=64)] | None = None
-    """Hash of everything that the current pods are made from."""
+    """Hash of everything that the current pods are made from, as it was written when they were
+    created."""
     conditions: (
         Annotated[list[Condition], Field(max_length=16, json_schema_extra=_BY_TYPE)] | None
     ) = None

@@ -30,8 +30,9 @@ ANNOTATION_AGENT = f"{_PREFIX}agent"  # written by the agent only
 ANNOTATION_ENDED = f"{_PREFIX}ended"  # written by the operator only
 # On the ElasticJob: the user writes any new value to restart the job once.
 ANNOTATION_RESTART = f"{_PREFIX}restart"
-# On pods: the template hash.
+# On pods: what they were made from, as it was written, and each field with what it means.
 ANNOTATION_TEMPLATE_HASH = f"{_PREFIX}template-hash"
+ANNOTATION_TEMPLATE_FIELDS = f"{_PREFIX}template-fields"
 
 AGENT_CLUSTER_ROLE = "elasticjob-agent"
 

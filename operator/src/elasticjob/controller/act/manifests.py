@@ -18,7 +18,12 @@ from elasticjob.api.reserved import AGENT_DIRECTORY, TOKEN_DIRECTORY, VOLUME_PRE
 from elasticjob.api.rules import worker_container
 from elasticjob.controller.act import launcher
 from elasticjob.controller.act.bundle import FILE_NAME, Bundle
-from elasticjob.controller.observe.template import pod_grace_s, template_account, template_hash
+from elasticjob.controller.observe.template import (
+    pod_grace_s,
+    template_account,
+    template_fields,
+    template_hash,
+)
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 
@@ -142,6 +147,7 @@ def _pod_metadata(job: Json, name: str, index: int, generation: int) -> Json:
         "annotations": {
             **(meta.get("annotations") or {}),
             names.ANNOTATION_TEMPLATE_HASH: template_hash(job),
+            names.ANNOTATION_TEMPLATE_FIELDS: template_fields(job),
         },
         "ownerReferences": [_owner(job)],
     }
@@ -149,7 +155,7 @@ def _pod_metadata(job: Json, name: str, index: int, generation: int) -> Json:
 
 def _with_agent(container: Json, agent_hash: str, identity: list[Json], host_network: bool) -> Json:
     """The worker container with the agent as its process; `args` follow the command as before."""
-    log = container.get("terminationMessagePath", "/dev/termination-log")
+    log = container.get("terminationMessagePath") or "/dev/termination-log"
     env = [*identity, _value("ELASTICJOB_TERMINATION_LOG", log)]
     if host_network:
         env.append(_value("ELASTICJOB_HOST_NETWORK", "1"))

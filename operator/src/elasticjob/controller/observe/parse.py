@@ -6,6 +6,7 @@ mesh outlives the agent, and the pod then stays Running without a process of the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -17,7 +18,12 @@ from pydantic import ValidationError
 from elasticjob.api.reserved import AGENT_DIRECTORY
 from elasticjob.api.rules import violations_of_stored
 from elasticjob.api.v1alpha1 import ElasticJobSpec, ElasticJobStatus
-from elasticjob.controller.observe.template import template_account, template_hash
+from elasticjob.controller.observe.template import (
+    LONGEST_FIELDS,
+    template_account,
+    template_fields,
+    template_hash,
+)
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names, untrusted
 from elasticjob.wire.cause import LARGEST_CODE
@@ -77,6 +83,7 @@ class ObservedPod:
     disrupted: bool = False  # ended for a reason outside of the job
     unschedulable: str = ""  # the scheduler's message if no node fits
     accepted: bool = True  # the kubelet of its node has acknowledged it
+    template_fields: str = ""  # empty: an operator of an earlier release created it
 
     @property
     def living(self) -> bool:
@@ -103,12 +110,14 @@ def pod(body: Json) -> ObservedPod | None:
     if place is None or controller is None or not _worker_container_name(spec):
         return None
     conditions = {c.get("type"): c for c in status.get("conditions") or []}
+    marks = meta.get("annotations") or {}
     return ObservedPod(
         name=meta["name"],
         uid=meta["uid"],
         pod=place,
         job_uid=controller or labels.get(names.LABEL_JOB_UID, ""),
-        template_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE_HASH, ""),
+        template_hash=marks.get(names.ANNOTATION_TEMPLATE_HASH, ""),
+        template_fields=_template_fields(marks),
         node=spec.get("nodeName") or "",
         container=_worker_container(spec, status),
         all_terminated=_are_all_terminated(spec, status),
@@ -119,6 +128,12 @@ def pod(body: Json) -> ObservedPod | None:
         unschedulable=_unschedulable(conditions.get("PodScheduled") or {}),
         accepted="startTime" in status or bool(status.get("containerStatuses")),
     )
+
+
+def _template_fields(marks: Json) -> str:
+    """The fields of the template, which all pods of a template share in memory."""
+    found = str(marks.get(names.ANNOTATION_TEMPLATE_FIELDS) or "")
+    return sys.intern(found) if len(found) <= LONGEST_FIELDS else ""
 
 
 def _controller_uid(meta: Json) -> str | None:
@@ -260,6 +275,11 @@ class Job:
     def template_hash(self) -> str:
         """The template hash of pods that are created from this spec."""
         return template_hash(self.body)
+
+    @cached_property
+    def template_fields(self) -> str:
+        """The fields of the template of this spec. Computed only if another hash needs them."""
+        return template_fields(self.body)
 
     @property
     def identity(self) -> leases.JobIdentity:

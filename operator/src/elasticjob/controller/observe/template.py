@@ -1,16 +1,25 @@
-"""Values from a job's template: account, hash, and grace of its pods. Pure."""
+"""Values from a job's template: account, hash, fields, and grace of its pods. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
 from elasticjob.api.rules import worker_container
+from elasticjob.controller.observe import normal_form
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
+from elasticjob.wire.untrusted import WireError, decode, plain
 
 HASH_LENGTH = 10
 AGENT_GRACE_S = 5  # after the workers' grace: the agent kills what is left, and reports the end
+LONGEST_FIELDS = 8192  # bytes of the annotation with the digests of the fields
+_DEEPEST_FIELD = 16  # levels below the spec of the job; a pod's own fields have no more
+_LONGEST_PATH = 120
+_GRACE, _ACCOUNT = "terminationGracePeriodSeconds", "serviceAccountName"
 
 
 def template_account(job: Json) -> str:
@@ -21,9 +30,48 @@ def template_account(job: Json) -> str:
 
 
 def template_hash(job: Json) -> str:
-    """The hash of the fields that pods are made from: another hash means new pods.
+    """The hash of the fields that pods are made from, as they are written.
 
-    The annotation `restart` is one of them, so that a user can restart a job. The agent is not, so
+    This function never changes: each release of the operator recognizes the pods of an unchanged
+    template by it, also those that another release has created.
+    """
+    return _hash(_made_from(job))
+
+
+def template_fields(job: Json) -> str:
+    """The fields that pods are made from, each with a digest of what it means.
+
+    Two templates that mean the same have the same text. A field of many values, or the fields at
+    the same depth if there are too many of them, have one digest.
+    """
+    return _fields_of(_made_from(job))
+
+
+def changed_fields(old: str, job: Json) -> tuple[str, ...]:
+    """The paths of the fields in which the template of a job differs from `template_fields` of
+    another one, which stands in a pod; empty if this text cannot be read."""
+    try:
+        record = decode(old, "the fields of the template")
+        depth, before = record["depth"], record["fields"]
+        after = _digests(_meaning(_made_from(job)), min(int(depth), _DEEPEST_FIELD))
+    except (WireError, TypeError, ValueError, LookupError):
+        return ()
+    if not isinstance(before, dict):
+        return ()
+    paths = [path for path in {**after, **before} if before.get(path) != after.get(path)]
+    return tuple(plain(path)[:_LONGEST_PATH] or "spec" for path in paths)
+
+
+def pod_grace_s(job: Json) -> int:
+    """Seconds of grace of the job's pods: the template's, but at least what the agent needs."""
+    wanted = job["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 0)
+    return max(int(wanted), int(job["spec"]["stopGraceSeconds"]) + AGENT_GRACE_S)
+
+
+def _made_from(job: Json) -> str:
+    """All that pods are made from, as a text.
+
+    The annotation `restart` is a part of it, so that a user can restart a job. The agent is not, so
     that an upgrade of the operator restarts no job.
     """
     spec, marks = job["spec"], job["metadata"].get("annotations") or {}
@@ -35,11 +83,68 @@ def template_hash(job: Json) -> str:
     }
     if restart := marks.get(names.ANNOTATION_RESTART):
         made_from["restart"] = restart
-    text = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
+    return _text(made_from)
+
+
+@lru_cache(maxsize=16)  # the pods of a job are created one after the other
+def _fields_of(made_from: str) -> str:
+    meaning, depth = _meaning(made_from), _DEEPEST_FIELD
+    while depth and _length(meaning, depth) > LONGEST_FIELDS:
+        depth -= 1
+    return _text({"depth": depth, "fields": _digests(meaning, depth)})
+
+
+def _length(meaning: Json, depth: int) -> int:
+    paths = (path for path, _ in _fields("", meaning, depth))
+    return len(_text({"depth": depth, "fields": dict.fromkeys(paths, "0" * HASH_LENGTH)}))
+
+
+def _meaning(made_from: str) -> Json:
+    """What pods are made from, in the structure of the job and in normal form."""
+    parts = decode(made_from, "the template")
+    template = parts["template"]
+    meta, spec = template.get("metadata") or {}, normal_form.pod_spec(template["spec"])
+    account = spec.pop("serviceAccount", "")
+    pod = {_ACCOUNT: account, **spec, _GRACE: parts["grace"]}
+    return {
+        "spec": {
+            "template": {
+                "metadata": {key: meta.get(key) or {} for key in ("labels", "annotations")},
+                "spec": pod,
+            },
+            "containerName": parts["container"],
+            "nprocPerNode": parts["nproc"],
+        },
+        "metadata": {"annotations": {names.ANNOTATION_RESTART: parts.get("restart", "")}},
+    }
+
+
+def _digests(meaning: Json, depth: int) -> dict[str, str]:
+    return {path: _hash(_text(value)) for path, value in _fields("", meaning, depth)}
+
+
+def _fields(path: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    """The paths and values of fields, as Kubernetes writes paths, down to this depth."""
+    below = dict(_below(path, value)) if depth > 0 else {}
+    if not below:
+        yield path, value
+    for inner, each in below.items():
+        yield from _fields(inner, each, depth - 1)
+
+
+def _below(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            is_plain = key.isidentifier() and key.isascii()
+            yield (f"{path}.{key}" if path else key) if is_plain else f"{path}[{key}]", each
+    elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
+        for index, each in enumerate(value):
+            yield f"{path}[{index}]", each
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
-
-
-def pod_grace_s(job: Json) -> int:
-    """Seconds of grace of the job's pods: the template's, but at least what the agent needs."""
-    wanted = job["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 0)
-    return max(int(wanted), int(job["spec"]["stopGraceSeconds"]) + AGENT_GRACE_S)

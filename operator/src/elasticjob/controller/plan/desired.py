@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from elasticjob.controller.observe import template
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import lost, refused
 from elasticjob.controller.plan.actions import Action, Actions, Mark, WriteRound
@@ -87,8 +88,21 @@ def wants_no_pods(snapshot: Snapshot, now: Now) -> bool:
 
 
 def is_outdated(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether this pod was created from another template."""
-    return snapshot.by_pod[pod].template_hash != snapshot.job.template_hash
+    """Whether this pod was created from a template that means something else."""
+    found, job = snapshot.by_pod[pod], snapshot.job
+    return (
+        found.template_hash != job.template_hash
+        and found.template_fields != job.template_fields  # clause 9-same-meaning
+    )
+
+
+def changed_fields(snapshot: Snapshot) -> tuple[str, ...]:
+    """The fields of the template that differ from those of the first outdated pod that lives; empty
+    if there is none, or if the pod does not have its fields."""
+    outdated = (pod for pod in sorted(snapshot.living) if is_outdated(snapshot, pod))
+    for pod in outdated:
+        return template.changed_fields(snapshot.by_pod[pod].template_fields, snapshot.job.body)
+    return ()
 
 
 def _lowest(snapshot: Snapshot, index: int, now: Now) -> Pod:

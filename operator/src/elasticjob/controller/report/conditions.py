@@ -20,7 +20,15 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.plan.restarts import uncounted
 from elasticjob.controller.report import failure, obstructions, pod_problems, recent_failures, state
-from elasticjob.controller.report.texts import ANY, CONDITIONS, EXCEEDED, NEVER_TRAINED, Truth
+from elasticjob.controller.report.texts import (
+    ANY,
+    CONDITIONS,
+    EXCEEDED,
+    NEVER_TRAINED,
+    TEMPLATE,
+    Truth,
+    few,
+)
 from elasticjob.rendezvous import budget
 from elasticjob.rendezvous.now import Now
 from elasticjob.wire.cause import CauseKind
@@ -66,8 +74,11 @@ def _row(type_: str, reason: str, **fields: object) -> Row:
 
 
 def _pods_ready(snapshot: Snapshot) -> Row:
-    if desired.wants_no_pods(snapshot, Now(snapshot.now)):
+    if snapshot.spec.suspend:
         return _row("PodsReady", "NotWanted")
+    if desired.wants_no_pods(snapshot, Now(snapshot.now)):
+        fields = few(desired.changed_fields(snapshot)) or TEMPLATE
+        return _row("PodsReady", "TemplateChanged", fields=fields)
     running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
     counts = {"running": running, "replicas": replicas}
     if running >= replicas:

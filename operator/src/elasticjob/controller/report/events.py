@@ -98,11 +98,12 @@ def _message(status: ElasticJobStatus, type_: str) -> str:
 def _problem(status: ElasticJobStatus) -> tuple[str, str] | None:
     """Why pods do not run, by the condition PodsReady; None if they are only starting.
 
-    Of refused pods the second part is the API server's message, which makes another event. It does
-    not contain the number of refused pods, which makes none.
+    Of refused pods the second part is the API server's message, which makes another event, and of a
+    new template its fields. It does not contain the number of refused pods, which makes none.
     """
     for found in status.conditions or []:
         if found.type == "PodsReady" and found.status == "False":
-            words = found.message.partition(": ")[2] if found.reason == "PodsRefused" else ""
+            has_words = found.reason in ("PodsRefused", "TemplateChanged")
+            words = found.message.partition(": ")[2] if has_words else ""
             return None if found.reason in _NO_PROBLEM else (found.reason, words)
     return None

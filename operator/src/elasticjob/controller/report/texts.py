@@ -6,6 +6,7 @@ starts in lower case and has no full stop, as in Kubernetes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -18,6 +19,7 @@ Truth = Literal["True", "False", "Unknown"]
 
 ANY = "*"  # any other reason: one of the kubelet's or a cause of the protocol
 LONGEST_STATUS = 256
+_LISTED = 5
 COUNT = "{running}/{replicas} pods running"
 
 CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
@@ -26,6 +28,7 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
         "AllRun": ("True", COUNT),
         "PodsStart": ("False", COUNT),
         "NotWanted": ("False", ""),
+        "TemplateChanged": ("False", "all pods are replaced, because these have changed: {fields}"),
         "Ended": ("False", ""),
         ANY: ("False", COUNT + "; {problem}"),
     },
@@ -85,6 +88,7 @@ EVENTS: dict[str, tuple[bool, str]] = {
         " worker trains a separate model: run the training program itself and set nprocPerNode to"
         " the processes per pod, or set nprocPerNode to 1 and pass {flags}",
     ),
+    "TemplateChanged": (NORMAL, _CONDITION),
     "PodsCreated": (NORMAL, "created {pods}"),
     "PodsReplaced": (NORMAL, "created {pods} in place of pods that ended or were lost"),
     "PodsDeleted": (NORMAL, "deleted {pods}: {why}"),
@@ -152,6 +156,7 @@ DELETIONS = {
 }
 """Why pods are deleted, in the event PodsDeleted and the log."""
 
+TEMPLATE = "the template"  # a pod of an earlier release does not list its fields
 NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod needs is refused
 OVER_BUDGET = "{pod} failed, and maxRestarts ({max_restarts}) is used up"
 EXCEEDED = "exceeded maxRestarts ({max_restarts})"
@@ -193,3 +198,10 @@ class State:
     def __str__(self) -> str:
         text = f"{self.word}: {self.detail}" if self.detail else self.word.value
         return plain(text)[:LONGEST_STATUS]
+
+
+def few(items: Sequence[str]) -> str:
+    """The first items, and the number of the others."""
+    shown = ", ".join(items[:_LISTED])
+    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+    return f"{shown}{more}"
