@@ -14,7 +14,8 @@ from dev.kube_client import Client
 from dev.wait import wait_until
 from tests.support import programs
 from tests.support.jobs import elastic_job
-from tests.support.widgets import widget_object
+from tests.support.scalars import ARRIVES, NO_JSON, REFUSED, job_yaml
+from tests.support.widgets import jobs_path, widget_object
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
@@ -223,3 +224,66 @@ def test_the_local_server_refuses_in_one_line(
     assert "Server-side apply not available on the server" in error
     kubectl("logs", "p", fail=True)
     kubectl("create", "configmap", "c", fail=True)
+
+
+CONTAINER = "spec.template.spec.containers[0]"
+
+
+def test_scalars_without_quotes_that_are_texts_arrive_as_they_are(
+    kubectl: Callable[..., str], api: Client, namespace: str
+) -> None:
+    texts = "---\n".join(job_yaml(f"j{number}", text, text) for number, text in enumerate(ARRIVES))
+    kubectl("create", "-f", "-", stdin=texts)
+    for number, expected in enumerate(ARRIVES.values()):
+        body = api.get(f"{jobs_path(namespace)}/j{number}").body
+        (container,) = body["spec"]["template"]["spec"]["containers"]
+        assert container["args"] == [expected]
+        assert container["env"][0]["value"] == expected
+
+
+def test_scalars_without_quotes_that_are_no_texts_are_refused_by_field(
+    kubectl: Callable[..., str],
+) -> None:
+    for text, kind in REFUSED.items():
+        error = kubectl("create", "-f", "-", stdin=job_yaml("j", text, text), fail=True)
+        for field in ("args[0]", "env[0].value"):
+            assert f'{CONTAINER}.{field}: Invalid value: "{kind}": ' in error, text
+            assert f'{CONTAINER}.{field} in body must be of type string: "{kind}"' in error, text
+
+
+def test_numbers_that_are_none_in_json_are_refused(kubectl: Callable[..., str]) -> None:
+    for text in NO_JSON:
+        assert "unsupported value" in kubectl(
+            "create", "-f", "-", stdin=job_yaml("j", text), fail=True
+        )
+
+
+def test_a_null_is_refused_in_a_list_and_left_out_in_an_object(
+    kubectl: Callable[..., str], api: Client, namespace: str
+) -> None:
+    error = kubectl("create", "-f", "-", stdin=job_yaml("j", "~"), fail=True)
+    assert f'{CONTAINER}.args[0] in body must be of type string: "null"' in error
+    kubectl("create", "-f", "-", stdin=job_yaml("j", value="~"))
+    body = api.get(f"{jobs_path(namespace)}/j").body
+    (container,) = body["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [{"name": "A"}]
+
+
+def test_of_a_field_that_is_given_twice_the_last_one_counts(
+    kubectl: Callable[..., str], api: Client, namespace: str
+) -> None:
+    text = job_yaml("j", more="  replicas: 2\n  replicas: 3\n")
+    kubectl("create", "-f", "-", stdin=text)
+    assert api.get(f"{jobs_path(namespace)}/j").body["spec"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("text", ["\ufeff" + job_yaml("j"), job_yaml("j").replace("\n", "\r\n")])
+def test_a_file_with_a_byte_order_mark_or_with_the_line_ends_of_windows(
+    kubectl: Callable[..., str], text: str
+) -> None:
+    assert "created" in kubectl("create", "-f", "-", stdin=text)
+
+
+def test_a_tab_that_indents_is_refused(kubectl: Callable[..., str]) -> None:
+    error = kubectl("create", "-f", "-", stdin=job_yaml("j", more="\treplicas: 2\n"), fail=True)
+    assert "line 17: found a tab character that violates indentation" in error

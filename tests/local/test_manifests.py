@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.scalars import ARRIVES, NO_JSON, REFUSED, job_yaml
 
 from elasticjob.local.api.kinds import jobs
 from elasticjob.local.api.objects.builtins import CONFIGMAPS, NAMESPACES
@@ -106,3 +107,45 @@ def test_an_existing_namespace_is_accepted(verbs: Verbs) -> None:
 def test_a_refusal_names_the_object(verbs: Verbs, obj: dict[str, Any], fault: str) -> None:
     with pytest.raises(ManifestError, match=fault):
         create(verbs, [obj], "f")
+
+
+# tests/contract/test_kubectl.py shows that kubectl with a real API server judges these alike.
+
+
+@pytest.mark.parametrize(("text", "expected"), ARRIVES.items())
+def test_a_scalar_without_quotes_that_is_a_text_arrives_as_it_is(
+    verbs: Verbs, text: str, expected: str
+) -> None:
+    (created,) = create(verbs, parse(job_yaml("j", text, text), "f"), "f")
+    (container,) = created["spec"]["template"]["spec"]["containers"]
+    assert (container["args"], container["env"][0]["value"]) == ([expected], expected)
+
+
+@pytest.mark.parametrize(("text", "kind"), REFUSED.items())
+def test_a_scalar_without_quotes_that_is_no_text_is_refused_by_field(
+    verbs: Verbs, text: str, kind: str
+) -> None:
+    with pytest.raises(ManifestError) as refused:
+        create(verbs, parse(job_yaml("j", text, text), "f"), "f")
+    for field in ("args[0]", "env[0].value"):
+        path = f"spec.template.spec.containers[0].{field}"
+        assert f'{path}: Invalid value: "{kind}": ' in str(refused.value)
+        assert f'{path} in body must be of type string: "{kind}"' in str(refused.value)
+
+
+@pytest.mark.parametrize("text", NO_JSON)
+def test_a_number_that_is_none_in_json_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(ManifestError, match="f: line 13: infinity and NaN are no numbers in JSON"):
+        parse(job_yaml("j", text), "f")
+
+
+def test_of_a_field_that_is_given_twice_the_last_one_counts(verbs: Verbs) -> None:
+    (created,) = create(
+        verbs, parse(job_yaml("j", more="  replicas: 2\n  replicas: 3\n"), "f"), "f"
+    )
+    assert created["spec"]["replicas"] == 3
+
+
+def test_a_tab_that_indents_is_refused_with_its_line() -> None:
+    with pytest.raises(ManifestError, match="f: line 17, column 1: a tab must not indent"):
+        parse(job_yaml("j", more="\treplicas: 2\n"), "f")

@@ -21,7 +21,6 @@ SPEC_DEFAULTS = {
     "terminationGracePeriodSeconds": 30,
 }
 CONTAINER_DEFAULTS = {
-    "imagePullPolicy": "IfNotPresent",
     "resources": {},
     "terminationMessagePath": "/dev/termination-log",
     "terminationMessagePolicy": "File",

@@ -71,8 +71,8 @@ class _Walk:
             inner, where = self._schema_of(schema, name, path), _join(path, name)
             if inner is None:
                 self.unknown.append(where)
-            elif item is None and "default" in inner and not inner.get("nullable"):
-                continue  # a null gets the default, as if it had not been sent
+            elif item is None and name in properties and not inner.get("nullable"):
+                continue  # as if it had not been sent
             else:
                 kept[name] = self.visit(inner, item, where)
         for name, inner in properties.items():
