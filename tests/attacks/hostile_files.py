@@ -75,7 +75,9 @@ PATHS = ("ELASTICJOB_PROGRESS_FILE", "TORCHELASTIC_ERROR_FILE", "ELASTICJOB_TERM
 def main() -> None:
     """Attack, sign in, wait, and exit."""
     n = int(os.environ["ELASTICJOB_ROUND"])
-    log = os.readlink("/proc/self/fd/1").replace(" (deleted)", "")
+    log = os.environ["ELASTICJOB_TERMINATION_LOG"].replace(
+        ".message", ".log"
+    )  # of the local kubelet
     for path in [*map(os.environ.__getitem__, PATHS), log]:
         if os.path.lexists(path) and not os.path.isdir(path):
             os.unlink(path)

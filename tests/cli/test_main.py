@@ -37,7 +37,10 @@ def test_help(arguments: list[str], shown: str, capsys: pytest.CaptureFixture[st
     [
         ([], "COMMAND"),
         (["local"], "COMMAND"),
-        (["local", "run"], "-f/--filename"),
+        (["local", "run"], "FILE"),
+        (["local", "run", "a", "-f", "b"], "not allowed with"),
+        (["local", "up", "--port", "99999"], "99999: must be a number from 0 to 65535"),
+        (["local", "up", "--port", "-1"], "-1: must be a number from 0 to 65535"),
         (["local", "run", "-f", "x", "--python", "/no/such"], "/no/such: no such program"),
     ],
 )
@@ -54,8 +57,9 @@ def test_an_error_names_the_missing_or_wrong_argument(
     ("text", "message"),
     [
         (None, "No such file or directory"),
-        ("a: [", "line 1, column 5"),
+        ("a: [", "line 2, column 1"),
         (CONFIG, "must contain an ElasticJob"),
+        ("#" * (1 << 24) + "#", "is larger than 16 MiB"),
     ],
 )
 def test_an_invalid_file_is_refused_before_anything_starts(
@@ -64,7 +68,7 @@ def test_an_invalid_file_is_refused_before_anything_starts(
     file = tmp_path / "job.yaml"
     if text is not None:
         file.write_text(text)
-    assert main(["local", "run", "-f", str(file), "--root", str(tmp_path / "root")]) == 2
+    assert main(["local", "run", str(file), "--root", str(tmp_path / "root")]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"elasticjob: {file}: ")
     assert message in error

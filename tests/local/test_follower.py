@@ -15,7 +15,7 @@ from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.objects.store import Store
 from elasticjob.local.api.server import new_store, preload
 from elasticjob.local.follower import LONGEST_LINE, Follower, Outcome, lines
-from elasticjob.local.up import SYSTEM_NAMESPACE
+from elasticjob.local.operator import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
 
 

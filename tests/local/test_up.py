@@ -11,7 +11,8 @@ from elasticjob.local.api.call import Call
 from elasticjob.local.api.objects.builtins import PODS
 from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
-from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, up
+from elasticjob.local.operator import OPERATOR, SYSTEM_NAMESPACE
+from elasticjob.local.up import Local, up
 
 pytestmark = pytest.mark.process
 

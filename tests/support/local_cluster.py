@@ -27,7 +27,8 @@ from elasticjob.local.api.objects.store import Event
 from elasticjob.local.manifests import create, parse
 from elasticjob.local.node.process_table import pids_with_env
 from elasticjob.local.node.processes import MARKER
-from elasticjob.local.up import OPERATOR, SYSTEM_NAMESPACE, Local, operator_pod, up
+from elasticjob.local.operator import OPERATOR, SYSTEM_NAMESPACE, operator_pod
+from elasticjob.local.up import Local, up
 from elasticjob.wire import names
 
 T = 0.5

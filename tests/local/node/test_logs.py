@@ -39,11 +39,16 @@ def test_the_last_lines(text: bytes, lines: int, last: bytes) -> None:
 def read(
     path: Path, tail: int | None = None, is_running: Callable[[], bool] | None = None
 ) -> bytes:
-    async def collect() -> bytes:
-        with path.open("rb") as log:
-            return b"".join([piece async for piece in logs.read(log, tail, is_running)])
+    log = logs.Log.open(path, tail)
+    assert log is not None
 
-    return asyncio.run(collect())
+    async def collect() -> bytes:
+        return b"".join([piece async for piece in logs.read(log, is_running)])
+
+    try:
+        return asyncio.run(collect())
+    finally:
+        log.close()
 
 
 def test_the_whole_log(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from dev.wait import wait_until_async
 
+from elasticjob.local.node.log_parts import PART_BYTES, PARTS
+from elasticjob.local.node.logs import read_tail
 from elasticjob.local.node.process_table import pids_with_env, read_parents
 from elasticjob.local.node.processes import (
     MARKER,
@@ -222,3 +224,13 @@ def test_a_sweep_kills_marked_processes_and_their_descendants(tmp_path: Path) ->
         assert asyncio.run(sweep(f"{tmp_path}/")) >= 2
         left_over.wait()
     assert pids_with_env(MARKER, f"{tmp_path}/") == set()
+
+
+async def test_a_log_has_a_limit(tmp_path: Path, processes: Processes) -> None:
+    """A worker that prints without end does not fill the disk."""
+    process = await processes.start(order(tmp_path, "yes 0123456789 | head -n 8000000; echo last"))
+    assert await process.wait() == Exit(0)
+    sizes = [os.path.getsize(tmp_path / name) for name in os.listdir(tmp_path)]  # noqa: ASYNC240
+    assert len(sizes) == PARTS
+    assert max(sizes) < PART_BYTES + 65536
+    assert read_tail(tmp_path / "log", 2, 100) == b"0123456789\nlast\n"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ Command = Callable[[argparse.Namespace], int]
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+LARGEST_PORT = 65535
+LARGEST_FILE = 16 << 20
+_OF_PORTS = (errno.EADDRINUSE, errno.EACCES)
 
 ABOUT = """\
 Runs the operator and agents of ElasticJob with an in-memory API server and a local kubelet, which
@@ -46,11 +50,11 @@ EPILOG_RUN = """\
 exit code:
   0    all ElasticJobs of the file are Complete
   1    an ElasticJob is Failed or was deleted
-  2    the file or an option is invalid
+  2    the file or an option is invalid, the operator cannot start, or the output cannot be written
   130  interrupted by Ctrl-C; all processes have ended
 
 example:
-  elasticjob local run -f examples/quickstart.yaml
+  elasticjob local run examples/quickstart.yaml
   elasticjob local run -f examples/charlm.yaml --python ~/venvs/torch/bin/python
 """
 
@@ -62,9 +66,9 @@ def add_to(commands: Any) -> None:
     below = parser.add_subparsers(metavar="COMMAND", required=True)
     up = _command(below, "up", _up, "start the local mode and wait for Ctrl-C", EPILOG_UP)
     run = _command(below, "run", _run, "run the jobs of a file in the local mode", EPILOG_RUN)
-    run.add_argument(
-        "-f", "--filename", required=True, metavar="FILE", help="YAML file; - reads standard input"
-    )
+    file = run.add_mutually_exclusive_group(required=True)
+    file.add_argument("file", nargs="?", metavar="FILE", help="YAML file; - reads standard input")
+    file.add_argument("-f", "--filename", metavar="FILE", help="the same, as for kubectl")
     for command in (up, run):
         _add_options(command)
 
@@ -92,7 +96,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="Python of the pods, as python and python3; default: the Python of elasticjob",
     )
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="API server's port; default: a free one"
+        "--port", type=_port, default=0, metavar="N", help="API server's port; default: a free one"
     )
     parser.add_argument(
         "--root",
@@ -109,8 +113,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(options: argparse.Namespace) -> int:
-    async def work(local: Local) -> int:
-        screen = Screen()
+    async def work(local: Local, screen: Screen) -> int:
         for line in _usage_lines(local):
             screen.print(line)
         await asyncio.Event().wait()
@@ -125,18 +128,18 @@ def _run(options: argparse.Namespace) -> int:
         from elasticjob.local.manifests import ManifestError, create, parse
         from elasticjob.wire.names import KIND
 
-    source = "standard input" if options.filename == "-" else options.filename
+    filename = options.filename or options.file
+    source = "standard input" if filename == "-" else filename
     try:
-        objects = parse(_read(options.filename), source)
+        objects = parse(_read(filename), source)
         if not any(obj["kind"] == KIND for obj in objects):
             raise ManifestError(f"{source}: must contain an {KIND}; add one, or use `local up`")
     except OSError as error:
-        return _usage_error(f"{source}: {error.strerror}")
+        return _usage_error(f"{source}: {_words(error)}")
     except ManifestError as error:
         return _usage_error(str(error))
 
-    async def work(local: Local) -> int:
-        screen = Screen()
+    async def work(local: Local, screen: Screen) -> int:
         screen.print(f"to use kubectl: export KUBECONFIG={local.server.kubeconfig}")
         try:
             created = create(local.server.verbs, objects, source)
@@ -152,9 +155,12 @@ def _run(options: argparse.Namespace) -> int:
     return _with_local(options, work)
 
 
-def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[int]]) -> int:
+def _with_local(
+    options: argparse.Namespace, work: Callable[[Local, Screen], Coroutine[None, None, int]]
+) -> int:
     with imports():
         from elasticjob.local.directories import RootError
+        from elasticjob.local.operator import start_fault
         from elasticjob.local.up import up
 
     async def run(root: Path) -> int:
@@ -165,13 +171,34 @@ def _with_local(options: argparse.Namespace, work: Callable[[Local], Awaitable[i
             python=options.python,
             host_path=os.environ.get("PATH", os.defpath),
         ) as local:
-            return await work(local)
+            screen, access = Screen(), local.server.access
+            fault = start_fault(local.server.store, lambda: access.operator_has_called)
+            return await _unless((fault, screen.broken()), work(local, screen))
 
     try:
         with _root(options.root) as root:
             return until_interrupted(run(root))
-    except (RootError, OSError) as error:
+    except RootError as error:
         return _usage_error(str(error))
+    except OSError as error:
+        place = f"port {options.port}: " if error.errno in _OF_PORTS else ""
+        return _usage_error(f"{place}{_words(error)}")
+
+
+async def _unless(
+    faults: Iterable[Coroutine[None, None, str]], work: Coroutine[None, None, int]
+) -> int:
+    """The result of the work, or that of an error if one of the faults returns before."""
+    working = asyncio.ensure_future(work)
+    failing = [asyncio.ensure_future(fault) for fault in faults]
+    try:
+        await asyncio.wait((working, *failing), return_when=asyncio.FIRST_COMPLETED)
+        found = [fault.result() for fault in failing if fault.done()]
+        return _usage_error(found[0]) if found else working.result()
+    finally:
+        for task in (working, *failing):
+            task.cancel()
+        await asyncio.gather(working, *failing, return_exceptions=True)
 
 
 def _operator(options: argparse.Namespace) -> list[str]:
@@ -212,7 +239,27 @@ def _root(given: Path | None) -> Iterator[Path]:
 
 
 def _read(filename: str) -> bytes:
-    return sys.stdin.buffer.read() if filename == "-" else Path(filename).read_bytes()
+    """The content of a file. Raises OSError, also if it is larger than any manifest."""
+    if filename == "-" and sys.stdin is None:
+        raise OSError(errno.EBADF, "is closed")
+    with sys.stdin.buffer if filename == "-" else Path(filename).open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise OSError(errno.EFBIG, f"is larger than {LARGEST_FILE >> 20} MiB")
+    return content
+
+
+def _words(error: OSError) -> str:
+    """What has happened, without the number of the error."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{os.strerror(error.errno) if error.errno in _OF_PORTS else error.strerror}"
+
+
+def _port(text: str) -> int:
+    """The number of a port, or 0."""
+    if not (text.isascii() and text.isdigit() and int(text) <= LARGEST_PORT):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number from 0 to {LARGEST_PORT}")
+    return int(text)
 
 
 def _program(text: str) -> Path:

@@ -15,7 +15,7 @@ from elasticjob.local.api.objects.builtins import EVENTS, PODS
 from elasticjob.local.api.objects.errors import ApiError
 from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import Event, Store
-from elasticjob.local.up import SYSTEM_NAMESPACE
+from elasticjob.local.operator import SYSTEM_NAMESPACE
 from elasticjob.wire.names import GROUP, PLURAL
 from elasticjob.wire.untrusted import plain
 

@@ -11,14 +11,11 @@ from urllib.parse import urlsplit
 
 from elasticjob.local.api.faults import Faults
 from elasticjob.local.api.objects.builtins import NAMESPACES, PODS
-from elasticjob.local.api.objects.resource import Object
 from elasticjob.local.api.server import RunningServer, serve
 from elasticjob.local.directories import locked_root
 from elasticjob.local.node.kubelet import DEFAULT_PATH, MAX_PODS, Kubelet
 from elasticjob.local.node.pod.container import RestartDelay, restart_delay_s
-
-SYSTEM_NAMESPACE = "elasticjob-system"
-OPERATOR = "operator"
+from elasticjob.local.operator import SYSTEM_NAMESPACE, operator_pod
 
 
 @dataclass(frozen=True)
@@ -68,25 +65,3 @@ async def up(
                 yield Local(server, kubelet)
             finally:
                 await kubelet.close()
-
-
-def operator_pod(command: Sequence[str]) -> Object:
-    """The pod of the operator, which is restarted when it ends.
-
-    As on a cluster, `kubectl logs` shows its log, and a test stops it as it stops any pod.
-    """
-    return {
-        "metadata": {"name": OPERATOR, "labels": {"app.kubernetes.io/name": "elasticjob-operator"}},
-        "spec": {
-            "restartPolicy": "Always",
-            "terminationGracePeriodSeconds": 5,
-            "containers": [
-                {
-                    "name": OPERATOR,
-                    "image": "elasticjob-operator",
-                    "command": list(command),
-                    "terminationMessagePolicy": "FallbackToLogsOnError",
-                }
-            ],
-        },
-    }

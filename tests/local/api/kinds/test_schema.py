@@ -96,11 +96,6 @@ def test_a_null_becomes_the_default_unless_null_is_allowed() -> None:
             'Invalid value: "number": spec in body must be of type integer: "number"',
         ),
         (
-            {"type": "string"},
-            None,
-            'Invalid value: "null": spec in body must be of type string: "null"',
-        ),
-        (
             {"type": "integer"},
             True,
             'Invalid value: "boolean": spec in body must be of type integer: "boolean"',
@@ -190,6 +185,13 @@ def test_a_null_becomes_the_default_unless_null_is_allowed() -> None:
 )
 def test_faults(schema: dict[str, Any], value: Any, message: str) -> None:
     assert check(spec(schema), {"spec": value}).violations == [("spec", message)]
+
+
+def test_a_null_is_left_out_of_an_object_and_refused_in_a_list() -> None:
+    assert check(spec({"type": "string"}), {"spec": None}).object == {}
+    found = check(spec({"type": "array", "items": {"type": "string"}}), {"spec": [None]})
+    fault = 'Invalid value: "null": spec[0] in body must be of type string: "null"'
+    assert found.violations == [("spec[0]", fault)]
 
 
 @pytest.mark.parametrize(

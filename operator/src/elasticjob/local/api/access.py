@@ -45,6 +45,7 @@ class Access:
         self._new_token = new_token
         self.admin_token = new_token()
         self.operator_token = new_token()
+        self.operator_has_called = False  # whether a request had the operator's token
         self._users = {self.admin_token: ADMIN, self.operator_token: OPERATOR}
         self._bound_tokens: dict[str, BoundToken] = {}
 
@@ -83,6 +84,7 @@ class Access:
         if kind.lower() == "bearer":
             token = token.strip()
             if token in self._users:
+                self.operator_has_called |= token == self.operator_token
                 return self._users[token]
             bound = self._bound_tokens.get(token)
             if bound is not None and self._is_valid(bound):

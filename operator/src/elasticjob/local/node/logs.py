@@ -9,24 +9,67 @@ from pathlib import Path
 from typing import BinaryIO
 
 from elasticjob import files
+from elasticjob.local.node.log_parts import PART_BYTES, numbers, part_path
 
 CHUNK = 65536
-LONGEST_TAIL = 10 << 20
-"""The bytes that are searched for the last lines: a kubelet begins another log file then."""
+LONGEST_TAIL = PART_BYTES
+"""The bytes of a part that are searched for the last lines."""
 POLL_S = 0.05
-"""A container writes its log file directly, so a follower polls it."""
+"""How often a follower looks for more."""
 
 
-async def read(
-    log: BinaryIO, tail: int | None = None, is_running: Callable[[], bool] | None = None
-) -> AsyncIterator[bytes]:
+class Log:
+    """The log of one run, open at the place from which it is read."""
+
+    def __init__(self, path: Path, number: int, part: BinaryIO) -> None:
+        self._path = str(path)
+        self._number = number
+        self._part = part
+
+    @classmethod
+    def open(cls, path: Path, tail: int | None = None) -> Log | None:
+        """Open a log at its begin, or before its last lines; None if there is none."""
+        found: Log | None = None
+        wanted = tail
+        for number in reversed(numbers(str(path))):
+            part = files.open_regular(part_path(str(path), number))
+            if part is None:
+                continue
+            if found is not None:
+                found.close()
+            found = cls(path, number, part)
+            if wanted is not None:
+                part.seek(tail_offset(part, wanted))
+                wanted -= _lines(part)
+                if wanted <= 0:
+                    break
+        return found
+
+    def close(self) -> None:
+        """Close the part that is read."""
+        self._part.close()
+
+    def next_piece(self) -> bytes:
+        """The next bytes, of this part or a later one; empty at the end."""
+        while True:
+            # Before reading: a part is complete once there is a later one.
+            later = [n for n in numbers(self._path) if n > self._number]
+            if piece := self._part.read(CHUNK):
+                return piece
+            if not later:
+                return b""
+            self._number = later[0]
+            if part := files.open_regular(part_path(self._path, self._number)):
+                self._part.close()
+                self._part = part
+
+
+async def read(log: Log, is_running: Callable[[], bool] | None = None) -> AsyncIterator[bytes]:
     """The log in pieces. With `is_running`, follow the log until that returns False."""
-    if tail is not None:
-        log.seek(tail_offset(log, tail))
     while True:
         # Evaluated before reading, so that what was written before the end is read.
         is_last = is_running is None or not is_running()
-        while piece := log.read(CHUNK):
+        while piece := log.next_piece():
             yield piece
             await asyncio.sleep(0)  # a container can write faster than this loop reads
         if is_last:
@@ -56,14 +99,23 @@ def tail_offset(log: BinaryIO, lines: int) -> int:
 
 def read_tail(path: Path, lines: int, limit: int) -> bytes:
     """The last lines of a log, at most `limit` bytes; empty if there is no log."""
-    log = files.open_regular(str(path))
+    log = Log.open(path, lines)
     if log is None:
         return b""
-    with log:
-        begin = tail_offset(log, lines)
-        end = log.seek(0, os.SEEK_END)
-        log.seek(max(begin, end - limit))
-        return log.read(limit)
+    found = b""
+    while piece := log.next_piece():
+        found = (found + piece)[-limit:]
+    log.close()
+    return found
+
+
+def _lines(part: BinaryIO) -> int:
+    """The number of lines from here to the end. The place stays as it is."""
+    begin, count, last = part.tell(), 0, b""
+    while piece := part.read(CHUNK):
+        count, last = count + piece.count(b"\n"), piece[-1:]
+    part.seek(begin)
+    return count + (last not in (b"", b"\n"))
 
 
 def _nth_last(piece: bytes, count: int) -> int:

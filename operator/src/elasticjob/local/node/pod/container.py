@@ -10,6 +10,7 @@ from pathlib import Path
 
 from elasticjob import files
 from elasticjob.local.api.objects.resource import Object
+from elasticjob.local.node.log_parts import numbers, part_path
 from elasticjob.local.node.logs import read_tail
 from elasticjob.local.node.pod.grace import Grace, wait_for_first
 from elasticjob.local.node.pod.status import ContainerStatus, Running, State, Terminated, Waiting
@@ -114,11 +115,18 @@ class Container:
         self.directory.mkdir(parents=True, exist_ok=True)
         run = self.status.restarts
         paths = self.message_path(run), self.log_path(run)
-        # The run before can have put anything there.
-        files.clear(str(self.directory), [path.name for path in paths])
+        # The run before can have put anything there. Of older ones nothing is shown any more.
+        old = [part for number in range(max(0, run - 2), run - 1) for part in self._files(number)]
+        files.clear(str(self.directory), [*old, *self._files(run)])
         for path in paths:
             files.write(str(path), b"")
         return self.process_spec(self.status.restarts)
+
+    def _files(self, run: int) -> list[str]:
+        """The names of the files of a run."""
+        log = str(self.log_path(run))
+        parts = [Path(part_path(log, number)).name for number in (0, *numbers(log))]
+        return [self.message_path(run).name, *dict.fromkeys(parts)]
 
     async def _wait_for_end(self, process: Process) -> Exit:
         """Wait for the end. On termination: SIGTERM, then SIGKILL after the grace period."""

@@ -29,6 +29,7 @@ import signal
 import socket
 from typing import Any, NoReturn
 
+from elasticjob.local.node.log_parts import LogWriter
 from elasticjob.local.node.process_table import descendants, read_parents, send_signal
 from elasticjob.wire.untrusted import decode
 
@@ -66,6 +67,8 @@ class Init:
         self._server = server
         self._unread = b""
         self._main = 0
+        self._output = -1  # the reading end of what the container prints; negative at its end
+        self._log: LogWriter | None = None
         self._status: int | None = None
         self._wake, wake = os.pipe()
         os.set_blocking(self._wake, False)
@@ -81,19 +84,44 @@ class Init:
             if not self._receive():
                 return
         try:
-            self._main = start(decode(self._line(), "the process"))
+            self._main = self._start(decode(self._line(), "the process"))
         except StartError as error:
             self._send({"error": str(error)})
             return
         self._send({"init": os.getpid(), "pid": self._main})
         self._forward_signals()
         self._kill_all()
+        self._copy_output()
         self._send({"exited": self._status})
 
+    def _start(self, spec: dict[str, Any]) -> int:
+        """Start the main process with its output in a pipe. Returns its PID. Raises StartError."""
+        try:
+            self._log = LogWriter(spec["log"])
+        except OSError as error:
+            raise StartError(f"log: {error.strerror}") from None
+        self._output, output = os.pipe()
+        os.set_blocking(self._output, False)
+        try:
+            return start(spec, output)
+        finally:
+            os.close(output)
+
+    def _copy_output(self) -> None:
+        """Write into the log what the container has printed."""
+        if self._output >= 0 and self._log is not None and not self._log.copy(self._output):
+            os.close(self._output)
+            self._output = -1
+
     def _forward_signals(self) -> None:
-        """Forward signals until the main process has ended or the server closes the stream."""
+        """Forward signals and copy the output until the main process has ended or the server closes
+        the stream."""
         while self._status is None:
-            ready, _, _ = select.select([self._server.fileno(), self._wake], [], [])
+            inputs = [self._server.fileno(), self._wake]
+            inputs += [self._output] if self._output >= 0 else []
+            ready, _, _ = select.select(inputs, [], [])
+            if self._output in ready:
+                self._copy_output()
             if self._server.fileno() in ready and not self._receive():
                 return
             while b"\n" in self._unread:
@@ -149,13 +177,13 @@ class StartError(Exception):
     """The main process could not be started. The text has the step and the reason."""
 
 
-def start(spec: dict[str, Any]) -> int:
-    """Start the main process with argv, env, cwd and log of the spec. Returns its PID."""
+def start(spec: dict[str, Any], output: int) -> int:
+    """Start the main process with argv, env and cwd of the spec. Returns its PID."""
     report, child_report = os.pipe()  # closed by a successful exec
     init = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _exec(spec, init, child_report)
+        _exec(spec, output, init, child_report)
     os.close(child_report)
     with os.fdopen(report, "rb") as reader:
         error = reader.read().decode()
@@ -165,7 +193,7 @@ def start(spec: dict[str, Any]) -> int:
     return pid
 
 
-def _exec(spec: dict[str, Any], init: int, report: int) -> NoReturn:
+def _exec(spec: dict[str, Any], output: int, init: int, report: int) -> NoReturn:
     """In the child: execute the main process, or write the error to `report`."""
     step = "start"
     try:
@@ -174,8 +202,7 @@ def _exec(spec: dict[str, Any], init: int, report: int) -> NoReturn:
         if os.getppid() != init:
             os._exit(1)  # init died before PR_SET_PDEATHSIG was set
         _reset_signals()
-        step = "log"
-        _redirect(spec["log"])
+        _redirect(output)
         step = f'workingDir "{spec["cwd"]}"'
         os.chdir(spec["cwd"])
         step = f'exec "{spec["argv"][0]}"'
@@ -186,12 +213,11 @@ def _exec(spec: dict[str, Any], init: int, report: int) -> NoReturn:
     os._exit(1)
 
 
-def _redirect(log: str) -> None:
-    """Redirect standard input from /dev/null, and standard output and error to the log."""
+def _redirect(output: int) -> None:
+    """Redirect standard input from /dev/null, and standard output and error to a pipe."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
-    os.dup2(opened, 1)
-    os.dup2(opened, 2)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
 
 
 def _reset_signals() -> None:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from elasticjob import files
 from elasticjob.local.api.objects.errors import bad_request
 from elasticjob.local.api.query import parse_bool, parse_int
 from elasticjob.local.node import logs
@@ -50,18 +49,17 @@ def open_log(
     """Open the requested log. Raises 400 if there is none."""
     container = _chosen(pod, containers, options.container)
     run = container.status.restarts - options.previous
-    path = container.log_path(run)
     never_started = (
         isinstance(container.status.state, Waiting) and container.status.last_termination is None
     )
-    opened = None if never_started else files.open_regular(str(path))
-    if opened is None:
+    log = None if never_started else logs.Log.open(container.log_path(run), options.tail)
+    if log is None:
         raise bad_request(_refusal(pod, container, options))
     follow = options.follow and not options.previous
-    with opened as log:
-        yield logs.read(
-            log, options.tail, (lambda: _is_running(container, run)) if follow else None
-        )
+    try:
+        yield logs.read(log, (lambda: _is_running(container, run)) if follow else None)
+    finally:
+        log.close()
 
 
 def _chosen(pod: str, containers: Sequence[Container], name: str) -> Container:
