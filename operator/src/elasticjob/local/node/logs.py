@@ -111,7 +111,7 @@ def read_tail(path: Path, lines: int, limit: int) -> bytes:
 
 def _lines(part: BinaryIO) -> int:
     """The number of lines from here to the end. The place stays as it is."""
-    begin, count, last = part.tell(), 0, b""
+    begin, count, last = part.seek(0, os.SEEK_CUR), 0, b""
     while piece := part.read(CHUNK):
         count, last = count + piece.count(b"\n"), piece[-1:]
     part.seek(begin)
