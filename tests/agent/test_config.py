@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from elasticjob.agent.config import (
     ConfigError,
-    original_environment,
     read_config,
     termination_log,
 )
@@ -90,21 +85,3 @@ def test_a_command_is_needed(arguments: list[str]) -> None:
 def test_the_name_must_match_the_index() -> None:
     with pytest.raises(ConfigError, match="ELASTICJOB_POD_NAME is 'demo-3-1', must be 'demo-3-2'"):
         read_config({**POD, "ELASTICJOB_POD_NAME": "demo-3-1"}, COMMAND)
-
-
-def test_the_environment_is_the_one_that_the_container_got() -> None:
-    """Where no locale is set, Python adds LC_CTYPE to its own environment (PEP 538)."""
-    program = (
-        "import os; from elasticjob.agent.config import original_environment as original; "
-        "print(sorted(original())); print('LC_CTYPE' in os.environ)"
-    )
-    source = os.path.dirname(os.path.dirname(os.path.dirname(read_config.__code__.co_filename)))
-    given = {"PYTHONPATH": source, "A": "b=c"}
-    command = [sys.executable, "-S", "-c", program]
-    found = subprocess.run(command, env=given, stdout=subprocess.PIPE, check=True, text=True)
-    assert found.stdout.splitlines()[0] == "['A', 'PYTHONPATH']"
-
-
-def test_values_are_unchanged() -> None:
-    name, value = next(item for item in os.environ.items() if item[1])
-    assert original_environment().get(name, value) == value

@@ -17,19 +17,26 @@ OLDEST = (3, 9)
 EXIT_SETUP = 75
 
 
-def refuse() -> int:
-    """Report on stderr and in the termination message that this Python is too old."""
-    found = ".".join(str(part) for part in sys.version_info[:2])
-    message = "python3 in the image is " + found + ", ElasticJob's agent needs 3.9 or later"
-    message += ": use an image with a newer python3"
+def refuse(message):  # type: ignore[no-untyped-def]
+    """Report on stderr and in the termination message why the agent cannot start."""
+    import json  # not before the check of the version
+
     path = os.environ.get("ELASTICJOB_TERMINATION_LOG") or "/dev/termination-log"
+    record = {"cause": "SetupFailed", "code": EXIT_SETUP, "message": message}
     try:
         with open(path, "w") as file:
-            file.write('{"cause": "SetupFailed", "code": 75, "message": "' + message + '"}')
+            file.write(json.dumps(record))
     except OSError:
         pass  # the line on stderr remains
     sys.stderr.write('[elasticjob] agent set-up failed  reason="' + message + '"\n')
     return EXIT_SETUP
+
+
+def too_old():  # type: ignore[no-untyped-def]
+    """Return why this Python cannot run the agent."""
+    found = ".".join(str(part) for part in sys.version_info[:2])
+    message = "python3 in the image is " + found + ", ElasticJob's agent needs 3.9 or later"
+    return message + ": use an image with a newer python3"
 
 
 class ZipImporter:
@@ -78,7 +85,7 @@ class ZipImporter:
 def run() -> int:
     """Run the agent. Signal handlers come first: without them PID 1 loses signals."""
     if sys.version_info < OLDEST:
-        return refuse()
+        return refuse(too_old())  # type: ignore[no-untyped-call,no-any-return]
     loader = globals()["__loader__"]
     if type(loader).__name__ == "zipimporter":
         sys.meta_path.insert(0, ZipImporter(loader))  # type: ignore[no-untyped-call]
@@ -87,7 +94,15 @@ def run() -> int:
     signals = Signals()
 
     gc.disable()
-    from elasticjob.agent.main import main
+    try:
+        from elasticjob.agent.api.credentials import check_tls
+        from elasticjob.agent.main import main
+
+        check_tls()
+    except (ImportError, OSError) as error:
+        from elasticjob.agent.container_env import start_again_without_libraries
+
+        return refuse(start_again_without_libraries(error))  # type: ignore[no-untyped-call,no-any-return]
 
     gc.freeze()  # imported objects stay, so the garbage collector need not search them
     gc.enable()

@@ -5,7 +5,6 @@ A value that is missing or wrong is a set-up failure; the error names all of the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
 from elasticjob.wire.address import is_address
@@ -76,20 +75,6 @@ def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Con
     if reader.faults:
         raise ConfigError("; ".join(reader.faults) + ": create the pod through an ElasticJob")
     return config
-
-
-def original_environment() -> dict[str, str]:
-    """Return the environment with which the container started, for the workers.
-
-    os.environ can differ: Python adds LC_CTYPE where no locale is set (PEP 538).
-    """
-    try:
-        with open("/proc/self/environ", "rb") as file:
-            entries = file.read().split(b"\0")
-    except OSError:
-        return dict(os.environ)
-    pairs = (os.fsdecode(entry).partition("=") for entry in entries if b"=" in entry)
-    return {name: value for name, _, value in pairs}
 
 
 @dataclass(frozen=True)

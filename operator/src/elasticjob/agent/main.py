@@ -16,10 +16,10 @@ from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.config import (
     Config,
     ConfigError,
-    original_environment,
     read_config,
     termination_log,
 )
+from elasticjob.agent.container_env import original_environment
 from elasticjob.agent.inbox import Inbox
 from elasticjob.agent.log import Log
 from elasticjob.agent.loop import ElasticAgent

@@ -37,6 +37,11 @@ class Credentials:
         return self._context[1]
 
 
+def check_tls() -> None:
+    """Check that this Python can use TLS at all. Raises OSError, as ssl.SSLError is one."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def _context(ca_path: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # Python 3.13 sets this flag in default contexts. It refuses CAs without an Authority Key
