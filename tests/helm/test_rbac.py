@@ -77,6 +77,8 @@ def life_of_a_job() -> World:
     before(world)
     world.apply(replicas=3)
     world.settle()
+    world.bind_pod("demo-1-0")  # it waits on its node: its Events are read
+    world.sleep(10)
     world.start_all()
     members = (Pod(0, 1), P[1], P[2])
     for pod in members:

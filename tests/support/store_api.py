@@ -76,10 +76,18 @@ class StoreApi:
         return self._do("get", resource, name, lambda s: self.store.get(s, namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str, selector: str, metadata: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        selector: str = "",
+        metadata: bool = False,
+        fields: str = "",
     ) -> AsyncIterator[Page]:
-        match = selectors.labels(selector)
-        found = self._do("list", resource, selector, lambda s: self.store.list(s, namespace, match))
+        by_label = selectors.labels(selector)
+        by_field = selectors.fields(fields, self.stored(resource))
+        match = lambda body: by_label(body) and by_field(body)  # noqa: E731
+        what = selector or fields
+        found = self._do("list", resource, what, lambda s: self.store.list(s, namespace, match))
         yield Page(clone(found), str(self.store.version))
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:

@@ -201,15 +201,22 @@ class World:
 
     # ---- kubelet -------------------------------------------------------------------------------
 
+    def bind_pod(self, name: str, node: str = "node-1") -> None:
+        """A node takes the pod, and has not created its container."""
+        self._bind(name, node)
+        self.set_pod(name, "Pending", {"waiting": {"reason": "ContainerCreating"}})
+
     def start_pod(self, name: str, node: str = "node-1") -> None:
         """A node takes the pod, and its agent runs."""
+        self._bind(name, node)
+        self.set_pod(name, "Running", {"running": {"startedAt": "2026-01-01T00:00:00Z"}})
 
+    def _bind(self, name: str, node: str) -> None:
         def change(old: Json) -> Json:
             old["spec"]["nodeName"] = node
             return old
 
         self.store.update(self._stored(kube.PODS), TEAM, name, change)
-        self.set_pod(name, "Running", {"running": {"startedAt": "2026-01-01T00:00:00Z"}})
 
     def start_all(self) -> None:
         """start_pod for each pod that is pending."""

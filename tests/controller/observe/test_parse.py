@@ -7,7 +7,7 @@ from tests.support.jobs import elastic_job, worker
 
 from elasticjob.controller.act import manifests
 from elasticjob.controller.observe import parse
-from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
+from elasticjob.controller.observe.parse import ContainerState, InitContainer, WorkerContainer
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
@@ -109,6 +109,80 @@ def test_a_pod_has_the_schedulers_message_if_no_node_fits() -> None:
     seen = parse.pod(pod_body({"phase": "Pending", "conditions": [no]}))
     assert seen is not None
     assert seen.unschedulable == "0/3"
+
+
+@pytest.mark.parametrize("reason", ["Unschedulable", "SchedulerError", "SchedulingGated"])
+def test_a_pod_without_a_node_has_the_reason_of_the_scheduler(reason: str) -> None:
+    no = {"type": "PodScheduled", "status": "False", "reason": reason}
+    seen = parse.pod(pod_body({"phase": "Pending", "conditions": [no]}))
+    assert seen is not None
+    assert seen.unschedulable == reason
+
+
+def init_status(name: str, state: Json, **fields: Any) -> Json:
+    return {"name": name, "state": state, **fields}
+
+
+AT = "2026-01-01T12:03:04Z"
+DONE = {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": AT}}
+FAILS = {"terminated": {"exitCode": 42, "reason": "Error", "message": "m", "finishedAt": AT}}
+OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": AT}}
+RUNS = {"running": {"startedAt": AT}}
+WAITS = {"waiting": {"reason": "PodInitializing"}}
+NO_IMAGE = {"waiting": {"reason": "ErrImagePull", "message": "none"}}
+BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+ENDED, WAITING = ContainerState.TERMINATED, ContainerState.WAITING
+
+
+@pytest.mark.parametrize(
+    ("phase", "statuses", "expected"),
+    [
+        ("Pending", [], None),
+        ("Pending", [WAITS, WAITS], InitContainer("fetch", reason="PodInitializing")),
+        ("Pending", [RUNS, WAITS], InitContainer("fetch", ContainerState.RUNNING, at=AT)),
+        ("Pending", [NO_IMAGE, WAITS], InitContainer("fetch", WAITING, "ErrImagePull", "none")),
+        ("Failed", [FAILS, WAITS], InitContainer("fetch", ENDED, "Error", "m", 42, AT)),
+        ("Failed", [OOM, WAITS], InitContainer("fetch", ENDED, "OOMKilled", "", 137, AT)),
+        ("Pending", [DONE, WAITS], InitContainer("proxy", reason="PodInitializing")),
+        ("Pending", [DONE, RUNS], InitContainer("proxy", ContainerState.RUNNING, at=AT)),
+        ("Pending", [DONE, RUNS | {"started": True}], None),
+    ],
+)  # fmt: skip
+def test_the_init_container_that_a_pod_waits_for(
+    phase: str, statuses: list[Json], expected: InitContainer | None
+) -> None:
+    """`proxy` is a sidecar: it does not end, and the next container starts when it has started."""
+    found = [
+        init_status(name, state, started="started" in state)
+        for name, state in zip(("fetch", "proxy"), statuses, strict=False)
+    ]
+    assert init_of({"phase": phase, "initContainerStatuses": found}) == expected
+
+
+def test_a_sidecar_that_ends_again_and_again_has_the_exit_code_of_the_last_end() -> None:
+    ended = init_status("proxy", BACK_OFF, lastState=FAILS, started=False)
+    found = init_of(
+        {"phase": "Pending", "initContainerStatuses": [init_status("fetch", DONE), ended]}
+    )
+    assert found == InitContainer("proxy", ENDED, "Error", "m", 42, AT)
+
+
+@pytest.mark.parametrize("state", [{"running": {}}, {"terminated": {"exitCode": 1}}])
+def test_an_init_container_of_a_pod_that_ran_counts_no_more(state: Json) -> None:
+    """A sidecar that dies later keeps nothing from starting."""
+    dead = init_status("proxy", BACK_OFF, lastState=FAILS, started=False)
+    worker_status = {"name": "worker", "state": state}
+    status = {"phase": "Running", "containerStatuses": [worker_status]}
+    assert init_of({**status, "initContainerStatuses": [dead]}) is None
+
+
+def init_of(status: Json) -> InitContainer | None:
+    body = pod_body(status)
+    proxy = {"name": "proxy", "restartPolicy": "Always"}
+    body["spec"]["initContainers"] = [{"name": "fetch"}, proxy]
+    seen = parse.pod(body)
+    assert seen is not None
+    return seen.init
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_when_it_looks_again(
     [
         (WorkerContainer(ContainerState.WAITING, "ContainerCreating"), "node-1", True),
         (WorkerContainer(ContainerState.WAITING), "node-1", True),
+        (WorkerContainer(ContainerState.WAITING, "PodInitializing"), "node-1", True),
         (WorkerContainer(ContainerState.WAITING), "", False),  # no node takes it
         (WorkerContainer(ContainerState.WAITING, "ImagePullBackOff"), "node-1", False),
         (WorkerContainer(ContainerState.RUNNING), "node-1", False),

@@ -16,7 +16,7 @@ from tests.support.words_to_avoid import found_in
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
 from elasticjob.controller.observe.memory import Restart
-from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
+from elasticjob.controller.observe.parse import ContainerState, InitContainer, WorkerContainer
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.plan.actions import CreatePod, DeletePod, Deletion, ListLeases
 from elasticjob.controller.report import (
@@ -48,9 +48,8 @@ def templates() -> Iterator[tuple[str, str]]:
     yield from ((f"deletion {why.name}", template) for why, template in texts.DELETIONS.items())
     yield from ((f"not counted {why}", text) for why, text in texts.NOT_COUNTED.items())
     yield from ((f"obstruction {why}", text) for why, text in texts.OBSTRUCTIONS.items())
-    yield from (
-        (name, getattr(texts, name)) for name in ("NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", *PARTS)
-    )
+    single = ("NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", "RETRIES", "STAYS", *PARTS)
+    yield from ((name, getattr(texts, name)) for name in single)
 
 
 def filled(template: str) -> str:
@@ -88,6 +87,9 @@ def test_every_deletion_has_its_text() -> None:
 
 STUCK = WorkerContainer(ContainerState.WAITING, "ErrImagePull", "m")
 SETUP = ended(75, message="Python 3.6 is too old")
+WAITS = WorkerContainer(ContainerState.WAITING, "PodInitializing")
+FAILS = InitContainer("fetch", ContainerState.TERMINATED, "Error", exit_code=42)
+RUNNING = InitContainer("fetch", ContainerState.RUNNING)
 STORM = tuple(Restart(n, CauseKind.LEAVING, NOW - 1) for n in range(13))
 FAILED = Round(2, Phase.FAILED, cause=Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=1))
 RUNS = Report(1, (P0,))
@@ -112,6 +114,8 @@ SNAPSHOTS = [
     snapshot(observed_pod(0, container=STUCK), round_=Round()),
     snapshot(observed_pod(0, container=SETUP), round_=Round()),
     snapshot(observed_pod(0, container=ended(1)), round_=Round()),
+    snapshot(observed_pod(0, container=WAITS, init=FAILS), round_=Round()),
+    snapshot(observed_pod(0, container=WAITS, init=RUNNING), round_=Round()),
     snapshot(observed_pod(0, unschedulable="x"), round_=Round(), replicas=2),
     snapshot(observed_pod(0), memory=remembered(restarts=STORM)),
     snapshot(observed_pod(0), memory=UNREADABLE),
@@ -162,6 +166,9 @@ def status_with(*types: str, truth: str = "True", **fields: Any) -> ElasticJobSt
 def found_events() -> Iterator[Note]:
     old = ElasticJobStatus()
     yield from events.of_status(old, status_with("Accepted", "PodsReady", truth="False"))
+    loads = {"type": "PodsReady", "reason": "InitContainerRunning", "lastTransitionTime": AT}
+    loads |= {"status": "False", "message": "m"}
+    yield from events.of_status(old, ElasticJobStatus.model_validate({"conditions": [loads]}))
     for kind in CauseKind:
         s = snapshot(
             observed_pod(0),

@@ -28,7 +28,7 @@ whose rights it holds, and by `bind` elasticjob-agent, also if another release o
   verbs: [create, delete, get, list]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, get, patch]
+  verbs: [create, get, list, patch]
 {{- end -}}
 
 {{- define "elasticjob.operatorSubjects" -}}

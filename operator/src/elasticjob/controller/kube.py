@@ -121,11 +121,16 @@ class Api(Protocol):
         """Read one object, consistently."""
 
     def list(
-        self, resource: Resource, namespace: str, selector: str, metadata: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        selector: str = "",
+        metadata: bool = False,
+        fields: str = "",
     ) -> AsyncIterator[Page]:
         """Read a collection page by page, consistently; an empty namespace means all namespaces.
 
-        metadata: read nothing else of the objects.
+        selector, fields: of labels and of fields. metadata: read nothing else of the objects.
         """
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
@@ -209,11 +214,18 @@ class Kube:
         return await self._call("GET", resource, resource.path(namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str, selector: str, metadata: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        selector: str = "",
+        metadata: bool = False,
+        fields: str = "",
     ) -> AsyncIterator[Page]:
         """As in Api."""
         accept = _ONLY_METADATA if metadata else _JSON
-        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        query = {"limit": str(PAGE)}
+        query |= {"labelSelector": selector} if selector else {}
+        query |= {"fieldSelector": fields} if fields else {}
         while True:
             path = f"{resource.path(namespace)}?{urlencode(query)}"
             answer = await self._call("GET", resource, path, accept=accept)

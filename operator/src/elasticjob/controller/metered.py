@@ -47,10 +47,15 @@ class Metered:
         return await self._sent(self._api.get(resource, namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str, selector: str, metadata: bool = False
+        self,
+        resource: Resource,
+        namespace: str,
+        selector: str = "",
+        metadata: bool = False,
+        fields: str = "",
     ) -> AsyncIterator[Page]:
         """As in Api."""
-        async for page in self._api.list(resource, namespace, selector, metadata):
+        async for page in self._api.list(resource, namespace, selector, metadata, fields):
             self._turn.get().requests += 1
             yield page
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import kube
 from elasticjob.controller import plan as plans
+from elasticjob.controller.act import pod_events
 from elasticjob.controller.act.execute import Executor
 from elasticjob.controller.allowance import Allowance
 from elasticjob.controller.kube import (
@@ -31,18 +32,20 @@ from elasticjob.controller.observe import heartbeat, parse
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.observe.memory import Memory
 from elasticjob.controller.observe.parse import Job, ObservedPod
+from elasticjob.controller.observe.pod_events import PodEvents
 from elasticjob.controller.observe.rounds import ObservedRound, observed_round, reserved, why
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import Plan
 from elasticjob.controller.plan import memory as memories
 from elasticjob.controller.plan.actions import Action, ActionResults, CreatePod
-from elasticjob.controller.report import events, round_events, state, status
+from elasticjob.controller.report import events, round_events, state, status, waiting
 from elasticjob.controller.report import journal as journals
 from elasticjob.controller.report.journal import Entry, Journal, Note
 from elasticjob.controller.report.metrics import Metrics
 from elasticjob.controller.report.texts import State
 from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch.cache import Cache, key_of
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 from elasticjob.wire.lease import RoundLease
@@ -94,6 +97,7 @@ class Reconciler:
         self._clock = clock
         self._is_blind = False  # the last request of a pass had no answer
         self._contact_since = -math.inf
+        self._pod_events: dict[Key, PodEvents] = {}
         self.memories: dict[Key, Memory] = {}
         self._journals: dict[Key, Journal] = {}
 
@@ -152,9 +156,13 @@ class Reconciler:
                 snapshot = replace(snapshot, memory=self.memories[key])
                 plan = self._plan(key, snapshot)
                 break
+        snapshot, read_again_s = await self._read_events(key, snapshot)
         summary = state.of(snapshot)
         await self._report(key, snapshot.job, summary, status.of(snapshot, summary), snapshot)
-        return SOON_S if plan.actions else plan.again_s
+        if plan.actions:
+            return SOON_S
+        again_s = min(math.inf if plan.again_s is None else plan.again_s, read_again_s)
+        return again_s if again_s < math.inf else None
 
     def _plan(self, key: Key, snapshot: Snapshot) -> Plan:
         plan = plans.plan(snapshot)
@@ -222,6 +230,16 @@ class Reconciler:
                 return None
         return self._snapshot(key, JobObjects(body, seen, tuple(pods), faults), job)
 
+    async def _read_events(self, key: Key, snapshot: Snapshot) -> tuple[Snapshot, float]:
+        """Read the Events of a pod that waits on its node, if this is due. Returns the snapshot
+        with them, and the seconds until the next read."""
+        now = Now(snapshot.now)
+        if pod := waiting.next_to_read(snapshot, now):
+            found = self._pod_events[key] = await pod_events.read(self._api, snapshot, pod)
+            snapshot = replace(snapshot, pod_events=found)
+            waiting.next_to_read(snapshot, now)  # notes the time of the next one
+        return snapshot, now.again_at - snapshot.now
+
     async def _read_round(self, key: Key) -> Json | None:
         """Read the Round Lease; None also if the Lease of this name is another, as in the cache."""
         name = names.round_lease_name(key.name)
@@ -253,6 +271,7 @@ class Reconciler:
             older_pods=tuple(p for p in objects.pods if p.job_uid != job.uid),
             seen_round=seen,
             unreadable_pods=objects.unreadable_pods,
+            pod_events=self._pod_events.get(key),
             past_rounds=entry.rounds_for(job.uid) if entry else (),
             pulse_at=pulse_at,
             contact_since=self._contact_since,
@@ -272,6 +291,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self.memories.pop(key, None)
         self._journals.pop(key, None)
+        self._pod_events.pop(key, None)
         self._metrics.note_gone(key)
 
     # ---- report ------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from elasticjob.wire.member import Pod
 if TYPE_CHECKING:
     from elasticjob.controller.observe.snapshot import Snapshot
 
-_MOUNTING = ("", "ContainerCreating")  # the kubelet's reasons for a missing volume
+# The kubelet's reasons while it mounts volumes, sets up the network, and pulls an image.
+_CREATING = ("", "ContainerCreating", "PodInitializing")
 
 
 def conditions(snapshot: Snapshot) -> Iterator[Since]:
@@ -61,11 +62,15 @@ def unaccepted(snapshot: Snapshot) -> Iterator[ObservedPod]:
 
 
 def not_starting(snapshot: Snapshot) -> Iterator[ObservedPod]:
-    """Pods on a node that has not created their container."""
-    for pod in snapshot.living.values():
-        waits = pod.container.state is ContainerState.WAITING and pod.container.reason in _MOUNTING
-        if waits and pod.node and not pod.deleting:
-            yield pod
+    """Pods on a node that has not created their next container."""
+    return (pod for pod in snapshot.living.values() if is_not_starting(pod))
+
+
+def is_not_starting(pod: ObservedPod) -> bool:
+    """Whether a pod waits on its node, and its status does not contain the reason."""
+    following = pod.init or pod.container
+    waits = following.state is ContainerState.WAITING and following.reason in _CREATING
+    return waits and bool(pod.node) and not pod.deleting and pod.living
 
 
 def unlisted(snapshot: Snapshot) -> Iterator[ObservedPod]:

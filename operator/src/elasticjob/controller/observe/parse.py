@@ -66,6 +66,18 @@ class WorkerContainer:
 
 
 @dataclass(frozen=True)
+class InitContainer:
+    """The init container that a pod waits for, or with which it has ended."""
+
+    name: str
+    state: ContainerState = ContainerState.WAITING
+    reason: str = ""  # why it waits or has ended
+    message: str = ""  # why it waits, or its termination message
+    exit_code: int | None = None  # also of the end before, of one that is started again
+    at: str = ""  # when it started or ended, by the kubelet's clock
+
+
+@dataclass(frozen=True)
 class ObservedPod:
     """The fields of a pod that a plan depends on."""
 
@@ -76,12 +88,13 @@ class ObservedPod:
     template_hash: str = ""
     node: str = ""
     container: WorkerContainer = WorkerContainer()
+    init: InitContainer | None = None  # that keeps its containers from starting
     all_terminated: bool = False  # all containers, not only the worker container
     deleting: bool = False
     finalizers: tuple[str, ...] = ()  # what keeps it, if it is being deleted
     grace_s: float = 30.0
     disrupted: bool = False  # ended for a reason outside of the job
-    unschedulable: str = ""  # the scheduler's message if no node fits
+    unschedulable: str = ""  # the scheduler's message if it has found no node
     accepted: bool = True  # the kubelet of its node has acknowledged it
     template_fields: str = ""  # empty: an operator of an earlier release created it
 
@@ -111,6 +124,7 @@ def pod(body: Json) -> ObservedPod | None:
         return None
     conditions = {c.get("type"): c for c in status.get("conditions") or []}
     marks = meta.get("annotations") or {}
+    container = _worker_container(spec, status)
     return ObservedPod(
         name=meta["name"],
         uid=meta["uid"],
@@ -119,7 +133,8 @@ def pod(body: Json) -> ObservedPod | None:
         template_hash=marks.get(names.ANNOTATION_TEMPLATE_HASH, ""),
         template_fields=_template_fields(marks),
         node=spec.get("nodeName") or "",
-        container=_worker_container(spec, status),
+        container=container,
+        init=_init_container(spec, status) if _never_ran(container) else None,
         all_terminated=_are_all_terminated(spec, status),
         deleting="deletionTimestamp" in meta,
         finalizers=finalizers(meta),
@@ -182,14 +197,57 @@ def _worker_container(spec: Json, status: Json) -> WorkerContainer:
 
 
 def _ended(state: Json) -> WorkerContainer:
-    code = state.get("exitCode")
     return WorkerContainer(
         ContainerState.TERMINATED,
         _words(state, "reason"),
         termination_message(state.get("message") or ""),
-        code if isinstance(code, int) and 0 <= code <= LARGEST_CODE else None,
+        _exit_code(state),
         state.get("finishedAt") or "",
     )
+
+
+def _exit_code(state: Json) -> int | None:
+    code = state.get("exitCode")
+    return code if isinstance(code, int) and 0 <= code <= LARGEST_CODE else None
+
+
+def _never_ran(container: WorkerContainer) -> bool:
+    ended = container.state is ContainerState.TERMINATED and container.exit_code is not None
+    return container.state is not ContainerState.RUNNING and not ended
+
+
+def _init_container(spec: Json, status: Json) -> InitContainer | None:
+    """The first init container that has not done its work; None if the kubelet reports none."""
+    found = {c.get("name"): c for c in status.get("initContainerStatuses") or []}
+    for container in spec.get("initContainers") or () if found else ():
+        reported = found.get(container["name"]) or {}
+        if not _has_done_its_work(container, reported):
+            return _unfinished(container["name"], reported)
+    return None
+
+
+def _has_done_its_work(container: Json, reported: Json) -> bool:
+    """Whether the next container may start: this one has succeeded. A sidecar has started."""
+    if container.get("restartPolicy") == "Always":
+        return bool(reported.get("started"))
+    ended = (reported.get("state") or {}).get("terminated")
+    return ended is not None and ended.get("exitCode") == 0
+
+
+def _unfinished(name: str, reported: Json) -> InitContainer:
+    state = reported.get("state") or {}
+    last = (reported.get("lastState") or {}).get("terminated")
+    if "running" in state:
+        at = _words(state["running"], "startedAt")
+        return InitContainer(name, ContainerState.RUNNING, at=at)
+    ended = state.get("terminated") or last  # a kubelet starts a sidecar again
+    if ended is not None:
+        reason, message = _words(ended, "reason"), _words(ended, "message")
+        code, at = _exit_code(ended), _words(ended, "finishedAt")
+        return InitContainer(name, ContainerState.TERMINATED, reason, message, code, at)
+    waiting = state.get("waiting") or {}
+    reason, message = _words(waiting, "reason"), _words(waiting, "message")
+    return InitContainer(name, ContainerState.WAITING, reason, message)
 
 
 def termination_message(text: str) -> str:
@@ -222,9 +280,10 @@ def _is_disrupted(status: Json, conditions: Mapping[Any, Json]) -> bool:
 
 
 def _unschedulable(scheduled: Json) -> str:
-    if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
+    """Why the scheduler has found no node, also if it waits for a gate or failed."""
+    if scheduled.get("status") != "False":
         return ""
-    return _words(scheduled, "message") or "Unschedulable"
+    return _words(scheduled, "message") or _words(scheduled, "reason") or "Unschedulable"
 
 
 def _words(owner: Json, field: str) -> str:

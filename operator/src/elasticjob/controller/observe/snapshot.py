@@ -12,6 +12,7 @@ from elasticjob.api.v1alpha1 import ElasticJobSpec
 from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Memory, Refusal, Since
 from elasticjob.controller.observe.parse import Job, ObservedPod
+from elasticjob.controller.observe.pod_events import PodEvents
 from elasticjob.controller.observe.rounds import ObservedRound, PastRound, past
 from elasticjob.wire.codec import load_tagged, whole_number
 from elasticjob.wire.lease import RoundLease
@@ -37,6 +38,7 @@ class Snapshot:
     unreadable_pods: Mapping[str, str] = field(default_factory=dict)  # by name: why
     past_rounds: tuple[PastRound, ...] = ()  # the last rounds that were delivered, oldest first
     pulse_at: float | None = None  # when the watch delivered the pulse in `lease`, if it did
+    pod_events: PodEvents | None = None  # of a pod that waits on its node; for reports only
     contact_since: float = -math.inf  # since when no request of the operator was without answer
 
     @cached_property

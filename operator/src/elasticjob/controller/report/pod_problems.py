@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Refusal
-from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.parse import ContainerState, InitContainer, ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import first_round, missing, older_job, refused
 from elasticjob.controller.plan.actions import Action, EnsurePrerequisites
-from elasticjob.controller.report.texts import ANY, NO_PODS, OLDER_JOB, PROBLEMS
+from elasticjob.controller.report import waiting
+from elasticjob.controller.report.texts import ANY, NO_PODS, OLDER_JOB, PROBLEMS, RETRIES, STAYS
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.state import EXIT_SETUP
 
@@ -37,6 +39,8 @@ _NO_PYTHON = re.compile(r"""["'`]python3["'`]:? (executable file )?not found""")
 # "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... preemption: ..."
 _NODES = re.compile(r"^\d+/\d+ nodes are available: (?:\d+ )?([^,.]+(?:\.[^,. ]+)*)")
 
+_TIME = re.compile(r"T(\d\d:\d\d:\d\d)")
+
 # 'pods "demo-0-0" is forbidden: ...', 'Pod "demo-0-0" is invalid: ...'; any pod may be named.
 _REFUSED = re.compile(r'^pods? "[^"]*" is (forbidden|invalid): ', re.IGNORECASE)
 _CURES = (
@@ -57,18 +61,32 @@ class PodProblem:
     full: str = ""  # the same with all that is known; empty: text is all
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The problem of one pod. Pods with the same reason and words are counted together."""
+
+    reason: str
+    why: str
+    at: str = ""  # since when, by the kubelet's clock
+    more: str = ""  # what the condition has after the words of STATUS
+
+
 def most_frequent(snapshot: Snapshot) -> PodProblem | None:
     """The problem that most of the pods which do not run have; None if none is known."""
     if awaited := older_job.awaited_pods(snapshot):
         return _awaited(awaited)
     if not_created := refused_pods(snapshot):
         return not_created
-    found = Counter(kind for index in snapshot.indexes for kind in _of_index(snapshot, index))
+    waits = _warned(snapshot)
+    found = [each for index in snapshot.indexes for each in _of_index(snapshot, index, waits)]
     if not found:
         return None
-    (reason, why), number = found.most_common(1)[0]
+    (reason, why), number = Counter((each.reason, each.why) for each in found).most_common(1)[0]
+    same = [each for each in found if (each.reason, each.why) == (reason, why)]
     fields = {"count": number, "replicas": snapshot.spec.replicas, "reason": reason, "why": why}
-    return PodProblem(reason, PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields))
+    since = min(each.at for each in same)
+    text = PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields, since=_clock(since))
+    return PodProblem(reason, text, clipped(f"{text}{same[0].more}", LONGEST_FULL))
 
 
 def refused_pods(snapshot: Snapshot) -> PodProblem | None:
@@ -139,27 +157,82 @@ def clipped(text: str, longest: int) -> str:
     return (cut[:word_end] if word_end > 0 else cut).rstrip(" ,;:") + "..."
 
 
-def _of_index(snapshot: Snapshot, index: int) -> Iterator[tuple[str, str]]:
-    """The problem of the newest pod of an index, if it has one: reason and details."""
+def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[_Found]:
+    """The problem of the newest pod of an index, if it has one.
+
+    waits: that of pods that wait on their node.
+    """
     newest = snapshot.newest_pod(index)
     pod = snapshot.by_pod.get(newest) if newest else None
     if pod is None:
         return
     if pod.unschedulable:
-        yield "Unschedulable", _nodes_phrase(pod.unschedulable)
+        yield _Found("Unschedulable", _nodes_phrase(pod.unschedulable))
+    elif found := _of_init_container(pod):
+        yield found
     elif pod.container.state is ContainerState.WAITING and pod.container.reason in _STUCK:
-        yield pod.container.reason, _phrase(pod.container.message)
+        yield _Found(pod.container.reason, _phrase(pod.container.message), more=STAYS)
+    elif waits and lasting.is_not_starting(pod):
+        yield waits
     elif _is_setup(pod):
-        yield "AgentSetupFailed", _not_started(pod)
+        yield _Found("AgentSetupFailed", _not_started(pod))
     elif pod.container.state is ContainerState.TERMINATED:  # and its replacement has to wait
-        yield "PodsEnded", _phrase(_end(pod.container))
+        ended = pod.container
+        yield _Found("PodsEnded", _phrase(_end(ended.reason, ended.exit_code, ended.message)))
 
 
-def _end(container: WorkerContainer) -> str:
+def _of_init_container(pod: ObservedPod) -> _Found | None:
+    """What an init container does that keeps the containers of a pod from starting."""
+    init = pod.init
+    if init is None or not (pod.living or _ended_by_init_container(pod)):
+        return None
+    if init.state is ContainerState.RUNNING:
+        return _Found("InitContainerRunning", init.name, init.at, f" in {pod.name}{STAYS}")
+    if init.state is ContainerState.TERMINATED:
+        return _failed(pod, init)
+    if init.reason in _STUCK:
+        return _Found(
+            init.reason, f"init container {init.name}: {_phrase(init.message)}", "", STAYS
+        )
+    return None
+
+
+def _ended_by_init_container(pod: ObservedPod) -> bool:
+    """Whether the node gave no other reason, such as an eviction."""
+    return not pod.container.reason
+
+
+def _failed(pod: ObservedPod, init: InitContainer) -> _Found:
+    how = _end("" if init.reason == "Error" else init.reason, init.exit_code)
+    when = f" at {init.at}" if init.at else ""
+    message = f": {_phrase(init.message)}" if init.message else ""
+    look = f"; see kubectl logs {pod.name} -c {init.name}"
+    more = f" in {pod.name}{when}{message}{look}{RETRIES}"
+    return _Found("InitContainerFailed", f"{init.name}: {how}", init.at, more)
+
+
+def _warned(snapshot: Snapshot) -> _Found | None:
+    """What the Events of a pod report that waits on its node, with the other such pods."""
+    name, warnings = waiting.last_warnings(snapshot)
+    if not warnings:
+        return None
+    newest = warnings[0]
+    others = "".join(f"; {each.reason}: {each.message}" for each in warnings[1:])
+    more = f" in {name} at {newest.at}{others}{STAYS}"
+    return _Found(newest.reason, _phrase(newest.message), more=more)
+
+
+def _clock(at: str) -> str:
+    """The time of day in an RFC 3339 time of the kubelet."""
+    found = _TIME.search(at)
+    return f"{found[1]}Z" if found else "an unknown time"
+
+
+def _end(reason: str, exit_code: int | None, message: str = "") -> str:
     """How a container ended. One that its node did not admit has a reason and no exit code."""
-    code = f"exit code {container.exit_code}" if container.exit_code is not None else ""
-    what = ", ".join(part for part in (container.reason, code) if part)
-    return ": ".join(part for part in (what, container.message) if part)
+    code = f"exit code {exit_code}" if exit_code is not None else ""
+    what = ", ".join(part for part in (reason, code) if part)
+    return ": ".join(part for part in (what, message) if part) or "no reason is known"
 
 
 def _is_setup(pod: ObservedPod) -> bool:

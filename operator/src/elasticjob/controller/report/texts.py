@@ -103,6 +103,7 @@ EVENTS: dict[str, tuple[bool, str]] = {
         "the operator did not observe {rounds}; {counted} of their failures count against"
         " maxRestarts",
     ),
+    "InitContainerRunning": (NORMAL, _CONDITION),
     "Running": (NORMAL, _CONDITION),
     "Unstable": (WARNING, _CONDITION),
     "Obstructed": (WARNING, _CONDITION),
@@ -138,11 +139,19 @@ RUNS = (
 PROBLEMS = {
     "PodsRefused": "{count}/{replicas} pods cannot be created: {why}",
     "Unschedulable": "{count}/{replicas} pods unschedulable: {why}",
+    "InitContainerFailed": "{count}/{replicas} pods: init container {why}",
+    "InitContainerRunning": "{count}/{replicas} pods in init container {why} since {since}",
     "AgentSetupFailed": "{count}/{replicas} pods: the agent cannot start: {why}",
     "PodsEnded": "{count}/{replicas} pods ended: {why}",
     ANY: "{count}/{replicas} pods: {reason}: {why}",
 }
 """By reason of PodsReady: why pods do not run, in this condition and in STATUS."""
+
+STAYS = "; the job waits for this and does not fail because of it"
+RETRIES = (
+    "; the operator creates such pods again, after waits of up to 10 minutes, and the job does not"
+    " fail because of it"
+)
 
 DELETIONS = {
     Deletion.JOB_ENDED: "the job has ended",

@@ -44,7 +44,7 @@ class File:
 def create(pod: Object, directory: Path, sources: Sources) -> None:
     """Create every volume of the pod as a directory of its name below `directory`."""
     declared = pod["spec"].get("volumes", ())
-    contents = {volume["name"]: list(files(volume, pod, sources)) for volume in declared}
+    contents = {volume["name"]: _contents(volume, pod, sources) for volume in declared}
     for name, found in contents.items():
         (directory / name).mkdir(parents=True, exist_ok=True)
         for file in found:
@@ -53,6 +53,13 @@ def create(pod: Object, directory: Path, sources: Sources) -> None:
         for _, real in _mounts(container, directory):
             if not real.exists():  # a subPath: a kubelet creates a directory for it
                 real.mkdir(parents=True)
+
+
+def _contents(volume: Object, pod: Object, sources: Sources) -> list[File]:
+    try:
+        return list(files(volume, pod, sources))
+    except NotReadyError as error:
+        raise NotReadyError(f'for volume "{volume["name"]}" : {error}') from None
 
 
 def files(volume: Object, pod: Object, sources: Sources) -> Iterator[File]:

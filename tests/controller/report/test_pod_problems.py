@@ -1,0 +1,147 @@
+"""Pods that cannot start: what STATUS and PodsReady report of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.snapshots import NOW, observed_pod, snapshot
+
+from elasticjob.controller.observe.parse import (
+    ContainerState,
+    InitContainer,
+    ObservedPod,
+    WorkerContainer,
+)
+from elasticjob.controller.observe.pod_events import PodEvents, PodWarning
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.report import conditions, pod_problems, state
+from elasticjob.wire.round import Round
+
+AT, LATER = "2026-01-01T12:03:04Z", "2026-01-01T12:05:06Z"
+INITIALIZES = WorkerContainer(ContainerState.WAITING, "PodInitializing")
+CREATES = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
+ENDED = WorkerContainer(ContainerState.TERMINATED)  # before its containers ran
+LATE = WorkerContainer(ContainerState.TERMINATED, "DeadlineExceeded", "too long")
+STAYS = "; the job waits for this and does not fail because of it"
+AGAIN = (
+    "; the operator creates such pods again, after waits of up to 10 minutes, and the job does not"
+    " fail because of it"
+)
+MISSING = PodWarning("FailedMount", 'configmap "train" not found (volume data)', AT)
+OTHER = PodWarning("FailedMount", 'secret "key" not found (volume key)', AT)
+
+
+def failed(code: int = 42, **fields: Any) -> InitContainer:
+    values: dict[str, Any] = {"reason": "Error", "exit_code": code, "at": AT, **fields}
+    return InitContainer("fetch-data", ContainerState.TERMINATED, **values)
+
+
+def running(at: str = AT) -> InitContainer:
+    return InitContainer("fetch-data", ContainerState.RUNNING, at=at)
+
+
+@pytest.mark.parametrize(
+    ("pods", "reason", "status", "more"),
+    [
+        (
+            [
+                observed_pod(0, container=ENDED, init=failed(message="no such bucket")),
+                observed_pod(1, container=ENDED, init=failed(at=LATER)),
+            ],
+            "InitContainerFailed",
+            "Pending: 2/2 pods: init container fetch-data: exit code 42",
+            f" in demo-0-0 at {AT}: no such bucket; see kubectl logs demo-0-0 -c fetch-data{AGAIN}",
+        ),
+        (
+            [
+                observed_pod(0),
+                observed_pod(1, container=ENDED, init=failed(137, reason="OOMKilled")),
+            ],
+            "InitContainerFailed",
+            "Pending: 1/2 pods: init container fetch-data: OOMKilled, exit code 137",
+            f" in demo-1-0 at {AT}; see kubectl logs demo-1-0 -c fetch-data{AGAIN}",
+        ),
+        (
+            [
+                observed_pod(0, container=INITIALIZES, init=running(LATER)),
+                observed_pod(1, container=INITIALIZES, init=running()),
+            ],
+            "InitContainerRunning",
+            "Pending: 2/2 pods in init container fetch-data since 12:03:04Z",
+            f" in demo-0-0{STAYS}",
+        ),
+        (
+            [
+                observed_pod(
+                    0,
+                    container=INITIALIZES,
+                    init=InitContainer("fetch-data", reason="ErrImagePull", message="no image x"),
+                )
+            ],
+            "ErrImagePull",
+            "Pending: 1/1 pods: ErrImagePull: init container fetch-data: no image x",
+            STAYS,
+        ),
+        (
+            [observed_pod(0, container=LATE, init=failed(137))],
+            "PodsEnded",
+            "Pending: 1/1 pods ended: DeadlineExceeded: too long",
+            "",
+        ),
+        (
+            [observed_pod(0, container=ENDED)],
+            "PodsEnded",
+            "Pending: 1/1 pods ended: no reason is known",
+            "",
+        ),
+    ],
+)
+def test_what_keeps_pods_from_starting(
+    pods: list[ObservedPod], reason: str, status: str, more: str
+) -> None:
+    s = snapshot(*pods, round_=Round())
+    assert str(state.of(s)) == status
+    ready = next(c for c in conditions.of(s) if c.type == "PodsReady")
+    assert ready.reason == reason
+    assert ready.message.endswith(status.removeprefix("Pending: ") + more)
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        observed_pod(0, container=CREATES),
+        observed_pod(0, container=INITIALIZES, init=InitContainer("a", reason="PodInitializing")),
+        observed_pod(0, container=INITIALIZES),
+    ],
+)
+def test_the_warnings_of_one_pod_are_those_of_all_that_wait_on_their_node(pod: ObservedPod) -> None:
+    pods = (pod, observed_pod(1, container=CREATES), observed_pod(2, container=INITIALIZES))
+    s = snapshot(*pods, observed_pod(3), round_=Round())
+    found = pod_problems.most_frequent(with_events(s, pod.uid))
+    assert found is not None
+    text = '3/4 pods: FailedMount: configmap "train" not found (volume data)'
+    assert (found.reason, found.text) == ("FailedMount", text)
+    more = f' in demo-0-0 at {AT}; FailedMount: secret "key" not found (volume key){STAYS}'
+    assert found.full == text + more
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        observed_pod(0),
+        observed_pod(0, container=CREATES, node=""),
+        observed_pod(0, container=CREATES, deleting=True),
+        observed_pod(0, 1, container=CREATES),
+        observed_pod(0, container=INITIALIZES, init=running()),
+    ],
+)
+def test_warnings_of_a_pod_that_waits_no_more_are_not_reported(pod: ObservedPod) -> None:
+    s = with_events(snapshot(pod, round_=Round()), "uid-demo-0-0")
+    found = pod_problems.most_frequent(s)
+    assert found is None or found.reason == "InitContainerRunning"
+
+
+def with_events(s: Snapshot, uid: str) -> Snapshot:
+    return replace(s, pod_events=PodEvents(uid, NOW, 1, (MISSING, OTHER)))
