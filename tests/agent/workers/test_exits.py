@@ -98,6 +98,24 @@ def test_only_lasting_errors_are_fatal(number: int, code: int | None, fatal: boo
 
 
 @pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOENT, "check the container's command and its image"),
+        (
+            errno.E2BIG,
+            "set enableServiceLinks: false in spec.template.spec, or shorten env and args",
+        ),
+    ],
+)
+def test_a_command_that_cannot_be_executed_is_reported_with_the_cure(
+    number: int, cure: str
+) -> None:
+    failure, is_fatal = start_failure(0, "python3", OSError(number, os.strerror(number)), 1.0)
+    assert is_fatal
+    assert failure.message == f"cannot execute 'python3': {os.strerror(number)}: {cure}"
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"message": {"message": "ValueError: nan"}}, "ValueError: nan"),

@@ -73,6 +73,7 @@ def test_a_whole_pod() -> None:
         "spec": {
             "containers": [
                 {
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
                     "name": "worker",
                     "image": "python:3.12",
                     "command": [
@@ -199,6 +200,13 @@ WORKER_CASES: list[tuple[str, Json, str, Any]] = [
         worker(securityContext={"readOnlyRootFilesystem": True}),
         "securityContext",
         {"readOnlyRootFilesystem": True},
+    ),
+    ("end of the log", worker(), "terminationMessagePolicy", "FallbackToLogsOnError"),
+    (
+        "another policy",
+        worker(terminationMessagePolicy="File"),
+        "terminationMessagePolicy",
+        "File",
     ),
     ("probes", worker(livenessProbe={"exec": {}}), "livenessProbe", {"exec": {}}),
 ]

@@ -246,6 +246,31 @@ def test_termination_message(text: str, expected: str) -> None:
     assert parse.termination_message(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "text", "expected"),
+    [
+        (137, "Error", "step 1\nstep 2", ""),
+        (137, "OOMKilled", "step 1", ""),
+        (137, "Error", '{"cause": "WorkerSignaled", "code": 137, "message": "m"}', "m"),
+        (137, "ContainerStatusUnknown", "could not be located", "could not be located"),
+        (
+            1,
+            "Error",
+            "exec python3: argument list too long",
+            "exec python3: argument list too long",
+        ),
+    ],
+)
+def test_the_end_of_the_log_is_no_cause_of_a_container_that_was_killed(
+    code: int, reason: str, text: str, expected: str
+) -> None:
+    """The kubelet puts it into the status if the agent has written no message."""
+    ended = {"terminated": {"exitCode": code, "reason": reason, "message": text}}
+    seen = parse.pod(pod_body(of_worker(ended)))
+    assert seen is not None
+    assert seen.container.message == expected
+
+
 def test_a_job_that_cannot_be_read_has_a_fault_with_its_field() -> None:
     job = parse.job(elastic_job(replicas="many"))
     assert job.spec is None

@@ -99,6 +99,22 @@ def test_wait_of_the_next_replacement(before: Replacement | None, expected: floa
     assert missing.LONGEST_WAIT_S < missing.FORGIVEN_AFTER_S  # one that is forgiven does not wait
 
 
+@pytest.mark.parametrize(("template_hash", "waits"), [(None, True), ("older", False)])
+def test_a_new_template_ends_the_wait_of_a_replacement(
+    template_hash: str | None, waits: bool
+) -> None:
+    """It may be the cure: of an init container that fails, for example."""
+    fields = {} if template_hash is None else {"template_hash": template_hash}
+    s = snapshot(
+        observed_pod(0, 1, container=ended(), **fields), observed_pod(1), round_=active(),
+        memory=remembered(
+            marked=frozenset({Pod(0, 1)}), replacements={0: Replacement(3, NOW - 1.0)}
+        ),
+    )  # fmt: skip
+    created = CreatePod(Pod(0, 2), replaces=True)
+    assert (created not in actions_of(missing.create_missing_pods, s)) == waits
+
+
 def test_replacements_in_a_row_are_counted_until_they_are_forgiven() -> None:
     once = missing.after_replacement(None, 0.0)
     twice = missing.after_replacement(once, 60.0)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.snapshots import NOW, observed_pod, snapshot
+from tests.support.jobs import worker
+from tests.support.snapshots import NOW, ended, observed_pod, snapshot
 
 from elasticjob.controller.observe.parse import (
     ContainerState,
@@ -106,6 +107,54 @@ def test_what_keeps_pods_from_starting(
     ready = next(c for c in conditions.of(s) if c.type == "PodsReady")
     assert ready.reason == reason
     assert ready.message.endswith(status.removeprefix("Pending: ") + more)
+
+
+RUNC = "exec /usr/bin/python3: argument list too long"
+LOCAL = 'exec "python3": Argument list too long'
+LOADER = "python3: error while loading shared libraries: /a/libm.so.6: file too short"
+SYMBOL = "python3: symbol lookup error: /x.so: undefined symbol: y"
+LIBRARIES = "; LD_LIBRARY_PATH or LD_PRELOAD may name it: correct them, or use another image"
+
+
+@pytest.mark.parametrize(
+    ("container", "pod", "why", "more"),
+    [
+        (
+            ended(1, reason="Error", message=RUNC),
+            {},
+            "argument list too long; set enableServiceLinks: false",
+            " in spec.template.spec, or shorten env and args of the worker container",
+        ),
+        (
+            ended(128, reason="StartError", message=LOCAL),
+            {"enableServiceLinks": False},
+            "argument list too long; shorten env and args",
+            " of the worker container",
+        ),
+        (
+            ended(127, reason="Error", message=f"a line\n{LOADER}\n"),
+            {},
+            "library libm.so.6: file too short",
+            f"; {LOADER}{LIBRARIES}",
+        ),
+        (
+            ended(127, reason="Error", message=SYMBOL),
+            {},
+            "library x.so: undefined symbol: y",
+            f"; {SYMBOL}{LIBRARIES}",
+        ),
+        (ended(75, message="no ssl"), {}, "no ssl", ""),
+    ],
+)
+def test_why_an_agent_cannot_start(
+    container: WorkerContainer, pod: dict[str, Any], why: str, more: str
+) -> None:
+    template = {"spec": {"containers": [worker()], **pod}}
+    s = snapshot(observed_pod(0, container=container), round_=Round(), template=template)
+    found = pod_problems.most_frequent(s)
+    assert found is not None
+    text = f"1/1 pods: the agent cannot start: {why}"
+    assert (found.reason, found.text, found.full) == ("AgentSetupFailed", text, text + more)
 
 
 @pytest.mark.parametrize(

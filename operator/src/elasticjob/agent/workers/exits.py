@@ -96,7 +96,9 @@ def start_failure(local_rank: int, command: str, error: OSError, at: float) -> t
     code = _EXEC_ERRORS.get(error.errno or 0)
     reason = error.strerror or str(error)
     message = f"cannot execute {command!r}: {reason}"
-    if code is not None:
+    if error.errno == errno.E2BIG:
+        message += ": set enableServiceLinks: false in spec.template.spec, or shorten env and args"
+    elif code is not None:
         message += ": check the container's command and its image"
     failure = Failure(CauseKind.START_FAILED, local_rank, code, None, message, at)
     return failure, code is not None

@@ -154,7 +154,12 @@ def _pod_metadata(job: Json, name: str, index: int, generation: int) -> Json:
 
 
 def _with_agent(container: Json, agent_hash: str, identity: list[Json], host_network: bool) -> Json:
-    """The worker container with the agent as its process; `args` follow the command as before."""
+    """The worker container with the agent as its process; `args` follow the command as before.
+
+    Of an agent that could not start, the end of the log is the only cause there is: an image whose
+    loader fails, arguments that are too long. So the kubelet puts it into the pod's status, unless
+    the template has another policy.
+    """
     log = container.get("terminationMessagePath") or "/dev/termination-log"
     env = [*identity, _value("ELASTICJOB_TERMINATION_LOG", log)]
     if host_network:
@@ -162,6 +167,8 @@ def _with_agent(container: Json, agent_hash: str, identity: list[Json], host_net
     agent = launcher.command(f"{AGENT_DIRECTORY}/{FILE_NAME}", agent_hash)
     return {
         **container,
+        "terminationMessagePolicy": container.get("terminationMessagePolicy")
+        or "FallbackToLogsOnError",
         "command": [*agent, *container["command"]],
         # Before the user's, whose values may refer to them: $(ELASTICJOB_INDEX).
         "env": [*env, *container.get("env", [])],

@@ -42,6 +42,7 @@ _DISRUPTIONS = {
 LONGEST_MESSAGE = 12 * 1024  # bytes of termination messages that the kubelet keeps of a pod
 DEEPEST_SPEC = 50  # levels; a pod's own fields are nested about 15 levels deep
 _SHOWN_FINALIZERS = 3
+_KILLED = 137  # by SIGKILL, before it could write a message
 _LONGEST_NAME = 253
 _NODE_SHUTS_DOWN = {"Terminated", "NodeShutdown", "Shutdown", "NodeLost"}
 
@@ -197,11 +198,13 @@ def _worker_container(spec: Json, status: Json) -> WorkerContainer:
 
 
 def _ended(state: Json) -> WorkerContainer:
+    code, reason = _exit_code(state), _words(state, "reason")
+    is_killed = code == _KILLED and reason in ("Error", "OOMKilled")
     return WorkerContainer(
         ContainerState.TERMINATED,
-        _words(state, "reason"),
-        termination_message(state.get("message") or ""),
-        _exit_code(state),
+        reason,
+        termination_message(state.get("message") or "", is_killed),
+        code,
         state.get("finishedAt") or "",
     )
 
@@ -250,17 +253,18 @@ def _unfinished(name: str, reported: Json) -> InitContainer:
     return InitContainer(name, ContainerState.WAITING, reason, message)
 
 
-def termination_message(text: str) -> str:
+def termination_message(text: str, is_killed: bool = False) -> str:
     """The `message` in the JSON that the agent writes, or the text itself if it is none.
 
-    Any process of the pod can write it.
+    Any process of the pod can write it. Without one it is the end of the log, which is no cause if
+    the agent was killed.
     """
     text = text[-LONGEST_MESSAGE:]
     try:
         record = untrusted.decode(text, "the termination message")
     except untrusted.WireError:
         record = None
-    found = record.get("message") if isinstance(record, dict) else text
+    found = record.get("message") if isinstance(record, dict) else "" if is_killed else text
     return untrusted.plain(found) if isinstance(found, str) else ""
 
 

@@ -74,8 +74,17 @@ def next_replacement_at(before: Replacement | None) -> float:
 
 
 def _due_at(snapshot: Snapshot, creation: CreatePod) -> float:
+    """When this pod may be created: a wait ends with another template, which may be the cure."""
     before = snapshot.memory.replacements.get(creation.pod.index) if creation.replaces else None
+    if _is_of_another_template(snapshot, creation.pod.index):  # clause 9-new-template-ends-waits
+        before = None
     return max(next_replacement_at(before), refused.next_try_at(snapshot, creation))
+
+
+def _is_of_another_template(snapshot: Snapshot, index: int) -> bool:
+    """Whether the newest pod of an index exists and was created from another template."""
+    newest = snapshot.newest_pod(index)
+    return newest in snapshot.by_pod and desired.is_outdated(snapshot, newest)
 
 
 def _may_lack_prerequisites(snapshot: Snapshot, creations: list[CreatePod]) -> bool:

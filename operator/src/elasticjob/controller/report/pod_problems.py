@@ -36,6 +36,10 @@ _STUCK = {
 _NOT_STARTED = {"StartError", "ContainerCannotRun"}
 # runc: exec: "python3": executable file not found; crun: executable file `python3` not found
 _NO_PYTHON = re.compile(r"""["'`]python3["'`]:? (executable file )?not found""")
+# exec /usr/bin/python3: argument list too long
+_TOO_LONG = re.compile(r"argument list too long", re.IGNORECASE)
+# python3: error while loading shared libraries: libc.so.6: file too short
+_NOT_LOADED = re.compile(r"error while loading shared libraries: |symbol lookup error: ")
 # "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... preemption: ..."
 _NODES = re.compile(r"^\d+/\d+ nodes are available: (?:\d+ )?([^,.]+(?:\.[^,. ]+)*)")
 
@@ -175,7 +179,7 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
     elif waits and lasting.is_not_starting(pod):
         yield waits
     elif _is_setup(pod):
-        yield _Found("AgentSetupFailed", _not_started(pod))
+        yield _not_started(snapshot, pod)
     elif pod.container.state is ContainerState.TERMINATED:  # and its replacement has to wait
         ended = pod.container
         yield _Found("PodsEnded", _phrase(_end(ended.reason, ended.exit_code, ended.message)))
@@ -237,18 +241,49 @@ def _end(reason: str, exit_code: int | None, message: str = "") -> str:
 
 def _is_setup(pod: ObservedPod) -> bool:
     """Whether the agent could not start, or found that it cannot work in this pod."""
-    ended = pod.container.state is ContainerState.TERMINATED
-    return ended and (pod.container.exit_code == EXIT_SETUP or pod.container.reason in _NOT_STARTED)
+    ended = pod.container
+    return ended.state is ContainerState.TERMINATED and (
+        ended.exit_code == EXIT_SETUP
+        or ended.reason in _NOT_STARTED
+        or any(sign.search(ended.message) for sign in (_TOO_LONG, _NOT_LOADED))
+    )
 
 
-def _not_started(pod: ObservedPod) -> str:
-    """The agent's message, or the end of the runtime's, whose last error is the cause."""
-    message = " ".join((pod.container.message or f"exit code {pod.container.exit_code}").split())
-    if pod.container.reason not in _NOT_STARTED:
-        return _phrase(message)
-    if _NO_PYTHON.search(message):
-        return "the image has no python3; 3.9 or later is needed"
-    return message if len(message) <= LONGEST_PHRASE else "..." + message[3 - LONGEST_PHRASE :]
+def _not_started(snapshot: Snapshot, pod: ObservedPod) -> _Found:
+    """The agent's message, or the cause in that of the runtime or the loader, with the cure."""
+    found = pod.container
+    message = " ".join((found.message or f"exit code {found.exit_code}").split())
+    why, more = _phrase(message), ""
+    if _TOO_LONG.search(message):
+        why, more = _too_long(snapshot)
+    elif line := next((x for x in found.message.splitlines() if _NOT_LOADED.search(x)), ""):
+        why, more = _not_loaded(line)
+    elif found.reason in _NOT_STARTED and _NO_PYTHON.search(message):
+        why = "the image has no python3; 3.9 or later is needed"
+    elif found.reason in _NOT_STARTED and len(message) > LONGEST_PHRASE:
+        why = "..." + message[3 - LONGEST_PHRASE :]  # the last error is the cause
+    return _Found("AgentSetupFailed", why, more=more)
+
+
+def _not_loaded(line: str) -> tuple[str, str]:
+    """Which library the loader cannot use, and more words for the condition."""
+    words = _NOT_LOADED.split(line, maxsplit=1)[1]
+    path, _, fault = words.partition(": ")
+    library = path.rpartition("/")[2]
+    cure = "LD_LIBRARY_PATH or LD_PRELOAD may name it: correct them, or use another image"
+    return _phrase(f"library {library}: {fault}"), f"; {clipped(line, LONGEST_REFUSAL)}; {cure}"
+
+
+def _too_long(snapshot: Snapshot) -> tuple[str, str]:
+    """Why the kernel does not execute the command, and more words for the condition.
+
+    Each Service of the namespace gives a container several variables, unless the template has
+    `enableServiceLinks: false`. The operator does not set it: workers may use these variables.
+    """
+    if snapshot.job.body["spec"]["template"]["spec"].get("enableServiceLinks") is False:
+        return "argument list too long; shorten env and args", " of the worker container"
+    cure = "argument list too long; set enableServiceLinks: false"
+    return cure, " in spec.template.spec, or shorten env and args of the worker container"
 
 
 def _nodes_phrase(message: str) -> str:

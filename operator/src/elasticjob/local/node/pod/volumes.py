@@ -59,7 +59,8 @@ def _contents(volume: Object, pod: Object, sources: Sources) -> list[File]:
     try:
         return list(files(volume, pod, sources))
     except NotReadyError as error:
-        raise NotReadyError(f'for volume "{volume["name"]}" : {error}') from None
+        where = f'volume "{volume["name"]}"'
+        raise NotReadyError(f"MountVolume.SetUp failed for {where} : {error}") from None
 
 
 def files(volume: Object, pod: Object, sources: Sources) -> Iterator[File]:

@@ -142,7 +142,9 @@ class PodWorker:
             except (volumes.NotReadyError, OSError, ValueError) as error:  # ValueError: NUL
                 if last_error != str(error):
                     last_error = str(error)
-                    self._event("Warning", "FailedMount", f"MountVolume.SetUp failed {last_error}")
+                    is_whole = isinstance(error, volumes.NotReadyError)
+                    text = last_error if is_whole else f"MountVolume.SetUp failed: {last_error}"
+                    self._event("Warning", "FailedMount", text)
                 await wait_for_first(self.grace.begun.wait(), timeout_s=VOLUME_RETRY_S)
             else:
                 return
