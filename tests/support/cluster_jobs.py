@@ -56,7 +56,7 @@ def restricted(pod: Json) -> Json:
     """A pod's specification that the `restricted` level admits."""
     pod = copy.deepcopy(pod)
     pod["securityContext"] = POD_SECURITY
-    for container in pod["containers"]:
+    for container in (*pod.get("initContainers", ()), *pod["containers"]):
         container.setdefault("securityContext", CONTAINER_SECURITY)
         container.setdefault("resources", RESOURCES)
     return pod

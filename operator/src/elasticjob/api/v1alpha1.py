@@ -98,7 +98,8 @@ class Container(_OpenModel):
     the agent, a directory for the agent's files, and the agent's token."""
     termination_message_path: Annotated[str, Field(max_length=1024)] | None = None
     """Path of the file to which the agent of the worker container writes its termination message.
-    Absent: /dev/termination-log."""
+    Absent: /dev/termination-log. Of an agent that could not write it, the status of the pod has the
+    end of the log, unless `terminationMessagePolicy` is set to File."""
 
 
 class Volume(_OpenModel):
