@@ -20,7 +20,7 @@ from elasticjob.api.crd import custom_resource_definition
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import PODS, Resource
-from elasticjob.controller.observe import parse
+from elasticjob.controller.observe import parse, pod_events
 from elasticjob.controller.report import events, state, status
 from elasticjob.controller.watch.cache import Cache, key_of
 from elasticjob.local.api.kinds import schema
@@ -77,6 +77,23 @@ def test_a_termination_message(text: str) -> None:
     found = parse.termination_message(text)
     assert plain(found) == found
     assert len(found) <= parse.LONGEST_MESSAGE
+
+
+EVENTS = [
+    {"type": "Warning", "reason": "FailedMount", "lastTimestamp": "2026-01-01T00:00:00Z",
+     "message": 'MountVolume.SetUp failed for volume "a" : configmap "b" not found', "count": 2},
+    {"type": "Warning", "reason": "FailedScheduling", "eventTime": "2026-01-01T00:00:01.5Z",
+     "series": {"lastObservedTime": "2026-01-01T00:00:02.5Z"}, "metadata": {}},
+]  # fmt: skip
+
+
+@given(st.lists(damaged(EVENTS, most=2), max_size=3))
+def test_the_warnings_of_a_pod_are_few_plain_lines(found: list[Any]) -> None:
+    for each in pod_events.warnings(found):
+        text = f"{each.reason}{each.message}{each.at}"
+        assert plain(text) == text
+        assert "\n" not in text
+        assert len(text) <= 1000
 
 
 def records(kind: str) -> list[Any]:

@@ -23,7 +23,12 @@ from elasticjob.controller.observe.memory import (
     Renewal,
     Replacement,
 )
-from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.parse import (
+    ContainerState,
+    InitContainer,
+    ObservedPod,
+    WorkerContainer,
+)
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import plan
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
@@ -51,6 +56,9 @@ CONTAINERS = st.builds(
     st.sampled_from(ContainerState),
     st.sampled_from(["", "ContainerCreating", "ImagePullBackOff"]),
 )
+INITS = st.none() | st.builds(
+    InitContainer, st.just("init"), st.sampled_from(ContainerState), st.just("PodInitializing")
+)
 
 
 @st.composite
@@ -62,6 +70,7 @@ def pods(draw: st.DrawFn) -> tuple[ObservedPod, ...]:
             pod.index,
             pod.generation,
             container=draw(CONTAINERS),
+            init=draw(INITS),
             node=draw(st.sampled_from(["", "node-1"])),
             deleting=draw(st.booleans()),
             accepted=draw(st.booleans()),

@@ -64,6 +64,12 @@ def running(at: str = AT) -> InitContainer:
             "Pending: 1/2 pods: init container fetch-data: OOMKilled, exit code 137",
             f" in demo-1-0 at {AT}; see kubectl logs demo-1-0 -c fetch-data{AGAIN}",
         ),
+        (  # a sidecar, which the kubelet starts again
+            [observed_pod(0, container=INITIALIZES, init=failed())],
+            "InitContainerFailed",
+            "Pending: 1/1 pods: init container fetch-data: exit code 42",
+            f" in demo-0-0 at {AT}; see kubectl logs demo-0-0 -c fetch-data{STAYS}",
+        ),
         (
             [
                 observed_pod(0, container=INITIALIZES, init=running(LATER)),
@@ -174,6 +180,18 @@ def test_the_warnings_of_one_pod_are_those_of_all_that_wait_on_their_node(pod: O
     assert (found.reason, found.text) == ("FailedMount", text)
     more = f' in demo-0-0 at {AT}; FailedMount: secret "key" not found (volume key){STAYS}'
     assert found.full == text + more
+
+
+def test_the_condition_has_long_words_to_their_end() -> None:
+    """Those of a runtime have the cause at the end."""
+    message = f"failed to set up the network: {50 * 'x '}plugin calico: no nodename"
+    s = snapshot(observed_pod(0, container=CREATES), round_=Round())
+    events = PodEvents("uid-demo-0-0", NOW, 1, 3 * (PodWarning("FailedSandbox", message, AT),))
+    found = pod_problems.most_frequent(replace(s, pod_events=events))
+    assert found is not None
+    assert found.text.endswith(" x...")
+    assert message in found.full
+    assert found.full.endswith(STAYS)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class PodEvents:
 
 def warnings(events: Iterable[Json]) -> tuple[PodWarning, ...]:
     """The newest Warnings among the Events of a pod, unless the pod has made progress since."""
-    seen = [(_time(event), event) for event in events]
+    seen = [(_time(event), event) for event in events if isinstance(event, dict)]
     progress = max((at for at, event in seen if event.get("reason") in _PROGRESS), default="")
     found = [
         PodWarning(_reason(event), _message(event), f"{at}Z" if at else "")
@@ -64,15 +64,19 @@ def warnings(events: Iterable[Json]) -> tuple[PodWarning, ...]:
 
 def _time(event: Json) -> str:
     """The last occurrence, in whole seconds: some components report none and some fractions."""
-    series = event.get("series") or {}
     times = (
-        series.get("lastObservedTime"),
+        _part(event, "series").get("lastObservedTime"),
         event.get("lastTimestamp"),
         event.get("eventTime"),
         event.get("firstTimestamp"),
-        (event.get("metadata") or {}).get("creationTimestamp"),
+        _part(event, "metadata").get("creationTimestamp"),
     )
     return plain(str(next((time for time in times if time), "")))[:_SECONDS]
+
+
+def _part(event: Json, field: str) -> Json:
+    found = event.get(field)
+    return found if isinstance(found, dict) else {}
 
 
 def _reason(event: Json) -> str:

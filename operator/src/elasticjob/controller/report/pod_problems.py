@@ -21,6 +21,7 @@ from elasticjob.rendezvous.state import EXIT_SETUP
 LONGEST_PHRASE = 120
 LONGEST_REFUSAL = 160
 LONGEST_FULL = 800
+LONGEST_WHOLE = 360
 
 # The kubelet's reasons of a waiting container that do not pass by themselves.
 _STUCK = {
@@ -71,6 +72,7 @@ class _Found:
 
     reason: str
     why: str
+    whole: str = ""  # of the words, if `why` is only their beginning
     at: str = ""  # since when, by the kubelet's clock
     more: str = ""  # what the condition has after the words of STATUS
 
@@ -87,10 +89,13 @@ def most_frequent(snapshot: Snapshot) -> PodProblem | None:
         return None
     (reason, why), number = Counter((each.reason, each.why) for each in found).most_common(1)[0]
     same = [each for each in found if (each.reason, each.why) == (reason, why)]
-    fields = {"count": number, "replicas": snapshot.spec.replicas, "reason": reason, "why": why}
-    since = min(each.at for each in same)
-    text = PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields, since=_clock(since))
-    return PodProblem(reason, text, clipped(f"{text}{same[0].more}", LONGEST_FULL))
+    fields = {"count": number, "replicas": snapshot.spec.replicas, "reason": reason}
+    fields["since"] = _clock(min(each.at for each in same))
+    short, full = (
+        PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields, why=words)
+        for words in (why, same[0].whole or why)
+    )
+    return PodProblem(reason, short, clipped(full + same[0].more, LONGEST_FULL))
 
 
 def refused_pods(snapshot: Snapshot) -> PodProblem | None:
@@ -175,7 +180,7 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
     elif found := _of_init_container(pod):
         yield found
     elif pod.container.state is ContainerState.WAITING and pod.container.reason in _STUCK:
-        yield _Found(pod.container.reason, _phrase(pod.container.message), more=STAYS)
+        yield _stuck(pod.container.reason, pod.container.message)
     elif waits and lasting.is_not_starting(pod):
         yield waits
     elif _is_setup(pod):
@@ -191,14 +196,18 @@ def _of_init_container(pod: ObservedPod) -> _Found | None:
     if init is None or not (pod.living or _ended_by_init_container(pod)):
         return None
     if init.state is ContainerState.RUNNING:
-        return _Found("InitContainerRunning", init.name, init.at, f" in {pod.name}{STAYS}")
+        return _Found("InitContainerRunning", init.name, at=init.at, more=f" in {pod.name}{STAYS}")
     if init.state is ContainerState.TERMINATED:
         return _failed(pod, init)
     if init.reason in _STUCK:
-        return _Found(
-            init.reason, f"init container {init.name}: {_phrase(init.message)}", "", STAYS
-        )
+        return _stuck(init.reason, f"init container {init.name}: {init.message}")
     return None
+
+
+def _stuck(reason: str, message: str, more: str = "") -> _Found:
+    """What a pod waits for, in words of the kubelet, which are longer in the condition."""
+    whole = clipped(_line(message), LONGEST_WHOLE)
+    return _Found(reason, _phrase(message), whole, more=more + STAYS)
 
 
 def _ended_by_init_container(pod: ObservedPod) -> bool:
@@ -207,12 +216,13 @@ def _ended_by_init_container(pod: ObservedPod) -> bool:
 
 
 def _failed(pod: ObservedPod, init: InitContainer) -> _Found:
+    """An init container that has ended its pod, or a sidecar, which the kubelet starts again."""
     how = _end("" if init.reason == "Error" else init.reason, init.exit_code)
     when = f" at {init.at}" if init.at else ""
     message = f": {_phrase(init.message)}" if init.message else ""
     look = f"; see kubectl logs {pod.name} -c {init.name}"
-    more = f" in {pod.name}{when}{message}{look}{RETRIES}"
-    return _Found("InitContainerFailed", f"{init.name}: {how}", init.at, more)
+    more = f" in {pod.name}{when}{message}{look}{STAYS if pod.living else RETRIES}"
+    return _Found("InitContainerFailed", f"{init.name}: {how}", at=init.at, more=more)
 
 
 def _warned(snapshot: Snapshot) -> _Found | None:
@@ -221,9 +231,8 @@ def _warned(snapshot: Snapshot) -> _Found | None:
     if not warnings:
         return None
     newest = warnings[0]
-    others = "".join(f"; {each.reason}: {each.message}" for each in warnings[1:])
-    more = f" in {name} at {newest.at}{others}{STAYS}"
-    return _Found(newest.reason, _phrase(newest.message), more=more)
+    others = "".join(f"; {each.reason}: {_phrase(each.message)}" for each in warnings[1:])
+    return _stuck(newest.reason, newest.message, f" in {name} at {newest.at}{others}")
 
 
 def _clock(at: str) -> str:
@@ -292,4 +301,8 @@ def _nodes_phrase(message: str) -> str:
 
 
 def _phrase(message: str) -> str:
-    return clipped(" ".join(message.split()), LONGEST_PHRASE)
+    return clipped(_line(message), LONGEST_PHRASE)
+
+
+def _line(message: str) -> str:
+    return " ".join(message.split())
