@@ -71,6 +71,17 @@ def test_a_list_comes_in_pages(tmp_path: Path) -> None:
         ]
 
 
+def test_a_list_of_a_field_selector(tmp_path: Path) -> None:
+    with scripted(tmp_path, (200, {"items": []})) as (client, server):
+
+        async def main() -> list[kube.Page]:
+            return [page async for page in client.list(kube.EVENTS, "ns", fields="a=b,c=d")]
+
+        assert asyncio.run(main()) == [kube.Page([], "")]
+        (request,) = server.requests
+        assert request.path == "/api/v1/namespaces/ns/events?limit=500&fieldSelector=a%3Db%2Cc%3Dd"
+
+
 @pytest.mark.parametrize(
     ("status", "reason", "kind"),
     [

@@ -21,12 +21,17 @@ async def read(api: Api, snapshot: Snapshot, pod: ObservedPod) -> PodEvents:
     Another kubelet, scheduler or controller reports each of them, so none is watched.
     """
     name = snapshot.job.pod_name(pod.pod)
-    selector = f"involvedObject.kind=Pod,involvedObject.name={name},involvedObject.uid={pod.uid}"
     found: tuple[pod_events.PodWarning, ...] = ()
     try:
-        async for page in api.list(kube.EVENTS, snapshot.job.namespace, fields=selector):
+        fields = selector(name, pod.uid)
+        async for page in api.list(kube.EVENTS, snapshot.job.namespace, fields=fields):
             found = pod_events.warnings(page.items)
             break
     except KubeError as error:
         log.warning("the events of pod %s cannot be read: %s", name, error)
     return waiting.after_read(snapshot, pod, found)
+
+
+def selector(name: str, uid: str) -> str:
+    """The field selector of the Events of a pod."""
+    return f"involvedObject.kind=Pod,involvedObject.name={name},involvedObject.uid={uid}"
