@@ -33,7 +33,7 @@ from elasticjob.rendezvous.events import (
     WorkersReaped,
     WorkersStarted,
 )
-from elasticjob.rendezvous.state import EXIT_OK, EXIT_SETUP
+from elasticjob.rendezvous.state import EXIT_OK, setup_failure
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
@@ -269,7 +269,7 @@ def test_it_ends_when_the_job_does(scene: Scene) -> None:
 
 def test_it_exits_when_its_setup_has_failed(scene: Scene) -> None:
     scene.play()
-    assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")
+    assert scene.agent.exit == setup_failure("the script is over")
     assert scene.lines[-1] == "[elasticjob] agent set-up failed  reason='the script is over'"
 
 
@@ -278,7 +278,7 @@ def test_workers_have_their_grace_period_when_the_setup_has_failed(scene: Scene)
         scene.joined, lambda: scene.see(active(1)), lambda: scene.happen(WorkersStarted(1, 2))
     )
     assert scene.workers.calls[-1] == ("stop", 1, DESIRED.stop_grace_s)
-    assert scene.agent.exit == Exit(EXIT_SETUP, "the script is over")
+    assert scene.agent.exit == setup_failure("the script is over")
 
 
 def test_an_unkillable_worker_does_not_keep_the_agent(scene: Scene) -> None:

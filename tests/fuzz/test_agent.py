@@ -170,7 +170,7 @@ def test_an_error_file(text: str) -> None:
 @given(texts | st.text(max_size=6000))
 def test_texts_of_an_agent(text: str) -> None:
     last_lines(text)
-    assert len(termination_message(Exit(1, text), None).encode()) <= LONGEST
+    assert len(termination_message(Exit(1, text)).encode()) <= LONGEST
     written = line(text, {"message": text})
     assert "\n" not in written
     assert written.encode()

@@ -74,7 +74,7 @@ def test_the_cache_and_the_key_of_an_object(text: str, found: tuple[Resource, Js
 
 @given(damaged_json([{"cause": "SetupFailed", "code": 75, "message": "no API"}]) | texts)
 def test_a_termination_message(text: str) -> None:
-    found = parse.termination_message(text)
+    found, _ = parse.termination_message(text)
     assert plain(found) == found
     assert len(found) <= parse.LONGEST_MESSAGE
 

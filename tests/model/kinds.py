@@ -130,7 +130,7 @@ KINDS: dict[type, dict[str, str]] = {
         "start_ms": MEASURED,
     },
     Progress: {"step": SAME, "total": SAME},
-    Exit: {"code": SAME, "reason": REASON},
+    Exit: {"code": SAME, "reason": REASON, "cause": SAME, "rank": SAME},
     actions.ReadRound: {},
     actions.CreateLease: {"state": STATE},
     actions.WriteState: {"state": STATE, "version": LEASE_VERSION},

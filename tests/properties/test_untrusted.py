@@ -173,4 +173,4 @@ def test_the_depth_limit(sign: str) -> None:
 @example('{"message": "\\ud800"}')
 @example('{"message": ["a"]}')
 def test_a_termination_message_is_text_that_can_be_written(text: str) -> None:
-    assert parse.termination_message(text).encode() is not None
+    assert parse.termination_message(text)[0].encode() is not None

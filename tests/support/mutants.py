@@ -41,7 +41,7 @@ REPLACEMENTS: dict[str, tuple[str, str]] = {
     "2-mine": (
         "me = _record_own_lease(me, lease, now)",
         "me = (\n"
-        "    replace(me, exit=Exit(EXIT_SETUP, 'exists already'))\n"
+        "    replace(me, exit=setup_failure('exists already'))\n"
         "    if event.by_get and me.stage in (Stage.CREATING, Stage.CHECKING)\n"
         "    else _record_own_lease(me, lease, now)\n"
         ")",

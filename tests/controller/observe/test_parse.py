@@ -230,19 +230,23 @@ def test_the_label_names_the_job_of_a_pod_without_a_controller(owners: list[Json
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"cause": "SetupFailed", "code": 75, "message": "no API"}', "no API"),
-        ("exec: python3: not found", "exec: python3: not found"),
-        ("", ""),
-        ("[1]", "[1]"),
-        (TOO_DEEP, TOO_DEEP),
-        (TOO_DEEP.replace("[]", ""), "m"),
+        (
+            '{"cause": "SetupFailed", "code": 75, "message": "no API"}',
+            ("no API", "SetupFailed"),
+        ),
+        ("exec: python3: not found", ("exec: python3: not found", "")),
+        ("", ("", "")),
+        ("[1]", ("[1]", "")),
+        ('{"cause": ["x"], "message": 1}', ("", "")),
+        (TOO_DEEP, (TOO_DEEP, "")),
+        (TOO_DEEP.replace("[]", ""), ("m", "")),
         (
             WITH_NULS,
-            WITH_NULS.replace("\0", "\ufffd"),
+            (WITH_NULS.replace("\0", "\ufffd"), ""),
         ),  # json.loads would take its bytes for UTF-16
     ],
 )
-def test_termination_message(text: str, expected: str) -> None:
+def test_termination_message(text: str, expected: tuple[str, str]) -> None:
     assert parse.termination_message(text) == expected
 
 

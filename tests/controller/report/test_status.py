@@ -96,6 +96,17 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
             " needed",
         ),
         (
+            snapshot(observed_pod(0, container=ended(75, message="no")), round_=Round()),
+            "Pending: 1/1 pods: the agent cannot start: no",
+        ),
+        (  # a worker with the agent's code, before the operator has received the end of the job
+            snapshot(
+                observed_pod(0, container=ended(75, message="no", cause="WorkerFailed")),
+                round_=Round(),
+            ),
+            "Pending: 1/1 pods ended: exit code 75: no",
+        ),
+        (
             snapshot(observed_pod(0, container=NO_DIRECTORY), round_=Round()),
             "Pending: 1/1 pods: the agent cannot start: ...sk: OCI runtime create failed: runc"
             " create failed: unable to start container process: chdir to cwd: no such directory",

@@ -37,8 +37,8 @@ from elasticjob.rendezvous.events import (
     WorkersReaped,
     WorkersStarted,
 )
-from elasticjob.rendezvous.rules.exit import terminal_exit
-from elasticjob.rendezvous.state import Stage
+from elasticjob.rendezvous.rules.exit import LEFT, terminal_exit
+from elasticjob.rendezvous.state import Stage, setup_failure
 from elasticjob.wire.agent_state import AgentState
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase
@@ -113,7 +113,7 @@ def test_before_it_has_a_lease_it_leaves_at_once() -> None:
 
 
 def test_sigterm_before_the_first_request_prevents_it() -> None:
-    assert steps(agent(), LeaveRequested())[1] == [Exit(143, "received a termination signal")]
+    assert steps(agent(), LeaveRequested())[1] == [LEFT]
 
 
 def test_a_second_sigterm_changes_nothing() -> None:
@@ -154,7 +154,7 @@ def test_with_the_round_gone_it_does_not_wait() -> None:
 
 # ---- the job is over -----------------------------------------------------------------------------
 
-FAILURE = Cause(CauseKind.WORKER_FAILED, name("A"), code=3, message="boom")
+FAILURE = Cause(CauseKind.WORKER_FAILED, name("A"), rank=2, code=3, message="boom")
 SIGNAL = Cause(CauseKind.WORKER_SIGNALED, name("A"), signal=9)
 
 
@@ -165,6 +165,10 @@ SIGNAL = Cause(CauseKind.WORKER_SIGNALED, name("A"), signal=9)
         ("C", Phase.SUCCEEDED, None, 0, "the job succeeded"),
         ("A", Phase.FAILED, FAILURE, 3, "the job failed: boom"),
         ("A", Phase.FAILED, SIGNAL, 137, "the job failed: "),
+        # the codes of the agent itself: a worker may exit with them, or by the same signal
+        ("A", Phase.FAILED, replace(FAILURE, code=75), 75, "the job failed: boom"),
+        ("A", Phase.FAILED, replace(FAILURE, code=143), 143, "the job failed: boom"),
+        ("A", Phase.FAILED, replace(SIGNAL, signal=15), 143, "the job failed: "),
         ("A", Phase.FAILED, replace(FAILURE, code=None), 1, "the job failed: boom"),
         ("A", Phase.FAILED, replace(FAILURE, code=0), 1, "the job failed: boom"),
         ("B", Phase.FAILED, FAILURE, 1, "the job failed in another pod"),
@@ -176,7 +180,8 @@ SIGNAL = Cause(CauseKind.WORKER_SIGNALED, name("A"), signal=9)
 def test_exit_codes(letter: str, phase: Phase, cause: Cause | None, code: int, reason: str) -> None:
     """The blamed agent's is its worker's."""
     over = ended(AB1, phase, cause=cause)
-    assert terminal_exit(agent(letter), over) == Exit(code, reason)
+    kind, rank = (cause.kind.value, cause.rank) if cause and code else ("", -1)
+    assert terminal_exit(agent(letter), over) == Exit(code, reason, kind, rank)
 
 
 def test_after_success_it_reaps_and_exits() -> None:
@@ -225,7 +230,7 @@ def test_an_agent_that_misses_its_start_deadline_exits() -> None:
     me, actions = steps(me, Tick(), now=28.0)
     assert of(Stop, actions) == [Stop(2, 3.0)]
     _, actions = steps(me, WorkersReaped(2), now=29.0)
-    assert of(Exit, actions) == [Exit(75, "the workers of round 2 did not start in time")]
+    assert of(Exit, actions) == [setup_failure("the workers of round 2 did not start in time")]
 
 
 def test_an_agent_that_cannot_end_its_workers_exits() -> None:
@@ -235,7 +240,7 @@ def test_an_agent_that_cannot_end_its_workers_exits() -> None:
     me, actions = steps(me, Tick(), now=17.9)
     assert not codes(actions)
     _, actions = steps(me, Tick(), now=18.0)
-    assert of(Exit, actions) == [Exit(75, "the workers did not end after SIGKILL")]
+    assert of(Exit, actions) == [setup_failure("the workers did not end after SIGKILL")]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +277,7 @@ def test_a_round_that_gives_it_another_number_of_workers_is_refused() -> None:
     _, actions = steps(me, WorkersReaped(1))
     assert not of(Start, actions)
     why = "round 7 gives this pod 30 workers; its spec has 1 (nprocPerNode)"
-    assert of(Exit, actions) == [Exit(75, why)]
+    assert of(Exit, actions) == [setup_failure(why)]
 
 
 def test_without_that_clause_it_would_start_them() -> None:

@@ -21,7 +21,7 @@ from tests.support.protocol import (
 from elasticjob.rendezvous import events
 from elasticjob.rendezvous.actions import CreateLease, Exit, GetLease, ReadRound, Start
 from elasticjob.rendezvous.rules.join import own_state
-from elasticjob.rendezvous.state import Stage
+from elasticjob.rendezvous.state import Stage, setup_failure
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.round import Phase, Round
 
@@ -82,7 +82,7 @@ def test_another_incarnations_lease_ends_it() -> None:
     found = replace(lease("A", "done 1", 7), nonce="nonce-of-another")
     me, actions = steps(me, events.LeaseSeen(found, by_get=True))
     assert actions == [
-        Exit(75, "the Lease of this pod belongs to another incarnation of the agent")
+        setup_failure("the Lease of this pod belongs to another incarnation of the agent")
     ]
     assert me.stage is Stage.EXITED
 
@@ -143,7 +143,7 @@ def test_an_ended_lease_ends_it() -> None:
     me, _ = steps(agent(), events.Tick(), read(forming(0)))
     made = replace(lease("A", "ready 0 ended"), nonce="")
     _, actions = steps(me, events.LeaseSeen(made, by_get=True))
-    assert actions == [Exit(75, "the Lease of this pod is marked as ended by the operator")]
+    assert actions == [setup_failure("the Lease of this pod is marked as ended by the operator")]
 
 
 # ---- gone later ----------------------------------------------------------------------------------

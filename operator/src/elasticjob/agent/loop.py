@@ -20,7 +20,7 @@ from elasticjob.agent.workers.shutdown import EXIT_S
 from elasticjob.agent.workers.torchelastic import RunResult, WorkerGroup
 from elasticjob.rendezvous import agent_step, events
 from elasticjob.rendezvous.actions import Action, Exit, ReadRound, ReopenStream, Start, Stop
-from elasticjob.rendezvous.state import EXIT_SETUP, Me
+from elasticjob.rendezvous.state import Me, setup_failure
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.report import Progress
@@ -156,9 +156,9 @@ class ElasticAgent:
             self._step(message)
 
     def _fail(self, reason: str) -> None:
-        """Exit with EXIT_SETUP, after the workers had their grace period to end."""
+        """Exit as after a failed set-up, once the workers had their grace period to end."""
         self._log.write("agent set-up failed", reason=reason)
-        self.exit = Exit(EXIT_SETUP, reason)
+        self.exit = setup_failure(reason)
         if self.me.lease is None or self.me.run is None or not self.me.run.alive:
             return
         grace_s = self.me.lease.desired.stop_grace_s

@@ -34,7 +34,7 @@ from elasticjob.agent.workers.shutdown import kill_all
 from elasticjob.agent.workers.supervisor import Supervisor
 from elasticjob.rendezvous import new_agent
 from elasticjob.rendezvous.actions import Exit
-from elasticjob.rendezvous.state import EXIT_OK, EXIT_SETUP, Identity, Me
+from elasticjob.rendezvous.state import EXIT_OK, Identity, setup_failure
 from elasticjob.wire.lease import JobIdentity
 from elasticjob.wire.member import Pod
 
@@ -44,32 +44,31 @@ def main(signals: Signals, arguments: Sequence[str]) -> int:
     environment = original_environment()
     output = Output()
     log = Log(output.write_line)
-    me: Me | None = None
     try:
-        exit_, me = run_agent(read_config(environment, arguments), signals, output, log)
+        exit_ = run_agent(read_config(environment, arguments), signals, output, log)
     except (ConfigError, SetupError) as error:
-        exit_ = Exit(EXIT_SETUP, str(error))
+        exit_ = setup_failure(str(error))
         log.write("agent set-up failed", reason=exit_.reason)
     except Exception as error:
         import traceback  # only here: the import takes 2% of the time to join
 
-        exit_ = Exit(EXIT_SETUP, f"internal error: {error!r}")
+        exit_ = setup_failure(f"internal error: {error!r}")
         for text in traceback.format_exc().splitlines():
             log.write(text)
     if exit_.code != EXIT_OK:
-        write_termination_message(termination_log(environment), termination_message(exit_, me))
+        write_termination_message(termination_log(environment), termination_message(exit_))
     output.close()
     return exit_.code
 
 
-def run_agent(config: Config, signals: Signals, output: Output, log: Log) -> tuple[Exit, Me]:
+def run_agent(config: Config, signals: Signals, output: Output, log: Log) -> Exit:
     """Run the agent, then kill the processes that remain of its workers. Raises SetupError."""
     agent, supervisor = assemble(config, signals, output, log)
     try:
         agent.run()
     finally:
         supervisor.kill_everything()
-    return agent.exit or Exit(EXIT_OK, ""), agent.me
+    return agent.exit or Exit(EXIT_OK, "")
 
 
 def assemble(

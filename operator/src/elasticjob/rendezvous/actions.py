@@ -85,6 +85,8 @@ class Exit:
 
     code: int
     reason: str  # for the log and the termination message
+    cause: str = ""  # for the termination message: a kind of cause, or SetupFailed
+    rank: int = -1  # with which that cause began; -1: no single worker
 
 
 Action = Union[

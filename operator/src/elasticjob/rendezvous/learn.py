@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from elasticjob.rendezvous import outcomes, timing
-from elasticjob.rendezvous.actions import Exit
 from elasticjob.rendezvous.events import (
     CasFailed,
     Event,
@@ -31,7 +30,7 @@ from elasticjob.rendezvous.events import (
 )
 from elasticjob.rendezvous.members import report
 from elasticjob.rendezvous.rule_helpers import contact_since
-from elasticjob.rendezvous.state import EXIT_SETUP, Hold, Me, Stage
+from elasticjob.rendezvous.state import Hold, Me, Stage, setup_failure
 from elasticjob.rendezvous.view import (
     FormerHolder,
     View,
@@ -213,7 +212,7 @@ def _record_own_lease(me: Me, lease: AgentLease, now: float) -> Me:
     """Rules 2, 3: record this agent's Lease as it is, or exit if it is foreign."""
     why = _foreign_reason(me, lease)
     if why:
-        return replace(me, exit=Exit(EXIT_SETUP, f"the Lease of this pod {why}"), own_version="")
+        return replace(me, exit=setup_failure(f"the Lease of this pod {why}"), own_version="")
     if me.stage is Stage.CHECKING:
         me = replace(me, phase=lease.state.phase, n=lease.state.n)
     if me.stage in (Stage.CREATING, Stage.CHECKING):
@@ -279,7 +278,7 @@ def _record_own_lease_gone(me: Me) -> Me:
     """Rule 2: a member without a Lease exits (V13). Rule 3: create a deleted Lease again."""
     if me.stage is Stage.CHECKING:
         why = "the round names this pod, but its Lease is gone: another incarnation ran here"
-        return replace(me, exit=Exit(EXIT_SETUP, why))
+        return replace(me, exit=setup_failure(why))
     if me.stage is Stage.JOINED:  # clause 3-create-again
         me = replace(me, stage=Stage.CREATING, request_pending=False)
         return replace(me, own_version="", written_state="")

@@ -19,6 +19,12 @@ EXIT_OK = 0
 EXIT_FAILED = 1  # the job failed, and the first cause is in another pod
 EXIT_SETUP = 75  # the agent's set-up failed, or this incarnation must not run (EX_TEMPFAIL)
 EXIT_TERMINATED = 143  # the agent left after a termination signal
+SETUP_FAILED = "SetupFailed"
+
+
+def setup_failure(reason: str) -> Exit:
+    """The exit of an agent that cannot work in this pod. A worker may exit with the same code."""
+    return Exit(EXIT_SETUP, reason, SETUP_FAILED)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class WorkerContainer:
     message: str = ""  # why it waits, or its termination message
     exit_code: int | None = None
     finished_at: str = ""  # by the kubelet's clock: only to find out which pod ended last
+    cause: str = ""  # in the termination message: a kind of cause, or SetupFailed
 
 
 @dataclass(frozen=True)
@@ -200,12 +201,14 @@ def _worker_container(spec: Json, status: Json) -> WorkerContainer:
 def _ended(state: Json) -> WorkerContainer:
     code, reason = _exit_code(state), _words(state, "reason")
     is_killed = code == _KILLED and reason in ("Error", "OOMKilled")
+    message, cause = termination_message(state.get("message") or "", is_killed)
     return WorkerContainer(
         ContainerState.TERMINATED,
         reason,
-        termination_message(state.get("message") or "", is_killed),
+        message,
         code,
         state.get("finishedAt") or "",
+        cause,
     )
 
 
@@ -253,8 +256,9 @@ def _unfinished(name: str, reported: Json) -> InitContainer:
     return InitContainer(name, ContainerState.WAITING, reason, message)
 
 
-def termination_message(text: str, is_killed: bool = False) -> str:
-    """The `message` in the JSON that the agent writes, or the text itself if it is none.
+def termination_message(text: str, is_killed: bool = False) -> tuple[str, str]:
+    """The `message` and the `cause` in the JSON that the agent writes, or the text itself as the
+    message if it is none.
 
     Any process of the pod can write it. Without one it is the end of the log, which is no cause if
     the agent was killed.
@@ -264,8 +268,12 @@ def termination_message(text: str, is_killed: bool = False) -> str:
         record = untrusted.decode(text, "the termination message")
     except untrusted.WireError:
         record = None
-    found = record.get("message") if isinstance(record, dict) else "" if is_killed else text
-    return untrusted.plain(found) if isinstance(found, str) else ""
+    fields = record if isinstance(record, dict) else {"message": "" if is_killed else text}
+    message, cause = (fields.get(key) for key in ("message", "cause"))
+    return (
+        untrusted.plain(message) if isinstance(message, str) else "",
+        cause if isinstance(cause, str) else "",
+    )
 
 
 def _worker_container_name(spec: Json) -> str:

@@ -16,7 +16,7 @@ from elasticjob.controller.plan.actions import Action, EnsurePrerequisites
 from elasticjob.controller.report import waiting
 from elasticjob.controller.report.texts import ANY, NO_PODS, OLDER_JOB, PROBLEMS, RETRIES, STAYS
 from elasticjob.rendezvous.now import Now
-from elasticjob.rendezvous.state import EXIT_SETUP
+from elasticjob.rendezvous.state import EXIT_SETUP, SETUP_FAILED
 
 LONGEST_PHRASE = 120
 LONGEST_REFUSAL = 160
@@ -251,11 +251,12 @@ def _end(reason: str, exit_code: int | None, message: str = "") -> str:
 def _is_setup(pod: ObservedPod) -> bool:
     """Whether the agent could not start, or found that it cannot work in this pod."""
     ended = pod.container
-    return ended.state is ContainerState.TERMINATED and (
-        ended.exit_code == EXIT_SETUP
-        or ended.reason in _NOT_STARTED
-        or any(sign.search(ended.message) for sign in (_TOO_LONG, _NOT_LOADED))
-    )
+    if ended.state is not ContainerState.TERMINATED:
+        return False
+    if ended.cause:  # a worker may have exited with the same code
+        return ended.cause == SETUP_FAILED
+    has_sign = any(sign.search(ended.message) for sign in (_TOO_LONG, _NOT_LOADED))
+    return ended.exit_code == EXIT_SETUP or ended.reason in _NOT_STARTED or has_sign
 
 
 def _not_started(snapshot: Snapshot, pod: ObservedPod) -> _Found:

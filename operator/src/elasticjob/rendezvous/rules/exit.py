@@ -7,10 +7,20 @@ from elasticjob.rendezvous.actions import Exit
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, is_active_member, no_action
 from elasticjob.rendezvous.rules.run import is_alive
-from elasticjob.rendezvous.state import EXIT_FAILED, EXIT_OK, EXIT_SETUP, EXIT_TERMINATED, Me, Stage
+from elasticjob.rendezvous.state import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_TERMINATED,
+    Me,
+    Stage,
+    setup_failure,
+)
 from elasticjob.wire.agent_state import AgentState
+from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.round import Phase, Round
+
+LEFT = Exit(EXIT_TERMINATED, "received a termination signal", CauseKind.LEAVING.value)
 
 
 def decide_exit(me: Me, now: Now) -> RuleResult:
@@ -21,12 +31,12 @@ def decide_exit(me: Me, now: Now) -> RuleResult:
     if me.lease is not None and me.lease.round.phase.is_terminal:
         return replace(me, exit=terminal_exit(me, me.lease.round)), ()
     if me.leaving and (has_left(me) or is_out_of_time(me, now)):
-        return replace(me, exit=Exit(EXIT_TERMINATED, "received a termination signal")), ()
+        return replace(me, exit=LEFT), ()
     why = (
         contradiction(me)  # clause 3-own-workers
         or missed_deadline(me, now)  # clause 3-own-deadline
     )
-    return (replace(me, exit=Exit(EXIT_SETUP, why)), ()) if why else no_action(me)
+    return (replace(me, exit=setup_failure(why)), ()) if why else no_action(me)
 
 
 def exit_agent(me: Me, now: Now) -> RuleResult:
@@ -43,11 +53,12 @@ def terminal_exit(me: Me, round_: Round) -> Exit:
     if round_.phase is Phase.SUCCEEDED:
         return Exit(EXIT_OK, "the job succeeded")
     cause = round_.cause
+    kind, rank = (cause.kind.value, cause.rank) if cause else ("", -1)
     if cause is not None and cause.pod == me.who.name:
         code = 128 + cause.signal if cause.signal is not None else cause.code
-        return Exit(code or EXIT_FAILED, f"the job failed: {cause.message}")
+        return Exit(code or EXIT_FAILED, f"the job failed: {cause.message}", kind, rank)
     if me.who.pod in round_.pods:
-        return Exit(EXIT_FAILED, "the job failed in another pod")
+        return Exit(EXIT_FAILED, "the job failed in another pod", kind, rank)
     return Exit(EXIT_OK, "the job failed; this pod was not a member")
 
 
