@@ -58,7 +58,7 @@ def test_a_worker_that_always_fails_fails_the_job_at_max_restarts(team: Namespac
 CULPRIT_EXITS_LAST = """
 import json, os, sys, time
 if os.environ["RANK"] == "0":
-    message = {"message": "device-side assert", "extraInfo": {"py_callstack": "E: the first"}}
+    message = {"message": "E: the first", "extraInfo": {"py_callstack": "E: the first"}}
     with open(os.environ["TORCHELASTIC_ERROR_FILE"], "w") as file:
         json.dump({"message": message}, file)
 time.sleep(3 if os.environ["RANK"] == "0" else 1)

@@ -27,11 +27,13 @@ from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import SetupFailed
 from elasticjob.agent.log import Log, line
 from elasticjob.agent.termination import LONGEST, termination_message
-from elasticjob.agent.workers.exits import last_lines, read_error_file
+from elasticjob.agent.workers.exits import read_error_file
+from elasticjob.agent.workers.failure_message import of_exit, of_report
 from elasticjob.agent.workers.progress import parse
 from elasticjob.rendezvous.actions import CasRound, CreateLease, Exit, GetLease, Pulse, WriteState
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.report import Report
+from elasticjob.wire.untrusted import plain
 
 HEADS = [
     "HTTP/1.1 200 OK\r\nContent-Length: 2",
@@ -169,7 +171,8 @@ def test_an_error_file(text: str) -> None:
 
 @given(texts | st.text(max_size=6000))
 def test_texts_of_an_agent(text: str) -> None:
-    last_lines(text)
+    for message in (of_exit(1, text), of_exit(-6, text), of_report(text, text)):
+        assert plain(message) == message
     assert len(termination_message(Exit(1, text)).encode()) <= LONGEST
     written = line(text, {"message": text})
     assert "\n" not in written

@@ -69,9 +69,10 @@ class Supervised:
         return event
 
     def expect_exit(self) -> dict[str, Any]:
-        """Wait for the failure of an exit. Its error file may be noticed before."""
+        """Wait for the failure of an exit. It may come before all workers have started, and its
+        error file may be noticed before."""
         event = self.events.get(timeout=PATIENCE_S)
-        if event["event"] == "FailureNoticed":
+        if event["event"] in ("WorkersStarted", "FailureNoticed"):
             return self.expect_exit()
         assert event["event"] == "WorkerExited", event
         return dict(event["failure"])
@@ -90,12 +91,12 @@ class Supervised:
 @contextmanager
 def supervised(
     root: Path, *command: str, workers: int = 1, pod_uid: str = "", adopts: bool = True,
-    stdout: Path | None = None,
+    stdout: Path | None = None, stderr: Path | None = None,
 ) -> Iterator[Supervised]:  # fmt: skip
     """Run a supervisor whose workers run this command."""
     root.mkdir(parents=True, exist_ok=True)
     pod_uid = pod_uid or f"pod-{os.getpid()}-{root.name}"
-    out, err = stdout or root / "stdout", root / "stderr"
+    out, err = stdout or root / "stdout", stderr or root / "stderr"
     settings = {
         "command": command, "workers": workers, "pod_uid": pod_uid, "directory": str(root),
         "stdout": str(out), "stderr": str(err), "adopts": adopts,

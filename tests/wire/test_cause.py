@@ -58,13 +58,29 @@ def test_a_short_message_is_kept(message: str) -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "\u00e4", "\u4f60", "\U0001f600", "\ud800"])
-def test_a_long_message_keeps_its_end(letter: str) -> None:
-    """A traceback ends with its error. A lone surrogate comes from the JSON of an error file."""
-    clipped = clip(letter * 500 + "ValueError: no")
-    assert clipped.startswith("...")
-    assert clipped.endswith("ValueError: no")
-    assert len(clipped.encode()) <= MESSAGE_BYTES
+def test_a_long_line_keeps_both_ends(letter: str) -> None:
+    """A lone surrogate comes from the JSON of an error file."""
+    clipped = clip("ValueError: " + letter * 1000 + " in the end")
+    assert clipped.startswith("ValueError: ")
+    assert "..." in clipped
+    assert clipped.endswith(" in the end")
+    assert MESSAGE_BYTES - 6 <= len(clipped.encode()) <= MESSAGE_BYTES
     assert clip(clipped) == clipped
+
+
+def test_a_long_message_keeps_its_first_line_and_the_last_lines_that_fit() -> None:
+    lines = [f"line {number} " + "x" * 60 for number in range(20)]
+    clipped = clip("\n".join(["ValueError: nan", *lines]))
+    assert clipped.split("\n") == ["ValueError: nan", "...", *lines[-7:]]
+    assert clip("\n".join(["ValueError: nan", *lines]), 100) == "\n".join(
+        ["ValueError: nan", "...", lines[-1]]
+    )
+    assert clip("\n".join(["ValueError: nan", *lines]), 40) == "ValueError: nan"
+    assert clip(clipped) == clipped
+
+
+def test_empty_lines_before_a_long_message_are_left_out() -> None:
+    assert clip("\n\nValueError: nan\n" + "x" * 1000) == "ValueError: nan"
 
 
 def test_a_short_message_is_cleaned_too() -> None:

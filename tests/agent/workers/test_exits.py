@@ -12,13 +12,11 @@ from elasticjob.agent.workers.exits import (
     ErrorFile,
     Failure,
     WorkerOutcome,
-    exit_text,
     first_failure,
-    last_lines,
     read_error_file,
     start_failure,
 )
-from elasticjob.wire.cause import MESSAGE_BYTES, CauseKind
+from elasticjob.wire.cause import CauseKind
 
 REPORT = ErrorFile(5.0, "ValueError: nan")
 FAILED, SIGNALED = CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED
@@ -30,6 +28,14 @@ STACK = 'Traceback:\n  File "t.py", line 7\nValueError: nan'
     [
         ([WorkerOutcome(0, 3, 9.0)], Failure(FAILED, 0, 3, None, "exit code 3", 9.0)),
         ([WorkerOutcome(0, -9, 9.0)], Failure(SIGNALED, 0, None, 9, "ended by SIGKILL", 9.0)),
+        (
+            [WorkerOutcome(0, 3, 9.0, stderr="no data\n")],
+            Failure(FAILED, 0, 3, None, "no data", 9.0),
+        ),
+        (  # an error file is the worker's own report
+            [WorkerOutcome(0, 3, 9.0, REPORT, "no data\n")],
+            Failure(FAILED, 0, 3, None, REPORT.message, 5.0),
+        ),
         (
             [WorkerOutcome(0, 0, 1.0), WorkerOutcome(1, 1, 9.0)],
             Failure(FAILED, 1, 1, None, "exit code 1", 9.0),
@@ -119,7 +125,12 @@ def test_a_command_that_cannot_be_executed_is_reported_with_the_cure(
     ("content", "message"),
     [
         ({"message": {"message": "ValueError: nan"}}, "ValueError: nan"),
-        ({"message": {"message": "x", "extraInfo": {"py_callstack": STACK}}}, STACK),
+        (
+            {"message": {"message": "x", "extraInfo": {"py_callstack": STACK}}},
+            'ValueError: nan\nTraceback:\n  File "t.py", line 7',
+        ),
+        ({"message": {"extraInfo": {"py_callstack": "no frames"}}}, "no frames"),
+        ({"message": {"errorCode": 3}}, '{"message": {"errorCode": 3}}'),
         ({"message": "a string", "timestamp": 1}, "a string"),
         ({"message": {"message": "x", "extraInfo": "?"}}, "x"),
         ({"other": 1}, '{"other": 1}'),
@@ -142,19 +153,3 @@ def test_the_text_of_an_invalid_error_file_is_the_message(tmp_path: Path) -> Non
     path.write_text("")
     assert read_error_file(str(path)) is None
     assert read_error_file(str(tmp_path / "none")) is None
-
-
-def test_the_last_lines_are_kept_whole() -> None:
-    text = "\n".join(f"line {i} " + "x" * 60 for i in range(20)) + "\nValueError: nan\n"
-    kept = last_lines(text)
-    assert kept.endswith("\nValueError: nan")
-    assert kept.startswith("line ")
-    assert len(kept.encode()) <= MESSAGE_BYTES
-    assert last_lines("y" * 1000) == "y" * 1000  # one line: the record clips it
-
-
-@pytest.mark.parametrize(
-    ("code", "text"), [(3, "exit code 3"), (-9, "ended by SIGKILL"), (-63, "ended by signal 63")]
-)
-def test_the_text_of_an_exit(code: int, text: str) -> None:
-    assert exit_text(code) == text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -123,6 +124,48 @@ def test_a_failure_is_reported_with_its_cause(
         assert failure["after_ms"] >= 0
 
 
+RAISES = "import sys; print(f'step {sys.argv}', file=sys.stderr); {}['step']"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_without_an_error_file_the_message_is_the_end_of_stderr(
+    tmp_path: Path, workers: int
+) -> None:
+    python = (sys.executable, "-I", "-S", "-c", RAISES)
+    with supervised(tmp_path, *python, workers=workers) as one:
+        one.order_start(1, workers=workers)
+        message = one.expect_exit()["message"].split("\n")
+        assert message[:2] == ["KeyError: 'step'", "step ['-c']"]
+        assert message[-1] == '  File "<string>", line 1, in <module>'
+        one.stop(1)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo no data >&2; exit 4", "no data"),
+        ("sh -c 'kill -9 $$'; exit $?", "exit code 137: SIGKILL of a child, as shells report it"),
+        ("sleep 1000 & echo no data >&2; exit 4", "no data"),  # the child keeps the pipe open
+        ("printf 'a\\000\\033[1mb\\377' >&2; exit 4", "a\ufffdb\ufffd"),
+        ("printf '\\r10%%\\r20%%' >&2; exit 4", "20%"),
+    ],
+)
+def test_what_a_shell_wrote_last_is_the_message(tmp_path: Path, script: str, message: str) -> None:
+    with supervised(tmp_path, "sh", "-c", script) as one:
+        one.order_start(1)
+        assert one.expect_exit()["message"].split("\n")[0] == message
+        one.stop(1)
+
+
+def test_the_stderr_of_an_earlier_round_is_not_reported(tmp_path: Path) -> None:
+    script = '[ "$ELASTICJOB_ROUND" = 1 ] && echo old >&2; exit 4'
+    with supervised(tmp_path, "sh", "-c", script) as one:
+        for n, message in ((1, "old"), (2, "exit code 4")):
+            one.order_start(n)
+            assert one.expect_exit()["message"] == message
+            one.stop(n)
+
+
 def test_the_first_failure_is_reported_while_other_workers_run(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("first_ends", "7"), workers=3) as one:
         one.start(1, workers=3)
@@ -140,7 +183,7 @@ def test_the_error_file_determines_the_first_failure(tmp_path: Path) -> None:
         one.start(1, workers=2)
         failure = one.expect_exit()
         assert (failure["rank"], failure["code"]) == (1, None)
-        assert failure["message"].endswith("ValueError: loss is nan")
+        assert failure["message"].startswith("ValueError: loss is nan\n")
         one.stop(1)
 
 
@@ -321,6 +364,39 @@ def test_a_blocked_stdout_blocks_no_stop(tmp_path: Path, workers: int) -> None:
         one.start(2, workers=workers)
         one.stop(2, grace_s=0.5)
     os.close(reader)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_blocked_stderr_blocks_no_stop(tmp_path: Path, workers: int) -> None:
+    """The agent's log and the workers wait for a reader; the supervisor does not."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with supervised(tmp_path, *stub("floods"), workers=workers, stderr=fifo) as one:
+        one.start(1, workers=workers)
+        one.stop(1, grace_s=0.5)
+        assert of_round(one) == set()
+        one.start(2, workers=workers)
+        os.kill(min(of_round(one, 2, count=workers)), signal.SIGKILL)
+        assert one.expect_exit()["message"].startswith("ended by SIGKILL")
+        one.stop(2, grace_s=0.5)
+    os.close(reader)
+
+
+def test_a_single_workers_stderr_is_no_terminal_and_passes_as_it_is(tmp_path: Path) -> None:
+    """A burst of binary data, larger than any pipe, up to the last byte before the exit."""
+    program = (
+        "import os, sys; assert not os.isatty(2)\n"
+        "os.write(2, b'begin'); [os.write(2, bytes(range(256)) * 256) for _ in range(500)]\n"
+        "os.write(2, b'end'); os._exit(0)"
+    )
+    with supervised(tmp_path, sys.executable, "-I", "-S", "-c", program) as one:
+        one.start(1)
+        assert one.expect("WorkerExited")["failure"] is None
+        one.stop(1)
+        expected = b"begin" + bytes(range(256)) * 256 * 500 + b"end"
+        wait_until(lambda: one.stderr.stat().st_size >= len(expected), what="all bytes")
+        assert one.stderr.read_bytes() == expected
 
 
 @pytest.mark.parametrize("workers", [1, 2])

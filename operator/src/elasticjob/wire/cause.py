@@ -9,7 +9,8 @@ from elasticjob.wire.codec import WireError, fields_of, name, number, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.untrusted import plain
 
-MESSAGE_BYTES = 256
+MESSAGE_BYTES = 512  # on the wire; each agent receives the cause of a round with each pulse
+_GAP = "..."
 LARGEST_CODE = 255  # of an exit
 LARGEST_SIGNAL = 64
 
@@ -91,12 +92,36 @@ class Cause:
         )
 
 
-def clip(message: str) -> str:
-    """Keep the last MESSAGE_BYTES of UTF-8 of plain text, as a traceback ends with its error."""
-    raw = plain(message).encode()
-    if len(raw) <= MESSAGE_BYTES:
-        return raw.decode()
-    return "..." + raw[-(MESSAGE_BYTES - 3) :].decode("utf-8", "ignore")
+def clip(message: str, most: int = MESSAGE_BYTES) -> str:
+    """Return plain text with at most this many bytes of UTF-8: the first line, which names the
+    error, and the last lines that fit; of a line that is too long its two ends.
+    """
+    text_ = plain(message)
+    if _size(text_) <= most:
+        return text_
+    first, _, rest = text_.lstrip("\n").partition("\n")
+    first = _without_middle(first, most)
+    room = most - _size(first) - len("\n" + _GAP)
+    kept: list[str] = []
+    for line in reversed(rest.split("\n")):
+        room -= _size("\n" + line)
+        if room < 0:
+            break
+        kept.append(line)
+    return "\n".join([first, _GAP, *reversed(kept)]) if kept else first
+
+
+def _without_middle(line: str, most: int) -> str:
+    raw = line.encode()
+    if len(raw) <= most:
+        return line
+    end = (most - len(_GAP)) // 3
+    begin = most - len(_GAP) - end
+    return raw[:begin].decode("utf-8", "ignore") + _GAP + raw[-end:].decode("utf-8", "ignore")
+
+
+def _size(text_: str) -> int:
+    return len(text_.encode())
 
 
 def _signal(fields: dict[str, Any], what: str) -> int:

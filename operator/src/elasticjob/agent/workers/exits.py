@@ -1,4 +1,4 @@
-"""The exits of workers: which failure came first, and the text of its cause.
+"""The exits of workers: which failure came first.
 
 The worker that failed first may exit later than a peer that lost its connection: torch needs
 seconds to destroy a communicator. So the first failure is the one with the oldest torch error file
@@ -8,13 +8,13 @@ seconds to destroy a communicator. So the first failure is the one with the olde
 from __future__ import annotations
 
 import errno
-import signal
 from collections.abc import Iterable
 
 from elasticjob import files
-from elasticjob.wire.cause import MESSAGE_BYTES, CauseKind
+from elasticjob.agent.workers import failure_message
+from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.dataclasses import dataclass
-from elasticjob.wire.untrusted import WireError, decode, plain
+from elasticjob.wire.untrusted import WireError, decode
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -49,6 +49,7 @@ class WorkerOutcome:
     code: int | None  # of its exit, negative for a signal; None: it still runs
     at: float  # when its exit was noticed; wall clock
     file: ErrorFile | None = None
+    stderr: str = ""  # the end of it
 
     @property
     def has_failed(self) -> bool:
@@ -59,6 +60,13 @@ class WorkerOutcome:
     def failed_at(self) -> float:
         """When a worker that has failed did so; wall clock. A file cannot be of the future."""
         return min(self.file.at, self.at) if self.file else self.at
+
+    @property
+    def message(self) -> str:
+        """The message of its failure."""
+        if self.file is not None:
+            return self.file.message
+        return failure_message.of_exit(self.code, self.stderr)
 
 
 @dataclass(frozen=True)
@@ -81,14 +89,7 @@ def first_failure(workers: Iterable[WorkerOutcome]) -> Failure | None:
     first = min(failed, key=lambda w: (w.failed_at, w.local_rank))
     code, number = _code_and_signal(first.code)
     kind = CauseKind.WORKER_FAILED if number is None else CauseKind.WORKER_SIGNALED
-    return Failure(
-        kind,
-        first.local_rank,
-        code,
-        number,
-        first.file.message if first.file else exit_text(first.code),
-        first.failed_at,
-    )
+    return Failure(kind, first.local_rank, code, number, first.message, first.failed_at)
 
 
 def start_failure(local_rank: int, command: str, error: OSError, at: float) -> tuple[Failure, bool]:
@@ -113,41 +114,22 @@ def read_error_file(path: str) -> ErrorFile | None:
     found = files.read(path, _LONGEST_FILE)
     if found is None or not found.data.strip():
         return None
-    return ErrorFile(found.changed_at, last_lines(plain(_reported(found.data))))
+    return ErrorFile(found.changed_at, failure_message.of_report(*_reported(found.data)))
 
 
-def last_lines(text: str) -> str:
-    """Return the last lines that fit into a cause: a traceback ends with its error."""
-    kept: list[str] = []
-    for line in reversed(text.strip().splitlines()):
-        if kept and len("\n".join([line, *kept]).encode("utf-8", "replace")) > MESSAGE_BYTES:
-            break
-        kept.insert(0, line)
-    return "\n".join(kept)
-
-
-def exit_text(code: int | None) -> str:
-    """Return the message of an exit without an error file: `exit code 3`, `ended by SIGKILL`."""
-    if code is None or code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"ended by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"ended by signal {-code}"
-
-
-def _reported(raw: bytes) -> str:
+def _reported(raw: bytes) -> tuple[str, str]:
+    """Return message and stack of a report."""
     text = raw.decode("utf-8", "replace")
     try:
         found = decode(raw, "the error file")
     except WireError:
-        return text
+        return text, ""
     message = found.get("message") if isinstance(found, dict) else None
     if isinstance(message, dict):
         extra = message.get("extraInfo")
         stack = extra.get("py_callstack") if isinstance(extra, dict) else None
-        return str(stack or message.get("message") or text)
-    return str(message or text)
+        return str(message.get("message") or ("" if stack else text)), str(stack or "")
+    return str(message or text), ""
 
 
 def _code_and_signal(code: int | None) -> tuple[int | None, int | None]:

@@ -16,7 +16,7 @@ from elasticjob import files
 from elasticjob.agent.clock import Clock
 from elasticjob.agent.config import Config
 from elasticjob.agent.workers import environment, exits
-from elasticjob.agent.workers.output import Output
+from elasticjob.agent.workers.output import Copy, Output
 from elasticjob.agent.workers.process_tree import ProcessTree, reap, send_signal
 from elasticjob.agent.workers.progress import ProgressFile
 from elasticjob.agent.workers.shutdown import Shutdown, kill_all
@@ -59,6 +59,7 @@ class _Running:
         self.ranks = ranks
         self.group_env = group_env
         self.launched: list[subprocess.Popen[bytes]] = []  # by local rank
+        self.stderr: list[Copy] = []  # by local rank
         self.ended: dict[int, exits.WorkerOutcome] = {}  # by local rank
         self.is_started = False  # WorkersStarted was returned
         self.is_over = False  # WorkerExited was returned, or a stop has begun
@@ -160,7 +161,7 @@ class Supervisor:
         return RunResult(
             self.group.state,
             {first + rank: None for rank, end in ended.items() if end.code == 0},
-            {first + rank: self._failure(end) for rank, end in ended.items() if end.code},
+            {first + rank: self._failure(running, end) for rank, end in ended.items() if end.code},
         )
 
     # ---- a running group -------------------------------------------------------------------------
@@ -217,26 +218,22 @@ class Supervisor:
         config, ranks = self._config, running.ranks
         base = config.environment
         env = environment.worker_env(base, running.group_env, ranks, local_rank, config.directory)
-        stdout, stderr = self._standard_streams(ranks, local_rank)
+        prefix = f"[{ranks.role}{local_rank}]:" if ranks.workers > 1 else None
+        streams = self._output.streams(prefix)
+        running.stderr.append(streams.copy)
         try:
             return subprocess.Popen(
                 config.command,
                 env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
+                stdout=streams.stdout,
+                stderr=streams.stderr,
                 start_new_session=True,
             )
         finally:
-            for end in (stdout, stderr):
+            for end in (streams.stdout, streams.stderr):
                 if end is not None:
                     os.close(end)
-
-    def _standard_streams(self, ranks: Ranks, local_rank: int) -> tuple[int | None, int | None]:
-        """Return stdout and stderr: pipes with a prefix, or None for a single worker."""
-        if ranks.workers == 1:
-            return None, None
-        return self._output.pipes(f"[{ranks.role}{local_rank}]:")
 
     def _failed(self, running: _Running, failure: exits.Failure, is_fatal: bool = False) -> Event:
         running.is_over = True
@@ -259,26 +256,31 @@ class Supervisor:
         )
 
     def _outcomes(self, running: _Running) -> list[exits.WorkerOutcome]:
-        """Return the outcome of each worker that was launched, with its error file."""
+        """Return the outcome of each worker that was launched, with what it has reported."""
         now_at = self._clock.wall_at()
         return [
-            replace(
-                running.ended.get(rank, exits.WorkerOutcome(rank, None, now_at)),
-                file=exits.read_error_file(environment.error_file(self._config.directory, rank)),
+            self._reported(
+                running, running.ended.get(rank, exits.WorkerOutcome(rank, None, now_at))
             )
             for rank in range(len(running.launched))
         ]
 
-    def _failure(self, end: exits.WorkerOutcome) -> ProcessFailure:
+    def _reported(self, running: _Running, end: exits.WorkerOutcome) -> exits.WorkerOutcome:
+        """Return an outcome with the worker's error file and, after an exit, its stderr."""
         path = environment.error_file(self._config.directory, end.local_rank)
-        file = exits.read_error_file(path)
+        stderr = running.stderr[end.local_rank].end() if end.code else ""
+        return replace(end, file=exits.read_error_file(path), stderr=stderr)
+
+    def _failure(self, running: _Running, end: exits.WorkerOutcome) -> ProcessFailure:
+        path = environment.error_file(self._config.directory, end.local_rank)
+        end = self._reported(running, end)
         return ProcessFailure(
             local_rank=end.local_rank,
             pid=self.group.workers[end.local_rank].id or 0,
             exitcode=end.code or 0,
-            error_file=path if file else "<N/A>",
-            message=file.message if file else exits.exit_text(end.code),
-            timestamp=int(file.at if file else end.at),
+            error_file=path if end.file else "<N/A>",
+            message=end.message,
+            timestamp=int(end.file.at if end.file else end.at),
         )
 
     # ---- the end of workers ----------------------------------------------------------------------
