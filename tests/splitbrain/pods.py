@@ -122,4 +122,5 @@ class PodProcess:
             "ELASTICJOB_TOKEN_DIR": str(place.tokens),
             "ELASTICJOB_TERMINATION_LOG": str(self.home / "termination-message"),
             "ELASTICJOB_SHARED_NETWORK": "1",
+            "ELASTICJOB_CGROUP_DIR": "",
         }

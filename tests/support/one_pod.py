@@ -160,6 +160,7 @@ def one_pod(
             "ELASTICJOB_NPROC": str(workers),
             "ELASTICJOB_DIR": str(root / "work"),
             "ELASTICJOB_TOKEN_DIR": str(token_directory(root / "token")),
+            "ELASTICJOB_CGROUP_DIR": str(root / "cgroup"),
             "ELASTICJOB_TERMINATION_LOG": str(root / "termination-message"),
             "KUBERNETES_SERVICE_HOST": api.host,
             "KUBERNETES_SERVICE_PORT": str(api.port),

@@ -201,6 +201,7 @@ def _config(settings: dict[str, Any]) -> Any:
         directory=settings["directory"], token_directory="", api_host="", api_port=1, index=0,
         generation=0, workers=settings["workers"], command=tuple(settings["command"]),
         shares_network=False, environment=environment,
+        cgroup_directory=str(Path(settings["directory"]) / "cgroup"),
     )  # fmt: skip
 
 

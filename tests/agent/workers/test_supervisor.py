@@ -14,6 +14,9 @@ from dev.wait import wait_until
 from tests.support.supervised import Supervised, stub, supervised
 from tests.support.survivors import alive, is_dead
 
+from elasticjob.agent.workers.failure_message import exit_text
+from elasticjob.agent.workers.oom_kills import OUT_OF_MEMORY
+
 pytestmark = pytest.mark.process
 
 
@@ -155,6 +158,22 @@ def test_what_a_shell_wrote_last_is_the_message(tmp_path: Path, script: str, mes
         one.order_start(1)
         assert one.expect_exit()["message"].split("\n")[0] == message
         one.stop(1)
+
+
+@pytest.mark.parametrize("file", ["memory.events", "memory/memory.oom_control"])
+def test_a_process_that_the_kernel_killed_for_memory_is_named(tmp_path: Path, file: str) -> None:
+    """Behind a shell its end is only an exit code. A kill of an earlier round explains nothing."""
+    counter = tmp_path / "cgroup" / file
+    counter.parent.mkdir(parents=True)
+    counter.write_text("oom 9\noom_kill 1\n")
+    kill = f"sh -c 'echo oom_kill 2 > {counter}; kill -9 $$'; exit $?"
+    with supervised(tmp_path, "sh", "-c", kill) as one:
+        for n, first in ((1, OUT_OF_MEMORY), (2, exit_text(137))):
+            one.order_start(n)
+            message = one.expect_exit()["message"].split("\n")
+            assert message[0] == first
+            assert exit_text(137) in message
+            one.stop(n)
 
 
 def test_the_stderr_of_an_earlier_round_is_not_reported(tmp_path: Path) -> None:

@@ -258,6 +258,7 @@ async def test_a_pod_gets_its_environment_and_its_volumes(one: Machine) -> None:
         "KUBERNETES_SERVICE_HOST": "127.0.0.1",
         "KUBERNETES_SERVICE_PORT": str(PORT),
         "ELASTICJOB_SHARED_NETWORK": "1",
+        "ELASTICJOB_CGROUP_DIR": "",
         MARKER: f"{one.root}/{uid}",
     }
 

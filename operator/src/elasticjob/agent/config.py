@@ -40,6 +40,7 @@ class Config:
     command: tuple[str, ...]  # of each worker
     shares_network: bool  # with other pods: hostNetwork, or the local mode
     environment: Mapping[str, str]  # of the container; the workers inherit it
+    cgroup_directory: str = "/sys/fs/cgroup"  # empty: other pods share these control groups
 
 
 def termination_log(environment: Mapping[str, str]) -> str:
@@ -68,6 +69,7 @@ def read_config(environment: Mapping[str, str], arguments: Sequence[str]) -> Con
         command=reader.command(arguments),
         shares_network=reader.flag("ELASTICJOB_SHARED_NETWORK", "ELASTICJOB_HOST_NETWORK"),
         environment=environment,
+        cgroup_directory=environment.get("ELASTICJOB_CGROUP_DIR", "/sys/fs/cgroup"),
     )
     expected = pod_name(config.job, config.index, config.generation)
     if not reader.faults and config.pod != expected:

@@ -16,6 +16,7 @@ from elasticjob import files
 from elasticjob.agent.clock import Clock
 from elasticjob.agent.config import Config
 from elasticjob.agent.workers import environment, exits
+from elasticjob.agent.workers.oom_kills import OomKills
 from elasticjob.agent.workers.output import Copy, Output
 from elasticjob.agent.workers.process_tree import ProcessTree, reap, send_signal
 from elasticjob.agent.workers.progress import ProgressFile
@@ -80,6 +81,7 @@ class Supervisor:
         self._clock = clock
         entrypoint, *arguments = config.command
         self.group = new_group(WorkerSpec("default", config.workers, entrypoint, tuple(arguments)))
+        self._oom_kills = OomKills(config.cgroup_directory)
         self._running: _Running | None = None
         self._shutdown: Shutdown | None = None
         self._stopped: list[Event] = []  # what poll returns next: found when a stop began
@@ -96,6 +98,7 @@ class Supervisor:
         ranks = replace(ranks_of(round_, self._pod), workers=config.workers)
         env = environment.group_env(round_, desired, ranks, config.job_uid, config.pod_uid)
         files.clear(config.directory, environment.file_names(ranks.workers))
+        self._oom_kills.begin()
         self._running = _Running(round_.n, delivered_at, ranks, env)
         self.group = with_ranks(self.group, ranks, env["MASTER_ADDR"], int(env["MASTER_PORT"]))
 
@@ -250,7 +253,7 @@ class Supervisor:
             rank=running.ranks.first_rank + failure.local_rank,
             code=failure.code,
             signal=failure.signal,
-            message=failure.message,
+            message=self._oom_kills.explain(failure.message),
             n=running.n,
             after_ms=_ms(now - age_s - running.delivered_at),
         )

@@ -79,6 +79,7 @@ class Kubelet:
                 "KUBERNETES_SERVICE_HOST": node.HOST_IP,
                 "KUBERNETES_SERVICE_PORT": str(port),
                 "ELASTICJOB_SHARED_NETWORK": "1",
+                "ELASTICJOB_CGROUP_DIR": "",
             },
             reporter=self._reporter,
             processes=Processes(self._root),
