@@ -14,7 +14,7 @@ from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.round import Phase, Round
 
 ME = new_agent(identity("B"), 0.0)
-CAUSE = Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=3, message="loss is nan")
+CAUSE = Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=3, message="loss is nan\nstack")
 TICK = events.Tick()
 NOTHING: dict[str, Any] = {}
 FROZEN = "agent is frozen: Round Lease deleted or access denied; workers continue"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -751,8 +752,9 @@ def test_a_cause_that_is_replaced_before_the_operator_reads_it_counts_once() -> 
 def test_the_last_failure_comes_from_the_cause() -> None:
     world = running_world()
     cause = Cause(
-        CauseKind.WORKER_FAILED, pod="demo-1-0", node="node-1", rank=1, code=3, message="E: x", n=1
-    )
+        CauseKind.WORKER_FAILED, pod="demo-1-0", node="node-1", rank=1, code=3, n=1,
+        message="E: x\nTraceback",
+    )  # fmt: skip
     world.run(*P[:4], n=2, cause=cause, charged=[2])
     world.settle()
     assert world.status()["lastFailure"] == {
@@ -761,7 +763,8 @@ def test_the_last_failure_comes_from_the_cause() -> None:
         "rank": 1,
         "exitCode": 3,
         "reason": "WorkerFailed",
-        "message": "E: x",
+        "message": "E: x\nTraceback",
+        "logCommand": "kubectl logs -n team demo-1-0 -c worker",
         "round": 1,
         "time": world.status()["lastFailure"]["time"],
     }
@@ -771,6 +774,66 @@ def test_the_last_failure_comes_from_the_cause() -> None:
         " counted: 1 of maxRestarts 10; round 2 starts with 4 members",
     )
     assert (world.status()["restarts"], world.status()["counted"]) == (1, 1)
+
+
+def test_the_message_of_a_failure_outlives_its_pod() -> None:
+    """Its log is lost with the pod that is replaced; the command to read it is left out then."""
+    world = running_world()
+    message = "E: x\nTraceback"
+    cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=1, message=message)
+    for n in (2, 3, 4):
+        world.run(*P[:4], n=n, cause=replace(cause, n=n - 1), charged=range(2, n + 1))
+        world.settle()
+    assert world.deleted_names() == ["demo-1-0"]
+    assert world.status()["lastFailure"]["logCommand"] == "kubectl logs -n team demo-1-0 -c worker"
+    world.end_deleted()
+    world.settle()
+    failure = world.status()["lastFailure"]
+    assert (failure["pod"], failure["message"]) == ("demo-1-0", message)
+    assert "logCommand" not in failure
+
+
+def failed_world(kind: CauseKind, message: str) -> World:
+    """A job that a worker of demo-1-0 has failed; its agent has not exited yet."""
+    world = running_world(maxRestarts=0)
+    signal = 9 if kind is CauseKind.WORKER_SIGNALED else None
+    code = None if signal else 3
+    cause = Cause(kind, "demo-1-0", rank=1, code=code, signal=signal, message=message, n=1)
+    world.write_round(Round(2, Phase.FAILED, tuple(map(Member, P[:4])), cause=cause, starts=1))
+    world.settle()
+    return world
+
+
+def test_the_whole_message_of_a_worker_is_read_from_its_pod() -> None:
+    """A round has less room than a termination message."""
+    world = failed_world(CauseKind.WORKER_FAILED, "E: x\n...\nlast")
+    whole = "E: x\n" + "\n".join(f"line {n}" for n in range(50))
+    record = {"cause": "WorkerFailed", "code": 3, "rank": 1, "message": f"the job failed: {whole}"}
+    world.end_pod("demo-1-0", 3, message=json.dumps(record))
+    world.settle()
+    failure = world.status()["lastFailure"]
+    assert (failure["message"], failure["exitCode"]) == (whole, 3)
+    world.delete_pod("demo-1-0")
+    world.settle()
+    assert world.status()["lastFailure"]["message"] == whole
+
+
+def test_another_end_of_the_pod_is_not_that_of_its_worker() -> None:
+    world = failed_world(CauseKind.WORKER_FAILED, "E: x")
+    world.end_pod("demo-1-0", 143, message='{"cause": "Leaving", "message": "a longer message"}')
+    world.settle()
+    failure = world.status()["lastFailure"]
+    assert (failure["reason"], failure["message"]) == ("WorkerFailed", "E: x")
+
+
+def test_the_kubelets_reason_names_the_memory_of_which_a_worker_ran_out() -> None:
+    world = failed_world(CauseKind.WORKER_SIGNALED, "ended by SIGKILL")
+    record = {"cause": "WorkerSignaled", "message": "the job failed: ended by SIGKILL"}
+    world.end_pod("demo-1-0", 137, message=json.dumps(record), reason="OOMKilled")
+    world.settle()
+    failure = world.status()["lastFailure"]
+    assert (failure["reason"], failure["message"]) == ("OOMKilled", "ended by SIGKILL")
+    assert (failure["signal"], failure.get("exitCode")) == (9, None)
 
 
 def test_an_oom_kill_is_read_from_the_pod() -> None:
@@ -980,11 +1043,10 @@ def test_clean_pod_policy_of_a_failed_job(policy: str, kept: list[str]) -> None:
     world.settle()
     assert world.pod_names() == kept
     assert world.status()["phase"] == "Failed: WorkerFailed"
-    assert world.condition("Failed") == (
-        "True",
-        "WorkerFailed",
-        "demo-1-0 (rank 1): exit code 2 of python3 train.py; see its log; exceeded maxRestarts (0)",
-    )
+    why = "demo-1-0 (rank 1): exit code 2 of python3 train.py; exceeded maxRestarts (0)"
+    if policy != "All":
+        why += "; kubectl logs -n team demo-1-0 -c worker"
+    assert world.condition("Failed") == ("True", "WorkerFailed", why)
     assert world.condition("Running") == ("False", "Ended", "")
     assert world.events()["Failed"][0] == 1
 

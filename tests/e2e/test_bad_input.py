@@ -69,11 +69,16 @@ async def test_a_spec_that_breaks_a_rule_is_refused_with_field_and_cure(
 @pytest.mark.parametrize(
     ("command", "phase", "message"),
     [
-        (["python3", "/none/train.py"], "Failed: WorkerFailed", "python3 /none/train.py"),
+        (["python3", "/none/train.py"], "Failed: WorkerFailed", "can't open file '/none/train.py'"),
+        (
+            ["python3", "-c", "exit(2)"],
+            "Failed: WorkerFailed",
+            "exit code 2 of python3 -c 'exit(2)'",
+        ),
         (["torchrum", "train.py"], "Failed: StartFailed", "cannot execute 'torchrum'"),
         (["/dev/null"], "Failed: StartFailed", "cannot execute '/dev/null': Permission denied"),
     ],
-    ids=["script", "command", "not executable"],
+    ids=["script", "wrong usage", "command", "not executable"],
 )
 async def test_a_job_that_cannot_start_fails_with_a_cause(
     cluster: LocalCluster, command: list[str], phase: str, message: str

@@ -256,6 +256,21 @@ async def test_a_pod_that_fails_three_times_is_replaced(cluster: LocalCluster) -
     await job.reports("PodsDeleted", "blamed for 3 failures")
 
 
+async def test_the_last_words_of_a_pod_that_is_replaced_stay(cluster: LocalCluster) -> None:
+    """Its log is deleted with it."""
+    lives = '[ "$RANK" = 0 ] || [ "$ELASTICJOB_GENERATION" = 1 ] && exec sleep 1000'
+    command = ["bash", "-c", f"{lives}; echo epoch 1 >&2; echo no data on node 7 >&2; exit 5"]
+    job = cluster.apply("job", command, replicas=2, maxStartRestarts=10)
+    await job.hurry()
+    await job.until(lambda: "job-1-1" in job.pods and "job-1-0" not in job.pods, "a replacement")
+    await job.is_("Running")
+    failure = job.failure
+    assert (failure["pod"], failure["exitCode"]) == ("job-1-0", 5)
+    assert failure["message"] == "no data on node 7\nepoch 1"
+    assert "logCommand" not in failure
+    assert job.condition("Running")["status"] == "True"
+
+
 async def test_a_lost_round_lease_is_created_again(cluster: LocalCluster) -> None:
     job = await cluster.running("job", replicas=2)
     workers = job.workers(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import pytest
 from tests.support.local_cluster import LocalCluster
 from tests.support.survivors import is_dead, kill_together
 
+from elasticjob.agent.workers.failure_message import exit_text
 from elasticjob.wire.round import Phase
 
 pytestmark = pytest.mark.e2e
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.e2e
 RECORDED = """
 import json, os, sys, time
 if os.environ["RANK"] == "0": time.sleep(1000)
-stack = "Traceback (most recent call last):\\n  File 'train.py'\\nValueError: loss is nan"
+stack = 'Traceback (most recent call last):\\n  File "t.py", line 7, in f\\nValueError: loss is nan'
 with open(os.environ["TORCHELASTIC_ERROR_FILE"], "w") as file:
     json.dump({"message": {"message": "loss is nan", "extraInfo": {"py_callstack": stack}}}, file)
 sys.exit(3)
@@ -64,6 +66,12 @@ while not os.path.exists(f"{sys.argv[1]}-{os.environ['ELASTICJOB_ROUND']}"): tim
 sys.exit(1)
 """
 PLAIN = '[ "$RANK" = 0 ] && exec sleep 1000; exit 5'
+SPEAKS = '[ "$RANK" = 0 ] && exec sleep 1000; echo epoch 1 >&2; echo no data >&2; exit 5'
+RAISES = """
+import os, time
+if os.environ["RANK"] == "0": time.sleep(1000)
+{}["step"]
+"""
 
 
 async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: LocalCluster) -> None:
@@ -82,6 +90,7 @@ async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: LocalCluster)
         "signal": 9,
         "reason": "WorkerSignaled",
         "message": "ended by SIGKILL",
+        "logCommand": f"kubectl logs -n {cluster.namespace} job-2-0 -c worker",
         "round": 1,
     }
     assert job.status["lastRecovery"]["round"] == 2
@@ -104,9 +113,12 @@ async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(
     ("command", "code", "message"),
     [
         (["python3", "-S", "-c", RECORDED], 3, "ValueError: loss is nan; exit code 3"),
+        (["python3", "-S", "-c", RAISES], 1, "KeyError: 'step'; exit code 1"),
+        (["bash", "-c", SPEAKS], 5, "no data; exit code 5"),
         (["bash", "-c", PLAIN], 5, "exit code 5"),
+        (["bash", "-c", f"({PLAIN}); exit 137"], 137, f"{exit_text(137)}"),
     ],
-    ids=["torch's error file", "exit code"],
+    ids=["torch's error file", "traceback", "stderr", "exit code", "child of a shell"],
 )
 async def test_the_worker_that_spent_the_budget_is_named(
     cluster: LocalCluster, command: list[str], code: int, message: str
@@ -117,8 +129,10 @@ async def test_the_worker_that_spent_the_budget_is_named(
     assert job.status["counted"] == 2  # the failure that ended the job, too
     failed = job.condition("Failed")
     assert (failed["status"], failed["reason"]) == ("True", "WorkerFailed")
-    assert failed["message"].startswith("job-1-0 (rank 1): ")
-    assert failed["message"].endswith(f"{message}; exceeded maxRestarts (1)")
+    look_at = f"kubectl logs -n {cluster.namespace} job-1-0 -c worker"
+    assert failed["message"] == (
+        f"job-1-0 (rank 1): {message}; exceeded maxRestarts (1); {look_at}"
+    )
     assert (job.failure["pod"], job.failure["exitCode"], job.failure["round"]) == (
         "job-1-0",
         code,
@@ -126,6 +140,31 @@ async def test_the_worker_that_spent_the_budget_is_named(
     )
     await job.until(lambda: job.ended("1-0"), "the end of the blamed pod")
     assert job.ended("1-0")["exitCode"] == code
+    ended = json.loads(job.ended("1-0")["message"])
+    assert (ended["cause"], ended["code"], ended["rank"]) == ("WorkerFailed", code, 1)
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        ("exit 75", "WorkerFailed"),
+        ("exit 143", "WorkerFailed"),
+        ("exit 126", "WorkerFailed"),
+        ("kill -TERM $BASHPID; sleep 1000", "WorkerSignaled"),
+        ("kill -KILL $BASHPID", "WorkerSignaled"),
+    ],
+)
+async def test_an_exit_of_a_worker_is_never_one_of_the_agent(
+    cluster: LocalCluster, end: str, cause: str
+) -> None:
+    """An agent that cannot work exits with 75, and one that leaves with 143."""
+    job = cluster.apply("job", ["bash", "-c", end], replicas=1, maxRestarts=0)
+    await job.is_(f"Failed: {cause}")
+    await job.until(lambda: job.ended("0-0"), "the end of its pod")
+    ended = json.loads(job.ended("0-0")["message"])
+    assert (ended["cause"], ended["rank"]) == (cause, 0)
+    assert ended["message"].startswith("the job failed: ")
+    assert job.failure["reason"] == cause
 
 
 async def test_without_a_budget_the_first_failure_fails_the_job(cluster: LocalCluster) -> None:
@@ -183,9 +222,10 @@ async def test_a_misspelt_script_fails_the_job_fast(cluster: LocalCluster) -> No
     await job.is_("Failed: WorkerFailed")
     assert job.status["counted"] == 3
     message = job.condition("Failed")["message"]
-    assert message.endswith(
-        "; the workers failed 3 times before the job had trained (maxStartRestarts is 2)"
-    )
+    assert "trian.py': [Errno 2] No such file or directory; exit code 2; " in message
+    assert (
+        "; the workers failed 3 times before the job had trained (maxStartRestarts is 2); kubectl"
+    ) in message
 
 
 async def test_a_job_that_reports_progress_has_its_whole_budget(

@@ -81,6 +81,7 @@ def test_a_long_message_keeps_its_first_line_and_the_last_lines_that_fit() -> No
 
 def test_empty_lines_before_a_long_message_are_left_out() -> None:
     assert clip("\n\nValueError: nan\n" + "x" * 1000) == "ValueError: nan"
+    assert clip("\n" * 1000 + "ValueError: nan") == "ValueError: nan"
 
 
 def test_a_short_message_is_cleaned_too() -> None:

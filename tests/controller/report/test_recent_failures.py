@@ -78,6 +78,7 @@ def test_a_failure_has_all_that_is_known() -> None:
     assert stored(snapshot(*PODS, round_=crashed(2)))["recentFailures"] == [
         {
             "pod": "demo-1-0",
+            "logCommand": "kubectl logs -n team demo-1-0 -c worker",
             "podUID": "uid-demo-1-0",
             "node": "node-1",
             "rank": 1,

@@ -53,7 +53,7 @@ def recovered(n: int, *pods: Pod) -> Report:
 
 CRASHED = (
     "WorkersFailed!: round 3 (4 members) ended: demo-1-0 (rank 1) on node-1: WorkerFailed:"
-    " E: no more; exit code 3"
+    " E: no; exit code 3"
 )
 RUNNING = (
     "round 4 runs with 4 members after 532 ms (detection 2 ms, stop 30 ms, rendezvous 0 ms, start"

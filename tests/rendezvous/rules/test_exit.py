@@ -184,6 +184,21 @@ def test_exit_codes(letter: str, phase: Phase, cause: Cause | None, code: int, r
     assert terminal_exit(agent(letter), over) == Exit(code, reason, kind, rank)
 
 
+def test_the_agent_of_the_first_cause_reports_the_whole_message() -> None:
+    """A round has less room than this agent's termination message."""
+    cause = replace(FAILURE, n=1, message="boom\n...\nlast")
+    over, whole = ended(AB1, Phase.FAILED, cause=cause), replace(cause, message="boom\nall lines")
+    for own, message in (
+        (whole, whole.message),
+        (replace(whole, n=0), cause.message),  # an earlier failure
+        (replace(whole, rank=3), cause.message),
+        (replace(whole, kind=CauseKind.API_DARK), cause.message),
+        (None, cause.message),
+    ):
+        found = terminal_exit(replace(agent("A"), cause=own), over)
+        assert found.reason == f"the job failed: {message}"
+
+
 def test_after_success_it_reaps_and_exits() -> None:
     me, _ = steps(joined("A", AB1), WorkerExited(1), WorkersReaped(1))
     _, actions = steps(me, round_seen(ended(AB1, Phase.SUCCEEDED)))

@@ -77,5 +77,5 @@ def _cause(cause: Cause | None) -> dict[str, Any]:
         "cause": cause.kind.value,
         "cause_pod": cause.pod or None,
         "cause_rank": cause.rank if cause.rank >= 0 else None,
-        "message": cause.message or None,
+        "message": cause.message.partition("\n")[0] or None,
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 from elasticjob import files
 from elasticjob.rendezvous.actions import Exit
+from elasticjob.wire.cause import clip
 
 LONGEST = 4096  # bytes; the kubelet drops the rest
 _LONGEST_MESSAGE = 2048
@@ -22,10 +23,10 @@ def termination_message(exit_: Exit) -> str:
     fields: dict[str, Any] = {"cause": exit_.cause, "code": exit_.code}
     if exit_.rank >= 0:
         fields["rank"] = exit_.rank
-    text = json.dumps({**fields, "message": exit_.reason[-_LONGEST_MESSAGE:]})
+    text = json.dumps({**fields, "message": clip(exit_.reason, _LONGEST_MESSAGE)})
     if len(text) <= LONGEST:
         return text
-    return json.dumps({**fields, "message": exit_.reason[-_SHORT_MESSAGE:]})
+    return json.dumps({**fields, "message": clip(exit_.reason, _SHORT_MESSAGE)})
 
 
 def write_termination_message(path: str, text: str) -> None:

@@ -259,7 +259,10 @@ class LastFailure(_Model):
     """Reason for the failure, in one CamelCase word: WorkerFailed, WorkerSignaled, PodEnded,
     PodSilent, OOMKilled and others."""
     message: Message | None = None
-    """Description of the failure: the end of the traceback, if there is one."""
+    """Description of the failure. The first line names the error; then comes the end of the
+    traceback or, without one, of what the worker wrote to stderr."""
+    log_command: Message | None = None
+    """Command that prints the log of the pod. Absent: the pod no longer exists."""
     time: datetime | None = None
     """Time at which the operator observed the failure."""
     round: Count | None = None

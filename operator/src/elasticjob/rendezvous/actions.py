@@ -79,6 +79,9 @@ class Stop:
     grace_s: float  # from SIGTERM to SIGKILL
 
 
+JOB_FAILED = "the job failed: "  # begins the reason of an agent whose worker is the cause
+
+
 @dataclass(frozen=True)
 class Exit:
     """End the agent, and with it the worker container."""

@@ -9,6 +9,7 @@ from elasticjob.wire.codec import WireError, fields_of, name, number, text
 from elasticjob.wire.dataclasses import dataclass
 from elasticjob.wire.untrusted import plain
 
+LONGEST_MESSAGE = 1024  # bytes; of an agent's last failure, in its termination message
 MESSAGE_BYTES = 512  # on the wire; each agent receives the cause of a round with each pulse
 _GAP = "..."
 LARGEST_CODE = 255  # of an exit
@@ -103,7 +104,7 @@ def clip(message: str, most: int = MESSAGE_BYTES) -> str:
     first = _without_middle(first, most)
     room = most - _size(first) - len("\n" + _GAP)
     kept: list[str] = []
-    for line in reversed(rest.split("\n")):
+    for line in reversed(rest.split("\n") if rest else ()):
         room -= _size("\n" + line)
         if room < 0:
             break

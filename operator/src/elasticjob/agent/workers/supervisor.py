@@ -38,7 +38,7 @@ from elasticjob.rendezvous.events import (
     WorkersStarted,
 )
 from elasticjob.rendezvous.members.ranks import Ranks, ranks_of
-from elasticjob.wire.cause import Cause
+from elasticjob.wire.cause import LONGEST_MESSAGE, Cause, clip
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
@@ -253,7 +253,7 @@ class Supervisor:
             rank=running.ranks.first_rank + failure.local_rank,
             code=failure.code,
             signal=failure.signal,
-            message=self._oom_kills.explain(failure.message),
+            message=clip(self._oom_kills.explain(failure.message), LONGEST_MESSAGE),
             n=running.n,
             after_ms=_ms(now - age_s - running.delivered_at),
         )

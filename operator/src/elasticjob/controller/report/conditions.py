@@ -144,6 +144,7 @@ def _why_failed(snapshot: Snapshot) -> str:
     assert snapshot.lease is not None
     found = recent_failures.last(snapshot, recent_failures.of(snapshot))
     parts = [_first_cause(found)] if found else []
+    look_at = found.log_command if found and snapshot.spec.clean_pod_policy != "All" else None
     max_restarts = snapshot.spec.max_restarts
     counted = budget.counted_failures(snapshot.lease.round.charged, snapshot.lease.desired)
     starts = budget.start_failures(snapshot.lease.round.charged, snapshot.lease.desired)
@@ -154,12 +155,13 @@ def _why_failed(snapshot: Snapshot) -> str:
         parts.append(NEVER_TRAINED.format(failures=starts, most=most))
     elif counted >= max_restarts:
         parts.append(EXCEEDED.format(max_restarts=max_restarts))
+    parts.append(look_at or "")
     return "; ".join(part for part in parts if part)
 
 
 def _first_cause(found: LastFailure) -> str:
-    """The pod and its rank, the message, and the exit code or signal if the message has neither."""
-    message = found.message or ""
+    """The pod and its rank, the error, and the exit code or signal if the error has neither."""
+    message = failure.headline(found)
     codes = [("exit code", found.exit_code), ("signal", found.signal)]
     named = (f"{name} {value}" for name, value in codes if value is not None)
     what = [message, *(code for code in named if code not in message)]

@@ -9,14 +9,13 @@ from elasticjob.api.v1alpha1 import LastFailure
 from elasticjob.controller.observe.parse import WorkerContainer
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.wire.cause import Cause, CauseKind
-from elasticjob.wire.untrusted import plain
+from elasticjob.rendezvous.actions import JOB_FAILED
+from elasticjob.wire.cause import LONGEST_MESSAGE, Cause, CauseKind, clip
 
-LONGEST_MESSAGE = 1024
 LONGEST_REASON = 256
 LONGEST_COMMAND = 200
 # With this exit code Python, shells and many programs report wrong arguments, such as a script that
-# does not exist. Only the container's log has the details, so the message contains the command.
+# does not exist. If nothing is known from stderr, the message contains the command.
 WRONG_USAGE = 2
 
 _OF_PODS = (CauseKind.POD_ENDED, CauseKind.POD_SILENT, CauseKind.POD_LATE)
@@ -28,16 +27,28 @@ def culprit(found: LastFailure) -> str:
     return f"{found.pod}{rank}" if found.pod else ""
 
 
+def headline(found: LastFailure) -> str:
+    """The first line of the message, which names the error; empty without a message."""
+    return (found.message or "").partition("\n")[0]
+
+
+def log_command(snapshot: Snapshot, found: LastFailure) -> str | None:
+    """The command that prints the log of the pod that failed, while it exists."""
+    if found.pod not in snapshot.by_name:
+        return None
+    job = snapshot.job
+    return f"kubectl logs -n {job.namespace} {found.pod} -c {worker_container(job.body['spec'])}"
+
+
 def of_round(snapshot: Snapshot, round_: PastRound) -> LastFailure:
     """The failure that led to this round, without its time."""
     cause = round_.details or round_.cause
     assert cause is not None
     pod, ended = snapshot.by_name.get(cause.pod), _end(snapshot, cause)
     reason = reason_of_pod(snapshot, cause)
-    code = cause.code if cause.code is not None or ended is None else ended.exit_code
-    message = (ended.message if ended else "") or cause.message
-    if cause.code == WRONG_USAGE:
-        message = f"{message} of {_command(snapshot)}; see its log"
+    code = cause.code
+    if code is None and ended and cause.kind in _OF_PODS:
+        code = ended.exit_code
     return LastFailure(
         pod=cause.pod or None,
         node=cause.node or (pod.node if pod else "") or None,
@@ -45,7 +56,7 @@ def of_round(snapshot: Snapshot, round_: PastRound) -> LastFailure:
         exit_code=code,
         signal=cause.signal,
         reason=(reason or cause.kind.value)[:LONGEST_REASON],
-        message=plain(message)[-LONGEST_MESSAGE:] or None,
+        message=clip(_message(snapshot, cause, ended), LONGEST_MESSAGE) or None,
         round=round_.ended_n,
     )
 
@@ -57,9 +68,20 @@ def reason_of_pod(snapshot: Snapshot, cause: Cause) -> str:
 
 
 def _end(snapshot: Snapshot, cause: Cause) -> WorkerContainer | None:
-    """The end of the pod that the cause names, if the pod itself has failed."""
+    """The end of the pod that the cause names, if the pod itself has failed, or its agent has
+    exited because its worker had failed."""
     pod = snapshot.by_name.get(cause.pod)
-    return pod.container if pod and not pod.living and cause.kind in _OF_PODS else None
+    if pod is None or pod.living:
+        return None
+    is_its_end = cause.kind in _OF_PODS or pod.container.cause == cause.kind.value
+    return pod.container if is_its_end else None
+
+
+def _message(snapshot: Snapshot, cause: Cause, ended: WorkerContainer | None) -> str:
+    if cause.message == f"exit code {WRONG_USAGE}":
+        return f"{cause.message} of {_command(snapshot)}"
+    said = ended.message.removeprefix(JOB_FAILED) if ended else ""
+    return said or cause.message
 
 
 def _command(snapshot: Snapshot) -> str:

@@ -41,11 +41,13 @@ def last(snapshot: Snapshot, recent: list[RecentFailure]) -> LastFailure | None:
     if newest is None:
         return known
     found = LastFailure.model_validate({name: getattr(newest, name) for name in _FIELDS})
+    messages = [found.message or ""]
     if known and all(getattr(known, name) == getattr(newest, name) for name in _IDENTITY):
-        return found.model_copy(update={"message": known.message})
+        messages.append(known.message or "")
     if rounds := _failed_rounds(snapshot).get(newest.round or 0):
-        return found.model_copy(update={"message": failure.of_round(snapshot, rounds[0]).message})
-    return found
+        messages.append(failure.of_round(snapshot, rounds[0]).message or "")
+    # How the pod ended may be known later than the cause of the round, or no longer.
+    return found.model_copy(update={"message": max(messages, key=len) or None})
 
 
 def charges(snapshot: Snapshot) -> frozenset[int]:
@@ -141,6 +143,9 @@ def _updated(
     """The failure as it is known now, with whether it counts."""
     if after and _has_changed(snapshot, each, after[0]):
         each = _of_round(snapshot, after[0]).model_copy(update={"time": each.time})
+    command = failure.log_command(snapshot, each)
+    if command != each.log_command:
+        each = each.model_copy(update={"log_command": command})
     return _judged(snapshot, each, after, charged)
 
 

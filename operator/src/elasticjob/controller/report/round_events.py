@@ -188,8 +188,8 @@ def _plan(snapshot: Snapshot, ended: Ended, reported: ElasticJobStatus) -> str:
 
 
 def _message(found: RecentFailure) -> str:
-    """The message on one line, and the exit code or signal if it has neither."""
-    message = " ".join((found.message or "").split())
+    """The first line of the message, and the exit code or signal if it has neither."""
+    message = failure.headline(found)
     codes = (("exit code", found.exit_code), ("signal", found.signal))
     named = [f"{name} {value}" for name, value in codes if value is not None]
     if any(code in message for code in named) or (found.signal and "SIG" in message):

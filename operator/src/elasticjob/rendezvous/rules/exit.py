@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elasticjob.rendezvous import timing
-from elasticjob.rendezvous.actions import Exit
+from elasticjob.rendezvous.actions import JOB_FAILED, Exit
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.rule_helpers import RuleResult, is_active_member, no_action
 from elasticjob.rendezvous.rules.run import is_alive
@@ -16,7 +16,7 @@ from elasticjob.rendezvous.state import (
     setup_failure,
 )
 from elasticjob.wire.agent_state import AgentState
-from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.round import Phase, Round
 
@@ -56,10 +56,17 @@ def terminal_exit(me: Me, round_: Round) -> Exit:
     kind, rank = (cause.kind.value, cause.rank) if cause else ("", -1)
     if cause is not None and cause.pod == me.who.name:
         code = 128 + cause.signal if cause.signal is not None else cause.code
-        return Exit(code or EXIT_FAILED, f"the job failed: {cause.message}", kind, rank)
+        return Exit(code or EXIT_FAILED, JOB_FAILED + own_message(me, cause), kind, rank)
     if me.who.pod in round_.pods:
         return Exit(EXIT_FAILED, "the job failed in another pod", kind, rank)
     return Exit(EXIT_OK, "the job failed; this pod was not a member")
+
+
+def own_message(me: Me, cause: Cause) -> str:
+    """The message of the cause; this agent may know more of it than the round can contain."""
+    own = me.cause
+    is_same = own is not None and (own.kind, own.n, own.rank) == (cause.kind, cause.n, cause.rank)
+    return own.message if own is not None and is_same else cause.message
 
 
 def contradiction(me: Me) -> str:
