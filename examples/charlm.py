@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.elastic.multiprocessing.errors import record
 from torch.nn.parallel import DistributedDataParallel
 
 STEPS = int(os.environ.get("STEPS", "400"))
@@ -157,6 +158,7 @@ def train(model, optimizer, text):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@record  # reports the exception of a worker, which status.lastFailure then contains
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -44,6 +44,27 @@ while seen.item() < world:
     time.sleep(0.01)
 dist.destroy_process_group()
 """
+# In rank 1 an exception that was raised from another one, with or without torch's @record.
+RAISES = """
+import os, sys, time
+import torch, torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import record
+
+def load(path):
+    try:
+        return open(path)
+    except OSError as error:
+        raise RuntimeError(f"no shard:\\n  größe of {path}") from error
+
+def main():
+    dist.init_process_group("gloo")
+    dist.barrier()
+    if dist.get_rank() == 0:
+        time.sleep(1000)
+    load("/none/shard-7")
+
+record(main)() if sys.argv[1:] == ["record"] else main()
+"""
 # For torchrun: prints rank, pod and local rank of each worker; in round 1 the last rank fails.
 MEETS = """
 import os
@@ -135,3 +156,19 @@ async def test_torchrun_with_the_flags_of_the_group_starts_one_group(cluster: Lo
     assert job.failure["pod"] == "job-1-0"
     assert "rank 3 fails" in job.failure["message"]
     assert job.events("LauncherInCommand") == []
+
+
+@pytest.mark.parametrize("way", ["record", "plain"])
+async def test_an_exception_is_named_with_and_without_record(
+    cluster: LocalCluster, way: str
+) -> None:
+    """Torch reports it in a file, or puts its rank before each line on stderr."""
+    job = cluster.apply("job", [PYTHON, "-c", RAISES, way], replicas=2, maxRestarts=0)
+    await job.is_("Failed: WorkerFailed")
+    failure = job.failure
+    assert (failure["rank"], failure["exitCode"]) == (1, 1)
+    error = "RuntimeError: no shard: größe of /none/shard-7"
+    lines = failure["message"].split("\n")
+    assert lines[0] == error
+    assert lines[-1] == '  File "<string>", line 10, in load'
+    assert job.condition("Failed")["message"].startswith(f"job-1-0 (rank 1): {error}; exit code 1")

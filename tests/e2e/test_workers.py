@@ -167,6 +167,19 @@ async def test_an_exit_of_a_worker_is_never_one_of_the_agent(
     assert job.failure["reason"] == cause
 
 
+@pytest.mark.parametrize(
+    ("options", "phase"), [("", "Complete"), ("set -o pipefail; ", "Failed: WorkerFailed")]
+)
+async def test_a_failure_in_a_pipe_needs_pipefail(
+    cluster: LocalCluster, options: str, phase: str
+) -> None:
+    """The exit code of a pipe is that of its last command."""
+    pipe = f"{options}(echo no data >&2; exit 3) | tee /dev/null"
+    job = cluster.apply("job", ["bash", "-c", pipe], replicas=1, maxRestarts=0)
+    await job.is_(phase)
+    assert (job.failure.get("message") == "no data") == bool(options)
+
+
 async def test_without_a_budget_the_first_failure_fails_the_job(cluster: LocalCluster) -> None:
     job = await cluster.running("job", replicas=2, maxRestarts=0)
     os.kill(job.workers(1)[0].pid, signal.SIGSEGV)

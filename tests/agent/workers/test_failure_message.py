@@ -85,6 +85,14 @@ def test_the_error_of_a_data_loader_is_that_of_its_worker() -> None:
     assert report.partition("\n")[0] == "ValueError: bad sample 17"
 
 
+def test_the_error_of_torchrun_is_that_a_script_failed() -> None:
+    rule = "=" * 60
+    error = f"torch.distributed.elastic.ChildFailedError: \n{rule}\nt.py FAILED\n{rule}\n"
+    text = f"{HEADER}{FRAMES}{error}"
+    lines = of_exit(1, text).split("\n")
+    assert lines[0] == "torch.distributed.elastic.ChildFailedError: t.py FAILED"
+
+
 def test_the_rest_is_the_traceback_without_the_line_that_comes_first() -> None:
     lines = of_exit(1, f"epoch 1\n{STACK}").split("\n")
     assert lines[0] == "ValueError: loss is nan"

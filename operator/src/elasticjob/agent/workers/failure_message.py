@@ -74,7 +74,7 @@ def _exception_first(lines: list[str]) -> list[str]:
     """Return the lines with that of the last exception before all others; empty without one.
 
     It is the first line after frames that is not indented. If the text of the exception begins on
-    the next line, both are one.
+    a later line, as that of torchrun does after a rule, both are one.
     """
     at, is_in_frames = -1, False
     in_group = any(_IN_GROUP in line for line in lines)
@@ -86,10 +86,13 @@ def _exception_first(lines: list[str]) -> list[str]:
             at, is_in_frames = number, False
     if at < 0:
         return []
-    after = at + 1
-    if texts[at].endswith(":") and after < len(texts):
-        return [f"{texts[at]} {texts[after].strip()}", *lines[:at], *lines[after + 1 :]]
-    return [texts[at], *lines[:at], *lines[after:]]
+    before, after = lines[:at], lines[at + 1 :]
+    if texts[at].endswith(":"):
+        is_word = [any(sign.isalnum() for sign in line) for line in after]
+        if True in is_word:
+            begin = is_word.index(True)
+            return [f"{texts[at]} {after[begin].strip()}", *before, *after[begin + 1 :]]
+    return [texts[at], *before, *after]
 
 
 def _crash(lines: list[str]) -> str:
