@@ -125,6 +125,10 @@ bench: setup ## measure the figures of the README on the local mode, and torchru
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \
 	  $(RUN) python bench/run.py
 
+.PHONY: bench-stderr
+bench-stderr: setup ## measure what it costs a worker that its stderr passes through the agent
+	@$(RUN) python -m bench.stderr
+
 .PHONY: bench-cluster
 bench-cluster: setup ## measure the figures of docs/performance.md on a kube-apiserver, and torchrun
 	@TORCH_PYTHON=$$(UV="$(UV)" PYTHON="$(PYTHON)" dev/torch.sh) && export TORCH_PYTHON && \

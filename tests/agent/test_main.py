@@ -103,6 +103,29 @@ def test_the_job_succeeds(tmp_path: Path) -> None:
 
 
 @process
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_workers_wrote_last_is_in_the_log_when_the_agent_has_exited(
+    tmp_path: Path, workers: int
+) -> None:
+    """The container ends with the agent, and what is in its pipes then is lost."""
+    lines = [f"line {number} {'x' * 80}" for number in range(700)]
+    program = f"import os; os.write(2, {''.join(f'{line}{chr(10)}' for line in lines)!r}.encode())"
+    command = (sys.executable, "-I", "-S", "-c", program)
+    with one_pod(tmp_path, *command, workers=workers) as pod:
+        pod.until(lambda: pod.job.state)
+        pod.job.set_round(active(1, workers=workers))
+        pod.until(lambda: pod.job.state.get("state") == "done")
+        pod.job.set_round(Round(2, Phase.SUCCEEDED))
+        assert pod.wait() == 0
+        text = (tmp_path / "log").read_text()
+        for rank in range(workers):
+            prefix = f"[default{rank}]:" if workers > 1 else ""
+            assert [each for each in text.splitlines() if each.startswith(f"{prefix}line ")] == [
+                f"{prefix}{line}" for line in lines
+            ]
+
+
+@process
 def test_processes_of_an_earlier_agent_are_ended_first(tmp_path: Path) -> None:
     """The kubelet may start a second container in the same pod, with the same directory."""
     uid = f"pod-{os.getpid()}-{tmp_path.name}"
