@@ -818,6 +818,18 @@ def test_the_whole_message_of_a_worker_is_read_from_its_pod() -> None:
     assert world.status()["lastFailure"]["message"] == whole
 
 
+def test_another_worker_of_the_pod_as_the_cause_replaces_a_longer_message() -> None:
+    """An agent may replace the cause of a round by an earlier failure in its pod."""
+    world = running_world()
+    cause = Cause(CauseKind.WORKER_FAILED, "demo-1-0", rank=2, code=1, message="lost a peer", n=1)
+    world.run(*P[:4], n=2, cause=cause, charged=[2])
+    world.settle()
+    world.run(*P[:4], n=2, cause=replace(cause, rank=3, message="E: x"), charged=[2])
+    world.settle()
+    failure = world.status()["lastFailure"]
+    assert (failure["rank"], failure["message"]) == (3, "E: x")
+
+
 def test_another_end_of_the_pod_is_not_that_of_its_worker() -> None:
     world = failed_world(CauseKind.WORKER_FAILED, "E: x")
     world.end_pod("demo-1-0", 143, message='{"cause": "Leaving", "message": "a longer message"}')
