@@ -85,7 +85,9 @@ async def test_a_new_template_replaces_all_pods_once(cluster: LocalCluster) -> N
     command = stub("signs_in", str(job.register), "new")
     job.edit(template={"spec": {"containers": [worker(command=list(command))]}})
     await job.runs_again(pods=2)
-    await job.reports("TemplateChanged", "changed: spec.template.spec.containers[0].command")
+    await job.reports(
+        "PodsDeleted", "the template has changed: spec.template.spec.containers[0].command"
+    )
     assert sorted(job.pods) == ["job-0-1", "job-1-1"]
     assert [r.phase for r in job.rounds if r.n] == [Phase.ACTIVE, Phase.FORMING, Phase.ACTIVE]
     assert job.pod("0-1")["spec"]["containers"][0]["command"][-1] == "new"

@@ -181,7 +181,7 @@ KINDS: dict[type, dict[str, str]] = {
     },
     plan.Mark: {"pod": SAME, "reason": SAME, "create": SAME, "excused": SAME},
     plan.WriteRound: {"version": ROUND_VERSION, "desired": RECORD, "clear_holder": SAME},
-    plan.DeletePod: {"name": SAME, "uid": SAME, "why": SAME},
+    plan.DeletePod: {"name": SAME, "uid": SAME, "why": SAME, "changed": SAME},
     plan.DeleteLease: {"name": SAME, "uid": LEASE_UID},
     plan.CreatePod: {"pod": SAME, "replaces": SAME},
     plan.ListLeases: {},

@@ -89,11 +89,16 @@ def test_many_pods_are_one_note() -> None:
         CreatePod(Pod(7, 2), replaces=True),
         DeletePod("demo-7-1", "u", Deletion.REPLACED),
         DeletePod("demo-3-0", "v", Deletion.REPLACED),
+        DeletePod("demo-4-0", "w", Deletion.TEMPLATE_CHANGED, ("spec.template.spec.hostNetwork",)),
     )
     assert list(events.of_actions(parse.job(elastic_job()), actions)) == [
         Note("PodsCreated", "created demo-0-0 to demo-6-0"),
         Note("PodsReplaced", "created demo-7-2 in place of pods that ended or were lost"),
         Note("PodsDeleted", "deleted demo-3-0, demo-7-1: the pod has ended and was replaced"),
+        Note(
+            "PodsDeleted",
+            "deleted demo-4-0: the template has changed: spec.template.spec.hostNetwork",
+        ),
     ]
 
 

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.support.protocol import active, forming
 from tests.support.snapshots import ended, observed_pod, snapshot
 
@@ -274,33 +272,3 @@ def test_ten_failures_with_long_texts_are_less_than_sixteen_kilobytes_of_status(
     assert len(listed["recentFailures"]) == recent_failures.KEPT
     assert len(text) < 16_000
     assert all(len(x["message"]) <= 256 for x in listed["recentFailures"])
-
-
-NUMBERS = st.integers(0, 12)
-ANY_ROUND = st.builds(
-    lambda n, kind, pod, failed_n, charged, forgiven: active(
-        n,
-        [P0, P1],
-        Charges(frozenset(charged), forgiven=forgiven),
-        cause=Cause(kind, pod, n=failed_n),
-    ),
-    NUMBERS,
-    st.sampled_from(CauseKind),
-    st.sampled_from(["demo-0-0", "demo-1-0", "demo-9-9", ""]),
-    st.none() | NUMBERS,
-    st.sets(NUMBERS, max_size=12),
-    st.just(0) | NUMBERS,
-)
-
-
-@given(st.lists(ANY_ROUND, min_size=1, max_size=12), NUMBERS, st.booleans())
-def test_failures_do_not_differ_in_the_next_status_for_any_rounds_in_the_lease(
-    rounds: list[Round], status_n: int, has_list: bool
-) -> None:
-    """Else the operator would write the status for ever. Code in a worker can write any round."""
-    known = {"round": status_n, **({"recentFailures": []} if has_list else {})}
-    before = tuple(map(past, rounds))
-    first = stored(snapshot(*PODS, round_=rounds[-1], past_rounds=before, status=known))
-    again = snapshot(*PODS, round_=rounds[-1], past_rounds=before, status=first)
-    for field in ("recentFailures", "lastFailure"):
-        assert stored(again).get(field) == first.get(field)

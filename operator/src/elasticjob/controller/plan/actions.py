@@ -85,6 +85,7 @@ class DeletePod:
     name: str
     uid: str
     why: Deletion
+    changed: tuple[str, ...] = ()  # the fields of the template, if it has changed
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,14 @@ def changed_fields(snapshot: Snapshot) -> tuple[str, ...]:
     """The fields of the template that differ from those of the first outdated pod that lives; empty
     if there is none, or if the pod does not have its fields."""
     outdated = (pod for pod in sorted(snapshot.living) if is_outdated(snapshot, pod))
-    for pod in outdated:
-        return template.changed_fields(snapshot.by_pod[pod].template_fields, snapshot.job.body)
-    return ()
+    first = next(outdated, None)
+    return fields_changed_since(snapshot, first) if first is not None else ()
+
+
+def fields_changed_since(snapshot: Snapshot, pod: Pod) -> tuple[str, ...]:
+    """The fields of the template that have changed since this pod was created; empty if the pod
+    does not have its fields."""
+    return template.changed_fields(snapshot.by_pod[pod].template_fields, snapshot.job.body)
 
 
 def _lowest(snapshot: Snapshot, index: int, now: Now) -> Pod:

@@ -31,7 +31,10 @@ def delete_unwanted_pods(snapshot: Snapshot, now: Now) -> Actions:
             or _ends_delay(snapshot)  # clause 9-holder-ends-the-delay
         )
         if not waits or now.has_come(since_at + _patience_s(snapshot)):
-            yield DeletePod(pod.name, pod.uid, _why(snapshot, pod))
+            why = _why(snapshot, pod)
+            is_new = why is Deletion.TEMPLATE_CHANGED
+            changed = desired.fields_changed_since(snapshot, pod.pod) if is_new else ()
+            yield DeletePod(pod.name, pod.uid, why, changed)
 
 
 def _unwanted(snapshot: Snapshot, now: Now) -> Iterator[ObservedPod]:

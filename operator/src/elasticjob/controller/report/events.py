@@ -19,7 +19,7 @@ from elasticjob.controller.plan.actions import (
 from elasticjob.controller.report import pod_names
 from elasticjob.controller.report.journal import Note, note
 from elasticjob.controller.report.round_events import is_recovery
-from elasticjob.controller.report.texts import DELETIONS
+from elasticjob.controller.report.texts import DELETIONS, few
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 
@@ -64,7 +64,8 @@ def of_actions(job: Job, actions: tuple[Action, ...]) -> Iterator[Note]:
             found.setdefault((reason, ""), []).append(action.pod)
         elif isinstance(action, DeletePod):
             pod = Pod(*names.parse_pod_name(action.name))
-            found.setdefault(("PodsDeleted", DELETIONS[action.why]), []).append(pod)
+            why = ": ".join(part for part in (DELETIONS[action.why], few(action.changed)) if part)
+            found.setdefault(("PodsDeleted", why), []).append(pod)
     for (reason, why), pods in found.items():
         yield note(reason, pods=pod_names.listed(job, pods), why=why)
 
