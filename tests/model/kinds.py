@@ -18,6 +18,7 @@ from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.plan import actions as plan
 from elasticjob.rendezvous import actions, events
 from elasticjob.rendezvous.actions import Exit
+from elasticjob.rendezvous.members.decide import JoinTime
 from elasticjob.rendezvous.state import Hold, Me, Run
 from elasticjob.rendezvous.view import Seen, View
 from elasticjob.wire.agent_state import AgentState
@@ -25,7 +26,7 @@ from elasticjob.wire.cause import Cause
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import AgentLease, RoundLease
-from elasticjob.wire.report import Progress, Recovery, Report
+from elasticjob.wire.report import JoinWait, Progress, Recovery, Report
 from elasticjob.wire.round import Round
 
 # The kinds of fields. The first word is the kind, the second one a bound (see `Clock`).
@@ -85,8 +86,9 @@ KINDS: dict[type, dict[str, str]] = {
         "refused_version": ROUND_VERSION, "pulse_version": ROUND_VERSION, "pulse_returned": SAME,
         "pending_gets": SAME, "get_at": DUE, "dirty": SAME, "judge_at": DUE, "waiting": SAME,
         "judge_again_at": DUE, "replaced_holder": SAME, "silent_outside": SAME,
-        "left_at": MEASURED_AT,
+        "left_at": MEASURED_AT, "join_wait": RECORD,
     },
+    JoinTime: {"kind": SAME, "at": MEASURED_AT},
     View: {
         "job": SAME, "own": SAME, "seen": VIEW, "pulses": VIEW, "order": VIEW,
         "last_call_since": "since call",
@@ -124,7 +126,9 @@ KINDS: dict[type, dict[str, str]] = {
     Report: {
         "n": N, "running": SAME, "recovery": RECORD, "progress": RECORD, "outside": SAME,
         "silent": SAME, "delay_ms": SAME, "failed": SAME, "age_ms": MEASURED,
+        "join_wait": RECORD,
     },
+    JoinWait: {"kind": SAME, "left_ms": MEASURED},
     Recovery: {
         "n": N, "detect_ms": MEASURED, "stop_ms": MEASURED, "rendezvous_ms": MEASURED,
         "start_ms": MEASURED,

@@ -143,7 +143,7 @@ TIMES = (
     ),
     Bug(
         "cooldown-ignored", "newcomers restart an Active round within its cooldown",
-        DECIDE, "is_restart_due", "if not is_forming and not", "if False and not",
+        DECIDE, "join_time", "if is_forming else", "if True else",
     ),
     Bug(
         "delay-lost-in-forming", "a Forming round ends the start delay",

@@ -21,7 +21,7 @@ from tests.support.protocol import (
     steps,
 )
 
-from elasticjob.rendezvous import agent_step
+from elasticjob.rendezvous import agent_step, timing
 from elasticjob.rendezvous.events import CasFailed, LeaveRequested, RenewalReturned, Tick
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.state import Me
@@ -83,10 +83,12 @@ def test_the_holder_wakes_for_pulse_silence_last_call_and_cooldown() -> None:
     leases = [lease("A", "running 1"), lease("B", "running 1")]
     me = holding("A", active(1, "A B"), leases)
     assert again_at(me, 0.0) == T
-    newcomer = holding("A", AB1, [*leases, lease("C", "ready 1")], cooldown_s=3.0)
-    assert again_at(newcomer, 0.0) == 3.0
+    newcomer = holding("A", AB1, [*leases, lease("C", "ready 1")], cooldown_s=0.7)
+    assert again_at(newcomer, 0.0) == 0.7
+    called = holding("A", forming(0), [lease("A", "ready 0")], startup_last_call_s=0.8)
+    assert again_at(called, 0.0) == 0.8
     called = holding("A", forming(0), [lease("A", "ready 0")], startup_last_call_s=4.0)
-    assert again_at(called, 0.0) == 4.0
+    assert again_at(called, 0.0) == timing.REPORT_WAIT_S
     me = holding("A", AB1, leases)
     assert me.hold is not None
     view = replace(me.hold.view, pulses=3)

@@ -20,7 +20,7 @@ from elasticjob.wire.codec import WireError
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Member, Pod
-from elasticjob.wire.report import Progress, Recovery, Report
+from elasticjob.wire.report import JoinWait, JoinWaitKind, Progress, Recovery, Report
 from elasticjob.wire.round import Endpoint, Phase, Round
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -76,6 +76,9 @@ RECORDS: dict[str, Record] = {
     ),
     "report-silent": Report(n=3, outside=True, silent=(Pod(2, 0), Pod(3, 1)), delay_ms=1500),
     "report-forming": Report(n=3, outside=True, age_ms=61_000),
+    "report-joining": Report(
+        n=7, running=(Pod(0, 0),), outside=True, join_wait=JoinWait(JoinWaitKind.COOLDOWN, 41_000)
+    ),
     "report-failed": Report(n=7, running=(Pod(0, 0),), failed=(Pod(1, 0),), outside=True),
     "report-minimal": Report(n=0),
     "report-full": Report(

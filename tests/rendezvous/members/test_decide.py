@@ -16,7 +16,7 @@ from elasticjob.rendezvous.members.judge import Case, judge
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.member import Member, Pod
-from elasticjob.wire.report import Progress, Report
+from elasticjob.wire.report import JoinWaitKind, Progress, Report
 from elasticjob.wire.round import Endpoint, Phase, Round
 
 ABC = active(2, "A B C", charged=[2])
@@ -538,6 +538,33 @@ def test_no_pod_joins_a_job_that_is_finishing(done: str) -> None:
     assert outcome(case(PAIR, entries, cooldown_s=0.0)) == "nothing"
     with without("8-new-unless-done"):
         assert outcome(case(PAIR, entries, cooldown_s=0.0)) == "3 Active A B C"
+
+
+COOLDOWN, LAST_CALL = JoinWaitKind.COOLDOWN, JoinWaitKind.LAST_CALL
+
+
+@pytest.mark.parametrize(
+    ("round_", "entries", "since", "wanted", "expected"),
+    [
+        (PAIR, TWO, None, {}, (COOLDOWN, 1050.0)),
+        (PAIR, {"A": "running 2", "B": "running 2"}, None, {}, None),  # there is no newcomer
+        (PAIR, TWO, None, {"cooldown_s": 10.0}, None),  # it need not wait
+        (PAIR, TWO, 1000.0, {"wanted": "A B C D"}, (COOLDOWN, 1050.0)),  # the last call ends before
+        (PAIR, TWO, 1000.0, {"wanted": "A B C D", "cooldown_s": 0.0}, (LAST_CALL, 1030.0)),
+        (PAIR, TWO, 1000.0, {"wanted": "A B C D", "last_call_s": 60.0}, (LAST_CALL, 1060.0)),
+        (PAIR, {**TWO, "A": "done 2"}, None, {}, None),  # the job is finishing
+        (forming(2, starts=1), {"A": "ready 2"}, 1000.0, {"wanted": "A B"}, (LAST_CALL, 1030.0)),
+        (forming(0), {"A": "ready 0"}, 990.0, {"wanted": "A B"}, (LAST_CALL, 1290.0)),
+        (forming(0), {"A": "ready 0"}, None, {"wanted": "A B", "min_members": 2}, None),  # too few
+        (forming(0), {"A": "ready 0", "B": "ready 0"}, None, {"wanted": "A B"}, None),
+    ],
+)  # fmt: skip
+def test_what_newcomers_wait_for(
+    round_: Round, entries: Any, since: float | None, wanted: dict[str, Any], expected: Any
+) -> None:
+    case_ = case(round_, entries, last_call_since=since, **wanted)
+    found = d.join_wait(case_, judge(case_))
+    assert ((found.kind, found.at) if found else None) == expected
 
 
 def test_a_forming_round_keeps_why_the_last_one_ended() -> None:

@@ -6,6 +6,7 @@ import math
 from enum import Enum
 
 from elasticjob.rendezvous.actions import Exit
+from elasticjob.rendezvous.members.decide import JoinTime
 from elasticjob.rendezvous.view import FormerHolder, View
 from elasticjob.wire.agent_state import AgentPhase
 from elasticjob.wire.cause import Cause
@@ -97,6 +98,7 @@ class Hold:
     # The holder before this one, taken as silent until its Lease changes.
     replaced_holder: Pod | None = None
     silent_outside: frozenset[Pod] = frozenset()  # for the next report: silent pods outside
+    join_wait: JoinTime | None = None  # for the next report: what newcomers wait for
     left_at: float = -math.inf  # when the last pod that had left was marked: its workers have ended
 
 

@@ -28,6 +28,7 @@ CAUSE_ERROR_MS_PER_MEMBER = 1
 TRAINED_MS = 60_000  # a worker that failed after this time had trained
 UNPACED_LEASES = 100  # a view of at most this many Leases is judged at every change
 JUDGED_PER_S = 20_000.0  # Leases of a larger view
+REPORT_WAIT_S = 1.0  # between the begin of a wait of newcomers and the pulse that reports it
 RETRY_S = 0.5  # after a failed request; at most T/2
 
 _PLANNED = (CauseKind.LEAVING, CauseKind.SCALED, CauseKind.SUSPENDED)

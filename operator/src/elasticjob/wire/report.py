@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from elasticjob.wire.codec import LARGEST, Admit, as_is, dump, fields_of, flag, load, number, text
@@ -76,6 +77,37 @@ class Recovery:
         )
 
 
+class JoinWaitKind(Enum):
+    """What newcomers wait for."""
+
+    COOLDOWN = "Cooldown"  # the round must be `cooldownSeconds` old
+    LAST_CALL = "LastCall"  # other wanted pods may still come
+
+
+@dataclass(frozen=True)
+class JoinWait:
+    """The wait of newcomers for the next round. Users read it; no decision depends on it."""
+
+    kind: JoinWaitKind
+    left_ms: int  # when the holder wrote the report
+
+    def to_fields(self) -> dict[str, Any]:
+        """Encode the wait as the value of a field in a record."""
+        return {"for": self.kind.value, "leftMs": self.left_ms}
+
+    @classmethod
+    def from_fields(cls, fields: Any, what: str) -> JoinWait | None:
+        """Decode the value of the field; None if the record lacks it, or if it is a kind of a later
+        release. Raises WireError."""
+        if fields is None:
+            return None
+        what = f"{what}.joinWait"
+        fields = fields_of(fields, what)
+        left_ms = number(fields, "leftMs", what)
+        kind = {kind.value: kind for kind in JoinWaitKind}.get(text(fields, "for", what))
+        return None if kind is None else cls(kind, left_ms)
+
+
 @dataclass(frozen=True)
 class Report:
     """The holder's report on round n."""
@@ -89,6 +121,7 @@ class Report:
     silent: tuple[Pod, ...] = ()  # silent pods outside, which the operator replaces
     delay_ms: int | None = None  # the rest of the start delay, for an agent that starts within it
     age_ms: int | None = None  # of a round without members, for an agent that starts within it
+    join_wait: JoinWait | None = None  # of the newcomers, if some wait
 
     def to_json(self) -> str:
         """Encode the annotation."""
@@ -98,6 +131,7 @@ class Report:
         fields["failed"] = dump_pods(self.failed)
         fields["delayMs"] = self.delay_ms
         fields["ageMs"] = self.age_ms
+        fields["joinWait"] = self.join_wait.to_fields() if self.join_wait else None
         fields["recovery"] = self.recovery.to_fields() if self.recovery else None
         fields["progress"] = self.progress.to_fields() if self.progress else None
         return dump(fields)
@@ -113,6 +147,7 @@ class Report:
             failed=_pods(record, "failed", what, admit),
             delay_ms=number(record, "delayMs", what) if "delayMs" in record else None,
             age_ms=number(record, "ageMs", what) if "ageMs" in record else None,
+            join_wait=JoinWait.from_fields(record.get("joinWait"), what),
             outside=flag(record, "outside", what),
             silent=_pods(record, "silent", what, admit),
             recovery=Recovery.from_fields(record.get("recovery"), what),

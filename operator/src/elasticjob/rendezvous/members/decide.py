@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from enum import Enum
 from typing import Callable, Union
@@ -24,8 +25,9 @@ from elasticjob.rendezvous.members.judge import (
 from elasticjob.wire import names
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
-from elasticjob.wire.dataclasses import replace
+from elasticjob.wire.dataclasses import dataclass, replace
 from elasticjob.wire.member import Member, Pod
+from elasticjob.wire.report import JoinWaitKind
 from elasticjob.wire.round import Endpoint, Phase, Round
 
 
@@ -336,20 +338,44 @@ _MESSAGES = {
 # ---- when ----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class JoinTime:
+    """When newcomers may join, and what they wait for until then."""
+
+    kind: JoinWaitKind
+    at: float
+
+
 def is_restart_due(case: Case, joining: frozenset[Pod]) -> bool:
-    """Rule 8: whether newcomers are worth a restart: at once if all wanted pods are there, else
-    after the last call; in an Active round, not before the end of the cooldown."""
+    """Rule 8: whether newcomers are worth a restart now."""
+    found = join_time(case, joining)
+    return found is not None and case.now.has_come(found.at)
+
+
+def join_wait(case: Case, judged: Judgement) -> JoinTime | None:
+    """When the newcomers may join; None: there are none, too few for a round, or they need not
+    wait."""
+    joining = joining_pods(case, judged)
+    found = join_time(case, joining) if joining else None
+    return None if found is None or case.now.has_come(found.at) else found
+
+
+def join_time(case: Case, joining: frozenset[Pod]) -> JoinTime | None:
+    """Rule 8: when newcomers are worth a restart: at once if all wanted pods are there, else after
+    the last call; in an Active round, not before the end of the cooldown. None: too few for a
+    round."""
     present = {p.index for p in case.round.pods | joining}
     is_forming = case.round.phase is Phase.FORMING
     if is_forming and len(joining) < max(1, case.desired.min_members):
-        return False
-    if not is_forming and not case.now.has_come(case.round_at + case.desired.cooldown_s):
-        return False
+        return None
+    cooldown_at = -math.inf if is_forming else case.round_at + case.desired.cooldown_s
+    cooldown = JoinTime(JoinWaitKind.COOLDOWN, cooldown_at)
     if {w.index for w in case.desired.wanted} <= present:
-        return True
+        return cooldown
     since = case.view.last_call_since
     began_at = since if since is not None else case.now.at
-    return case.now.has_come(began_at + timing.last_call_s(case.desired, case.round))
+    last_call_at = began_at + timing.last_call_s(case.desired, case.round)
+    return max(cooldown, JoinTime(JoinWaitKind.LAST_CALL, last_call_at), key=lambda j: j.at)
 
 
 def is_last_call(case: Case, judged: Judgement) -> bool:

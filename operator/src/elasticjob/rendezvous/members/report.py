@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from elasticjob.rendezvous import timing
+from elasticjob.rendezvous.members.decide import JoinTime
 from elasticjob.rendezvous.view import View
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.codec import LARGEST
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod
-from elasticjob.wire.report import Recovery, Report
+from elasticjob.wire.report import JoinWait, Recovery, Report
 from elasticjob.wire.round import Round
 
 
@@ -84,6 +86,19 @@ def recovery(round_: Round, states: Iterable[AgentState]) -> Recovery | None:
         stop_ms=min(round_.recovery.stop_ms + stop_ms, LARGEST),
         start_ms=max(0, until_run_ms - stop_ms),
     )
+
+
+def reported_wait(found: JoinTime | None, now: float) -> JoinWait | None:
+    """The wait of newcomers as the report contains it."""
+    return JoinWait(found.kind, timing.millis(found.at - now)) if found else None
+
+
+def is_wait_reported(lease: RoundLease, found: JoinTime) -> bool:
+    """Whether the last report contains that newcomers wait for this."""
+    last = lease.report
+    if last is None or last.n != lease.round.n or last.join_wait is None:
+        return False
+    return last.join_wait.kind is found.kind
 
 
 def delay_since(lease: RoundLease, now: float) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Action, CasRound, GetLease, Pulse, ReopenStream
-from elasticjob.rendezvous.members.decide import Wait, decide, is_last_call
+from elasticjob.rendezvous.members.decide import Wait, decide, is_last_call, join_wait
 from elasticjob.rendezvous.members.judge import Case, Judgement, judge
 from elasticjob.rendezvous.members.recovery import (
     detect_ms,
@@ -15,8 +17,10 @@ from elasticjob.rendezvous.members.recovery import (
 from elasticjob.rendezvous.members.report import (
     is_running,
     is_running_reported,
+    is_wait_reported,
     pods_in,
     report,
+    reported_wait,
     states_in_round,
 )
 from elasticjob.rendezvous.now import Now
@@ -67,10 +71,11 @@ def pulse(me: Me, now: Now) -> RuleResult:
 def _report(me: Me, hold: Hold, round_: Round, now: float) -> Report:
     left_ms = timing.remaining_ms(round_.delay_ms, now - me.delay_since)
     is_forming = round_.phase is Phase.FORMING
-    return report(
+    made = report(
         hold.view, round_, hold.silent_outside, left_ms if round_.delay_ms else None,
         timing.millis(now - me.began_at) if is_forming else None,
     )  # fmt: skip
+    return replace(made, join_wait=reported_wait(hold.join_wait, now))
 
 
 def is_watch_dead(hold: Hold, lease: RoundLease) -> bool:
@@ -87,9 +92,8 @@ def judge_members(me: Me, now: Now) -> RuleResult:
     case = case_of(me, hold, lease, now.at)
     judged = judge(case)
     hold = replace(hold, dirty=False, silent_outside=judged.silent)
-    hold, gets = request_suspect_leases(note_last_call(hold, case, judged), judged, case.now)
-    if has_news(hold, lease):
-        hold = replace(hold, pulse_at=min(hold.pulse_at, now.at))
+    hold, gets = request_suspect_leases(note_waits(hold, case, judged), judged, case.now)
+    hold = replace(hold, pulse_at=min(hold.pulse_at, report_at(hold, lease, now)))
     hold = replace(hold, judge_at=now.at + timing.judge_pause_s(len(hold.view.seen)))
     me, writes = decide_next_round(me, hold, replace(case, view=hold.view), judged)
     if me.hold is not None:
@@ -105,14 +109,23 @@ def decide_next_round(me: Me, hold: Hold, case: Case, judged: Judgement) -> Rule
     return write_decision(me, hold, case, judged)
 
 
-def has_news(hold: Hold, lease: RoundLease) -> bool:
-    """Whether the next pulse is due now: all members run, the first one has failed over the budget,
-    or a pod outside has become silent.
+def report_at(hold: Hold, lease: RoundLease, now: Now) -> float:
+    """When the next pulse is due at the latest, because of what it reports.
 
     It waits until the watch has delivered the last pulse, or `pulse` would take the watch for dead.
+    A wait of newcomers is reported once it has lasted for a moment, so that this delays no round.
     """
     if not hold.pulse_returned:
-        return False
+        return math.inf
+    if has_news(hold, lease):
+        return now.at
+    has_wait = hold.join_wait is not None and not is_wait_reported(lease, hold.join_wait)
+    return now.at + timing.REPORT_WAIT_S if has_wait else math.inf
+
+
+def has_news(hold: Hold, lease: RoundLease) -> bool:
+    """Whether the next pulse is due now: all members run, the first one has failed over the budget,
+    or a pod outside has become silent."""
     last = lease.report
     if hold.silent_outside - frozenset(last.silent if last else ()):
         return True
@@ -194,6 +207,12 @@ def case_of(me: Me, hold: Hold, lease: RoundLease, now: float) -> Case:
         own_cause=me.cause,
         report=lease.report,
     )
+
+
+def note_waits(hold: Hold, case: Case, judged: Judgement) -> Hold:
+    """Record since when the last call runs, and what newcomers wait for."""
+    hold = note_last_call(hold, case, judged)
+    return replace(hold, join_wait=join_wait(replace(case, view=hold.view), judged))
 
 
 def note_last_call(hold: Hold, case: Case, judged: Judgement) -> Hold:
