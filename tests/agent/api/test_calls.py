@@ -282,6 +282,22 @@ def test_an_outage_is_one_line_and_its_end_another() -> None:
     ]
 
 
+def test_a_refused_write_is_one_line_with_the_cure_and_its_end_another() -> None:
+    refused = answer(403, {"message": "leases is forbidden"})
+    scene = Scene(refused, refused, answer(409, {}))
+    for _ in range(2):
+        assert scene.run(PULSE)[-1] == PulseFailed(conflict=False)
+    assert scene.lines == [
+        "[elasticjob] cannot write leases in namespace team at 10.96.0.1:443: 403 leases is"
+        " forbidden: check RoleBinding elasticjob-demo"
+    ]
+    scene.run(PULSE)
+    assert scene.lines[1:] == [
+        "[elasticjob] the API server allows this agent to write"
+        " /apis/coordination.k8s.io/v1/namespaces/team/leases/demo-round again"
+    ]
+
+
 def test_an_unreadable_round_ends_the_agent() -> None:
     found = round_object(8)
     found["metadata"]["annotations"].clear()

@@ -63,6 +63,7 @@ def send(call: Call, request: Request) -> Conversation[Response | None]:
     for attempt in range(1, TRIES + 1):
         response = yield from send_once(call, request)
         if response is not None and response.status not in BUSY:
+            yield _line_on_rights(call, request, response)
             return response
         if attempt < TRIES:
             yield pause(call, attempt, response)
@@ -78,6 +79,16 @@ def send_once(call: Call, request: Request) -> Conversation[Response | None]:
         return None
     yield Recovery("api", f"{server} answers again")
     return answer
+
+
+def _line_on_rights(call: Call, request: Request, response: Response) -> Problem | Recovery:
+    """The line of the log on a refused request, or on one that is allowed again."""
+    verb = "read" if request.method == "GET" else "write"
+    if response.status in DENIED:
+        return Problem(request.path, refusal_text(call.context, verb, response))
+    return Recovery(
+        request.path, f"the API server allows this agent to {verb} {request.path} again"
+    )
 
 
 def pause(call: Call, failures: int, response: Response | None) -> Pause:
