@@ -11,6 +11,7 @@ from tests.support.world import TEAM, World, running_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.act.bundle import Bundle
+from elasticjob.controller.kube import Resource
 from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import Lasting, Since
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
@@ -62,6 +63,76 @@ def test_which_pods_hang(worker: WorkerContainer, node: str, expected: bool) -> 
         bool(list(lasting.not_starting(snapshot(observed_pod(0, container=worker, node=node)))))
         == expected
     )
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "existed_s", "left_s"),
+    [
+        (9 * T - 1, 900.0, math.inf),  # lost.await_pulse waits
+        (9 * T, 900.0, None),
+        (9 * T, 9 * T, None),  # they existed before the silence
+        (9 * T, None, None),
+        (9 * T + 59, 59.0, 1.0),  # the operator has looked then
+        (9 * T + 60, 60.0, None),
+    ],
+)
+def test_it_looks_when_the_holder_sends_no_pulse(
+    silent_s: float, existed_s: float | None, left_s: float | None
+) -> None:
+    memory = remembered(
+        since={Since(Lasting.SAME_PULSE, ""): NOW - silent_s},
+        prerequisites_at=None if existed_s is None else NOW - existed_s,
+    )
+    s = snapshot(observed_pod(0), holder="demo-0-0", memory=memory)
+    expected = ([EnsurePrerequisites()], math.inf) if left_s is None else ([], left_s)
+    assert apply(repair.ensure_prerequisites_again, s) == expected
+
+
+@pytest.mark.parametrize("holder", ["", "demo-0-1"])
+def test_without_a_holder_that_runs_no_pulse_is_missing(holder: str) -> None:
+    memory = remembered(since={Since(Lasting.SAME_PULSE, ""): 0.0})
+    s = snapshot(observed_pod(0), holder=holder, memory=memory)
+    assert apply(repair.ensure_prerequisites_again, s) == ([], math.inf)
+
+
+@pytest.mark.parametrize("kind", [kube.ROLE_BINDINGS, kube.SERVICE_ACCOUNTS])
+def test_rights_that_were_deleted_under_running_agents_are_restored(kind: Resource) -> None:
+    """The API server refuses the writes of all agents, so their Leases do not change any more."""
+    world = running_world()
+    world.now += 100
+    world.pulse()
+    world.settle()
+    world.store.delete(world.api.stored(kind), TEAM, "elasticjob-demo")
+    world.sleep(9 * T - 1)
+    world.sleep(1)
+    assert world.store.find(world.api.stored(kind), TEAM, "elasticjob-demo") is not None
+    name = "RoleBinding" if kind == kube.ROLE_BINDINGS else "ServiceAccount"
+    assert world.events()["RightsRestored"] == (
+        1,
+        f"created {name} elasticjob-demo again, without which the agents of this job cannot write"
+        " their Leases",
+    )
+    world.live(60)  # they may write again
+    assert world.deleted_names() == []
+    assert world.status()["phase"] == "Running"
+
+
+def test_a_role_binding_that_gives_other_rights_is_replaced() -> None:
+    world = running_world()
+    world.now += 100
+    world.pulse()
+    world.settle()
+    bindings = world.api.stored(kube.ROLE_BINDINGS)
+    world.store.update(bindings, TEAM, "elasticjob-demo", lambda old: {**old, "subjects": []})
+    world.sleep(9 * T)
+    assert world.store.get(bindings, TEAM, "elasticjob-demo")["subjects"] != []
+    assert "RightsRestored" in world.events()
+
+
+def test_rights_that_exist_are_not_reported() -> None:
+    world = running_world()
+    world.sleep(9 * T + 5)
+    assert "RightsRestored" not in world.events()
 
 
 def agents(world: World) -> list[str]:

@@ -185,6 +185,7 @@ def found_events() -> Iterator[Note]:
     yield from events.of_status(old, changed)
     deleted = DeletePod("demo-0-0", "u", Deletion.LOST)
     yield from events.of_actions(INVALID, (CreatePod(P0), CreatePod(P0, replaces=True), deleted))
+    yield from events.of_restored(["RoleBinding x"])
     yield from events.of_refusals(INVALID, {ListLeases(): "no", deleted: "no"})
     launcher = {"containers": [worker(command=["sh", "-c", "torchrun t.py"])]}
     yield from events.of_spec(parse.job(elastic_job(replicas=2, pod=launcher)), old)

@@ -376,4 +376,5 @@ def _notes(
         yield from round_events.of(snapshot, journal.reported, new)
     yield from events.of_status(journal.reported, new)
     yield from events.of_actions(job, journal.done)
+    yield from events.of_restored(journal.restored)
     yield from events.of_refusals(job, journal.refused)

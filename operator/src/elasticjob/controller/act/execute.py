@@ -26,7 +26,7 @@ from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.agent_leases import AgentLeases
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import refused
+from elasticjob.controller.plan import refused, repair
 from elasticjob.controller.plan.actions import (
     Action,
     ActionResults,
@@ -46,13 +46,13 @@ from elasticjob.controller.plan.actions import (
 )
 from elasticjob.controller.report import status
 from elasticjob.controller.report.texts import DELETIONS
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json, WireError
 from elasticjob.wire.lease import AgentLease, EndedMark
 from elasticjob.wire.member import Pod
 
-PREREQUISITES_FOR_S = 60.0  # prerequisites that existed a minute ago are not requested again
 FIRST_BATCH = 8  # pods at once, if none was refused before: as many as are sent at a time
 PASS_S = 2.0  # then a job with many pods to create, mark or delete leaves its turn to others
 # Errors of a single request, after which the others are sent.
@@ -146,9 +146,9 @@ class Executor:
     # ---- prerequisites of pods ---------------------------------------------------------------
 
     async def _ensure_prerequisites(self, snapshot: Snapshot, results: ActionResults) -> None:
-        ensured_at = snapshot.memory.prerequisites_at
-        if ensured_at is None or self._clock() - ensured_at >= PREREQUISITES_FOR_S:
-            await self._prerequisites.ensure(snapshot)
+        if not repair.exist(snapshot, Now(self._clock())):
+            created = await self._prerequisites.ensure(snapshot)
+            results.restored += created if snapshot.living else []
             results.ensured_at = self._clock()
 
     # ---- the Round Lease and the agent Leases ------------------------------------------------

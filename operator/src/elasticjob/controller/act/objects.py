@@ -44,9 +44,10 @@ class Objects:
 
     async def ensure(
         self, job: Job, resource: Resource, body: Json, found: Json | None = None
-    ) -> None:
+    ) -> bool:
         """Create an object, in place of one that differs: a job of this name left it, or a user
-        has changed it. found: the object of this name, if it has just been read.
+        has changed it. found: the object of this name, if it has just been read. Returns False if
+        it exists.
 
         An object without the operator's labels is not used: else a user who may create jobs could
         run them with the rights of another account, by choosing the name of the job. It is not
@@ -58,14 +59,14 @@ class Objects:
             if found is None:
                 try:
                     await self._api.create(resource, job.namespace, body)
-                    return
+                    return True
                 except AlreadyExistsError:
                     found = await self.get(resource, job, name)
             if found is None:
                 continue
             fault = existing.fault(body, found)
             if not fault:
-                return
+                return False
             what = f"the {body['kind']} {name} {fault}"
             if not existing.may_delete(body, found):
                 raise RefusedError(f"{what}: {_cure(resource)}")

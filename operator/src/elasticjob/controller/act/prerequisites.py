@@ -21,11 +21,15 @@ class Prerequisites:
         self._objects = objects
         self._bundle = bundle
 
-    async def ensure(self, snapshot: Snapshot) -> None:
-        """Create what is missing, in place of what differs. Raises KubeError."""
+    async def ensure(self, snapshot: Snapshot) -> list[str]:
+        """Create what is missing, in place of what differs. Returns the rights of the agents that
+        it created. Raises KubeError."""
+        created: list[str] = []
         for body in manifests.rights(snapshot.job.body):
-            await self._objects.ensure(snapshot.job, _KINDS[body["kind"]], body)
+            if await self._objects.ensure(snapshot.job, _KINDS[body["kind"]], body):
+                created.append(f"{body['kind']} {body['metadata']['name']}")
         await self._ensure_agent(snapshot)
+        return created
 
     async def _ensure_agent(self, snapshot: Snapshot) -> None:
         """Create the agent's ConfigMap, which the job shares with others of its namespace."""

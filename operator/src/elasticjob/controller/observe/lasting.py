@@ -108,6 +108,12 @@ def has_no_pulse(snapshot: Snapshot) -> bool:
     return snapshot.now >= no_pulse_at(snapshot)
 
 
+def does_holder_run(snapshot: Snapshot) -> bool:
+    """Whether the container of the holder's agent runs: then this agent sends pulses."""
+    holder = snapshot.by_name.get(snapshot.lease.holder) if snapshot.lease else None
+    return holder is not None and holder.container.state is ContainerState.RUNNING
+
+
 def no_pulse_at(snapshot: Snapshot) -> float:
     """When no agent claims the holder role any more, if no pulse comes before."""
     silence_s = timing.silence_s(snapshot.heartbeat_s, timing.SILENT_PULSES_NODES)

@@ -149,6 +149,8 @@ class ActionResults:
     taken: list[Pod] = field(default_factory=list)  # another owner's pod or Lease has the name
     leases: LeaseList | None = None
     ensured_at: float | None = None  # when all prerequisites of pods existed
+    # The account and the RoleBinding of living pods, if they were missing or differed.
+    restored: list[str] = field(default_factory=list)
     reserved: bool = False  # whether pods or a round were written into the status
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from elasticjob.api import launchers
 from elasticjob.api.rules import worker_command_line
@@ -68,6 +68,12 @@ def of_actions(job: Job, actions: tuple[Action, ...]) -> Iterator[Note]:
             found.setdefault(("PodsDeleted", why), []).append(pod)
     for (reason, why), pods in found.items():
         yield note(reason, pods=pod_names.listed(job, pods), why=why)
+
+
+def of_restored(restored: Collection[str]) -> Iterator[Note]:
+    """The rights of agents that were created again."""
+    if restored:
+        yield note("RightsRestored", objects=" and ".join(restored))
 
 
 def of_refusals(job: Job, refused: Mapping[Action, str]) -> Iterator[Note]:

@@ -58,6 +58,7 @@ class Journal:
     reported: ElasticJobStatus  # up to which events were written
     done: tuple[Action, ...] = ()  # not yet reported
     refused: Mapping[Action, str] = field(default_factory=dict)  # not yet reported
+    restored: tuple[str, ...] = ()  # rights of agents; not yet reported
     spent: float = 0.0  # events that are not yet paid for
     at: float = 0.0  # of the last event, in monotonic seconds
     last: tuple[str, Entry] | None = None  # the last action, and its object
@@ -74,12 +75,13 @@ def after_actions(journal: Journal, results: ActionResults) -> Journal:
     done = (*journal.done, *results.done)[-KEPT_ACTIONS:]
     refused = {**journal.refused, **results.refused}
     kept = dict(list(refused.items())[-KEPT_ACTIONS:])
-    return replace(journal, done=done, refused=kept)
+    restored = tuple(dict.fromkeys((*journal.restored, *results.restored)))
+    return replace(journal, done=done, refused=kept, restored=restored)
 
 
 def after_report(journal: Journal, reported: ElasticJobStatus) -> Journal:
     """The journal when all events up to this status are written."""
-    return replace(journal, reported=reported, done=(), refused={})
+    return replace(journal, reported=reported, done=(), refused={}, restored=())
 
 
 def entries(

@@ -93,6 +93,10 @@ EVENTS: dict[str, tuple[bool, str]] = {
     "PodsReplaced": (NORMAL, "created {pods} in place of pods that ended or were lost"),
     "PodsDeleted": (NORMAL, "deleted {pods}: {why}"),
     "RequestRefused": (WARNING, "cannot {request}: {why}"),
+    "RightsRestored": (
+        WARNING,
+        "created {objects} again, without which the agents of this job cannot write their Leases",
+    ),
     "WorkersFailed": (WARNING, _ENDED),
     "PodsLost": (WARNING, _ENDED),
     "PodsLeft": (NORMAL, _ENDED),
