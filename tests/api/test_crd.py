@@ -10,6 +10,7 @@ import yaml
 
 from elasticjob.api.crd import as_yaml, custom_resource_definition
 from elasticjob.api.rules import RULES
+from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 
@@ -62,11 +63,17 @@ def test_every_field_is_documented() -> None:
     assert bare == [".metadata", ".metadata.name"]  # the API server has its own texts for these
 
 
+def test_a_job_that_no_operator_has_seen_has_a_status() -> None:
+    """The API server shows it, as tests/contract/test_custom.py tests."""
+    default = SCHEMA["properties"]["status"]["default"]
+    assert ElasticJobStatus.model_validate(default).phase == "Pending: waiting for an operator"
+
+
 def test_the_defaults_of_the_spec() -> None:
     defaults = {
         path.removeprefix(".spec."): node["default"]
         for path, node in fields(SCHEMA, "")
-        if "default" in node
+        if "default" in node and path != ".status"
     }
     assert defaults == {
         "replicas": 1,

@@ -306,3 +306,19 @@ def test_a_stored_job_with_a_launcher_can_be_changed(
     assert api.patch(path, cured).code == 200
     assert api.patch(path, other).code == 422
     assert api.delete(path).code == 200
+
+
+def test_a_job_that_no_operator_has_seen_has_a_status(api: Client, namespace: str) -> None:
+    """The default of the schema; it is gone as soon as an operator writes a status."""
+    path = jobs_path(namespace)
+    kind = {"apiVersion": names.API_VERSION, "kind": names.KIND}
+    body = {**kind, "metadata": {"name": "j"}, "spec": elastic_job()["spec"]}
+    unseen = {"phase": "Pending: waiting for an operator"}
+    assert api.post(path, {**body, "status": {"phase": "Mine"}}).body["status"] == unseen
+    assert api.get(f"{path}/j").body["status"] == unseen
+    assert api.patch(path + "/j", {"spec": {"suspend": True}}).body["status"] == unseen
+    table = api.get(path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    cells = table.body["rows"][0]["cells"]
+    assert cells[:2] == ["j", unseen["phase"]]
+    written = {"phase": "Running", "ready": "4/4"}
+    assert api.patch(f"{path}/j/status", {"status": written}).body["status"] == written

@@ -14,6 +14,7 @@ from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 
 CATEGORY = "training"
+UNSEEN = "Pending: waiting for an operator"
 # name, type, path, whether only `kubectl get -o wide` shows it
 _COLUMNS = (
     ("Status", "string", ".status.phase", False),
@@ -89,6 +90,8 @@ def _schema() -> Json:
     name = {"type": "string", "maxLength": 253}
     metadata = {"type": "object", "properties": {"name": name}}
     schema["properties"] = {"metadata": metadata, **schema["properties"]}
+    # STATUS of a job that no operator has seen. The API server shows it, and stores nothing.
+    schema["properties"]["status"]["default"] = {"phase": UNSEEN}
     schema["x-kubernetes-validations"] = _validations("")
     schema["properties"]["spec"]["x-kubernetes-validations"] = _validations("spec")
     return schema
