@@ -229,9 +229,10 @@ class Screen:
         if self.live:
             self.live.update(self._view(now))
             return
-        if not now.phase:
+        if "round" not in now.status:
             return
-        line = f"{now.phase}  round {now.round}  ready {now.status.get('ready', '')}"
+        ready = f"  ready {now.status['ready']}" if "ready" in now.status else ""
+        line = f"{now.phase}  round {now.round}{ready}"
         if line != self.last:
             self.last = line
             self.note(line)

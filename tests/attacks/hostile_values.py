@@ -126,6 +126,7 @@ def report(draw: random.Random, n: int) -> str:
             "outside": (True, "true"),
             "silent": MEMBERS,
             "delayMs": NUMBERS,
+            "joinWait": ({"for": "Cooldown", "leftMs": HUGE}, {"for": 3}, {"leftMs": -1}, []),
             "recovery": (recovery, [], "x"),
             "progress": ({"step": HUGE, "total": 1}, {"step": -1}, []),
         },

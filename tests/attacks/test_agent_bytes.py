@@ -86,7 +86,8 @@ async def test_code_in_a_config_map_that_is_exchanged_later_does_not_run(
     why = f"ConfigMap {NAME}: {why}"
     assert job.ended("0-1")["exitCode"] == 75
     assert why in job.ended("0-1")["message"]
-    await job.is_(f"Restarting: 1/2 pods: the agent cannot start: {why}")
+    await job.until(lambda: why in job.condition("PodsReady")["message"], "why")
+    assert job.phase.startswith("Restarting: 1/2 agents cannot start")
     await cluster.prints(job.pod("0-1"), why)
     assert not proof.exists()
     assert job.status["counted"] == 0

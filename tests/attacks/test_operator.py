@@ -243,10 +243,12 @@ async def test_a_finalizer_on_the_round_is_named_and_does_not_make_the_operator_
         running.store.delete(jobs, "default", "demo")
         await until(lambda: running.store.find(jobs, "default", "demo") is None, "no job")
         apply(running, "demo")
-        await until(lambda: FINALIZER in str(status().get("phase")), "the finalizer in STATUS")
+        await until(lambda: "Obstructed" in str(status().get("conditions")), "the condition")
         assert str(status()["phase"]).startswith("Pending: the Lease demo-round of an older job")
-        reasons = {c["type"]: c["reason"] for c in status()["conditions"]}
-        assert reasons["Obstructed"] == "DeletionBlocked"
+        found = {c["type"]: c for c in status()["conditions"]}
+        for type_ in ("Obstructed", "Stalled"):
+            assert found[type_]["reason"] == "DeletionBlocked"
+            assert FINALIZER in found[type_]["message"]
         calls: list[Call] = []
 
         def is_of_operator(call: Call) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from tests.support.cluster_jobs import Namespace, generation
 from tests.support.kube import until
 
@@ -80,3 +82,18 @@ def test_a_new_template_makes_new_pods_once(team: Namespace) -> None:
     assert {pod["metadata"]["labels"]["version"] for pod in job.pods.values()} == {"two"}
     assert {generation(pod) for pod in job.pods.values()} == {1}
     assert job.charged == set()
+
+
+def test_status_states_when_a_newcomer_joins(team: Namespace) -> None:
+    job = team.start("cool", replicas=2, minReplicas=1)
+    first = job.runs(2)
+    job.delete_pod(1)
+    job.says("Running: 1/2 pods in the round; cooldown until ")
+    found = job.condition("Degraded")
+    assert (found["status"], found["reason"]) == ("True", "CoolingDown")
+    end = datetime.fromisoformat(found["message"].rpartition(" until ")[2])
+    assert f"until {end:%H:%M:%SZ}" in job.phase or f"until {end:%Y-%m-%d %H:%M:%SZ}" in job.phase
+    begin = datetime.fromisoformat(found["lastTransitionTime"])
+    assert end <= begin + timedelta(seconds=60 + 3)
+    job.runs(2, after=first.n + 1)
+    until("no condition to be wrong", lambda: job.condition("Degraded")["status"] == "False")

@@ -13,8 +13,8 @@ from tests.support.kube import until
 def test_an_image_that_cannot_be_pulled(team: Namespace) -> None:
     pod = python("localhost:1/no-such-image:1", RUNS)
     job = team.start("pull", pod=pod, replicas=2)
-    phase = job.says("Pending: 2/2", "ImagePull")
-    assert "localhost:1/no-such-image:1" in phase
+    job.says("Pending: 2/2", "ImagePull")
+    assert "localhost:1/no-such-image:1" in job.condition("PodsReady")["message"]
     assert job.condition("PodsReady")["reason"] in ("ErrImagePull", "ImagePullBackOff")
     assert job.charged == set()
 
@@ -110,13 +110,13 @@ def test_an_environment_that_is_too_long(team: Namespace) -> None:
     env = [{"name": f"LONG_{n}", "value": 100_000 * "x"} for n in range(8)]
     env += [{"name": f"COPY_{n}", "value": "$(LONG_0)"} for n in range(64)]
     job = team.start("long", pod=python(team.image, RUNS, env=env), replicas=1)
-    job.says("Pending: 1/1 pods: the agent cannot start: argument list too long; set enableSer")
+    job.says("Pending: 1/1 agents cannot start: argument list too long; set enableSer")
 
 
 def test_an_image_without_python(team: Namespace) -> None:
     pod = python(os.environ["E2E_NO_PYTHON_IMAGE"], RUNS)
     job = team.start("none", pod=pod, replicas=2)
-    job.says("Pending: 2/2 pods: the agent cannot start: the image has no python3")
+    job.says("Pending: 2/2 agents cannot start: the image has no python3")
     assert job.condition("PodsReady")["reason"] == "AgentSetupFailed"
     assert job.charged == set()
 
@@ -126,10 +126,7 @@ def test_an_image_whose_python_is_too_old(team: Namespace) -> None:
     if not image:
         pytest.skip("no Python 3.8: name one with OLD_PYTHON=DIR")
     job = team.start("old", pod=python(image, RUNS), replicas=2)
-    job.says(
-        "Pending: 2/2 pods: the agent cannot start: python3 in the image is 3.8, ElasticJob's agent"
-        " needs"
-    )
+    job.says("Pending: 2/2 agents cannot start: python3 in the image is 3.8")
     assert job.condition("PodsReady")["reason"] == "AgentSetupFailed"
     assert job.charged == set()
 
@@ -145,7 +142,10 @@ def test_status_names_a_quota_until_it_has_room(team: Namespace) -> None:
     quotas = team.path("resourcequotas")
     team.kube.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "1"}}})
     job = team.start("quota", replicas=2)
-    job.says("Pending: 1/2 pods cannot be created: exceeded quota: none, requested: pods=1")
+    job.says("Pending: 1/2 pods cannot be created: exceeded quota: none")
+    stalled = job.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "QuotaExceeded")
+    assert "exceeded quota: none, requested: pods=1" in stalled["message"]
     job.change(suspend=True)
     job.says("Suspended")
     job.change(suspend=False)

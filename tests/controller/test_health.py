@@ -10,7 +10,8 @@ from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller import health
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.report.metrics import Metrics
-from elasticjob.controller.report.texts import State, Word
+from elasticjob.controller.report.state import State
+from elasticjob.controller.report.texts import Word
 
 
 def test_a_report_names_every_check() -> None:

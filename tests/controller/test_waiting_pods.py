@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.jobs import worker
+from tests.support.snapshots import shown
 from tests.support.store_api import Call
 from tests.support.world import TEAM, World, refusal, settled_world
 
@@ -81,7 +82,7 @@ def test_a_missing_config_map_is_read_from_the_events_of_the_pod() -> None:
     assert reads(world) == []
     world.sleep(5)
     expected = 'FailedMount: configmap "train" not found (volume data)'
-    assert world.status()["phase"] == f"Pending: 2/2 pods: {expected}"
+    assert world.status()["phase"] == shown(f"Pending: 2/2 pods: {expected}")
     assert (world.condition("PodsReady") or ())[1] == "FailedMount"
     assert len(reads(world)) == 1
     world.sleep(595)

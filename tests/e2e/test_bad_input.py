@@ -69,14 +69,18 @@ async def test_a_spec_that_breaks_a_rule_is_refused_with_field_and_cure(
 @pytest.mark.parametrize(
     ("command", "phase", "message"),
     [
-        (["python3", "/none/train.py"], "Failed: WorkerFailed", "can't open file '/none/train.py'"),
+        (
+            ["python3", "/none/train.py"],
+            "Failed: MaxRestartsExceeded",
+            "can't open file '/none/train.py'",
+        ),
         (
             ["python3", "-c", "exit(2)"],
-            "Failed: WorkerFailed",
+            "Failed: MaxRestartsExceeded",
             "exit code 2 of python3 -c 'exit(2)'",
         ),
-        (["torchrum", "train.py"], "Failed: StartFailed", "cannot execute 'torchrum'"),
-        (["/dev/null"], "Failed: StartFailed", "cannot execute '/dev/null': Permission denied"),
+        (["torchrum", "train.py"], "Failed: FatalExitCode", "cannot execute 'torchrum'"),
+        (["/dev/null"], "Failed: FatalExitCode", "cannot execute '/dev/null': Permission denied"),
     ],
     ids=["script", "wrong usage", "command", "not executable"],
 )
@@ -107,7 +111,9 @@ async def test_status_names_the_reason_why_pods_cannot_run(cluster: LocalCluster
     spec = {"containers": [worker()], "volumes": [claim]}
     async with undisturbed_neighbour(cluster):
         bad = cluster.apply_body("bad", {"spec": {**QUICK, "template": {"spec": spec}}})
-        await bad.until(lambda: "persistentVolumeClaim" in bad.phase, "the reason in STATUS")
+        await bad.until(
+            lambda: "persistentVolumeClaim" in bad.condition("PodsReady").get("message", ""), "why"
+        )
         assert bad.round.phase is Phase.FORMING
 
 
@@ -115,8 +121,8 @@ async def test_status_reports_an_image_without_python(cluster: LocalCluster) -> 
     container = worker(env=[{"name": "PATH", "value": "/none"}])
     async with undisturbed_neighbour(cluster):
         bad = cluster.apply("bad", **containers(container))
-        await bad.is_("Pending: 1/1 pods: the agent cannot start: ")
-        assert "python3" in bad.phase
+        await bad.is_("Pending: 1/1 agents cannot start")
+        assert "python3" in bad.condition("Stalled")["message"]
         assert bad.status["counted"] == 0
 
 

@@ -96,7 +96,7 @@ async def test_arguments_that_are_too_long_are_reported_with_the_cure(
     env = [{"name": f"LONG_{n}", "value": 100_000 * "x"} for n in range(30)]
     job = start(cluster, worker(command=RUNS, env=env))
     await job.is_(
-        "Pending: 2/2 pods: the agent cannot start: argument list too long; set enableServiceLinks"
+        "Pending: 2/2 agents cannot start: argument list too long; set enableServiceLinks"
     )
     assert "or shorten env and args" in job.condition("PodsReady")["message"]
     job.edit(template={"spec": {"containers": [worker(command=RUNS)]}})
@@ -109,6 +109,6 @@ async def test_a_library_with_which_no_program_starts_is_named(
     (tmp_path / "libc.so.6").write_text("no library")
     env = [{"name": "LD_LIBRARY_PATH", "value": str(tmp_path)}]
     job = start(cluster, worker(command=RUNS, env=env))
-    await job.is_("Pending: 2/2 pods: the agent cannot start: ")
+    await job.is_("Pending: 2/2 agents cannot start: ")
     assert "library libc.so.6: file too short" in job.phase
     assert "LD_LIBRARY_PATH or LD_PRELOAD" in job.condition("PodsReady")["message"]

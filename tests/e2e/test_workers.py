@@ -124,14 +124,14 @@ async def test_the_worker_that_spent_the_budget_is_named(
     cluster: LocalCluster, command: list[str], code: int, message: str
 ) -> None:
     job = cluster.apply("job", command, replicas=2, maxRestarts=1)
-    await job.is_("Failed: WorkerFailed")
+    await job.is_("Failed: MaxRestartsExceeded: job-1-0 (rank 1): ")
     assert [r.phase for r in job.rounds if r.n] == [Phase.ACTIVE, Phase.ACTIVE, Phase.FAILED]
     assert job.status["counted"] == 2  # the failure that ended the job, too
     failed = job.condition("Failed")
-    assert (failed["status"], failed["reason"]) == ("True", "WorkerFailed")
+    assert (failed["status"], failed["reason"]) == ("True", "MaxRestartsExceeded")
     look_at = f"kubectl logs -n {cluster.namespace} job-1-0 -c worker"
     assert failed["message"] == (
-        f"job-1-0 (rank 1): {message}; exceeded maxRestarts (1); {look_at}"
+        f"job-1-0 (rank 1): WorkerFailed: {message}; exceeded maxRestarts (1); {look_at}"
     )
     assert (job.failure["pod"], job.failure["exitCode"], job.failure["round"]) == (
         "job-1-0",
@@ -183,8 +183,10 @@ async def test_a_failure_in_a_pipe_needs_pipefail(
 async def test_without_a_budget_the_first_failure_fails_the_job(cluster: LocalCluster) -> None:
     job = await cluster.running("job", replicas=2, maxRestarts=0)
     os.kill(job.workers(1)[0].pid, signal.SIGSEGV)
-    await job.is_("Failed: WorkerSignaled")
-    assert "job-0-0 (rank 0): ended by SIGSEGV" in job.condition("Failed")["message"]
+    await job.is_("Failed: MaxRestartsExceeded: job-0-0 (rank 0): ended by SIGSEGV")
+    assert (
+        "job-0-0 (rank 0): WorkerSignaled: ended by SIGSEGV" in job.condition("Failed")["message"]
+    )
     await job.until(lambda: job.ended("0-0"), "the end of the blamed pod")
     assert job.ended("0-0")["exitCode"] == 128 + signal.SIGSEGV
     assert job.status["counted"] == 1
@@ -199,7 +201,7 @@ async def test_the_first_failure_is_the_cause_though_its_worker_exits_last(
         command = [sys.executable, "-c", CULPRIT_EXITS_LAST, str(tmp_path / name), "9"]
         spec = {"replicas": 2, "maxRestarts": restarts, "cleanPodPolicy": "KeepFailed"}
         job = cluster.apply(name, command, **spec)
-        await job.is_("Failed: WorkerFailed")
+        await job.is_(f"Failed: MaxRestartsExceeded: {name}-0-0 (rank 0): ")
         found = job.failure["pod"], job.failure["rank"], job.failure["message"]
         assert found == (f"{name}-0-0", 0, "RuntimeError: device-side assert")
         assert f"{name}-0-0 (rank 0)" in job.condition("Failed")["message"]
@@ -232,8 +234,9 @@ async def test_a_worker_that_reports_an_exception_and_does_not_exit_counts_as_fa
 async def test_a_misspelt_script_fails_the_job_fast(cluster: LocalCluster) -> None:
     """After two restarts, though maxRestarts allows ten."""
     job = cluster.apply("job", [sys.executable, "trian.py"], replicas=2)
-    await job.is_("Failed: WorkerFailed")
+    await job.is_("Failed: StartFailed: job-")
     assert job.status["counted"] == 3
+    assert job.condition("Failed")["reason"] == "StartFailed"
     message = job.condition("Failed")["message"]
     assert "trian.py': [Errno 2] No such file or directory; exit code 2; " in message
     assert (

@@ -172,7 +172,7 @@ KINDS: dict[type, dict[str, str]] = {
         "renewals": BY_KEY, "leases_listed_at": AGED, "unreadable_leases": NONE,
         "replacements": BY_KEY, "refusals": RECORD, "performed": BY_ACTION, "replaced": NONE,
         "restarts": UNREAD, "watched_at": FORGOTTEN, "seen_n": UNREAD,
-        "prerequisites_at": FORGOTTEN, "since": BY_CONDITION,
+        "prerequisites_at": FORGOTTEN, "since": BY_CONDITION, "status_times": NONE,
     },
     Renewal: {"renew_time": RENEWAL, "at": AGED, "reads": READS},
     Replacement: {"count": SAME, "at": AGED},

@@ -15,6 +15,7 @@ from tests.support import sign_ins
 from tests.support.protocol import is_round_lease
 from tests.support.sign_ins import SignIn
 
+from elasticjob.controller.report.texts import LONGEST_STATUS, clipped
 from elasticjob.local.api.objects.builtins import EVENTS, LEASES, NAMESPACES, PODS
 from elasticjob.local.api.objects.resource import Object, Resource
 from elasticjob.local.api.objects.store import Event
@@ -203,8 +204,9 @@ class LocalJob:
         return await self._cluster.until(holds, f"{self.name}: {what}")
 
     async def is_(self, phase: str) -> None:
-        """Once STATUS begins so."""
-        await self.until(lambda: self.phase.startswith(phase), phase)
+        """Once STATUS begins so, as far as it contains a long text."""
+        cut = clipped(phase, LONGEST_STATUS)
+        await self.until(lambda: self.phase.startswith(phase) or self.phase == cut, phase)
 
     async def runs(self, n: int, pods: int, workers: int = 0) -> None:
         """Wait until the status reports that this round runs with all of this number of pods.

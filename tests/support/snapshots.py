@@ -18,6 +18,7 @@ from elasticjob.controller.observe.template import template_hash
 from elasticjob.controller.plan import Plan, Policy, plan
 from elasticjob.controller.plan import desired as desire
 from elasticjob.controller.plan.actions import Action
+from elasticjob.controller.report.texts import LONGEST_STATUS, clipped
 from elasticjob.rendezvous.now import Now
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
@@ -50,6 +51,11 @@ def remembered(**fields: Any) -> Memory:
 def ended(code: int | None = 1, **fields: Any) -> WorkerContainer:
     """A worker container that has ended."""
     return WorkerContainer(ContainerState.TERMINATED, exit_code=code, **fields)
+
+
+def shown(text: str) -> str:
+    """The text as STATUS contains it: cut after the last word that fits."""
+    return clipped(text, LONGEST_STATUS)
 
 
 def snapshot(

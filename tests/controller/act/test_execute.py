@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.protocol import T
+from tests.support.snapshots import shown
 from tests.support.world import TEAM, World, running_world
 
 from elasticjob.controller import kube
@@ -73,7 +74,7 @@ def test_an_unlabelled_config_map_with_another_content_is_refused(
     world = created_first(**found)
     why = f"the ConfigMap {NAME} has another {fields}: delete it"
     assert world.pod_names() == []
-    assert world.status()["phase"] == f"Pending: no pods can be created: {why}"
+    assert world.status()["phase"] == shown(f"Pending: no pods can be created: {why}")
     assert world.condition("PodsReady") == (
         "False", "PodsRefused", f"0/1 pods running; no pods can be created: {why}",
     )  # fmt: skip
@@ -124,8 +125,9 @@ def test_pods_whose_agent_was_exchanged_end_slowly_and_the_operator_repairs_it()
     world.write_round(Round(2, Phase.FORMING, starts=1))
     world.settle()
     assert "demo-2-2" not in world.pod_names()
-    why = "1/4 pods: the agent cannot start: ConfigMap: agent.pyz has another SHA-256"
-    assert why in world.status()["phase"]
+    why = "1/4 agents cannot start: ConfigMap: agent.pyz has another SHA-256"
+    assert why in world.condition("PodsReady")[2]  # type: ignore[index]
+    assert "1/4 agents cannot start" in world.status()["phase"]
     world.advance(60)
     world.settle()
     assert "demo-2-2" in world.pod_names()

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 from tests.support.jobs import worker
+from tests.support.snapshots import shown
 from tests.support.world import KEY, TEAM, P, World, refusal, running_world, settled_world
 
 from elasticjob.controller import kube
@@ -36,9 +37,12 @@ def test_a_job_that_runs_reports_why_it_does_not_grow() -> None:
     world.limit_pods(3)
     world.edit(replicas=4)
     world.settle()
-    assert world.status()["phase"] == f"Running: 1/4 pods cannot be created: {QUOTA}"
+    assert world.status()["phase"] == shown(f"Running: 1/4 pods cannot be created: {QUOTA}")
     said = f"3/4 pods running; 1/4 pods cannot be created: {QUOTA}; {CURE}"
     assert world.condition("PodsReady") == ("False", "PodsRefused", said)
+    degraded = f"3/4 pods in the round; 1/4 pods cannot be created: {QUOTA}; {CURE}"
+    assert world.condition("Degraded") == ("True", "QuotaExceeded", degraded)
+    assert world.condition("Stalled") == ("False", "NotStalled", "")
     assert world.events()["PodsRefused"] == (1, said)
 
 
@@ -47,10 +51,8 @@ def test_an_invalid_template_is_reported_with_its_field_and_the_cure() -> None:
     world.api.refuse["create", "pods"] = refusal(INVALID, 422, "Invalid")
     world.apply(replicas=1)
     world.settle()
-    assert world.status()["phase"] == (
-        "Pending: 1/1 pods cannot be created: spec.containers[0].volumeMounts[0].name: Not found:"
-        ' "data"'
-    )
+    assert world.status()["phase"] == "Pending: 1/1 pods cannot be created..."
+    assert world.condition("Stalled")[:2] == ("True", "PodsRefused")  # type: ignore[index]
     assert world.condition("PodsReady")[2].endswith(' Not found: "data"; correct spec.template')
 
 
@@ -439,7 +441,14 @@ def test_without_their_account_no_pods_are_requested() -> None:
     world.apply(replicas=2)
     world.sleep(10)
     assert creates(world) == []
-    assert "exceeded quota: objects" in world.status()["phase"]
+    assert (
+        world.status()["phase"]
+        == 'Pending: no pods can be created: serviceaccounts "elasticjob-demo"...'
+    )
+    stalled = world.condition("Stalled")
+    assert stalled is not None
+    assert stalled[:2] == ("True", "QuotaExceeded")
+    assert "exceeded quota: objects" in stalled[2]
     assert world.round().round.n == 0
     world.api.refuse.clear()
     world.sleep(10)
@@ -457,7 +466,7 @@ def test_a_lease_of_the_rounds_name_that_belongs_to_no_job(labels: dict[str, str
         "no pods can be created: the Lease demo-round exists and belongs to no job of this name:"
         " delete it, or give the job another name"
     )
-    assert world.status()["phase"] == f"Pending: {said}"
+    assert world.status()["phase"] == shown(f"Pending: {said}")
     assert world.condition("PodsReady") == ("False", "PodsRefused", f"0/2 pods running; {said}")
     assert world.events()["PodsRefused"][0] == 1
     assert world.lease("demo-round")["metadata"]["labels"] == labels
@@ -481,10 +490,12 @@ def test_an_object_of_an_older_job_that_stays_delays_pods_only() -> None:
     world.store.create(bindings, TEAM, old)
     world.apply(replicas=1)
     world.sleep(5)
-    assert world.status()["phase"] == (
-        "Pending: no pods can be created: the RoleBinding elasticjob-demo belongs to an older job"
-        " of this name, and is still there after its deletion: remove its finalizers, or stop what"
-        " creates it"
+    assert world.condition("Stalled") == (
+        "True",
+        "PodsRefused",
+        "no pods can be created: the RoleBinding elasticjob-demo belongs to an older job of this"
+        " name, and is still there after its deletion: remove its finalizers, or stop what creates"
+        " it",
     )
     world.edit(suspend=True)
     world.sleep(0)

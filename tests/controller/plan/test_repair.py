@@ -104,8 +104,12 @@ def test_rights_that_were_deleted_under_running_agents_are_restored(kind: Resour
     world.settle()
     world.store.delete(world.api.stored(kind), TEAM, "elasticjob-demo")
     world.sleep(9 * T - 1)
+    assert world.status()["phase"] == "Running"
     world.sleep(1)
     assert world.store.find(world.api.stored(kind), TEAM, "elasticjob-demo") is not None
+    assert world.status()["phase"] == "Unknown: no sign of life from the agents since 00:01:40Z"
+    assert world.condition("Stalled")[:2] == ("True", "AgentsSilent")  # type: ignore[index]
+    assert world.condition("Running")[:2] == ("Unknown", "NoPulse")  # type: ignore[index]
     name = "RoleBinding" if kind == kube.ROLE_BINDINGS else "ServiceAccount"
     assert world.events()["RightsRestored"] == (
         1,
@@ -132,6 +136,7 @@ def test_a_role_binding_that_gives_other_rights_is_replaced() -> None:
 def test_rights_that_exist_are_not_reported() -> None:
     world = running_world()
     world.sleep(9 * T + 5)
+    assert world.status()["phase"].startswith("Unknown: no sign of life from the agents since")
     assert "RightsRestored" not in world.events()
 
 
@@ -180,9 +185,11 @@ def test_the_agent_of_another_release_is_reported_as_missing_and_suspending_cure
     world.write_round(Round(2, Phase.FORMING, starts=1))
     world.settle()
     assert "demo-2-1" not in world.pod_names()
-    assert world.status()["phase"] == (
-        f"Restarting: no pods can be created: the ConfigMap {AGENT} with the agent of the job's"
-        " pods does not exist, and this operator has another agent: suspend the job, then resume it"
+    assert world.condition("Stalled") == (
+        "True",
+        "PodsRefused",
+        f"no pods can be created: the ConfigMap {AGENT} with the agent of the job's pods does not"
+        " exist, and this operator has another agent: suspend the job, then resume it",
     )
     world.edit(suspend=True)
     world.settle()

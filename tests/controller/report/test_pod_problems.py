@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.jobs import worker
-from tests.support.snapshots import NOW, ended, observed_pod, snapshot
+from tests.support.snapshots import NOW, ended, observed_pod, shown, snapshot
 
 from elasticjob.controller.observe.parse import (
     ContainerState,
@@ -109,8 +109,8 @@ def test_what_keeps_pods_from_starting(
     pods: list[ObservedPod], reason: str, status: str, more: str
 ) -> None:
     s = snapshot(*pods, round_=Round())
-    assert str(state.of(s)) == status
-    ready = next(c for c in conditions.of(s) if c.type == "PodsReady")
+    assert str(state.of(s)) == shown(status)
+    ready = next(c for c in conditions.of(s, state.of(s)) if c.type == "PodsReady")
     assert ready.reason == reason
     assert ready.message.endswith(status.removeprefix("Pending: ") + more)
 
@@ -159,7 +159,7 @@ def test_why_an_agent_cannot_start(
     s = snapshot(observed_pod(0, container=container), round_=Round(), template=template)
     found = pod_problems.most_frequent(s)
     assert found is not None
-    text = f"1/1 pods: the agent cannot start: {why}"
+    text = f"1/1 agents cannot start: {why}"
     assert (found.reason, found.text, found.full) == ("AgentSetupFailed", text, text + more)
 
 

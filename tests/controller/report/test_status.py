@@ -4,21 +4,30 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.protocol import active
-from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
+from tests.support.protocol import T, active
+from tests.support.snapshots import NOW, ended, observed_pod, remembered, shown, snapshot
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
-from elasticjob.controller.observe.memory import Memory, Refusal, Refusals
+from elasticjob.controller.observe.memory import (
+    Lasting,
+    Memory,
+    Refusal,
+    Refusals,
+    Replacement,
+    Since,
+)
 from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
 from elasticjob.controller.plan.restarts import blame
 from elasticjob.controller.report import conditions, pod_problems, state, status
+from elasticjob.controller.report.texts import LONGEST_STATUS
 from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.charges import Charges
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
-from elasticjob.wire.report import Report
+from elasticjob.wire.report import JoinWait, JoinWaitKind, Report
 from elasticjob.wire.round import Phase, Round
 
 P0, P1, P2 = (Pod(index, 0) for index in range(3))
@@ -30,6 +39,7 @@ WAITS = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
 NO_IMAGE = WorkerContainer(ContainerState.WAITING, "ImagePullBackOff", "Back-off pulling image x")
 NOT_ADMITTED = WorkerContainer(ContainerState.TERMINATED, "OutOfcpu", "node has not enough cpu")
 FORMS = Round(3, starts=2)
+AT_START = Charges(frozenset({2, 3, 4}), at_start=frozenset({2, 3, 4}))
 SHORT = "exceeded quota: q, requested: pods=1, used: pods=4, limited: pods=4"
 EXCEEDED = f'pods "demo-1-0" is forbidden: {SHORT}'
 DEPLOY = describe(EnsurePrerequisites())
@@ -54,15 +64,38 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
     return remembered(refusals=Refusals({action: Refusal(why, 1, NOW)}, generation=1), **fields)
 
 
+def lost_twice(index: int) -> Memory:
+    """An index whose last replacement was half a minute ago, and not the first one."""
+    return remembered(
+        replacements={index: Replacement(2, NOW - 30)},
+        marked=frozenset({Pod(index, 0), Pod(index, 1)}),
+    )
+
+
 @pytest.mark.parametrize(
     ("s", "expected"),
     [
         (snapshot(observed_pod(0), report=Report(1, (P0,))), "Running"),
-        (snapshot(observed_pod(0), report=Report(0)), "Starting"),
-        (snapshot(observed_pod(0), round_=active(2, [P0])), "Restarting"),
+        (
+            snapshot(observed_pod(0), report=Report(0)),
+            "Starting: waiting for workers until 00:00:29Z",
+        ),
+        (
+            snapshot(observed_pod(0), round_=active(2, [P0])),
+            "Restarting: waiting for workers until 00:00:29Z",
+        ),
         (
             snapshot(observed_pod(0), report=Report(1, failed=(P0,)), maxRestarts=0),
-            "Running: demo-0-0 failed, and maxRestarts (0) is used up",
+            "Failing: demo-0-0 failed, and maxRestarts (0) is used up",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                round_=active(3, [P0], AT_START.struck_above(3)),
+                report=Report(3, failed=(P0,)),
+                maxStartRestarts=2,
+            ),
+            "Failing: demo-0-0 failed, and maxStartRestarts (2) is used up",
         ),
         (snapshot(observed_pod(0), observed_pod(1), round_=Round(0)), "Starting"),
         (
@@ -92,12 +125,11 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
         ),
         (
             snapshot(observed_pod(0, container=NO_PYTHON), round_=Round()),
-            "Pending: 1/1 pods: the agent cannot start: the image has no python3; 3.9 or later is"
-            " needed",
+            "Pending: 1/1 agents cannot start: the image has no python3; 3.9 or...",
         ),
         (
             snapshot(observed_pod(0, container=ended(75, message="no")), round_=Round()),
-            "Pending: 1/1 pods: the agent cannot start: no",
+            "Pending: 1/1 agents cannot start: no",
         ),
         (  # a worker with the agent's code, before the operator has received the end of the job
             snapshot(
@@ -108,8 +140,7 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
         ),
         (
             snapshot(observed_pod(0, container=NO_DIRECTORY), round_=Round()),
-            "Pending: 1/1 pods: the agent cannot start: ...sk: OCI runtime create failed: runc"
-            " create failed: unable to start container process: chdir to cwd: no such directory",
+            "Pending: 1/1 agents cannot start: ...sk: OCI runtime create failed...",
         ),
         (
             snapshot(observed_pod(0), observed_pod(1, container=NOT_ADMITTED), round_=Round()),
@@ -125,7 +156,7 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
         ),
         (
             snapshot(round_=Round(), memory=refused("create pod 0-0", EXCEEDED)),
-            f"Pending: 1/1 pods cannot be created: {SHORT}",
+            shown(f"Pending: 1/1 pods cannot be created: {SHORT}"),
         ),
         (
             snapshot(
@@ -135,7 +166,7 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
                 status={"generations": "0-1@1"},
                 memory=refused("create pod 1-0", EXCEEDED, never_created=frozenset({P1})),
             ),
-            f"Running: 1/2 pods cannot be created: {SHORT}",
+            shown(f"Running: 1/2 pods cannot be created: {SHORT}"),
         ),
         (
             snapshot(
@@ -179,11 +210,131 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
         ),
         (
             snapshot(round_=Round(), memory=refused(DEPLOY, "a" + 300 * " word")),
-            f"Pending: no pods can be created: a{31 * ' word'}...",
+            f"Pending: no pods can be created: a{6 * ' word'}...",
         ),
         (snapshot(observed_pod(0), suspend=True), "Suspending"),
         (snapshot(suspend=True, round_=Round()), "Suspended"),
         (snapshot(observed_pod(0, template_hash="old")), "Updating"),
+        # ---- what is awaited, and until when
+        (
+            snapshot(
+                observed_pod(0),
+                observed_pod(1),
+                round_=active(1, [P0]),
+                minReplicas=1,
+                report=Report(1, (P0,), join_wait=JoinWait(JoinWaitKind.COOLDOWN, 41_500)),
+            ),
+            "Running: 1/2 pods in the round; cooldown until 00:00:43Z",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                observed_pod(1),
+                round_=active(1, [P0]),
+                minReplicas=1,
+                report=Report(1, (P0,), join_wait=JoinWait(JoinWaitKind.LAST_CALL, 30_000)),
+            ),
+            "Running: 1/2 pods in the round; last call until 00:00:31Z",
+        ),
+        (  # a wait of an earlier round
+            snapshot(
+                observed_pod(0),
+                observed_pod(1),
+                round_=active(2, [P0]),
+                minReplicas=1,
+                report=Report(1, (P0,), join_wait=JoinWait(JoinWaitKind.LAST_CALL, 30_000)),
+            ),
+            "Restarting: waiting for workers until 00:00:29Z",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                observed_pod(1),
+                round_=active(1, [P0]),
+                minReplicas=1,
+                report=Report(1, (P0,)),
+            ),
+            "Running: 1/2 pods in the round",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                observed_pod(1, container=WAITS),
+                round_=Round(),
+                minReplicas=1,
+                report=Report(0, join_wait=JoinWait(JoinWaitKind.LAST_CALL, 300_000)),
+            ),
+            "Starting: 1/2 pods running; last call until 00:05:01Z",
+        ),
+        (
+            snapshot(observed_pod(0), round_=active(4, [P0], delay_ms=235_408)),
+            "Restarting: restart delayed until 00:03:57Z",
+        ),
+        (
+            snapshot(observed_pod(0), round_=active(4, [P0], delay_ms=86_400_000)),
+            "Restarting: restart delayed until 2026-01-02 00:00:01Z",
+        ),
+        (  # as the holder reports it to an operator that was not there when it began
+            snapshot(
+                observed_pod(0),
+                round_=active(4, [P0], delay_ms=235_408),
+                report=Report(4, delay_ms=10_000),
+            ),
+            "Restarting: restart delayed until 00:00:11Z",
+        ),
+        (  # the delay after a departure is half a second
+            snapshot(observed_pod(0), round_=active(4, [P0], delay_ms=500)),
+            "Restarting: waiting for workers until 00:00:30Z",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                observed_pod(1, container=ended(137, reason="OOMKilled")),
+                round_=FORMS,
+                memory=lost_twice(1),
+            ),
+            "Restarting: 1/2 pods ended: OOMKilled, exit code 137; until 00:01:31Z",
+        ),
+        (  # the pod is gone
+            snapshot(
+                observed_pod(0),
+                round_=FORMS,
+                memory=lost_twice(1),
+                replicas=2,
+                status={"generations": "0@1,1@2"},
+            ),
+            "Restarting: 1/2 pods running; no new pod until 00:01:31Z",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                round_=active(3, [P0]),
+                report=Report(3, (P0,)),
+                minReplicas=1,
+                memory=lost_twice(1),
+                replicas=2,
+                status={"generations": "0@1,1@2"},
+            ),
+            "Running: 1/2 pods in the round; no new pod until 00:01:31Z",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                holder="demo-0-0",
+                report=Report(1, (P0,)),
+                memory=remembered(since={Since(Lasting.SAME_PULSE, ""): NOW - 9 * T}),
+            ),
+            "Unknown: no sign of life from the agents since 2025-12-31 23:59:15Z",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                holder="demo-0-0",
+                report=Report(1, (P0,)),
+                memory=remembered(since={Since(Lasting.SAME_PULSE, ""): NOW - 9 * T + 1}),
+            ),
+            "Running",
+        ),
         (snapshot(observed_pod(0), round_=Round(2, Phase.SUCCEEDED)), "Complete"),
         (
             snapshot(
@@ -191,10 +342,65 @@ def refused(action: str, why: str, **fields: Any) -> Memory:
             ),
             "Failed: StartFailed",
         ),
+        (
+            snapshot(
+                observed_pod(0),
+                round_=Round(
+                    2,
+                    Phase.FAILED,
+                    cause=Cause(
+                        CauseKind.START_FAILED,
+                        "demo-0-0",
+                        rank=0,
+                        code=127,
+                        message="cannot execute 'train.exe'",
+                    ),
+                ),
+            ),
+            "Failed: FatalExitCode: demo-0-0 (rank 0): cannot execute 'train.exe'",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                maxRestarts=1,
+                round_=Round(
+                    3,
+                    Phase.FAILED,
+                    charged=Charges(frozenset({2, 3})),
+                    cause=Cause(
+                        CauseKind.WORKER_SIGNALED,
+                        "demo-0-0",
+                        rank=0,
+                        signal=9,
+                        message="ended by SIGKILL",
+                    ),
+                ),
+            ),
+            "Failed: MaxRestartsExceeded: demo-0-0 (rank 0): ended by SIGKILL",
+        ),
+        (
+            snapshot(
+                observed_pod(0),
+                round_=Round(
+                    4,
+                    Phase.FAILED,
+                    charged=AT_START,
+                    cause=Cause(
+                        CauseKind.WORKER_FAILED,
+                        "demo-0-0",
+                        rank=0,
+                        code=1,
+                        message="exit code 1",
+                    ),
+                ),
+            ),
+            "Failed: StartFailed: demo-0-0 (rank 0): exit code 1",
+        ),
     ],
 )
 def test_phase(s: Snapshot, expected: str) -> None:
     assert str(state.of(s)) == expected
+    assert len(expected) <= LONGEST_STATUS
 
 
 @pytest.mark.parametrize(
@@ -368,5 +574,5 @@ def test_a_member_that_failed_over_the_budget_is_not_ready() -> None:
     report = Report(1, running=(P0,), failed=(P1,))
     found = snapshot(*pods, round_=active(1, [P0, P1]), report=report, maxRestarts=0)
     assert status.of(found, state.of(found)).ready == "1/2"
-    running = next(c for c in conditions.of(found) if c.type == "Running")
+    running = next(c for c in conditions.of(found, state.of(found)) if c.type == "Running")
     assert (running.status, running.reason) == ("False", "MemberFailed")

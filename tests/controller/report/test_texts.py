@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from tests.support.jobs import elastic_job, worker
-from tests.support.protocol import active
+from tests.support.protocol import T, active
 from tests.support.snapshots import AT, NOW, ended, observed_pod, remembered, snapshot
 from tests.support.words_to_avoid import found_in
 
+from elasticjob.api.conditions import CONDITIONS
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
-from elasticjob.controller.observe.memory import Restart
+from elasticjob.controller.observe.memory import Lasting, Restart, Since
 from elasticjob.controller.observe.parse import ContainerState, InitContainer, WorkerContainer
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.plan.actions import CreatePod, DeletePod, Deletion, ListLeases
@@ -37,6 +38,7 @@ from elasticjob.wire.round import Phase, Round
 P0 = Pod(0, 0)
 # Of the event of a round.
 PARTS = ("SUSPENDED", "TEMPLATE_CHANGED", "COUNTED", "WAITS", "WAITS_SUSPENDED", "STARTS", "RUNS")
+REFUSED = ("QuotaExceeded", "PodsRefused")
 
 
 def templates() -> Iterator[tuple[str, str]]:
@@ -48,7 +50,12 @@ def templates() -> Iterator[tuple[str, str]]:
     yield from ((f"deletion {why.name}", template) for why, template in texts.DELETIONS.items())
     yield from ((f"not counted {why}", text) for why, text in texts.NOT_COUNTED.items())
     yield from ((f"obstruction {why}", text) for why, text in texts.OBSTRUCTIONS.items())
-    single = ("NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", "RETRIES", "STAYS", *PARTS)
+    for reason, (text, message) in texts.AWAITED.items():
+        yield from ((f"wait {reason}", each) for each in (text, message))
+    single = (
+        "NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", "OVER_BUDGET", "RETRIES", "STAYS", "MEMBERS",
+        "NO_PULSE",        "NO_PULSE_SHORT", *PARTS,
+    )  # fmt: skip
     yield from ((name, getattr(texts, name)) for name in single)
 
 
@@ -83,6 +90,35 @@ def test_every_deletion_has_its_text() -> None:
     assert len(set(texts.DELETIONS.values())) == len(Deletion)
 
 
+# ---- the API reference ---------------------------------------------------------------------------
+
+
+def reference(type_: str) -> set[str]:
+    return set(CONDITIONS[type_].reasons)
+
+
+@pytest.mark.parametrize("type_", texts.CONDITIONS)
+def test_the_api_reference_has_every_reason(type_: str) -> None:
+    """Of types with further reasons than those in the table of texts: also these."""
+    listed = set(texts.CONDITIONS[type_]) - {texts.ANY}
+    more = {
+        "PodsReady": set(texts.PROBLEMS) - {texts.ANY} | {"OlderJob"},
+        "Degraded": {"CoolingDown", "LastCall", "WaitingForReplacement", *REFUSED, "Unschedulable"},
+        "Restarting": set(texts.AWAITED) - {"CoolingDown"} | {"QuotaExceeded"},
+        "Stalled": set(texts.PROBLEMS) - {texts.ANY, "InitContainerRunning"}
+        | {"QuotaExceeded", "WaitingForReplacement", "AgentsSilent", "LeaseUnreadable"}
+        | {"DeletionBlocked"},
+        "Obstructed": set(texts.OBSTRUCTIONS),
+        "Failed": {state.MAX_RESTARTS_EXCEEDED, state.START_FAILED, state.FATAL_EXIT_CODE},
+    }
+    assert reference(type_) == listed | more.get(type_, set())
+
+
+def test_the_api_reference_has_every_condition() -> None:
+    assert set(CONDITIONS) == set(texts.CONDITIONS)
+    assert len(CONDITIONS) <= 16  # as many as the schema of the status allows
+
+
 # ---- the code uses every entry -------------------------------------------------------------------
 
 STUCK = WorkerContainer(ContainerState.WAITING, "ErrImagePull", "m")
@@ -111,6 +147,21 @@ SNAPSHOTS = [
     snapshot(observed_pod(0)),
     snapshot(observed_pod(0), round_=Round(), replicas=2),
     snapshot(observed_pod(0), round_=active(2, [P0])),
+    snapshot(observed_pod(0), round_=Round(3, starts=2)),
+    snapshot(observed_pod(0), observed_pod(1), round_=active(1, [P0]), minReplicas=1, report=RUNS),
+    snapshot(
+        observed_pod(0),
+        observed_pod(1, unschedulable="x"),
+        round_=active(1, [P0]),
+        minReplicas=1,
+        report=RUNS,
+    ),
+    snapshot(
+        observed_pod(0),
+        report=RUNS,
+        holder="demo-0-0",
+        memory=remembered(since={Since(Lasting.SAME_PULSE, ""): NOW - 9 * T}),
+    ),
     snapshot(observed_pod(0, container=STUCK), round_=Round()),
     snapshot(observed_pod(0, container=SETUP), round_=Round()),
     snapshot(observed_pod(0, container=ended(1)), round_=Round()),
@@ -131,7 +182,7 @@ INVALID = parse.job(elastic_job(replicas=-1))
 
 def found_conditions() -> Iterator[tuple[str, str]]:
     for each in SNAPSHOTS:
-        yield from ((c.type, c.reason) for c in conditions.of(each))
+        yield from ((c.type, c.reason) for c in conditions.of(each, state.of(each)))
     yield from ((c.type, c.reason) for c in conditions.of_invalid(INVALID, AT))
     yield from ((c.type, c.reason) for c in conditions.of_unreadable_round(INVALID, "x", AT))
 
@@ -179,9 +230,8 @@ def found_events() -> Iterator[Note]:
     positive = status_with("Running", "Unstable", "Obstructed", "Suspended", "Complete", "Failed")
     yield from events.of_status(old, positive)
     yield from events.of_status(positive, status_with("Suspended", truth="False"))
-    changed = ElasticJobStatus(
-        conditions=conditions.of(snapshot(observed_pod(0, template_hash="")))
-    )
+    updating = snapshot(observed_pod(0, template_hash=""))
+    changed = ElasticJobStatus(conditions=conditions.of(updating, state.of(updating)))
     yield from events.of_status(old, changed)
     deleted = DeletePod("demo-0-0", "u", Deletion.LOST)
     yield from events.of_actions(INVALID, (CreatePod(P0), CreatePod(P0, replaces=True), deleted))

@@ -61,7 +61,7 @@ def test_a_round_that_cannot_be_read_is_in_the_status_with_the_cure(
     annotate(world, world.round_name(), names.ANNOTATION_ROUND, BRACKETS)
     world.settle()
     assert world.status()["phase"].startswith(
-        "Unknown: the Lease demo-round cannot be read: round is not JSON: "
+        "Unknown: the Lease demo-round cannot be read: round is not JSON"
     )
     said = world.condition("Running")
     assert said is not None
@@ -133,7 +133,12 @@ def test_a_job_that_is_nested_too_deep_has_the_cure_in_its_status() -> None:
     world.apply(body)
     world.settle()
     assert world.status()["phase"] == (
-        "Invalid: spec.template: remove values that are nested more than 50 levels deep"
+        "Invalid: spec.template: remove values that are nested more than 50..."
+    )
+    assert world.condition("Accepted") == (
+        "False",
+        "Invalid",
+        "spec.template: remove values that are nested more than 50 levels deep",
     )
     assert world.pod_names() == []
     settle_other(world)

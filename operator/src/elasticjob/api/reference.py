@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from elasticjob.api.conditions import CONDITIONS
 from elasticjob.api.crd import custom_resource_definition
 from elasticjob.api.rules import RULES
 from elasticjob.wire import names
@@ -29,6 +30,7 @@ def as_markdown() -> str:
         *_sections("spec", schema["properties"]["spec"]),
         _rules(),
         *_sections("status", schema["properties"]["status"]),
+        _conditions(),
         _columns(version["additionalPrinterColumns"]),
     ]
     return "\n".join(parts)
@@ -89,6 +91,21 @@ def _rules() -> str:
         "A launcher is refused only when a job is created or its `template` or `containerName`"
         " changes: a job that is already stored with a launcher still runs. See"
         " [launchers.md](launchers.md).\n"
+    )
+
+
+def _conditions() -> str:
+    rows = "".join(
+        f"| **{type_}** | True | {found.true} |\n"
+        + "".join(f"| | `{reason}` | {when} |\n" for reason, when in found.reasons.items())
+        for type_, found in CONDITIONS.items()
+    )
+    return (
+        "## Conditions\n\n"
+        "The reasons of each type, for programs. PodsReady, Degraded, Restarting and Stalled may"
+        " also have a reason of the kubelet, such as `ImagePullBackOff`. If the job waits for a"
+        " time, the message ends with `until` and this time in UTC.\n\n"
+        f"| condition | reason | when |\n|---|---|---|\n{rows}"
     )
 
 

@@ -178,8 +178,8 @@ class ElasticJobSpec(_Model):
     one lost or missing pod stops all workers. Set it if the script can run with fewer pods."""
     max_replicas: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] | None = None
     """Maximum value of `replicas`. The API server refuses a higher value from every client,
-    including autoscalers, which use the scale subresource. Absent: there is no limit, and
-    `status.maxReplicas` and the column MAX show the value of `replicas`."""
+    including autoscalers, which use the scale subresource. Absent: there is no limit, and the
+    column MAX is empty."""
     nproc_per_node: Annotated[int, Field(ge=1, le=256)] = 1
     """Number of worker processes per pod, usually the number of its accelerators."""
     template: PodTemplate
@@ -226,19 +226,19 @@ class Condition(_Model):
     """One aspect of the current state of the job."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
-    """Type of the condition: Accepted, PodsReady, Running, Suspended, Complete, Failed, Unstable or
-    Obstructed. Obstructed: the operator cannot read or delete an object of the job.
-    Unstable: within an hour there were many restarts that `spec.maxRestarts` does not count."""
+    """Type of the condition: Accepted, PodsReady, Running, Degraded, Restarting, Stalled, Unstable,
+    Obstructed, Suspended, Complete or Failed. See the section Conditions."""
     status: Literal["True", "False", "Unknown"]
     """Status of the condition: True, False or Unknown."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Reason for the status, in one CamelCase word for programs."""
+    """Reason for the status, in one CamelCase word for programs. See the section Conditions."""
     message: Annotated[str, Field(max_length=32_768)]
     """Reason for the status, in a sentence for people."""
     last_transition_time: datetime
     """Time of the last change of `status`."""
     observed_generation: Count | None = None
-    """The `metadata.generation` that the condition was computed from."""
+    """The `metadata.generation` that the condition was computed from: the same in all conditions,
+    also in those of a job that has ended."""
 
 
 class LastFailure(_Model):
@@ -325,9 +325,13 @@ class ElasticJobStatus(_Model):
     observed_generation: Count | None = None
     """The `metadata.generation` that this status was computed from."""
     phase: Short | None = None
-    """Summary of the state of the job for people. Programs read `conditions`."""
+    """Summary of the state of the job for people, in about 60 characters: a word, the problem if
+    there is one, and what the job waits for, until a time in UTC. Programs read `conditions`, which
+    have the details. `Pending: waiting for an operator`: no operator has seen the job. If this
+    stays, none serves its namespace."""
     ready: Annotated[str, Field(max_length=32)] | None = None
-    """Number of pods whose workers run in the current round, of the desired number: 3/4."""
+    """Number of pods whose workers run in the current round, of the desired number: 3/4. Absent:
+    the job has ended."""
     replicas: Count | None = None
     """Number of pods that exist and have not ended."""
     ready_replicas: Count | None = None
@@ -337,8 +341,7 @@ class ElasticJobStatus(_Model):
     min_replicas: Count | None = None
     """Effective minimum of pods: `spec.minReplicas` or, if absent, `spec.replicas`."""
     max_replicas: Count | None = None
-    """The value of `spec.maxReplicas` or, if that is absent, of `spec.replicas`, although there is
-    then no limit."""
+    """The value of `spec.maxReplicas`. Absent: there is no limit."""
     round: Count | None = None
     """Number of the current round. Each change of members and each restart increases it."""
     restarts: Count | None = None

@@ -38,11 +38,11 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import Plan
 from elasticjob.controller.plan import memory as memories
 from elasticjob.controller.plan.actions import Action, ActionResults, CreatePod
-from elasticjob.controller.report import events, round_events, state, status, waiting
+from elasticjob.controller.report import events, round_events, state, status, waiting, waits
 from elasticjob.controller.report import journal as journals
 from elasticjob.controller.report.journal import Entry, Journal, Note
 from elasticjob.controller.report.metrics import Metrics
-from elasticjob.controller.report.texts import State
+from elasticjob.controller.report.state import State
 from elasticjob.controller.settings import Settings
 from elasticjob.controller.watch.cache import Cache, key_of
 from elasticjob.rendezvous.now import Now
@@ -158,10 +158,12 @@ class Reconciler:
                 break
         snapshot, read_again_s = await self._read_events(key, snapshot)
         summary = state.of(snapshot)
+        self.memories[key] = replace(self.memories[key], status_times=waits.times(snapshot))
         await self._report(key, snapshot.job, summary, status.of(snapshot, summary), snapshot)
         if plan.actions:
             return SOON_S
-        again_s = min(math.inf if plan.again_s is None else plan.again_s, read_again_s)
+        again_s = math.inf if plan.again_s is None else plan.again_s
+        again_s = min(again_s, read_again_s, state.changes_in_s(snapshot))
         return again_s if again_s < math.inf else None
 
     def _plan(self, key: Key, snapshot: Snapshot) -> Plan:

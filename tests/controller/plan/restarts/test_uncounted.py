@@ -13,7 +13,7 @@ from elasticjob.controller.observe.memory import Restart
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.restarts import uncounted
-from elasticjob.controller.report import conditions
+from elasticjob.controller.report import conditions, state
 from elasticjob.controller.settings import Settings
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.desired import Desired
@@ -48,7 +48,7 @@ def stormy(count: int, at: float = NOW, **fields: object) -> Snapshot:
 
 
 def truth(s: Snapshot) -> tuple[str, str]:
-    found = next(c for c in conditions.of(s) if c.type == "Unstable")
+    found = next(c for c in conditions.of(s, state.of(s)) if c.type == "Unstable")
     return found.status, found.message
 
 
@@ -112,7 +112,7 @@ def test_a_restarted_operator_takes_nothing_back_before_it_has_watched_for_an_ho
     said = world.condition("Unstable")
     world.restart(Settings(heartbeat_s=T))
     world.settle()
-    world.now += 3599
+    world.advance(3599)
     assert world.settled_writes() == []
     assert world.condition("Unstable") == said
     world.now += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -101,6 +102,22 @@ class Since(NamedTuple):
     uid: str  # of the pod or Lease
 
 
+class TimeOf(NamedTuple):
+    """What a time in the status is about."""
+
+    reason: str  # the reason of a condition
+    subject: str  # a round, an index or a pulse: another one has another time
+
+
+@dataclass(frozen=True)
+class StatusTime:
+    """A time in the status."""
+
+    at: datetime
+    left_ms: int | None = None  # in the report that it was computed from
+    holder: str = ""  # that wrote this report
+
+
 @dataclass(frozen=True)
 class Memory:
     """What the operator remembers of one job."""
@@ -121,3 +138,4 @@ class Memory:
     seen_n: int = 0  # the newest round in `restarts`
     prerequisites_at: float | None = None  # when all that pods need existed last
     since: Mapping[Since, float] = field(default_factory=dict)  # when each condition began
+    status_times: Mapping[TimeOf, StatusTime] = field(default_factory=dict)  # for people only

@@ -3,6 +3,9 @@
 Accepted   the spec is valid, and the operator works on the job
 PodsReady  each wanted pod runs its agent; else the reason
 Running    every member of the current round runs its workers
+Degraded   the job runs with fewer pods than replicas
+Restarting the workers have run, and start again
+Stalled    no worker runs, and pods do not come without another change
 Unstable   many restarts within the last hour did not count against maxRestarts
 Obstructed objects of the job can neither be read nor deleted; each with its cure
 Suspended  spec.suspend is true, and all pods have ended
@@ -19,37 +22,51 @@ from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.plan.restarts import uncounted
-from elasticjob.controller.report import failure, obstructions, pod_problems, recent_failures, state
+from elasticjob.controller.report import (
+    failure,
+    obstructions,
+    pod_problems,
+    recent_failures,
+    state,
+    waits,
+)
+from elasticjob.controller.report.state import State, Why
 from elasticjob.controller.report.texts import (
     ANY,
     CONDITIONS,
     EXCEEDED,
     NEVER_TRAINED,
+    NO_PULSE,
     TEMPLATE,
     Truth,
+    Word,
     few,
 )
 from elasticjob.rendezvous import budget
 from elasticjob.rendezvous.now import Now
-from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.round import Phase
 from elasticjob.wire.untrusted import plain
 
 Row = tuple[str, Truth, str, str]  # type, status, reason, message
 
 LONGEST_MESSAGE = 1024
+_NOT_AFTER_THE_END = ("PodsReady", "Running", "Degraded", "Restarting", "Stalled", "Unstable")
+# Problems that end by themselves: with the grace of the older job's pods, or with their work.
+_PASSES = ("OlderJob", "InitContainerRunning")
+_WITHOUT_WORKERS = (Word.PENDING, Word.STARTING, Word.RESTARTING)
 
 
-def of(snapshot: Snapshot) -> list[Condition]:
+def of(snapshot: Snapshot, found: State) -> list[Condition]:
     """All conditions; each keeps its time while its status stays the same."""
     rows = [_row("Accepted", "Valid"), *_obstructed(snapshot)]
     if job_over.is_over(snapshot):
-        rows += [_row(type_, "Ended") for type_ in ("PodsReady", "Running", "Unstable")]
+        rows += [_row(type_, "Ended") for type_ in _NOT_AFTER_THE_END]
         rows += _end(snapshot)
     else:
         rows += [
             _pods_ready(snapshot),
             _running(snapshot),
+            *_progress(snapshot, found),
             *_unstable(snapshot),
             _suspended(snapshot),
         ]
@@ -63,8 +80,12 @@ def of_invalid(job: Job, at: datetime) -> list[Condition]:
 
 
 def of_unreadable_round(job: Job, problem: str, at: datetime) -> list[Condition]:
-    """The conditions of a job whose Round Lease cannot be read: only Running changes."""
-    return _merged(job, [_row("Running", "RoundUnreadable", problem=problem)], at)
+    """The conditions of a job whose Round Lease cannot be read: the others stay as they are."""
+    rows = [
+        _row("Running", "RoundUnreadable", problem=problem),
+        _row("Stalled", "LeaseUnreadable", why=problem),
+    ]
+    return _merged(job, rows, at)
 
 
 def _row(type_: str, reason: str, **fields: object) -> Row:
@@ -92,12 +113,52 @@ def _running(snapshot: Snapshot) -> Row:
     round_ = snapshot.lease.round if snapshot.lease else None
     if round_ is None or round_.phase is not Phase.ACTIVE:
         return _row("Running", "RoundForms")
+    if since := waits.silent_since(snapshot):
+        return _row("Running", "NoPulse", since=waits.timestamp(since))
     if failed := state.failed_pods(snapshot):
-        pod = snapshot.job.pod_name(min(failed))
-        return _row("Running", "MemberFailed", pod=pod, round=round_.n)
+        pod, (limit, _) = snapshot.job.pod_name(min(failed)), state.spent_limit(snapshot)
+        return _row("Running", "MemberFailed", pod=pod, round=round_.n, limit=limit)
     if state.is_running(snapshot):
         return _row("Running", "AllMembersRun", members=len(round_.members), round=round_.n)
     return _row("Running", "MembersStart", round=round_.n)
+
+
+def _progress(snapshot: Snapshot, found: State) -> list[Row]:
+    """Degraded while the workers run, Restarting and Stalled while they do not."""
+    word, why = found.word, found.why
+    return [_degraded(snapshot, word, why), _restarting(word, why), _stalled(snapshot, word, why)]
+
+
+def _degraded(snapshot: Snapshot, word: Word, found: Why) -> Row:
+    if word is not Word.RUNNING or snapshot.lease is None:
+        return _row("Degraded", "NotRunning")
+    counts = {"members": len(snapshot.lease.round.members), "replicas": snapshot.spec.replicas}
+    if counts["members"] >= counts["replicas"]:
+        return _row("Degraded", "AllPodsWork")
+    return _row("Degraded", found.reason or "PodsMissing", why=found.message, **counts)
+
+
+def _restarting(word: Word, found: Why) -> Row:
+    if word is not Word.RESTARTING:
+        return _row("Restarting", "NotRestarting")
+    return _row("Restarting", found.reason or "PodsAwaited", why=found.message)
+
+
+def _stalled(snapshot: Snapshot, word: Word, found: Why) -> Row:
+    """A wait is none that ends by itself, but for that of an index that is lost again and again."""
+    if word is Word.UNKNOWN:
+        since = waits.silent_since(snapshot)
+        return _row("Stalled", waits.AGENTS_SILENT, why=_no_pulse(since))
+    is_lost_again = found.wait is not None and found.wait.reason == waits.REPLACEMENT
+    is_problem = found.problem is not None and found.problem.reason not in _PASSES
+    if word in _WITHOUT_WORKERS and (is_problem or is_lost_again):
+        return _row("Stalled", found.reason, why=found.message)
+    return _row("Stalled", "NotStalled")
+
+
+def _no_pulse(since: datetime | None) -> str:
+    assert since is not None
+    return NO_PULSE.format(since=waits.timestamp(since))
 
 
 def _unstable(snapshot: Snapshot) -> list[Row]:
@@ -144,34 +205,34 @@ def _why_failed(snapshot: Snapshot) -> str:
     assert snapshot.lease is not None
     found = recent_failures.last(snapshot, recent_failures.of(snapshot))
     parts = [_first_cause(found)] if found else []
-    look_at = found.log_command if found and snapshot.spec.clean_pod_policy != "All" else None
-    max_restarts = snapshot.spec.max_restarts
-    counted = budget.counted_failures(snapshot.lease.round.charged, snapshot.lease.desired)
-    starts = budget.start_failures(snapshot.lease.round.charged, snapshot.lease.desired)
-    most = snapshot.lease.desired.max_start_restarts
-    if state.end_reason(snapshot) == CauseKind.START_FAILED.value:
-        pass
-    elif counted <= max_restarts and most is not None and starts > most:
-        parts.append(NEVER_TRAINED.format(failures=starts, most=most))
-    elif counted >= max_restarts:
-        parts.append(EXCEEDED.format(max_restarts=max_restarts))
-    parts.append(look_at or "")
+    reason, lease = state.end_reason(snapshot), snapshot.lease
+    if reason == state.START_FAILED:
+        failures = budget.start_failures(lease.round.charged, lease.desired)
+        most = lease.desired.max_start_restarts
+        parts.append(NEVER_TRAINED.format(failures=failures, most=most))
+    elif reason == state.MAX_RESTARTS_EXCEEDED:
+        parts.append(EXCEEDED.format(max_restarts=lease.desired.max_restarts))
+    if found and snapshot.spec.clean_pod_policy != "All":
+        parts.append(found.log_command or "")
     return "; ".join(part for part in parts if part)
 
 
 def _first_cause(found: LastFailure) -> str:
-    """The pod and its rank, the error, and the exit code or signal if the error has neither."""
+    """The pod and its rank, the kind, the error, and the exit code or signal if the error has
+    neither."""
     message = failure.headline(found)
     codes = [("exit code", found.exit_code), ("signal", found.signal)]
     named = (f"{name} {value}" for name, value in codes if value is not None)
     what = [message, *(code for code in named if code not in message)]
-    parts = (failure.culprit(found), "; ".join(part for part in what if part))
+    parts = (failure.culprit(found), found.reason, "; ".join(part for part in what if part))
     return ": ".join(part for part in parts if part)
 
 
 def _merged(job: Job, rows: list[Row], at: datetime) -> list[Condition]:
-    """The conditions of the status with these in their place; the others stay."""
-    found = {c.type: c for c in job.status.conditions or []}
+    """The conditions of the status with these in their place; the others stay, and are those of
+    the current generation, too."""
+    observed = {"observed_generation": job.generation}
+    found = {c.type: c.model_copy(update=observed) for c in job.status.conditions or []}
     for type_, truth, reason, text in rows:
         old = found.get(type_)
         found[type_] = Condition(

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus, RecentFailure
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.report.texts import State, Word
+from elasticjob.controller.report.state import State
+from elasticjob.controller.report.texts import Word
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _RECOVERY_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300)
@@ -111,7 +112,7 @@ class Metrics:
                 millis = getattr(recovery, f"{part}_millis") or 0
                 self.recovery.labels(part).observe(millis / 1000)
         if new.completion_time and not old.completion_time:
-            self.ended.labels(state.word, state.detail).inc()
+            self.ended.labels(state.word, state.reason).inc()
 
     def note_error(self, error: Exception) -> None:
         """Count a reconciliation that failed with this error."""

@@ -14,7 +14,15 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import first_round, missing, older_job, refused
 from elasticjob.controller.plan.actions import Action, EnsurePrerequisites
 from elasticjob.controller.report import waiting
-from elasticjob.controller.report.texts import ANY, NO_PODS, OLDER_JOB, PROBLEMS, RETRIES, STAYS
+from elasticjob.controller.report.texts import (
+    ANY,
+    NO_PODS,
+    OLDER_JOB,
+    PROBLEMS,
+    RETRIES,
+    STAYS,
+    clipped,
+)
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.state import EXIT_SETUP, SETUP_FAILED
 
@@ -155,15 +163,6 @@ def running(snapshot: Snapshot) -> int:
         if snapshot.living[pod].container.state is ContainerState.RUNNING
     )
     return len({pod.index for pod in found} & {*snapshot.indexes})
-
-
-def clipped(text: str, longest: int) -> str:
-    """The text, cut after the last word that fits and with an ellipsis then."""
-    if len(text) <= longest:
-        return text
-    cut = text[: longest - 3]
-    word_end = cut.rfind(" ") if text[longest - 3] != " " else len(cut)
-    return (cut[:word_end] if word_end > 0 else cut).rstrip(" ,;:") + "..."
 
 
 def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[_Found]:

@@ -2,30 +2,125 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
-from elasticjob.controller.report import obstructions, pod_problems
-from elasticjob.controller.report.texts import COUNT, OVER_BUDGET, UNREADABLE_ROUND, State, Word
+from elasticjob.controller.report import (
+    failure,
+    obstructions,
+    pod_problems,
+    recent_failures,
+    waits,
+)
+from elasticjob.controller.report.pod_problems import PodProblem
+from elasticjob.controller.report.texts import (
+    COUNT,
+    LONGEST_STATUS,
+    MEMBERS,
+    NO_PULSE_SHORT,
+    OVER_BUDGET,
+    UNREADABLE_ROUND,
+    Word,
+    clipped,
+)
+from elasticjob.controller.report.waits import Wait
+from elasticjob.rendezvous import budget
 from elasticjob.rendezvous.now import Now
 from elasticjob.wire import names
+from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Phase, Round
+from elasticjob.wire.untrusted import plain
+
+# Reasons of the condition Failed.
+MAX_RESTARTS_EXCEEDED = "MaxRestartsExceeded"
+START_FAILED = "StartFailed"  # maxStartRestarts is exceeded
+FATAL_EXIT_CODE = "FatalExitCode"
+QUOTA = "exceeded quota: "  # the words of the API server
+
+# The waits of each state of a job; the first one that applies is shown.
+_FORMING = (waits.REPLACEMENT, waits.LAST_CALL)
+_STARTING = (waits.BACKING_OFF, waits.WORKERS_START)
+_DEGRADED = (waits.COOLING_DOWN, waits.LAST_CALL, waits.REPLACEMENT)
+
+
+@dataclass(frozen=True)
+class Why:
+    """What keeps a job from running with all of its pods."""
+
+    problem: PodProblem | None = None
+    wait: Wait | None = None
+
+    @property
+    def text(self) -> str:
+        """The problem in STATUS; empty if there is none."""
+        return self.problem.text if self.problem else ""
+
+    @property
+    def wait_text(self) -> str:
+        """The wait in STATUS; empty if there is none. Next to a problem only its end, as the
+        problem needs the place."""
+        if self.wait is None:
+            return ""
+        return self.wait.end if self.problem else f"{self.wait.text} {self.wait.end}"
+
+    @property
+    def reason(self) -> str:
+        """The reason of a condition: the problem, unless time solves it."""
+        if self.wait and (self.problem is None or self.wait.reason == waits.REPLACEMENT):
+            return self.wait.reason
+        if self.problem is None:
+            return ""
+        is_quota = self.problem.reason == "PodsRefused" and QUOTA in self.problem.text
+        return "QuotaExceeded" if is_quota else self.problem.reason
+
+    @property
+    def message(self) -> str:
+        """The message of a condition."""
+        problem = (self.problem.full or self.problem.text) if self.problem else ""
+        wait = self.wait.message if self.wait else ""
+        return "; ".join(part for part in (problem, wait) if part)
+
+
+@dataclass(frozen=True)
+class State:
+    """STATUS: the state of a job for people, and for the metrics of the operator."""
+
+    word: Word
+    detail: str = ""  # a problem, a count of pods, or the cause of a failure
+    reason: str = ""  # of the end of a job that has failed
+    why: Why = Why()
+
+    def __str__(self) -> str:
+        """At most LONGEST_STATUS characters. If a problem leaves no room for the end of the wait,
+        only the condition has it."""
+        room = LONGEST_STATUS - len(f"{self.word}: ")
+        detail, wait = " ".join(plain(self.detail).split()), self.why.wait_text
+        rest = "; ".join(part for part in (detail, wait) if part)
+        if len(rest) > room:
+            rest = clipped(detail, room)
+        return f"{self.word}: {rest}" if rest else self.word.value
 
 
 def of(snapshot: Snapshot) -> State:
     """The state of a job: its end, else what the operator does with it, else that of its round."""
     if job_over.is_over(snapshot):
         return _end(snapshot)
-    if blocked := obstructions.blocked_round(snapshot):
-        return State(Word.PENDING, blocked)
+    if obstructions.blocked_round(snapshot):
+        return _pending(snapshot)
     if snapshot.spec.suspend:
         return State(Word.SUSPENDING if snapshot.living else Word.SUSPENDED)
     if desired.wants_no_pods(snapshot, Now(snapshot.now)):
         return State(Word.UPDATING)
     if snapshot.lease is None:
-        problem = pod_problems.most_frequent(snapshot)
-        return State(Word.PENDING, problem.text if problem else "")
+        return _pending(snapshot)
+    if since := waits.silent_since(snapshot):
+        at = waits.clock_time(since, snapshot.utc_now)
+        return State(Word.UNKNOWN, NO_PULSE_SHORT.format(since=at))
     if snapshot.lease.round.phase is Phase.ACTIVE:
         return _active(snapshot, snapshot.lease.round)
     return _forming(snapshot, snapshot.lease.round)
@@ -46,9 +141,29 @@ def of_unreadable_round(job: Job, why: str) -> State:
 def end_reason(snapshot: Snapshot) -> str:
     """Why the job has failed, in one word; empty if it has not."""
     round_ = snapshot.lease.round if snapshot.lease else None
-    if round_ is None or round_.phase is not Phase.FAILED:
+    if snapshot.lease is None or round_ is None or round_.phase is not Phase.FAILED:
         return ""
-    return round_.cause.kind.value if round_.cause else "Failed"
+    cause = round_.cause
+    if cause and cause.kind is CauseKind.START_FAILED and cause.code is not None:
+        return FATAL_EXIT_CODE
+    desired_ = snapshot.lease.desired
+    counted = budget.counted_failures(round_.charged, desired_)
+    starts, most = budget.start_failures(round_.charged, desired_), desired_.max_start_restarts
+    if counted <= desired_.max_restarts and most is not None and starts > most:
+        return START_FAILED
+    if counted >= desired_.max_restarts:
+        return MAX_RESTARTS_EXCEEDED
+    return cause.kind.value if cause else "Failed"
+
+
+def spent_limit(snapshot: Snapshot) -> tuple[str, int]:
+    """The limit that one more failure exceeds: its field of the spec, and its value."""
+    assert snapshot.lease is not None
+    charged, desired_ = snapshot.lease.round.charged, snapshot.lease.desired
+    is_start = budget.counted_failures(charged, desired_) + 1 <= desired_.max_restarts
+    if is_start and desired_.max_start_restarts is not None:
+        return "maxStartRestarts", desired_.max_start_restarts
+    return "maxRestarts", desired_.max_restarts
 
 
 def running_pods(snapshot: Snapshot) -> frozenset[Pod]:
@@ -89,32 +204,77 @@ def is_running(snapshot: Snapshot) -> bool:
     return bool(members) and running_pods(snapshot) == members
 
 
+def why(snapshot: Snapshot) -> Why:
+    """What keeps a job that has not ended from running with all of its pods."""
+    lease = snapshot.lease
+    if blocked := obstructions.blocked_round(snapshot):
+        return Why(PodProblem("DeletionBlocked", blocked))
+    if lease is None:
+        return Why(pod_problems.most_frequent(snapshot))
+    found = waits.of(snapshot)
+    if lease.round.phase is Phase.FORMING:
+        return Why(pod_problems.most_frequent(snapshot), _first(found, *_FORMING))
+    if not is_running(snapshot):
+        return Why(pod_problems.refused_pods(snapshot), _first(found, *_STARTING))
+    if len(lease.round.members) < snapshot.spec.replicas:
+        return Why(pod_problems.most_frequent(snapshot), _first(found, *_DEGRADED))
+    return Why(pod_problems.refused_pods(snapshot))
+
+
+def changes_in_s(snapshot: Snapshot) -> float:
+    """The seconds until STATUS changes although nothing else does: a start delay ends."""
+    if job_over.is_over(snapshot) or snapshot.lease is None or is_running(snapshot):
+        return math.inf
+    delay = waits.of(snapshot).get(waits.BACKING_OFF)
+    return (delay.until - snapshot.utc_now).total_seconds() if delay else math.inf
+
+
+def _first(found: Mapping[str, Wait], *reasons: str) -> Wait | None:
+    return next((found[reason] for reason in reasons if reason in found), None)
+
+
 def _end(snapshot: Snapshot) -> State:
     """The final condition if there is one, else the phase of the round."""
-    if final := job_over.final_condition(snapshot):
-        return State(Word(final.type), final.reason if final.type == "Failed" else "")
-    reason = end_reason(snapshot)
-    return State(Word.FAILED, reason) if reason else State(Word.COMPLETE)
+    final = job_over.final_condition(snapshot)
+    if final and final.type == "Complete":
+        return State(Word.COMPLETE)
+    reason = final.reason if final else end_reason(snapshot)
+    if not reason:
+        return State(Word.COMPLETE)
+    found = recent_failures.last(snapshot, recent_failures.of(snapshot))
+    cause = (failure.culprit(found), found.message) if found else ()
+    return State(Word.FAILED, ": ".join(p for p in (reason, *cause) if p), reason=reason)
+
+
+def _pending(snapshot: Snapshot) -> State:
+    """The state of a job that has no round."""
+    found = why(snapshot)
+    return State(Word.PENDING, found.text, why=found)
 
 
 def _active(snapshot: Snapshot, round_: Round) -> State:
     if failed := failed_pods(snapshot):
-        pod, most = snapshot.job.pod_name(min(failed)), snapshot.spec.max_restarts
-        return State(Word.RUNNING, OVER_BUDGET.format(pod=pod, max_restarts=most))
-    word = Word.STARTING if round_.starts <= 1 else Word.RESTARTING
-    if is_running(snapshot):
-        word = Word.RUNNING
-    problem = pod_problems.refused_pods(snapshot)
-    return State(word, problem.text if problem else "")
+        pod, (limit, most) = snapshot.job.pod_name(min(failed)), spent_limit(snapshot)
+        return State(Word.FAILING, OVER_BUDGET.format(pod=pod, limit=limit, most=most))
+    found = why(snapshot)
+    if not is_running(snapshot):
+        word = Word.STARTING if round_.starts <= 1 else Word.RESTARTING
+        return State(word, found.text, why=found)
+    members, replicas = len(round_.members), snapshot.spec.replicas
+    count = MEMBERS.format(members=members, replicas=replicas) if members < replicas else ""
+    return State(Word.RUNNING, found.text or count, why=found)
 
 
 def _forming(snapshot: Snapshot, round_: Round) -> State:
     """The state of a round without members: why pods do not run, if it is known."""
     is_first = round_.starts == 0
     word = Word.PENDING if is_first else Word.RESTARTING
-    if problem := pod_problems.most_frequent(snapshot):
-        return State(word, problem.text)
+    found = why(snapshot)
+    if found.problem:
+        return State(word, found.text, why=found)
     running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
+    count = COUNT.format(running=running, replicas=replicas) if running < replicas else ""
     if running >= (snapshot.spec.min_replicas or replicas):
-        return State(Word.STARTING if is_first else Word.RESTARTING)
-    return State(word, COUNT.format(running=running, replicas=replicas))
+        word = Word.STARTING if is_first else Word.RESTARTING
+        count = count if found.wait else ""
+    return State(word, count, why=found)

@@ -14,8 +14,7 @@ from elasticjob.controller.plan import job_over
 from elasticjob.controller.plan.restarts import blame
 from elasticjob.controller.report import conditions, recent_failures
 from elasticjob.controller.report import state as states
-from elasticjob.controller.report.state import restarts, running_pods
-from elasticjob.controller.report.texts import State
+from elasticjob.controller.report.state import State, restarts, running_pods
 from elasticjob.rendezvous import budget
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json, dump_tagged
@@ -31,13 +30,13 @@ def of(snapshot: Snapshot, state: State) -> ElasticJobStatus:
     changed: Json = {
         "observed_generation": snapshot.job.generation,
         "phase": str(state),
-        "ready": f"{running}/{snapshot.spec.replicas}",
+        "ready": None if job_over.is_over(snapshot) else f"{running}/{snapshot.spec.replicas}",
         "replicas": len(snapshot.living),
         "ready_replicas": running,
         "selector": f"{names.LABEL_JOB_UID}={snapshot.job.uid}",
         "min_replicas": snapshot.spec.min_replicas or snapshot.spec.replicas,
-        "max_replicas": snapshot.spec.max_replicas or snapshot.spec.replicas,
-        "conditions": conditions.of(snapshot),
+        "max_replicas": snapshot.spec.max_replicas,
+        "conditions": conditions.of(snapshot, state),
         **_failures(snapshot),
         "start_time": old.start_time or snapshot.utc_now,
         "completion_time": old.completion_time

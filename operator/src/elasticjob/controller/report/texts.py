@@ -7,20 +7,41 @@ starts in lower case and has no full stop, as in Kubernetes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 from elasticjob.controller.plan.actions import Deletion
 from elasticjob.controller.plan.lost import BLAMED_TOO_OFTEN
-from elasticjob.wire.untrusted import plain
 
 Truth = Literal["True", "False", "Unknown"]
 
 ANY = "*"  # any other reason: one of the kubelet's or a cause of the protocol
-LONGEST_STATUS = 256
+LONGEST_STATUS = 70
 _LISTED = 5
 COUNT = "{running}/{replicas} pods running"
+MEMBERS = "{members}/{replicas} pods in the round"
+
+AWAITED = {
+    "BackingOff": ("restart delayed", "after repeated failures, the workers start later"),
+    "WorkersStart": (
+        "waiting for workers",
+        "a pod that does not start its workers in time is replaced; the others wait",
+    ),
+    "CoolingDown": ("cooldown", "ready pods join when the round is old enough; they wait"),
+    "LastCall": ("last call", "the next round waits for missing pods"),
+    "WaitingForReplacement": (
+        "no new pod",
+        "index {subject} lost its last pods soon after each other, so its next pod waits",
+    ),
+}
+"""By reason: what a job waits for, in STATUS and in a condition. The end of the wait follows."""
+
+NO_PULSE = (
+    "the agents have not renewed the Round Lease since {since}: they are cut off, or may not write"
+    " it; the operator has ensured their account and their RoleBinding, and replaces pods that stay"
+    " silent"
+)
+NO_PULSE_SHORT = "no sign of life from the agents since {since}"
 
 CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
     "Accepted": {"Valid": ("True", ""), "Invalid": ("False", "{faults}")},
@@ -37,13 +58,28 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
         "MembersStart": ("False", "round {round} is starting"),
         "MemberFailed": (
             "False",
-            "{pod} failed in round {round}, and maxRestarts is used up: the job fails unless the"
+            "{pod} failed in round {round}, and {limit} is used up: the job fails unless the"
             " loss of a pod explains it",
         ),
         "RoundForms": ("False", "no round is active"),
+        "NoPulse": ("Unknown", NO_PULSE),
         "RoundUnreadable": ("Unknown", "{problem}"),
         "Ended": ("False", ""),
     },
+    "Degraded": {
+        "AllPodsWork": ("False", ""),
+        "NotRunning": ("False", ""),
+        "PodsMissing": ("True", MEMBERS),
+        "Ended": ("False", ""),
+        ANY: ("True", MEMBERS + "; {why}"),
+    },
+    "Restarting": {
+        "NotRestarting": ("False", ""),
+        "PodsAwaited": ("True", "the workers start again when enough pods are ready"),
+        "Ended": ("False", ""),
+        ANY: ("True", "{why}"),
+    },
+    "Stalled": {"NotStalled": ("False", ""), "Ended": ("False", ""), ANY: ("True", "{why}")},
     "Unstable": {
         "UncountedRestarts": (
             "True",
@@ -145,7 +181,7 @@ PROBLEMS = {
     "Unschedulable": "{count}/{replicas} pods unschedulable: {why}",
     "InitContainerFailed": "{count}/{replicas} pods: init container {why}",
     "InitContainerRunning": "{count}/{replicas} pods in init container {why} since {since}",
-    "AgentSetupFailed": "{count}/{replicas} pods: the agent cannot start: {why}",
+    "AgentSetupFailed": "{count}/{replicas} agents cannot start: {why}",
     "PodsEnded": "{count}/{replicas} pods ended: {why}",
     ANY: "{count}/{replicas} pods: {reason}: {why}",
 }
@@ -171,7 +207,7 @@ DELETIONS = {
 
 TEMPLATE = "the template"  # a pod of an earlier release does not list its fields
 NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod needs is refused
-OVER_BUDGET = "{pod} failed, and maxRestarts ({max_restarts}) is used up"
+OVER_BUDGET = "{pod} failed, and {limit} ({most}) is used up"
 EXCEEDED = "exceeded maxRestarts ({max_restarts})"
 NEVER_TRAINED = (
     "the workers failed {failures} times before the job had trained (maxStartRestarts is {most})"
@@ -194,6 +230,7 @@ class Word(StrEnum):
     STARTING = "Starting"
     RUNNING = "Running"
     RESTARTING = "Restarting"
+    FAILING = "Failing"
     SUSPENDING = "Suspending"
     SUSPENDED = "Suspended"
     UPDATING = "Updating"
@@ -201,20 +238,17 @@ class Word(StrEnum):
     FAILED = "Failed"
 
 
-@dataclass(frozen=True)
-class State:
-    """STATUS: the state of a job for people, and for the metrics of the operator."""
-
-    word: Word
-    detail: str = ""  # a problem, a count of pods, or the reason of a failure
-
-    def __str__(self) -> str:
-        text = f"{self.word}: {self.detail}" if self.detail else self.word.value
-        return plain(text)[:LONGEST_STATUS]
-
-
 def few(items: Sequence[str]) -> str:
     """The first items, and the number of the others."""
     shown = ", ".join(items[:_LISTED])
     more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
     return f"{shown}{more}"
+
+
+def clipped(text: str, longest: int) -> str:
+    """The text, cut after the last word that fits and with an ellipsis then."""
+    if len(text) <= longest:
+        return text
+    cut = text[: longest - 3]
+    word_end = cut.rfind(" ") if text[longest - 3] not in " ,;:" else len(cut)
+    return (cut[:word_end] if word_end > 0 else cut).rstrip(" ,;:") + "..."

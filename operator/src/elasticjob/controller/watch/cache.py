@@ -32,6 +32,7 @@ from elasticjob.wire import names
 from elasticjob.wire.codec import Json, whole_number
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
+from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Round
 
 WATCHED = {
@@ -314,7 +315,7 @@ def _put_round(entry: Entry, seen: ObservedRound) -> float | None:
         _keep_round(entry, seen, seen.lease.round)
     if before is None or _differ(before, seen):
         return AT_ONCE
-    if before.lease is None or seen.lease is None or before.lease.report == seen.lease.report:
+    if _progress(before.lease) == _progress(seen.lease) or seen.lease is None:
         return None
     return _progress_after_s(seen.lease)
 
@@ -352,11 +353,26 @@ def _differ(before: ObservedRound, seen: ObservedRound) -> bool:
         return True
     if before.lease is None or seen.lease is None:
         return before.lease is not seen.lease
+    if _left_ms(seen.lease) > _left_ms(before.lease):
+        return True  # newcomers wait again: the time that is left falls from pulse to pulse
     return _without_pulse(before.lease) != _without_pulse(seen.lease)
 
 
+def _progress(lease: RoundLease | None) -> Progress | None:
+    return lease.report.progress if lease and lease.report else None
+
+
+def _left_ms(lease: RoundLease) -> int:
+    wait = lease.report.join_wait if lease.report else None
+    return wait.left_ms if wait else 0
+
+
 def _without_pulse(lease: RoundLease) -> RoundLease:
-    report = lease.report and replace(lease.report, progress=None, delay_ms=None)
+    """The Lease without the fields that each pulse changes: times that pass, and progress."""
+    report = lease.report
+    if report is not None:
+        wait = report.join_wait and replace(report.join_wait, left_ms=0)
+        report = replace(report, progress=None, delay_ms=None, age_ms=None, join_wait=wait)
     return replace(lease, version="", renew_time="", report=report)
 
 

@@ -1,0 +1,166 @@
+"""Degraded, Restarting and Stalled, and what holds for all conditions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.jobs import worker
+from tests.support.protocol import active
+from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
+from tests.support.world import P, running_world
+
+from elasticjob.controller.observe.memory import Refusal, Refusals, Replacement
+from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
+from elasticjob.controller.observe.rounds import ObservedRound
+from elasticjob.controller.observe.snapshot import Snapshot
+from elasticjob.controller.report import conditions, state
+from elasticjob.wire.member import Pod
+from elasticjob.wire.report import JoinWait, JoinWaitKind, Report
+from elasticjob.wire.round import Phase, Round
+
+P0, P1 = Pod(0, 0), Pod(1, 0)
+COOLS = JoinWait(JoinWaitKind.COOLDOWN, 30_000)
+PULLS = WorkerContainer(ContainerState.WAITING, "ImagePullBackOff", "x")
+STARTS = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
+FORMS = Round(3, starts=2)
+FULL = remembered(
+    refusals=Refusals({"create pod 1-0": Refusal("exceeded quota: q", 1, NOW)}, generation=1),
+    never_created=frozenset({P1}),
+)
+LOST = remembered(
+    replacements={1: Replacement(2, NOW - 30)}, marked=frozenset({P1, Pod(1, 1)})
+)  # fmt: skip
+
+
+def degraded(*pods: object, join_wait: JoinWait | None = None, **fields: object) -> Snapshot:
+    """One member runs; there should be two."""
+    report = Report(1, (P0,), join_wait=join_wait)
+    return snapshot(
+        observed_pod(0), *pods, round_=active(1, [P0]), report=report, replicas=2, minReplicas=1,
+        **fields,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("s", "expected"),
+    [
+        # ---- the job runs
+        (snapshot(observed_pod(0), report=Report(1, (P0,))), {}),
+        (degraded(observed_pod(1)), {"Degraded": "PodsMissing"}),
+        (degraded(observed_pod(1), join_wait=COOLS), {"Degraded": "CoolingDown"}),
+        (
+            degraded(observed_pod(1), join_wait=JoinWait(JoinWaitKind.LAST_CALL, 1)),
+            {"Degraded": "LastCall"},
+        ),
+        (degraded(observed_pod(1, unschedulable="x")), {"Degraded": "Unschedulable"}),
+        (degraded(observed_pod(1, container=PULLS)), {"Degraded": "ImagePullBackOff"}),
+        (
+            degraded(status={"generations": "0-1@1"}, memory=FULL),
+            {"Degraded": "QuotaExceeded"},
+        ),
+        (
+            degraded(status={"generations": "0@1,1@2"}, memory=LOST),
+            {"Degraded": "WaitingForReplacement"},
+        ),
+        # ---- it does not
+        (snapshot(observed_pod(0), report=Report(0)), {}),  # the first start
+        (snapshot(observed_pod(0), round_=active(2, [P0])), {"Restarting": "WorkersStart"}),
+        (
+            snapshot(observed_pod(0), round_=active(2, [P0], delay_ms=9_000)),
+            {"Restarting": "BackingOff"},
+        ),
+        (
+            snapshot(observed_pod(0), observed_pod(1, container=STARTS), round_=Round()),
+            {},
+        ),
+        (
+            snapshot(observed_pod(0), observed_pod(1, container=STARTS), round_=FORMS),
+            {"Restarting": "PodsAwaited"},
+        ),
+        (
+            snapshot(observed_pod(0), observed_pod(1, unschedulable="x"), round_=Round()),
+            {"Stalled": "Unschedulable"},
+        ),
+        (
+            snapshot(observed_pod(0), observed_pod(1, unschedulable="x"), round_=FORMS),
+            {"Restarting": "Unschedulable", "Stalled": "Unschedulable"},
+        ),
+        (
+            snapshot(
+                observed_pod(0), observed_pod(1, 1, container=ended(1)), round_=FORMS, memory=LOST
+            ),
+            {"Restarting": "WaitingForReplacement", "Stalled": "WaitingForReplacement"},
+        ),
+        (
+            snapshot(
+                observed_pod(0), observed_pod(1, container=STARTS), round_=FORMS, minReplicas=1,
+                report=Report(3, join_wait=JoinWait(JoinWaitKind.LAST_CALL, 9_000)),
+            ),
+            {"Restarting": "LastCall"},
+        ),
+        (snapshot(observed_pod(0), suspend=True), {}),
+        (snapshot(observed_pod(0), round_=Round(2, Phase.SUCCEEDED)), {}),
+    ],
+)  # fmt: skip
+def test_which_of_them_are_true_and_why(s: Snapshot, expected: dict[str, str]) -> None:
+    found = conditions.of(s, state.of(s))
+    types = ("Degraded", "Restarting", "Stalled")
+    assert {c.type: c.reason for c in found if c.status == "True" and c.type in types} == expected
+    assert {c.type for c in found} >= set(types)
+
+
+def test_a_job_that_waits_for_an_older_one_is_blocked_by_its_finalizer() -> None:
+    older = ObservedRound("u", 1, "older", deleting=True, finalizers=("example.com/x",))
+    s = replace(snapshot(observed_pod(0)), lease=None, seen_round=older)
+    found = {c.type: c for c in conditions.of(s, state.of(s))}
+    assert (found["Stalled"].status, found["Stalled"].reason) == ("True", "DeletionBlocked")
+    assert "example.com/x" in found["Stalled"].message
+
+
+# ---- all conditions ------------------------------------------------------------------------------
+
+
+def generations(world: object) -> set[int]:
+    return {c["observedGeneration"] for c in world.status()["conditions"]}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
+def test_no_condition_of_an_ended_job_lags_after_an_edit(phase: Phase) -> None:
+    """Else `kubectl wait --for=condition=Complete` waits in vain."""
+    world = running_world(replicas=2)
+    world.write_round(Round(2, phase, starts=1))
+    world.settle()
+    before = world.condition("Complete" if phase is Phase.SUCCEEDED else "Failed")
+    world.edit(maxRestarts=3)
+    world.settle()
+    assert world.status()["observedGeneration"] == 2
+    assert generations(world) == {2}
+    assert world.condition("Complete" if phase is Phase.SUCCEEDED else "Failed") == before
+
+
+def test_no_condition_lags_after_an_edit_of_a_job_that_runs_is_suspended_or_invalid() -> None:
+    world = running_world(replicas=2)
+    world.edit(maxRestarts=3)
+    world.settle()
+    assert generations(world) == {2}
+    world.edit(suspend=True)
+    world.settle()
+    assert generations(world) == {3}
+    account = {"containers": [worker()], "serviceAccountName": "x"}  # it is not listed
+    world.edit(template={"spec": account})
+    world.settle()
+    assert generations(world) == {4}
+
+
+def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
+    world = running_world(3, minReplicas=2)
+    world.run(*P[:2])
+    world.settle()
+    (first,) = (c for c in world.status()["conditions"] if c["type"] == "Degraded")
+    world.now += 10
+    world.report(Report(1, P[:2], outside=True, join_wait=COOLS))
+    world.settle()
+    (second,) = (c for c in world.status()["conditions"] if c["type"] == "Degraded")
+    assert (first["reason"], second["reason"]) == ("PodsMissing", "CoolingDown")
+    assert first["lastTransitionTime"] == second["lastTransitionTime"]
