@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, settings
 
 MORE = os.environ.get("PROPERTY_EXAMPLES")
 
+HOUSE = "house"
+
 settings.register_profile(
-    "house",
+    HOUSE,
     max_examples=int(MORE or os.environ.get("EXAMPLES") or 25),
     derandomize=MORE is None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("house")
+settings.load_profile(HOUSE)

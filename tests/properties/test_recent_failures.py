@@ -1,4 +1,4 @@
-"""status.recentFailures: the status comes to rest, whatever rounds are in the Lease."""
+"""status.recentFailures: the status comes to rest with any rounds in the Lease."""
 
 from __future__ import annotations
 
