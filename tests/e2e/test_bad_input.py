@@ -79,8 +79,8 @@ async def test_a_spec_that_breaks_a_rule_is_refused_with_field_and_cure(
             "Failed: MaxRestartsExceeded",
             "exit code 2 of python3 -c 'exit(2)'",
         ),
-        (["torchrum", "train.py"], "Failed: FatalExitCode", "cannot execute 'torchrum'"),
-        (["/dev/null"], "Failed: FatalExitCode", "cannot execute '/dev/null': Permission denied"),
+        (["torchrum", "train.py"], "Failed: StartFailed", "cannot execute 'torchrum'"),
+        (["/dev/null"], "Failed: StartFailed", "cannot execute '/dev/null': Permission denied"),
     ],
     ids=["script", "wrong usage", "command", "not executable"],
 )

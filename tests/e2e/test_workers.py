@@ -234,9 +234,9 @@ async def test_a_worker_that_reports_an_exception_and_does_not_exit_counts_as_fa
 async def test_a_misspelt_script_fails_the_job_fast(cluster: LocalCluster) -> None:
     """After two restarts, though maxRestarts allows ten."""
     job = cluster.apply("job", [sys.executable, "trian.py"], replicas=2)
-    await job.is_("Failed: StartFailed: job-")
+    await job.is_("Failed: MaxStartRestartsExceeded: job-")
     assert job.status["counted"] == 3
-    assert job.condition("Failed")["reason"] == "StartFailed"
+    assert job.condition("Failed")["reason"] == "MaxStartRestartsExceeded"
     message = job.condition("Failed")["message"]
     assert "trian.py': [Errno 2] No such file or directory; exit code 2; " in message
     assert (

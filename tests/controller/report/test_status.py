@@ -357,7 +357,7 @@ def lost_twice(index: int) -> Memory:
                     ),
                 ),
             ),
-            "Failed: FatalExitCode: demo-0-0 (rank 0): cannot execute 'train.exe'",
+            "Failed: StartFailed: demo-0-0 (rank 0): cannot execute 'train.exe'",
         ),
         (
             snapshot(
@@ -394,7 +394,7 @@ def lost_twice(index: int) -> Memory:
                     ),
                 ),
             ),
-            "Failed: StartFailed: demo-0-0 (rank 0): exit code 1",
+            "Failed: MaxStartRestartsExceeded: demo-0-0 (rank 0): exit code 1",
         ),
     ],
 )

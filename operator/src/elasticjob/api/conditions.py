@@ -125,8 +125,8 @@ CONDITIONS = {
         "the job has failed; final",
         {
             "MaxRestartsExceeded": "more failures than `maxRestarts`; the message names the last",
-            "StartFailed": "more failures than `maxStartRestarts`, before the job had trained",
-            "FatalExitCode": "the command cannot be executed, which no restart can cure",
+            "MaxStartRestartsExceeded": "more than `maxStartRestarts`, before the job had trained",
+            "StartFailed": "the command cannot be executed, which no restart can cure",
         },
     ),
 }

@@ -206,7 +206,7 @@ def _why_failed(snapshot: Snapshot) -> str:
     found = recent_failures.last(snapshot, recent_failures.of(snapshot))
     parts = [_first_cause(found)] if found else []
     reason, lease = state.end_reason(snapshot), snapshot.lease
-    if reason == state.START_FAILED:
+    if reason == state.MAX_START_RESTARTS_EXCEEDED:
         failures = budget.start_failures(lease.round.charged, lease.desired)
         most = lease.desired.max_start_restarts
         parts.append(NEVER_TRAINED.format(failures=failures, most=most))

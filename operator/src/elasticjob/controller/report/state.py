@@ -38,8 +38,8 @@ from elasticjob.wire.untrusted import plain
 
 # Reasons of the condition Failed.
 MAX_RESTARTS_EXCEEDED = "MaxRestartsExceeded"
-START_FAILED = "StartFailed"  # maxStartRestarts is exceeded
-FATAL_EXIT_CODE = "FatalExitCode"
+MAX_START_RESTARTS_EXCEEDED = "MaxStartRestartsExceeded"
+START_FAILED = "StartFailed"  # the command cannot be executed
 QUOTA = "exceeded quota: "  # the words of the API server
 
 # The waits of each state of a job; the first one that applies is shown.
@@ -145,12 +145,12 @@ def end_reason(snapshot: Snapshot) -> str:
         return ""
     cause = round_.cause
     if cause and cause.kind is CauseKind.START_FAILED and cause.code is not None:
-        return FATAL_EXIT_CODE
+        return START_FAILED
     desired_ = snapshot.lease.desired
     counted = budget.counted_failures(round_.charged, desired_)
     starts, most = budget.start_failures(round_.charged, desired_), desired_.max_start_restarts
     if counted <= desired_.max_restarts and most is not None and starts > most:
-        return START_FAILED
+        return MAX_START_RESTARTS_EXCEEDED
     if counted >= desired_.max_restarts:
         return MAX_RESTARTS_EXCEEDED
     return cause.kind.value if cause else "Failed"
