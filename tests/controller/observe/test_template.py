@@ -50,7 +50,7 @@ CHANGES: list[tuple[Json, Json, set[str]]] = [
     (job(), restarted(""), set()),
     (job(pod={"serviceAccount": "a"}), job(pod={"serviceAccountName": "a"}), set()),
     (job(), job(template={"metadata": {"labels": {"a": ""}}, "spec": {"containers": [worker()]}}),
-     {"spec.template.metadata.labels", "spec.template.metadata.labels.a"}),
+     {"spec.template.metadata.labels.a"}),
     (job(), job(replicas=9, minReplicas=1, maxRestarts=1, crashGraceSeconds=9, suspend=True),
      set()),
 ]  # fmt: skip

@@ -109,7 +109,11 @@ def test_the_api_reference_has_every_reason(type_: str) -> None:
         | {"QuotaExceeded", "WaitingForReplacement", "AgentsSilent", "LeaseUnreadable"}
         | {"DeletionBlocked"},
         "Obstructed": set(texts.OBSTRUCTIONS),
-        "Failed": {state.MAX_RESTARTS_EXCEEDED, state.MAX_START_RESTARTS_EXCEEDED, state.START_FAILED},
+        "Failed": {
+            state.MAX_RESTARTS_EXCEEDED,
+            state.MAX_START_RESTARTS_EXCEEDED,
+            state.START_FAILED,
+        },
     }
     assert reference(type_) == listed | more.get(type_, set())
 

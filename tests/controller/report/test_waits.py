@@ -10,17 +10,21 @@ from tests.support.protocol import T, active
 from tests.support.snapshots import AT, NOW, observed_pod, remembered, snapshot
 from tests.support.world import P, World, running_world
 
-from elasticjob.controller.observe.memory import StatusTime, TimeOf
+from elasticjob.controller.observe.memory import Replacement, StatusTime, TimeOf
+from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import state, waits
 from elasticjob.controller.report.texts import LONGEST_STATUS
 from elasticjob.controller.settings import Settings
 from elasticjob.wire import codec
 from elasticjob.wire import lease as leases
+from elasticjob.wire.member import Pod
 from elasticjob.wire.report import JoinWait, JoinWaitKind, Report
 from elasticjob.wire.round import Phase, Round
 
 COOLDOWN, LAST_CALL = JoinWaitKind.COOLDOWN, JoinWaitKind.LAST_CALL
+
+ENDED = WorkerContainer(ContainerState.TERMINATED, "Error", exit_code=1)
 
 
 @pytest.mark.parametrize(
@@ -214,3 +218,23 @@ def test_an_index_that_is_lost_again_is_shown_with_the_time_of_its_next_pod() ->
     world.live(30)
     assert "demo-1-2" in world.pod_names()
     assert world.status()["phase"] == "Restarting: 1/2 pods running"
+
+
+def test_an_index_whose_next_pod_ends_at_once_is_shown_with_the_next_wait() -> None:
+    """Between two passes the wait ends, the next pod is created, and it ends."""
+
+    def lost(count: int, at: float, **fields: object) -> Snapshot:
+        memory = remembered(
+            replacements={0: Replacement(count, at)},
+            marked=frozenset(Pod(0, generation) for generation in range(3)),
+            **fields,
+        )  # type: ignore[arg-type]
+        pods = [observed_pod(0, k, container=ENDED) for k in range(count + 1)]
+        return snapshot(
+            *pods, round_=Round(1), status={"generations": f"0@{count + 1}"}, memory=memory
+        )
+
+    first = lost(1, NOW - 55)
+    again = lost(2, NOW, status_times=waits.times(first))
+    found = [waits.of(s)[waits.REPLACEMENT].until for s in (first, again)]
+    assert [(at - AT).total_seconds() for at in found] == [6, 121]

@@ -59,7 +59,13 @@ def changed_fields(old: str, job: Json) -> tuple[str, ...]:
     if not isinstance(before, dict):
         return ()
     paths = [path for path in {**after, **before} if before.get(path) != after.get(path)]
-    return tuple(plain(path)[:_LONGEST_PATH] or "spec" for path in paths)
+    inner = [path for path in paths if not any(_is_inside(other, path) for other in paths)]
+    return tuple(plain(path)[:_LONGEST_PATH] or "spec" for path in inner)
+
+
+def _is_inside(path: str, other: str) -> bool:
+    """Whether the first field is a part of the other one. An empty map has a path, too."""
+    return path.startswith((f"{other}.", f"{other}["))
 
 
 def pod_grace_s(job: Json) -> int:

@@ -15,6 +15,7 @@ Failed     a command that cannot be executed, or more failures than maxRestarts;
 
 from __future__ import annotations
 
+import signal
 from datetime import datetime
 
 from elasticjob.api.v1alpha1 import Condition, LastFailure
@@ -221,11 +222,20 @@ def _first_cause(found: LastFailure) -> str:
     """The pod and its rank, the kind, the error, and the exit code or signal if the error has
     neither."""
     message = failure.headline(found)
-    codes = [("exit code", found.exit_code), ("signal", found.signal)]
-    named = (f"{name} {value}" for name, value in codes if value is not None)
-    what = [message, *(code for code in named if code not in message)]
+    what = [message]
+    if found.exit_code is not None and f"exit code {found.exit_code}" not in message:
+        what.append(f"exit code {found.exit_code}")
+    if found.signal is not None and _signal_name(found.signal) not in message:
+        what.append(f"signal {found.signal}")
     parts = (failure.culprit(found), found.reason, "; ".join(part for part in what if part))
     return ": ".join(part for part in parts if part)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _merged(job: Job, rows: list[Row], at: datetime) -> list[Condition]:

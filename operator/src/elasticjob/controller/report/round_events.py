@@ -17,6 +17,7 @@ from elasticjob.controller.report import failure, pod_names, recent_failures
 from elasticjob.controller.report.journal import Note, note
 from elasticjob.controller.report.texts import (
     COUNTED,
+    COUNTED_AT_START,
     DELAY,
     NOT_COUNTED,
     RUNS,
@@ -205,7 +206,11 @@ def _counted(snapshot: Snapshot, ended: Ended, found: RecentFailure | None) -> s
     known = snapshot.lease.desired if snapshot.lease else Desired(())
     charged = frozenset(n for n in departures.charged(snapshot) if n <= last.n)
     used = budget.counted_failures(last.charged, replace(known, charged=charged))
-    return COUNTED.format(used=used, max_restarts=snapshot.spec.max_restarts)
+    text = COUNTED.format(used=used, max_restarts=snapshot.spec.max_restarts)
+    starts, most = budget.start_failures(last.charged, known), known.max_start_restarts
+    if not starts or last.trained or most is None:
+        return text
+    return text + COUNTED_AT_START.format(starts=starts, most=most)
 
 
 def _next(snapshot: Snapshot, ended: Ended, new: ElasticJobStatus) -> str:

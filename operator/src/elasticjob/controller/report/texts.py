@@ -160,6 +160,7 @@ COMBINED = "(combined from similar events): "
 SUSPENDED = "the job is suspended"
 TEMPLATE_CHANGED = "the template has changed"
 COUNTED = "counted: {used} of maxRestarts {max_restarts}"
+COUNTED_AT_START = " and, as the job has not trained, {starts} of maxStartRestarts {most}"
 NOT_COUNTED = {
     "Excused": "not counted: the pod was deleted, evicted or preempted",
     "Explained": "not counted: the loss of a pod explains it",

@@ -51,6 +51,7 @@ class _Measured:
     # In the report that it was computed from; None: the operator measures from now on, so the first
     # instant is the right one.
     left_ms: int | None = None
+    is_exact: bool = False  # each pass measures the same instant of a wait
 
 
 def of(snapshot: Snapshot) -> dict[str, Wait]:
@@ -95,7 +96,7 @@ def _status_time(snapshot: Snapshot, found: _Measured) -> StatusTime:
     if known is None:
         return made
     has_other_holder = found.left_ms == known.left_ms and holder != known.holder
-    if found.left_ms is None or has_other_holder:
+    if not found.is_exact and (found.left_ms is None or has_other_holder):
         return known  # a new holder has not replaced the report yet
     return replace(made, at=known.at) if abs(at - known.at) <= TOLERANCE else made
 
@@ -121,7 +122,7 @@ def _silence(snapshot: Snapshot) -> Iterator[_Measured]:
     assert snapshot.lease is not None
     if lasting.does_holder_run(snapshot) and lasting.has_no_pulse(snapshot):
         of_ = TimeOf(AGENTS_SILENT, snapshot.lease.renew_time)
-        yield _Measured(of_, snapshot.same_pulse_at)
+        yield _Measured(of_, snapshot.same_pulse_at, is_exact=True)
 
 
 def _start(snapshot: Snapshot) -> Iterator[_Measured]:
@@ -162,7 +163,7 @@ def _replacement(snapshot: Snapshot) -> Iterator[_Measured]:
             due[index] = missing.next_replacement_at(snapshot.memory.replacements[index])
     if due:
         index = min(due, key=lambda each: due[each])
-        yield _Measured(TimeOf(REPLACEMENT, str(index)), due[index])
+        yield _Measured(TimeOf(REPLACEMENT, str(index)), due[index], is_exact=True)
 
 
 def _report(snapshot: Snapshot) -> Report | None:
