@@ -164,11 +164,13 @@ async def test_an_exception_is_named_with_and_without_record(
 ) -> None:
     """Torch reports it in a file, or puts its rank before each line on stderr."""
     job = cluster.apply("job", [PYTHON, "-c", RAISES, way], replicas=2, maxRestarts=0)
-    await job.is_("Failed: WorkerFailed")
+    await job.is_("Failed: MaxRestartsExceeded: ")
     failure = job.failure
     assert (failure["rank"], failure["exitCode"]) == (1, 1)
     error = "RuntimeError: no shard: größe of /none/shard-7"
     lines = failure["message"].split("\n")
     assert lines[0] == error
     assert lines[-1] == '  File "<string>", line 10, in load'
-    assert job.condition("Failed")["message"].startswith(f"job-1-0 (rank 1): {error}; exit code 1")
+    assert job.condition("Failed")["message"].startswith(
+        f"job-1-0 (rank 1): WorkerFailed: {error}; exit code 1"
+    )

@@ -95,7 +95,10 @@ async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: LocalCluster)
     }
     assert job.status["lastRecovery"]["round"] == 2
     await job.reports("WorkersFailed", "ended: job-2-0 (rank 2) on local: WorkerSignaled: ended by")
-    await job.reports("WorkersFailed", "counted: 1 of maxRestarts 10; round 2 runs with 3 members")
+    counted = (
+        "counted: 1 of maxRestarts 10 and, as the job has not trained, 1 of maxStartRestarts 2"
+    )
+    await job.reports("WorkersFailed", f"{counted}; round 2 runs with 3 members")
 
 
 async def test_all_workers_of_all_pods_killed_at_once_are_one_failure(
@@ -159,7 +162,8 @@ async def test_an_exit_of_a_worker_is_never_one_of_the_agent(
 ) -> None:
     """An agent that cannot work exits with 75, and one that leaves with 143."""
     job = cluster.apply("job", ["bash", "-c", end], replicas=1, maxRestarts=0)
-    await job.is_(f"Failed: {cause}")
+    await job.is_("Failed: MaxRestartsExceeded: job-0-0 (rank 0): ")
+    assert f": {cause}: " in job.condition("Failed")["message"]
     await job.until(lambda: job.ended("0-0"), "the end of its pod")
     ended = json.loads(job.ended("0-0")["message"])
     assert (ended["cause"], ended["rank"]) == (cause, 0)
@@ -168,7 +172,7 @@ async def test_an_exit_of_a_worker_is_never_one_of_the_agent(
 
 
 @pytest.mark.parametrize(
-    ("options", "phase"), [("", "Complete"), ("set -o pipefail; ", "Failed: WorkerFailed")]
+    ("options", "phase"), [("", "Complete"), ("set -o pipefail; ", "Failed: MaxRestartsExceeded: ")]
 )
 async def test_a_failure_in_a_pipe_needs_pipefail(
     cluster: LocalCluster, options: str, phase: str

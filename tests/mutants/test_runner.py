@@ -26,7 +26,7 @@ def main() -> None:
     mutants = [
         mutant("changes-nothing", *SPENT, "desired) + 1 > desired", "desired) + 1 > 0 + desired"),
         mutant("breaks-a-rule", *SPENT, "desired) + 1 > desired", "desired) > desired"),
-        mutant("never-ends", *SPENT, "return", "while True:\n        pass\n    return"),
+        mutant("never-ends", *SPENT, "most = ", "while True:\n        pass\n    most = "),
     ]
     results = run(mutants, Options(("unit",), jobs=2, limit_s=2.0, paths=(TESTS,)))
     print(json.dumps({x.mutant.name: [x.catcher, x.test.split("::")[0], x.text] for x in results}))
