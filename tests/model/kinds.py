@@ -125,7 +125,7 @@ KINDS: dict[type, dict[str, str]] = {
     },
     Report: {
         "n": N, "running": SAME, "recovery": RECORD, "progress": RECORD, "outside": SAME,
-        "silent": SAME, "delay_ms": SAME, "failed": SAME, "age_ms": MEASURED,
+        "silent": SAME, "trained": UNREAD, "delay_ms": SAME, "failed": SAME, "age_ms": MEASURED,
         "join_wait": RECORD,
     },
     JoinWait: {"kind": SAME, "left_ms": MEASURED},

@@ -5,8 +5,15 @@ from dataclasses import replace
 import pytest
 from tests.support.protocol import active, desired
 
-from elasticjob.rendezvous.budget import counted_failures, forgive_if_healthy, is_budget_spent
+from elasticjob.rendezvous.budget import (
+    counted_failures,
+    forgive_if_healthy,
+    is_budget_spent,
+    with_training,
+)
+from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import NO_CHARGES, Charges
+from elasticjob.wire.round import Round
 
 
 @pytest.mark.parametrize(
@@ -72,3 +79,10 @@ def test_what_the_operator_charged_before_is_paid_off_too() -> None:
     assert (paid.charged, paid.resets) == (Charges(forgiven=9), 1)
     assert counted_failures(paid.charged, wanted) == 1  # 10 came after it
     assert not is_budget_spent(paid, wanted)
+
+
+@pytest.mark.parametrize(("after_ms", "trained"), [(119_999, False), (120_000, True)])
+def test_the_start_delay_is_no_training(after_ms: int, trained: bool) -> None:
+    """A command that fails at once is delayed by minutes, later."""
+    failure = Cause(CauseKind.WORKER_FAILED, after_ms=after_ms)
+    assert with_training(Round(delay_ms=60_000), None, [failure]).trained is trained

@@ -75,7 +75,7 @@ DO: dict[type, str] = {
 __all__ = ["Agent", "BrokenInvariantError", "World"]
 
 
-NO_LIMIT = 10_000
+NO_LIMIT = 64  # the highest value, and more crashes than a history has
 
 
 def spec_of(desired: Desired) -> dict[str, Any]:

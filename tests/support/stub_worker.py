@@ -91,6 +91,15 @@ def reports_and_runs() -> None:
     os._exit(3)
 
 
+def first_recovers() -> None:
+    """In local rank 0 write an error file, and exit with 0 when the file `go` is there."""
+    if os.environ["LOCAL_RANK"] == "0":
+        error_file()
+        wait_for(os.path.join(os.path.dirname(os.environ["TORCHELASTIC_ERROR_FILE"]), "go"))
+        os._exit(0)
+    runs()
+
+
 def reports_when_stopped() -> None:
     """Write an error file at SIGTERM, and exit with 1."""
 

@@ -227,6 +227,16 @@ def test_an_error_file_is_noticed_once(tmp_path: Path) -> None:
         one.stop(1)  # the next event is that its workers have ended
 
 
+def test_an_exception_is_forgotten_if_its_worker_exits_with_0(tmp_path: Path) -> None:
+    """While another worker runs."""
+    with supervised(tmp_path, *stub("first_recovers"), workers=2) as one:
+        one.start(1, workers=2)
+        assert one.expect("FailureNoticed")["failure"]["rank"] == 0
+        (tmp_path / "go").write_text("go")
+        assert one.expect("FailureNoticed")["failure"] is None
+        one.stop(1)
+
+
 def test_what_sigterm_causes_is_not_noticed(tmp_path: Path) -> None:
     with supervised(tmp_path, *stub("reports_when_stopped")) as one:
         one.start(1)

@@ -272,3 +272,22 @@ def test_ten_failures_with_long_texts_are_less_than_sixteen_kilobytes_of_status(
     assert len(listed["recentFailures"]) == recent_failures.KEPT
     assert len(text) < 16_000
     assert all(len(x["message"]) <= 256 for x in listed["recentFailures"])
+
+
+def test_the_end_of_a_pod_changes_no_earlier_failure_of_its_workers() -> None:
+    """The agent exits with the failure that ended the job. The others were in the same pod."""
+    earlier = [crashed(n, kind=CauseKind.WORKER_SIGNALED, code=None, signal=n) for n in (2, 3)]
+    end = ended(137, reason="OOMKilled", message="the job failed: out of memory")
+    pods = (observed_pod(0), observed_pod(1, container=replace(end, cause="WorkerSignaled")))
+    last = replace(
+        crashed(4, kind=CauseKind.WORKER_SIGNALED, code=None, signal=9), phase=Phase.FAILED
+    )
+    rounds = tuple(map(past, earlier))
+    listed = found(snapshot(*pods, round_=last, past_rounds=rounds))
+    assert [x.reason for x in listed] == ["OOMKilled", "WorkerSignaled", "WorkerSignaled"]
+    assert [x.message for x in listed[1:]] == ["E3", "E2"]
+
+
+def test_a_charge_of_no_round_is_no_failure() -> None:
+    """Code in a worker can write any number."""
+    assert found(snapshot(*PODS, round_=crashed(2, charged=[0]), status={})) is not None

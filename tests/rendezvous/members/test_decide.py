@@ -367,6 +367,7 @@ def test_before_it_has_trained_the_holder_comes_to_the_result_of_the_agent() -> 
         ({"A": "ready 1", "B": "ready 1", "C": "ready 1"}, 60.0, None, False),  # it has not run
         (ALL, 1.0, Report(2, progress=Progress(1)), True),
         (ALL, 1.0, Report(2), False),
+        (ALL, 1.0, Report(1, trained=True), True),  # all agents are new
     ],
 )
 def test_each_next_round_says_whether_the_job_has_trained(
@@ -377,6 +378,14 @@ def test_each_next_round_says_whether_the_job_has_trained(
     found = decide(given, judge(given))
     assert isinstance(found, Round)
     assert found.trained is trained
+
+
+def test_a_round_that_was_delayed_has_trained_a_minute_after_its_delay() -> None:
+    for age_s, trained in ((119.0, False), (120.0, True)):
+        given = case(replace(ABC, delay_ms=60_000), ALL, wanted="")
+        found = decide(replace(given, round_at=given.now.at - age_s), judge(given))
+        assert isinstance(found, Round)
+        assert found.trained is trained
 
 
 # ---- none wanted, superfluous --------------------------------------------------------------------

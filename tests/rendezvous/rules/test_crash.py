@@ -208,8 +208,9 @@ def test_three_crashes_before_it_has_trained_are_over_the_budget() -> None:
         ({"trained": True}, 5000, None),
         ({}, 60_000, None),
         ({}, 5000, Report(3, progress=Progress(1))),
+        ({}, 5000, Report(3, trained=True)),
     ],
-    ids=["trained", "ran for a minute", "progress"],
+    ids=["trained", "ran for a minute", "progress", "reported"],
 )
 def test_a_job_that_has_trained_has_its_whole_budget(
     fields: dict[str, Any], after_ms: int, report: Report | None
@@ -433,6 +434,20 @@ def test_the_exit_of_the_same_worker_adds_its_code() -> None:
     _, actions = steps(me, events.WorkerExited(1, failure("a", 900)))
     assert cas(actions).round is not None
     assert cas(actions).round.cause == failure("a", 900)
+
+
+def test_the_exit_of_the_same_worker_keeps_the_earlier_time() -> None:
+    """Both are measured with the wall clock, which may have been set back in between."""
+    me, _ = steps(joined("A", AB1), events.FailureNoticed(1, replace(failure("a", 900), code=None)))
+    _, actions = steps(me, events.WorkerExited(1, failure("a", 905)))
+    assert cas(actions).round is not None
+    assert cas(actions).round.cause == failure("a", 900)
+
+
+def test_a_worker_that_reported_an_exception_and_exits_with_0_has_not_failed() -> None:
+    me, _ = steps(joined("A", AB1), events.FailureNoticed(1, failure("a", 900)))
+    me, actions = steps(me, events.FailureNoticed(1, None), events.Tick(), now=9.0)
+    assert (me.cause, of(CasRound, actions)) == (None, [])
 
 
 def test_an_exception_that_was_reported_is_forgotten_if_all_workers_succeed() -> None:

@@ -51,7 +51,7 @@ def _event(event: events.Event) -> Iterator[Line]:
         yield "workers started", {"n": event.n, "start_ms": event.start_ms}
     elif isinstance(event, events.WorkerExited) and event.failure:
         yield "worker failed", {"n": event.n, **_cause(event.failure)}
-    elif isinstance(event, events.FailureNoticed):
+    elif isinstance(event, events.FailureNoticed) and event.failure:
         yield "worker reported an exception", {"n": event.n, **_cause(event.failure)}
     elif isinstance(event, events.WorkerExited):
         yield "workers succeeded", {"n": event.n}

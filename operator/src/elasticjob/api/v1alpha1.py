@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from elasticjob.wire.charges import KEPT
 from elasticjob.wire.codec import LARGEST_SET
 
 MAX_REPLICAS = LARGEST_SET
@@ -195,7 +196,7 @@ class ElasticJobSpec(_Model):
     """Number of failures that the job survives: crashes of workers and losses of pods. After one
     more, the job is Failed; with 0, after the first. Planned restarts are not counted: scaling,
     suspension, a new template, and pods that are drained or preempted."""
-    max_start_restarts: Annotated[int, Field(ge=0, le=10_000)] = 2
+    max_start_restarts: Annotated[int, Field(ge=0, le=KEPT)] = 2
     """Number of crashes of workers that the job survives before it has trained, so that a wrong
     command or a missing file fails the job within seconds. A job has trained once it has reported
     progress, or once its workers have run for a minute. These crashes count against `maxRestarts`

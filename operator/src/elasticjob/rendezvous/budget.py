@@ -35,11 +35,11 @@ def is_budget_spent(round_: Round, desired: Desired) -> bool:
 
 
 def with_training(round_: Round, report: Report | None, failures: Iterable[Cause | None]) -> Round:
-    """The round, marked as trained if the job has made progress, or if a worker that failed had run
-    for a minute by then. No clock of a reader decides, so that all readers agree."""
-    has_progress = report is not None and report.progress is not None
-    ran_ms = max((f.after_ms or 0 for f in failures if f), default=0)
-    if round_.trained or not (has_progress or ran_ms >= timing.TRAINED_MS):
+    """The round, marked as trained if the report says so, or if a worker that failed had run for a
+    minute by then. No clock of a reader decides, so that all readers agree."""
+    has_trained = report is not None and (report.trained or report.progress is not None)
+    ran_ms = max((f.after_ms or 0 for f in failures if f), default=0) - round_.delay_ms
+    if round_.trained or not (has_trained or ran_ms >= timing.TRAINED_MS):
         return round_
     return replace(round_, trained=True)
 

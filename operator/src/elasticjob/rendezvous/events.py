@@ -104,10 +104,10 @@ class WorkerExited:
 @dataclass(frozen=True)
 class FailureNoticed:
     """A worker of round n has failed and no exit has reported it: it runs and has written an error
-    file, or it had failed when the stop of the workers began."""
+    file, or it had failed when the stop of the workers began. None: it has exited with 0 since."""
 
     n: int
-    failure: Cause
+    failure: Cause | None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from elasticjob.rendezvous.members.first_cause import is_before
 from elasticjob.rendezvous.rule_helpers import stop_ms
 from elasticjob.rendezvous.state import Me
 from elasticjob.wire.agent_state import AgentPhase
+from elasticjob.wire.cause import Cause
 from elasticjob.wire.dataclasses import replace
 
 
@@ -32,11 +33,18 @@ def worker_exited(me: Me, event: WorkerExited, now: float) -> Me:
         cause = None if run.noticed else me.cause
         me = replace(me, run=replace(run, noticed=None, done=True), cause=cause)
         return replace(me, phase=AgentPhase.DONE, n=run.n)
-    failure = run.noticed or event.failure
-    failure = failure if is_before(failure, event.failure) else event.failure
+    failure = first_of(run.noticed, event.failure)
     fatal_cause = failure if event.fatal else None
     run = replace(run, noticed=None, failure=failure, failed_at=now)
     return replace(me, run=run, cause=failure, fatal_cause=fatal_cause)
+
+
+def first_of(noticed: Cause | None, exited: Cause) -> Cause:
+    """The first of two failures. If both are of one worker, the exit adds its code."""
+    if noticed is None or not is_before(noticed, exited):
+        return exited
+    is_same = (noticed.pod, noticed.rank) == (exited.pod, exited.rank)
+    return replace(exited, after_ms=noticed.after_ms) if is_same else noticed
 
 
 def failure_noticed(me: Me, event: FailureNoticed, now: float) -> Me:
@@ -44,6 +52,9 @@ def failure_noticed(me: Me, event: FailureNoticed, now: float) -> Me:
     run = me.run
     if run is None or run.n != event.n or run.failure is not None or run.done:
         return me
+    if event.failure is None:
+        cause = None if me.cause == run.noticed else me.cause
+        return replace(me, run=replace(run, noticed=None), cause=cause)
     if run.noticed is not None and not is_before(event.failure, run.noticed):
         return me
     grace_s = me.lease.desired.crash_grace_s if me.lease else 0.0

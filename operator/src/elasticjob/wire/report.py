@@ -122,6 +122,7 @@ class Report:
     delay_ms: int | None = None  # the rest of the start delay, for an agent that starts within it
     age_ms: int | None = None  # of a round without members, for an agent that starts within it
     join_wait: JoinWait | None = None  # of the newcomers, if some wait
+    trained: bool = False  # the job has made progress, or has run for a minute; stays true
 
     def to_json(self) -> str:
         """Encode the annotation."""
@@ -131,6 +132,7 @@ class Report:
         fields["failed"] = dump_pods(self.failed)
         fields["delayMs"] = self.delay_ms
         fields["ageMs"] = self.age_ms
+        fields["trained"] = self.trained
         fields["joinWait"] = self.join_wait.to_fields() if self.join_wait else None
         fields["recovery"] = self.recovery.to_fields() if self.recovery else None
         fields["progress"] = self.progress.to_fields() if self.progress else None
@@ -149,6 +151,7 @@ class Report:
             age_ms=number(record, "ageMs", what) if "ageMs" in record else None,
             join_wait=JoinWait.from_fields(record.get("joinWait"), what),
             outside=flag(record, "outside", what),
+            trained=flag(record, "trained", what),
             silent=_pods(record, "silent", what, admit),
             recovery=Recovery.from_fields(record.get("recovery"), what),
             progress=Progress.from_fields(record.get("progress"), what),

@@ -184,10 +184,14 @@ class Supervisor:
             yield from self._notice(running)
 
     def _notice(self, running: _Running) -> Iterator[Event]:
-        """Yield the first failure that no exit has reported, if it is new."""
+        """Yield the first failure that no exit has reported if it is new, or that there is none any
+        more: its worker has exited with 0."""
         running.checked_at = self._clock.now()
         failure = exits.first_failure(self._outcomes(running))
-        if failure is not None and failure.at < running.noticed_at:
+        if failure is None and running.noticed_at < math.inf:
+            running.noticed_at = math.inf
+            yield FailureNoticed(running.n, None)
+        elif failure is not None and failure.at < running.noticed_at:
             running.noticed_at = failure.at
             yield FailureNoticed(running.n, self._cause(running, failure))
 

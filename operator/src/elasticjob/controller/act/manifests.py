@@ -19,6 +19,7 @@ from elasticjob.api.rules import worker_container
 from elasticjob.controller.act import launcher
 from elasticjob.controller.act.bundle import FILE_NAME, Bundle
 from elasticjob.controller.observe.template import (
+    WORKER_MESSAGE_POLICY,
     pod_grace_s,
     template_account,
     template_fields,
@@ -168,7 +169,7 @@ def _with_agent(container: Json, agent_hash: str, identity: list[Json], host_net
     return {
         **container,
         "terminationMessagePolicy": container.get("terminationMessagePolicy")
-        or "FallbackToLogsOnError",
+        or WORKER_MESSAGE_POLICY,
         "command": [*agent, *container["command"]],
         # Before the user's, whose values may refer to them: $(ELASTICJOB_INDEX).
         "env": [*env, *container.get("env", [])],

@@ -16,6 +16,7 @@ from elasticjob.wire.untrusted import WireError, decode, plain
 
 HASH_LENGTH = 10
 AGENT_GRACE_S = 5  # after the workers' grace: the agent kills what is left, and reports the end
+WORKER_MESSAGE_POLICY = "FallbackToLogsOnError"  # of a worker container that has no other
 LONGEST_FIELDS = 8192  # bytes of the annotation with the digests of the fields
 _DEEPEST_FIELD = 16  # levels below the spec of the job; a pod's own fields have no more
 _LONGEST_PATH = 120
@@ -105,11 +106,22 @@ def _length(meaning: Json, depth: int) -> int:
     return len(_text({"depth": depth, "fields": dict.fromkeys(paths, "0" * HASH_LENGTH)}))
 
 
+def _with_policy(spec: Json, worker: str) -> Json:
+    """The spec with the termination message policy that the operator gives the worker container."""
+    policy = {"terminationMessagePolicy": WORKER_MESSAGE_POLICY}
+    containers = spec.get("containers") or ()
+    return {
+        **spec,
+        "containers": [{**policy, **c} if c["name"] == worker else c for c in containers],
+    }
+
+
 def _meaning(made_from: str) -> Json:
     """What pods are made from, in the structure of the job and in normal form."""
     parts = decode(made_from, "the template")
     template = parts["template"]
-    meta, spec = template.get("metadata") or {}, normal_form.pod_spec(template["spec"])
+    meta = template.get("metadata") or {}
+    spec = normal_form.pod_spec(_with_policy(template["spec"], parts["container"]))
     account = spec.pop("serviceAccount", "")
     pod = {_ACCOUNT: account, **spec, _GRACE: parts["grace"]}
     return {

@@ -11,6 +11,7 @@ from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.rendezvous.actions import JOB_FAILED
 from elasticjob.wire.cause import LONGEST_MESSAGE, Cause, CauseKind, clip
+from elasticjob.wire.round import Phase
 
 LONGEST_REASON = 256
 LONGEST_COMMAND = 200
@@ -69,11 +70,16 @@ def reason_of_pod(snapshot: Snapshot, cause: Cause) -> str:
 
 def _end(snapshot: Snapshot, cause: Cause) -> WorkerContainer | None:
     """The end of the pod that the cause names, if the pod itself has failed, or its agent has
-    exited because its worker had failed."""
+    exited because this failure of its worker has ended the job."""
     pod = snapshot.by_name.get(cause.pod)
     if pod is None or pod.living:
         return None
-    is_its_end = cause.kind in _OF_PODS or pod.container.cause == cause.kind.value
+    if cause.kind in _OF_PODS:
+        return pod.container
+    last = snapshot.lease.round if snapshot.lease else None
+    if last is None or last.phase is not Phase.FAILED or last.cause is None:
+        return None
+    is_its_end = (last.cause.n, pod.container.cause) == (cause.n, cause.kind.value)
     return pod.container if is_its_end else None
 
 

@@ -65,7 +65,7 @@ def not_observed(snapshot: Snapshot, charged: frozenset[int]) -> frozenset[int]:
     current round is false: code in a worker has written it."""
     seen_n = -1 if snapshot.job.status.round is None else snapshot.job.status.round
     newest_n = snapshot.rounds[-1].n if snapshot.rounds else 0
-    return frozenset(n for n in charged if seen_n < n <= newest_n)
+    return frozenset(n for n in charged if max(seen_n, 0) < n <= newest_n)
 
 
 def is_planned(round_: PastRound) -> bool:

@@ -52,10 +52,14 @@ def decide(case: Case, judgement: Judgement) -> Outcome:
 
 def noted_training(case: Case, next_: Round) -> Round:
     """The next round, marked as trained if the job has made progress or run for a minute."""
-    trained_at = case.round_at + timing.TRAINED_MS / 1000
-    if has_run(case) and case.now.has_come(trained_at):
-        return replace(next_, trained=True)
-    return with_training(next_, case.report, ())
+    has_trained = case.round.trained or has_run_for_a_minute(case)
+    return replace(next_, trained=True) if has_trained else with_training(next_, case.report, ())
+
+
+def has_run_for_a_minute(case: Case) -> bool:
+    """Whether a member runs the round, and its start delay has ended a minute ago."""
+    runs_since = case.delay_began_at + case.round.delay_ms / 1000
+    return has_run(case) and case.now.has_come(runs_since + timing.TRAINED_MS / 1000)
 
 
 # ---- guards --------------------------------------------------------------------------------------

@@ -6,7 +6,13 @@ import math
 
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.actions import Action, CasRound, GetLease, Pulse, ReopenStream
-from elasticjob.rendezvous.members.decide import Wait, decide, is_last_call, join_wait
+from elasticjob.rendezvous.members.decide import (
+    Wait,
+    decide,
+    is_last_call,
+    join_wait,
+    noted_training,
+)
 from elasticjob.rendezvous.members.judge import Case, Judgement, judge
 from elasticjob.rendezvous.members.recovery import (
     detect_ms,
@@ -75,7 +81,17 @@ def _report(me: Me, hold: Hold, round_: Round, now: float) -> Report:
         hold.view, round_, hold.silent_outside, left_ms if round_.delay_ms else None,
         timing.millis(now - me.began_at) if is_forming else None,
     )  # fmt: skip
-    return replace(made, join_wait=reported_wait(hold.join_wait, now))
+    return replace(
+        made, join_wait=reported_wait(hold.join_wait, now), trained=has_trained(me, hold, now)
+    )
+
+
+def has_trained(me: Me, hold: Hold, now: float) -> bool:
+    """Whether the job has made progress or run for a minute. The report keeps this if all agents
+    are replaced, as a new holder cannot know how long a round ran."""
+    assert me.lease is not None
+    case = replace(case_of(me, hold, me.lease, now), report=me.lease.report)
+    return noted_training(case, me.lease.round).trained
 
 
 def is_watch_dead(hold: Hold, lease: RoundLease) -> bool:
