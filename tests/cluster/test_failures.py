@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.cluster_jobs import FAILS, Namespace, generation, identities
+from tests.support.kube import until
 
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.member import Pod
@@ -67,9 +68,12 @@ sys.exit(1)
 
 
 def test_the_first_cause_is_found_across_nodes(team: Namespace) -> None:
-    job = team.start("first", CULPRIT_EXITS_LAST, replicas=2, maxRestarts=1)
+    job = team.start(
+        "first", CULPRIT_EXITS_LAST, replicas=2, maxRestarts=1, cleanPodPolicy="KeepFailed"
+    )
     job.ends("Failed")
     failure = job.status["lastFailure"]
     assert (failure["pod"], failure["rank"]) == ("first-0-0", 0)
     assert failure["message"] == "E: the first"
-    assert [pod["metadata"]["name"] for pod in job.pods.values()] == ["first-0-0"]
+    until("one pod", lambda: len(job.pods) == 1)
+    assert job.pods[0]["metadata"]["name"] == "first-0-0"

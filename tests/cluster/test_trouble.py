@@ -71,13 +71,15 @@ def test_an_image_of_an_init_container_that_cannot_be_pulled(team: Namespace) ->
 
 def test_a_config_map_and_a_secret_that_are_missing(team: Namespace) -> None:
     """Only the events of the pod name them."""
-    pod = python(team.image, RUNS)
+    paths = {"data": "/data", "key": "/key"}  # the kubelet mounts what a container uses
+    mounts = [{"name": name, "mountPath": path} for name, path in paths.items()]
+    pod = python(team.image, RUNS, volumeMounts=mounts)
     pod["volumes"] = [
         {"name": "data", "configMap": {"name": "train"}},
         {"name": "key", "secret": {"secretName": "key"}},
     ]
     job = team.start("mounts", pod=pod, replicas=2)
-    job.says("Pending: 2/2 pods: FailedMount: ", " not found (volume ")
+    job.says("Pending: 2/2 pods: FailedMount: ")
     names = ('configmap "train" not found', 'secret "key" not found')
     message = lambda: job.condition("PodsReady")["message"]  # noqa: E731
     until("both names", lambda: all(name in message() for name in names))
@@ -110,7 +112,8 @@ def test_an_environment_that_is_too_long(team: Namespace) -> None:
     env = [{"name": f"LONG_{n}", "value": 100_000 * "x"} for n in range(8)]
     env += [{"name": f"COPY_{n}", "value": "$(LONG_0)"} for n in range(64)]
     job = team.start("long", pod=python(team.image, RUNS, env=env), replicas=1)
-    job.says("Pending: 1/1 agents cannot start: argument list too long; set enableSer")
+    job.says("Pending: 1/1 agents cannot start: argument list too long; set")
+    assert "set enableServiceLinks: false" in job.condition("PodsReady")["message"]
 
 
 def test_an_image_without_python(team: Namespace) -> None:
