@@ -90,8 +90,7 @@ def has_trained(me: Me, hold: Hold, now: float) -> bool:
     """Whether the job has made progress or run for a minute. The report keeps this if all agents
     are replaced, as a new holder cannot know how long a round ran."""
     assert me.lease is not None
-    case = replace(case_of(me, hold, me.lease, now), report=me.lease.report)
-    return noted_training(case, me.lease.round).trained
+    return noted_training(case_of(me, hold, me.lease, now), me.lease.round).trained
 
 
 def is_watch_dead(hold: Hold, lease: RoundLease) -> bool:
