@@ -20,7 +20,7 @@ from elasticjob.api.crd import custom_resource_definition
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import PODS, Resource
-from elasticjob.controller.observe import parse, pod_events
+from elasticjob.controller.observe import containers, pod_events
 from elasticjob.controller.report import events, state, status
 from elasticjob.controller.watch.cache import Cache, key_of
 from elasticjob.local.api.kinds import schema
@@ -74,9 +74,9 @@ def test_the_cache_and_the_key_of_an_object(text: str, found: tuple[Resource, Js
 
 @given(damaged_json([{"cause": "SetupFailed", "code": 75, "message": "no API"}]) | texts)
 def test_a_termination_message(text: str) -> None:
-    found, _ = parse.termination_message(text)
+    found, _ = containers.termination_message(text)
     assert plain(found) == found
-    assert len(found) <= parse.LONGEST_MESSAGE
+    assert len(found) <= containers.LONGEST_MESSAGE
 
 
 EVENTS = [

@@ -34,8 +34,9 @@ from tests.support.protocol import JOB, letter, node
 
 from elasticjob.controller import plan as plans
 from elasticjob.controller.observe import lasting, parse
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import Memory
-from elasticjob.controller.observe.parse import ContainerState, Job, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.controller.observe.rounds import PastRound, past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import actions as a

@@ -14,8 +14,8 @@ from tests.support.store_api import take_list
 
 from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
+from elasticjob.controller.observe.containers import ContainerState
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.observe.parse import ContainerState
 from elasticjob.controller.watch.cache import Cache
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import lease as leases

@@ -15,6 +15,7 @@ from tests.support.snapshots import (
     snapshot,
 )
 
+from elasticjob.controller.observe.containers import ContainerState, InitContainer, WorkerContainer
 from elasticjob.controller.observe.memory import (
     Memory,
     Performed,
@@ -23,12 +24,7 @@ from elasticjob.controller.observe.memory import (
     Renewal,
     Replacement,
 )
-from elasticjob.controller.observe.parse import (
-    ContainerState,
-    InitContainer,
-    ObservedPod,
-    WorkerContainer,
-)
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import plan
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elasticjob.controller.observe import parse
+from elasticjob.controller.observe import containers
 from elasticjob.wire.untrusted import (
     DEEPEST,
     WireError,
@@ -173,4 +173,4 @@ def test_the_depth_limit(sign: str) -> None:
 @example('{"message": "\\ud800"}')
 @example('{"message": ["a"]}')
 def test_a_termination_message_is_text_that_can_be_written(text: str) -> None:
-    assert parse.termination_message(text)[0].encode() is not None
+    assert containers.termination_message(text)[0].encode() is not None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tests.support.jobs import elastic_job, worker
 
 from elasticjob.controller.observe import parse
-from elasticjob.controller.observe.parse import ContainerState, Job, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
+from elasticjob.controller.observe.parse import Job, ObservedPod
 from elasticjob.wire.member import Pod
 from elasticjob.wire.names import pod_name
 

@@ -10,8 +10,9 @@ from tests.support.jobs import elastic_job
 from tests.support.protocol import JOB, T, active
 
 from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import Memory
-from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.observe.template import template_hash

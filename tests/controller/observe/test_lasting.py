@@ -9,8 +9,8 @@ from tests.support.protocol import active
 from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 
 from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import Lasting, Since
-from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import plan
 from elasticjob.wire.agent_state import AgentPhase, AgentState

@@ -6,8 +6,8 @@ import pytest
 from tests.support.jobs import elastic_job, worker
 
 from elasticjob.controller.act import manifests
-from elasticjob.controller.observe import parse
-from elasticjob.controller.observe.parse import ContainerState, InitContainer, WorkerContainer
+from elasticjob.controller.observe import containers, parse
+from elasticjob.controller.observe.containers import ContainerState, InitContainer, WorkerContainer
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
@@ -247,7 +247,7 @@ def test_the_label_names_the_job_of_a_pod_without_a_controller(owners: list[Json
     ],
 )
 def test_termination_message(text: str, expected: tuple[str, str]) -> None:
-    assert parse.termination_message(text) == expected
+    assert containers.termination_message(text) == expected
 
 
 @pytest.mark.parametrize(

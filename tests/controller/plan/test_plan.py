@@ -20,8 +20,9 @@ from tests.support.snapshots import (
 )
 
 from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import Lasting, Renewal, Replacement, Since
-from elasticjob.controller.observe.parse import ContainerState, ObservedPod, WorkerContainer
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.template import template_fields
 from elasticjob.controller.plan import (

@@ -13,8 +13,8 @@ from elasticjob.controller import kube
 from elasticjob.controller.act.bundle import Bundle
 from elasticjob.controller.kube import Resource
 from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import Lasting, Since
-from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.plan import repair
 from elasticjob.controller.plan.actions import EnsurePrerequisites
 from elasticjob.controller.settings import Settings

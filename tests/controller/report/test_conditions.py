@@ -10,8 +10,8 @@ from tests.support.protocol import active
 from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
 from tests.support.world import P, running_world
 
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import Refusal, Refusals, Replacement
-from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.rounds import ObservedRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import conditions, state

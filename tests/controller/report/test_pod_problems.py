@@ -9,12 +9,8 @@ import pytest
 from tests.support.jobs import worker
 from tests.support.snapshots import NOW, ended, observed_pod, shown, snapshot
 
-from elasticjob.controller.observe.parse import (
-    ContainerState,
-    InitContainer,
-    ObservedPod,
-    WorkerContainer,
-)
+from elasticjob.controller.observe.containers import ContainerState, InitContainer, WorkerContainer
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.pod_events import PodEvents, PodWarning
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import conditions, pod_problems, state

@@ -8,6 +8,7 @@ from tests.support.protocol import T, active
 from tests.support.snapshots import NOW, ended, observed_pod, remembered, shown, snapshot
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import (
     Lasting,
     Memory,
@@ -16,7 +17,6 @@ from elasticjob.controller.observe.memory import (
     Replacement,
     Since,
 )
-from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe

@@ -16,8 +16,8 @@ from tests.support.words_to_avoid import found_in
 from elasticjob.api.conditions import CONDITIONS
 from elasticjob.api.v1alpha1 import ElasticJobStatus
 from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.containers import ContainerState, InitContainer, WorkerContainer
 from elasticjob.controller.observe.memory import Lasting, Restart, Since
-from elasticjob.controller.observe.parse import ContainerState, InitContainer, WorkerContainer
 from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.plan.actions import CreatePod, DeletePod, Deletion, ListLeases
 from elasticjob.controller.report import (

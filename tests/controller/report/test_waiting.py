@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import Lasting, Since
-from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.pod_events import PodEvents, PodWarning
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import waiting

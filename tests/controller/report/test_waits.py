@@ -10,8 +10,8 @@ from tests.support.protocol import T, active
 from tests.support.snapshots import AT, NOW, observed_pod, remembered, snapshot
 from tests.support.world import P, World, running_world
 
+from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
 from elasticjob.controller.observe.memory import Replacement, StatusTime, TimeOf
-from elasticjob.controller.observe.parse import ContainerState, WorkerContainer
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import state, waits
 from elasticjob.controller.report.texts import LONGEST_STATUS

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from elasticjob.controller.observe.containers import ContainerState
 from elasticjob.controller.observe.memory import Lasting, Since
-from elasticjob.controller.observe.parse import ContainerState, ObservedPod
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.rendezvous import timing
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod

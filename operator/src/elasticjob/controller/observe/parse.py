@@ -1,23 +1,29 @@
-"""Parsing of what the API server stores into the frozen records that a plan reads.
-
-The state of a pod is that of its worker container, not the pod's phase: the sidecar of a service
-mesh outlives the agent, and the pod then stays Running without a process of the job.
-"""
+"""Parsing of what the API server stores into the frozen records that a plan reads."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
-from elasticjob.api.reserved import AGENT_DIRECTORY
 from elasticjob.api.rules import violations_of_stored
 from elasticjob.api.v1alpha1 import ElasticJobSpec, ElasticJobStatus
+from elasticjob.controller.observe.containers import (
+    NOT_REPORTED,
+    ContainerState,
+    InitContainer,
+    WorkerContainer,
+    are_all_terminated,
+    init_container,
+    never_ran,
+    words,
+    worker_container,
+    worker_container_name,
+)
 from elasticjob.controller.observe.template import (
     LONGEST_FIELDS,
     template_account,
@@ -26,7 +32,6 @@ from elasticjob.controller.observe.template import (
 )
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names, untrusted
-from elasticjob.wire.cause import LARGEST_CODE
 from elasticjob.wire.codec import Json, load_tagged
 from elasticjob.wire.member import Pod, load_pods, pod_from_name
 
@@ -39,44 +44,10 @@ _DISRUPTIONS = {
     "DeletionByTaintManager",
     "DeletionByPodGC",
 }
-LONGEST_MESSAGE = 12 * 1024  # bytes of termination messages that the kubelet keeps of a pod
 DEEPEST_SPEC = 50  # levels; a pod's own fields are nested about 15 levels deep
 _SHOWN_FINALIZERS = 3
-_KILLED = 137  # by SIGKILL, before it could write a message
 _LONGEST_NAME = 253
 _NODE_SHUTS_DOWN = {"Terminated", "NodeShutdown", "Shutdown", "NodeLost"}
-
-
-class ContainerState(Enum):
-    """The state of a worker container."""
-
-    WAITING = "waiting"  # it has not started
-    RUNNING = "running"  # the agent runs
-    TERMINATED = "terminated"  # the agent has ended; Kubernetes never starts it again
-
-
-@dataclass(frozen=True)
-class WorkerContainer:
-    """The worker container of a pod."""
-
-    state: ContainerState = ContainerState.WAITING
-    reason: str = ""  # why it waits or has ended
-    message: str = ""  # why it waits, or its termination message
-    exit_code: int | None = None
-    finished_at: str = ""  # by the kubelet's clock: only to find out which pod ended last
-    cause: str = ""  # in the termination message: a kind of cause, or SetupFailed
-
-
-@dataclass(frozen=True)
-class InitContainer:
-    """The init container that a pod waits for, or with which it has ended."""
-
-    name: str
-    state: ContainerState = ContainerState.WAITING
-    reason: str = ""  # why it waits or has ended
-    message: str = ""  # why it waits, or its termination message
-    exit_code: int | None = None  # also of the end before, of one that is started again
-    at: str = ""  # when it started or ended, by the kubelet's clock
 
 
 @dataclass(frozen=True)
@@ -89,7 +60,7 @@ class ObservedPod:
     job_uid: str  # of the job that controls it, or else in its label
     template_hash: str = ""
     node: str = ""
-    container: WorkerContainer = WorkerContainer()
+    container: WorkerContainer = NOT_REPORTED
     init: InitContainer | None = None  # that keeps its containers from starting
     all_terminated: bool = False  # all containers, not only the worker container
     deleting: bool = False
@@ -122,11 +93,11 @@ def pod(body: Json) -> ObservedPod | None:
     labels = meta.get("labels") or {}
     place = pod_from_name(meta["name"], labels.get(names.LABEL_JOB, ""))
     controller = _controller_uid(meta)
-    if place is None or controller is None or not _worker_container_name(spec):
+    if place is None or controller is None or not worker_container_name(spec):
         return None
     conditions = {c.get("type"): c for c in status.get("conditions") or []}
     marks = meta.get("annotations") or {}
-    container = _worker_container(spec, status)
+    container = worker_container(spec, status)
     return ObservedPod(
         name=meta["name"],
         uid=meta["uid"],
@@ -136,8 +107,8 @@ def pod(body: Json) -> ObservedPod | None:
         template_fields=_template_fields(marks),
         node=spec.get("nodeName") or "",
         container=container,
-        init=_init_container(spec, status) if _never_ran(container) else None,
-        all_terminated=_are_all_terminated(spec, status),
+        init=init_container(spec, status) if never_ran(container) else None,
+        all_terminated=are_all_terminated(spec, status),
         deleting="deletionTimestamp" in meta,
         finalizers=finalizers(meta),
         grace_s=float(spec.get("terminationGracePeriodSeconds") or 0),
@@ -171,120 +142,6 @@ def finalizers(meta: Json) -> tuple[str, ...]:
     return tuple(str(each)[:_LONGEST_NAME] for each in shown)
 
 
-def _are_all_terminated(spec: Json, status: Json) -> bool:
-    """Whether all containers have ended. The kubelet reports this before it changes the phase."""
-    if status.get("phase") in ("Succeeded", "Failed"):
-        return True
-    states = {c.get("name"): c.get("state") or {} for c in status.get("containerStatuses") or []}
-    containers = spec.get("containers") or []
-    return all("terminated" in states.get(c["name"], {}) for c in containers)
-
-
-def _worker_container(spec: Json, status: Json) -> WorkerContainer:
-    name = _worker_container_name(spec)
-    found = [c for c in status.get("containerStatuses") or [] if c.get("name") == name]
-    state = (found[0].get("state") or {}) if found else {}
-    if "terminated" in state:
-        return _ended(state["terminated"])
-    if status.get("phase") in ("Succeeded", "Failed"):  # ended before its containers ran
-        return WorkerContainer(
-            ContainerState.TERMINATED, _words(status, "reason"), _words(status, "message")
-        )
-    if "running" in state:
-        return WorkerContainer(ContainerState.RUNNING)
-    waiting = state.get("waiting") or {}
-    return WorkerContainer(
-        ContainerState.WAITING, _words(waiting, "reason"), _words(waiting, "message")
-    )
-
-
-def _ended(state: Json) -> WorkerContainer:
-    code, reason = _exit_code(state), _words(state, "reason")
-    is_killed = code == _KILLED and reason in ("Error", "OOMKilled")
-    message, cause = termination_message(state.get("message") or "", is_killed)
-    return WorkerContainer(
-        ContainerState.TERMINATED,
-        reason,
-        message,
-        code,
-        state.get("finishedAt") or "",
-        cause,
-    )
-
-
-def _exit_code(state: Json) -> int | None:
-    code = state.get("exitCode")
-    return code if isinstance(code, int) and 0 <= code <= LARGEST_CODE else None
-
-
-def _never_ran(container: WorkerContainer) -> bool:
-    ended = container.state is ContainerState.TERMINATED and container.exit_code is not None
-    return container.state is not ContainerState.RUNNING and not ended
-
-
-def _init_container(spec: Json, status: Json) -> InitContainer | None:
-    """The first init container that has not done its work; None if the kubelet reports none."""
-    found = {c.get("name"): c for c in status.get("initContainerStatuses") or []}
-    for container in spec.get("initContainers") or () if found else ():
-        reported = found.get(container["name"]) or {}
-        if not _has_done_its_work(container, reported):
-            return _unfinished(container["name"], reported)
-    return None
-
-
-def _has_done_its_work(container: Json, reported: Json) -> bool:
-    """Whether the next container may start: this one has succeeded. A sidecar has started."""
-    if container.get("restartPolicy") == "Always":
-        return bool(reported.get("started"))
-    ended = (reported.get("state") or {}).get("terminated")
-    return ended is not None and ended.get("exitCode") == 0
-
-
-def _unfinished(name: str, reported: Json) -> InitContainer:
-    state = reported.get("state") or {}
-    last = (reported.get("lastState") or {}).get("terminated")
-    if "running" in state:
-        at = _words(state["running"], "startedAt")
-        return InitContainer(name, ContainerState.RUNNING, at=at)
-    ended = state.get("terminated") or last  # a kubelet starts a sidecar again
-    if ended is not None:
-        reason, message = _words(ended, "reason"), _words(ended, "message")
-        code, at = _exit_code(ended), _words(ended, "finishedAt")
-        return InitContainer(name, ContainerState.TERMINATED, reason, message, code, at)
-    waiting = state.get("waiting") or {}
-    reason, message = _words(waiting, "reason"), _words(waiting, "message")
-    return InitContainer(name, ContainerState.WAITING, reason, message)
-
-
-def termination_message(text: str, is_killed: bool = False) -> tuple[str, str]:
-    """The `message` and the `cause` in the JSON that the agent writes, or the text itself as the
-    message if it is none.
-
-    Any process of the pod can write it. Without one it is the end of the log, which is no cause if
-    the agent was killed.
-    """
-    text = text[-LONGEST_MESSAGE:]
-    try:
-        record = untrusted.decode(text, "the termination message")
-    except untrusted.WireError:
-        record = None
-    fields = record if isinstance(record, dict) else {"message": "" if is_killed else text}
-    message, cause = (fields.get(key) for key in ("message", "cause"))
-    return (
-        untrusted.plain(message) if isinstance(message, str) else "",
-        cause if isinstance(cause, str) else "",
-    )
-
-
-def _worker_container_name(spec: Json) -> str:
-    """The container with the agent in this pod; the current template may name another one."""
-    for container in spec.get("containers") or []:
-        mounts = container.get("volumeMounts") or []
-        if any(mount.get("mountPath") == AGENT_DIRECTORY for mount in mounts):
-            return str(container["name"])
-    return ""
-
-
 def _is_disrupted(status: Json, conditions: Mapping[Any, Json]) -> bool:
     disruption = conditions.get("DisruptionTarget") or {}
     reason = disruption.get("reason") if disruption.get("status") == "True" else None
@@ -295,12 +152,7 @@ def _unschedulable(scheduled: Json) -> str:
     """Why the scheduler has found no node, also if it waits for a gate or failed."""
     if scheduled.get("status") != "False":
         return ""
-    return _words(scheduled, "message") or _words(scheduled, "reason") or "Unschedulable"
-
-
-def _words(owner: Json, field: str) -> str:
-    """A text for people; empty if it is absent."""
-    return untrusted.plain(str(owner.get(field) or ""))[:LONGEST_MESSAGE]
+    return words(scheduled, "message") or words(scheduled, "reason") or "Unschedulable"
 
 
 @dataclass(frozen=True)

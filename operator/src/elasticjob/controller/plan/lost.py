@@ -13,8 +13,9 @@ import math
 from collections.abc import Iterable, Iterator
 
 from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.containers import ContainerState
 from elasticjob.controller.observe.memory import Lasting, Renewal, Since
-from elasticjob.controller.observe.parse import ContainerState, ObservedPod
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import ended

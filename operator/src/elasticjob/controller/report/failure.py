@@ -6,7 +6,7 @@ import shlex
 
 from elasticjob.api.rules import worker_container
 from elasticjob.api.v1alpha1 import LastFailure
-from elasticjob.controller.observe.parse import WorkerContainer
+from elasticjob.controller.observe.containers import WorkerContainer
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.rendezvous.actions import JOB_FAILED

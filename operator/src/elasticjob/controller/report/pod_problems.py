@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from elasticjob.controller.observe import lasting
+from elasticjob.controller.observe.containers import ContainerState, InitContainer
 from elasticjob.controller.observe.memory import Refusal
-from elasticjob.controller.observe.parse import ContainerState, InitContainer, ObservedPod
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import first_round, missing, older_job, refused
 from elasticjob.controller.plan.actions import Action, EnsurePrerequisites

@@ -15,8 +15,9 @@ from typing import Any
 
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
 from elasticjob.controller.observe import parse
+from elasticjob.controller.observe.containers import ContainerState
 from elasticjob.controller.observe.key import Key
-from elasticjob.controller.observe.parse import ContainerState, ObservedPod
+from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.rounds import (
     ObservedRound,
     PastRound,
