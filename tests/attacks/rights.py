@@ -17,10 +17,12 @@ from tests.support.lease_requests import (
     NOW,
     POD,
     REPORT,
+    ROUND_UID,
     SEEN,
     TEAM,
     annotation,
     foreign,
+    job,
     state,
 )
 from tests.support.merge_patch import merge
@@ -55,7 +57,7 @@ NOTE: Json = {"metadata": {"annotations": {"example.com/seen": "yes"}}}
 RENEWAL = leases.agent_patch(state(2), NOW, "1")
 PULSE = leases.pulse_patch(REPORT, NOW, "1")
 DESIRED = leases.desired_patch(Desired((Pod(1, 0),)), "1")
-MARK = leases.ended_patch(EndedMark("Deleted"), "1")
+MARK = leases.ended_patch(job("demo"), ROUND_UID, EndedMark("Deleted"), "1")
 
 
 @dataclass(frozen=True)

@@ -1294,10 +1294,22 @@ def test_a_mark_made_by_an_operator_that_died_then_is_not_made_twice() -> None:
     world = running_world()
     world.end_pod("demo-2-0")
     version = world.lease("demo-2-0")["metadata"]["resourceVersion"]
-    world._patch_lease("demo-2-0", ended_patch(EndedMark("earlier"), version))
+    patch = ended_patch(world.job_identity(), world.round().uid, EndedMark("earlier"), version)
+    world._patch_lease("demo-2-0", patch)
     world.restart(Settings(heartbeat_s=T))
     assert "patch leases demo-2-0" not in world.settled_writes()
     assert "demo-2-1" in world.pod_names()
+
+
+def test_a_mark_belongs_to_the_round_lease_that_came_back() -> None:
+    """Garbage collection deletes what the deleted Round Lease owned."""
+    world = running_world()
+    world.store.delete(world.api.stored(kube.LEASES), TEAM, "demo-round")
+    world.settle()
+    world.remove_pod("demo-2-0")
+    world.settle()
+    (owner,) = world.lease("demo-2-0")["metadata"]["ownerReferences"]
+    assert owner["uid"] == world.round().uid
 
 
 def test_a_status_that_a_user_changed_is_corrected() -> None:

@@ -393,14 +393,16 @@ class World:
         return [lease for lease in self.leases.values() if lease.job_uid == job_uid]
 
     def put_lease(self, lease: AgentLease, renews: bool = True, owner: str | None = None) -> None:
-        """Store a version of an agent Lease. owner: the UID of its Round Lease, if it is new."""
+        """Store a version of an agent Lease. owner: the UID of its Round Lease, if it is new or
+        gets another owner."""
         self.version += 1
         self.renewals += 1
         renewed = str(self.renewals) if renews else lease.renew_time
+        if owner is not None:
+            self.owners[lease.name] = owner
         if lease.name not in self.leases:
             assert owner is not None
             lease = replace(lease, uid=f"lease-{self.version}")
-            self.owners[lease.name] = owner
             if not self.exists or owner != self.lease.uid:
                 self._collect_leases(owner)
         lease = replace(lease, version=str(self.version), renew_time=renewed)

@@ -101,12 +101,11 @@ class Job:
         """Mark the Lease of a pod; create a marked one if it has none, as it might join later."""
         mark = leases.EndedMark("ended")
         while True:
-            found = self._client.get(self._path(pod.name))
+            found, lease = self._client.get(self._path(pod.name)), self.lease
             if found.code == 404:
-                lease = self.lease
                 reply = self._client.post(LEASES, self._marked(pod, lease, mark))
             else:
-                patch = leases.ended_patch(mark, found.version)
+                patch = leases.ended_patch(self._identity, lease.uid, mark, found.version)
                 reply = self._client.patch(self._path(pod.name), patch)
             if reply.code in (200, 201):
                 return

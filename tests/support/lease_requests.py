@@ -85,7 +85,8 @@ def round_lease(of: str) -> Json:
 
 def marked(lease: Json) -> Json:
     """The Lease with the operator's mark."""
-    return merge(lease, leases.ended_patch(EndedMark("Deleted"), VERSION))
+    of = job(lease["metadata"]["labels"][names.LABEL_JOB])
+    return merge(lease, leases.ended_patch(of, ROUND_UID, EndedMark("Deleted"), VERSION))
 
 
 def foreign(name: str, **labels: str) -> Json:

@@ -408,7 +408,7 @@ def mark(meeting: Meeting, letter_: str, excused: bool = False, alone: bool = Fa
         made = leases.ended_manifest(JOB, present.uid, pod(letter_), ended, present.round.n)
         meeting.server.create(made)
     else:
-        meeting.server.patch(found.name, leases.ended_patch(ended, found.version))
+        meeting.server.patch(found.name, leases.ended_patch(JOB, present.uid, ended, found.version))
     if present.holder == name(letter_) and not alone:
         clear(meeting)
 

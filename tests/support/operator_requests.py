@@ -218,7 +218,7 @@ ALLOWED = {
     "the holder, cleared": update(
         kube.LEASES, "demo-round", leases.holder_patch("", "", VERSION)),
     "the mark of a pod that has ended": update(
-        kube.LEASES, "demo-2-0", leases.ended_patch(MARK, VERSION)),
+        kube.LEASES, "demo-2-0", leases.ended_patch(DEMO, ROUND_UID, MARK, VERSION)),
     "a pod, deleted": delete(kube.PODS, "demo-8-0"),
     "a Lease, deleted": delete(kube.LEASES, "demo-3-0"),
     "an agent, deleted": delete(kube.CONFIG_MAPS, config_map()["metadata"]["name"]),

@@ -93,7 +93,9 @@ def test_a_lease_lasts_whole_seconds_from_1(given: float, written: int) -> None:
 
 def test_ended_is_a_separate_annotation() -> None:
     """The operator's mark and the agent's renewals never overwrite each other."""
-    lease = merge(stored(agent_lease()), leases.ended_patch(leases.EndedMark("Evicted"), "7"))
+    lease = merge(
+        stored(agent_lease()), leases.ended_patch(JOB, "u", leases.EndedMark("Evicted"), "7")
+    )
     assert leases.parse_agent(lease, JOB).ended
     again = merge(lease, leases.agent_patch(AgentState(AgentPhase.DONE, 2), TIME, "8"))
     assert leases.parse_agent(again, JOB).ended
@@ -139,7 +141,7 @@ PATCHES: dict[str, Callable[[str], Json]] = {
     "clear": lambda version: leases.holder_patch("", TIME, version),
     "pulse": lambda version: leases.pulse_patch(Report(2), TIME, version),
     "agent": lambda version: leases.agent_patch(STATE, TIME, version),
-    "ended": lambda version: leases.ended_patch(leases.EndedMark("Evicted"), version),
+    "ended": lambda version: leases.ended_patch(JOB, "u", leases.EndedMark("Evicted"), version),
 }
 
 

@@ -166,12 +166,6 @@ def agent_manifest(
     duration_s: float,
 ) -> Json:  # fmt: skip
     """An agent Lease, owned by the Round Lease, which a deleted job owns in turn."""
-    owner = {
-        "apiVersion": LEASE_API,
-        "kind": "Lease",
-        "name": names.round_lease_name(job.name),
-        "uid": round_lease_uid,
-    }
     return {
         "apiVersion": LEASE_API,
         "kind": "Lease",
@@ -180,7 +174,7 @@ def agent_manifest(
             "namespace": job.namespace,
             "labels": _agent_labels(job, pod),
             "annotations": {names.ANNOTATION_AGENT: state.to_json()},
-            "ownerReferences": [owner],
+            "ownerReferences": [_owner(job, round_lease_uid)],
         },
         "spec": {
             "holderIdentity": nonce,
@@ -190,15 +184,26 @@ def agent_manifest(
     }
 
 
+def _owner(job: JobIdentity, round_lease_uid: str) -> Json:
+    name = names.round_lease_name(job.name)
+    return {"apiVersion": LEASE_API, "kind": "Lease", "name": name, "uid": round_lease_uid}
+
+
 def agent_patch(state: AgentState, now_text: str, version: str) -> Json:
     """Rule 3: an agent renews its Lease with its current state."""
     body = _patch(version, {names.ANNOTATION_AGENT: state.to_json()})
     return {**body, "spec": {"renewTime": now_text}}
 
 
-def ended_patch(mark: EndedMark, version: str) -> Json:
-    """Rule 9: the operator marks the Lease of a pod that has ended or is given up."""
-    return _patch(version, {names.ANNOTATION_ENDED: mark.to_json()})
+def ended_patch(job: JobIdentity, round_lease_uid: str, mark: EndedMark, version: str) -> Json:
+    """Rule 9: the operator marks the Lease of a pod that has ended or is given up.
+
+    The owner is the current Round Lease: if the one before was deleted, garbage collection would
+    delete the mark.
+    """
+    body = _patch(version, {names.ANNOTATION_ENDED: mark.to_json()})
+    body["metadata"]["ownerReferences"] = [_owner(job, round_lease_uid)]
+    return body
 
 
 def ended_manifest(

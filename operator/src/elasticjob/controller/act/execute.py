@@ -205,7 +205,7 @@ class Executor:
                     await self._objects.delete(kube.LEASES, job, name, body["metadata"]["uid"])
                     continue
                 if not lease.ended:
-                    patch = leases.ended_patch(_ended_mark(action), lease.version)
+                    patch = self._ended_patch(snapshot, action, lease.version)
                     body = await self._api.patch(kube.LEASES, job.namespace, name, patch)
                     lease = leases.parse_agent(body, job.identity)
                 results.marked.append(lease)
@@ -213,6 +213,11 @@ class Executor:
             except (AlreadyExistsError, ConflictError, NotFoundError):
                 continue
         raise ConflictError(f"the Lease {name} changed before each of {TRIES} writes")
+
+    def _ended_patch(self, snapshot: Snapshot, action: Mark, version: str) -> Json:
+        assert snapshot.lease is not None
+        job, uid = snapshot.job.identity, snapshot.lease.uid
+        return leases.ended_patch(job, uid, _ended_mark(action), version)
 
     def _ended_manifest(self, snapshot: Snapshot, action: Mark) -> Json:
         assert snapshot.lease is not None
