@@ -473,6 +473,19 @@ def test_it_counts_as_failed_after_the_grace_of_a_crash() -> None:
     assert cas(actions).round.cause == failure("a", 1000)
 
 
+def test_the_healthy_time_ends_when_a_worker_reports_its_exception() -> None:
+    """The grace of a crash, in which it runs on, is not healthy."""
+    before = active(2, "A B", charged=[2])
+    me = joined("A", before, reset_after_s=10, crash_grace_s=3)
+    me, _ = steps(me, events.FailureNoticed(2, replace(failure("a", 9000), n=2)), now=9.0)
+    _, actions = steps(me, events.Tick(), now=12.0)
+    found = cas(actions).round
+    assert found is not None
+    assert (found.charged.numbers, found.resets) == ({2, 3}, 0)
+    assert found.recovery is not None
+    assert found.recovery.detect_ms == 3000
+
+
 def test_over_the_budget_it_is_reported_with_the_renewal_and_then_as_failed() -> None:
     me, _ = steps(joined("A", AB1, max_restarts=0), events.FailureNoticed(1, failure("a", 1000)))
     me, _ = steps(me, events.Tick(), now=3.9)

@@ -60,7 +60,15 @@ def round_before_crash(me: Me, lease: RoundLease, run: Run) -> Round:
     ran for long enough."""
     round_ = with_training(lease.round, lease.report, [run.failure])
     round_ = replace(round_, trained=True) if me.progress else round_
-    return forgive_if_healthy(round_, run.failed_at - run.delivered_at, lease.desired)
+    return forgive_if_healthy(round_, failure_at(run) - run.delivered_at, lease.desired)
+
+
+def failure_at(run: Run) -> float:
+    """When the workers failed. A worker may run on after it has reported its exception."""
+    after_ms = run.failure.after_ms if run.failure else None
+    if after_ms is None:
+        return run.failed_at
+    return min(run.failed_at, run.delivered_at + after_ms / 1000)
 
 
 def round_after_crash(me: Me, lease: RoundLease, run: Run, cause: Cause) -> Round:
@@ -79,7 +87,7 @@ def recovery_after_crash(
     me: Me, lease: RoundLease, run: Run, next_: Round, now: float
 ) -> Recovery | None:
     """The recovery up to the write of the round after a crash."""
-    age_ms, detect_ms = timing.millis(now - me.began_at), timing.millis(now - run.failed_at)
+    age_ms, detect_ms = timing.millis(now - me.began_at), timing.millis(now - failure_at(run))
     return recovery_until(next_, lease.round, me.ran_n == lease.round.n, age_ms, detect_ms)
 
 
