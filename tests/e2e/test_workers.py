@@ -65,6 +65,17 @@ with open(os.environ["ELASTICJOB_PROGRESS_FILE"], "w") as file:
 while not os.path.exists(f"{sys.argv[1]}-{os.environ['ELASTICJOB_ROUND']}"): time.sleep(0.01)
 sys.exit(1)
 """
+# Rank 1 fails once rank 0 has reported progress in this round.
+TRAINS_AND_FAILS = """
+import os, pathlib, sys, time
+mark = pathlib.Path(sys.argv[1], os.environ["ELASTICJOB_ROUND"])
+if os.environ["RANK"] == "0":
+    pathlib.Path(os.environ["ELASTICJOB_PROGRESS_FILE"]).write_text('{"step": 1}')
+    mark.touch()
+    time.sleep(1000)
+while not mark.exists(): time.sleep(0.01)
+sys.exit(1)
+"""
 PLAIN = '[ "$RANK" = 0 ] && exec sleep 1000; exit 5'
 SPEAKS = '[ "$RANK" = 0 ] && exec sleep 1000; echo epoch 1 >&2; echo no data >&2; exit 5'
 RAISES = """
@@ -256,6 +267,16 @@ async def test_a_job_that_reports_progress_has_its_whole_budget(
     for n in (1, 2, 3):
         touch(f"{tmp_path / 'go'}-{n}")
         await job.until(lambda n=n: job.status.get("restarts", 0) >= n, "the restart")
+
+
+async def test_a_job_that_fails_soon_after_its_first_progress_has_its_whole_budget(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    """Only the agent of rank 0 knows of the progress when rank 1 fails: no renewal is due yet."""
+    command = [sys.executable, "-c", TRAINS_AND_FAILS, str(tmp_path)]
+    job = cluster.apply("job", command, replicas=2, maxRestarts=4)
+    await job.is_("Failed: MaxRestartsExceeded: job-")
+    assert job.status["counted"] == 5
 
 
 def touch(path: str) -> None:
