@@ -185,7 +185,7 @@ async def test_a_pod_that_was_deleted_while_no_watch_ran_is_replaced_at_once(
             await asyncio.sleep(0.02)
         running.store.delete(PODS, "default", "first-0-0")
         assert running.store.find(PODS, "default", "first-0-0") is None
-        await has_pod(running, "first-0-0")
+        await has_pod(running, "first-0-1")
         await found.stop()
 
 

@@ -211,13 +211,24 @@ def test_a_pod_given_up_before_it_had_a_lease_gets_one_that_is_ended() -> None:
     assert world.pod_names() == ["demo-0-0", "demo-1-0", "demo-1-1"]
 
 
-def test_a_reserved_pod_that_was_never_made_is_made_under_its_name() -> None:
+def test_a_reserved_pod_that_no_operator_is_known_to_have_made_is_made_under_its_name() -> None:
+    world = settled_world(replicas=2)
+    world.now += 1
+    world.remove_pod("demo-1-0")
+    world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    assert world.pod_names() == ["demo-0-0", "demo-1-0"]
+    assert world.agent(P[1]) is None
+
+
+def test_the_name_of_a_pod_that_was_deleted_before_it_joined_is_not_used_again() -> None:
+    """Its agent may have a request in progress that creates its Lease."""
     world = settled_world(replicas=2)
     world.now += 1
     world.remove_pod("demo-1-0")
     world.settle()
-    assert world.pod_names() == ["demo-0-0", "demo-1-0"]
-    assert world.agent(P[1]) is None
+    assert world.pod_names() == ["demo-0-0", "demo-1-1"]
+    assert world.mark(P[1])
 
 
 def test_a_terminal_round_is_never_given_a_new_pod() -> None:

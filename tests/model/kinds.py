@@ -168,7 +168,7 @@ KINDS: dict[type, dict[str, str]] = {
         "seen": SAME, "n": N, "judged": SAME,
     },
     Memory: {
-        "job_uid": SAME, "marked": SAME, "never_created": SAME, "orphans": BY_KEY,
+        "job_uid": SAME, "marked": SAME, "never_created": SAME, "created": SAME, "orphans": BY_KEY,
         "renewals": BY_KEY, "leases_listed_at": AGED, "unreadable_leases": NONE,
         "replacements": BY_KEY, "refusals": RECORD, "performed": BY_ACTION, "replaced": NONE,
         "restarts": UNREAD, "watched_at": FORGOTTEN, "seen_n": UNREAD,

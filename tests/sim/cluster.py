@@ -210,9 +210,11 @@ class Cluster:
         sim = self.pods.get(pod)
         if sim is None or sim.agent is None or not sim.agent.alive or sim.seen.deleting:
             return
-        sim.agent.alive, sim.agent.running = False, None
-        sim.agent.network.end()
+        before = sim.agent
+        before.alive, before.running = False, None
+        before.network.end()
         agent = self.world.start_agent(pod, sim.seen.node, sim.seen.job_uid)
+        agent.succeed(before, self.world.now)
         self.pods[pod] = replace(sim, agent=agent)
 
     # ---- ends --------------------------------------------------------------------------------

@@ -118,6 +118,11 @@ class Agent:
             self.harmed_from = now
         self.harmed_until = math.inf
 
+    def succeed(self, before: Agent, now: float) -> None:
+        """Restart in the pod of an agent. Its faults end, but others may have found it silent."""
+        self.harmed_from = before.harmed_from
+        self.harmed_until = min(before.harmed_until, now + HEALED_S)
+
 
 @dataclass
 class World:

@@ -44,6 +44,7 @@ from elasticjob.controller.plan.actions import (
     WriteRound,
 )
 from elasticjob.controller.plan.ended import mark_ended_pods
+from elasticjob.controller.plan.memory import after_snapshot
 from elasticjob.controller.plan.restarts import departures
 from elasticjob.controller.plan.unwanted import delete_unwanted_pods
 from elasticjob.rendezvous.now import Now
@@ -268,6 +269,15 @@ def test_a_pod_that_the_round_names_has_existed(
     s = snapshot(observed_pod(1), replicas=2, round_=round_, holder=holder, status=generations)
     marks = actions_of(mark_ended_pods, s)
     assert marks == [Mark(P0, "the pod is gone", create=has_existed, excused=True)]
+
+
+def test_a_pod_that_the_operator_has_seen_has_existed() -> None:
+    """Its agent may have been joining when the pod was deleted, and its Lease may come late."""
+    generations = {"generations": "0-1@1"}
+    memory = after_snapshot(snapshot(observed_pod(0), observed_pod(1), status=generations))
+    s = snapshot(observed_pod(1), replicas=2, status=generations, memory=memory)
+    marks = actions_of(mark_ended_pods, s)
+    assert marks == [Mark(P0, "the pod is gone", create=True, excused=True)]
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_the_place_of_a_pod_that_is_gone_is_used_at_once() -> None:
     creates(world)
     world.remove_pod("demo-1-0")
     world.sleep(0)
-    assert creates(world) == ["demo-2-0", "demo-1-0"]
+    assert creates(world) == ["demo-2-0", "demo-1-1"]
     assert world.pod_names() == ["demo-0-0", "demo-2-0"]
 
 

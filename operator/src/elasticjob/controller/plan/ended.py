@@ -46,7 +46,7 @@ def is_referenced(snapshot: Snapshot, pod: Pod) -> bool:
 
 
 def _has_existed(snapshot: Snapshot, pod: Pod) -> bool:
-    """Whether the Round Lease shows that this pod existed: as member, holder or culprit."""
+    """Whether this pod has existed: the operator has seen it, or the Round Lease names it."""
     assert snapshot.lease is not None
     cause, name = snapshot.lease.round.cause, snapshot.job.pod_name(pod)
     culprit = cause.pod if cause else ""
@@ -54,6 +54,7 @@ def _has_existed(snapshot: Snapshot, pod: Pod) -> bool:
         snapshot.is_member(pod)  # clause 9-member-has-existed
         or snapshot.is_holder(pod)  # clause 9-holder-has-existed
         or culprit == name  # clause 9-culprit-has-existed
+        or pod in snapshot.memory.created  # clause 9-seen-has-existed
     )
 
 

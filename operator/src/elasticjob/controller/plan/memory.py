@@ -46,6 +46,7 @@ def after_snapshot(snapshot: Snapshot) -> Memory:
     return replace(
         memory,
         never_created=snapshot.never_created,
+        created=_created(snapshot),
         restarts=uncounted.restarts(snapshot),
         watched_at=snapshot.now if first else memory.watched_at,
         seen_n=max(memory.seen_n, newest),
@@ -66,6 +67,7 @@ def after_actions(memory: Memory, snapshot: Snapshot, results: ActionResults, no
     return replace(
         memory,
         never_created=memory.never_created.difference(a.pod for a in made) | unmade,
+        created=memory.created.union(a.pod for a in made),
         orphans={pod: x for pod, x in memory.orphans.items() if x.uid not in deleted},
         replacements=_replacements(memory, made, now),
         refusals=_refusals(snapshot, results, now),
@@ -101,6 +103,13 @@ def after_resync(
         renewals=renewals,
         unreadable_leases=unreadable,
     )
+
+
+def _created(snapshot: Snapshot) -> frozenset[Pod]:
+    """The newest pods of their indexes that have existed. A pod may be gone before it has a Lease,
+    which its agent may still create."""
+    seen = snapshot.memory.created.union(snapshot.by_pod)
+    return frozenset(pod for pod in seen if pod == snapshot.newest_pod(pod.index))
 
 
 def _after_marks(memory: Memory, results: ActionResults) -> Memory:
