@@ -11,12 +11,11 @@ from elasticjob.controller.act import manifests
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
 from elasticjob.controller.observe.key import Key
 from elasticjob.controller.watch.cache import (
-    AT_ONCE,
     KEPT_ENDS,
     KEPT_ROUNDS,
-    PROGRESS_AFTER_S,
     Cache,
 )
+from elasticjob.controller.watch.pass_delay import AT_ONCE, PROGRESS_AFTER_S
 from elasticjob.controller.watch.pulses import Pulse
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names

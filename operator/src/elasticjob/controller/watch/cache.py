@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from elasticjob.controller.kube import ELASTIC_JOBS, LEASES, PODS, Resource
 from elasticjob.controller.observe import parse
@@ -27,13 +26,14 @@ from elasticjob.controller.observe.rounds import (
     reserved,
     why,
 )
+from elasticjob.controller.watch import pass_delay
+from elasticjob.controller.watch.pass_delay import AT_ONCE
 from elasticjob.controller.watch.pulses import Pulse
 from elasticjob.controller.watch.unreadable import Unreadable
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json, whole_number
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
-from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Round
 
 WATCHED = {
@@ -46,8 +46,6 @@ KEPT_ROUNDS = 64
 KEPT_CAUSES = 24  # of the last rounds, whole: more than a status lists
 KEPT_FAULTS = 8  # pods that cannot be read: a status names a few of them
 KEPT_ENDS = 4096  # far more objects than are deleted while a request is under way
-AT_ONCE = 0.0
-PROGRESS_AFTER_S = 5.0
 
 
 @dataclass
@@ -273,9 +271,8 @@ def _update_job(entry: Entry, body: Json, gone: bool) -> float | None:
         return AT_ONCE
     if _version(body) < _version(before):
         return None  # an older version, or an older job of this name
-    has_changed = _relevant_fields(before) != _relevant_fields(body)
     entry.job = body
-    return AT_ONCE if has_changed else None
+    return pass_delay.after_job(before, body)
 
 
 def _update_pod(entry: Entry, body: Json, gone: bool) -> float | None:
@@ -314,11 +311,7 @@ def _put_round(entry: Entry, seen: ObservedRound) -> float | None:
     before, entry.round = entry.round, seen
     if seen.lease is not None and not seen.excess:
         _keep_round(entry, seen, seen.lease.round)
-    if before is None or _differ(before, seen):
-        return AT_ONCE
-    if _progress(before.lease) == _progress(seen.lease) or seen.lease is None:
-        return None
-    return _progress_after_s(seen.lease)
+    return pass_delay.after_round(before, seen)
 
 
 def _fault_of(seen: ObservedRound | None) -> str:
@@ -348,54 +341,11 @@ def _note_unreadable(entry: Entry, name: str, fault: str) -> float | None:
     return AT_ONCE if was_known or before != fault else None
 
 
-def _differ(before: ObservedRound, seen: ObservedRound) -> bool:
-    """Whether more has changed than the fields that a pulse changes, which change no plan."""
-    if before.fields_without_lease != seen.fields_without_lease:
-        return True
-    if before.lease is None or seen.lease is None:
-        return before.lease is not seen.lease
-    if _left_ms(seen.lease) > _left_ms(before.lease):
-        return True  # newcomers wait again: the time that is left falls from pulse to pulse
-    return _without_pulse(before.lease) != _without_pulse(seen.lease)
-
-
-def _progress(lease: RoundLease | None) -> Progress | None:
-    return lease.report.progress if lease and lease.report else None
-
-
-def _left_ms(lease: RoundLease) -> int:
-    wait = lease.report.join_wait if lease.report else None
-    return wait.left_ms if wait else 0
-
-
-def _without_pulse(lease: RoundLease) -> RoundLease:
-    """The Lease without the fields that each pulse changes: times that pass, and progress."""
-    report = lease.report
-    if report is not None:
-        wait = report.join_wait and replace(report.join_wait, left_ms=0)
-        report = replace(report, progress=None, delay_ms=None, age_ms=None, join_wait=wait)
-    return replace(lease, version="", renew_time="", report=report)
-
-
-def _progress_after_s(seen: RoundLease) -> float:
-    """The delay of reported progress, so that it does not cost each job a write per pulse."""
-    return max(PROGRESS_AFTER_S, 3 * seen.desired.heartbeat_s)
-
-
 _UPDATES = {
     ELASTIC_JOBS.plural: _update_job,
     PODS.plural: _update_pod,
     LEASES.plural: _update_round,
 }
-
-
-def _relevant_fields(job: Json) -> tuple[Any, ...]:
-    """The fields of a job that a plan or a status depends on; the status is one of them, so that
-    the operator corrects a status that another client wrote."""
-    meta = job["metadata"]
-    restart = (meta.get("annotations") or {}).get(names.ANNOTATION_RESTART)
-    seen = (meta["uid"], meta.get("generation"), meta.get("deletionTimestamp"), restart)
-    return (*seen, job.get("spec"), job.get("status"))
 
 
 def _version(body: Json) -> int:
