@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -194,10 +195,20 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+def command_lines() -> list[bytes]:
+    """The command lines of all processes of this machine."""
+    found = []
+    for pid in read_parents():
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            found.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return found
+
+
 def test_all_processes_are_killed_after_the_server(tmp_path: Path) -> None:
     """Including those in other sessions without environment."""
-    command = [sys.executable, "-c", SERVER, str(tmp_path), f"({ESCAPE}); echo up; sleep 1000"]
-    before = set(read_parents())
+    seconds = f"1000.{os.getpid()}"  # no other process sleeps for this long
+    script = f"({ESCAPE}); echo up; sleep 1000".replace("1000", seconds)
+    command = [sys.executable, "-c", SERVER, str(tmp_path), script]
     source = str(Path(__file__).parents[3] / "operator" / "src")
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": source}
@@ -209,9 +220,7 @@ def test_all_processes_are_killed_after_the_server(tmp_path: Path) -> None:
         server.kill()
     assert len(family) >= 3  # fork server, init, main process
     asyncio.run(wait_until_async(lambda: not pids_with_env(MARKER, f"{tmp_path}/")))
-    commands = {pid: Path(f"/proc/{pid}/cmdline") for pid in set(read_parents()) - before}
-    left = [path.read_bytes() for path in commands.values() if path.exists()]
-    assert not [line for line in left if b"sleep\x001000" in line]
+    assert not [each for each in command_lines() if f"sleep\0{seconds}".encode() in each]
 
 
 def test_a_sweep_kills_marked_processes_and_their_descendants(tmp_path: Path) -> None:
