@@ -75,10 +75,12 @@ def fatal(world: World, agent: Agent, fault: Fault) -> None:
 
 def finish(world: World, agent: Agent, fault: Fault) -> None:
     """The workers of all members exit with 0, at different times."""
-    for each in world.agents.values():
-        if each.running is not None and each.running == agent.running:
-            when = world.rng.uniform(0, fault.for_s)
-            world.after(when, partial(world.finish, each, each.running))
+    n = agent.running
+    if n is None:
+        return
+    for pod in sorted(world.members_of(n)):
+        when = world.rng.uniform(0, fault.for_s)
+        world.after(when, partial(world.finish, world.agents[pod], n))
 
 
 def die(world: World, agent: Agent, fault: Fault) -> None:

@@ -309,15 +309,20 @@ class World:
 
     def finish(self, agent: Agent, n: int) -> None:
         """Let all workers of an agent exit with 0, once all members have started the round."""
-        if not agent.alive or agent.running != n or agent.stopping or agent.reported == n:
+        if not agent.alive or not self.history or self.history[-1].n != n:
             return
-        members = next(r for r in reversed(self.history) if r.n == n).pods
-        if not all((n, p.index) in self.checks.started for p in members):
+        if not all((n, p.index) in self.checks.started for p in self.members_of(n)):
             self.after(0.5, lambda: self.finish(agent, n))
+            return
+        if agent.running != n or agent.stopping or agent.reported == n:
             return
         self.checks.finished.add((n, agent.me.who.pod))
         agent.running = None
         self.feed(agent, events.WorkerExited(n))
+
+    def members_of(self, n: int) -> frozenset[Pod]:
+        """The members of a round."""
+        return next(r for r in reversed(self.history) if r.n == n).pods
 
     def fail(self, agent: Agent, fatal: bool = False) -> None:
         """Let a worker fail and exit."""
