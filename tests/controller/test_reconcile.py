@@ -740,6 +740,22 @@ def test_three_blames_replace_the_pod_of_the_first_failure() -> None:
     assert "blamed" not in world.status()
 
 
+def test_rounds_with_lower_numbers_blame_no_pod_again() -> None:
+    """Only code in a worker writes such a round; agents do not follow it."""
+    world = running_world()
+    cause = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=1)
+    for n in (2, 3):
+        world.run(*P[:4], n=n, cause=replace(cause, n=n - 1), charged=range(2, n + 1))
+        world.settle()
+    assert world.status()["blamed"] == "1x2"
+    for n in (1, 2, 1, 3):
+        crashed = replace(cause, n=n - 1) if n > 1 else None
+        world.run(*P[:4], n=n, cause=crashed, charged=range(2, n + 1))
+        world.settle()
+        assert (world.status()["blamed"], world.status()["round"]) == ("1x2", 3)
+    assert world.deleted_names() == []
+
+
 def test_a_victim_is_not_blamed_though_the_pod_of_the_first_failure_is_replaced() -> None:
     world = running_world()
     victim = Cause(CauseKind.WORKER_FAILED, pod="demo-1-0", rank=1, code=1, n=1)

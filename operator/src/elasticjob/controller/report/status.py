@@ -140,7 +140,8 @@ def _of_round(snapshot: Snapshot) -> Json:
         return {}
     round_, report = snapshot.lease.round, snapshot.lease.report
     return {
-        "round": round_.n,
+        # Only code in a worker writes a lower one. Reports and blame count up to this number.
+        "round": max(round_.n, snapshot.job.status.round or 0),
         "restarts": restarts(snapshot),
         "counted": budget.counted_failures(round_.charged, snapshot.lease.desired),
         "blamed": _dump_blamed(blame.counts(snapshot)),
