@@ -266,7 +266,12 @@ async def test_the_last_words_of_a_pod_that_is_replaced_stay(cluster: LocalClust
     await job.is_("Running")
     failure = job.failure
     assert (failure["pod"], failure["exitCode"]) == ("job-1-0", 5)
-    assert failure["message"] == "no data on node 7\nepoch 1"
+    assert failure["message"].split("\n") == [
+        "no data on node 7",
+        "the end of stderr:",
+        "epoch 1",
+        "no data on node 7",
+    ]
     assert "logCommand" not in failure
     assert job.condition("Running")["status"] == "True"
 

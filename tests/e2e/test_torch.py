@@ -170,7 +170,11 @@ async def test_an_exception_is_named_with_and_without_record(
     error = "RuntimeError: no shard: größe of /none/shard-7"
     lines = failure["message"].split("\n")
     assert lines[0] == error
-    assert lines[-1] == '  File "<string>", line 10, in load'
+    assert lines[-3:] == [
+        '  File "<string>", line 10, in load',
+        "RuntimeError: no shard:",
+        "  größe of /none/shard-7",
+    ]
     assert job.condition("Failed")["message"].startswith(
         f"job-1-0 (rank 1): WorkerFailed: {error}; exit code 1"
     )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from elasticjob.wire.cause import MESSAGE_BYTES, Cause, CauseKind, clip
+from elasticjob.wire.cause import MESSAGE_BYTES, Cause, CauseKind, clip, with_end
 from elasticjob.wire.codec import WireError
 
 _FULL = Cause(
@@ -77,6 +77,32 @@ def test_a_long_message_keeps_its_first_line_and_the_last_lines_that_fit() -> No
     )
     assert clip("\n".join(["ValueError: nan", *lines]), 40) == "ValueError: nan"
     assert clip(clipped) == clipped
+
+
+def test_a_long_message_keeps_the_heading_of_its_lines() -> None:
+    lines = [f"line {number} " + "x" * 60 for number in range(20)]
+    clipped = clip(with_end("ValueError: nan", [*lines, "ValueError: nan"], "stderr"))
+    first = ["ValueError: nan", "the end of stderr:"]
+    assert clipped.split("\n") == [*first, *lines[-6:], "ValueError: nan"]
+    assert clip(clipped, 100) == "\n".join([*first, "ValueError: nan"])
+    assert clip(clipped) == clipped
+
+
+def test_a_long_error_leaves_room_for_the_lines_before_it() -> None:
+    error = "ValueError: " + "x" * 300
+    text = clip(with_end(error, ["    frame()", error], "the traceback"))
+    first, heading, frame, again = text.split("\n")
+    assert (first, heading, frame) == (error, "the end of the traceback:", "    frame()")
+    assert len(again) == 80
+
+
+@pytest.mark.parametrize("lines", [[], ["E"]])
+def test_an_error_without_other_lines_has_no_heading(lines: list[str]) -> None:
+    assert with_end("E", lines, "stderr") == "E"
+
+
+def test_a_heading_without_end_is_no_reason_for_a_longer_text() -> None:
+    assert clip("E\nthe end of " + "x" * 1000 + "\ny") == "E"
 
 
 def test_empty_lines_before_a_long_message_are_left_out() -> None:

@@ -127,7 +127,7 @@ def test_a_command_that_cannot_be_executed_is_reported_with_the_cure(
         ({"message": {"message": "ValueError: nan"}}, "ValueError: nan"),
         (
             {"message": {"message": "x", "extraInfo": {"py_callstack": STACK}}},
-            'ValueError: nan\nTraceback:\n  File "t.py", line 7',
+            f"ValueError: nan\nthe end of the traceback:\n{STACK}",
         ),
         ({"message": {"extraInfo": {"py_callstack": "no frames"}}}, "no frames"),
         ({"message": {"errorCode": 3}}, '{"message": {"errorCode": 3}}'),

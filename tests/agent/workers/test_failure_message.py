@@ -13,6 +13,7 @@ from elasticjob.agent.workers.failure_message import exit_text, lines_of, of_exi
 FRAMES = '  File "train.py", line 7, in <module>\n    step()\n  File "train.py", line 3, in step\n'
 HEADER = "Traceback (most recent call last):\n"
 STACK = f"{HEADER}{FRAMES}    raise ValueError('loss is nan')\nValueError: loss is nan\n"
+REPORTED = f"ValueError: loss is nan\nthe end of the traceback:\n{STACK.rstrip()}"
 
 
 def stderr_of(program: str, *flags: str) -> str:
@@ -93,11 +94,15 @@ def test_the_error_of_torchrun_is_that_a_script_failed() -> None:
     assert lines[0] == "torch.distributed.elastic.ChildFailedError: t.py FAILED"
 
 
-def test_the_rest_is_the_traceback_without_the_line_that_comes_first() -> None:
+def test_the_last_lines_follow_in_their_order_under_a_heading() -> None:
+    """Else a traceback would end with the frame, and read as if this had followed the error."""
     lines = of_exit(1, f"epoch 1\n{STACK}").split("\n")
-    assert lines[0] == "ValueError: loss is nan"
-    assert lines[1:3] == ["epoch 1", HEADER.strip()]
-    assert lines[-1] == "    raise ValueError('loss is nan')"
+    assert lines[:3] == ["ValueError: loss is nan", "the end of stderr:", "epoch 1"]
+    assert lines[3:] == STACK.splitlines()
+
+
+def test_an_error_that_is_all_there_is_has_no_heading() -> None:
+    assert of_exit(1, "no data in /data\n") == "no data in /data"
 
 
 def test_lines_after_the_exception_do_not_hide_it() -> None:
@@ -157,11 +162,17 @@ def test_an_uncaught_exception_of_cpp_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("message", "stack", "expected"),
     [
-        ("ValueError: loss is nan", STACK, of_exit(1, STACK)),
-        ("loss is nan", "no frames", "loss is nan\nno frames"),
-        ("loss is nan", "no frames\nloss is nan", "loss is nan\nno frames"),
+        ("ValueError: loss is nan", STACK, REPORTED),
+        ("loss is nan", "no frames", "loss is nan\nthe end of the traceback:\nno frames"),
+        (
+            "loss is nan",
+            "no frames\nloss is nan",
+            "loss is nan\nthe end of the traceback:\nno frames\nloss is nan",
+        ),
         ("one\ntwo", "", "one\ntwo"),
-        ("", STACK, of_exit(1, STACK)),
+        ("one\ntwo", "two", "one\ntwo"),
+        ("", STACK, REPORTED),
+        ("", "no frames\nloss is nan", "no frames\nloss is nan"),
     ],
 )
 def test_a_report(message: str, stack: str, expected: str) -> None:

@@ -138,8 +138,8 @@ def test_without_an_error_file_the_message_is_the_end_of_stderr(
     with supervised(tmp_path, *python, workers=workers) as one:
         one.order_start(1, workers=workers)
         message = one.expect_exit()["message"].split("\n")
-        assert message[:2] == ["KeyError: 'step'", "step ['-c']"]
-        assert message[-1] == '  File "<string>", line 1, in <module>'
+        assert message[:2] == ["KeyError: 'step'", "the end of stderr:"]
+        assert message[-2:] == ['  File "<string>", line 1, in <module>', "KeyError: 'step'"]
         one.stop(1)
 
 

@@ -274,6 +274,14 @@ def test_ten_failures_with_long_texts_are_less_than_sixteen_kilobytes_of_status(
     assert all(len(x["message"]) <= 256 for x in listed["recentFailures"])
 
 
+def test_a_long_message_in_the_list_keeps_the_error_and_the_last_lines() -> None:
+    lines = ["the end of stderr:", *["frame " + "x" * 60] * 6, "ValueError: nan"]
+    s = snapshot(*PODS, round_=crashed(2, message="\n".join(["ValueError: nan", *lines])))
+    message = (found(s)[0].message or "").split("\n")
+    assert message[:2] == ["ValueError: nan", "the end of stderr:"]
+    assert message[2:] == lines[-4:]
+
+
 def test_the_end_of_a_pod_changes_no_earlier_failure_of_its_workers() -> None:
     """The agent exits with the failure that ended the job. The others were in the same pod."""
     earlier = [crashed(n, kind=CauseKind.WORKER_SIGNALED, code=None, signal=n) for n in (2, 3)]

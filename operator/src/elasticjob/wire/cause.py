@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -12,6 +13,8 @@ from elasticjob.wire.untrusted import plain
 LONGEST_MESSAGE = 1024  # bytes; of an agent's last failure, in its termination message
 MESSAGE_BYTES = 512  # on the wire; each agent receives the cause of a round with each pulse
 _GAP = "..."
+_END = "the end of "  # begins the heading of lines in their order
+_LONGEST_REPETITION = 80  # bytes of the first line where it stands among them
 LARGEST_CODE = 255  # of an exit
 LARGEST_SIGNAL = 64
 
@@ -95,21 +98,32 @@ class Cause:
 
 def clip(message: str, most: int = MESSAGE_BYTES) -> str:
     """Return plain text with at most this many bytes of UTF-8: the first line, which names the
-    error, and the last lines that fit; of a line that is too long its two ends.
+    error, the heading after it, and the last lines that fit; of a line that is too long its two
+    ends.
     """
     text_ = plain(message)
     if _size(text_) <= most:
         return text_
-    first, _, rest = text_.lstrip("\n").partition("\n")
+    first, *lines = text_.lstrip("\n").split("\n")
     first = _without_middle(first, most)
-    room = most - _size(first) - len("\n" + _GAP)
+    gap = lines.pop(0) if lines and lines[0].startswith(_END) else _GAP
+    room = most - _size(first) - _size("\n" + gap)
     kept: list[str] = []
-    for line in reversed(rest.split("\n") if rest else ()):
+    for line in reversed(lines):
         room -= _size("\n" + line)
         if room < 0:
             break
         kept.append(line)
-    return "\n".join([first, _GAP, *reversed(kept)]) if kept else first
+    return "\n".join([first, gap, *reversed(kept)]) if kept else first
+
+
+def with_end(first: str, lines: Sequence[str], what: str) -> str:
+    """Return the line that names an error, and under a heading the lines that it stands in, in
+    their order: those of stderr or of a traceback, as `what` names it."""
+    if not first or list(lines) in ([], [first]):
+        return first or "\n".join(lines)
+    short = _without_middle(first, _LONGEST_REPETITION)
+    return "\n".join([first, f"{_END}{what}:", *(short if x == first else x for x in lines)])
 
 
 def _without_middle(line: str, most: int) -> str:

@@ -1,4 +1,4 @@
-"""The message of a worker's failure: first the line that names the error, then the last lines.
+"""The message of a worker's failure: the line that names the error, and the last lines in order.
 
 The error is that of torch's error file (`@record`), else the one at the end of the worker's stderr.
 Without either, the message is how the worker ended.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import signal
 
+from elasticjob.wire.cause import with_end
 from elasticjob.wire.untrusted import plain
 
 LONGEST_TEXT = 65536  # characters of a report; the end of a longer one counts
@@ -26,10 +27,12 @@ _WHAT = "  what():  "  # the next line, with the text of a C++ exception
 def of_report(message: str, stack: str) -> str:
     """Return the message of an exception that a worker has reported in torch's error file."""
     lines = lines_of(stack[-LONGEST_TEXT:])
-    if found := _exception_first(lines):
-        return "\n".join(found)
-    first = dict.fromkeys(lines_of(message[-LONGEST_TEXT:]))
-    return "\n".join([*first, *(line for line in lines if line not in first)])
+    first = _exception(lines)
+    if not first:
+        said = dict.fromkeys(lines_of(message[-LONGEST_TEXT:]))
+        first = "\n".join(said)
+        lines = [] if said.keys() >= set(lines) else lines
+    return with_end(first, lines, "the traceback")
 
 
 def of_exit(code: int | None, stderr: str) -> str:
@@ -40,11 +43,10 @@ def of_exit(code: int | None, stderr: str) -> str:
     ending, lines = exit_text(code), lines_of(stderr)
     crash = _crash(lines)
     if code is not None and (code < 0 or code in _SIGNALS):
-        return "\n".join([f"{ending}: {crash}" if crash else ending, *lines])
-    if found := _exception_first(lines):
-        return "\n".join(found)
-    first = crash or (lines.pop() if lines else ending)
-    return "\n".join([first, *lines])
+        first = f"{ending}: {crash}" if crash else ending
+    else:
+        first = _exception(lines) or crash or (lines[-1] if lines else ending)
+    return with_end(first, lines, "stderr")
 
 
 def exit_text(code: int | None) -> str:
@@ -70,8 +72,8 @@ def lines_of(text: str) -> list[str]:
     return [re.sub(_RANK, "", line, count=1).rstrip() for line in cleaned if line.strip()]
 
 
-def _exception_first(lines: list[str]) -> list[str]:
-    """Return the lines with that of the last exception before all others; empty without one.
+def _exception(lines: list[str]) -> str:
+    """Return the line of the last exception, or empty.
 
     It is the first line after frames that is not indented. If the text of the exception begins on
     a later line, as that of torchrun does after a rule, both are one.
@@ -85,14 +87,10 @@ def _exception_first(lines: list[str]) -> list[str]:
         elif is_in_frames and not text.startswith((" ", "\t")):
             at, is_in_frames = number, False
     if at < 0:
-        return []
-    before, after = lines[:at], lines[at + 1 :]
-    if texts[at].endswith(":"):
-        is_word = [any(sign.isalnum() for sign in line) for line in after]
-        if True in is_word:
-            begin = is_word.index(True)
-            return [f"{texts[at]} {after[begin].strip()}", *before, *after[begin + 1 :]]
-    return [texts[at], *before, *after]
+        return ""
+    after = (line.strip() for line in lines[at + 1 :] if any(sign.isalnum() for sign in line))
+    text = next(after, "") if texts[at].endswith(":") else ""
+    return f"{texts[at]} {text}" if text else texts[at]
 
 
 def _crash(lines: list[str]) -> str:

@@ -13,12 +13,12 @@ from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.restarts import departures
 from elasticjob.controller.report import failure
-from elasticjob.wire.cause import CauseKind
+from elasticjob.wire.cause import CauseKind, clip
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.round import Phase
 
 KEPT = 10
-LONGEST_MESSAGE = 256
+LONGEST_MESSAGE = 256  # bytes
 UNKNOWN = "Unknown"
 NOT_OBSERVED = "the operator did not observe this failure"
 EXCUSED, EXPLAINED, UNDECIDED = "Excused", "Explained", "Undecided"
@@ -128,13 +128,8 @@ def _of_round(snapshot: Snapshot, round_: PastRound) -> RecentFailure:
 
 def _shortened(found: LastFailure, counted: bool) -> RecentFailure:
     fields = found.model_dump()
-    fields["message"] = shortened(found.message or "", LONGEST_MESSAGE) or None
+    fields["message"] = clip(found.message or "", LONGEST_MESSAGE) or None
     return RecentFailure.model_validate({**fields, "counted": counted})
-
-
-def shortened(text: str, longest: int) -> str:
-    """The text with at most this number of characters."""
-    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _updated(
