@@ -35,12 +35,11 @@ def fetching(image: str, script: str, **fields: Any) -> dict[str, Any]:
 
 def test_an_init_container_that_fails(team: Namespace) -> None:
     script = "import sys; print('no such bucket', file=sys.stderr); sys.exit(42)"
-    pod = fetching(team.image, script, terminationMessagePolicy="FallbackToLogsOnError")
-    job = team.start("init", pod=pod, replicas=2)
+    job = team.start("init", pod=fetching(team.image, script), replicas=2)
     job.says("Pending: 2/2 pods: init container fetch-data: exit code 42")
     ready = job.condition("PodsReady")
     assert ready["reason"] == "InitContainerFailed"
-    assert "no such bucket; see kubectl logs init-" in ready["message"]
+    assert "no such bucket; see kubectl logs -n " in ready["message"]
     assert job.charged == set()
     job.change(template={"spec": restricted(fetching(team.image, "pass"))})
     job.runs(2)

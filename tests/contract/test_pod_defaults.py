@@ -27,7 +27,14 @@ SPEC: dict[str, Any] = {
     "topologySpreadConstraints": [
         {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
     ],
-    "initContainers": [{"name": "i", "image": "i@sha256:" + "0" * 64, "command": ["true"]}],
+    "initContainers": [
+        {
+            "name": "i",
+            "image": "i@sha256:" + "0" * 64,
+            "command": ["true"],
+            "terminationMessagePolicy": "FallbackToLogsOnError",  # the operator's default
+        }
+    ],
     "containers": [
         {
             "name": "a",

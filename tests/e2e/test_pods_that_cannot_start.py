@@ -28,9 +28,7 @@ def start(cluster: LocalCluster, container: dict[str, Any] | None = None, **pod:
 
 
 def init_container(script: str) -> list[dict[str, Any]]:
-    policy = {"terminationMessagePolicy": "FallbackToLogsOnError"}
-    command = ["sh", "-c", script]
-    return [{"name": "fetch-data", "image": "none", "command": command, **policy}]
+    return [{"name": "fetch-data", "image": "none", "command": ["sh", "-c", script]}]
 
 
 async def shows(job: LocalJob, reason: str, text: str, more: str = "") -> None:
@@ -48,9 +46,10 @@ async def shows(job: LocalJob, reason: str, text: str, more: str = "") -> None:
 async def test_an_init_container_that_fails_is_named_with_its_exit_code(
     cluster: LocalCluster,
 ) -> None:
-    job = start(cluster, initContainers=init_container("echo no such bucket >&2; exit 42"))
+    script = "echo bucket a; echo no such bucket >&2; exit 42"
+    job = start(cluster, initContainers=init_container(script))
     text = "2/2 pods: init container fetch-data: exit code 42"
-    await shows(job, "InitContainerFailed", text, ": no such bucket")
+    await shows(job, "InitContainerFailed", text, ": no such bucket; ")
     good = {"containers": [worker(command=RUNS)], "initContainers": init_container("true")}
     job.edit(template={"spec": good})
     await job.runs(1, pods=2)

@@ -256,11 +256,24 @@ def test_user_volumes_and_mounts_are_kept() -> None:
 
 
 def test_other_containers_are_left_alone() -> None:
-    init = {"name": "fetch", "image": "git", "restartPolicy": "Always"}
-    pod = pod_of(job(SIDECAR, worker(), pod={"initContainers": [init]}))
+    pod = pod_of(job(SIDECAR, worker()))
     assert pod["spec"]["containers"][0] == SIDECAR
-    assert pod["spec"]["initContainers"] == [init]
+    assert "initContainers" not in pod["spec"]
     assert pod["spec"]["containers"][1]["command"][0:3] == ["python3", "-I", "-S"]
+
+
+def test_the_end_of_the_log_of_an_init_container_that_fails_is_in_the_status_of_the_pod() -> None:
+    init = {"name": "fetch", "image": "git", "restartPolicy": "Always"}
+    other = {"name": "check", "image": "git", "terminationMessagePolicy": "File"}
+    pod = pod_of(job(worker(), pod={"initContainers": [init, other]}))
+    policy = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    assert pod["spec"]["initContainers"] == [{**init, **policy}, other]
+
+
+@pytest.mark.parametrize("wrong", ["x", 1, {"a": "b"}, [1], None, []])
+def test_init_containers_that_are_none_are_left_to_the_api_server(wrong: object) -> None:
+    """The CRD does not check them."""
+    assert pod_of(job(pod={"initContainers": wrong}))["spec"]["initContainers"] == wrong
 
 
 def test_the_named_container_gets_the_agent() -> None:

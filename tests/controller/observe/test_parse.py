@@ -167,6 +167,27 @@ def test_a_sidecar_that_ends_again_and_again_has_the_exit_code_of_the_last_end()
     assert found == InitContainer("proxy", ENDED, "Error", "m", 42, AT)
 
 
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ({"terminationMessagePolicy": "FallbackToLogsOnError"},
+         "no such bucket\nthe end of the log:\nfetch\nno such bucket"),
+        ({"terminationMessagePolicy": "File"}, "fetch\n\nno such bucket\n"),
+        ({}, "fetch\n\nno such bucket\n"),
+    ],
+)  # fmt: skip
+def test_of_the_end_of_a_log_the_last_line_comes_first(policy: Json, message: str) -> None:
+    """It names the error. A termination message that the container has written stays as it is."""
+    failed = {"terminated": {"exitCode": 42, "message": "fetch\n\nno such bucket\n"}}
+    found = init_of({"initContainerStatuses": [init_status("fetch", failed)]}, **policy)
+    assert found == InitContainer("fetch", ENDED, "", message, 42)
+    body = pod_body(of_worker(failed))
+    body["spec"]["containers"][1] |= {"terminationMessagePolicy": "", **policy}
+    seen = parse.pod(body)
+    assert seen is not None
+    assert seen.container.message == message
+
+
 @pytest.mark.parametrize("state", [{"running": {}}, {"terminated": {"exitCode": 1}}])
 def test_an_init_container_of_a_pod_that_ran_counts_no_more(state: Json) -> None:
     """A sidecar that dies later keeps nothing from starting."""
@@ -176,10 +197,10 @@ def test_an_init_container_of_a_pod_that_ran_counts_no_more(state: Json) -> None
     assert init_of({**status, "initContainerStatuses": [dead]}) is None
 
 
-def init_of(status: Json) -> InitContainer | None:
+def init_of(status: Json, **fields: str) -> InitContainer | None:
     body = pod_body(status)
     proxy = {"name": "proxy", "restartPolicy": "Always"}
-    body["spec"]["initContainers"] = [{"name": "fetch"}, proxy]
+    body["spec"]["initContainers"] = [{"name": "fetch", **fields}, proxy]
     seen = parse.pod(body)
     assert seen is not None
     return seen.init

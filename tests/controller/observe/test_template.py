@@ -20,6 +20,7 @@ from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 
 POD = "spec.template.spec"
+LOG_POLICY = {"terminationMessagePolicy": "FallbackToLogsOnError"}
 SMALL = {"image": "python:3.12", "resources": {"limits": {"cpu": "1"}}}
 
 
@@ -33,6 +34,7 @@ def restarted(value: str) -> Json:
     return made
 
 
+INIT = job(pod={"initContainers": [{"name": "i"}]})
 CHANGES: list[tuple[Json, Json, set[str]]] = [
     (job(), job(), set()),
     (job(), job(worker(image="python:3.13")), {f"{POD}.containers[0].image"}),
@@ -49,6 +51,9 @@ CHANGES: list[tuple[Json, Json, set[str]]] = [
     (job(), restarted("now"), {"metadata.annotations[elasticjob.dev/restart]"}),
     (job(), restarted(""), set()),
     (job(), job(worker(terminationMessagePolicy="FallbackToLogsOnError")), set()),
+    (INIT, job(pod={"initContainers": [{"name": "i", **LOG_POLICY}]}), set()),
+    (INIT, job(pod={"initContainers": [{"name": "i", "terminationMessagePolicy": "File"}]}),
+     {f"{POD}.initContainers[0].terminationMessagePolicy"}),
     (job(), job(worker(terminationMessagePolicy="File")),
      {f"{POD}.containers[0].terminationMessagePolicy"}),
     (job(pod={"serviceAccount": "a"}), job(pod={"serviceAccountName": "a"}), set()),

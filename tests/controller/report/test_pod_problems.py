@@ -49,7 +49,8 @@ def running(at: str = AT) -> InitContainer:
             ],
             "InitContainerFailed",
             "Pending: 2/2 pods: init container fetch-data: exit code 42",
-            f" in demo-0-0 at {AT}: no such bucket; see kubectl logs demo-0-0 -c fetch-data{AGAIN}",
+            f" in demo-0-0 at {AT}: no such bucket"
+            f"; see kubectl logs -n team demo-0-0 -c fetch-data{AGAIN}",
         ),
         (
             [
@@ -58,13 +59,13 @@ def running(at: str = AT) -> InitContainer:
             ],
             "InitContainerFailed",
             "Pending: 1/2 pods: init container fetch-data: OOMKilled, exit code 137",
-            f" in demo-1-0 at {AT}; see kubectl logs demo-1-0 -c fetch-data{AGAIN}",
+            f" in demo-1-0 at {AT}; see kubectl logs -n team demo-1-0 -c fetch-data{AGAIN}",
         ),
         (  # a sidecar, which the kubelet starts again
             [observed_pod(0, container=INITIALIZES, init=failed())],
             "InitContainerFailed",
             "Pending: 1/1 pods: init container fetch-data: exit code 42",
-            f" in demo-0-0 at {AT}; see kubectl logs demo-0-0 -c fetch-data{STAYS}",
+            f" in demo-0-0 at {AT}; see kubectl logs -n team demo-0-0 -c fetch-data{STAYS}",
         ),
         (
             [

@@ -1,7 +1,8 @@
 """The objects that the operator creates for a job, as pure functions: pods, account, agent.
 
-A pod is the template with the agent in place of the worker container's command. Only this container
-changes, and it keeps all that the user wrote in it: the agent receives the command as arguments.
+A pod is the template with the agent in place of the worker container's command. This container
+keeps all that the user wrote in it: the agent receives the command as arguments. The others do not
+change, but the kubelet reports the end of the log of an init container that fails.
 The additions work with a read-only root file system, a user other than root, and the `restricted`
 level of pod security. Every job has passed the rules of the api package.
 
@@ -18,8 +19,8 @@ from elasticjob.api.reserved import AGENT_DIRECTORY, TOKEN_DIRECTORY, VOLUME_PRE
 from elasticjob.api.rules import worker_container
 from elasticjob.controller.act import launcher
 from elasticjob.controller.act.bundle import FILE_NAME, Bundle
+from elasticjob.controller.observe.pod_defaults import MESSAGE_POLICY
 from elasticjob.controller.observe.template import (
-    WORKER_MESSAGE_POLICY,
     pod_grace_s,
     template_account,
     template_fields,
@@ -56,6 +57,8 @@ def pod(job: Json, index: int, generation: int, agent_hash: str) -> Json:
         else container
         for container in spec["containers"]
     ]
+    if isinstance(inits := spec.get("initContainers"), list):  # the CRD does not check them
+        spec["initContainers"] = [_with_policy(x) if isinstance(x, dict) else x for x in inits]
     spec["volumes"] = [*spec.get("volumes", []), *_volumes(agent_hash)]
     spec["restartPolicy"] = "Never"
     spec["terminationGracePeriodSeconds"] = pod_grace_s(job)
@@ -155,26 +158,30 @@ def _pod_metadata(job: Json, name: str, index: int, generation: int) -> Json:
 
 
 def _with_agent(container: Json, agent_hash: str, identity: list[Json], host_network: bool) -> Json:
-    """The worker container with the agent as its process; `args` follow the command as before.
-
-    Of an agent that could not start, the end of the log is the only cause there is: an image whose
-    loader fails, arguments that are too long. So the kubelet puts it into the pod's status, unless
-    the template has another policy.
-    """
+    """The worker container with the agent as its process; `args` follow the command as before."""
     log = container.get("terminationMessagePath") or "/dev/termination-log"
     env = [*identity, _value("ELASTICJOB_TERMINATION_LOG", log)]
     if host_network:
         env.append(_value("ELASTICJOB_HOST_NETWORK", "1"))
     agent = launcher.command(f"{AGENT_DIRECTORY}/{FILE_NAME}", agent_hash)
     return {
-        **container,
-        "terminationMessagePolicy": container.get("terminationMessagePolicy")
-        or WORKER_MESSAGE_POLICY,
+        **_with_policy(container),
         "command": [*agent, *container["command"]],
         # Before the user's, whose values may refer to them: $(ELASTICJOB_INDEX).
         "env": [*env, *container.get("env", [])],
         "volumeMounts": [*container.get("volumeMounts", []), *_mounts()],
     }
+
+
+def _with_policy(container: Json) -> Json:
+    """The container whose kubelet puts the end of the log into the pod's status when it fails,
+    unless the template has another policy.
+
+    Of an init container, and of an agent that could not start, this is the only cause there is: a
+    bucket that does not exist, an image whose loader fails, arguments that are too long.
+    """
+    policy = container.get("terminationMessagePolicy") or MESSAGE_POLICY
+    return {**container, "terminationMessagePolicy": policy}
 
 
 def _identity(job: Json, name: str, index: int, generation: int) -> list[Json]:

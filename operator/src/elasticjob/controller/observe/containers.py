@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from elasticjob.api.reserved import AGENT_DIRECTORY
+from elasticjob.controller.observe.pod_defaults import MESSAGE_POLICY
 from elasticjob.wire import untrusted
-from elasticjob.wire.cause import LARGEST_CODE
+from elasticjob.wire.cause import LARGEST_CODE, with_end
 from elasticjob.wire.codec import Json
 
 LONGEST_MESSAGE = 12 * 1024  # bytes of termination messages that the kubelet keeps of a pod
@@ -68,7 +69,8 @@ def worker_container(spec: Json, status: Json) -> WorkerContainer:
     found = [c for c in status.get("containerStatuses") or [] if c.get("name") == name]
     state = (found[0].get("state") or {}) if found else {}
     if "terminated" in state:
-        return _ended(state["terminated"])
+        containers = [c for c in spec.get("containers") or [] if c["name"] == name]
+        return _ended(state["terminated"], any(map(_is_end_of_log, containers)))
     if status.get("phase") in ("Succeeded", "Failed"):  # ended before its containers ran
         return WorkerContainer(
             ContainerState.TERMINATED, words(status, "reason"), words(status, "message")
@@ -81,10 +83,10 @@ def worker_container(spec: Json, status: Json) -> WorkerContainer:
     )
 
 
-def _ended(state: Json) -> WorkerContainer:
+def _ended(state: Json, is_log: bool) -> WorkerContainer:
     code, reason = _exit_code(state), words(state, "reason")
     is_killed = code == _KILLED and reason in ("Error", "OOMKilled")
-    message, cause = termination_message(state.get("message") or "", is_killed)
+    message, cause = termination_message(state.get("message") or "", is_killed, is_log)
     return WorkerContainer(
         ContainerState.TERMINATED,
         reason,
@@ -112,7 +114,7 @@ def init_container(spec: Json, status: Json) -> InitContainer | None:
     for container in spec.get("initContainers") or () if found else ():
         reported = found.get(container["name"]) or {}
         if not _has_done_its_work(container, reported):
-            return _unfinished(container["name"], reported)
+            return _unfinished(container, reported)
     return None
 
 
@@ -124,8 +126,8 @@ def _has_done_its_work(container: Json, reported: Json) -> bool:
     return ended is not None and ended.get("exitCode") == 0
 
 
-def _unfinished(name: str, reported: Json) -> InitContainer:
-    state = reported.get("state") or {}
+def _unfinished(container: Json, reported: Json) -> InitContainer:
+    name, state = container["name"], reported.get("state") or {}
     last = (reported.get("lastState") or {}).get("terminated")
     if "running" in state:
         at = words(state["running"], "startedAt")
@@ -133,6 +135,7 @@ def _unfinished(name: str, reported: Json) -> InitContainer:
     ended = state.get("terminated") or last  # a kubelet starts a sidecar again
     if ended is not None:
         reason, message = words(ended, "reason"), words(ended, "message")
+        message = _error_first(message) if _is_end_of_log(container) else message
         code, at = _exit_code(ended), words(ended, "finishedAt")
         return InitContainer(name, ContainerState.TERMINATED, reason, message, code, at)
     waiting = state.get("waiting") or {}
@@ -140,20 +143,35 @@ def _unfinished(name: str, reported: Json) -> InitContainer:
     return InitContainer(name, ContainerState.WAITING, reason, message)
 
 
-def termination_message(text: str, is_killed: bool = False) -> tuple[str, str]:
+def _is_end_of_log(container: Json) -> bool:
+    """Whether a container that wrote no termination message has the end of its log as one."""
+    return container.get("terminationMessagePolicy") == MESSAGE_POLICY
+
+
+def _error_first(text: str) -> str:
+    """The end of a log after its last line, which names the error most often."""
+    lines = [line.rstrip() for line in text.split("\n") if line.strip()]
+    return with_end(lines[-1], lines, "the log") if lines else ""
+
+
+def termination_message(
+    text: str, is_killed: bool = False, is_log: bool = False
+) -> tuple[str, str]:
     """The `message` and the `cause` in the JSON that the agent writes, or the text itself as the
     message if it is none.
 
-    Any process of the pod can write it. Without one it is the end of the log, which is no cause if
-    the agent was killed.
+    Any process of the pod can write it. is_log: without one it is the end of the log, which is no
+    cause if the agent was killed.
     """
     text = text[-LONGEST_MESSAGE:]
     try:
         record = untrusted.decode(text, "the termination message")
     except untrusted.WireError:
         record = None
-    fields = record if isinstance(record, dict) else {"message": "" if is_killed else text}
-    message, cause = (fields.get(key) for key in ("message", "cause"))
+    if not isinstance(record, dict):
+        words_ = untrusted.plain(text)
+        return "" if is_killed else _error_first(words_) if is_log else words_, ""
+    message, cause = (record.get(key) for key in ("message", "cause"))
     return (
         untrusted.plain(message) if isinstance(message, str) else "",
         cause if isinstance(cause, str) else "",

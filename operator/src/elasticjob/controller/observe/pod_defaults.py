@@ -2,14 +2,15 @@
 
 A field with its default means the same as an absent one. The defaults are those that the API server
 writes into a pod (pkg/apis/core/v1/defaults.go of Kubernetes), those that it documents and does not
-write, and that of this operator for automountServiceAccountToken. A default that depends on the
-cluster, such as a priority or a toleration that an admission plugin adds, is none of these.
+write, and those of this operator: automountServiceAccountToken, and terminationMessagePolicy of an
+init container. A default that depends on the cluster, such as a priority or a toleration that an
+admission plugin adds, is none of these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from elasticjob.wire.codec import Json
 
@@ -27,6 +28,8 @@ class Fields:
     without_dependent: Callable[[Json], Json] = lambda found: found
 
 
+MESSAGE_POLICY = "FallbackToLogsOnError"
+"""The terminationMessagePolicy that the operator gives the worker container and init containers."""
 QUANTITY = Fields(has_quantities=True)
 """Of a field that is a quantity, or whose values are."""
 _QUANTITIES = Fields(keeps_keys=True, has_quantities=True)
@@ -170,6 +173,10 @@ _CONTAINER = Fields(
     },
 )
 
+_INIT_CONTAINER = replace(
+    _CONTAINER, defaults={**_CONTAINER.defaults, "terminationMessagePolicy": MESSAGE_POLICY}
+)
+
 _ITEMS = Fields(inside=_REFS)
 _DOWNWARD_API = Fields({"defaultMode": _MODE}, inside={"items": _ITEMS})
 _SOURCE = Fields(
@@ -239,7 +246,7 @@ POD_SPEC = Fields(
     counts_empty=frozenset({"hostnameOverride"}),
     inside={
         "containers": _CONTAINER,
-        "initContainers": _CONTAINER,
+        "initContainers": _INIT_CONTAINER,
         "ephemeralContainers": _CONTAINER,
         "volumes": _VOLUME,
         "nodeSelector": _MAP,

@@ -10,13 +10,13 @@ from typing import Any
 
 from elasticjob.api.rules import worker_container
 from elasticjob.controller.observe import normal_form
+from elasticjob.controller.observe.pod_defaults import MESSAGE_POLICY
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 from elasticjob.wire.untrusted import WireError, decode, plain
 
 HASH_LENGTH = 10
 AGENT_GRACE_S = 5  # after the workers' grace: the agent kills what is left, and reports the end
-WORKER_MESSAGE_POLICY = "FallbackToLogsOnError"  # of a worker container that has no other
 LONGEST_FIELDS = 8192  # bytes of the annotation with the digests of the fields
 _DEEPEST_FIELD = 16  # levels below the spec of the job; a pod's own fields have no more
 _LONGEST_PATH = 120
@@ -108,7 +108,7 @@ def _length(meaning: Json, depth: int) -> int:
 
 def _with_policy(spec: Json, worker: str) -> Json:
     """The spec with the termination message policy that the operator gives the worker container."""
-    policy = {"terminationMessagePolicy": WORKER_MESSAGE_POLICY}
+    policy = {"terminationMessagePolicy": MESSAGE_POLICY}
     containers = spec.get("containers") or ()
     return {
         **spec,

@@ -177,7 +177,7 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
         return
     if pod.unschedulable:
         yield _Found("Unschedulable", _nodes_phrase(pod.unschedulable))
-    elif found := _of_init_container(pod):
+    elif found := _of_init_container(snapshot, pod):
         yield found
     elif pod.container.state is ContainerState.WAITING and pod.container.reason in _STUCK:
         yield _stuck(pod.container.reason, pod.container.message)
@@ -187,10 +187,11 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
         yield _not_started(snapshot, pod)
     elif pod.container.state is ContainerState.TERMINATED:  # and its replacement has to wait
         ended = pod.container
-        yield _Found("PodsEnded", _phrase(_end(ended.reason, ended.exit_code, ended.message)))
+        end = _end(ended.reason, ended.exit_code, _first_line(ended.message))
+        yield _Found("PodsEnded", _phrase(end))
 
 
-def _of_init_container(pod: ObservedPod) -> _Found | None:
+def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:
     """What an init container does that keeps the containers of a pod from starting."""
     init = pod.init
     if init is None or not (pod.living or _ended_by_init_container(pod)):
@@ -198,7 +199,7 @@ def _of_init_container(pod: ObservedPod) -> _Found | None:
     if init.state is ContainerState.RUNNING:
         return _Found("InitContainerRunning", init.name, at=init.at, more=f" in {pod.name}{STAYS}")
     if init.state is ContainerState.TERMINATED:
-        return _failed(pod, init)
+        return _failed(snapshot.job.namespace, pod, init)
     if init.reason in _STUCK:
         return _stuck(init.reason, f"init container {init.name}: {init.message}")
     return None
@@ -215,12 +216,13 @@ def _ended_by_init_container(pod: ObservedPod) -> bool:
     return not pod.container.reason
 
 
-def _failed(pod: ObservedPod, init: InitContainer) -> _Found:
+def _failed(namespace: str, pod: ObservedPod, init: InitContainer) -> _Found:
     """An init container that has ended its pod, or a sidecar, which the kubelet starts again."""
     how = _end("" if init.reason == "Error" else init.reason, init.exit_code)
     when = f" at {init.at}" if init.at else ""
-    message = f": {_phrase(init.message)}" if init.message else ""
-    look = f"; see kubectl logs {pod.name} -c {init.name}"
+    error = _first_line(init.message)
+    message = f": {_phrase(error)}" if error else ""
+    look = f"; see kubectl logs -n {namespace} {pod.name} -c {init.name}"
     more = f" in {pod.name}{when}{message}{look}{STAYS if pod.living else RETRIES}"
     return _Found("InitContainerFailed", f"{init.name}: {how}", at=init.at, more=more)
 
@@ -263,7 +265,7 @@ def _not_started(snapshot: Snapshot, pod: ObservedPod) -> _Found:
     """The agent's message, or the cause in that of the runtime or the loader, with the cure."""
     found = pod.container
     message = " ".join((found.message or f"exit code {found.exit_code}").split())
-    why, more = _phrase(message), ""
+    why, more = _phrase(_first_line(found.message) or message), ""
     if _TOO_LONG.search(message):
         why, more = _too_long(snapshot)
     elif line := next((x for x in found.message.splitlines() if _NOT_LOADED.search(x)), ""):
@@ -299,6 +301,11 @@ def _too_long(snapshot: Snapshot) -> tuple[str, str]:
 def _nodes_phrase(message: str) -> str:
     match = _NODES.match(message)
     return _phrase(match.group(1) if match else message)
+
+
+def _first_line(message: str) -> str:
+    """The line that names the error."""
+    return message.partition("\n")[0]
 
 
 def _phrase(message: str) -> str:
