@@ -160,7 +160,10 @@ COMBINED = "(combined from similar events): "
 SUSPENDED = "the job is suspended"
 TEMPLATE_CHANGED = "the template has changed"
 COUNTED = "counted: {used} of maxRestarts {max_restarts}"
-COUNTED_AT_START = " and, as the job has not trained, {starts} of maxStartRestarts {most}"
+COUNTED_AT_START = (
+    " and, as the job has neither reported progress nor run for a minute, {starts} of"
+    " maxStartRestarts {most}"
+)
 NOT_COUNTED = {
     "Excused": "not counted: the pod was deleted, evicted or preempted",
     "Explained": "not counted: the loss of a pod explains it",
@@ -211,7 +214,8 @@ NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod n
 OVER_BUDGET = "{pod} failed, and {limit} ({most}) is used up"
 EXCEEDED = "exceeded maxRestarts ({max_restarts})"
 NEVER_TRAINED = (
-    "the workers failed {failures} times before the job had trained (maxStartRestarts is {most})"
+    "the workers failed {failures} times before the job had reported progress or run for a minute"
+    " (maxStartRestarts is {most})"
 )
 OLDER_JOB = (
     "waiting for the end of {pods} of an older job of this name; if a pod's node is gone, delete"
