@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -170,35 +171,57 @@ def test_describe_explain_and_resources(kubectl: Callable[..., str], namespace: 
     assert namespace in kubectl("get", "namespaces")
 
 
+SOURCE = "elasticjob-controller"
+
+
+class Described:
+    """A widget, the events that an operator writes about it, and what kubectl describe shows."""
+
+    def __init__(self, kubectl: Callable[..., str], api: Client, widgets: str, events: str) -> None:
+        kubectl("apply", "-f", "-", stdin=manifest())
+        self.kubectl, self.api, self.events = kubectl, api, events
+        about = api.get(f"{widgets}/w").body
+        self.job = parse.job({**elastic_job("w"), "metadata": about["metadata"]})
+        self.journal = Journal(self.job.uid, ElasticJobStatus())
+        self.begun = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=60)
+
+    def write(self, note: Note, minute: int = 0, round_: int = 0) -> None:
+        at = self.begun + timedelta(minutes=minute)
+        time_ns = int(at.timestamp()) * 10**9
+        journal = replace(self.journal, reported=ElasticJobStatus(round=round_))
+        self.journal, entries = journals.entries(journal, self.job, [note], 60.0 * minute, time_ns)
+        for entry in entries:
+            made = journals.manifest(self.job, entry, at)
+            made["involvedObject"] |= {"apiVersion": "contract.example/v1", "kind": "Widget"}
+            if self.api.post(self.events, made).code == 409:
+                found = self.api.get(f"{self.events}/{entry.name}").body
+                patch = journals.repeat(found, entry, at)
+                self.api.patch(f"{self.events}/{entry.name}", patch)
+
+    def lines(self) -> list[str]:
+        shown = self.kubectl("describe", "widget", "w").partition("Events:")[2].splitlines()[3:]
+        return [" ".join(line.split()) for line in shown]
+
+    def messages(self) -> list[str]:
+        return [line.partition(f"{SOURCE} ")[2] for line in self.lines()]
+
+
+@pytest.fixture
+def described(kubectl: Callable[..., str], api: Client, widgets: str, namespace: str) -> Described:
+    return Described(kubectl, api, widgets, f"/api/v1/namespaces/{namespace}/events")
+
+
 def test_describe_shows_each_event_of_the_operator_and_repeated_ones_with_their_count(
-    kubectl: Callable[..., str], api: Client, widgets: str, namespace: str
+    described: Described,
 ) -> None:
     """In the order of their last occurrence: 16 restarts, a condition that was true three times."""
-    kubectl("apply", "-f", "-", stdin=manifest())
-    events, about = f"/api/v1/namespaces/{namespace}/events", api.get(f"{widgets}/w").body
-    job = parse.job({**elastic_job("w"), "metadata": about["metadata"]})
-    journal, now = Journal(job.uid, ElasticJobStatus()), datetime.now(UTC)
-
-    def write(note: Note, minute: int) -> None:
-        nonlocal journal
-        at = now - timedelta(minutes=60 - minute)
-        journal, entries = journals.entries(journal, job, [note], 60.0 * minute)
-        for entry in entries:
-            made = journals.manifest(job, entry, at)
-            made["involvedObject"] |= {"apiVersion": "contract.example/v1", "kind": "Widget"}
-            if api.post(events, made).code == 409:
-                found = api.get(f"{events}/{entry.name}").body
-                api.patch(f"{events}/{entry.name}", journals.repeat(found, entry, at))
-
     for n in range(16):
-        write(Note("WorkersFailed", f"round {n}", True, action=f"round {n}"), 2 * n)
+        described.write(Note("WorkersFailed", f"round {n}", True, round=n), 2 * n)
     for minute in (1, 9, 21):
-        write(Note("Unstable", "again"), minute)
-    write(Note("WorkersFailed", "round 3 runs", True, action="round 3"), 50)
-    shown = kubectl("describe", "widget", "w").partition("Events:")[2].splitlines()[3:]
-    lines = [" ".join(line.split()) for line in shown]
-    source = "elasticjob-controller"
-    assert [line.partition(f"{source} ")[2] for line in lines] == [
+        described.write(Note("Unstable", "again"), minute)
+    described.write(Note("WorkersFailed", "round 3 runs", True, round=3), 50)
+    lines = described.lines()
+    assert described.messages() == [
         *("round 3 runs" if n == 3 else f"round {n}" for n in range(11)),
         "again",
         *(f"round {n}" for n in range(11, 16)),
@@ -206,6 +229,20 @@ def test_describe_shows_each_event_of_the_operator_and_repeated_ones_with_their_
     assert lines[11].startswith("Normal Unstable ")
     assert "(x3 over " in lines[11]
     assert not any("(x" in line for line in [*lines[:11], *lines[12:]])
+
+
+def test_describe_shows_the_events_of_one_second_in_the_order_in_which_they_happened(
+    described: Described,
+) -> None:
+    """It sorts by the second; those of one second stay in the order of their names."""
+    expected = []
+    for n in range(1, 6):
+        for reason in ("PodsDeleted", "PodsReplaced", "Running"):
+            described.write(Note(reason, f"{reason} in round {n}"), round_=n)
+            expected.append(f"{reason} in round {n}")
+        described.write(Note("WorkersFailed", f"round {n} ended", True, round=n), round_=n + 1)
+        expected.append(f"round {n} ended")
+    assert described.messages() == expected
 
 
 def test_delete_by_label_and_cascade(kubectl: Callable[..., str], api: Client, leases: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.jobs import worker
 from tests.support.protocol import T
 from tests.support.world import P, World, running_world
 
@@ -14,6 +15,7 @@ from elasticjob.controller.kube import KubeError
 from elasticjob.controller.report.journal import AT_ONCE
 from elasticjob.controller.settings import Settings
 from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Recovery, Report
 from elasticjob.wire.round import Phase, Round
@@ -35,6 +37,13 @@ def messages(world: World, reason: str) -> list[str]:
     return [e["message"] for e in world.event_objects() if e["reason"] == reason]
 
 
+def by_creation(world: World) -> list[Json]:
+    """The Event objects of the job in the order of the requests that created them."""
+    calls = [c.what for c in world.api.calls if (c.verb, c.plural) == ("create", "events")]
+    found = {event["metadata"]["name"]: event for event in world.event_objects()}
+    return [found[name] for name in dict.fromkeys(calls)]
+
+
 def listed(world: World) -> list[int]:
     return [each["round"] for each in world.status().get("recentFailures", [])]
 
@@ -51,6 +60,54 @@ def test_an_earlier_failure_that_replaces_the_cause_corrects_the_event() -> None
     assert event["count"] == 1
     (failure,) = world.status()["recentFailures"]
     assert failure["pod"] == world.status()["lastFailure"]["pod"] == "demo-0-0"
+
+
+def test_a_crash_that_a_later_loss_explains_corrects_its_event_and_no_other() -> None:
+    world = running_world()
+    crash(world, 2)
+    world.settle()
+    recover(world, 2)
+    world.settle()
+    before = [event["metadata"]["name"] for event in world.event_objects()]
+    lost = Cause(CauseKind.POD_SILENT, pod="demo-3-0", message="silent", n=2)
+    world.run(*P[:4], n=3, cause=lost, charged=[3])
+    world.settle()
+    (earlier,) = (e for e in world.event_objects() if e["reason"] == "WorkersFailed")
+    assert "not counted: the loss of a pod explains it; round 2 runs with" in earlier["message"]
+    assert earlier["count"] == 1
+    new = [e for e in world.event_objects() if e["metadata"]["name"] not in before]
+    assert [event["reason"] for event in new] == ["PodsLost"]
+    (first,) = (x for x in world.status()["recentFailures"] if x["round"] == 1)
+    assert (first["counted"], first["notCounted"]) == (False, "Explained")
+
+
+def test_an_event_of_an_earlier_round_that_has_expired_is_not_created_again() -> None:
+    """It would seem to have happened now."""
+    world = running_world()
+    crash(world, 2)
+    world.settle()
+    for event in world.event_objects():
+        world.store.delete(world.api.stored(kube.EVENTS), "team", event["metadata"]["name"])
+    lost = Cause(CauseKind.POD_SILENT, pod="demo-3-0", message="silent", n=2)
+    world.run(*P[:4], n=3, cause=lost, charged=[3])
+    world.settle()
+    assert messages(world, "WorkersFailed") == []
+    assert len(messages(world, "PodsLost")) == 1
+
+
+def test_events_of_one_second_have_names_in_the_order_in_which_they_happened() -> None:
+    """kubectl describe shows them in this order."""
+    world = running_world()
+    for n in (2, 3, 4):
+        crash(world, n)
+        world.settle()
+    world.edit(template={"spec": {"containers": [worker(image="other")]}})
+    world.settle()
+    world.end_deleted()
+    world.settle()
+    created = [event["metadata"]["name"] for event in by_creation(world)]
+    assert len(created) > 6
+    assert created == sorted(created)
 
 
 def test_each_restart_is_one_event_and_one_failure() -> None:

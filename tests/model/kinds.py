@@ -181,7 +181,7 @@ KINDS: dict[type, dict[str, str]] = {
     PastRound: {
         "n": N, "phase": SAME, "members": SAME, "cause": RECORD, "charged": NO_CHARGE,
         "starts": UNREAD, "resets": NONE, "trained": UNREAD, "details": FORGOTTEN,
-        "delay_ms": UNREAD,
+        "delay_ms": UNREAD, "recovery": FORGOTTEN,
     },
     plan.Mark: {"pod": SAME, "reason": SAME, "create": SAME, "excused": SAME},
     plan.WriteRound: {"version": ROUND_VERSION, "desired": RECORD, "clear_holder": SAME},

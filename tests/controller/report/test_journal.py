@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,14 @@ from elasticjob.controller.plan.actions import (
     ListLeases,
 )
 from elasticjob.controller.report import journal as journals
-from elasticjob.controller.report.journal import AT_ONCE, EACH_S, Entry, Journal, Note
+from elasticjob.controller.report.journal import (
+    AT_ONCE,
+    EACH_S,
+    KEPT_NAMES,
+    Entry,
+    Journal,
+    Note,
+)
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
 
@@ -33,10 +41,12 @@ class Store:
 
     def __init__(self) -> None:
         self.journal = EMPTY
+        self.now_ns = 1_800_000_000_000_000_000
         self.objects: dict[str, Json] = {}
 
     def write(self, *notes: Note, at: float = 0.0) -> tuple[Entry, ...]:
-        self.journal, entries = journals.entries(self.journal, JOB, notes, at)
+        self.now_ns += 1000
+        self.journal, entries = journals.entries(self.journal, JOB, notes, at, self.now_ns)
         for entry in entries:
             found = self.objects.get(entry.name)
             if found is None:
@@ -52,7 +62,7 @@ class Store:
 
 
 def failed(n: int, text: str = "ended", **fields: Any) -> Note:
-    return Note("WorkersFailed", f"round {n} {text}", True, action=f"round {n}", **fields)
+    return Note("WorkersFailed", f"round {n} {text}", True, round=n, **fields)
 
 
 def test_each_occurrence_has_an_object_and_equal_ones_share_it() -> None:
@@ -78,12 +88,70 @@ def test_more_about_an_occurrence_is_no_further_one() -> None:
     assert store.shown == [("WorkersFailed", 1, "round 1 ended; runs again")]
 
 
+def test_the_first_cause_may_be_of_another_kind_than_the_one_that_was_reported() -> None:
+    store = Store()
+    store.write(Note("PodsLost", "round 1: silent", True, round=1))
+    store.write(failed(1))
+    assert store.shown == [("WorkersFailed", 1, "round 1 ended")]
+
+
+def test_an_object_of_several_events_keeps_its_reason() -> None:
+    store = Store()
+    store.write(*(failed(n) for n in range(AT_ONCE + 2)))
+    store.write(Note("PodsLost", "round 26 lost", True, round=AT_ONCE + 1))
+    said = "(combined from similar events): round 26 lost"
+    assert ("WorkersFailed", 2, said) in store.shown
+
+
 def test_what_another_operator_has_reported_is_no_further_occurrence() -> None:
     store = Store()
     store.write(failed(1))
     store.journal = EMPTY
     store.write(failed(1, "ended; runs again"))
     assert store.shown == [("WorkersFailed", 1, "round 1 ended; runs again")]
+
+
+def test_names_are_in_the_order_of_time() -> None:
+    """kubectl describe shows the events of one second by name."""
+    store = Store()
+    store.write(Note("PodsCreated", "a"), Note("Running", "b"))
+    store.journal = replace(EMPTY, reported=ElasticJobStatus(round=2))  # another operator
+    store.now_ns -= 10**9  # with another clock
+    store.write(failed(1), Note("PodsDeleted", "d"), Note("PodsReplaced", "c"))
+    store.write(Note("Running", "e"))
+    store.journal = replace(EMPTY, reported=ElasticJobStatus(round=10))
+    store.write(failed(2), failed(9), Note("Failed", "f", True))
+    by_name = sorted(store.objects, key=str)
+    assert by_name == list(store.objects)
+
+
+def test_a_clock_that_is_set_back_changes_no_order() -> None:
+    store = Store()
+    store.write(Note("PodsCreated", "a"))
+    store.now_ns -= 10**12
+    store.write(Note("Running", "b"))
+    assert sorted(store.objects) == list(store.objects)
+
+
+def test_names_are_kept_for_a_bounded_number_of_objects() -> None:
+    store = Store()
+    store.write(*(Note("Unstable", str(n)) for n in range(1000)), at=1000 * EACH_S)
+    for n in range(1000):
+        store.write(Note("Unstable", str(n)), at=(1000 + n) * EACH_S)
+    assert len(store.journal.names) == KEPT_NAMES
+
+
+def test_an_earlier_round_of_which_more_is_known_is_corrected_in_its_object() -> None:
+    store = Store()
+    store.write(failed(1), failed(2))
+    store.journal = EMPTY  # another operator
+    (entry,) = store.write(failed(1, "does not count", is_correction=True))
+    assert store.shown == [
+        ("WorkersFailed", 1, "round 1 does not count"),
+        ("WorkersFailed", 1, "round 2 ended"),
+    ]
+    assert store.journal.spent == 0
+    assert entry.count == 0
 
 
 @pytest.mark.parametrize(
@@ -144,6 +212,7 @@ def test_an_object_belongs_to_the_job_and_its_text_is_limited() -> None:
     assert journals.repeat(stored, entry, AT) == {
         "metadata": {"resourceVersion": "9"},
         "type": "Warning",
+        "reason": "Failed",
         "count": 2,
         "lastTimestamp": "2026-01-01T00:00:00Z",
         "message": made["message"],

@@ -191,7 +191,7 @@ def test_a_round_is_reported_once_and_once_more_when_the_job_has_recovered() -> 
     assert notes(first, reported) == []
     s = snapshot(*PODS, round_=next_, past_rounds=known, report=recovered(4, *P[:4]))
     (again,) = notes(s, reported)
-    assert again.action == notes(first)[0].action
+    assert (again.round, again.is_correction) == (3, False)
     assert again.message.endswith(RUNNING)
     assert notes(s, status.fields(status.of(s, state.of(s)))) == []
 
@@ -205,6 +205,36 @@ def test_a_round_is_reported_again_when_it_is_known_whether_it_counts() -> None:
     pods = (*GONE, observed_pod(1, container=ended(143)))
     (again,) = notes(snapshot(*pods, round_=next_, past_rounds=known), reported)
     assert "counted: 1 of maxRestarts 10" in again.message
+
+
+def test_an_earlier_round_is_corrected_when_its_failure_does_not_count_any_more() -> None:
+    """The loss of a pod explains the crash, and ends the next round."""
+    crashed = active(4, P[:4], [4], cause=crash(3))
+    recovery = Recovery(4, 2, 30, 0, 500)
+    known = (past(RUNS), replace(past(crashed), recovery=recovery))
+    first = snapshot(*PODS, round_=crashed, past_rounds=known)
+    reported = status.fields(status.of(first, state.of(first)))
+    lost = active(5, P[:4], [5], cause=replace(SILENT, n=4))
+    s = snapshot(*PODS, round_=lost, past_rounds=(*known, past(lost)))
+    job = replace(s.job, status=ElasticJobStatus.model_validate(reported))
+    earlier, last = notes(replace(s, job=job), reported)
+    assert (earlier.round, earlier.is_correction) == (3, True)
+    assert (
+        earlier.message
+        == (f"{CRASHED}; not counted: the loss of a pod explains it; {RUNNING}".partition(": ")[2])
+    )
+    assert (last.round, last.is_correction) == (4, False)
+
+
+def test_a_failure_that_the_status_no_longer_lists_is_no_correction() -> None:
+    rounds = [active(n, P[:4], range(4, n + 1), cause=crash(n - 1)) for n in range(4, 16)]
+    known = tuple(map(past, (RUNS, *rounds)))
+    first = snapshot(*PODS, round_=rounds[-2], past_rounds=known[:-1])
+    reported = status.fields(status.of(first, state.of(first)))
+    s = snapshot(*PODS, round_=rounds[-1], past_rounds=known)
+    job = replace(s.job, status=ElasticJobStatus.model_validate(reported))
+    (note,) = notes(replace(s, job=job), reported)
+    assert (note.round, note.is_correction) == (14, False)
 
 
 def test_each_of_several_rounds_between_two_passes_is_reported() -> None:

@@ -62,6 +62,7 @@ class Clock:
 
     now: Callable[[], float] = time.monotonic
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0)
+    time_ns: Callable[[], int] = time.time_ns
 
 
 @dataclass(frozen=True)
@@ -334,9 +335,10 @@ class Reconciler:
         self._metrics.note_status(key, summary, journal.reported, new)
         notes = tuple(_notes(job, journal, snapshot, new))
         journal = journals.after_report(journal, new)
-        self._journals[key], entries = journals.entries(journal, job, notes, self._clock.now())
+        now, time_ns = self._clock.now(), self._clock.time_ns()
+        self._journals[key], entries = journals.entries(journal, job, notes, now, time_ns)
         for entry in entries:
-            if entry.note.action:
+            if entry.note.round is not None:
                 log.info("%s", entry.note.message)
             await self._write_event(job, entry)
 
@@ -348,6 +350,9 @@ class Reconciler:
     async def _write_event(self, job: Job, entry: Entry) -> None:
         """Create an Event, or repeat it. Errors are only logged: nothing depends on Events."""
         at = self._clock.utc_now()
+        if entry.note.is_correction:
+            await self._repeat_event(job, entry, at)
+            return
         try:
             await self._api.create(kube.EVENTS, job.namespace, journals.manifest(job, entry, at))
         except AlreadyExistsError:
@@ -360,6 +365,8 @@ class Reconciler:
             found = await self._api.get(kube.EVENTS, job.namespace, entry.name)
             patch = journals.repeat(found, entry, at)
             await self._api.patch(kube.EVENTS, job.namespace, entry.name, patch)
+        except NotFoundError:
+            pass  # it has expired
         except KubeError as error:
             log.warning("event %s: %s", entry.note.reason, error)
 

@@ -20,6 +20,7 @@ from elasticjob.wire.charges import NO_CHARGES, Charges
 from elasticjob.wire.codec import ExcessError, Json, WireError
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod, PodRange, dump_pods, load_pod_ranges
+from elasticjob.wire.report import Recovery
 from elasticjob.wire.round import Phase, Round
 
 MEMBERS = "round.members"
@@ -70,9 +71,10 @@ class PastRound:
     starts: int = 0
     resets: int = 0
     trained: bool = False
-    # For reports only, as no plan reads it: the whole cause and the start delay.
+    # For reports only, as no plan reads it: the whole cause, the start delay and the recovery.
     details: Cause | None = None
     delay_ms: int = 0
+    recovery: Recovery | None = None
 
     @property
     def ended_n(self) -> int:

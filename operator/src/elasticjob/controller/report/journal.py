@@ -4,6 +4,10 @@ As in client-go, equal events of a job are one object, whose count rises, and a 
 events at once and one more every 300 s. client-go drops the others. Here each further event of a
 reason is counted in one object of that reason, which has the last message. So an operator creates
 within an hour at most 25 + 12 objects of any job, and one for each reason.
+
+kubectl describe sorts events by the second, and those of one second by name. So names are in the
+order of time, as those of client-go are: first the round, then the time in nanoseconds. The name
+for the end of a round has no time, so that each operator finds it, and is the last of its round.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ COMPONENT = "elasticjob-controller"
 LONGEST_MESSAGE = 1000  # the API server allows 1,024 bytes
 AT_ONCE = 25
 EACH_S = 300.0
+KEPT_NAMES = 40  # of objects whose count may rise: a job makes fewer within an hour
 KEPT_ACTIONS = LARGEST_SET  # not yet reported, while the API server refuses the status
 
 
@@ -35,9 +40,9 @@ class Note:
     reason: str
     message: str
     warning: bool = False  # a person should look at it
-    # What it is about, if it may be reported again as more is known; empty: each note is another
-    # occurrence.
-    action: str = ""
+    # The round whose end it reports, again when more is known. None: each is another occurrence.
+    round: int | None = None
+    is_correction: bool = False  # of the end of an earlier round, if its object still exists
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,10 @@ class Journal:
     restored: tuple[str, ...] = ()  # rights of agents; not yet reported
     spent: float = 0.0  # events that are not yet paid for
     at: float = 0.0  # of the last event, in monotonic seconds
-    last: tuple[str, Entry] | None = None  # the last action, and its object
+    last: Entry | None = None  # of the last round whose end was reported
+    # Of the last other objects, by a hash of reason and message, oldest first.
+    names: Mapping[str, str] = field(default_factory=dict)
+    named_ns: int = 0  # the time in the last name
 
 
 def note(of_reason: str, /, **fields: object) -> Note:
@@ -85,11 +93,15 @@ def after_report(journal: Journal, reported: ElasticJobStatus) -> Journal:
 
 
 def entries(
-    journal: Journal, job: Job, notes: Iterable[Note], now: float
+    journal: Journal, job: Job, notes: Iterable[Note], now: float, time_ns: int
 ) -> tuple[Journal, tuple[Entry, ...]]:
-    """What to write for these notes, in order, and the journal after it."""
+    """What to write for these notes, in order, and the journal after it.
+
+    now: monotonic seconds; time_ns: nanoseconds since 1970, for names.
+    """
     found: dict[str, Entry] = {}
     for each in notes:
+        journal = replace(journal, named_ns=max(time_ns, journal.named_ns + 1))
         journal, entry = _next(journal, job, each, now)
         before = found.pop(entry.name, None)
         count = entry.count + (before.count if before else 0)
@@ -98,17 +110,25 @@ def entries(
 
 
 def _next(journal: Journal, job: Job, note_: Note, now: float) -> tuple[Journal, Entry]:
-    if journal.last and note_.action and note_.action == journal.last[0]:
-        return journal, replace(journal.last[1], note=note_, count=0)
+    last = journal.last
+    if last and note_.round is not None and note_.round == last.note.round:
+        return journal, replace(last, note=note_, count=0)
+    if note_.is_correction:
+        return journal, Entry(_name(journal, job, note_), note_, count=0)
     spent = max(0.0, journal.spent - (now - journal.at) / EACH_S)
-    is_combined = spent + 1 > AT_ONCE
-    what = "" if is_combined else note_.action or note_.message
-    # The object of an action stands for no other occurrence.
-    count = 0 if note_.action and not is_combined else 1
-    entry = Entry(event_name(job, note_.reason, what), note_, count, is_combined)
-    last = (note_.action, entry) if note_.action else journal.last
+    if is_combined := spent + 1 > AT_ONCE:
+        entry = Entry(f"{job.name}.{_digest(job, note_.reason)}", note_, is_combined=True)
+    else:
+        # The object for the end of a round stands for no other occurrence.
+        count = 1 if note_.round is None else 0
+        entry = Entry(_name(journal, job, note_), note_, count)
+    known = journal.names
+    if note_.round is None and not is_combined:
+        known = {**known, _key(job, note_): entry.name}
+        known = dict(list(known.items())[-KEPT_NAMES:])
+    last = last if note_.round is None else entry
     spent = spent if is_combined else spent + 1
-    return replace(journal, spent=spent, at=now, last=last), entry
+    return replace(journal, spent=spent, at=now, last=last, names=known), entry
 
 
 def manifest(job: Job, entry: Entry, at: datetime) -> Json:
@@ -145,13 +165,26 @@ def repeat(found: Json, entry: Entry, at: datetime) -> Json:
         "type": _type(entry.note),
         "message": _message(entry, count),
     }
+    if not entry.is_combined:
+        patch["reason"] = entry.note.reason  # an earlier failure may be of another kind
     return {**patch, "count": count, "lastTimestamp": timestamp(at)} if entry.count else patch
 
 
-def event_name(job: Job, reason: str, what: str) -> str:
-    """The name of the Event object for this reason and occurrence of a job."""
-    digest = hashlib.sha256(f"{job.uid} {reason} {what}".encode()).hexdigest()[:16]
-    return f"{job.name}.{digest}"
+def _name(journal: Journal, job: Job, note_: Note) -> str:
+    """The name of the object that stands for this note, and for equal ones of the last time."""
+    if note_.round is not None:
+        return f"{job.name}.{note_.round:014x}.f{_digest(job, f'{note_.round}')[1:]}"
+    current = journal.reported.round or 0
+    made = f"{job.name}.{current:014x}.{journal.named_ns:016x}"
+    return journal.names.get(_key(job, note_), made)
+
+
+def _key(job: Job, note_: Note) -> str:
+    return _digest(job, f"{note_.reason} {note_.message}")
+
+
+def _digest(job: Job, what: str) -> str:
+    return hashlib.sha256(f"{job.uid} {what}".encode()).hexdigest()[:16]
 
 
 def timestamp(at: datetime) -> str:

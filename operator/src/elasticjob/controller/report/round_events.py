@@ -68,8 +68,8 @@ class Ended:
 
 
 def of(snapshot: Snapshot, reported: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
-    """The rounds that have ended since the status that was reported, and the last one again if more
-    is known of it."""
+    """The rounds that have ended since the status that was reported, the last one again if the
+    recovery has ended, and each again of whose failure more is known."""
     if snapshot.excess:  # a false round, which the operator replaces
         return
     ended = list(_ended(snapshot.rounds))
@@ -78,8 +78,11 @@ def of(snapshot: Snapshot, reported: ElasticJobStatus, new: ElasticJobStatus) ->
     newest_n = snapshot.rounds[-1].n if snapshot.rounds else 0
     for each in ended:
         is_new = each.n >= seen_n and each.after[0].n <= newest_n
-        if is_new or (each is ended[-1] and _is_more_known(each.n, reported, new)):
-            yield _note(snapshot, each, reported, new)
+        is_corrected = _verdict(each.n, new) not in ((), _verdict(each.n, reported))
+        is_last = each is ended[-1]
+        if is_new or is_corrected or (is_last and _has_recovered(reported, new)):
+            made = _note(snapshot, each, reported, new)
+            yield replace(made, is_correction=not is_new and not is_last)
 
 
 def is_recovery(status: ElasticJobStatus) -> bool:
@@ -119,13 +122,12 @@ def _has_ended_one(round_: PastRound, before: PastRound | None) -> bool:
     return round_.starts > 1 and round_.cause.kind is CauseKind.SCALED
 
 
-def _is_more_known(n: int, reported: ElasticJobStatus, new: ElasticJobStatus) -> bool:
-    """Whether the recovery has ended, or more is known of the failure."""
-    has_recovered = is_recovery(new) and reported.last_recovery != new.last_recovery
-    return has_recovered or _verdict(n, reported) != _verdict(n, new)
+def _has_recovered(reported: ElasticJobStatus, new: ElasticJobStatus) -> bool:
+    return is_recovery(new) and reported.last_recovery != new.last_recovery
 
 
 def _verdict(n: int, status: ElasticJobStatus) -> tuple[object, ...]:
+    """What an event has of the failure that ended this round; empty if the status lists none."""
     found = _failure(n, status)
     if found is None:
         return ()
@@ -169,7 +171,7 @@ def _note(
         next=_next(snapshot, ended, new),
     )
     is_warning = made.warning or bool(found and found.counted)
-    return replace(made, warning=is_warning, action=f"round {ended.n}")
+    return replace(made, warning=is_warning, round=ended.n)
 
 
 def _what(found: RecentFailure) -> str:
@@ -222,13 +224,20 @@ def _next(snapshot: Snapshot, ended: Ended, new: ElasticJobStatus) -> str:
         return WAITS.format(min=snapshot.spec.min_replicas or snapshot.spec.replicas)
     change = _change(snapshot, ended.before, last) if ended.before else ""
     size = f"{_members(last.size)}{change}"
-    found = new.last_recovery
-    if found is None or found.round != last.n:
-        after = DELAY.format(delay=f"{last.delay_ms / 1000:g}") if last.delay_ms else ""
-        return STARTS.format(round=last.n, size=size, after=after)
+    if times := _times(last, new):
+        return RUNS.format(round=last.n, size=size, **times)
+    after = DELAY.format(delay=f"{last.delay_ms / 1000:g}") if last.delay_ms else ""
+    return STARTS.format(round=last.n, size=size, after=after)
+
+
+def _times(round_: PastRound, new: ElasticJobStatus) -> dict[str, int]:
+    """The milliseconds of the recovery that led to this round; empty while it is not known."""
     parts = ("detect", "stop", "rendezvous", "start", "total")
-    times = {part: getattr(found, f"{part}_millis") or 0 for part in parts}
-    return RUNS.format(round=last.n, size=size, **times)
+    found = new.last_recovery
+    if found is not None and found.round == round_.n:
+        return {part: getattr(found, f"{part}_millis") or 0 for part in parts}
+    known = round_.recovery
+    return {part: getattr(known, f"{part}_ms") for part in parts} if known else {}
 
 
 def _change(snapshot: Snapshot, before: PastRound, after: PastRound) -> str:

@@ -34,7 +34,7 @@ from elasticjob.wire import names
 from elasticjob.wire.codec import Json, whole_number
 from elasticjob.wire.dataclasses import replace
 from elasticjob.wire.lease import RoundLease
-from elasticjob.wire.round import Round
+from elasticjob.wire.report import Recovery
 
 WATCHED = {
     ELASTIC_JOBS: "",
@@ -310,7 +310,7 @@ def _reserved(entry: Entry) -> Reserved:
 def _put_round(entry: Entry, seen: ObservedRound) -> float | None:
     before, entry.round = entry.round, seen
     if seen.lease is not None and not seen.excess:
-        _keep_round(entry, seen, seen.lease.round)
+        _keep_round(entry, seen, seen.lease)
     return pass_delay.after_round(before, seen)
 
 
@@ -318,16 +318,24 @@ def _fault_of(seen: ObservedRound | None) -> str:
     return (seen.why or seen.excess or seen.ignored) if seen else ""
 
 
-def _keep_round(entry: Entry, seen: ObservedRound, round_: Round) -> None:
+def _keep_round(entry: Entry, seen: ObservedRound, lease: RoundLease) -> None:
+    made = past(lease.round, seen.members)
+    before: PastRound | None = None
     if entry.rounds_of != seen.job_uid:
         entry.rounds_of = seen.job_uid
         entry.rounds.clear()
-    if entry.rounds and entry.rounds[-1].n == round_.n:
-        entry.rounds.pop()  # an agent may have replaced its cause by an earlier failure
-    entry.rounds.append(past(round_, seen.members))
+    if entry.rounds and entry.rounds[-1].n == made.n:
+        before = entry.rounds.pop()  # an agent may have replaced its cause by an earlier failure
+    recovery = _recovery(lease) or (before.recovery if before else None)
+    entry.rounds.append(replace(made, recovery=recovery))
     if len(entry.rounds) > KEPT_CAUSES:
         older = -KEPT_CAUSES - 1
         entry.rounds[older] = replace(entry.rounds[older], details=None)
+
+
+def _recovery(lease: RoundLease) -> Recovery | None:
+    found = lease.report.recovery if lease.report else None
+    return found if found and found.n == lease.round.n else None
 
 
 def _note_unreadable(entry: Entry, name: str, fault: str) -> float | None:
