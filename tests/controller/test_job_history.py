@@ -110,6 +110,20 @@ def test_events_of_one_second_have_names_in_the_order_in_which_they_happened() -
     assert created == sorted(created)
 
 
+def test_what_pods_do_follows_the_actions_that_caused_it_in_one_report() -> None:
+    world = running_world()
+    world.api.refuse["patch", "elasticjobs"] = kube.error_of(409, "Conflict", "PATCH: 409", "no")
+    world.edit(suspend=True)
+    world.write_round(Round(2, Phase.FORMING, cause=Cause(CauseKind.SUSPENDED), starts=1))
+    fail_once(world)
+    world.end_deleted(0)
+    fail_once(world)
+    del world.api.refuse["patch", "elasticjobs"]
+    world.settle()
+    reasons = [event["reason"] for event in by_creation(world)]
+    assert reasons[-3:] == ["WorkersStopped", "PodsDeleted", "Suspended"]
+
+
 def test_each_restart_is_one_event_and_one_failure() -> None:
     world = running_world()
     for n in (2, 3, 4):

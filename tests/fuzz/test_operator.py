@@ -135,7 +135,8 @@ def test_the_status_of_what_can_be_read_is_valid_and_plain(
     fields = status.fields(new)
     assert ElasticJobStatus.model_validate(fields) == new
     assert schema.check(SCHEMA, fields).violations == []
-    notes = list(events.of_status(ElasticJobStatus(), new))
+    before = ElasticJobStatus()
+    notes = [*events.of_causes(before, new), *events.of_pods(before, new)]
     for each in (fields, [note.message for note in notes]):
         shown = json.dumps(each, ensure_ascii=False).replace("\\n", "").replace("\\t", "")
         assert plain(shown) == shown

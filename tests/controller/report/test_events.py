@@ -80,7 +80,25 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
     ],
 )
 def test_transitions(old: ElasticJobStatus, new: ElasticJobStatus, expected: list[Note]) -> None:
-    assert list(events.of_status(old, new)) == expected
+    assert [*events.of_causes(old, new), *events.of_pods(old, new)] == expected
+
+
+@pytest.mark.parametrize(
+    ("type_", "shown", "is_cause"),
+    [
+        ("PodsReady", ("False", "TemplateChanged", "all pods: x"), True),
+        ("PodsReady", ("False", "PodsEnded", "2/4 pods ended: x"), False),
+        ("Failed", ("True", "X", "why"), True),
+        ("Running", RUNS, False),
+        ("Suspended", ("True", "Asked", "all pods have ended"), False),
+    ],
+)
+def test_what_the_operator_acts_for_comes_before_what_its_pods_do(
+    type_: str, shown: tuple[str, str, str], is_cause: bool
+) -> None:
+    new = status({type_: shown})
+    assert len([*events.of_causes(status(), new)]) == is_cause
+    assert len([*events.of_pods(status(), new)]) == (not is_cause)
 
 
 def test_many_pods_are_one_note() -> None:

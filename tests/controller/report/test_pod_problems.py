@@ -22,10 +22,8 @@ CREATES = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
 ENDED = WorkerContainer(ContainerState.TERMINATED)  # before its containers ran
 LATE = WorkerContainer(ContainerState.TERMINATED, "DeadlineExceeded", "too long")
 STAYS = "; the job waits for this and does not fail because of it"
-AGAIN = (
-    "; the operator creates such pods again, after waits of up to 10 minutes, and the job does not"
-    " fail because of it"
-)
+CREATED_AGAIN = "; the operator creates such pods again, after waits of up to 10 minutes"
+AGAIN = f"{CREATED_AGAIN}, and the job does not fail because of it"
 MISSING = PodWarning("FailedMount", 'configmap "train" not found (volume data)', AT)
 OTHER = PodWarning("FailedMount", 'secret "key" not found (volume key)', AT)
 
@@ -92,13 +90,13 @@ def running(at: str = AT) -> InitContainer:
             [observed_pod(0, container=LATE, init=failed(137))],
             "PodsEnded",
             "Pending: 1/1 pods ended: DeadlineExceeded: too long",
-            "",
+            CREATED_AGAIN,
         ),
         (
             [observed_pod(0, container=ENDED)],
             "PodsEnded",
             "Pending: 1/1 pods ended: no reason is known",
-            "",
+            CREATED_AGAIN,
         ),
     ],
 )

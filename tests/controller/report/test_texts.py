@@ -54,6 +54,7 @@ def templates() -> Iterator[tuple[str, str]]:
         yield from ((f"wait {reason}", each) for each in (text, message))
     single = (
         "NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", "OVER_BUDGET", "RETRIES", "STAYS", "MEMBERS",
+        "CREATED_AGAIN", "COUNTED_AT_START", "NEVER_TRAINED",
         "NO_PULSE",        "NO_PULSE_SHORT", *PARTS,
     )  # fmt: skip
     yield from ((name, getattr(texts, name)) for name in single)
@@ -218,12 +219,17 @@ def status_with(*types: str, truth: str = "True", **fields: Any) -> ElasticJobSt
     return ElasticJobStatus.model_validate({"conditions": found, **fields})
 
 
+def changes(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
+    yield from events.of_causes(old, new)
+    yield from events.of_pods(old, new)
+
+
 def found_events() -> Iterator[Note]:
     old = ElasticJobStatus()
-    yield from events.of_status(old, status_with("Accepted", "PodsReady", truth="False"))
+    yield from changes(old, status_with("Accepted", "PodsReady", truth="False"))
     loads = {"type": "PodsReady", "reason": "InitContainerRunning", "lastTransitionTime": AT}
     loads |= {"status": "False", "message": "m"}
-    yield from events.of_status(old, ElasticJobStatus.model_validate({"conditions": [loads]}))
+    yield from changes(old, ElasticJobStatus.model_validate({"conditions": [loads]}))
     for kind in CauseKind:
         s = snapshot(
             observed_pod(0),
@@ -232,11 +238,11 @@ def found_events() -> Iterator[Note]:
         )
         yield from round_events.of(s, status_with(round=1), status.of(s, state.of(s)))
     positive = status_with("Running", "Unstable", "Obstructed", "Suspended", "Complete", "Failed")
-    yield from events.of_status(old, positive)
-    yield from events.of_status(positive, status_with("Suspended", truth="False"))
+    yield from changes(old, positive)
+    yield from changes(positive, status_with("Suspended", truth="False"))
     updating = snapshot(observed_pod(0, template_hash=""))
     changed = ElasticJobStatus(conditions=conditions.of(updating, state.of(updating)))
-    yield from events.of_status(old, changed)
+    yield from changes(old, changed)
     deleted = DeletePod("demo-0-0", "u", Deletion.LOST)
     yield from events.of_actions(INVALID, (CreatePod(P0), CreatePod(P0, replaces=True), deleted))
     yield from events.of_restored(["RoleBinding x"])

@@ -379,11 +379,12 @@ class Reconciler:
 def _notes(
     job: Job, journal: Journal, snapshot: Snapshot | None, new: ElasticJobStatus
 ) -> Iterator[Note]:
-    """What has happened since the last report."""
+    """What has happened since the last report, in this order."""
     yield from events.of_spec(job, journal.reported)
     if snapshot is not None:
         yield from round_events.of(snapshot, journal.reported, new)
-    yield from events.of_status(journal.reported, new)
+    yield from events.of_causes(journal.reported, new)
     yield from events.of_actions(job, journal.done)
     yield from events.of_restored(journal.restored)
     yield from events.of_refusals(job, journal.refused)
+    yield from events.of_pods(journal.reported, new)

@@ -24,26 +24,32 @@ from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 
 _NO_PROBLEM = ("PodsStart", "NotWanted", "Ended")  # reasons of PodsReady=False without a problem
-_SHOWN_AS_EVENTS = ("Running", "Unstable", "Obstructed", "Suspended")  # conditions that become True
+_NEW_TEMPLATE = "TemplateChanged"  # a reason of PodsReady=False, for which pods are deleted
 
 
-def of_status(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
-    """The transitions from one status to the other, in the order in which they happened."""
+def of_causes(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
+    """The transitions from one status to the other for which the operator acts: they come before
+    its actions."""
     if _truth(new, "Accepted") == "False" and _message(old, "Accepted") != _message(
         new, "Accepted"
     ):
         yield note("Refused", message=_message(new, "Accepted"))
-    for type_ in _SHOWN_AS_EVENTS:
-        is_shown = type_ != "Running" or not is_recovery(new)
-        if is_shown and _became(old, new, type_, "True"):
-            yield note(type_, message=_message(new, type_))
+    yield from _become_true(old, new, "Unstable", "Obstructed")
     if _truth(old, "Suspended") == "True" and _became(old, new, "Suspended", "False"):
         yield note("Resumed")
-    if (problem := _problem(new)) and problem != _problem(old):
+    if (problem := _problem(new)) and problem != _problem(old) and problem[0] == _NEW_TEMPLATE:
         yield note(problem[0], message=_message(new, "PodsReady"))
-    for end in ("Complete", "Failed"):
-        if _became(old, new, end, "True"):
-            yield note(end, message=_message(new, end))
+    yield from _become_true(old, new, "Complete", "Failed")
+
+
+def of_pods(old: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
+    """The transitions of pods, which exist or are gone by the operator's actions: they come after
+    these."""
+    if (problem := _problem(new)) and problem != _problem(old) and problem[0] != _NEW_TEMPLATE:
+        yield note(problem[0], message=_message(new, "PodsReady"))
+    if not is_recovery(new):
+        yield from _become_true(old, new, "Running")
+    yield from _become_true(old, new, "Suspended")
 
 
 def of_spec(job: Job, reported: ElasticJobStatus) -> Iterator[Note]:
@@ -90,6 +96,13 @@ def of_refusals(job: Job, refused: Mapping[Action, str]) -> Iterator[Note]:
         yield note("RequestRefused", request=describe(action, job.name), why=why + rest)
 
 
+def _become_true(old: ElasticJobStatus, new: ElasticJobStatus, *types: str) -> Iterator[Note]:
+    """The conditions of these types that have become True."""
+    for type_ in types:
+        if _became(old, new, type_, "True"):
+            yield note(type_, message=_message(new, type_))
+
+
 def _became(old: ElasticJobStatus, new: ElasticJobStatus, type_: str, truth: str) -> bool:
     return _truth(new, type_) == truth != _truth(old, type_)
 
@@ -110,7 +123,7 @@ def _problem(status: ElasticJobStatus) -> tuple[str, str] | None:
     """
     for found in status.conditions or []:
         if found.type == "PodsReady" and found.status == "False":
-            has_words = found.reason in ("PodsRefused", "TemplateChanged")
+            has_words = found.reason in ("PodsRefused", _NEW_TEMPLATE)
             words = found.message.partition(": ")[2] if has_words else ""
             return None if found.reason in _NO_PROBLEM else (found.reason, words)
     return None

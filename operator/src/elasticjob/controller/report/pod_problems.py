@@ -17,6 +17,7 @@ from elasticjob.controller.plan.actions import Action, EnsurePrerequisites
 from elasticjob.controller.report import waiting
 from elasticjob.controller.report.texts import (
     ANY,
+    CREATED_AGAIN,
     NO_PODS,
     OLDER_JOB,
     PROBLEMS,
@@ -188,7 +189,7 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
     elif pod.container.state is ContainerState.TERMINATED:  # and its replacement has to wait
         ended = pod.container
         end = _end(ended.reason, ended.exit_code, _first_line(ended.message))
-        yield _Found("PodsEnded", _phrase(end))
+        yield _Found("PodsEnded", _phrase(end), more=CREATED_AGAIN)
 
 
 def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:

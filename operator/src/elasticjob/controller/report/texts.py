@@ -161,7 +161,7 @@ SUSPENDED = "the job is suspended"
 TEMPLATE_CHANGED = "the template has changed"
 COUNTED = "counted: {used} of maxRestarts {max_restarts}"
 COUNTED_AT_START = (
-    " and, as the job has neither reported progress nor run for a minute, {starts} of"
+    " and, as no progress was reported before and the job had not run for a minute, {starts} of"
     " maxStartRestarts {most}"
 )
 NOT_COUNTED = {
@@ -192,10 +192,8 @@ PROBLEMS = {
 """By reason of PodsReady: why pods do not run, in this condition and in STATUS."""
 
 STAYS = "; the job waits for this and does not fail because of it"
-RETRIES = (
-    "; the operator creates such pods again, after waits of up to 10 minutes, and the job does not"
-    " fail because of it"
-)
+CREATED_AGAIN = "; the operator creates such pods again, after waits of up to 10 minutes"
+RETRIES = CREATED_AGAIN + ", and the job does not fail because of it"
 
 DELETIONS = {
     Deletion.JOB_ENDED: "the job has ended",
@@ -214,8 +212,8 @@ NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod n
 OVER_BUDGET = "{pod} failed, and {limit} ({most}) is used up"
 EXCEEDED = "exceeded maxRestarts ({max_restarts})"
 NEVER_TRAINED = (
-    "the workers failed {failures} times before the job had reported progress or run for a minute"
-    " (maxStartRestarts is {most})"
+    "the workers failed {failures} times before progress was reported or the job had run for a"
+    " minute (maxStartRestarts is {most})"
 )
 OLDER_JOB = (
     "waiting for the end of {pods} of an older job of this name; if a pod's node is gone, delete"
