@@ -195,7 +195,8 @@ class Ledger:
         numbers = round_.charged.numbers
         kept = {n: i for n, i in self.incidents.items() if n in numbers}
         self.incidents = kept | {
-            n: Incident(n, "taken over", "") for n in numbers - self.incidents.keys()
+            n: Incident(n, "taken over", "", n in round_.charged.at_start)
+            for n in numbers - self.incidents.keys()
         }
         self.carried, self.reset_n = round_.charged.older, round_.charged.forgiven
         self.charged_by_operator = frozenset(n for n in charged if n > self.reset_n)
