@@ -42,7 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let tests that may leave sockets open collect, and mark those that draw their input."""
     for item in items:
         if any(item.get_closest_marker(mark) for mark in LEAKING):
-            item.fixturenames.insert(0, "own_garbage")  # type: ignore[attr-defined]
+            # Not in place: all cases of a test share the list, and most of them leave nothing open.
+            item.fixturenames = ["own_garbage", *item.fixturenames]  # type: ignore[attr-defined]
         if item.path.parent.name in DRAWING and hasattr(item.obj, "hypothesis"):  # type: ignore[attr-defined]
             item.add_marker("examples")
 
