@@ -19,7 +19,6 @@ import pytest
 
 os.environ.pop("KUBECONFIG", None)  # it is a developer's own cluster, and the operator reads it
 LEAKING = ("process", "slow", "e2e")
-DRAWING = ("fuzz", "properties")  # the folders whose tests draw EXAMPLES inputs
 RECORD = os.environ.get("TEST_RECORD")
 LONGEST_S = 300  # a test that is a coroutine fails then
 
@@ -44,8 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if any(item.get_closest_marker(mark) for mark in LEAKING):
             # Not in place: all cases of a test share the list, and most of them leave nothing open.
             item.fixturenames = ["own_garbage", *item.fixturenames]  # type: ignore[attr-defined]
-        if item.path.parent.name in DRAWING and hasattr(item.obj, "hypothesis"):  # type: ignore[attr-defined]
-            item.add_marker("examples")
+        if hasattr(getattr(item, "obj", None), "hypothesis"):
+            item.add_marker("examples")  # EXAMPLES inputs
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ HOUSE = "house"
 
 settings.register_profile(
     HOUSE,
-    max_examples=int(MORE or os.environ.get("EXAMPLES") or 25),
+    max_examples=int(MORE or os.environ.get("EXAMPLES") or 10),
     derandomize=MORE is None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
