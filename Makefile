@@ -11,10 +11,8 @@ RUN := $(UV) run --frozen --quiet
 # many of the tests, and so does each operator that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-# pytest-xdist. Unit tests compute; most of the time of a test with processes is
-# waiting.
+# Of pytest-xdist: most of the time of a test with processes is waiting.
 CORES := $(shell nproc 2>/dev/null || echo 2)
-UNIT_WORKERS ?= $(CORES)
 PROCESS_WORKERS ?= $(shell echo $$(($(CORES) * 2)))
 
 # $(call side_by_side,TARGETS): the output of each appears as a whole, when it ends. If one fails, make
@@ -37,7 +35,15 @@ $(UV):
 .PHONY: setup
 setup: .venv/.synced ## install the locked tools and dependencies into .venv
 
-CHECKS := $(addprefix check-,units types lint format imports dockerfile)
+# The unit tests in parts of similar length, each in one process of pytest: pytest-xdist collects all
+# tests in each of its processes, and what it does for a test costs as much as most tests. `other`
+# has the folders that no part names.
+OF_CONTROLLER := tests/controller
+OF_AGENT := $(addprefix tests/,agent files rendezvous wire)
+OF_MODEL := $(addprefix tests/,model mutants properties sim)
+NOT_OTHER := $(addprefix --ignore=,$(OF_CONTROLLER) $(OF_AGENT) $(OF_MODEL))
+
+CHECKS := $(addprefix check-,controller other agent model types lint format imports dockerfile)
 .PHONY: check $(CHECKS)
 check: setup ## run the fast checks: format, lint, types, imports, generated files, unit tests
 	+@$(call side_by_side,$(CHECKS))
@@ -57,9 +63,19 @@ check-dockerfile:
 check-imports:
 	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
 
-check-units:
-	@$(RUN) pytest -q --numprocesses=$(UNIT_WORKERS) --dist=worksteal \
-	  -m "not process and not e2e and not slow and not cluster" tests
+UNITS = $(RUN) pytest -q -p no:xdist -m "not process and not e2e and not slow and not cluster"
+
+check-controller:
+	@$(UNITS) $(OF_CONTROLLER)
+
+check-agent:
+	@$(UNITS) $(OF_AGENT)
+
+check-model:
+	@$(UNITS) $(OF_MODEL)
+
+check-other:
+	@$(UNITS) tests $(NOT_OTHER)
 
 .PHONY: interpreters
 interpreters: setup ## test wire, files, rendezvous and agent on each Python from 3.9 that is found
