@@ -256,7 +256,9 @@ def test_an_event_that_has_expired_is_created_again_when_the_job_has_recovered()
     assert len(messages(world, "WorkersFailed")) == 1
 
 
-@pytest.mark.parametrize(("every_s", "rounds"), [(0.3, 120), (300.0, 12)])
+@pytest.mark.parametrize(
+    ("every_s", "rounds"), [pytest.param(0.3, 120, marks=pytest.mark.slow), (0.3, 40), (300.0, 12)]
+)
 def test_the_events_of_a_crash_loop_are_bounded(every_s: float, rounds: int) -> None:
     """200 restarts a minute, or one in 300 s for an hour."""
     world = running_world(maxRestarts=10_000)

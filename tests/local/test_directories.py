@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -177,13 +180,28 @@ def test_a_link_in_the_place_of_a_tree_is_removed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["outside"]
 
 
-def test_a_tree_of_any_depth_is_removed(tmp_path: Path) -> None:
-    """Its paths are longer than a path may be, and its levels more than a process may open."""
+@pytest.fixture
+def few_descriptors() -> Iterator[int]:
+    """The number of files that this process may open: as many as by default on Linux."""
+    few, (most, hard) = 1024, resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, hard))
+    yield few
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+@pytest.mark.slow
+def test_a_tree_of_any_depth_is_removed(tmp_path: Path, few_descriptors: int) -> None:
+    """Its paths are longer than a path may be, and its levels more than a process may open, and
+    more than a function may recurse."""
+    name = "depth"
+    depth = few_descriptors + 100
+    assert depth > sys.getrecursionlimit()
+    assert depth * len(name) > os.pathconf(tmp_path, "PC_PATH_MAX")
     (tmp_path / "tree").mkdir()
     place = os.open(tmp_path / "tree", os.O_RDONLY)
-    for _ in range(3000):
-        os.mkdir("d", dir_fd=place)
-        below = os.open("d", os.O_RDONLY, dir_fd=place)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=place)
+        below = os.open(name, os.O_RDONLY, dir_fd=place)
         os.close(place)
         place = below
     os.close(place)

@@ -30,6 +30,7 @@ def faultless() -> Result:
     return Search(Machine(bounds(2, 1, 0, ()))).run()
 
 
+@pytest.mark.slow
 def test_no_fault_no_violation(faultless: Result) -> None:
     result = faultless
     assert result.complete
@@ -39,10 +40,10 @@ def test_no_fault_no_violation(faultless: Result) -> None:
     assert len(result.states) > 500
 
 
-@pytest.mark.parametrize("cls", KINDS, ids=lambda cls: cls.__name__)
-def test_every_field_of_a_record_has_a_kind(cls: type) -> None:
+def test_every_field_of_a_record_has_a_kind() -> None:
     """A field that the normal form forgot could make two different states equal."""
-    assert set(KINDS[cls]) == set(cls.__match_args__)  # type: ignore[attr-defined]
+    for cls, kinds in KINDS.items():
+        assert set(kinds) == set(cls.__match_args__), cls  # type: ignore[attr-defined]
 
 
 def found_without(clause: str, pods: int, kind: str, formed: bool = False) -> str:
@@ -112,14 +113,8 @@ def rests_without_memory(machine: Machine) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("pods", "kind"),
-    [
-        (1, "leave"),
-        pytest.param(1, "die", marks=pytest.mark.slow),
-        pytest.param(1, "end", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("pods", "kind"), [(1, "leave"), (1, "die"), (1, "end")])
 def test_what_the_operator_forgets_changes_no_state(pods: int, kind: str) -> None:
     few = bounds(pods, 1, 1, (kind,))
     all_kept = replace(few, forgets=False)
@@ -129,14 +124,8 @@ def test_what_the_operator_forgets_changes_no_state(pods: int, kind: str) -> Non
 MISSING = re.compile(r"^\S+ +no (request|answer|delivery|work)$", re.M)
 
 
-@pytest.mark.parametrize(
-    ("pods", "kind"),
-    [
-        (1, "leave"),
-        pytest.param(1, "die", marks=pytest.mark.slow),
-        pytest.param(2, "delete-lease", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("pods", "kind"), [(1, "leave"), (1, "die"), (2, "delete-lease")])
 def test_agents_without_a_normal_form_make_the_same_steps(pods: int, kind: str) -> None:
     """Each path of the search can be replayed, by agents that remember all numbers and times. What
     the normal form changed would make another step, and the replay lack a request or an answer."""
@@ -164,6 +153,7 @@ def test_time_does_not_make_a_holder_forget_what_a_get_has_confirmed() -> None:
         assert is_confirmed_silent(found, pod("B"), 3)
 
 
+@pytest.mark.slow
 def test_a_search_continues_from_disk(tmp_path: Path, faultless: Result) -> None:
     whole = faultless
     first = Search(Machine(bounds(2, 1, 0, ())), tmp_path)
@@ -184,9 +174,13 @@ ONE_POD = {
     "leave": {"mark", "write", "reserve", "start", "delete-lease"},
     "suspend": {"write", "delete", "terminate"},
 }
+QUICK = ("leave",)  # in `make check`, too
 
 
-@pytest.mark.parametrize("kind", ONE_POD)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in ONE_POD],
+)
 def test_one_fault_of_the_only_pod(kind: str) -> None:
     result = Search(Machine(bounds(1, 1, 1, (kind,))), formed=True).run()
     assert result.complete
