@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,19 @@ from elasticjob.cli.__main__ import main
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "operator" / "src" / "elasticjob"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+BASES = (ROOT, SOURCES, SOURCES / "controller", SOURCES / "rendezvous")
 CODE = re.compile(r"^    .*|`[^`\n]+`", re.MULTILINE)
-EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def code(page: Path) -> Iterator[str]:
     """What is set as code: indented lines and words in backquotes; comments of a line left out."""
     for found in CODE.findall(page.read_text()):
         yield found.strip("` ").partition("  #")[0]
+
+
+def named_in(page: Path, pattern: str) -> set[Any]:
+    """What matches a pattern in the code of a page, as re.findall returns it."""
+    return {found for text in code(page) for found in re.findall(pattern, text)}
 
 
 @cache
@@ -39,10 +45,14 @@ def targets() -> set[str]:
     return set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-@EVERY_PAGE
-def test_tests_that_are_named_exist(page: Path) -> None:
-    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text())
-    assert [f"{path}::{name}" for path, name in named if name not in defined_in(ROOT / path)] == []
+def test_tests_that_are_named_exist() -> None:
+    missing = [
+        (page.name, f"{path}::{name}")
+        for page in PAGES
+        for path, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text())
+        if name not in defined_in(ROOT / path)
+    ]
+    assert missing == []
 
 
 def test_every_failure_mode_has_a_test() -> None:
@@ -55,36 +65,37 @@ def test_every_failure_mode_has_a_test() -> None:
     assert all("is not built yet" in row for row in told), told
 
 
-@EVERY_PAGE
-def test_files_that_are_linked_exist(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
-    local = [link for link in links if "://" not in link]
-    assert [link for link in local if not (page.parent / link).exists()] == []
+def test_files_that_are_linked_exist() -> None:
+    missing = [
+        (page.name, link)
+        for page in PAGES
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert missing == []
 
 
-@EVERY_PAGE
-def test_modules_that_are_named_exist(page: Path) -> None:
+def test_modules_that_are_named_exist() -> None:
     """Paths are those of the repository or of the package; walks leave out the package's name."""
-    named = {name for text in code(page) for name in re.findall(r"(?<![\w/.-])[\w/-]+\.py\b", text)}
-    bases = (ROOT, SOURCES, SOURCES / "controller", SOURCES / "rendezvous", page.parent)
-    paths = {name for name in named if "/" in name}
-    assert {name for name in paths if not any((base / name).exists() for base in bases)} == set()
+    missing = {
+        (page.name, path)
+        for page in PAGES
+        for path in named_in(page, r"(?<![\w/.-])[\w/-]+/[\w-]+\.py\b")
+        if not any((base / path).exists() for base in (*BASES, page.parent))
+    }
+    assert missing == set()
 
 
-@EVERY_PAGE
-def test_make_targets_that_are_named_exist(page: Path) -> None:
-    named = {name for text in code(page) for name in re.findall(r"\bmake ([a-z][a-z0-9-]*)", text)}
-    assert named <= targets()
+def test_make_targets_that_are_named_exist() -> None:
+    named = {(p.name, name) for p in PAGES for name in named_in(p, r"\bmake ([a-z][a-z0-9-]*)")}
+    assert {(page, name) for page, name in named if name not in targets()} == set()
 
 
-@EVERY_PAGE
-def test_commands_and_options_that_are_named_exist(
-    page: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for text in code(page):
-        for command, rest in re.findall(r"\belasticjob local (\w+)(.*)", text):
+def test_commands_and_options_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    for page in PAGES:
+        for command, rest in named_in(page, r"\belasticjob local (\w+)(.*)"):
             for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest):
-                assert option in words(capsys, "local", command), text
+                assert option in words(capsys, "local", command), (page.name, command, rest)
 
 
 def test_the_local_modes_table_has_its_options_and_no_other(

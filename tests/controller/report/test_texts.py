@@ -64,13 +64,13 @@ def filled(template: str) -> str:
     return template.format(**{name: "x" for _, name, _, _ in Formatter().parse(template) if name})
 
 
-@pytest.mark.parametrize(("place", "template"), [*templates()])
-def test_a_text_starts_in_lower_case_and_has_no_full_stop(place: str, template: str) -> None:
-    text = filled(template)
-    assert not text.endswith(".")
-    assert text[:1] == text[:1].lower()
-    assert found_in(text) == []
-    assert "\n" not in text
+def test_each_text_starts_in_lower_case_and_has_no_full_stop() -> None:
+    for place, template in templates():
+        text = filled(template)
+        assert not text.endswith("."), place
+        assert text[:1] == text[:1].lower(), place
+        assert found_in(text) == [], place
+        assert "\n" not in text, place
 
 
 def test_every_reason_is_one_camel_case_word() -> None:
