@@ -86,6 +86,7 @@ class LeaseServer:
         self.listeners: list[Callable[[Change], None]] = []
         self.watchers: list[Watcher] = []
         self.admit: Callable[[Json], None] = lambda made: None  # raises ApiError
+        self._round: tuple[Json, leases.RoundLease] | None = None  # as stored, and what it means
 
     # ---- writes ----------------------------------------------------------------------------------
 
@@ -141,8 +142,11 @@ class LeaseServer:
     # ---- what is stored --------------------------------------------------------------------------
 
     def round(self) -> leases.RoundLease:
-        """The Round Lease."""
-        return leases.parse_round(self.objects[names.round_lease_name(self.job.name)])
+        """The Round Lease. It is read after each step of an agent, and few steps change it."""
+        stored = self.objects[names.round_lease_name(self.job.name)]
+        if self._round is None or self._round[0] is not stored:
+            self._round = stored, leases.parse_round(stored)
+        return self._round[1]
 
     def lease(self, name: str) -> leases.AgentLease | None:
         """An agent's Lease, or None."""

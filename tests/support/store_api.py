@@ -6,8 +6,9 @@ so tests of a reconcile need no server.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from elasticjob.controller import kube
@@ -38,10 +39,16 @@ class Call:
         return f"{self.verb} {self.plural} {self.what}".strip()
 
 
+@cache
+def _definitions() -> Sequence[Json]:
+    """The same for all stores: to make a copy takes as long as the rest of a store."""
+    return jobs.definitions()
+
+
 def store() -> Store:
     """A store with the definition of ElasticJob and its admission, and the namespace `team`."""
     made = new_store("CA", jobs.admission())
-    preload(made, jobs.definitions())
+    preload(made, _definitions())
     made.create(made.resources["", "namespaces"], "", {"metadata": {"name": "team"}})
     return made
 
@@ -88,7 +95,7 @@ class StoreApi:
         match = lambda body: by_label(body) and by_field(body)  # noqa: E731
         what = selector or fields
         found = self._do("list", resource, what, lambda s: self.store.list(s, namespace, match))
-        yield Page(clone(found), str(self.store.version))
+        yield Page(found, str(self.store.version))
 
     async def create(self, resource: Resource, namespace: str, body: Json) -> Json:
         name = body["metadata"]["name"]

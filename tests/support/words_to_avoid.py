@@ -10,7 +10,7 @@ from pathlib import Path
 STYLE = Path(__file__).parents[2] / "docs" / "STYLE.md"
 ROW = re.compile(r"^\| ([^|]+) \|", re.MULTILINE)
 LIMIT = re.compile(r"\(without ([^)]*)\)")
-IDENTIFIER = re.compile(r"[A-Za-z]+_[A-Za-z0-9_]+|[a-z]+(?:[A-Z][a-z0-9]+)+")
+SEAM = re.compile(r"_|(?<=[a-z0-9])(?=[A-Z])")  # between the words of an identifier
 
 
 def phrase(words: str, unless: list[str]) -> str:
@@ -36,14 +36,9 @@ def avoided() -> re.Pattern[str]:
     return re.compile(rf"\b(?:{'|'.join(patterns(STYLE.read_text().lower()))})\b")
 
 
-def spaced(found: re.Match[str]) -> str:
-    """An identifier as separate words."""
-    return re.sub(r"_|(?<=[a-z0-9])(?=[A-Z])", " ", found[0])
-
-
 def found_in(text: str) -> list[tuple[int, str]]:
     """The line and the words of each hit."""
-    text = IDENTIFIER.sub(spaced, text).lower()
+    text = SEAM.sub(" ", text).lower()
     return [
         (text.count("\n", 0, hit.start()) + 1, " ".join(hit[0].split()))
         for hit in avoided().finditer(text)

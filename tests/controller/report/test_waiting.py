@@ -77,15 +77,13 @@ def test_reads_in_a_row_are_counted(s: Snapshot, reads: int) -> None:
 
 def test_a_job_costs_few_reads() -> None:
     """Six in the first ten minutes, then one in five minutes."""
-    known, at, times = None, 0.0, []
-    while at < 3600:
-        s = waits(at, known=known)
+    at_first, times = waits(0.0), []
+    known: PodEvents | None = None
+    for second in range(3600):
+        s = replace(at_first, now=NOW + second, pod_events=known)
         pod = waiting.next_to_read(s, Now(s.now))
         if pod:
-            times.append(at)
-            found = waiting.after_read(s, pod, ())
-            known = replace(found, at=NOW)
-        at += 1.0
-        known = known and replace(known, at=known.at - 1.0)
+            times.append(second)
+            known = waiting.after_read(s, pod, ())
     assert times[:7] == [5, 15, 35, 75, 155, 315, 615]
     assert len(times) == 16
