@@ -108,3 +108,11 @@ def test_each_reason_for_a_skip_names_the_cure() -> None:
     assert len(found) > 5
     del found[""]  # reasons that have a name
     assert [f"{name}: {reason}" for reason, name in found.items() if ": " not in reason] == []
+
+
+@pytest.mark.parametrize("is_slow", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_only_the_cases_that_may_leave_sockets_open_collect_garbage(
+    is_slow: bool, request: pytest.FixtureRequest
+) -> None:
+    """tests/conftest.py does this; a collection takes longer than most tests."""
+    assert ("own_garbage" in request.fixturenames) == is_slow
