@@ -39,14 +39,14 @@ setup: .venv/.synced ## install the locked tools and dependencies into .venv
 # tests in each of its processes, and what it does for a test costs as much as most tests. `other`
 # has the folders that no part names.
 OF_CONTROLLER := tests/controller
-OF_AGENT := $(addprefix tests/,agent files rendezvous wire)
-OF_MODEL := $(addprefix tests/,model mutants properties sim)
-NOT_OTHER := $(addprefix --ignore=,$(OF_CONTROLLER) $(OF_AGENT) $(OF_MODEL))
+OF_RENDEZVOUS := $(addprefix tests/,rendezvous wire)
+OF_AGENT := $(addprefix tests/,agent files model mutants properties sim)
+NOT_OTHER := $(addprefix --ignore=,$(OF_CONTROLLER) $(OF_RENDEZVOUS) $(OF_AGENT))
 
-CHECKS := $(addprefix check-,controller other agent model types lint format imports dockerfile)
+CHECKS := $(addprefix check-,controller other rendezvous agent types lint format imports dockerfile)
 .PHONY: check $(CHECKS)
 check: setup ## run the fast checks: format, lint, types, imports, generated files, unit tests
-	+@$(call side_by_side,$(CHECKS))
+	+@$(call side_by_side,--keep-going $(CHECKS))
 
 check-format:
 	@$(RUN) ruff format --check --quiet .
@@ -68,11 +68,11 @@ UNITS = $(RUN) pytest -q -p no:xdist -m "not process and not e2e and not slow an
 check-controller:
 	@$(UNITS) $(OF_CONTROLLER)
 
+check-rendezvous:
+	@$(UNITS) $(OF_RENDEZVOUS)
+
 check-agent:
 	@$(UNITS) $(OF_AGENT)
-
-check-model:
-	@$(UNITS) $(OF_MODEL)
 
 check-other:
 	@$(UNITS) tests $(NOT_OTHER)
