@@ -78,7 +78,7 @@ def test_a_crash_that_a_later_loss_explains_corrects_its_event_and_no_other() ->
     new = [e for e in world.event_objects() if e["metadata"]["name"] not in before]
     assert [event["reason"] for event in new] == ["PodsLost"]
     (first,) = (x for x in world.status()["recentFailures"] if x["round"] == 1)
-    assert (first["counted"], first["notCounted"]) == (False, "Explained")
+    assert (first["counted"], first["notCounted"]) == (False, "FollowedPodLoss")
 
 
 def test_an_event_of_an_earlier_round_that_has_expired_is_not_created_again() -> None:

@@ -53,10 +53,10 @@ def stored(s: Snapshot) -> Json:
     [
         (CauseKind.SCALED, [], None),
         (CauseKind.SUSPENDED, [], None),
-        (CauseKind.LEAVING, [], (False, "Undecided")),
-        (CauseKind.POD_DELETED, [], (False, "Excused")),
+        (CauseKind.LEAVING, [], (False, "PodEndUnknown")),
+        (CauseKind.POD_DELETED, [], (False, "DeletedOrEvicted")),
         (CauseKind.WORKER_HUNG, [2], (True, None)),
-        (CauseKind.WORKER_FAILED, [], (False, "Explained")),  # a loss has struck the charge
+        (CauseKind.WORKER_FAILED, [], (False, "FollowedPodLoss")),  # a loss has struck the charge
         (CauseKind.POD_SILENT, [2], (True, None)),
         (CauseKind.API_DARK, [2], (True, None)),
         (CauseKind.OTHER, [2], (True, None)),
@@ -151,7 +151,7 @@ def test_failures_before_a_lost_round_lease_are_in_the_status_that_reserves_its_
 def test_a_departure_counts_once_the_operator_charges_it() -> None:
     leaving = active(2, [P0], cause=Cause(CauseKind.LEAVING, "demo-1-0", n=1))
     first = stored(snapshot(*PODS, round_=leaving))
-    assert first["recentFailures"][0]["notCounted"] == "Undecided"
+    assert first["recentFailures"][0]["notCounted"] == "PodEndUnknown"
     pods = (observed_pod(0), observed_pod(1, container=ended(143)))
     s = snapshot(*pods, round_=leaving, past_rounds=(past(leaving),), status=first)
     assert [(x.counted, x.not_counted) for x in found(s)] == [(True, None)]
@@ -167,9 +167,9 @@ def test_a_departure_counts_once_the_operator_charges_it() -> None:
 @pytest.mark.parametrize(
     ("pods", "why"),
     [
-        ((observed_pod(0), observed_pod(1, deleting=True)), "Excused"),
-        ((observed_pod(0),), "Excused"),  # a pod that no longer exists was deleted
-        (PODS, "Undecided"),
+        ((observed_pod(0), observed_pod(1, deleting=True)), "DeletedOrEvicted"),
+        ((observed_pod(0),), "DeletedOrEvicted"),  # a pod that no longer exists was deleted
+        (PODS, "PodEndUnknown"),
     ],
 )
 def test_a_departure_is_excused_if_the_pod_was_deleted(
@@ -179,13 +179,40 @@ def test_a_departure_is_excused_if_the_pod_was_deleted(
     assert [each.not_counted for each in found(snapshot(*pods, round_=leaving))] == [why]
 
 
+@pytest.mark.parametrize(
+    ("word", "now"),
+    [
+        ("Excused", "DeletedOrEvicted"),
+        ("Explained", "FollowedPodLoss"),
+        ("Undecided", "PodEndUnknown"),
+        ("Later", "Later"),
+    ],
+)
+def test_the_words_of_an_earlier_release_are_read(word: str, now: str) -> None:
+    """Of a failure that the Round Lease does not list any more."""
+    known = {"reason": "Leaving", "round": 1, "counted": False, "notCounted": word}
+    s = snapshot(*PODS, status={"round": 9, "recentFailures": [known]}, round_=Round(9))
+    s = replace(s, lease=None)
+    assert [each.not_counted for each in recent_failures.of(s)] == [now]
+
+
+def test_an_undecided_departure_of_an_earlier_release_stays_undecided() -> None:
+    """Its pod is gone, which an excuse would explain, but for what the operator had seen."""
+    known = {"reason": "Leaving", "pod": "demo-1-0", "round": 1, "counted": False}
+    s = snapshot(
+        observed_pod(0), round_=active(2, [P0], cause=Cause(CauseKind.LEAVING, "demo-1-0", n=1)),
+        status={"round": 2, "recentFailures": [{**known, "notCounted": "Undecided"}]},
+    )  # fmt: skip
+    assert [each.not_counted for each in found(s)] == ["PodEndUnknown"]
+
+
 def test_a_crash_that_a_loss_explains_counts_no_longer_and_is_not_the_last_failure() -> None:
     first = stored(snapshot(*PODS, round_=crashed(2, pod="demo-0-0")))
     lost = active(3, [P0], cause=Cause(CauseKind.POD_SILENT, "demo-1-0", n=2), charged=[3])
     s = snapshot(*PODS, round_=lost, past_rounds=(past(crashed(2)), past(lost)), status=first)
     assert [(x.round, x.counted, x.not_counted) for x in found(s)] == [
         (2, True, None),
-        (1, False, "Explained"),
+        (1, False, "FollowedPodLoss"),
     ]
     last = of(s).last_failure
     assert last is not None

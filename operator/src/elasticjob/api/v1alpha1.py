@@ -283,9 +283,10 @@ class RecentFailure(LastFailure):
     operator counts a departure when it has seen why the pod ended, and a failure that a later loss
     explains counts no longer."""
     not_counted: Short | None = None
-    """Reason why the failure does not count, in one CamelCase word. Excused: the pod was deleted,
-    evicted or preempted. Explained: it followed from the loss of a pod, which was found later and
-    counts instead. Undecided: the operator has not seen why the pod left. Absent: it counts."""
+    """Reason why the failure does not count, in one CamelCase word. DeletedOrEvicted: the pod was
+    deleted, evicted or preempted. FollowedPodLoss: it followed from the loss of a pod, which was
+    found later and counts instead. PodEndUnknown: the operator has not seen yet why the pod left.
+    Absent: it counts."""
 
 
 class LastRecovery(_Model):

@@ -21,7 +21,9 @@ KEPT = 10
 LONGEST_MESSAGE = 256  # bytes
 UNKNOWN = "Unknown"
 NOT_OBSERVED = "the operator did not observe this failure"
-EXCUSED, EXPLAINED, UNDECIDED = "Excused", "Explained", "Undecided"
+EXCUSED, EXPLAINED, UNDECIDED = "DeletedOrEvicted", "FollowedPodLoss", "PodEndUnknown"
+# In a status that an operator of an earlier release has written.
+_EARLIER = {"Excused": EXCUSED, "Explained": EXPLAINED, "Undecided": UNDECIDED}
 _PLANNED = (CauseKind.SCALED, CauseKind.SUSPENDED)
 
 
@@ -80,8 +82,13 @@ _IDENTITY = ("round", "pod", "rank", "reason")
 def _known(status: ElasticJobStatus) -> list[RecentFailure]:
     """The failures in the status; that of an older release has the last one only."""
     if status.recent_failures is not None or status.last_failure is None:
-        return status.recent_failures or []
+        return [_renamed(each) for each in status.recent_failures or []]
     return [_shortened(status.last_failure, counted=True)]
+
+
+def _renamed(found: RecentFailure) -> RecentFailure:
+    word = _EARLIER.get(found.not_counted or "")
+    return found.model_copy(update={"not_counted": word}) if word else found
 
 
 def _failed_rounds(snapshot: Snapshot) -> dict[int, list[PastRound]]:

@@ -165,9 +165,9 @@ COUNTED_AT_START = (
     " maxStartRestarts {most}"
 )
 NOT_COUNTED = {
-    "Excused": "not counted: the pod was deleted, evicted or preempted",
-    "Explained": "not counted: the loss of a pod explains it",
-    "Undecided": "not counted, unless the pod has ended without a deletion",
+    "DeletedOrEvicted": "not counted: the pod was deleted, evicted or preempted",
+    "FollowedPodLoss": "not counted: the loss of a pod explains it",
+    "PodEndUnknown": "not counted, unless the pod has ended without a deletion",
 }
 """By the reason in the status: why a failure does not count."""
 WAITS = "no round is active until {min} pods are ready"
