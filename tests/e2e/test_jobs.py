@@ -28,7 +28,7 @@ async def test_the_quickstart(cluster: LocalCluster) -> None:
         assert f"I am rank {index} of 4" in log
         assert f"rank {index}: step 3/3" in log
     status = job.status
-    assert (status["round"], status["restarts"], status["counted"]) == (2, 0, 0)
+    assert (status["round"], status["restarts"], status["counted"]) == (1, 0, 0)
     assert "completionTime" in status
     for reason in ("PodsCreated", "Running", "Complete"):
         await job.reports(reason)

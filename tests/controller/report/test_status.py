@@ -526,6 +526,22 @@ def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
     )
 
 
+# ---- the end -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
+def test_an_ended_job_shows_the_last_round_that_ran(phase: Phase) -> None:
+    """Its result has a number of a round as well: ROUND 4 with RESTARTS 2 is one too many."""
+    cause = Cause(CauseKind.WORKER_FAILED, "demo-0-0", rank=0, code=1, n=3)
+    charged = Charges(frozenset({2, 3, 4}))
+    last = Round(4, phase, starts=3, cause=cause, charged=charged)
+    found = of(snapshot(observed_pod(0), round_=last, status={"round": 3, "blamed": "0x2"}))
+    assert (found.round, found.restarts) == (3, 2)
+    assert found.blamed is None  # no pod is replaced any more
+    again = snapshot(observed_pod(0), round_=last, status=status.fields(found))
+    assert status.fields(of(again)) == status.fields(found)
+
+
 # ---- failures ------------------------------------------------------------------------------------
 
 

@@ -345,7 +345,9 @@ class ElasticJobStatus(_Model):
     max_replicas: Count | None = None
     """The value of `spec.maxReplicas`. Absent: there is no limit."""
     round: Count | None = None
-    """Number of the current round. Each change of members and each restart increases it."""
+    """Number of the current round, or of the last one if the job has ended. Each change of members
+    and each restart increases it, and so does a round that waits for pods and never runs. Workers
+    have it in ELASTICJOB_ROUND."""
     restarts: Count | None = None
     """Number of times that the workers were started again after they had run, for any reason. A
     round that is replaced before a worker of it runs does not count."""
@@ -353,11 +355,14 @@ class ElasticJobStatus(_Model):
     """Number of failures that count against `spec.maxRestarts`. The failure that ends the job is
     one of them: of a job that has used up `spec.maxRestarts`, this is one more."""
     generations: Annotated[str, Field(max_length=MAX_ARGUMENT)] | None = None
-    """Next generation of each pod index, as ranges: 0-2@1,3@2. The operator reserves generations
-    here before it creates pods, so that it never uses a pod name twice."""
+    """A record of the operator: the next pod of each index, as INDEX@GENERATION, where the name of
+    a pod is JOB-INDEX-GENERATION. 0-2@1,3@2: the next pods of the indexes 0, 1 and 2 have the
+    generation 1, and the next pod of index 3 has the generation 2. The operator writes this before
+    it creates pods, so that it never uses the name of a pod twice."""
     blamed: Annotated[str, Field(max_length=MAX_ARGUMENT)] | None = None
-    """Number of counted failures that began in the current pod of an index, as INDEXxNUMBER: 3x2.
-    At three the operator replaces the pod."""
+    """A record of the operator: the number of counted failures that began in the current pod of an
+    index, as INDEXxNUMBER. 3x2: two in the pod of index 3. At three the operator replaces the pod.
+    The condition PodsReady names these pods. Absent: there are none, or the job has ended."""
     agent_hash: Annotated[str, Field(max_length=64)] | None = None
     """SHA-256 of the agent that the pods run. Its first ten digits are in the name of the ConfigMap
     with the agent. It stays the same while pods of the job exist, so that an upgrade of the

@@ -139,12 +139,14 @@ def _of_round(snapshot: Snapshot) -> Json:
     if snapshot.lease is None:
         return {}
     round_, report = snapshot.lease.round, snapshot.lease.report
+    is_over = round_.phase.is_terminal
     return {
-        # Only code in a worker writes a lower one. Reports and blame count up to this number.
-        "round": max(round_.n, snapshot.job.status.round or 0),
+        # The result of a job has a number of a round as well, in which no worker ran. Only code in
+        # a worker writes a lower number: reports and blame count up to the one in the status.
+        "round": max(round_.n - is_over, snapshot.job.status.round or 0),
         "restarts": restarts(snapshot),
         "counted": budget.counted_failures(round_.charged, snapshot.lease.desired),
-        "blamed": _dump_blamed(blame.counts(snapshot)),
+        "blamed": None if is_over else _dump_blamed(blame.counts(snapshot)),
         "last_recovery": _recovery(report) or snapshot.job.status.last_recovery,
         "progress": _progress(report) or snapshot.job.status.progress,
     }
