@@ -67,29 +67,31 @@ async def test_a_spec_that_breaks_a_rule_is_refused_with_field_and_cure(
 
 
 @pytest.mark.parametrize(
-    ("command", "phase", "message"),
+    ("command", "reason", "message"),
     [
         (
             ["python3", "/none/train.py"],
-            "Failed: MaxRestartsExceeded",
+            "MaxRestartsExceeded",
             "can't open file '/none/train.py'",
         ),
         (
             ["python3", "-c", "exit(2)"],
-            "Failed: MaxRestartsExceeded",
+            "MaxRestartsExceeded",
             "exit code 2 of python3 -c 'exit(2)'",
         ),
-        (["torchrum", "train.py"], "Failed: StartFailed", "cannot execute 'torchrum'"),
-        (["/dev/null"], "Failed: StartFailed", "cannot execute '/dev/null': Permission denied"),
+        (["torchrum", "train.py"], "StartFailed", "cannot execute 'torchrum'"),
+        (["/dev/null"], "StartFailed", "cannot execute '/dev/null': Permission denied"),
     ],
     ids=["script", "wrong usage", "command", "not executable"],
 )
 async def test_a_job_that_cannot_start_fails_with_a_cause(
-    cluster: LocalCluster, command: list[str], phase: str, message: str
+    cluster: LocalCluster, command: list[str], reason: str, message: str
 ) -> None:
     async with undisturbed_neighbour(cluster):
         bad = cluster.apply("bad", command, replicas=2, maxRestarts=1)
-        await bad.is_(phase)
+        await bad.is_("Failed")
+        assert message in bad.phase
+        assert bad.condition("Failed")["reason"] == reason
         assert message in bad.condition("Failed")["message"]
         assert message in bad.failure["message"]
         await bad.reports("Failed", message)

@@ -92,8 +92,8 @@ async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: Lo
     message = f'Pod "job-0-0" is invalid: {PORT}'
     with refused(cluster, 422, message, lambda pod: "70000" in json.dumps(pod)) as requested:
         job = cluster.apply_body("job", {"spec": {"template": {"spec": {"containers": [bad]}}}})
-        await job.is_(f"Pending: 1/1 pods cannot be created: {PORT}")
-        await job.reports("PodsRefused", f"{PORT}; correct spec.template")
+        await job.is_(f"Pending: edit spec.template.{PORT}")
+        await job.reports("TemplateRefused", f"edit spec.template.{PORT}; no pod runs before")
         await job.until(lambda: len(requested) >= 4, "four tries")
         good = worker(command=list(stub("signs_in", str(job.register))))
         job.edit(template={"spec": {"containers": [good]}})
@@ -109,7 +109,7 @@ async def test_a_refused_pod_does_not_delay_others(cluster: LocalCluster) -> Non
         cluster, 403, DENIED, lambda pod: pod["metadata"]["name"] == "job-1-1"
     ) as requested:
         job.delete_pod("1-0")
-        await job.is_(f"Running: 1/3 pods cannot be created: {DENIED}")
+        await job.is_("Running: 1/3 pods cannot be created: webhook denied: not this one")
         await job.until(lambda: len(requested) >= 3, "three tries")
         job.delete_pod("2-0")
         await job.until(lambda: "job-2-1" in job.pods, "the replacement of another pod")

@@ -164,7 +164,7 @@ async def test_an_exception_is_named_with_and_without_record(
 ) -> None:
     """Torch reports it in a file, or puts its rank before each line on stderr."""
     job = cluster.apply("job", [PYTHON, "-c", RAISES, way], replicas=2, maxRestarts=0)
-    await job.is_("Failed: MaxRestartsExceeded: ")
+    await job.is_("Failed: job-1-0 (rank 1): no shard: ")
     failure = job.failure
     assert (failure["rank"], failure["exitCode"]) == (1, 1)
     error = "RuntimeError: no shard: größe of /none/shard-7"

@@ -139,14 +139,16 @@ async def test_the_worker_that_spent_the_budget_is_named(
     cluster: LocalCluster, command: list[str], code: int, message: str
 ) -> None:
     job = cluster.apply("job", command, replicas=2, maxRestarts=1)
-    await job.is_("Failed: MaxRestartsExceeded: job-1-0 (rank 1): ")
+    await job.is_("Failed: ")
+    assert "rank 1" in job.phase
     assert [r.phase for r in job.rounds if r.n] == [Phase.ACTIVE, Phase.ACTIVE, Phase.FAILED]
     assert job.status["counted"] == 2  # the failure that ended the job, too
     failed = job.condition("Failed")
     assert (failed["status"], failed["reason"]) == ("True", "MaxRestartsExceeded")
     look_at = f"kubectl logs -n {cluster.namespace} job-1-0 -c worker"
     assert failed["message"] == (
-        f"job-1-0 (rank 1): WorkerFailed: {message}; exceeded maxRestarts (1); {look_at}"
+        f"job-1-0 (rank 1): WorkerFailed: {message}; exceeded maxRestarts (1); {look_at};"
+        " the job does not run again: to repeat it, delete it and create it again"
     )
     assert (job.failure["pod"], job.failure["exitCode"], job.failure["round"]) == (
         "job-1-0",
@@ -174,7 +176,7 @@ async def test_an_exit_of_a_worker_is_never_one_of_the_agent(
 ) -> None:
     """An agent that cannot work exits with 75, and one that leaves with 143."""
     job = cluster.apply("job", ["bash", "-c", end], replicas=1, maxRestarts=0)
-    await job.is_("Failed: MaxRestartsExceeded: job-0-0 (rank 0): ")
+    await job.is_("Failed: ")
     assert f": {cause}: " in job.condition("Failed")["message"]
     await job.until(lambda: job.ended("0-0"), "the end of its pod")
     ended = json.loads(job.ended("0-0")["message"])
@@ -184,7 +186,8 @@ async def test_an_exit_of_a_worker_is_never_one_of_the_agent(
 
 
 @pytest.mark.parametrize(
-    ("options", "phase"), [("", "Complete"), ("set -o pipefail; ", "Failed: MaxRestartsExceeded: ")]
+    ("options", "phase"),
+    [("", "Complete"), ("set -o pipefail; ", "Failed: job-0-0 (rank 0): no data")],
 )
 async def test_a_failure_in_a_pipe_needs_pipefail(
     cluster: LocalCluster, options: str, phase: str
@@ -199,7 +202,7 @@ async def test_a_failure_in_a_pipe_needs_pipefail(
 async def test_without_a_budget_the_first_failure_fails_the_job(cluster: LocalCluster) -> None:
     job = await cluster.running("job", replicas=2, maxRestarts=0)
     os.kill(job.workers(1)[0].pid, signal.SIGSEGV)
-    await job.is_("Failed: MaxRestartsExceeded: job-0-0 (rank 0): ended by SIGSEGV")
+    await job.is_("Failed: job-0-0 (rank 0): ended by SIGSEGV")
     assert (
         "job-0-0 (rank 0): WorkerSignaled: ended by SIGSEGV" in job.condition("Failed")["message"]
     )
@@ -217,7 +220,7 @@ async def test_the_first_failure_is_the_cause_though_its_worker_exits_last(
         command = [sys.executable, "-c", CULPRIT_EXITS_LAST, str(tmp_path / name), "9"]
         spec = {"replicas": 2, "maxRestarts": restarts, "cleanPodPolicy": "KeepFailed"}
         job = cluster.apply(name, command, **spec)
-        await job.is_(f"Failed: MaxRestartsExceeded: {name}-0-0 (rank 0): ")
+        await job.is_(f"Failed: {name}-0-0 (rank 0): RuntimeError: device-side assert")
         found = job.failure["pod"], job.failure["rank"], job.failure["message"]
         assert found == (f"{name}-0-0", 0, "RuntimeError: device-side assert")
         assert f"{name}-0-0 (rank 0)" in job.condition("Failed")["message"]
@@ -250,7 +253,9 @@ async def test_a_worker_that_reports_an_exception_and_does_not_exit_counts_as_fa
 async def test_a_misspelt_script_fails_the_job_fast(cluster: LocalCluster) -> None:
     """After two restarts, though maxRestarts allows ten."""
     job = cluster.apply("job", [sys.executable, "trian.py"], replicas=2)
-    await job.is_("Failed: MaxStartRestartsExceeded: job-")
+    await job.is_("Failed: ")
+    assert "can't open file" in job.phase
+    assert "trian.py" in job.phase
     assert job.status["counted"] == 3
     assert job.condition("Failed")["reason"] == "MaxStartRestartsExceeded"
     message = job.condition("Failed")["message"]
@@ -277,7 +282,8 @@ async def test_a_job_that_fails_soon_after_its_first_progress_has_its_whole_budg
     """Only the agent of rank 0 knows of the progress when rank 1 fails: no renewal is due yet."""
     command = [sys.executable, "-c", TRAINS_AND_FAILS, str(tmp_path)]
     job = cluster.apply("job", command, replicas=2, maxRestarts=4)
-    await job.is_("Failed: MaxRestartsExceeded: job-")
+    await job.is_("Failed: job-")
+    assert job.condition("Failed")["reason"] == "MaxRestartsExceeded"
     assert job.status["counted"] == 5
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from tests.support.jobs import worker
-from tests.support.snapshots import NOW, ended, observed_pod, shown, snapshot
+from tests.support.snapshots import NOW, ended, observed_pod, remembered, shown, snapshot
 
 from elasticjob.controller.observe.containers import ContainerState, InitContainer, WorkerContainer
+from elasticjob.controller.observe.memory import Replacement
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.pod_events import PodEvents, PodWarning
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import conditions, pod_problems, state
+from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
 AT, LATER = "2026-01-01T12:03:04Z", "2026-01-01T12:05:06Z"
@@ -22,7 +24,7 @@ CREATES = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
 ENDED = WorkerContainer(ContainerState.TERMINATED)  # before its containers ran
 LATE = WorkerContainer(ContainerState.TERMINATED, "DeadlineExceeded", "too long")
 STAYS = "; the job waits for this and does not fail because of it"
-CREATED_AGAIN = "; the operator creates such pods again, after waits of up to 10 minutes"
+CREATED_AGAIN = "; the operator replaces such pods"
 AGAIN = f"{CREATED_AGAIN}, and the job does not fail because of it"
 MISSING = PodWarning("FailedMount", 'configmap "train" not found (volume data)', AT)
 OTHER = PodWarning("FailedMount", 'secret "key" not found (volume key)', AT)
@@ -145,6 +147,12 @@ LIBRARIES = "; LD_LIBRARY_PATH or LD_PRELOAD may name it: correct them, or use a
             f"; {SYMBOL}{LIBRARIES}",
         ),
         (ended(75, message="no ssl"), {}, "no ssl", ""),
+        (
+            ended(128, reason="StartError", message='exec "python3": No such file or directory'),
+            {},
+            "the image has no python3 (3.9+)",
+            ": use one with Python 3.9 or later",
+        ),
     ],
 )
 def test_why_an_agent_cannot_start(
@@ -155,7 +163,8 @@ def test_why_an_agent_cannot_start(
     found = pod_problems.most_frequent(s)
     assert found is not None
     text = f"1/1 agents cannot start: {why}"
-    assert (found.reason, found.text, found.full) == ("AgentSetupFailed", text, text + more)
+    assert (found.reason, found.text) == ("AgentSetupFailed", text)
+    assert found.full == text + more + AGAIN
 
 
 @pytest.mark.parametrize(
@@ -177,6 +186,69 @@ def test_the_warnings_of_one_pod_are_those_of_all_that_wait_on_their_node(pod: O
     assert found.full == text + more
 
 
+REFUSES = "; no pod runs before this is corrected, and then the operator creates pods at once"
+
+
+def test_a_field_that_a_node_refuses_is_one_to_edit_and_no_time_is_shown() -> None:
+    """Only another template helps, whenever the operator creates the next pod."""
+    words = 'container "worker": env KEY: secretKeyRef is not supported by elasticjob local'
+    refused = ended(0, reason="Unsupported", message=words)
+    memory = remembered(
+        replacements={0: Replacement(2, NOW - 30)}, marked=frozenset({Pod(0, 0), Pod(0, 1)})
+    )
+    s = snapshot(observed_pod(0, 1, container=refused), round_=Round(), memory=memory)
+    status = "Pending: edit spec.template: env KEY: secretKeyRef is not supported..."
+    assert str(state.of(s)) == status
+    found = {c.type: c for c in conditions.of(s, state.of(s))}
+    assert found["PodsReady"].reason == found["Stalled"].reason == "TemplateRefused"
+    text = f"edit spec.template: {words}{REFUSES}"
+    assert found["PodsReady"].message == f"0/1 pods running; {text}"
+    assert found["Stalled"].message == text
+
+
+def test_an_image_without_a_valid_name_is_a_field_to_edit() -> None:
+    words = 'couldn\'t parse image name "a:::": invalid reference format'
+    named = WorkerContainer(ContainerState.WAITING, "InvalidImageName", words)
+    s = snapshot(observed_pod(0, container=named), round_=Round())
+    assert str(state.of(s)) == "Pending: edit spec.template: image: invalid reference format"
+    found = pod_problems.most_frequent(s)
+    assert found is not None
+    text = f"edit spec.template: InvalidImageName: {words}{REFUSES}"
+    assert (found.reason, found.full) == ("TemplateRefused", text)
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "status"),
+    [
+        (
+            "ErrImagePull",
+            "rpc error: code = NotFound desc = failed to pull and unpack image"
+            ' "docker.io/team/no:1": failed to resolve reference "docker.io/team/no:1":'
+            " docker.io/team/no:1: not found",
+            "1/1 pods: ErrImagePull: docker.io/team/no:1: not found",
+        ),
+        (
+            "ImagePullBackOff",
+            'Back-off pulling image "registry.example.com/team/project/train:v1.2.3"',
+            '1/1 pods: ImagePullBackOff: ".../train:v1.2.3"',
+        ),
+        (
+            "CreateContainerConfigError",
+            "couldn't find key k in Secret team/missing",
+            "1/1 pods: CreateContainerConfigError: couldn't find key k...",
+        ),
+    ],
+)
+def test_status_has_the_end_of_what_the_kubelet_reports(
+    reason: str, message: str, status: str
+) -> None:
+    waits = WorkerContainer(ContainerState.WAITING, reason, message)
+    s = snapshot(observed_pod(0, container=waits), round_=Round())
+    assert str(state.of(s)) == f"Pending: {status}"
+    ready = next(c for c in conditions.of(s, state.of(s)) if c.type == "PodsReady")
+    assert ready.message == f"0/1 pods running; 1/1 pods: {reason}: {message}{STAYS}"
+
+
 def test_the_condition_has_long_words_to_their_end() -> None:
     """Those of a runtime have the cause at the end."""
     message = f"failed to set up the network: {50 * 'x '}plugin calico: no nodename"
@@ -185,6 +257,7 @@ def test_the_condition_has_long_words_to_their_end() -> None:
     found = pod_problems.most_frequent(replace(s, pod_events=events))
     assert found is not None
     assert found.text.endswith(" x...")
+    assert found.shorter == "1/1 pods: FailedSandbox: no nodename"
     assert message in found.full
     assert found.full.endswith(STAYS)
 

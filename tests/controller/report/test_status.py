@@ -125,7 +125,7 @@ def lost_twice(index: int) -> Memory:
         ),
         (
             snapshot(observed_pod(0, container=NO_PYTHON), round_=Round()),
-            "Pending: 1/1 agents cannot start: the image has no python3; 3.9 or...",
+            "Pending: 1/1 agents cannot start: the image has no python3 (3.9+)",
         ),
         (
             snapshot(observed_pod(0, container=ended(75, message="no")), round_=Round()),
@@ -140,7 +140,7 @@ def lost_twice(index: int) -> Memory:
         ),
         (
             snapshot(observed_pod(0, container=NO_DIRECTORY), round_=Round()),
-            "Pending: 1/1 agents cannot start: ...sk: OCI runtime create failed...",
+            "Pending: 1/1 agents cannot start: chdir to cwd: no such directory",
         ),
         (
             snapshot(observed_pod(0), observed_pod(1, container=NOT_ADMITTED), round_=Round()),
@@ -357,7 +357,7 @@ def lost_twice(index: int) -> Memory:
                     ),
                 ),
             ),
-            "Failed: StartFailed: demo-0-0 (rank 0): cannot execute 'train.exe'",
+            "Failed: demo-0-0 (rank 0): cannot execute 'train.exe'",
         ),
         (
             snapshot(
@@ -376,7 +376,7 @@ def lost_twice(index: int) -> Memory:
                     ),
                 ),
             ),
-            "Failed: MaxRestartsExceeded: demo-0-0 (rank 0): ended by SIGKILL",
+            "Failed: demo-0-0 (rank 0): ended by SIGKILL",
         ),
         (
             snapshot(
@@ -394,7 +394,7 @@ def lost_twice(index: int) -> Memory:
                     ),
                 ),
             ),
-            "Failed: MaxStartRestartsExceeded: demo-0-0 (rank 0): exit code 1",
+            "Failed: demo-0-0 (rank 0): exit code 1",
         ),
     ],
 )
@@ -482,7 +482,6 @@ def test_the_most_frequent_problem_is_reported() -> None:
     ("why", "full"),
     [
         (EXCEEDED, f"{SHORT}; raise the quota, lower replicas, or wait until it has room"),
-        ('Pod "demo-1-0" is invalid: spec.x: Required', "spec.x: Required; correct spec.template"),
         (
             'pods "demo-1-0" is forbidden: failed quota: q: must specify limits.cpu for: worker',
             "failed quota: q: must specify limits.cpu for: worker;"
@@ -508,6 +507,25 @@ def test_why_pods_are_refused_is_reported_with_its_cure(why: str, full: str) -> 
     )
     assert found is not None
     assert (found.reason, found.full) == ("PodsRefused", f"1/1 pods cannot be created: {full}")
+
+
+@pytest.mark.parametrize(
+    ("why", "text"),
+    [
+        ("spec.x: Required", ".spec.x: Required"),
+        ('metadata.labels: Invalid value: "a b"', '.metadata.labels: Invalid value: "a b"'),
+        ("[spec.x: Required, spec.y: Required]", ".spec.x: Required, spec.y: Required]"),
+        ("no", ": no"),
+    ],
+)
+def test_a_pod_that_only_another_template_cures_names_its_field(why: str, text: str) -> None:
+    invalid = f'Pod "demo-1-0" is invalid: {why}'
+    s = snapshot(round_=Round(), memory=refused("create pod 0-0", invalid))
+    assert str(state.of(s)) == f"Pending: edit spec.template{text}"
+    found = pod_problems.most_frequent(s)
+    assert found is not None
+    cure = "; no pod runs before this is corrected, and then the operator creates pods at once"
+    assert (found.reason, found.full) == ("TemplateRefused", f"edit spec.template{text}{cure}")
 
 
 def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:

@@ -104,7 +104,8 @@ def test_the_api_reference_has_every_reason(type_: str) -> None:
     listed = set(texts.CONDITIONS[type_]) - {texts.ANY}
     more = {
         "PodsReady": set(texts.PROBLEMS) - {texts.ANY} | {"OlderJob"},
-        "Degraded": {"CoolingDown", "LastCall", "WaitingForReplacement", *REFUSED, "Unschedulable"},
+        "Degraded": {"CoolingDown", "LastCall", "WaitingForReplacement", *REFUSED, "Unschedulable"}
+        | {"TemplateRefused"},
         "Restarting": set(texts.AWAITED) - {"CoolingDown"} | {"QuotaExceeded"},
         "Stalled": set(texts.PROBLEMS) - {texts.ANY, "InitContainerRunning"}
         | {"QuotaExceeded", "WaitingForReplacement", "AgentsSilent", "LeaseUnreadable"}
@@ -127,6 +128,7 @@ def test_the_api_reference_has_every_condition() -> None:
 # ---- the code uses every entry -------------------------------------------------------------------
 
 STUCK = WorkerContainer(ContainerState.WAITING, "ErrImagePull", "m")
+UNSUPPORTED = ended(0, reason="Unsupported", message="env KEY: secretKeyRef")
 SETUP = ended(75, message="Python 3.6 is too old")
 WAITS = WorkerContainer(ContainerState.WAITING, "PodInitializing")
 FAILS = InitContainer("fetch", ContainerState.TERMINATED, "Error", exit_code=42)
@@ -169,6 +171,7 @@ SNAPSHOTS = [
     ),
     snapshot(observed_pod(0, container=STUCK), round_=Round()),
     snapshot(observed_pod(0, container=SETUP), round_=Round()),
+    snapshot(observed_pod(0, container=UNSUPPORTED), round_=Round()),
     snapshot(observed_pod(0, container=ended(1)), round_=Round()),
     snapshot(observed_pod(0, container=WAITS, init=FAILS), round_=Round()),
     snapshot(observed_pod(0, container=WAITS, init=RUNNING), round_=Round()),

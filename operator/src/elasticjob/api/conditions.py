@@ -21,6 +21,7 @@ _ENDED = {"Ended": "False: the job has ended"}
 _PODS = {
     "Unschedulable": "no node fits a pod",
     "PodsRefused": "the API server refuses to create pods",
+    "TemplateRefused": "the API server or a node refuses a field of the template: edit it",
     "PodsEnded": "pods have ended, and their replacements wait",
     "AgentSetupFailed": "the agent cannot start: the image has no Python 3.9, for example",
     "InitContainerFailed": "an init container fails, or cannot be started",
@@ -68,7 +69,7 @@ CONDITIONS = {
             **_LAST_CALL,
             **_REPLACEMENT,
             **_QUOTA,
-            **{reason: _PODS[reason] for reason in ("PodsRefused", "Unschedulable")},
+            **{r: _PODS[r] for r in ("PodsRefused", "TemplateRefused", "Unschedulable")},
             "PodsMissing": "pods are starting",
             "AllPodsWork": "False: there are as many members as `replicas`",
             "NotRunning": "False: the workers do not run",

@@ -123,7 +123,7 @@ def _problem(status: ElasticJobStatus) -> tuple[str, str] | None:
     """
     for found in status.conditions or []:
         if found.type == "PodsReady" and found.status == "False":
-            has_words = found.reason in ("PodsRefused", _NEW_TEMPLATE)
+            has_words = found.reason in ("PodsRefused", "TemplateRefused", _NEW_TEMPLATE)
             words = found.message.partition(": ")[2] if has_words else ""
             return None if found.reason in _NO_PROBLEM else (found.reason, words)
     return None

@@ -28,6 +28,11 @@ def culprit(found: LastFailure) -> str:
     return f"{found.pod}{rank}" if found.pod else ""
 
 
+def short_culprit(found: LastFailure) -> str:
+    """The rank of the worker that failed, else the pod."""
+    return f"rank {found.rank}" if found.rank is not None else culprit(found)
+
+
 def headline(found: LastFailure) -> str:
     """The first line of the message, which names the error; empty without a message."""
     return (found.message or "").partition("\n")[0]

@@ -13,31 +13,36 @@ from elasticjob.controller.observe.memory import Refusal
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import first_round, missing, older_job, refused
-from elasticjob.controller.plan.actions import Action, EnsurePrerequisites
-from elasticjob.controller.report import waiting
+from elasticjob.controller.plan.actions import Action, CreatePod, EnsurePrerequisites
+from elasticjob.controller.report import summary, waiting
 from elasticjob.controller.report.texts import (
     ANY,
     CREATED_AGAIN,
     NO_PODS,
     OLDER_JOB,
     PROBLEMS,
+    REFUSES,
     RETRIES,
     STAYS,
     clipped,
 )
 from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.state import EXIT_SETUP, SETUP_FAILED
+from elasticjob.wire.member import Pod
 
 LONGEST_PHRASE = 120
 LONGEST_REFUSAL = 160
 LONGEST_FULL = 800
 LONGEST_WHOLE = 360
 
-# The kubelet's reasons of a waiting container that do not pass by themselves.
+TEMPLATE_REFUSED = "TemplateRefused"  # only another template helps
+# The reason of a pod with a field that the local mode does not support.
+_UNSUPPORTED = "Unsupported"
+_INVALID_IMAGE = "InvalidImageName"
+# The kubelet's other reasons of a waiting container that do not pass by themselves.
 _STUCK = {
     "ErrImagePull",
     "ImagePullBackOff",
-    "InvalidImageName",
     "ErrImageNeverPull",
     "CreateContainerConfigError",
     "CreateContainerError",
@@ -45,8 +50,9 @@ _STUCK = {
 }
 # Reasons of an ended container that was never started: no python3 in the image, for example.
 _NOT_STARTED = {"StartError", "ContainerCannotRun"}
-# runc: exec: "python3": executable file not found; crun: executable file `python3` not found
-_NO_PYTHON = re.compile(r"""["'`]python3["'`]:? (executable file )?not found""")
+# runc: exec: "python3": executable file not found; crun: executable file `python3` not found; the
+# local mode: exec "python3": No such file or directory
+_NO_PYTHON = re.compile(r"""["'`]python3["'`]:? ((executable file )?not found|No such file)""")
 # exec /usr/bin/python3: argument list too long
 _TOO_LONG = re.compile(r"argument list too long", re.IGNORECASE)
 # python3: error while loading shared libraries: libc.so.6: file too short
@@ -58,8 +64,9 @@ _TIME = re.compile(r"T(\d\d:\d\d:\d\d)")
 
 # 'pods "demo-0-0" is forbidden: ...', 'Pod "demo-0-0" is invalid: ...'; any pod may be named.
 _REFUSED = re.compile(r'^pods? "[^"]*" is (forbidden|invalid): ', re.IGNORECASE)
+_INVALID = re.compile(r'^Pod "[^"]*" is invalid: \[?')
+_CONTAINER = re.compile(r'^container "[^"]*": ')
 _CURES = (
-    (re.compile(r'^Pod "[^"]*" is invalid: '), "correct spec.template"),
     (re.compile(r"exceeded quota: "), "raise the quota, lower replicas, or wait until it has room"),
     (re.compile(r"must specify .* for: "), "set these resources in spec.template"),
     (re.compile(r"violates PodSecurity "), "correct spec.template, or relax the namespace's level"),
@@ -74,6 +81,7 @@ class PodProblem:
     reason: str  # one word for programs: the reason of PodsReady
     text: str  # one short line for people
     full: str = ""  # the same with all that is known; empty: text is all
+    shorter: str = ""  # than `text`; empty: there is no such form
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,11 @@ class _Found:
     """The problem of one pod. Pods with the same reason and words are counted together."""
 
     reason: str
-    why: str
-    whole: str = ""  # of the words, if `why` is only their beginning
+    why: str  # in STATUS
+    whole: str = ""  # in the condition, if it has more words
     at: str = ""  # since when, by the kubelet's clock
-    more: str = ""  # what the condition has after the words of STATUS
+    more: str = ""  # what the condition has after these words
+    shorter: str = ""  # in STATUS, if `why` has no room
 
 
 def most_frequent(snapshot: Snapshot) -> PodProblem | None:
@@ -101,11 +110,11 @@ def most_frequent(snapshot: Snapshot) -> PodProblem | None:
     same = [each for each in found if (each.reason, each.why) == (reason, why)]
     fields = {"count": number, "replicas": snapshot.spec.replicas, "reason": reason}
     fields["since"] = _clock(min(each.at for each in same))
-    short, full = (
+    short, full, shorter = (
         PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields, why=words)
-        for words in (why, same[0].whole or why)
+        for words in (why, same[0].whole or why, same[0].shorter or why)
     )
-    return PodProblem(reason, short, clipped(full + same[0].more, LONGEST_FULL))
+    return PodProblem(reason, short, clipped(full + same[0].more, LONGEST_FULL), shorter)
 
 
 def refused_pods(snapshot: Snapshot) -> PodProblem | None:
@@ -127,13 +136,23 @@ def _awaited(pods: list[ObservedPod]) -> PodProblem:
 
 def _refused(snapshot: Snapshot, template: str, refusals: list[Refusal]) -> PodProblem:
     """The problem with the words in which most of them were refused."""
-    (words, cure), _ = Counter(_plain(each.why) for each in refusals).most_common(1)[0]
+    why, _ = Counter(" ".join(each.why.split()) for each in refusals).most_common(1)[0]
+    if found := _INVALID.match(why):
+        return _invalid(why[found.end() :])
+    words, cure = _plain(why)
     counts = {"count": len(refusals), "replicas": snapshot.spec.replicas}
     short, full = (
-        template.format(why=clipped(words, longest), **counts)
-        for longest in (LONGEST_REFUSAL, LONGEST_FULL)
+        template.format(why=text, **counts)
+        for text in (summary.of_message(words), clipped(words, LONGEST_FULL))
     )
-    return PodProblem("PodsRefused", short, full + cure)
+    return PodProblem("PodsRefused", clipped(short, LONGEST_REFUSAL), full + cure)
+
+
+def _invalid(faults: str) -> PodProblem:
+    """Fields of the template that the API server refuses in a pod."""
+    place = "." if faults.startswith(("spec.", "metadata.")) else ": "
+    text = PROBLEMS[TEMPLATE_REFUSED].format(why=place + clipped(faults, LONGEST_WHOLE))
+    return PodProblem(TEMPLATE_REFUSED, text, text + REFUSES)
 
 
 def _refusals(snapshot: Snapshot, actions: Iterable[Action]) -> list[Refusal]:
@@ -147,24 +166,39 @@ def _needed(snapshot: Snapshot) -> Iterable[Action]:
     return first_round.create_round(snapshot, Now(snapshot.now))
 
 
-def _missing(snapshot: Snapshot) -> Iterable[Action]:
+def _missing(snapshot: Snapshot) -> Iterable[CreatePod]:
     return missing.missing_pods(snapshot, Now(snapshot.now)) if snapshot.lease else ()
 
 
 def _plain(why: str) -> tuple[str, str]:
     """The words without the pod's name, and the cure if one is known, else nothing."""
     cure = next((f"; {cure}" for sign, cure in _CURES if sign.search(why)), "")
-    return _REFUSED.sub("", " ".join(why.split())), cure
+    return _REFUSED.sub("", why), cure
 
 
 def running(snapshot: Snapshot) -> int:
     """The number of wanted indexes with a pod whose agent runs and is not lost."""
-    found = (
+    return len({pod.index for pod in ready_pods(snapshot)})
+
+
+def ready_pods(snapshot: Snapshot) -> frozenset[Pod]:
+    """The pods of wanted indexes whose agent runs and is not lost."""
+    return frozenset(
         pod
         for pod in missing.pods_in_place(snapshot, Now(snapshot.now))
         if snapshot.living[pod].container.state is ContainerState.RUNNING
+        and pod.index in snapshot.indexes
     )
-    return len({pod.index for pod in found} & {*snapshot.indexes})
+
+
+def absent_pods(snapshot: Snapshot) -> list[Pod]:
+    """For each wanted index without such a pod: the pod that starts, or that is created next."""
+    coming = {each.pod.index: each.pod for each in _missing(snapshot)}
+    in_place = missing.pods_in_place(snapshot, Now(snapshot.now))
+    coming |= {pod.index: pod for pod in in_place}
+    ready = {pod.index for pod in ready_pods(snapshot)}
+    absent = (index for index in snapshot.indexes if index not in ready)
+    return [coming.get(index) or snapshot.next_pod(index) for index in absent]
 
 
 def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[_Found]:
@@ -180,6 +214,8 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
         yield _Found("Unschedulable", _nodes_phrase(pod.unschedulable))
     elif found := _of_init_container(snapshot, pod):
         yield found
+    elif refused_by := _refused_by_node(pod):
+        yield refused_by
     elif pod.container.state is ContainerState.WAITING and pod.container.reason in _STUCK:
         yield _stuck(pod.container.reason, pod.container.message)
     elif waits and lasting.is_not_starting(pod):
@@ -188,8 +224,20 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
         yield _not_started(snapshot, pod)
     elif pod.container.state is ContainerState.TERMINATED:  # and its replacement has to wait
         ended = pod.container
-        end = _end(ended.reason, ended.exit_code, _first_line(ended.message))
-        yield _Found("PodsEnded", _phrase(end), more=CREATED_AGAIN)
+        how = _phrase(_end(ended.reason, ended.exit_code, _first_line(ended.message)))
+        yield _Found("PodsEnded", how, more=CREATED_AGAIN)
+
+
+def _refused_by_node(pod: ObservedPod) -> _Found | None:
+    """A field of the template with which the node does not run the pod."""
+    reason, words = pod.container.reason, _line(pod.container.message)
+    if reason == _UNSUPPORTED and pod.container.state is ContainerState.TERMINATED:
+        short, whole = f": {_CONTAINER.sub('', words)}", f": {words}"
+    elif reason == _INVALID_IMAGE:
+        short, whole = f": image: {summary.end_of_chain(words)}", f": {reason}: {words}"
+    else:
+        return None
+    return _Found(TEMPLATE_REFUSED, short, clipped(whole, LONGEST_WHOLE), more=REFUSES)
 
 
 def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:
@@ -201,15 +249,16 @@ def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:
         return _Found("InitContainerRunning", init.name, at=init.at, more=f" in {pod.name}{STAYS}")
     if init.state is ContainerState.TERMINATED:
         return _failed(snapshot.job.namespace, pod, init)
-    if init.reason in _STUCK:
+    if init.reason in (*_STUCK, _INVALID_IMAGE):
         return _stuck(init.reason, f"init container {init.name}: {init.message}")
     return None
 
 
 def _stuck(reason: str, message: str, more: str = "") -> _Found:
     """What a pod waits for, in words of the kubelet, which are longer in the condition."""
-    whole = clipped(_line(message), LONGEST_WHOLE)
-    return _Found(reason, _phrase(message), whole, more=more + STAYS)
+    whole, end = clipped(_line(message), LONGEST_WHOLE), summary.end_of_chain(message)
+    why = _phrase(summary.of_message(message))
+    return _Found(reason, why, whole, more=more + STAYS, shorter=end)
 
 
 def _ended_by_init_container(pod: ObservedPod) -> bool:
@@ -266,16 +315,16 @@ def _not_started(snapshot: Snapshot, pod: ObservedPod) -> _Found:
     """The agent's message, or the cause in that of the runtime or the loader, with the cure."""
     found = pod.container
     message = " ".join((found.message or f"exit code {found.exit_code}").split())
-    why, more = _phrase(_first_line(found.message) or message), ""
+    why, more, whole = _phrase(_first_line(found.message) or message), "", ""
     if _TOO_LONG.search(message):
         why, more = _too_long(snapshot)
     elif line := next((x for x in found.message.splitlines() if _NOT_LOADED.search(x)), ""):
         why, more = _not_loaded(line)
     elif found.reason in _NOT_STARTED and _NO_PYTHON.search(message):
-        why = "the image has no python3; 3.9 or later is needed"
-    elif found.reason in _NOT_STARTED and len(message) > LONGEST_PHRASE:
-        why = "..." + message[3 - LONGEST_PHRASE :]  # the last error is the cause
-    return _Found("AgentSetupFailed", why, more=more)
+        why, more = "the image has no python3 (3.9+)", ": use one with Python 3.9 or later"
+    elif found.reason in _NOT_STARTED:
+        why, whole = summary.end_of_chain(message), clipped(message, LONGEST_WHOLE)
+    return _Found("AgentSetupFailed", why, whole, more=more + RETRIES)
 
 
 def _not_loaded(line: str) -> tuple[str, str]:

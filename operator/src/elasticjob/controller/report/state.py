@@ -10,10 +10,10 @@ from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.report import (
-    failure,
     obstructions,
     pod_problems,
     recent_failures,
+    summary,
     waits,
 )
 from elasticjob.controller.report.pod_problems import PodProblem
@@ -25,7 +25,6 @@ from elasticjob.controller.report.texts import (
     OVER_BUDGET,
     UNREADABLE_ROUND,
     Word,
-    clipped,
 )
 from elasticjob.controller.report.waits import Wait
 from elasticjob.rendezvous import budget
@@ -61,6 +60,11 @@ class Why:
         return self.problem.text if self.problem else ""
 
     @property
+    def shorter(self) -> tuple[str, ...]:
+        """A shorter form of it, if there is one."""
+        return (self.problem.shorter,) if self.problem and self.problem.shorter else ()
+
+    @property
     def wait_text(self) -> str:
         """The wait in STATUS; empty if there is none. Next to a problem only its end, as the
         problem needs the place."""
@@ -92,17 +96,17 @@ class State:
 
     word: Word
     detail: str = ""  # a problem, a count of pods, or the cause of a failure
+    shorter: tuple[str, ...] = ()  # forms of the detail, for when it has no room
     reason: str = ""  # of the end of a job that has failed
     why: Why = Why()
 
     def __str__(self) -> str:
         """At most LONGEST_STATUS characters. If a problem leaves no room for the end of the wait,
         only the condition has it."""
-        room = LONGEST_STATUS - len(f"{self.word}: ")
-        detail, wait = " ".join(plain(self.detail).split()), self.why.wait_text
-        rest = "; ".join(part for part in (detail, wait) if part)
-        if len(rest) > room:
-            rest = clipped(detail, room)
+        details = [" ".join(plain(text).split()) for text in (self.detail, *self.shorter)]
+        wait = self.why.wait_text
+        with_wait = ["; ".join(part for part in (text, wait) if part) for text in details]
+        rest = summary.fitted((*with_wait, *details), LONGEST_STATUS - len(f"{self.word}: "))
         return f"{self.word}: {rest}" if rest else self.word.value
 
 
@@ -213,12 +217,17 @@ def why(snapshot: Snapshot) -> Why:
         return Why(pod_problems.most_frequent(snapshot))
     found = waits.of(snapshot)
     if lease.round.phase is Phase.FORMING:
-        return Why(pod_problems.most_frequent(snapshot), _first(found, *_FORMING))
+        return _why(pod_problems.most_frequent(snapshot), found, _FORMING)
     if not is_running(snapshot):
-        return Why(pod_problems.refused_pods(snapshot), _first(found, *_STARTING))
+        return _why(pod_problems.refused_pods(snapshot), found, _STARTING)
     if len(lease.round.members) < snapshot.spec.replicas:
-        return Why(pod_problems.most_frequent(snapshot), _first(found, *_DEGRADED))
+        return _why(pod_problems.most_frequent(snapshot), found, _DEGRADED)
     return Why(pod_problems.refused_pods(snapshot))
+
+
+def with_replacement(snapshot: Snapshot, problem: PodProblem) -> Why:
+    """A problem, and the time of the next replacement of an index that is lost again and again."""
+    return _why(problem, waits.of(snapshot), (waits.REPLACEMENT,))
 
 
 def changes_in_s(snapshot: Snapshot) -> float:
@@ -229,8 +238,11 @@ def changes_in_s(snapshot: Snapshot) -> float:
     return (delay.until - snapshot.utc_now).total_seconds() if delay else math.inf
 
 
-def _first(found: Mapping[str, Wait], *reasons: str) -> Wait | None:
-    return next((found[reason] for reason in reasons if reason in found), None)
+def _why(problem: PodProblem | None, found: Mapping[str, Wait], reasons: tuple[str, ...]) -> Why:
+    """A problem, and the first of these waits, unless time does not solve the problem."""
+    if problem and problem.reason == pod_problems.TEMPLATE_REFUSED:
+        return Why(problem)
+    return Why(problem, next((found[reason] for reason in reasons if reason in found), None))
 
 
 def _end(snapshot: Snapshot) -> State:
@@ -242,14 +254,15 @@ def _end(snapshot: Snapshot) -> State:
     if not reason:
         return State(Word.COMPLETE)
     found = recent_failures.last(snapshot, recent_failures.of(snapshot))
-    cause = (failure.culprit(found), found.message) if found else ()
-    return State(Word.FAILED, ": ".join(p for p in (reason, *cause) if p), reason=reason)
+    forms = summary.of_failure(found) if found else ()
+    first, *shorter = forms or (reason,)
+    return State(Word.FAILED, first or reason, tuple(shorter), reason)
 
 
 def _pending(snapshot: Snapshot) -> State:
     """The state of a job that has no round."""
     found = why(snapshot)
-    return State(Word.PENDING, found.text, why=found)
+    return State(Word.PENDING, found.text, found.shorter, why=found)
 
 
 def _active(snapshot: Snapshot, round_: Round) -> State:
@@ -259,10 +272,10 @@ def _active(snapshot: Snapshot, round_: Round) -> State:
     found = why(snapshot)
     if not is_running(snapshot):
         word = Word.STARTING if round_.starts <= 1 else Word.RESTARTING
-        return State(word, found.text, why=found)
+        return State(word, found.text, found.shorter, why=found)
     members, replicas = len(round_.members), snapshot.spec.replicas
     count = MEMBERS.format(members=members, replicas=replicas) if members < replicas else ""
-    return State(Word.RUNNING, found.text or count, why=found)
+    return State(Word.RUNNING, found.text or count, found.shorter, why=found)
 
 
 def _forming(snapshot: Snapshot, round_: Round) -> State:
@@ -271,7 +284,7 @@ def _forming(snapshot: Snapshot, round_: Round) -> State:
     word = Word.PENDING if is_first else Word.RESTARTING
     found = why(snapshot)
     if found.problem:
-        return State(word, found.text, why=found)
+        return State(word, found.text, found.shorter, why=found)
     running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
     count = COUNT.format(running=running, replicas=replicas) if running < replicas else ""
     if running >= (snapshot.spec.min_replicas or replicas):

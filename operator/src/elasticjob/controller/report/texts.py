@@ -187,13 +187,20 @@ PROBLEMS = {
     "InitContainerRunning": "{count}/{replicas} pods in init container {why} since {since}",
     "AgentSetupFailed": "{count}/{replicas} agents cannot start: {why}",
     "PodsEnded": "{count}/{replicas} pods ended: {why}",
+    "TemplateRefused": "edit spec.template{why}",
     ANY: "{count}/{replicas} pods: {reason}: {why}",
 }
 """By reason of PodsReady: why pods do not run, in this condition and in STATUS."""
 
 STAYS = "; the job waits for this and does not fail because of it"
-CREATED_AGAIN = "; the operator creates such pods again, after waits of up to 10 minutes"
-RETRIES = CREATED_AGAIN + ", and the job does not fail because of it"
+CREATED_AGAIN = "; the operator replaces such pods"
+RETRIES = f"{CREATED_AGAIN}, and the job does not fail because of it"
+REFUSES = "; no pod runs before this is corrected, and then the operator creates pods at once"
+BLAMED = (
+    "; failures began in {pods}: the operator replaces a pod after "
+    f"{BLAMED_TOO_OFTEN} failures of its workers"
+)
+NEW_JOB = "the job does not run again: to repeat it, delete it and create it again"
 
 DELETIONS = {
     Deletion.JOB_ENDED: "the job has ended",
@@ -254,4 +261,4 @@ def clipped(text: str, longest: int) -> str:
         return text
     cut = text[: longest - 3]
     word_end = cut.rfind(" ") if text[longest - 3] not in " ,;:" else len(cut)
-    return (cut[:word_end] if word_end > 0 else cut).rstrip(" ,;:") + "..."
+    return (cut[:word_end] if word_end > 0 else cut).rstrip(" ,;:.") + "..."
