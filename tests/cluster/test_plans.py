@@ -91,7 +91,7 @@ def test_status_states_when_a_newcomer_joins(team: Namespace) -> None:
     job.says("Running: 1/2 pods in the round; cooldown until ")
     found = job.condition("Degraded")
     assert (found["status"], found["reason"]) == ("True", "CoolingDown")
-    end = datetime.fromisoformat(found["message"].rpartition(" until ")[2])
+    end = datetime.fromisoformat(found["message"].partition(" at ")[2].partition(",")[0])
     assert f"until {end:%H:%M:%SZ}" in job.phase or f"until {end:%Y-%m-%d %H:%M:%SZ}" in job.phase
     begin = datetime.fromisoformat(found["lastTransitionTime"])
     assert end <= begin + timedelta(seconds=60 + 3)

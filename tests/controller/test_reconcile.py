@@ -69,7 +69,9 @@ def test_names_are_reserved_before_the_pods_are_made() -> None:
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
     assert world.status()["generations"] == "0-1@1"
-    assert world.condition("PodsReady") == ("False", "PodsStart", "0/2 pods running")
+    assert world.condition("PodsReady") == (
+        "False", "PodsStart", "0/2 pods running; waiting for demo-0-0, demo-1-0",
+    )  # fmt: skip
 
 
 def test_a_job_that_runs_is_left_alone() -> None:
@@ -131,10 +133,10 @@ def test_the_status_of_a_job_that_runs() -> None:
         "progress": {"step": 7, "total": 100},
     }
     assert [world.condition(t) for t in ("Accepted", "PodsReady", "Running", "Suspended")] == [
-        ("True", "Valid", ""),
+        ("True", "Valid", "the spec is valid"),
         ("True", "AllRun", "4/4 pods running"),
         ("True", "AllMembersRun", "all 4 members are running round 1"),
-        ("False", "NotAsked", ""),
+        ("False", "NotSuspended", "spec.suspend is false"),
     ]
     assert world.events()["Running"] == (1, "all 4 members are running round 1")
 
@@ -265,18 +267,15 @@ def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> Non
             world.end_pod(newest, 75, verdict)
         world.settle()
     text = "2/2 agents cannot start: Python 3.6 is too old"
-    retries = "the operator replaces such pods, and the job does not fail because of it"
-    assert world.condition("PodsReady") == (
-        "False",
-        "AgentSetupFailed",
-        f"0/2 pods running; {text}; {retries}",
+    expected = (
+        f"{text}; the operator replaces such pods, and the job does not fail because of it; the"
+        " operator creates demo-0-2 at 2026-01-01T00:01:01Z, because the last pods of this index"
+        " were lost soon after each other"
     )
+    said = f"0/2 pods running; {expected}"
+    assert world.condition("PodsReady") == ("False", "AgentSetupFailed", said)
     assert world.status()["phase"] == "Pending: 2/2 agents cannot start: Python 3.6 is too old"
-    stalled = world.condition("Stalled")
-    assert stalled is not None
-    assert stalled[:2] == ("True", "WaitingForReplacement")
-    assert stalled[2].startswith(f"{text}; {retries}; index 0 lost its last pods")
-    assert stalled[2].endswith(" until 2026-01-01T00:01:01Z")
+    assert world.condition("Stalled") == ("True", "WaitingForReplacement", expected)
     assert world.events()["AgentSetupFailed"][0] == 1
 
 
@@ -990,8 +989,9 @@ def test_suspend_is_one_write_then_the_pods_go_then_it_resumes_with_new_ones() -
     assert "agentHash" not in world.status()
     assert world.condition("Suspended") == (
         "True",
-        "Asked",
-        "all pods have ended; the failure counters are kept",
+        "JobSuspended",
+        "all pods have ended; the job continues when spec.suspend is false, with its counters of"
+        " failures",
     )
     assert all(world.agent(pod) for pod in P[1:4])  # harmless: no pod is wanted
 
@@ -1055,7 +1055,7 @@ def test_a_job_that_was_stored_with_a_launcher_runs_on_with_one_warning() -> Non
     world.start_all()
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
-    assert world.condition("Accepted") == ("True", "Valid", "")
+    assert world.condition("Accepted") == ("True", "Valid", "the spec is valid")
     count, message = world.events()["LauncherInCommand"]
     assert (count, "torchrun" in message) == (1, True)
     world.edit(replicas=3)
@@ -1094,8 +1094,9 @@ def test_clean_pod_policy_of_a_failed_job(policy: str, kept: list[str]) -> None:
     )
     if policy != "All":
         why += "; kubectl logs -n team demo-1-0 -c worker"
+    why += "; the job does not run again: to repeat it, delete it and create it again"
     assert world.condition("Failed") == ("True", "MaxRestartsExceeded", why)
-    assert world.condition("Running") == ("False", "Ended", "")
+    assert world.condition("Running") == ("False", "Ended", "the job has ended")
     assert world.events()["Failed"][0] == 1
 
 
@@ -1176,7 +1177,7 @@ def test_a_job_made_again_under_its_name_starts_when_the_pods_of_the_old_one_hav
     awaited = "waiting for the end of demo-0-0 and 1 more of an older job of this name"
     cure = "if a pod's node is gone, delete the pod with --force"
     assert world.status()["phase"] == shown(f"Pending: {awaited}; {cure}")
-    assert world.condition("Stalled") == ("False", "NotStalled", "")
+    assert world.condition("Stalled")[:2] == ("False", "NotStalled")  # type: ignore[index]
     assert world.condition("PodsReady") == (
         "False",
         "OlderJob",

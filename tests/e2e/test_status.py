@@ -16,11 +16,11 @@ from elasticjob.local.api.objects.builtins import ROLEBINDINGS
 from elasticjob.rendezvous import timing
 
 pytestmark = pytest.mark.e2e
-END = re.compile(r" until (\S+Z)$")
+END = re.compile(r" at (2\d{3}-\S+Z)\b")
 
 
 def end_of(message: str) -> datetime:
-    """The time at the end of the message of a condition."""
+    """The time in the message of a condition at which it ends."""
     found = END.search(message)
     assert found, message
     return datetime.fromisoformat(found[1])
@@ -31,7 +31,7 @@ def begin_of(job: LocalJob, type_: str) -> datetime:
 
 
 async def shows(job: LocalJob, type_: str, reason: str) -> datetime:
-    """Once a condition is true for this reason, the time at the end of its message."""
+    """Once a condition is true for this reason, the time in its message."""
 
     def holds() -> bool:
         found = job.condition(type_)

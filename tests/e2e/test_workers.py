@@ -150,6 +150,7 @@ async def test_the_worker_that_spent_the_budget_is_named(
         f"job-1-0 (rank 1): WorkerFailed: {message}; exceeded maxRestarts (1); {look_at};"
         " the job does not run again: to repeat it, delete it and create it again"
     )
+    assert job.status["round"] == 2  # the last that ran
     assert (job.failure["pod"], job.failure["exitCode"], job.failure["round"]) == (
         "job-1-0",
         code,

@@ -109,7 +109,7 @@ def test_rights_that_were_deleted_under_running_agents_are_restored(kind: Resour
     assert world.store.find(world.api.stored(kind), TEAM, "elasticjob-demo") is not None
     assert world.status()["phase"] == "Unknown: no sign of life from the agents since 00:01:40Z"
     assert world.condition("Stalled")[:2] == ("True", "AgentsSilent")  # type: ignore[index]
-    assert world.condition("Running")[:2] == ("Unknown", "NoPulse")  # type: ignore[index]
+    assert world.condition("Running")[:2] == ("Unknown", "NoSignOfLife")  # type: ignore[index]
     name = "RoleBinding" if kind == kube.ROLE_BINDINGS else "ServiceAccount"
     assert world.events()["RightsRestored"] == (
         1,

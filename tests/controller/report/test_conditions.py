@@ -118,6 +118,101 @@ def test_a_job_that_waits_for_an_older_one_is_blocked_by_its_finalizer() -> None
     assert "example.com/x" in found["Stalled"].message
 
 
+# ---- what comes next -----------------------------------------------------------------------------
+
+SECOND = "2026-01-01T00:00:{}Z"
+LAST_CALL = JoinWait(JoinWaitKind.LAST_CALL, 9_000)
+AGAIN = (
+    "the operator creates demo-1-2 at 2026-01-01T00:01:31Z, because the last pods of this index"
+    " were lost soon after each other"
+)
+
+
+@pytest.mark.parametrize(
+    ("s", "type_", "message"),
+    [
+        (
+            degraded(observed_pod(1)),
+            "Degraded",
+            "1/2 pods in the round; the missing pods join when they are ready",
+        ),
+        (
+            degraded(observed_pod(1), join_wait=COOLS),
+            "Degraded",
+            "1/2 pods in the round; all workers restart together with demo-1-0 at"
+            f" {SECOND.format(31)}, because a round lasts at least 60 s before pods join",
+        ),
+        (
+            degraded(observed_pod(1, container=STARTS), join_wait=LAST_CALL),
+            "Degraded",
+            "1/2 pods in the round; the next round waits for demo-1-0, and starts at"
+            f" {SECOND.format(10)} without the pods that are missing",
+        ),
+        (
+            degraded(status={"generations": "0@1,1@2"}, memory=LOST),
+            "Degraded",
+            f"1/2 pods in the round; {AGAIN}",
+        ),
+        (
+            snapshot(
+                observed_pod(0), observed_pod(1), round_=active(2, [P0, P1]),
+                report=Report(2, (P0,)),
+            ),
+            "Restarting",
+            "the workers of demo-1-0 have not started; a pod whose workers do not run at"
+            f" {SECOND.format(29)} is replaced",
+        ),
+        (
+            snapshot(observed_pod(0), round_=active(2, [P0], delay_ms=9_000)),
+            "Restarting",
+            f"the workers of round 2 start at {SECOND.format(10)}: later after repeated failures",
+        ),
+        (
+            snapshot(observed_pod(0), observed_pod(1, container=STARTS), round_=FORMS),
+            "Restarting",
+            "the workers start again when at least 2 pods are ready",
+        ),
+        (
+            snapshot(observed_pod(0), round_=Round(), replicas=3, minReplicas=2),
+            "Running",
+            "no round is active; the workers start when at least 2 pods are ready",
+        ),
+        (
+            snapshot(observed_pod(0), observed_pod(1, container=STARTS), round_=FORMS, replicas=4),
+            "PodsReady",
+            "1/4 pods running; waiting for demo-1-0 to demo-3-0",
+        ),
+        (
+            snapshot(
+                observed_pod(0), observed_pod(1, 1, container=ended(1)), round_=FORMS, memory=LOST
+            ),
+            "PodsReady",
+            "1/2 pods running; 1/2 pods ended: exit code 1; the operator replaces such pods;"
+            f" {AGAIN}",
+        ),
+        (
+            snapshot(
+                observed_pod(0), observed_pod(1), report=Report(1, (P0, P1)),
+                status={"blamed": "0x2,1x1", "round": 1},
+            ),
+            "PodsReady",
+            "2/2 pods running; failures began in demo-0-0 (2), demo-1-0 (1): the operator replaces"
+            " a pod after 3 failures of its workers",
+        ),
+    ],
+)  # fmt: skip
+def test_a_condition_states_what_comes_next(s: Snapshot, type_: str, message: str) -> None:
+    assert {c.type: c.message for c in conditions.of(s, state.of(s))}[type_] == message
+
+
+def test_every_condition_has_a_message() -> None:
+    """Of a reason alone a reader does not know what it means."""
+    running = snapshot(observed_pod(0), report=Report(1, (P0,)))
+    over = snapshot(observed_pod(0), round_=Round(2, Phase.SUCCEEDED))
+    for s in (running, over):
+        assert [c.type for c in conditions.of(s, state.of(s)) if not c.message] == []
+
+
 # ---- all conditions ------------------------------------------------------------------------------
 
 

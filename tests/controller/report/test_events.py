@@ -66,8 +66,8 @@ RUNS, STARTS = ("True", "AllMembersRun", "4 members run"), ("False", "MembersSta
         ),
         (status(), status({"PodsReady": ("False", "PodsStart", "0/4")}), []),
         (
-            status({"Suspended": ("True", "Asked", "")}),
-            status({"Suspended": ("False", "NotAsked", "")}),
+            status({"Suspended": ("True", "JobSuspended", "")}),
+            status({"Suspended": ("False", "NotSuspended", "")}),
             [Note("Resumed", "job resumed")],
         ),
         (status(), status({"Failed": ("True", "X", "why")}), [Note("Failed", "why", True)]),

@@ -53,9 +53,9 @@ def templates() -> Iterator[tuple[str, str]]:
     for reason, (text, message) in texts.AWAITED.items():
         yield from ((f"wait {reason}", each) for each in (text, message))
     single = (
-        "NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", "OVER_BUDGET", "RETRIES", "STAYS", "MEMBERS",
-        "CREATED_AGAIN", "COUNTED_AT_START", "NEVER_TRAINED",
-        "NO_PULSE",        "NO_PULSE_SHORT", *PARTS,
+        "NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", "OVER_BUDGET", "RETRIES", "REFUSES", "STAYS",
+        "CREATED_AGAIN", "COUNTED_AT_START", "NEVER_TRAINED", "BLAMED", "NEW_JOB", "MEMBERS",
+        "NO_PULSE", "NO_PULSE_SHORT", *PARTS,
     )  # fmt: skip
     yield from ((name, getattr(texts, name)) for name in single)
 

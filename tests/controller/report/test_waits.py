@@ -193,14 +193,15 @@ def test_a_delayed_restart_is_shown_with_its_end_and_then_with_its_deadline() ->
     world.write_round(active(4, P[:2], delay_ms=8_000, charged=[2, 3, 4]))
     world.sleep(0)
     assert world.status()["phase"] == "Restarting: restart delayed until 00:00:09Z"
-    assert world.condition("Restarting")[:2] == ("True", "BackingOff")  # type: ignore[index]
+    delayed = "the workers of round 4 start at 2026-01-01T00:00:09Z: later after repeated failures"
+    assert world.condition("Restarting") == ("True", "BackingOff", delayed)
     world.sleep(9)
     assert world.status()["phase"] == "Restarting: waiting for workers until 00:00:37Z"
     assert world.condition("Restarting")[:2] == ("True", "WorkersStart")  # type: ignore[index]
     world.report(Report(4, P[:2], outside=True))
     world.sleep(0)
     assert world.status()["phase"] == "Running"
-    assert world.condition("Restarting") == ("False", "NotRestarting", "")
+    assert world.condition("Restarting") == ("False", "NotRestarting", "no restart is in progress")
 
 
 def test_an_index_that_is_lost_again_is_shown_with_the_time_of_its_next_pod() -> None:

@@ -56,9 +56,9 @@ CONDITIONS = {
             "AllMembersRun": "True",
             "MembersStart": "members start their workers",
             "MemberFailed": "a worker failed and the budget is used up: the job will fail",
-            "RoundForms": "there are too few pods for a round",
+            "WaitingForPods": "there are too few pods for a round",
             "RoundUnreadable": "Unknown: the Round Lease cannot be read",
-            "NoPulse": "Unknown: no agent has renewed the Round Lease for 9 heartbeat intervals",
+            "NoSignOfLife": "Unknown: no agent has renewed the Round Lease for 9 heartbeats",
             **_ENDED,
         },
     ),
@@ -119,7 +119,7 @@ CONDITIONS = {
     ),
     "Suspended": ConditionType(
         "`suspend` is true, and all pods have ended",
-        {"Asked": "True", "PodsEnd": "pods are ending", "NotAsked": "False"},
+        {"JobSuspended": "True", "PodsEnd": "pods are ending", "NotSuspended": "False"},
     ),
     "Complete": ConditionType("all workers exited with code 0; final", {"AllMembersDone": "True"}),
     "Failed": ConditionType(

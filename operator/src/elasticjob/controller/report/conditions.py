@@ -22,10 +22,11 @@ from elasticjob.api.v1alpha1 import Condition, LastFailure
 from elasticjob.controller.observe.parse import Job
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
-from elasticjob.controller.plan.restarts import uncounted
+from elasticjob.controller.plan.restarts import blame, uncounted
 from elasticjob.controller.report import (
     failure,
     obstructions,
+    pod_names,
     pod_problems,
     recent_failures,
     state,
@@ -34,9 +35,11 @@ from elasticjob.controller.report import (
 from elasticjob.controller.report.state import State, Why
 from elasticjob.controller.report.texts import (
     ANY,
+    BLAMED,
     CONDITIONS,
     EXCEEDED,
     NEVER_TRAINED,
+    NEW_JOB,
     NO_PULSE,
     TEMPLATE,
     Truth,
@@ -104,18 +107,28 @@ def _pods_ready(snapshot: Snapshot) -> Row:
     running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
     counts = {"running": running, "replicas": replicas}
     if running >= replicas:
-        return _row("PodsReady", "AllRun", **counts)
+        return _row("PodsReady", "AllRun", blamed=_blamed(snapshot), **counts)
     if found := pod_problems.most_frequent(snapshot):
-        return _row("PodsReady", found.reason, problem=found.full or found.text, **counts)
-    return _row("PodsReady", "PodsStart", **counts)
+        problem = state.with_replacement(snapshot, found).message
+        return _row("PodsReady", found.reason, problem=problem, **counts)
+    pods = pod_names.listed(snapshot.job, pod_problems.absent_pods(snapshot))
+    return _row("PodsReady", "PodsStart", pods=pods, **counts)
+
+
+def _blamed(snapshot: Snapshot) -> str:
+    """The pods in which failures of workers began, each with their number."""
+    found = sorted(blame.counts(snapshot).items())
+    pods = [(snapshot.newest_pod(index), number) for index, number in found]
+    named = [f"{snapshot.job.pod_name(pod)} ({number})" for pod, number in pods if pod]
+    return BLAMED.format(pods=few(named)) if named else ""
 
 
 def _running(snapshot: Snapshot) -> Row:
     round_ = snapshot.lease.round if snapshot.lease else None
     if round_ is None or round_.phase is not Phase.ACTIVE:
-        return _row("Running", "RoundForms")
+        return _row("Running", "WaitingForPods", min=_minimum(snapshot))
     if since := waits.silent_since(snapshot):
-        return _row("Running", "NoPulse", since=waits.timestamp(since))
+        return _row("Running", "NoSignOfLife", since=waits.timestamp(since))
     if failed := state.failed_pods(snapshot):
         pod, (limit, _) = snapshot.job.pod_name(min(failed)), state.spent_limit(snapshot)
         return _row("Running", "MemberFailed", pod=pod, round=round_.n, limit=limit)
@@ -127,7 +140,12 @@ def _running(snapshot: Snapshot) -> Row:
 def _progress(snapshot: Snapshot, found: State) -> list[Row]:
     """Degraded while the workers run, Restarting and Stalled while they do not."""
     word, why = found.word, found.why
-    return [_degraded(snapshot, word, why), _restarting(word, why), _stalled(snapshot, word, why)]
+    restarting = _restarting(snapshot, word, why)
+    return [_degraded(snapshot, word, why), restarting, _stalled(snapshot, word, why)]
+
+
+def _minimum(snapshot: Snapshot) -> int:
+    return snapshot.spec.min_replicas or snapshot.spec.replicas
 
 
 def _degraded(snapshot: Snapshot, word: Word, found: Why) -> Row:
@@ -135,14 +153,15 @@ def _degraded(snapshot: Snapshot, word: Word, found: Why) -> Row:
         return _row("Degraded", "NotRunning")
     counts = {"members": len(snapshot.lease.round.members), "replicas": snapshot.spec.replicas}
     if counts["members"] >= counts["replicas"]:
-        return _row("Degraded", "AllPodsWork")
+        return _row("Degraded", "AllPodsWork", **counts)
     return _row("Degraded", found.reason or "PodsMissing", why=found.message, **counts)
 
 
-def _restarting(word: Word, found: Why) -> Row:
+def _restarting(snapshot: Snapshot, word: Word, found: Why) -> Row:
     if word is not Word.RESTARTING:
         return _row("Restarting", "NotRestarting")
-    return _row("Restarting", found.reason or "PodsAwaited", why=found.message)
+    reason = found.reason or "PodsAwaited"
+    return _row("Restarting", reason, why=found.message, min=_minimum(snapshot))
 
 
 def _stalled(snapshot: Snapshot, word: Word, found: Why) -> Row:
@@ -173,7 +192,7 @@ def _unstable(snapshot: Snapshot) -> list[Row]:
     )
     if was and not uncounted.has_seen_an_hour(snapshot):
         return []
-    return [_row("Unstable", "FewUncountedRestarts")]
+    return [_row("Unstable", "FewUncountedRestarts", most=snapshot.uncounted_restarts_per_hour)]
 
 
 def _obstructed(snapshot: Snapshot) -> list[Row]:
@@ -186,10 +205,10 @@ def _obstructed(snapshot: Snapshot) -> list[Row]:
 
 def _suspended(snapshot: Snapshot) -> Row:
     if not snapshot.spec.suspend:
-        return _row("Suspended", "NotAsked")
+        return _row("Suspended", "NotSuspended")
     if snapshot.living:
         return _row("Suspended", "PodsEnd", pods=len(snapshot.living))
-    return _row("Suspended", "Asked")
+    return _row("Suspended", "JobSuspended")
 
 
 def _end(snapshot: Snapshot) -> list[Row]:
@@ -215,6 +234,7 @@ def _why_failed(snapshot: Snapshot) -> str:
         parts.append(EXCEEDED.format(max_restarts=lease.desired.max_restarts))
     if found and snapshot.spec.clean_pod_policy != "All":
         parts.append(found.log_command or "")
+    parts.append(NEW_JOB)
     return "; ".join(part for part in parts if part)
 
 

@@ -22,19 +22,32 @@ COUNT = "{running}/{replicas} pods running"
 MEMBERS = "{members}/{replicas} pods in the round"
 
 AWAITED = {
-    "BackingOff": ("restart delayed", "after repeated failures, the workers start later"),
+    "BackingOff": (
+        "restart delayed",
+        "the workers of round {subject} start at {until}: later after repeated failures",
+    ),
     "WorkersStart": (
         "waiting for workers",
-        "a pod that does not start its workers in time is replaced; the others wait",
+        "the workers of {pods} have not started; a pod whose workers do not run at {until} is"
+        " replaced",
     ),
-    "CoolingDown": ("cooldown", "ready pods join when the round is old enough; they wait"),
-    "LastCall": ("last call", "the next round waits for missing pods"),
+    "CoolingDown": (
+        "cooldown",
+        "all workers restart together with {pods} at {until}, because a round lasts at least 60 s"
+        " before pods join",
+    ),
+    "LastCall": (
+        "last call",
+        "the next round waits for {pods}, and starts at {until} without the pods that are missing",
+    ),
     "WaitingForReplacement": (
         "no new pod",
-        "index {subject} lost its last pods soon after each other, so its next pod waits",
+        "the operator creates {pods} at {until}, because the last pods of this index were lost"
+        " soon after each other",
     ),
 }
-"""By reason: what a job waits for, in STATUS and in a condition. The end of the wait follows."""
+"""By reason: what a job waits for, in STATUS, where the end of the wait follows, and in a
+condition."""
 
 NO_PULSE = (
     "the agents have not renewed the Round Lease since {since}: they are cut off, or may not write"
@@ -43,57 +56,76 @@ NO_PULSE = (
 )
 NO_PULSE_SHORT = "no sign of life from the agents since {since}"
 
+_ENDED_JOB = "the job has ended"
+
 CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
-    "Accepted": {"Valid": ("True", ""), "Invalid": ("False", "{faults}")},
+    "Accepted": {"Valid": ("True", "the spec is valid"), "Invalid": ("False", "{faults}")},
     "PodsReady": {
-        "AllRun": ("True", COUNT),
-        "PodsStart": ("False", COUNT),
-        "NotWanted": ("False", ""),
+        "AllRun": ("True", COUNT + "{blamed}"),
+        "PodsStart": ("False", COUNT + "; waiting for {pods}"),
+        "NotWanted": ("False", "the job is suspended"),
         "TemplateChanged": ("False", "all pods are replaced, because these have changed: {fields}"),
-        "Ended": ("False", ""),
+        "Ended": ("False", _ENDED_JOB),
         ANY: ("False", COUNT + "; {problem}"),
     },
     "Running": {
         "AllMembersRun": ("True", "all {members} members are running round {round}"),
-        "MembersStart": ("False", "round {round} is starting"),
+        "MembersStart": ("False", "not all workers of round {round} run yet"),
         "MemberFailed": (
             "False",
             "{pod} failed in round {round}, and {limit} is used up: the job fails unless the"
             " loss of a pod explains it",
         ),
-        "RoundForms": ("False", "no round is active"),
-        "NoPulse": ("Unknown", NO_PULSE),
+        "WaitingForPods": (
+            "False",
+            "no round is active; the workers start when at least {min} pods are ready",
+        ),
+        "NoSignOfLife": ("Unknown", NO_PULSE),
         "RoundUnreadable": ("Unknown", "{problem}"),
-        "Ended": ("False", ""),
+        "Ended": ("False", _ENDED_JOB),
     },
     "Degraded": {
-        "AllPodsWork": ("False", ""),
-        "NotRunning": ("False", ""),
-        "PodsMissing": ("True", MEMBERS),
-        "Ended": ("False", ""),
+        "AllPodsWork": ("False", "{members}/{replicas} pods in the round"),
+        "NotRunning": ("False", "the workers do not run"),
+        "PodsMissing": ("True", MEMBERS + "; the missing pods join when they are ready"),
+        "Ended": ("False", _ENDED_JOB),
         ANY: ("True", MEMBERS + "; {why}"),
     },
     "Restarting": {
-        "NotRestarting": ("False", ""),
-        "PodsAwaited": ("True", "the workers start again when enough pods are ready"),
-        "Ended": ("False", ""),
+        "NotRestarting": ("False", "no restart is in progress"),
+        "PodsAwaited": ("True", "the workers start again when at least {min} pods are ready"),
+        "Ended": ("False", _ENDED_JOB),
         ANY: ("True", "{why}"),
     },
-    "Stalled": {"NotStalled": ("False", ""), "Ended": ("False", ""), ANY: ("True", "{why}")},
+    "Stalled": {
+        "NotStalled": ("False", "the job continues without a change by a user"),
+        "Ended": ("False", _ENDED_JOB),
+        ANY: ("True", "{why}"),
+    },
     "Unstable": {
         "UncountedRestarts": (
             "True",
             "{restarts} restarts within an hour that do not count against maxRestarts: {causes}",
         ),
-        "FewUncountedRestarts": ("False", ""),
-        "Ended": ("False", ""),
+        "FewUncountedRestarts": (
+            "False",
+            "few restarts that do not count against maxRestarts: at most {most} within an hour",
+        ),
+        "Ended": ("False", _ENDED_JOB),
     },
     "Suspended": {
-        "Asked": ("True", "all pods have ended; the failure counters are kept"),
+        "JobSuspended": (
+            "True",
+            "all pods have ended; the job continues when spec.suspend is false, with its counters"
+            " of failures",
+        ),
         "PodsEnd": ("False", "waiting for pods to end: {pods} left"),
-        "NotAsked": ("False", ""),
+        "NotSuspended": ("False", "spec.suspend is false"),
     },
-    "Obstructed": {"NotObstructed": ("False", ""), ANY: ("True", "{problem}")},
+    "Obstructed": {
+        "NotObstructed": ("False", "the operator can read and delete all objects of the job"),
+        ANY: ("True", "{problem}"),
+    },
     "Complete": {"AllMembersDone": ("True", "all workers exited with code 0")},
     "Failed": {ANY: ("True", "{failure}")},
 }

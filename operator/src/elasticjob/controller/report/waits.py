@@ -8,7 +8,7 @@ that the wait is another one: so the pulses of a job that waits cost no write of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -16,9 +16,11 @@ from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import StatusTime, TimeOf
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import missing
+from elasticjob.controller.report import pod_names, pod_problems
 from elasticjob.controller.report.texts import AWAITED
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.now import Now
+from elasticjob.wire.member import Pod
 from elasticjob.wire.report import JoinWaitKind, Report
 from elasticjob.wire.round import Phase
 
@@ -61,9 +63,25 @@ def of(snapshot: Snapshot) -> dict[str, Wait]:
         if of_.reason in AWAITED and time.at > snapshot.utc_now:
             text, message = AWAITED[of_.reason]
             end = f"until {clock_time(time.at, snapshot.utc_now)}"
-            long = f"{message.format(subject=of_.subject)} until {timestamp(time.at)}"
+            pods = pod_names.listed(snapshot.job, _awaited(snapshot, of_)) or "other pods"
+            long = message.format(subject=of_.subject, pods=pods, until=timestamp(time.at))
             found[of_.reason] = Wait(of_.reason, time.at, text, end, long)
     return found
+
+
+def _awaited(snapshot: Snapshot, of_: TimeOf) -> Collection[Pod]:
+    """The pods for which a job waits, or that wait themselves."""
+    assert snapshot.lease is not None
+    members = snapshot.lease.round.pods
+    if of_.reason == WORKERS_START:
+        report = _report(snapshot)
+        return members.difference(report.running if report else ())
+    if of_.reason == COOLING_DOWN:
+        return pod_problems.ready_pods(snapshot) - members
+    absent = pod_problems.absent_pods(snapshot)
+    if of_.reason == LAST_CALL:
+        return absent
+    return [pod for pod in absent if TimeOf(REPLACEMENT, str(pod.index)) == of_]
 
 
 def silent_since(snapshot: Snapshot) -> datetime | None:
