@@ -257,7 +257,7 @@ def test_the_condition_has_long_words_to_their_end() -> None:
     found = pod_problems.most_frequent(replace(s, pod_events=events))
     assert found is not None
     assert found.text.endswith(" x...")
-    assert found.shorter == "1/1 pods: FailedSandbox: no nodename"
+    assert found.shorter == ("1/1 pods: FailedSandbox: no nodename",)
     assert message in found.full
     assert found.full.endswith(STAYS)
 

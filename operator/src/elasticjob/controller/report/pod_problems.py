@@ -81,7 +81,7 @@ class PodProblem:
     reason: str  # one word for programs: the reason of PodsReady
     text: str  # one short line for people
     full: str = ""  # the same with all that is known; empty: text is all
-    shorter: str = ""  # than `text`; empty: there is no such form
+    shorter: tuple[str, ...] = ()  # forms of the text, for when it has no room
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class _Found:
     whole: str = ""  # in the condition, if it has more words
     at: str = ""  # since when, by the kubelet's clock
     more: str = ""  # what the condition has after these words
-    shorter: str = ""  # in STATUS, if `why` has no room
+    is_chain: bool = False  # of messages, of which STATUS needs the last one
 
 
 def most_frequent(snapshot: Snapshot) -> PodProblem | None:
@@ -110,16 +110,20 @@ def most_frequent(snapshot: Snapshot) -> PodProblem | None:
     same = [each for each in found if (each.reason, each.why) == (reason, why)]
     fields = {"count": number, "replicas": snapshot.spec.replicas, "reason": reason}
     fields["since"] = _clock(min(each.at for each in same))
-    short, full, shorter = (
-        PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields, why=words)
-        for words in (why, same[0].whole or why, same[0].shorter or why)
+    whole = same[0].whole or why
+    forms: tuple[str, ...] = (why,)
+    if same[0].is_chain:
+        forms = (_phrase(summary.of_message(whole)), summary.end_of_chain(whole))
+    full, short, *shorter = (
+        PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields, why=words) for words in (whole, *forms)
     )
-    return PodProblem(reason, short, clipped(full + same[0].more, LONGEST_FULL), shorter)
+    full = clipped(full + same[0].more, LONGEST_FULL)
+    return PodProblem(reason, short, full, tuple(shorter))
 
 
 def refused_pods(snapshot: Snapshot) -> PodProblem | None:
     """Why missing pods cannot be created, in the words of the API server."""
-    if running(snapshot) >= snapshot.spec.replicas:
+    if not snapshot.refusals or running(snapshot) >= snapshot.spec.replicas:
         return None
     if needed := _refusals(snapshot, _needed(snapshot)):
         return _refused(snapshot, NO_PODS, needed)
@@ -183,22 +187,23 @@ def running(snapshot: Snapshot) -> int:
 
 def ready_pods(snapshot: Snapshot) -> frozenset[Pod]:
     """The pods of wanted indexes whose agent runs and is not lost."""
-    return frozenset(
-        pod
-        for pod in missing.pods_in_place(snapshot, Now(snapshot.now))
-        if snapshot.living[pod].container.state is ContainerState.RUNNING
-        and pod.index in snapshot.indexes
-    )
+    wanted = snapshot.indexes
+    in_place = missing.pods_in_place(snapshot, Now(snapshot.now))
+    return frozenset(p for p in in_place if p.index in wanted and _runs(snapshot, p))
 
 
 def absent_pods(snapshot: Snapshot) -> list[Pod]:
     """For each wanted index without such a pod: the pod that starts, or that is created next."""
-    coming = {each.pod.index: each.pod for each in _missing(snapshot)}
-    in_place = missing.pods_in_place(snapshot, Now(snapshot.now))
-    coming |= {pod.index: pod for pod in in_place}
-    ready = {pod.index for pod in ready_pods(snapshot)}
-    absent = (index for index in snapshot.indexes if index not in ready)
-    return [coming.get(index) or snapshot.next_pod(index) for index in absent]
+    in_place = {p.index: p for p in missing.pods_in_place(snapshot, Now(snapshot.now))}
+    without = [index for index in snapshot.indexes if index not in in_place]
+    coming = {each.pod.index: each.pod for each in _missing(snapshot)} if without else {}
+    starting = (in_place[index] for index in snapshot.indexes if index in in_place)
+    absent = [pod for pod in starting if not _runs(snapshot, pod)]
+    return absent + [coming.get(index) or snapshot.next_pod(index) for index in without]
+
+
+def _runs(snapshot: Snapshot, pod: Pod) -> bool:
+    return snapshot.living[pod].container.state is ContainerState.RUNNING
 
 
 def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[_Found]:
@@ -256,9 +261,8 @@ def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:
 
 def _stuck(reason: str, message: str, more: str = "") -> _Found:
     """What a pod waits for, in words of the kubelet, which are longer in the condition."""
-    whole, end = clipped(_line(message), LONGEST_WHOLE), summary.end_of_chain(message)
-    why = _phrase(summary.of_message(message))
-    return _Found(reason, why, whole, more=more + STAYS, shorter=end)
+    whole = clipped(_line(message), LONGEST_WHOLE)
+    return _Found(reason, _phrase(message), whole, more=more + STAYS, is_chain=True)
 
 
 def _ended_by_init_container(pod: ObservedPod) -> bool:

@@ -61,8 +61,8 @@ class Why:
 
     @property
     def shorter(self) -> tuple[str, ...]:
-        """A shorter form of it, if there is one."""
-        return (self.problem.shorter,) if self.problem and self.problem.shorter else ()
+        """Shorter forms of it."""
+        return self.problem.shorter if self.problem else ()
 
     @property
     def wait_text(self) -> str:
