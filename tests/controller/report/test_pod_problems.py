@@ -249,6 +249,18 @@ def test_status_has_the_end_of_what_the_kubelet_reports(
     assert ready.message == f"0/1 pods running; 1/1 pods: {reason}: {message}{STAYS}"
 
 
+def test_an_init_container_is_named_before_the_end_of_what_the_kubelet_reports() -> None:
+    message = f"{30 * 'long '}: cannot resolve it: not found"
+    init = InitContainer("get", reason="ErrImagePull", message=message)
+    s = snapshot(observed_pod(0, container=INITIALIZES, init=init), round_=Round())
+    status = "Pending: 1/1 pods: ErrImagePull: init container get: cannot resolve..."
+    assert str(state.of(s)) == status
+    ready = next(c for c in conditions.of(s, state.of(s)) if c.type == "PodsReady")
+    assert ready.message.endswith(
+        f"ErrImagePull: init container get: {' '.join(message.split())}{STAYS}"
+    )
+
+
 def test_the_condition_has_long_words_to_their_end() -> None:
     """Those of a runtime have the cause at the end."""
     message = f"failed to set up the network: {50 * 'x '}plugin calico: no nodename"

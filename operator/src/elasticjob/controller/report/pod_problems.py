@@ -94,6 +94,7 @@ class _Found:
     at: str = ""  # since when, by the kubelet's clock
     more: str = ""  # what the condition has after these words
     is_chain: bool = False  # of messages, of which STATUS needs the last one
+    where: str = ""  # words before the chain
 
 
 def most_frequent(snapshot: Snapshot) -> PodProblem | None:
@@ -113,7 +114,9 @@ def most_frequent(snapshot: Snapshot) -> PodProblem | None:
     whole = same[0].whole or why
     forms: tuple[str, ...] = (why,)
     if same[0].is_chain:
-        forms = (_phrase(summary.of_message(whole)), summary.end_of_chain(whole))
+        where, chain = same[0].where, whole.removeprefix(same[0].where)
+        texts = (_phrase(summary.of_message(chain)), summary.end_of_chain(chain))
+        forms = tuple(f"{where}{text}" for text in texts)
     full, short, *shorter = (
         PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields, why=words) for words in (whole, *forms)
     )
@@ -255,14 +258,15 @@ def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:
     if init.state is ContainerState.TERMINATED:
         return _failed(snapshot.job.namespace, pod, init)
     if init.reason in (*_STUCK, _INVALID_IMAGE):
-        return _stuck(init.reason, f"init container {init.name}: {init.message}")
+        return _stuck(init.reason, init.message, where=f"init container {init.name}: ")
     return None
 
 
-def _stuck(reason: str, message: str, more: str = "") -> _Found:
+def _stuck(reason: str, message: str, more: str = "", where: str = "") -> _Found:
     """What a pod waits for, in words of the kubelet, which are longer in the condition."""
-    whole = clipped(_line(message), LONGEST_WHOLE)
-    return _Found(reason, _phrase(message), whole, more=more + STAYS, is_chain=True)
+    words = f"{where}{message}"
+    whole = clipped(_line(words), LONGEST_WHOLE)
+    return _Found(reason, _phrase(words), whole, more=more + STAYS, is_chain=True, where=where)
 
 
 def _ended_by_init_container(pod: ObservedPod) -> bool:
