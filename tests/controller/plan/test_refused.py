@@ -233,7 +233,7 @@ def test_a_refused_index_holds_up_neither_the_status_nor_another_index() -> None
         "False",
         "PodsRefused",
         '2/4 pods running; 1/4 pods cannot be created: admission webhook "names.example.com"'
-        " denied the request: no 2-1 here",
+        " denied the request: no 2-1 here; correct spec.template or the webhook's policy",
     )
 
 

@@ -497,6 +497,11 @@ def test_the_most_frequent_problem_is_reported() -> None:
             'pods is forbidden: User "operator" cannot create resource "pods" in API group "";'
             " grant this right to the operator's account",
         ),
+        (
+            'admission webhook "names.example.com" denied the request: no',
+            'admission webhook "names.example.com" denied the request: no;'
+            " correct spec.template or the webhook's policy",
+        ),
         ("there is no cure", "there is no cure"),
         (1000 * "x", 797 * "x" + "..."),
     ],

@@ -70,6 +70,7 @@ _CURES = (
     (re.compile(r"exceeded quota: "), "raise the quota, lower replicas, or wait until it has room"),
     (re.compile(r"must specify .* for: "), "set these resources in spec.template"),
     (re.compile(r"violates PodSecurity "), "correct spec.template, or relax the namespace's level"),
+    (re.compile(r" denied the request: "), "correct spec.template or the webhook's policy"),
     (re.compile(r"User .* cannot create resource "), "grant this right to the operator's account"),
 )
 
@@ -219,7 +220,7 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
     if pod is None:
         return
     if pod.unschedulable:
-        yield _Found("Unschedulable", _nodes_phrase(pod.unschedulable))
+        yield _Found("Unschedulable", _nodes_phrase(pod.unschedulable), more=STAYS)
     elif found := _of_init_container(snapshot, pod):
         yield found
     elif refused_by := _refused_by_node(pod):
