@@ -162,6 +162,14 @@ def test_the_end_of_a_chain_is_its_cause(message: str, end: str) -> None:
     assert summary.end_of_chain(message) == end
 
 
+@pytest.mark.parametrize("part", ["/a", "a.", "[rank0", "[rank0: ", "'::", ": ", "/", " x"])
+def test_a_long_message_costs_no_more_than_its_beginning_or_end(part: str) -> None:
+    """Patterns may need a time that is quadratic in the length of the text."""
+    message = 100_000 * part
+    assert len(summary.of_message(message)) <= summary.LONGEST
+    assert len(summary.end_of_chain(message)) <= summary.LONGEST
+
+
 def test_a_summary_of_a_summary_is_the_same() -> None:
     for message in (NCCL, OUT_OF_MEMORY, "/a/b/python: '/c/d/e/f': [Errno 2] x", 300 * "/a"):
         once = summary.of_message(message)

@@ -12,6 +12,7 @@ from elasticjob.controller.report import failure
 from elasticjob.controller.report.texts import clipped
 from elasticjob.wire.cause import CauseKind
 
+LONGEST = 1024  # characters that are looked at: what a worker or a webhook writes has no limit
 LONGEST_END = 40  # of a chain of messages: STATUS also has a word, a count and a reason
 
 # In this order. What is left still names the error.
@@ -69,7 +70,7 @@ def _errors(found: LastFailure) -> tuple[str, str]:
 
 def of_message(message: str) -> str:
     """The message without packages of exceptions, directories and prefixes of log lines."""
-    text = " ".join(message.split())
+    text = " ".join(message[:LONGEST].split())
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
@@ -82,7 +83,7 @@ def end_of_chain(message: str) -> str:
     is the cause.
     """
     found = ""
-    for link in reversed(of_message(message).removesuffix(": unknown").split(": ")):
+    for link in reversed(of_message(message[-LONGEST:]).removesuffix(": unknown").split(": ")):
         longer = f"{link}: {found}" if found else link
         if found and len(longer) > LONGEST_END:
             break
