@@ -63,7 +63,7 @@ check-dockerfile:
 check-imports:
 	@$(RUN) lint-imports --no-cache >.venv/imports.txt || { cat .venv/imports.txt; exit 1; }
 
-# Each process has a temporary directory of its own: pytest looks through those of earlier runs, which others may remove.
+# Each process has another temporary directory: pytest looks through those of earlier runs, which others may remove.
 UNITS = place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && PYTEST_DEBUG_TEMPROOT=$$place \
   $(RUN) pytest -q -p no:xdist -m "not process and not e2e and not slow and not cluster"
 
