@@ -101,8 +101,9 @@ def test_an_error_without_other_lines_has_no_heading(lines: list[str]) -> None:
     assert with_end("E", lines, "stderr") == "E"
 
 
-def test_a_heading_without_end_is_no_reason_for_a_longer_text() -> None:
-    assert clip("E\nthe end of " + "x" * 1000 + "\ny") == "E"
+def test_a_line_that_begins_like_a_heading_is_a_line_like_any_other() -> None:
+    assert clip("E\nthe end of the world\n" + "x" * 490 + "\ny") == "E\n...\n" + "x" * 490 + "\ny"
+    assert clip("E\nthe end of " + "x" * 1000 + "\ny") == "E\n...\ny"
 
 
 def test_empty_lines_before_a_long_message_are_left_out() -> None:

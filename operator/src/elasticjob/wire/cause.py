@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Literal, get_args
 
 from elasticjob.wire.codec import WireError, fields_of, name, number, text
 from elasticjob.wire.dataclasses import dataclass
@@ -14,6 +14,8 @@ LONGEST_MESSAGE = 1024  # bytes; of an agent's last failure, in its termination 
 MESSAGE_BYTES = 512  # on the wire; each agent receives the cause of a round with each pulse
 _GAP = "..."
 _END = "the end of "  # begins the heading of lines in their order
+Excerpt = Literal["the traceback", "stderr", "the log"]
+_HEADINGS = tuple(f"{_END}{what}:" for what in get_args(Excerpt))
 _LONGEST_REPETITION = 80  # bytes of the first line where it stands among them
 LARGEST_CODE = 255  # of an exit
 LARGEST_SIGNAL = 64
@@ -106,7 +108,7 @@ def clip(message: str, most: int = MESSAGE_BYTES) -> str:
         return text_
     first, *lines = text_.lstrip("\n").split("\n")
     first = _without_middle(first, most)
-    gap = lines.pop(0) if lines and lines[0].startswith(_END) else _GAP
+    gap = lines.pop(0) if lines and lines[0] in _HEADINGS else _GAP
     room = most - _size(first) - _size("\n" + gap)
     kept: list[str] = []
     for line in reversed(lines):
@@ -117,7 +119,7 @@ def clip(message: str, most: int = MESSAGE_BYTES) -> str:
     return "\n".join([first, gap, *reversed(kept)]) if kept else first
 
 
-def with_end(first: str, lines: Sequence[str], what: str) -> str:
+def with_end(first: str, lines: Sequence[str], what: Excerpt) -> str:
     """Return the line that names an error, and under a heading the lines that it stands in, in
     their order: those of stderr or of a traceback, as `what` names it."""
     if not first or list(lines) in ([], [first]):
