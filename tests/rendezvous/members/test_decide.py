@@ -368,6 +368,7 @@ def test_before_it_has_trained_the_holder_comes_to_the_result_of_the_agent() -> 
         (ALL, 1.0, Report(2, progress=Progress(1)), True),
         (ALL, 1.0, Report(2), False),
         (ALL, 1.0, Report(1, trained=True), True),  # all agents are new
+        (ALL | {"B": seen("B", "running 1", trained=True)}, 1.0, None, True),
     ],
 )
 def test_each_next_round_says_whether_the_job_has_trained(

@@ -222,7 +222,7 @@ def test_a_job_that_has_trained_has_its_whole_budget(
 
 
 def test_its_own_progress_counts_before_the_holder_has_reported_it() -> None:
-    me = replace(joined("A", after_crashes(3), **STARTS), progress=Progress(1))
+    me, _ = steps(joined("A", after_crashes(3), **STARTS), events.Progressed(Progress(1)))
     found = cas(steps(me, failed(3))[1]).round
     assert found is not None
     assert found.trained

@@ -57,12 +57,14 @@ def test_running_is_reported_once_the_workers_have_started() -> None:
     assert (me.phase, me.n, me.start_ms, me.stop_ms) == (AgentPhase.RUNNING, 1, 45, 0)
 
 
-def test_the_last_progress_is_reported_until_the_next_round_makes_some() -> None:
-    """So the holder learns that the job has trained, however soon after its start it crashed."""
+def test_that_it_made_progress_is_reported_in_each_later_round() -> None:
+    """So the holder learns that the job has trained, however soon after its start it crashed. The
+    progress itself is that of the current round."""
     me, _ = steps(joined("A", active(1, "A B")), events.Progressed(Progress(7)))
     me, _ = steps(me, round_seen(active(2, "A B")), events.WorkersReaped(1))
     _, actions = steps(me, events.WorkersStarted(2, start_ms=45), events.Tick(), now=0.5)
-    assert AgentState.from_json(of(WriteState, actions)[0].state).progress == Progress(7)
+    written = AgentState.from_json(of(WriteState, actions)[0].state)
+    assert (written.progress, written.trained) == (None, True)
 
 
 def test_how_long_it_stopped_is_reported_with_the_next_round_that_runs() -> None:

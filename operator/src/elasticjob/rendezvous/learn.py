@@ -345,7 +345,7 @@ def _leave_requested(me: Me, event: LeaveRequested, now: float) -> Me:
 
 
 def _progressed(me: Me, event: Progressed, now: float) -> Me:
-    return replace(me, progress=event.progress)
+    return replace(me, progress=event.progress, trained=True)
 
 
 def _tick(me: Me, event: Tick, now: float) -> Me:

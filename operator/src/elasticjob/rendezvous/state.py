@@ -133,6 +133,7 @@ class Me:
     start_ms: int | None = None
     stop_ms: int | None = None
     progress: Progress | None = None
+    trained: bool = False  # a worker has reported progress, in any round
     # The workers.
     run: Run | None = None
     last_run_n: int = -1  # the last round whose workers this agent started

@@ -38,6 +38,11 @@ class View:
     order: int = 0  # of the last change
     last_call_since: float | None = None  # when the last call began; None: there is none
 
+    @property
+    def has_trained(self) -> bool:
+        """Whether an agent says that a worker has reported progress."""
+        return any(seen.lease.state.trained for seen in self.seen.values() if seen.lease)
+
 
 @dataclass(frozen=True)
 class FormerHolder:

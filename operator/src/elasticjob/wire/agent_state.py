@@ -40,6 +40,7 @@ class AgentState:
     start_ms: int | None = None  # from the delivery of round n to the exec of the last worker
     stop_ms: int | None = None  # from the delivery of round n until the older workers had ended
     progress: Progress | None = None
+    trained: bool = False  # a worker of this agent has reported progress, in any round
 
     def to_json(self) -> str:
         """Encode the annotation."""
@@ -58,6 +59,7 @@ class AgentState:
                 "startMs": self.start_ms,
                 "stopMs": self.stop_ms,
                 "progress": self.progress.to_fields() if self.progress else None,
+                "trained": self.trained,
             }
         )
 
@@ -80,6 +82,7 @@ class AgentState:
             start_ms=_optional(record, "startMs", what),
             stop_ms=_optional(record, "stopMs", what),
             progress=Progress.from_fields(record.get("progress"), what),
+            trained=flag(record, "trained", what),
         )
 
 

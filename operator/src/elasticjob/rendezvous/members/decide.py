@@ -52,7 +52,7 @@ def decide(case: Case, judgement: Judgement) -> Outcome:
 
 def noted_training(case: Case, next_: Round) -> Round:
     """The next round, marked as trained if the job has made progress or run for a minute."""
-    has_trained = case.round.trained or has_run_for_a_minute(case)
+    has_trained = case.round.trained or has_run_for_a_minute(case) or case.view.has_trained
     return replace(next_, trained=True) if has_trained else with_training(next_, case.report, ())
 
 

@@ -59,7 +59,7 @@ def round_before_crash(me: Me, lease: RoundLease, run: Run) -> Round:
     """The current round, marked as trained if it has, and with its charges forgiven if the workers
     ran for long enough."""
     round_ = with_training(lease.round, lease.report, [run.failure])
-    round_ = replace(round_, trained=True) if me.progress else round_
+    round_ = replace(round_, trained=True) if me.trained else round_
     return forgive_if_healthy(round_, failure_at(run) - run.delivered_at, lease.desired)
 
 

@@ -50,4 +50,5 @@ def own_state(me: Me) -> AgentState:
         start_ms=me.start_ms,
         stop_ms=me.stop_ms,
         progress=me.progress,
+        trained=me.trained,
     )

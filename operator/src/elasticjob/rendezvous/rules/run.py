@@ -48,7 +48,7 @@ def start(me: Me, now: Now) -> RuleResult:
         return no_action(me)
     round_ = me.lease.round
     run = Run(round_.n, me.round_at)
-    return replace(me, run=run, last_run_n=round_.n), (Start(round_),)
+    return replace(me, run=run, last_run_n=round_.n, progress=None), (Start(round_),)
 
 
 def may_start(me: Me) -> bool:
