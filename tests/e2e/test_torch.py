@@ -162,8 +162,10 @@ async def test_torchrun_with_the_flags_of_the_group_starts_one_group(cluster: Lo
 async def test_an_exception_is_named_with_and_without_record(
     cluster: LocalCluster, way: str
 ) -> None:
-    """Torch reports it in a file, or puts its rank before each line on stderr."""
-    job = cluster.apply("job", [PYTHON, "-c", RAISES, way], replicas=2, maxRestarts=0)
+    """Torch reports it in a file, or puts its rank before each line on stderr. It may take seconds
+    to exit after its report, and without the exit the failure has no code."""
+    command = [PYTHON, "-c", RAISES, way]
+    job = cluster.apply("job", command, replicas=2, maxRestarts=0, crashGraceSeconds=30)
     await job.is_("Failed: job-1-0 (rank 1): no shard: ")
     failure = job.failure
     assert (failure["rank"], failure["exitCode"]) == (1, 1)
