@@ -23,6 +23,7 @@ from elasticjob.rendezvous.actions import (
     CasRound,
     CreateLease,
     Exit,
+    Pulse,
     ReadRound,
     ReopenStream,
     Start,
@@ -76,6 +77,15 @@ class Agent(NamedTuple):
     wire: Wire
 
 
+class Reception(NamedTuple):
+    """What an agent may receive next. parts: the agent after it, if no other part changes."""
+
+    step: Step
+    rest: Wire
+    event: int
+    parts: tuple[int, int] | None
+
+
 class Machine:
     """The system within bounds."""
 
@@ -86,6 +96,11 @@ class Machine:
         self.tables = Tables()
         self.clock = Clock(bounds.desired, bounds.longest_delay_s)
         self._steps: dict[tuple[int, int], tuple[Any, ...]] = {}
+        self._notified: dict[tuple[int, int, bool], int] = {}
+        self._is_first: dict[tuple[int, int, int], bool] = {}
+        self._left: dict[tuple[Any, ...], int] = {}
+        self._is_old: dict[tuple[int, int], bool] = {}
+        self._received: dict[tuple[int, int], list[Reception]] = {}
         self._aged: dict[tuple[int, float], int] = {}
         self._served: dict[tuple[int, ...], tuple[Any, ...]] = {}
         self.tick = self.tables.record(events.Tick())
@@ -181,12 +196,23 @@ class Machine:
 
     def successors(self, state: State) -> Iterator[Next]:
         """Every transition from a state."""
-        for first in self._first_to_move(state) if self.bounds.reduced else ():
+        for first in self._first_to_move(state):
             moves = [found for found, _ in self._of_agent(state, first)]
             if all(found.state[OBJECTS] == state[OBJECTS] for found in moves):
                 yield from moves
                 yield from self._faults(state, first.at)
                 return
+        if self.is_after_faults(state):
+            if self.operator.acts_alone(state):
+                yield from self.operator.moves(state)
+                return
+            for agent in self.agents(state):
+                key = (agent.part, state[agent.at + 1])
+                if key not in self._is_old:
+                    self._is_old[key] = self._receives_nothing_new(agent)
+                if self._is_old[key]:
+                    yield self._deliver(state, agent)
+                    return
         can_wait = True
         for agent in self.agents(state):
             for found, urgent in self._of_agent(state, agent):
@@ -207,22 +233,45 @@ class Machine:
         answer, and no write of others can make anything else possible for it: its watch already has
         an event, which comes first, or delivers none.
         """
-        if self.env(state).finishing:  # the end of workers depends on the other members' starts
+        env = self.env(state)
+        if not self.bounds.reduced or env.finishing:  # the end of workers depends on other members
+            return
+        if env.left and not _NOT_LOCAL.isdisjoint(self.bounds.kinds):
             return
         for agent in self.agents(state):
-            wire = agent.wire
-            if wire.requests or not wire.alive:
-                continue
-            troubles = dict(wire.troubles)
-            if PAUSED in troubles:
-                continue
-            receives = wire.listens and not (troubles.keys() & {SLOW, CUT, DARK})
-            if receives and not wire.stream:
-                continue
-            wake = self.wake(agent)
-            is_due = wake is not None and wake <= 0
-            if (receives and wire.stream) or wire.answers or wire.work or is_due:
+            key = (agent.part, state[agent.at + 1], state[0])
+            is_first = self._is_first.get(key)
+            if is_first is None:
+                is_first = self._is_first[key] = self._can_be_first(state, agent)
+            if is_first:
                 yield agent
+
+    def _can_be_first(self, state: State, agent: Agent) -> bool:
+        wire = agent.wire
+        if not wire.alive or not self._are_settled(state, wire.requests):
+            return False
+        troubles = dict(wire.troubles)
+        if PAUSED in troubles:
+            return False
+        receives = wire.listens and not (troubles.keys() & {SLOW, CUT, DARK})
+        if receives:
+            return bool(wire.stream)
+        wake = self.wake(agent)
+        is_due = wake is not None and wake <= 0
+        return bool(wire.answers or wire.work) or is_due
+
+    def _are_settled(self, state: State, requests: Iterable[tuple[int, float]]) -> bool:
+        """Whether each request is a write of the Round Lease that is based on an old version.
+
+        The API server refuses it at any time, and it changes nothing.
+        """
+        for action, _ in requests:
+            record = self.tables.parts[action]
+            if not isinstance(record, (CasRound, Pulse)):
+                return False
+            if record.version == self.round(state).version:
+                return False
+        return True
 
     def next(
         self, step: Step, state: list[int] | State, is_fault: bool = False, broken: str = ""
@@ -235,9 +284,10 @@ class Machine:
         wire = agent.wire
         troubles = dict(wire.troubles)
         pod = wire.pod
-        for kind, left_s in wire.troubles:
+        for kind, left_s in () if self.bounds.reduced else wire.troubles:
             if kind != DARK:
-                yield self._heal(state, agent, kind), left_s <= 0
+                healed = self._with(state, agent, _healed(wire, kind))
+                yield self.next(("heal", pod, kind), healed), left_s <= 0
         cut = CUT in troubles
         for k, (action, due) in enumerate(wire.requests):
             first = all(wire.requests[j][0] != action for j in range(k))
@@ -251,18 +301,17 @@ class Machine:
         if not wire.alive or PAUSED in troubles:
             return
         slow = SLOW in troubles or cut
-        for k in range(len(wire.answers)):
-            yield self._answer(state, agent, k), True
-        if wire.stream and not slow:
-            yield self._deliver(state, agent), True
-        if wire.work:
-            yield self._work(state, agent), True
+        is_due = False
+        for step, rest, event, parts in self._receptions(agent, state[agent.at + 1], slow):
+            is_due = is_due or event == self.tick
+            if parts is None:
+                yield self._fed(step, state, agent, rest, event), True
+            else:
+                made = list(state)
+                made[agent.at], made[agent.at + 1] = parts
+                yield self.next(step, made), True
         if self._may_finish(state, agent):
             yield self._finish(state, agent), True
-        wake = self.wake(agent)
-        is_due = wake is not None and wake <= 0
-        if is_due:
-            yield self._fed(("tick", pod), state, agent, agent.wire, self.tick), True
         if wire.deleted != NO_TIME:
             waits = is_due or wire.answers or wire.work or (wire.stream and not slow)
             yield from self._terminate(state, agent, bool(waits))
@@ -284,32 +333,56 @@ class Machine:
         made[agent.at + 1] = self.tables.wire(wire)
         return made
 
-    def _answer(self, state: State, agent: Agent, k: int) -> Next:
-        wire = agent.wire
-        kind, (event, *more) = wire.answers[k]
-        left = ((kind, tuple(more)),) if more else ()
-        rest = wire._replace(answers=wire.answers[:k] + left + wire.answers[k + 1 :])
-        return self._fed(("answer", wire.pod, kind), state, agent, rest, event)
-
     def _deliver(self, state: State, agent: Agent) -> Next:
         wire = agent.wire
         rest = wire._replace(stream=wire.stream[1:])
         return self._fed(("deliver", wire.pod), state, agent, rest, wire.stream[0])
 
-    def _work(self, state: State, agent: Agent) -> Next:
+    def _receptions(self, agent: Agent, wire_id: int, slow: bool) -> list[Reception]:
+        """What an agent may receive next; it depends on the parts of the agent alone."""
+        key = (agent.part, wire_id)
+        found = self._received.get(key)
+        if found is None:
+            found = self._received[key] = [
+                Reception(step, rest, event, self._parts_after(agent, rest, event))
+                for step, rest, event in self._receive(agent, slow)
+            ]
+        return found
+
+    def _receive(self, agent: Agent, slow: bool) -> Iterator[tuple[Step, Wire, int]]:
+        """An answer, an event of the watch, what the workers do, and that the agent is due."""
+        wire, pod = agent.wire, agent.wire.pod
+        for k, (kind, (event, *more)) in enumerate(wire.answers):
+            left = ((kind, tuple(more)),) if more else ()
+            rest = wire._replace(answers=wire.answers[:k] + left + wire.answers[k + 1 :])
+            yield ("answer", pod, kind), rest, event
+        if wire.stream and not slow:
+            yield ("deliver", pod), wire._replace(stream=wire.stream[1:]), wire.stream[0]
+        if wire.work:
+            yield ("work", pod), *self._work(wire)
+        wake = self.wake(agent)
+        if wake is not None and wake <= 0:
+            yield ("tick", pod), wire, self.tick
+
+    def _work(self, wire: Wire) -> tuple[Wire, int]:
         """The supervisor has started or ended the workers."""
-        wire = agent.wire
         action = self.tables.parts[wire.work[0]]
         rest = wire._replace(work=wire.work[1:])
-        step = ("work", wire.pod)
         if isinstance(action, Stop):
             reaped = self.tables.record(events.WorkersReaped(action.n))
-            return self._fed(step, state, agent, rest._replace(workers=None), reaped)
+            return rest._replace(workers=None), reaped
         n = action.round.n
         if wire.workers == (n, "starting"):
             rest = rest._replace(workers=(n, "running"))
-        started = self.tables.record(events.WorkersStarted(n, 10))
-        return self._fed(step, state, agent, rest, started)
+        return rest, self.tables.record(events.WorkersStarted(n, 10))
+
+    def _parts_after(self, agent: Agent, wire: Wire, event: int) -> tuple[int, int] | None:
+        """The parts of an agent after an event, if this changes no other part."""
+        _, _, _, start_n, exit_code, _ = self._step(agent, wire.pod, event)
+        if start_n or exit_code is not None:
+            return None
+        made, _ = self._feed([0] * agent.at + [0, 0], agent, wire, event)
+        return made[agent.at], made[agent.at + 1]
 
     def _may_finish(self, state: State, agent: Agent) -> bool:
         """Whether the workers of an agent may end with 0: all members have started them."""
@@ -342,11 +415,7 @@ class Machine:
         self, state: list[int], agent: Agent, wire: Wire, event: int
     ) -> tuple[list[int], str]:
         """An agent receives an event and makes a step."""
-        key = (agent.part, event)
-        found = self._steps.get(key)
-        if found is None:
-            found = self._steps[key] = self._make_step(agent, wire.pod, event)
-        part, requests, work, start_n, exit_code, seen_n = found
+        part, requests, work, start_n, exit_code, seen_n = self._step(agent, wire.pod, event)
         broken = ""
         if seen_n > wire.seen_n:
             wire = wire._replace(seen_n=seen_n)
@@ -370,6 +439,14 @@ class Machine:
     def env_of(self, state: list[int]) -> Env:
         """The same of a state that is being made."""
         found: Env = self.tables.parts[state[2]]
+        return found
+
+    def _step(self, agent: Agent, pod: Pod, event: int) -> tuple[Any, ...]:
+        """The effects of a step, each computed once."""
+        key = (agent.part, event)
+        found = self._steps.get(key)
+        if found is None:
+            found = self._steps[key] = self._make_step(agent, pod, event)
         return found
 
     def _make_step(self, agent: Agent, pod: Pod, event: int) -> tuple[Any, ...]:
@@ -411,30 +488,39 @@ class Machine:
         """A request arrives at the API server. is_lost: its answer does not come back."""
         wire = agent.wire
         action, _ = wire.requests[k]
-        kind = kind_of(self.tables.parts[action])
-        step: Step = ("lose" if is_lost else "perform", wire.pod, kind)
-        rest = wire._replace(requests=wire.requests[:k] + wire.requests[k + 1 :])
-        if not wire.alive:
-            is_lost = False
         record = self.tables.parts[action]
+        kind = kind_of(record)
+        step: Step = ("lose" if is_lost else "perform", wire.pod, kind)
         made, answers, changes, broken = self._serve(state, agent, action)
         if not wire.alive:
+            rest = wire._replace(requests=wire.requests[:k] + wire.requests[k + 1 :])
             made = self._gone(made, agent._replace(wire=rest), rest.requests)
         elif isinstance(record, (ReadRound, ReopenStream)):
+            rest = wire._replace(requests=wire.requests[:k] + wire.requests[k + 1 :])
             yield self._open(step, made, agent, rest, answers, broken)
             return
         else:
-            if is_lost:
-                event = core.failed(record)
-                answers = () if event is None else (self.tables.record(event, wire.pod),)
-                if event is None:  # repeated until it is there
-                    rest = rest._replace(requests=((action, NO_TIME), *rest.requests))
-            if answers:
-                rest = rest._replace(answers=(*rest.answers, (kind, answers)))
-            made[agent.at + 1] = self.tables.wire(rest)
+            key = (state[agent.at + 1], k, answers, is_lost)
+            if key not in self._left:
+                self._left[key] = self._answered(wire, k, answers, is_lost)
+            made[agent.at + 1] = self._left[key]
         self._broadcast(made, changes)
         for after in self.operator.noted(made, state[0]):
             yield self.next(step, after, step[0] == "lose", broken)
+
+    def _answered(self, wire: Wire, k: int, answers: tuple[int, ...], is_lost: bool) -> int:
+        """What surrounds an agent after the API server has performed a request."""
+        action, _ = wire.requests[k]
+        record = self.tables.parts[action]
+        rest = wire._replace(requests=wire.requests[:k] + wire.requests[k + 1 :])
+        if is_lost:
+            event = core.failed(record)
+            answers = () if event is None else (self.tables.record(event, wire.pod),)
+            if event is None:  # repeated until it is there
+                rest = rest._replace(requests=((action, NO_TIME), *rest.requests))
+        if answers:
+            rest = rest._replace(answers=(*rest.answers, (kind_of(record), answers)))
+        return self.tables.wire(rest)
 
     def _serve(
         self, state: State, agent: Agent, action: int
@@ -495,13 +581,57 @@ class Machine:
         return self._fed(step, made, agent, wire, answers[0])
 
     def _broadcast(self, state: list[int], changes: tuple[int, ...]) -> None:
+        is_last = self.is_after_faults(state)
         for change in changes:
-            is_round = isinstance(self.tables.parts[change], events.RoundSeen)
             for at in range(FIRST, len(state), 2):
-                wire = self.tables.parts[state[at + 1]]
-                receives = wire.alive and wire.listens and DARK not in dict(wire.troubles)
-                if receives and (is_round or wire.wide):
-                    state[at + 1] = self.tables.wire(wire._replace(stream=(*wire.stream, change)))
+                key = (state[at + 1], change, is_last)
+                if key not in self._notified:
+                    self._notified[key] = self._with_change(*key)
+                state[at + 1] = self._notified[key]
+
+    def is_after_faults(self, state: State | list[int]) -> bool:
+        """Whether the search is reduced, and no fault may begin any more."""
+        return self.bounds.reduced and not self.tables.parts[state[2]].left
+
+    def _with_change(self, part: int, change: int, is_last: bool) -> int:
+        """What surrounds an agent after a change of which its watch delivers a version."""
+        wire = self.tables.parts[part]
+        is_round = isinstance(self.tables.parts[change], events.RoundSeen)
+        receives = wire.alive and wire.listens and DARK not in dict(wire.troubles)
+        if not receives or not (is_round or wire.wide):
+            return part
+        if is_last and self._is_of_another(wire, change) and self._holds_no_more(wire):
+            return part
+        return self.tables.wire(wire._replace(stream=(*wire.stream, change)))
+
+    def _is_of_another(self, wire: Wire, event: int) -> bool:
+        """Whether an event of a watch is about the Lease of another agent."""
+        record = self.tables.parts[event]
+        if not isinstance(record, (events.LeaseSeen, events.LeaseGone)) or record.by_get:
+            return False
+        lease = record.lease.name if isinstance(record, events.LeaseSeen) else record.name
+        return bool(lease != name(letter(wire.pod)))
+
+    def _holds_no_more(self, wire: Wire) -> bool:
+        """Whether an agent that receives all of its watch does not judge others then: another one
+        is the holder, and no complete view of the Leases follows."""
+        for event in reversed(wire.stream):
+            record = self.tables.parts[event]
+            if isinstance(record, events.ViewComplete):
+                return False
+            if isinstance(record, events.RoundSeen):
+                return bool(record.lease.holder != name(letter(wire.pod)))
+        return False
+
+    def _receives_nothing_new(self, agent: Agent) -> bool:
+        """Whether the next event of the watch is about the Lease of another agent, and this agent
+        judges none."""
+        wire = agent.wire
+        if not wire.alive or not wire.stream or wire.troubles:
+            return False
+        hold = self.me(agent).hold
+        judges = hold is not None and hold.complete
+        return not judges and self._is_of_another(wire, wire.stream[0])
 
     def _drop(self, state: State, agent: Agent, k: int, is_fault: bool = False) -> Next:
         """A request is lost on its way, or times out."""
@@ -518,15 +648,6 @@ class Machine:
         failed = self.tables.record(event, wire.pod)
         rest = rest._replace(answers=(*rest.answers, (kind, (failed,))))
         return self.next(("drop", wire.pod, kind), self._with(state, agent, rest), is_fault)
-
-    def _heal(self, state: State, agent: Agent, kind: str) -> Next:
-        wire = agent.wire
-        troubles = tuple(each for each in wire.troubles if each[0] != kind)
-        requests = wire.requests
-        if kind == CUT:
-            requests = tuple((action, NO_TIME) for action, _ in requests)
-        rest = wire._replace(troubles=troubles, requests=requests)
-        return self.next(("heal", wire.pod, kind), self._with(state, agent, rest))
 
     # ---- the operator ------------------------------------------------------------------------
 
@@ -552,11 +673,11 @@ class Machine:
         at = len(state) if at is None else at
         return [*state[:at], *self._new_agent(pod), *state[at:]]
 
-    def without_lease(self, state: list[int], lease: AgentLease) -> None:
-        """An agent Lease is deleted."""
+    def without_lease(self, state: list[int], lease: AgentLease) -> tuple[events.Event, ...]:
+        """An agent Lease is deleted. Return what watches deliver."""
         left = tuple(each for each in self.leases(tuple(state)) if each.pod != lease.pod)
         state[1] = self.tables.record(left)
-        self.broadcast(state, events.LeaseGone(lease.name))
+        return (events.LeaseGone(lease.name),)
 
     def _with_env(self, state: State | list[int], env: Env) -> list[int]:
         made = list(state)
@@ -587,7 +708,22 @@ class Machine:
         if by_s <= 0:
             return
         broken = checks.rest(self, state) if is_good(self, state) else ""
-        yield self.next(("wait", by_s), self._later(state, by_s), broken=broken)
+        for made, healed in self._ends(self._later(state, by_s)):
+            yield self.next(("wait", by_s, *healed), made, broken=broken)
+
+    def _ends(self, state: list[int]) -> Iterator[tuple[list[int], tuple[Any, ...]]]:
+        """The state with each choice of faults that end now, and these."""
+        options: list[tuple[list[int], tuple[Any, ...]]] = [(state, ())]
+        for agent in self.agents(tuple(state)) if self.bounds.reduced else ():
+            for kind, left_s in agent.wire.troubles:
+                if kind == DARK:
+                    continue
+                ended = []
+                for made, healed in options:
+                    wire = _healed(self.tables.parts[made[agent.at + 1]], kind)
+                    ended.append((self._with(made, agent, wire), (*healed, agent.wire.pod, kind)))
+                options = [*(options if left_s > 0 else ()), *ended]
+        yield from options
 
     def _later(self, state: State, by_s: float) -> list[int]:
         made = list(state)
@@ -737,7 +873,8 @@ class Machine:
         lease = core.find(self.leases(state), pod)
         if agent.wire.alive and lease is not None:
             made = list(state)
-            self.without_lease(made, lease)
+            for change in self.without_lease(made, lease):
+                self.broadcast(made, change)
             yield self.next(("delete-lease", pod), made)
 
     def lose(self, state: State, agent: Agent) -> Iterator[Next]:
@@ -768,10 +905,24 @@ class Machine:
                     self._with(state, agent, rest),
                 )
 
+    def _would_matter(self, state: State, agent: Agent, kind: str) -> bool:
+        """Whether a fault would hold up anything now. If not, it begins later, and ends later."""
+        wire = agent.wire
+        if kind == PAUSED:
+            wake = self.wake(agent)
+            is_due = wake is not None and wake <= 0
+            has_work = bool(wire.answers or wire.stream or wire.work) or is_due
+            return has_work or wire.deleted != NO_TIME or self._may_finish(state, agent)
+        if kind == CUT:
+            return bool(wire.requests or wire.stream)
+        return kind == DARK or bool(wire.stream)
+
     def _trouble(self, kind: str) -> Any:
         def begin(machine: Machine, state: State, agent: Agent) -> Iterator[Next]:
             wire = agent.wire
             if not wire.alive or kind in dict(wire.troubles):
+                return
+            if machine.bounds.reduced and not machine._would_matter(state, agent, kind):
                 return
             left_s = machine.bounds.longest * machine.heartbeat_s
             troubles = tuple(sorted([*wire.troubles, (kind, NO_TIME if kind == DARK else left_s)]))
@@ -784,6 +935,15 @@ class Machine:
             yield machine.next((kind, wire.pod), machine._with(state, agent, rest))
 
         return begin
+
+
+def _healed(wire: Wire, kind: str) -> Wire:
+    """What surrounds an agent after the end of a fault. A request that is due may time out."""
+    troubles = tuple(each for each in wire.troubles if each[0] != kind)
+    requests = wire.requests
+    if kind == CUT:
+        requests = tuple((action, NO_TIME if due else due) for action, due in requests)
+    return wire._replace(troubles=troubles, requests=requests)
 
 
 def _is_held(wire: Wire) -> bool:
@@ -821,6 +981,9 @@ _FAULTS: dict[str, Any] = {
     "delay": Machine.delay,
     **{kind: Machine._trouble(None, kind) for kind in (PAUSED, CUT, SLOW, DARK)},  # type: ignore[arg-type]
 }
+
+# Faults after which an agent can do what it could not do before, or the operator sees it end.
+_NOT_LOCAL = frozenset({"finishing", "end"})
 
 # ---- states that may last ------------------------------------------------------------------------
 

@@ -79,6 +79,8 @@ class Operator:
         self._planned: dict[tuple[int, int, int], Planned] = {}
         self._unversioned: dict[int, int] = {}
         self._passes: dict[tuple[int, int, int], int] = {}
+        self._acts: dict[tuple[int, ...], Act] = {}
+        self._read: dict[tuple[int, int], int] = {}
         self._noted: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._aged: dict[tuple[int, float], int] = {}
         self.job = cache(self._job)
@@ -138,15 +140,27 @@ class Operator:
         if found.left:
             yield from self._act(state, found)
             return
-        if found.read is None and self._planned_for(state, found).actions:
-            read = replace(found, read=self.machine.round(state))
-            yield self.machine.next(("read",), self._put(state, read))
+        reads = found.read is None and not self.machine.bounds.reduced
+        if reads and self._planned_for(state, found).actions:
+            key = state[PROCESS], state[0]
+            if key not in self._read:
+                self._read[key] = self._part(replace(found, read=self.machine.round(state)))
+            made = list(state)
+            made[PROCESS] = self._read[key]
+            yield self.machine.next(("read",), made)
             return
         made = self._plan(state, found)
         if made[PROCESS] != state[PROCESS]:
             next_ = self.machine.next(("plan",), made)
             if next_.state != state:
                 yield next_
+
+    def acts_alone(self, state: State) -> bool:
+        """Whether the next action is about pods alone, which no agent reads (README.md)."""
+        found = self.process(state)
+        if found is None or not found.left or self.machine.is_over(state):
+            return False
+        return isinstance(found.left[0], (Reserve, a.CreatePod, a.DeletePod))
 
     def again_s(self, state: State) -> float | None:
         """The time until a pass is due, if no pass is now."""
@@ -215,8 +229,22 @@ class Operator:
         if old.round.n != new.round.n:
             options.append((*known.rounds, past(old.round)))
         objects = self.objects(state)
-        for rounds in {self._kept_rounds(x, new, objects, known.memory) for x in options}:
-            yield self._part(replace(known, rounds=rounds))
+        for read in self._reads(state, before, known):
+            for rounds in {self._kept_rounds(x, new, objects, known.memory) for x in options}:
+                yield self._part(replace(known, rounds=rounds, read=read))
+
+    def _reads(self, state: Made, before: int, known: Process) -> Iterator[RoundLease | None]:
+        """What the operator may have read when the Round Lease is written.
+
+        A read is a transition of the whole search. If no write comes between it and the plan, they
+        are one transition of a reduced one, as the read commutes with all but writes.
+        """
+        yield known.read
+        if known.left or known.read is not None or not self.machine.bounds.reduced:
+            return
+        earlier = (before, *state[1:])
+        if self._planned_for(earlier, known).actions:
+            yield self.machine.tables.parts[before]
 
     # ---- plans -------------------------------------------------------------------------------
 
@@ -322,21 +350,51 @@ class Operator:
 
     def _act(self, state: State, found: Process) -> Iterator[Next]:
         """The API server performs the next action of the plan."""
+        machine = self.machine
+        act = self._effect(state, found)
+        made = list(state)
+        made[0], made[1], made[OBJECTS], made[PROCESS] = act.parts
+        for change in act.changes:
+            machine.broadcast(made, change)
+        for pod in act.deleted:
+            machine.terminate(made, pod, GRACE_S)
+        for pod in act.started:
+            made = machine.with_agent(made, pod)
+        if act.step == ("conflict",):
+            yield machine.next(act.step, made)
+            return
+        for after in self.noted(made, state[0]):
+            yield machine.next(act.step, after, broken=act.broken)
+
+    def _effect(self, state: State, found: Process) -> Act:
+        """What the next action changes. It depends on the parts of the state that it reads."""
+        charges = self.machine.env(state).may_charge
+        key = (state[0], state[1], state[OBJECTS], state[PROCESS], charges)
+        act = self._acts.get(key)
+        if act is None:
+            act = self._make_effect(state, found)
+            if not act.is_new:
+                self._acts[key] = act
+        return act
+
+    def _make_effect(self, state: State, found: Process) -> Act:
         action, rest = found.left[0], replace(found, left=found.left[1:])
         done = _DO[type(action)](self, list(state), rest, action)
         if done is None:  # a conflict, after which the pass ends
-            yield self.machine.next(("conflict",), self._put(state, _without_plan(rest)))
-            return
-        made, step, results, broken = done
+            part = self._part(_without_plan(rest))
+            return Act(("conflict",), (state[0], state[1], state[OBJECTS], part))
+        made, step, results, broken = done[:4]
         if results.done:
             assert rest.seen is not None
             snapshot = self.snapshot(None, rest.seen, rest)
             memory = memories.after_actions(rest.memory, snapshot, results, 0.0)
             memory = self._kept(memory, self.objects(made), self.machine.round(state).round.n)
             rest = replace(rest, memory=memory)
-        made[PROCESS] = self._part(rest if rest.left else _without_plan(rest))
-        for after in self.noted(made, state[0]):
-            yield self.machine.next(step, after, broken=broken)
+        rest = rest if rest.left else _without_plan(rest)
+        lease, objects = self.machine.round(tuple(made)), self.objects(made)
+        rest = replace(rest, rounds=self._kept_rounds(rest.rounds, lease, objects, rest.memory))
+        parts = (made[0], made[1], made[OBJECTS], self._part(rest))
+        return Act(step, parts, broken, *done[4:])
 
     def _reserve(self, state: Made, found: Process, action: Reserve) -> Done | None:
         objects = self.objects(state)
@@ -351,6 +409,8 @@ class Operator:
         leases = machine.leases(state)
         lease = core.find(leases, pod)
         step = ("mark", pod, action.excused)
+        changes: tuple[events.Event, ...] = ()
+        is_new = lease is None
         if lease is None and not action.create:
             results.unmarked.append(pod)
             return Done(state, ("unmarked", pod), results)
@@ -367,9 +427,9 @@ class Operator:
                 lease, ended=True, excused=action.excused, version=core.after(lease.version)
             )
             state[1] = machine.tables.record(core.put(leases, lease))
-            machine.broadcast(state, core.seen(lease))
+            changes = (core.seen(lease),)
         results.marked.append(lease)
-        return Done(state, step, results)
+        return Done(state, step, results, changes=changes, is_new=is_new)
 
     def _write_round(self, state: Made, found: Process, action: a.WriteRound) -> Done | None:
         machine, old = self.machine, self.machine.round(state)
@@ -381,19 +441,20 @@ class Operator:
         made = core.replace(made, version=core.after(old.version))
         broken = checks.desired(machine, state, made)
         state[0] = machine.tables.record(made)
-        machine.broadcast(state, events.RoundSeen(made, events.Source.WATCH))
+        changes = (events.RoundSeen(made, events.Source.WATCH),)
         step = ("write", action.desired, action.clear_holder)
-        return Done(state, step, a.ActionResults(done=[action]), broken)
+        return Done(state, step, a.ActionResults(done=[action]), broken, changes)
 
     def _delete_pod(self, state: Made, found: Process, action: a.DeletePod) -> Done:
         pod, objects = pod_of(action.uid), self.objects(state)
-        life = objects.life(pod)
+        life, deleted = objects.life(pod), ()
         if life == RUNS:
             self.put_objects(state, objects.with_pod(pod, DELETING))
-            self.machine.terminate(state, pod, GRACE_S)
+            deleted = (pod,)
         elif life in (COMPLETED, FAILED):
             self.put_objects(state, objects.with_pod(pod, ""))
-        return Done(state, ("delete", pod), a.ActionResults(done=[action]))
+        results = a.ActionResults(done=[action])
+        return Done(state, ("delete", pod), results, deleted=deleted)
 
     def _delete_lease(self, state: Made, found: Process, action: a.DeleteLease) -> Done:
         leases, results = self.machine.leases(state), a.ActionResults(done=[action])
@@ -401,8 +462,8 @@ class Operator:
         lease = core.find(leases, pod)
         if lease is None or lease.uid != action.uid:
             return Done(state, ("keep-lease", pod), results)
-        self.machine.without_lease(state, lease)
-        return Done(state, ("delete-lease", pod), results)
+        changes = self.machine.without_lease(state, lease)
+        return Done(state, ("delete-lease", pod), results, changes=changes)
 
     def _list_leases(self, state: Made, found: Process, action: a.ListLeases) -> Done:
         leases = a.LeaseList(self.machine.leases(state), {}, found.judged, 0.0)
@@ -413,7 +474,7 @@ class Operator:
         if objects.life(action.pod):
             return Done(state, ("exists", action.pod), results)
         self.put_objects(state, objects.with_pod(action.pod, RUNS))
-        return Done(self.machine.with_agent(state, action.pod), ("start", action.pod), results)
+        return Done(state, ("start", action.pod), results, started=(action.pod,))
 
 
 class Done(NamedTuple):
@@ -423,6 +484,22 @@ class Done(NamedTuple):
     step: tuple[Any, ...]
     results: a.ActionResults
     broken: str = ""
+    changes: tuple[events.Event, ...] = ()  # that watches deliver
+    deleted: tuple[Pod, ...] = ()  # pods that receive SIGTERM
+    started: tuple[Pod, ...] = ()
+    is_new: bool = False  # a Lease has numbers above all others in the state
+
+
+class Act(NamedTuple):
+    """The effect of an action. parts: the round, the Leases, the objects, and the process."""
+
+    step: tuple[Any, ...]
+    parts: tuple[int, int, int, int]
+    broken: str = ""
+    changes: tuple[events.Event, ...] = ()
+    deleted: tuple[Pod, ...] = ()
+    started: tuple[Pod, ...] = ()
+    is_new: bool = False
 
 
 _DO: dict[type, Callable[[Operator, Made, Process, Any], Done | None]] = {

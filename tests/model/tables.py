@@ -59,7 +59,9 @@ class Tables:
         self._mappings: dict[tuple[int, ...], int] = {}
         self._mapping_ids: dict[Any, int] = {}
         self.mappings: list[Mapping] = []
-        self._renumbered: dict[tuple[int, int], int] = {}
+        self._renumbered: dict[int, dict[int, int]] = {}  # by mapping
+        self._restricted: dict[tuple[int, int], int] = {}
+        self._envs: dict[tuple[int, int, tuple[int, ...]], int] = {}
         self.none = self.record(())
 
     def record(self, record: Any, pod: Pod | None = None) -> int:
@@ -128,17 +130,29 @@ class Tables:
         if mapping is None:
             mapping = self._mappings[key] = self._mapping(key)
         env = state[2]
-        if mapping < 0 and not (self.parts[env].started or self.parts[env].finished):
+        has_notes = self.parts[env].started or self.parts[env].finished
+        if mapping < 0 and not has_notes:
             return state
-        cache = self._renumbered
+        if has_notes:
+            env_key = (env, mapping, key)
+            env = self._envs.get(env_key, -1)
+            if env < 0:
+                env = self._envs[env_key] = self._renumber(state[2], mapping, key)
+        if mapping < 0:
+            return state if env == state[2] else (*state[:2], env, *state[3:])
+        known = self._renumbered_by(mapping)
         made = []
         for part in state:
-            code = (part, mapping, key) if part == env else (part, mapping)
-            new = cache.get(code)
+            new = known.get(part)
             if new is None:
-                new = cache[code] = self._renumber(part, mapping, key)
+                new = known[part] = self._renumber(part, mapping, key)
             made.append(new)
+        made[2] = env
         return tuple(made)
+
+    def _renumbered_by(self, mapping: int) -> dict[int, int]:
+        """The parts that a mapping has renumbered."""
+        return self._renumbered.setdefault(mapping, {})
 
     def _mapping(self, key: tuple[int, ...]) -> int:
         """The number of the mapping to ranks; negative: nothing changes."""
@@ -149,6 +163,9 @@ class Tables:
             rank = rank + 1 if domain == before else 1
             before = domain
             mapping[domain, n] = rank
+        return self._mapping_id(mapping)
+
+    def _mapping_id(self, mapping: Mapping) -> int:
         if all(n == new for (_, n), new in mapping.items()):
             return -1
         frozen = frozenset(mapping.items())
@@ -162,14 +179,33 @@ class Tables:
         mapping = self.mappings[mapping_id] if mapping_id >= 0 else None
         if isinstance(record, Env):
             return self.env(self._env(record, mapping, key))
-        if mapping is None or not self.label_sets[self.labels[part]]:
+        if mapping is None:
             return part
+        mapping_id = self._restricted_to(self.labels[part], mapping_id)
+        if mapping_id < 0:
+            return part
+        found = self._renumbered_by(mapping_id).get(part)
+        if found is None:
+            found = self._renumbered_by(mapping_id)[part] = self._renumber_part(part, mapping_id)
+        return found
+
+    def _restricted_to(self, label_id: int, mapping_id: int) -> int:
+        """The number of the mapping of these labels alone; negative: it changes none of them."""
+        found = self._restricted.get((label_id, mapping_id))
+        if found is None:
+            mapping = self.mappings[mapping_id]
+            made = {each: mapping[each] for each in self.label_sets[label_id]}
+            found = self._restricted[label_id, mapping_id] = self._mapping_id(made)
+        return found
+
+    def _renumber_part(self, part: int, mapping_id: int) -> int:
+        record, mapping = self.parts[part], self.mappings[mapping_id]
 
         def number(domain: Domain, n: int) -> int:
             return mapping.get((domain, n), n)
 
         if isinstance(record, Wire):
-            return self._renumber_wire(record, mapping_id, key, number)
+            return self._renumber_wire(record, mapping_id, number)
         if record.__class__ is tuple and len(record) == 2 and not hasattr(record[1], "pod"):
             me, wake = record
             if hasattr(me, "who"):
@@ -179,13 +215,9 @@ class Tables:
         pod = self.pods[part]
         return self.record(renumbered(record, number, pod), pod)
 
-    def _renumber_wire(self, wire: Wire, mapping: int, key: Any, number: Any) -> int:
+    def _renumber_wire(self, wire: Wire, mapping: int, number: Any) -> int:
         def moved(each: int) -> int:
-            code = (each, mapping)
-            found = self._renumbered.get(code)
-            if found is None:
-                found = self._renumbered[code] = self._renumber(each, mapping, key)
-            return found
+            return self._renumber(each, mapping, ())
 
         made = wire._replace(
             requests=tuple([(moved(each), due) for each, due in wire.requests]),

@@ -38,6 +38,12 @@ def commands(desired: Desired, steps: Iterable[tuple[Any, ...]]) -> Iterator[str
     for verb, *about in steps:
         if verb in _SILENT:
             yield f"# {' '.join([verb, *(_word(each) for each in about)])}"
+        elif verb == "wait":
+            yield f"wait {about[0]:g}"
+            yield from (
+                f"# heal {letter(p)} {kind}"
+                for p, kind in zip(about[1::2], about[2::2], strict=True)
+            )
         elif verb == "mark":
             yield f"mark {letter(about[0])} alone{' excused' if about[1] else ''}"
         elif verb == "write":
