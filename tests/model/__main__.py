@@ -26,6 +26,7 @@ def main() -> int:
     kinds = tuple(args.kinds.split(",")) if args.kinds else of_bounds.KINDS
     bounds = of_bounds.bounds(
         args.pods, args.min, args.faults, kinds if args.faults else (), args.longest,
+        args.start,
     )  # fmt: skip
     print("\n".join(of_bounds.lines(bounds)), flush=True)
     with without(*args.without):
@@ -75,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--min", type=int, default=1)
     parser.add_argument("--faults", type=int, default=1)
     parser.add_argument("--longest", type=int, default=4, help="heartbeats that a fault lasts")
+    parser.add_argument("--start", type=int, default=0, help="heartbeats before a new pod's agent")
     parser.add_argument("--kinds", default="", help="of faults; all if empty")
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--folder", type=Path, help="to store the search and continue it")

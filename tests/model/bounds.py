@@ -19,8 +19,10 @@ KINDS = (
 
 def bounds(
     pods: int, min_members: int, faults: int, kinds: tuple[str, ...] = KINDS, longest: int = 4,
+    start: int = 0,
 ) -> Bounds:  # fmt: skip
-    """The bounds of a search with this number of pods and faults, each for at most `longest` T."""
+    """The bounds of a search with this number of pods and faults, each for at most `longest` T. The
+    agent of a new pod starts after `start` T."""
     desired = Desired(
         wanted=tuple(Pod(index, 0) for index in range(pods)),
         min_members=min_members,
@@ -34,7 +36,7 @@ def bounds(
         reset_after_s=10 * NEVER_S,
         api_grace_s=10 * NEVER_S,
     )
-    return Bounds(desired, faults, kinds, longest)
+    return Bounds(desired, faults, kinds, longest, start_s=start * T)
 
 
 def lines(bounds: Bounds) -> Iterator[str]:
@@ -46,6 +48,7 @@ def lines(bounds: Bounds) -> Iterator[str]:
     )
     yield f"faults       {', '.join(bounds.kinds) or 'none'}"
     yield f"times        T = {T:g} s; a fault that ends lasts at most {bounds.longest} T"
+    yield f"             the agent of a new pod starts after {bounds.start_s / T:g} T"
     yield "order        all that is not delayed by a fault happens before time passes, in any order"
     for missing in NOT_COVERED:
         yield f"not covered  {missing}"

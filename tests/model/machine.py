@@ -56,6 +56,7 @@ class Bounds:
     longest: int = 4  # heartbeats that a fault lasts
     generations: int = 3  # of an index
     longest_delay_s: float = 2.0
+    start_s: float = 0.0  # until the agent of a new pod makes its first step
     reduced: bool = True  # partial-order reduction
     forgets: bool = True  # the operator forgets what no later plan reads
 
@@ -671,7 +672,17 @@ class Machine:
         """The agent of a new pod starts."""
         at = next((each.at for each in self.agents(tuple(state)) if each.wire.pod > pod), None)
         at = len(state) if at is None else at
-        return [*state[:at], *self._new_agent(pod), *state[at:]]
+        return [*state[:at], *self._replacement(pod), *state[at:]]
+
+    def _replacement(self, pod: Pod) -> list[int]:
+        """The agent of a new pod, which makes its first step now or after a time."""
+        start_s = self.bounds.start_s
+        if not start_s:
+            return self._new_agent(pod)
+        nonce = f"nonce-{letter(pod)}"
+        me = new_agent(identity(letter(pod), nonce=nonce), 0.0)
+        part = self.tables.agent(self.clock.aged(me, 0.0), start_s)
+        return [part, self.tables.wire(Wire(pod, nonce))]
 
     def without_lease(self, state: list[int], lease: AgentLease) -> tuple[events.Event, ...]:
         """An agent Lease is deleted. Return what watches deliver."""
