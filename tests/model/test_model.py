@@ -235,6 +235,7 @@ def test_one_fault_of_the_only_pod(kind: str) -> None:
     assert {step[0] for step in result.steps if step} >= ONE_POD[kind]
 
 
+@pytest.mark.slow
 def test_the_agent_of_a_new_pod_may_start_later() -> None:
     result = Search(Machine(bounds(1, 1, 1, ("leave",), start=1)), formed=True).run()
     assert result.complete
