@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -237,6 +238,46 @@ def test_a_path_with_a_nul_is_no_file() -> None:
     assert files.read("a\0b", LIMIT) is None
     assert not files.write("a\0b", b"")
     assert not files.clear("a\0b", ["c"])
+
+
+@pytest.mark.parametrize("put", [each for each in HOSTILE if each is not fifo])
+def test_a_fifo_takes_the_place_of_nothing_but_a_fifo(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "it"
+    put(path)
+    before = sorted(tmp_path.rglob("*"))
+    assert files.make_fifo(str(path)) is None
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_fifo_is_made_again_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "it"
+    os.mkfifo(path)
+    first = os.open(path, os.O_RDWR)
+    made = files.make_fifo(str(path))
+    assert made is not None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    os.write(first, b"of an older round")
+    with pytest.raises(BlockingIOError):
+        os.read(made.reader, 100)
+    second = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    os.write(second, b"x")
+    os.close(second)
+    assert os.read(made.reader, 100) == b"x"
+    os.close(made.writer)
+    assert os.read(made.reader, 100) == b""
+    os.close(made.reader)
+    os.close(first)
+
+
+def test_without_a_place_there_is_no_fifo(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "none" / "it", tmp_path / "file" / "it", tmp_path / ("n" * 300)):
+        assert files.make_fifo(str(path)) is None
+    assert files.make_fifo("a\0b") is None
+    assert files.make_fifo("") is None
+    assert files.make_fifo("/proc/it") is None
 
 
 def test_a_file_is_written_over_what_it_contained(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from typing import BinaryIO, NamedTuple
 
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_SET_PIPE_SIZE = 1031  # fcntl.F_SETPIPE_SZ of Python 3.10
+_FIFO_BYTES = 1 << 20  # the most that Linux gives to a user without privileges
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -24,6 +26,14 @@ class Content(NamedTuple):
     data: bytes
     changed_at: float  # wall clock
     stamp: tuple[int, int, int]  # differs after each change
+
+
+class Fifo(NamedTuple):
+    """The two ends of a FIFO, as file descriptors that do not block. Once no process has it open
+    for writing, a read returns nothing."""
+
+    reader: int
+    writer: int
 
 
 def read(path: str, limit: int) -> Content | None:
@@ -60,6 +70,27 @@ def write(path: str, data: bytes) -> bool:
         os.close(fd)
 
 
+def make_fifo(path: str) -> Fifo | None:
+    """A new FIFO of this user, open. It replaces an older FIFO, and nothing else. None: something
+    else is at the path, or its directory does not allow that."""
+    try:
+        if stat.S_ISFIFO(os.lstat(path).st_mode):
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError):  # ValueError: a path with a NUL
+        return None
+    try:
+        os.mkfifo(path, 0o600)
+        reader = os.open(path, os.O_RDONLY | _SAFE)
+    except OSError:
+        return None
+    fifo = _with_writer(reader)
+    if fifo is None:
+        os.close(reader)
+    return fifo
+
+
 def clear(directory: str, names: Iterable[str]) -> bool:
     """Free names in a directory. False: one of them is still in use, or the directory is a link.
 
@@ -87,6 +118,23 @@ def _open(path: str, flags: int) -> int | None:
         return fd
     os.close(fd)
     return None
+
+
+def _with_writer(reader: int) -> Fifo | None:
+    """Open the other end of a FIFO, and give it room for bursts of lines. None: it is no FIFO."""
+    import fcntl  # only here: few agents need it
+
+    if not stat.S_ISFIFO(os.fstat(reader).st_mode):
+        return None  # something has taken its place
+    try:
+        writer = os.open(f"/proc/self/fd/{reader}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.fcntl(writer, _SET_PIPE_SIZE, _FIFO_BYTES)
+    except OSError:
+        pass  # this user has too many pipes; then it has the usual 64 KiB, or less
+    return Fifo(reader, writer)
 
 
 def _clear(name: str, directory: int) -> bool:
