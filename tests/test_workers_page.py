@@ -52,7 +52,7 @@ def variables_of_worker() -> dict[str, str]:
         first_role=0, role_world=4,
     )  # fmt: skip
     group = environment.group_env(active(1, [Pod(0, 0)]), Desired(()), ranks, "job", "pod")
-    return environment.worker_env({}, group, ranks, 0, "/d")
+    return environment.worker_env({environment.ENABLE_TIMERS: "1"}, group, ranks, 0, "/d")
 
 
 def test_variables() -> None:

@@ -81,6 +81,8 @@ CASES: list[tuple[str, Json, list[str]]] = [
     *((" ".join(words), running(*words), []) for words in OTHERS),
     ("user's own variables", elastic_job(pod=containers(env("LR", "OMP_NUM_THREADS"))), []),
     ("RANK", elastic_job(pod=containers(env("A", "RANK"))), ["worker environment"]),
+    ("torch's timers", elastic_job(pod=containers(env(
+        "TORCHELASTIC_ENABLE_FILE_TIMER", "TORCHELASTIC_TIMER_FILE"))), []),
     ("ours", elastic_job(pod=containers(env("ELASTICJOB_X"))), ["worker environment"]),
     ("RANK in a sidecar", elastic_job(pod=ELSEWHERE), []),
     ("own directory", elastic_job(pod=containers(mount("/opt/elasticjobs"))), []),

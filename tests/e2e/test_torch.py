@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,26 @@ def main():
 
 record(main)() if sys.argv[1:] == ["record"] else main()
 """
+# In round 1 the last rank sleeps where a timer has set it a limit of a second, and the others wait
+# for it in a collective operation without a timer.
+SLEEPS = """
+import os, sys, time
+import torch, torch.distributed as dist
+import torch.distributed.elastic.timer as timer
+
+timer.configure(timer.FileTimerClient(os.environ["TORCHELASTIC_TIMER_FILE"]))
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+for step in range(100):
+    with timer.expires(after=60, scope=f"step {step}"):
+        dist.all_reduce(torch.ones(1))
+print(f"rank {rank} in {os.getpid()} has passed", flush=True)
+if os.environ["ELASTICJOB_ROUND"] == "1" and rank == dist.get_world_size() - 1:
+    with timer.expires(after=1, scope="load a batch"):
+        time.sleep(1000)
+dist.barrier()
+dist.destroy_process_group()
+"""
 # For torchrun: prints rank, pod and local rank of each worker; in round 1 the last rank fails.
 MEETS = """
 import os
@@ -86,6 +107,9 @@ def main():
 
 main()
 """
+PAGE = (Path(__file__).parents[2] / "docs" / "workers.md").read_text()
+FLAGS = re.MULTILINE | re.DOTALL
+TIMERS = {"TORCHELASTIC_ENABLE_FILE_TIMER": "1"}
 GROUP = "the group: 0=job-0-0/0 1=job-0-0/1 2=job-1-0/0 3=job-1-0/1\n"
 
 
@@ -156,6 +180,57 @@ async def test_torchrun_with_the_flags_of_the_group_starts_one_group(cluster: Lo
     assert job.failure["pod"] == "job-1-0"
     assert "rank 3 fails" in job.failure["message"]
     assert job.events("LauncherInCommand") == []
+
+
+async def test_a_rank_that_hangs_is_found_by_torchs_timer_and_the_group_restarts(
+    cluster: LocalCluster,
+) -> None:
+    """torch's own agent ends itself with the worker, by SIGKILL."""
+    job = cluster.apply("job", [PYTHON, "-c", SLEEPS], TIMERS, replicas=2, nprocPerNode=2)
+    await job.until(lambda: len(job.pods) == 2, "two pods")
+    pods = job.pods
+    await job.is_("Complete")
+    assert job.pods == pods
+    assert (job.status["restarts"], job.status["counted"]) == (1, 1)
+    failure = job.failure
+    assert (failure["pod"], failure["rank"], failure["reason"]) == ("job-1-0", 3, "WorkerHung")
+    assert failure.keys().isdisjoint({"exitCode", "signal"})
+    hang = 'the timer "load a batch" expired 1.0 s after it was set'
+    assert failure["message"] == hang
+    await job.reports("WorkersFailed", f"ended: job-1-0 (rank 3) on local: WorkerHung: {hang}")
+    log = await cluster.log(job.pod("1-0"), ALL_LINES)
+    assert len(set(re.findall(r"rank 3 in (\d+) has passed", log))) == 2, log
+
+
+async def test_a_hang_under_torchrun_is_found_by_the_agent_and_not_by_torchrun(
+    cluster: LocalCluster,
+) -> None:
+    """torchrun would end its worker and itself by SIGKILL, without a reason."""
+    script = cluster.root / "sleeps.py"
+    script.write_text(SLEEPS)
+    flags = GROUP_FLAGS["torchrun"].replace("per_node N", "per_node 2")
+    torchrun = f"exec {PYTHON} -m torch.distributed.run {flags} {script}"
+    job = cluster.apply("job", ["sh", "-c", torchrun], TIMERS, replicas=2)
+    await job.is_("Complete")
+    failure = job.failure
+    assert (failure["pod"], failure["reason"]) == ("job-1-0", "WorkerHung")
+    assert '"load a batch"' in failure["message"]
+    assert (job.status["restarts"], job.status["counted"]) == (1, 1)
+
+
+async def test_the_code_of_the_page_finds_a_hang_that_fails_a_job_without_a_budget(
+    cluster: LocalCluster,
+) -> None:
+    code = re.search(r"^    import torch.distributed.elastic.timer.*?(?=^\S|^\* )", PAGE, FLAGS)
+    assert code is not None
+    example = textwrap.dedent(code[0]).replace("after=300", "after=1")
+    setting = "import os, time; loader = [1]; train = lambda batch: time.sleep(1000)\n"
+    job = cluster.apply("job", [PYTHON, "-c", setting + example], TIMERS, replicas=1, maxRestarts=0)
+    await job.is_("Failed: rank 0: the timer")
+    message = job.condition("Failed")["message"]
+    assert message.startswith('job-0-0 (rank 0): WorkerHung: the timer "train step" expired 1.0 s')
+    await job.until(lambda: job.ended("0-0"), "its end")
+    assert job.ended("0-0")["exitCode"] == 1
 
 
 @pytest.mark.parametrize("way", ["record", "plain"])

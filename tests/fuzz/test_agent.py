@@ -27,8 +27,9 @@ from elasticjob.agent.clock import SystemClock
 from elasticjob.agent.inbox import SetupFailed
 from elasticjob.agent.log import Log, line
 from elasticjob.agent.termination import LONGEST, termination_message
-from elasticjob.agent.workers.exits import read_error_file
+from elasticjob.agent.workers.exits import read_error_file, timer_failure
 from elasticjob.agent.workers.failure_message import of_exit, of_report
+from elasticjob.agent.workers.file_timer import Timers
 from elasticjob.agent.workers.progress import parse
 from elasticjob.rendezvous.actions import CasRound, CreateLease, Exit, GetLease, Pulse, WriteState
 from elasticjob.wire.agent_state import AgentPhase, AgentState
@@ -151,6 +152,27 @@ def test_a_call(action: Any, answers: list[tuple[int, str]]) -> None:
 @given(damaged_json([{"step": 120, "total": 400}]))
 def test_progress(text: str) -> None:
     parse(text.encode("utf-8", "surrogatepass"))
+
+
+TIMERS = [
+    {"version": 1, "pid": 12, "scope_id": "train.py#7", "expiration_time": 1.7e9, "signal": 9},
+    {"version": 1, "pid": 12, "scope_id": "train.py#7", "expiration_time": -1, "signal": 0},
+]
+
+
+@given(st.lists(damaged_json(TIMERS, most=2), max_size=4), st.integers(1, 40))
+def test_timers(lines: list[str], size: int) -> None:
+    clock = VirtualClock()
+    timers = Timers(None, clock)
+    raw = "\n".join([*lines, ""]).encode("utf-8", "surrogatepass")
+    for begin in range(0, len(raw), size):
+        timers.receive(raw[begin : begin + size])
+    assert timers.next_at() >= clock.now()
+    for timer in timers.take_expired(clock.now() + 1e13):
+        message = timer_failure(0, timer, clock.wall_at()).message
+        assert plain(message) == message
+        assert "\n" not in message
+        assert message.encode()
 
 
 REPORTS = [

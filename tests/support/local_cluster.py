@@ -7,7 +7,7 @@ One `LocalCluster` is one namespace of it, in which one test works.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,14 @@ class LocalCluster(LocalNamespace):
 
     # ---- jobs ------------------------------------------------------------------------------------
 
-    def apply(self, name: str, command: Sequence[str] | None = None, **spec: Any) -> LocalJob:
+    def apply(
+        self, name: str, command: Sequence[str] | None = None, env: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> LocalJob:  # fmt: skip
         """A job whose workers run this command; by default they sign in and run until SIGTERM."""
         job = LocalJob(self, name, signs_in=command is None)
         container = worker(command=list(command or stub("signs_in", str(job.register))))
+        container["env"] = [{"name": key, "value": value} for key, value in (env or {}).items()]
         template = {"spec": {"containers": [container]}}
         self.apply_body(name, {"spec": {**QUICK, "template": template, **spec}})
         return job

@@ -13,7 +13,7 @@ import selectors
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,14 +92,16 @@ class Supervised:
 def supervised(
     root: Path, *command: str, workers: int = 1, pod_uid: str = "", adopts: bool = True,
     stdout: Path | None = None, stderr: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Supervised]:  # fmt: skip
-    """Run a supervisor whose workers run this command."""
+    """Run a supervisor whose workers run this command. environment: more of the container's."""
     root.mkdir(parents=True, exist_ok=True)
     pod_uid = pod_uid or f"pod-{os.getpid()}-{root.name}"
     out, err = stdout or root / "stdout", stderr or root / "stderr"
     settings = {
         "command": command, "workers": workers, "pod_uid": pod_uid, "directory": str(root),
         "stdout": str(out), "stderr": str(err), "adopts": adopts,
+        "environment": dict(environment or {}),
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, __file__, json.dumps(settings)],
@@ -195,6 +197,7 @@ def _config(settings: dict[str, Any]) -> Any:
     from elasticjob.agent.config import Config
 
     environment = {"PATH": os.environ["PATH"], "ELASTICJOB_POD_UID": settings["pod_uid"]}
+    environment.update(settings["environment"])
     return Config(
         namespace="team", job="demo", job_uid="job-uid", pod="demo-0-0",
         pod_uid=settings["pod_uid"], address="127.0.0.1", node="node",

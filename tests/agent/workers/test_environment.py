@@ -61,6 +61,16 @@ def test_variables_of_the_round_override_those_of_the_user(name: str) -> None:
     assert env(Pod(0, 0), 0, {name: "theirs"})[name] != "theirs"
 
 
+@pytest.mark.parametrize("path", ["", "/tmp/their-timers"])
+def test_workers_find_the_fifo_of_the_agent_if_timers_are_enabled(path: str) -> None:
+    """A torchrun between the agent and the workers passes the path on, and serves no timers."""
+    given = {"TORCHELASTIC_ENABLE_FILE_TIMER": "1", "TORCHELASTIC_TIMER_FILE": path}
+    for local_rank in (0, 1):
+        found = env(Pod(0, 0), local_rank, given)
+        assert found["TORCHELASTIC_TIMER_FILE"] == (path or "/scratch/timers")
+        assert "TORCHELASTIC_ENABLE_FILE_TIMER" not in found
+
+
 def test_a_single_worker_may_use_all_cores() -> None:
     round_ = Round(1, Phase.ACTIVE, (Member(Pod(0, 0)),), Endpoint("a"), starts=1)
     ranks = ranks_of(round_, Pod(0, 0))

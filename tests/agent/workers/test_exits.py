@@ -15,7 +15,9 @@ from elasticjob.agent.workers.exits import (
     first_failure,
     read_error_file,
     start_failure,
+    timer_failure,
 )
+from elasticjob.agent.workers.file_timer import Timer
 from elasticjob.wire.cause import CauseKind
 
 REPORT = ErrorFile(5.0, "ValueError: nan")
@@ -153,3 +155,19 @@ def test_the_text_of_an_invalid_error_file_is_the_message(tmp_path: Path) -> Non
     path.write_text("")
     assert read_error_file(str(path)) is None
     assert read_error_file(str(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "shown"),
+    [
+        ("/train.py#12", "/train.py#12"),
+        ("a\nb\r\n\tc", "a b c"),
+        ("\x1b[2J\u202e", "\ufffd[2J\ufffd"),
+        ("", ""),
+    ],
+)
+def test_the_message_of_a_timer_is_one_plain_line(scope: str, shown: str) -> None:
+    failure = timer_failure(3, Timer(12, scope, set_at=10.0, expires_at=40.0), 7.0)
+    assert failure.message == f'the timer "{shown}" expired 30.0 s after it was set'
+    assert (failure.kind, failure.local_rank, failure.at) == (CauseKind.WORKER_HUNG, 3, 7.0)
+    assert (failure.code, failure.signal) == (None, None)

@@ -257,8 +257,8 @@ class LastFailure(_Model):
     signal: Annotated[int, Field(ge=1, le=64)] | None = None
     """Number of the signal that terminated the worker. Absent: no signal did."""
     reason: Short | None = None
-    """Reason for the failure, in one CamelCase word: WorkerFailed, WorkerSignaled, PodEnded,
-    PodSilent, OOMKilled and others."""
+    """Reason for the failure, in one CamelCase word: WorkerFailed, WorkerSignaled, WorkerHung,
+    PodEnded, PodSilent, OOMKilled and others."""
     message: Message | None = None
     """Description of the failure. The first line names the error; then comes the end of the
     traceback or, without one, of what the worker wrote to stderr."""

@@ -12,6 +12,9 @@ from elasticjob.wire.round import DEFAULT_PORT_BASE, Endpoint, Round
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 PROGRESS_FILE = "ELASTICJOB_PROGRESS_FILE"
+TIMER_FILE = "TORCHELASTIC_TIMER_FILE"
+ENABLE_TIMERS = "TORCHELASTIC_ENABLE_FILE_TIMER"
+_TIMERS = "timers"
 
 
 def error_file(directory: str, local_rank: int) -> str:
@@ -24,11 +27,19 @@ def progress_file(directory: str, local_rank: int) -> str:
     return os.path.join(directory, _progress_file(local_rank))
 
 
+def timer_file(base: Mapping[str, str], directory: str) -> str | None:
+    """The path of the FIFO for torch's file timers. None: the container does not enable them."""
+    if base.get(ENABLE_TIMERS) != "1":
+        return None
+    return base.get(TIMER_FILE) or os.path.join(directory, _TIMERS)
+
+
 def file_names(workers: int) -> list[str]:
     """The names of all files that workers write. One of an earlier round would mislead the agent:
     its exception would become the first cause of this round.
     """
-    return [name(rank) for rank in range(workers) for name in (_error_file, _progress_file)]
+    of_ranks = [name(rank) for rank in range(workers) for name in (_error_file, _progress_file)]
+    return [*of_ranks, _TIMERS]
 
 
 def _error_file(local_rank: int) -> str:
@@ -70,7 +81,10 @@ def group_env(
 def worker_env(
     base: Mapping[str, str], group: Mapping[str, str], ranks: Ranks, local_rank: int, directory: str
 ) -> dict[str, str]:
-    """Return the container's environment, overridden by the variables of this worker."""
+    """Return the container's environment, overridden by the variables of this worker.
+
+    The agent serves the timers, so a launcher between it and the workers must not do so, too.
+    """
     own = {
         "RANK": str(ranks.first_rank + local_rank),
         "LOCAL_RANK": str(local_rank),
@@ -78,6 +92,10 @@ def worker_env(
         ERROR_FILE: error_file(directory, local_rank),
         PROGRESS_FILE: progress_file(directory, local_rank),
     }
+    path = timer_file(base, directory)
+    if path is not None:
+        own[TIMER_FILE] = path
+        base = {name: value for name, value in base.items() if name != ENABLE_TIMERS}
     return {**_defaults(ranks.workers), **base, **group, **own}
 
 

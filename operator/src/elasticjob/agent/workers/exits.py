@@ -12,9 +12,10 @@ from collections.abc import Iterable
 
 from elasticjob import files
 from elasticjob.agent.workers import failure_message
+from elasticjob.agent.workers.file_timer import Timer
 from elasticjob.wire.cause import CauseKind
 from elasticjob.wire.dataclasses import dataclass
-from elasticjob.wire.untrusted import WireError, decode
+from elasticjob.wire.untrusted import WireError, decode, plain
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -103,6 +104,28 @@ def start_failure(local_rank: int, command: str, error: OSError, at: float) -> t
         message += ": check the container's command and its image"
     failure = Failure(CauseKind.START_FAILED, local_rank, code, None, message, at)
     return failure, code is not None
+
+
+def timer_failure(local_rank: int, timer: Timer, at: float) -> Failure:
+    """Return the failure of a worker whose timer has expired."""
+    name = " ".join(plain(timer.scope).split())
+    after_s = timer.expires_at - timer.set_at
+    message = f'the timer "{name}" expired {after_s:.1f} s after it was set'
+    return Failure(CauseKind.WORKER_HUNG, local_rank, None, None, message, at)
+
+
+def timer_file_failure(path: str, at: float) -> Failure:
+    """Return the failure of a start without the FIFO for timers that the user has enabled."""
+    message = (
+        f"cannot create the FIFO for timers, {path}: set TORCHELASTIC_TIMER_FILE to an unused path"
+        " in a writable directory of the pod, or remove it from env"
+    )
+    return Failure(CauseKind.START_FAILED, 0, None, None, message, at)
+
+
+def earliest(*failures: Failure | None) -> Failure | None:
+    """Return the failure that happened first, or None if there is none."""
+    return min((each for each in failures if each), key=lambda each: each.at, default=None)
 
 
 def read_error_file(path: str) -> ErrorFile | None:

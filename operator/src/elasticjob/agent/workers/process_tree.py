@@ -11,6 +11,7 @@ contains the pod's UID and no round, and the agent does not touch it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 
 from elasticjob.agent.config import POD_UID, ROUND
@@ -18,6 +19,7 @@ from elasticjob.wire.dataclasses import dataclass
 
 PR_SET_CHILD_SUBREAPER = 36
 _DEAD = "ZX"  # states: zombie, dead
+_TICKS = os.sysconf("SC_CLK_TCK")  # in a second
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class Process:
     parent: int
     group: int
     state: str
+    started_at: float  # seconds since the machine's start, rounded down to a tick of 10 ms
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is dead, and its parent has not reaped it."""
+        return self.state in _DEAD
 
 
 def adopt_orphans() -> bool:
@@ -62,6 +70,20 @@ def descendants(processes: dict[int, Process], roots: Iterable[int]) -> set[int]
             found.add(pid)
             todo.extend(children.get(pid, ()))
     return found
+
+
+def ancestors(processes: dict[int, Process], pid: int) -> Iterator[int]:
+    """Yield a process, its parent, the parent of this one, and so on."""
+    seen: set[int] = set()  # the processes were not read at one instant
+    while pid in processes and pid not in seen:
+        seen.add(pid)
+        yield pid
+        pid = processes[pid].parent
+
+
+def age_s(process: Process) -> float:
+    """The time since a process was started, or up to 10 ms more."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - process.started_at
 
 
 def read_marker(pid: int) -> tuple[str | None, str | None]:
@@ -130,7 +152,7 @@ class ProcessTree:
         if not self._adopts:
             roots |= with_marker(processes, self._pod_uid)
         found = descendants(processes, roots) - {self._pid}
-        return [processes[pid] for pid in sorted(found) if processes[pid].state not in _DEAD]
+        return [processes[pid] for pid in sorted(found) if not processes[pid].has_ended]
 
     def is_empty(self) -> bool:
         """Check cheaply whether no process is left; False can be wrong."""
@@ -140,7 +162,7 @@ class ProcessTree:
         """Return the processes of an earlier agent of this pod. Call it before the first start."""
         processes = read_processes()
         left = descendants(processes, with_marker(processes, self._pod_uid)) - {self._pid}
-        return {pid for pid in left if processes[pid].state not in _DEAD}
+        return {pid for pid in left if not processes[pid].has_ended}
 
     def _is_from_exec(self, pid: int) -> bool:
         uid, round_ = read_marker(pid)
@@ -154,5 +176,6 @@ def _process(pid: int) -> Process | None:
     except OSError:
         return None
     # The second field, the name in brackets, may itself contain brackets and spaces.
-    state, parent, group = text[text.rindex(b")") + 2 :].split(b" ", 3)[:3]
-    return Process(pid, int(parent), int(group), state.decode())
+    fields = text[text.rindex(b")") + 2 :].split(b" ", 20)
+    state, parent, group, started = fields[0], fields[1], fields[2], fields[19]
+    return Process(pid, int(parent), int(group), state.decode(), int(started) / _TICKS)

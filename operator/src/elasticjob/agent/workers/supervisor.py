@@ -16,9 +16,17 @@ from elasticjob import files
 from elasticjob.agent.clock import Clock
 from elasticjob.agent.config import Config
 from elasticjob.agent.workers import environment, exits
+from elasticjob.agent.workers.file_timer import FileTimer
 from elasticjob.agent.workers.oom_kills import OomKills
 from elasticjob.agent.workers.output import Copy, Output
-from elasticjob.agent.workers.process_tree import ProcessTree, reap, send_signal
+from elasticjob.agent.workers.process_tree import (
+    ProcessTree,
+    age_s,
+    ancestors,
+    read_processes,
+    reap,
+    send_signal,
+)
 from elasticjob.agent.workers.progress import ProgressFile
 from elasticjob.agent.workers.shutdown import Shutdown, kill_all
 from elasticjob.agent.workers.torchelastic import (
@@ -45,7 +53,7 @@ from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Progress
 from elasticjob.wire.round import Round
 
-LOOK_S = 1.0  # the longest time between two looks for error files of workers that run
+LOOK_S = 1.0  # the longest time between two looks at error files and timers of workers that run
 LOOK_PAUSE_S = 0.05  # the shortest
 
 
@@ -62,6 +70,7 @@ class _Running:
         self.launched: list[subprocess.Popen[bytes]] = []  # by local rank
         self.stderr: list[Copy] = []  # by local rank
         self.ended: dict[int, exits.WorkerOutcome] = {}  # by local rank
+        self.fifo_path: str | None = None  # where the FIFO for timers could not be created
         self.is_started = False  # WorkersStarted was returned
         self.is_over = False  # WorkerExited was returned, or a stop has begun
         self.checked_at = -math.inf  # when the error files were read last; monotonic
@@ -85,6 +94,8 @@ class Supervisor:
         self._running: _Running | None = None
         self._shutdown: Shutdown | None = None
         self._stopped: list[Event] = []  # what poll returns next: found when a stop began
+        path = environment.timer_file(config.environment, config.directory)
+        self._file_timer = FileTimer(path, clock)
         self._progress = ProgressFile(environment.progress_file(config.directory, 0))
 
     # ---- calls of the loop -----------------------------------------------------------------------
@@ -100,6 +111,7 @@ class Supervisor:
         files.clear(config.directory, environment.file_names(ranks.workers))
         self._oom_kills.begin()
         self._running = _Running(round_.n, delivered_at, ranks, env)
+        self._running.fifo_path = self._file_timer.begin()
         self.group = with_ranks(self.group, ranks, env["MASTER_ADDR"], int(env["MASTER_PORT"]))
 
     def stop(self, n: int, grace_s: float) -> None:
@@ -138,7 +150,10 @@ class Supervisor:
         running = self._running
         if running is None or running.is_over:
             return None
-        return running.checked_at + LOOK_S if running.is_started else self._clock.now()
+        if not running.is_started:
+            return self._clock.now()
+        timer_at = max(self._file_timer.timers.next_at(), running.checked_at + LOOK_PAUSE_S)
+        return min(timer_at, running.checked_at + LOOK_S)
 
     def new_progress(self) -> Progress | None:
         """Return the progress of the training, if it has changed."""
@@ -181,13 +196,42 @@ class Supervisor:
             self.group = replace(self.group, state=WorkerState.SUCCEEDED)
             yield WorkerExited(running.n)
         elif self._clock.now() >= running.checked_at + LOOK_PAUSE_S:
-            yield from self._notice(running)
+            yield from self._look(running)
 
-    def _notice(self, running: _Running) -> Iterator[Event]:
+    def _look(self, running: _Running) -> Iterator[Event]:
+        """Yield the failure of a worker whose timer has expired, unless an exception came before;
+        or else the exceptions that workers have reported and not exited of."""
+        hung = self._hung(running)
+        if hung is None:
+            yield from self._notice(running, None)
+        else:
+            reported = exits.first_failure(self._outcomes(running))
+            yield self._failed(running, exits.earliest(reported, hung) or hung)
+
+    def _hung(self, running: _Running) -> exits.Failure | None:
+        """Return the failure of the worker whose timer has expired first, or None.
+
+        A timer counts if the process that has set it still exists and descends from a worker.
+        """
+        now = self._clock.now()
+        expired = self._file_timer.timers.take_expired(now)
+        processes = read_processes() if expired else {}
+        workers = self._alive()
+        for timer in expired:
+            process = processes.get(timer.pid)
+            if process is None or age_s(process) < now - timer.set_at:
+                continue  # the process has ended, and another one may have its pid
+            found = [pid for pid in ancestors(processes, timer.pid) if pid in workers]
+            if found and not process.has_ended:
+                at = self._clock.wall_at() - (now - timer.expires_at)
+                return exits.timer_failure(workers[found[0]], timer, at)
+        return None
+
+    def _notice(self, running: _Running, hung: exits.Failure | None) -> Iterator[Event]:
         """Yield the first failure that no exit has reported if it is new, or that there is none any
         more: its worker has exited with 0."""
         running.checked_at = self._clock.now()
-        failure = exits.first_failure(self._outcomes(running))
+        failure = exits.earliest(exits.first_failure(self._outcomes(running)), hung)
         if failure is None and running.noticed_at < math.inf:
             running.noticed_at = math.inf
             yield FailureNoticed(running.n, None)
@@ -200,11 +244,15 @@ class Supervisor:
         if self._running is not None and not self._running.is_over:
             for pid, code in reap():
                 self._record_exit(pid, code)
-            self._stopped.extend(self._notice(self._running))
+            self._stopped.extend(self._notice(self._running, self._hung(self._running)))
 
     def _launch(self, running: _Running) -> Iterator[Event]:
         """Start the next worker; after the last one, report that the workers have started."""
         local_rank = len(running.launched)
+        if running.fifo_path is not None:
+            failure = exits.timer_file_failure(running.fifo_path, self._clock.wall_at())
+            yield self._failed(running, failure)
+            return
         try:
             process = self._exec(running, local_rank)
         except OSError as error:
@@ -310,12 +358,13 @@ class Supervisor:
                     local_rank, code, self._clock.wall_at()
                 )
 
-    def _alive(self) -> list[int]:
-        """Return the pids of workers that were not reaped, so that no other process has them."""
+    def _alive(self) -> dict[int, int]:
+        """Return the local ranks of workers that were not reaped, by pid: no other process has this
+        pid."""
         if self._running is None:
-            return []
+            return {}
         launched = enumerate(self._running.launched)
-        return [process.pid for rank, process in launched if rank not in self._running.ended]
+        return {process.pid: rank for rank, process in launched if rank not in self._running.ended}
 
 
 def _ms(seconds: float) -> int:
