@@ -21,7 +21,7 @@ WORKER = Path(__file__).parent / "hostile_files.py"
 SECRET = "the secret of another user"
 ATTACKS = [
     "fifo", "full_directory", "deep_directory", "link", "second_name", "unix_socket", "device",
-    "sparse", "brackets", "controls", "closed",
+    "sparse", "brackets", "controls", "closed", "timers",
 ]  # fmt: skip
 
 
@@ -32,7 +32,8 @@ def attacker(cluster: LocalCluster, attack: str, **spec: object) -> LocalJob:
     name = attack.replace("_", "-")
     register = cluster.root / f"{cluster.namespace}-{name}"
     Path(f"{register}.foreign").write_text(SECRET)
-    job = cluster.apply(name, [sys.executable, str(WORKER), attack, str(register)], **spec)
+    command = [sys.executable, str(WORKER), attack, str(register)]
+    job = cluster.apply(name, command, {"TORCHELASTIC_ENABLE_FILE_TIMER": "1"}, **spec)
     job.signs_in = True
     return job
 
