@@ -269,8 +269,9 @@ def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> Non
     text = "2/2 agents cannot start: Python 3.6 is too old"
     expected = (
         f"{text}; the operator replaces such pods, and the job does not fail because of it; the"
-        " operator creates demo-0-2 at 2026-01-01T00:01:01Z, because the last pods of this index"
-        " were lost soon after each other"
+        " operator creates demo-0-2 at 2026-01-01T00:01:01Z, because the last pods of index 0"
+        " ended or were replaced soon after each other; each such wait is twice as long as the one"
+        " before, at most 600 s"
     )
     said = f"0/2 pods running; {expected}"
     assert world.condition("PodsReady") == ("False", "AgentSetupFailed", said)

@@ -254,6 +254,7 @@ async def test_a_pod_that_fails_three_times_is_replaced(cluster: LocalCluster) -
     assert job.workers(4) == []
     assert job.status["counted"] == 3
     await job.reports("PodsDeleted", "blamed for 3 failures")
+    await job.reports("PodsLeft", "the operator replaces the pod, as 3 failures of its workers")
 
 
 async def test_the_last_words_of_a_pod_that_is_replaced_stay(cluster: LocalCluster) -> None:

@@ -123,8 +123,9 @@ def test_a_job_that_waits_for_an_older_one_is_blocked_by_its_finalizer() -> None
 SECOND = "2026-01-01T00:00:{}Z"
 LAST_CALL = JoinWait(JoinWaitKind.LAST_CALL, 9_000)
 AGAIN = (
-    "the operator creates demo-1-2 at 2026-01-01T00:01:31Z, because the last pods of this index"
-    " were lost soon after each other"
+    "the operator creates demo-1-2 at 2026-01-01T00:01:31Z, because the last pods of index 1"
+    " ended or were replaced soon after each other; each such wait is twice as long as the one"
+    " before, at most 600 s"
 )
 
 

@@ -180,6 +180,44 @@ def test_a_departure_is_excused_if_the_pod_was_deleted(
 
 
 @pytest.mark.parametrize(
+    ("last", "pods"),
+    [
+        (0, (observed_pod(0), observed_pod(1, deleting=True))),
+        (0, (observed_pod(0), observed_pod(1, 1))),  # the operator sees both in one pass
+        (9, (observed_pod(0), observed_pod(1, deleting=True))),  # after failures of other pods
+    ],
+)
+def test_the_departure_of_a_pod_that_the_operator_replaces_for_failures_is_its_own(
+    last: int, pods: tuple[ObservedPod, ...]
+) -> None:
+    crashes = [
+        *(crashed(n) for n in (2, 3)),
+        *(crashed(n, pod="demo-0-0", kind=CauseKind.API_DARK) for n in range(4, 4 + last)),
+        crashed(4 + last),
+    ]
+    s = stored(snapshot(*PODS, round_=crashes[-1], past_rounds=tuple(map(past, crashes))))
+    assert s["blamed"] == "1x3"
+    if pods[1].pod.generation:
+        s.update(blamed=None, generations="0@1,1@2")  # with the creation of the new pod
+    left = active(
+        5 + last, [P0], range(2, 5 + last), cause=Cause(CauseKind.LEAVING, "demo-1-0", n=4 + last)
+    )
+    later = snapshot(*pods, round_=left, past_rounds=(past(left),), status=s)
+    assert (found(later)[0].counted, found(later)[0].not_counted) == (False, "ReplacedForFailures")
+    then = snapshot(observed_pod(0), round_=left, past_rounds=(past(left),), status=stored(later))
+    assert found(then)[0].not_counted == "ReplacedForFailures"
+
+
+def test_the_departure_of_a_pod_that_is_blamed_less_often_is_one_of_a_deleted_pod() -> None:
+    crashes = [crashed(n) for n in (2, 3)]
+    s = stored(snapshot(*PODS, round_=crashes[-1], past_rounds=tuple(map(past, crashes))))
+    left = active(4, [P0], [2, 3], cause=Cause(CauseKind.LEAVING, "demo-1-0", n=3))
+    pods = (observed_pod(0), observed_pod(1, deleting=True))
+    later = snapshot(*pods, round_=left, past_rounds=(past(left),), status=s)
+    assert found(later)[0].not_counted == "DeletedOrEvicted"
+
+
+@pytest.mark.parametrize(
     ("word", "now"),
     [
         ("Excused", "DeletedOrEvicted"),

@@ -121,6 +121,15 @@ LEAVING = Cause(CauseKind.LEAVING, "demo-1-0", n=3)
             f" counted: 1 of maxRestarts 10; {WAITING}",
         ),
         (
+            [forming(4, cause=LEAVING)],
+            {
+                "pods": (*GONE, observed_pod(1, deleting=True)),
+                "status": {"round": 3, "blamed": "1x3", "generations": "0-3@1"},
+            },
+            "PodsLeft: round 3 (4 members) ended: demo-1-0 on node-1: Leaving; not counted: the"
+            f" operator replaces the pod, as 3 failures of its workers are counted; {WAITING}",
+        ),
+        (
             [active(4, P[:6], cause=Cause(CauseKind.SCALED, message="2 pods added"))],
             {},
             "MembersScaled: round 3 (4 members) ended: 2 pods added;"

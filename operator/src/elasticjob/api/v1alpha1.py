@@ -284,7 +284,8 @@ class RecentFailure(LastFailure):
     explains counts no longer."""
     not_counted: Short | None = None
     """Reason why the failure does not count, in one CamelCase word. DeletedOrEvicted: the pod was
-    deleted, evicted or preempted. FollowedPodLoss: it followed from the loss of a pod, which was
+    deleted, evicted or preempted. ReplacedForFailures: the operator deleted the pod after three
+    counted failures of its workers. FollowedPodLoss: it followed from the loss of a pod, which was
     found later and counts instead. PodEndUnknown: the operator has not seen yet why the pod left.
     Absent: it counts."""
 

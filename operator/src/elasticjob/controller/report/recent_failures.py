@@ -6,12 +6,14 @@ so a status that is computed again, after a write without an answer, has the sam
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from elasticjob.api.v1alpha1 import ElasticJobStatus, LastFailure, RecentFailure
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan.restarts import departures
+from elasticjob.controller.plan.lost import BLAMED_TOO_OFTEN
+from elasticjob.controller.plan.restarts import blame, departures
 from elasticjob.controller.report import failure
 from elasticjob.wire.cause import CauseKind, clip
 from elasticjob.wire.charges import Charges
@@ -22,8 +24,10 @@ LONGEST_MESSAGE = 256  # bytes
 UNKNOWN = "Unknown"
 NOT_OBSERVED = "the operator did not observe this failure"
 EXCUSED, EXPLAINED, UNDECIDED = "DeletedOrEvicted", "FollowedPodLoss", "PodEndUnknown"
+REPLACED = "ReplacedForFailures"
 # In a status that an operator of an earlier release has written.
 _EARLIER = {"Excused": EXCUSED, "Explained": EXPLAINED, "Undecided": UNDECIDED}
+_OF_WORKERS = {kind.value for kind in blame.OF_WORKERS}
 _PLANNED = (CauseKind.SCALED, CauseKind.SUSPENDED)
 
 
@@ -33,7 +37,11 @@ def of(snapshot: Snapshot) -> list[RecentFailure]:
     known = _known(snapshot.job.status)
     rounds, charged = _failed_rounds(snapshot), charges(snapshot)
     found = [*_new(snapshot, known, rounds, charged), *known][:KEPT]
-    return [_updated(snapshot, each, rounds.get(each.round or 0, ()), charged) for each in found]
+    found = [_updated(snapshot, each, rounds.get(each.round or 0, ()), charged) for each in found]
+    if not any(each.not_counted == EXCUSED for each in found):
+        return found
+    replaced = _replaced_for_failures(snapshot, found)
+    return [_with_reason(each, replaced) for each in found]
 
 
 def last(snapshot: Snapshot, recent: list[RecentFailure]) -> LastFailure | None:
@@ -73,6 +81,21 @@ def not_observed(snapshot: Snapshot, charged: frozenset[int]) -> frozenset[int]:
 def is_planned(round_: PastRound) -> bool:
     """Whether the user has caused this round, or nothing has ended the one before."""
     return round_.cause is None or round_.cause.kind in _PLANNED
+
+
+def _replaced_for_failures(snapshot: Snapshot, found: list[RecentFailure]) -> set[str]:
+    """The pods that the operator deletes because they are blamed too often. The list of failures
+    still shows this when a pod has been replaced, and the blame of its index is gone."""
+    listed = Counter(x.pod for x in found if x.pod and x.counted and x.reason in _OF_WORKERS)
+    blamed = ((snapshot.newest_pod(i), n) for i, n in blame.counts(snapshot).items())
+    by_blame = {snapshot.job.pod_name(pod): n for pod, n in blamed if pod}
+    return {name for name, n in (listed | Counter(by_blame)).items() if n >= BLAMED_TOO_OFTEN}
+
+
+def _with_reason(each: RecentFailure, replaced: set[str]) -> RecentFailure:
+    """The failure, with the operator as the cause of the departure of such a pod."""
+    is_excused = each.not_counted == EXCUSED and each.pod in replaced
+    return each.model_copy(update={"not_counted": REPLACED}) if is_excused else each
 
 
 _FIELDS = tuple(LastFailure.model_fields)
@@ -189,6 +212,8 @@ def _lists_charge(charged: Charges, n: int) -> bool:
 
 
 def _why_not(snapshot: Snapshot, each: RecentFailure) -> str:
+    if each.not_counted == REPLACED:
+        return REPLACED
     if each.reason == CauseKind.POD_DELETED.value:
         return EXCUSED
     if each.reason != CauseKind.LEAVING.value:

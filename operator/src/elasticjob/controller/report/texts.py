@@ -12,6 +12,7 @@ from typing import Literal
 
 from elasticjob.controller.plan.actions import Deletion
 from elasticjob.controller.plan.lost import BLAMED_TOO_OFTEN
+from elasticjob.controller.plan.missing import LONGEST_WAIT_S
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -42,8 +43,9 @@ AWAITED = {
     ),
     "WaitingForReplacement": (
         "no new pod",
-        "the operator creates {pods} at {until}, because the last pods of this index were lost"
-        " soon after each other",
+        "the operator creates {pods} at {until}, because the last pods of index {subject} ended or"
+        " were replaced soon after each other; each such wait is twice as long as the one before,"
+        f" at most {LONGEST_WAIT_S:g} s",
     ),
 }
 """By reason: what a job waits for, in STATUS, where the end of the wait follows, and in a
@@ -198,6 +200,8 @@ COUNTED_AT_START = (
 )
 NOT_COUNTED = {
     "DeletedOrEvicted": "not counted: the pod was deleted, evicted or preempted",
+    "ReplacedForFailures": "not counted: the operator replaces the pod, as"
+    f" {BLAMED_TOO_OFTEN} failures of its workers are counted",
     "FollowedPodLoss": "not counted: the loss of a pod explains it",
     "PodEndUnknown": "not counted, unless the pod has ended without a deletion",
 }

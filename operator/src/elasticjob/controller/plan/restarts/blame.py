@@ -7,7 +7,7 @@ from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.wire.cause import CauseKind
 
-_OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WORKER_HUNG)
+OF_WORKERS = (CauseKind.WORKER_FAILED, CauseKind.WORKER_SIGNALED, CauseKind.WORKER_HUNG)
 
 
 def counts(snapshot: Snapshot) -> dict[int, int]:
@@ -38,7 +38,7 @@ def _blamed_before(snapshot: Snapshot, round_: PastRound) -> int | None:
 
 
 def _to_blame(snapshot: Snapshot, round_: PastRound) -> ObservedPod | None:
-    if round_.cause is None or round_.cause.kind not in _OF_WORKERS:
+    if round_.cause is None or round_.cause.kind not in OF_WORKERS:
         return None
     pod = snapshot.by_name.get(round_.cause.pod)
     is_present = pod is not None and pod.pod == snapshot.newest_pod(pod.pod.index)
