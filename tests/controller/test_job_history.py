@@ -227,7 +227,7 @@ def test_what_happened_is_reported_though_the_status_was_refused() -> None:
     del world.api.refuse["patch", "elasticjobs"]
     world.settle()
     assert messages(world, "PodsReplaced") == [
-        "created demo-1-1 in place of pods that ended or were lost"
+        "created demo-1-1, each in place of the last pod of its index"
     ]
     assert len(messages(world, "WorkersFailed")) == 1
 

@@ -72,6 +72,22 @@ def test_a_failing_init_container_is_named_and_costs_few_pods() -> None:
     assert world.status()["counted"] == 0
 
 
+def test_a_field_that_a_node_refuses_is_one_event_and_the_condition_has_the_next_try() -> None:
+    world = made()
+    words = 'container "worker": env KEY: secretKeyRef is not supported by the local mode'
+    for index in range(3):
+        for pod in (0, 1):
+            ended = {"exitCode": 0, "reason": "Unsupported", "message": words}
+            world.set_pod(f"demo-{pod}-{index}", "Failed", {"terminated": ended})
+        world.settle()
+        world.sleep(60)
+    assert world.status()["phase"].startswith("Pending: edit spec.template: env KEY: ")
+    truth, reason, message = world.condition("Stalled") or ("", "", "")
+    assert (truth, reason) == ("True", "TemplateRefused")
+    assert "until then it replaces such pods; the operator creates demo-0-3 at 2026-" in message
+    assert world.events()["TemplateRefused"][0] == 1
+
+
 def test_a_missing_config_map_is_read_from_the_events_of_the_pod() -> None:
     world = made()
     for name in ("demo-0-0", "demo-1-0"):

@@ -55,7 +55,7 @@ async def test_a_deleted_pod_is_replaced_after_one_round_without_it(cluster: Loc
     assert (job.status["restarts"], job.status["counted"]) == (2, 0)
     assert job.failure == {}
     await job.until(lambda: "job-1-0" not in job.pods, "the old pod gone")
-    await job.reports("PodsReplaced", "job-1-1 in place of pods that ended or were lost")
+    await job.reports("PodsReplaced", "job-1-1, each in place of the last pod of its index")
 
 
 async def test_when_all_are_needed_no_pod_runs_until_the_deleted_one_is_replaced(

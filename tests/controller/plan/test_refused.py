@@ -58,7 +58,8 @@ def test_an_invalid_template_is_reported_with_its_field_and_the_cure() -> None:
         "False",
         "TemplateRefused",
         f'0/1 pods running; edit {field}: Not found: "data"; no pod runs before this is corrected,'
-        " and then the operator creates pods at once",
+        " and then the operator creates pods at once; until then it tries again, at least every"
+        " 120 s",
     )
 
 
@@ -107,7 +108,7 @@ def test_a_successor_that_was_refused_is_made_soon_after_there_is_room() -> None
     assert "demo-2-1" in world.pod_names()
     assert (
         world.events()["PodsReplaced"][1]
-        == "created demo-2-1 in place of pods that ended or were lost"
+        == "created demo-2-1, each in place of the last pod of its index"
     )
 
 

@@ -111,7 +111,7 @@ def test_many_pods_are_one_note() -> None:
     )
     assert list(events.of_actions(parse.job(elastic_job()), actions)) == [
         Note("PodsCreated", "created demo-0-0 to demo-6-0"),
-        Note("PodsReplaced", "created demo-7-2 in place of pods that ended or were lost"),
+        Note("PodsReplaced", "created demo-7-2, each in place of the last pod of its index"),
         Note("PodsDeleted", "deleted demo-3-0, demo-7-1: the pod has ended and was replaced"),
         Note(
             "PodsDeleted",

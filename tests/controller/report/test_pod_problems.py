@@ -189,7 +189,7 @@ def test_the_warnings_of_one_pod_are_those_of_all_that_wait_on_their_node(pod: O
 REFUSES = "; no pod runs before this is corrected, and then the operator creates pods at once"
 
 
-def test_a_field_that_a_node_refuses_is_one_to_edit_and_no_time_is_shown() -> None:
+def test_a_field_that_a_node_refuses_is_one_to_edit_and_status_has_no_time() -> None:
     """Only another template helps, whenever the operator creates the next pod."""
     words = 'container "worker": env KEY: secretKeyRef is not supported by elasticjob local'
     refused = ended(0, reason="Unsupported", message=words)
@@ -201,7 +201,12 @@ def test_a_field_that_a_node_refuses_is_one_to_edit_and_no_time_is_shown() -> No
     assert str(state.of(s)) == status
     found = {c.type: c for c in conditions.of(s, state.of(s))}
     assert found["PodsReady"].reason == found["Stalled"].reason == "TemplateRefused"
-    text = f"edit spec.template: {words}{REFUSES}"
+    text = (
+        f"edit spec.template: {words}{REFUSES}; until then it replaces such pods; the operator"
+        " creates demo-0-2 at 2026-01-01T00:01:31Z, because the last pods of index 0 ended or were"
+        " replaced soon after each other; each such wait is twice as long as the one before, at"
+        " most 600 s"
+    )
     assert found["PodsReady"].message == f"0/1 pods running; {text}"
     assert found["Stalled"].message == text
 

@@ -54,6 +54,7 @@ def templates() -> Iterator[tuple[str, str]]:
         yield from ((f"wait {reason}", each) for each in (text, message))
     single = (
         "NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", "OVER_BUDGET", "RETRIES", "REFUSES", "STAYS",
+        "REPLACES", "TRIES_AGAIN",
         "CREATED_AGAIN", "COUNTED_AT_START", "NEVER_TRAINED", "BLAMED", "NEW_JOB", "MEMBERS",
         "NO_PULSE", "NO_PULSE_SHORT", *PARTS,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from elasticjob.controller.plan.actions import (
 from elasticjob.controller.report import pod_names
 from elasticjob.controller.report.journal import Note, note
 from elasticjob.controller.report.round_events import is_recovery
-from elasticjob.controller.report.texts import DELETIONS, few
+from elasticjob.controller.report.texts import DELETIONS, REFUSES, few
 from elasticjob.wire import names
 from elasticjob.wire.member import Pod
 
@@ -118,12 +118,14 @@ def _message(status: ElasticJobStatus, type_: str) -> str:
 def _problem(status: ElasticJobStatus) -> tuple[str, str] | None:
     """Why pods do not run, by the condition PodsReady; None if they are only starting.
 
-    Of refused pods the second part is the API server's message, which makes another event, and of a
-    new template its fields. It does not contain the number of refused pods, which makes none.
+    Of refused pods the second part is the message of the API server or the node, which makes
+    another event, and of a new template its fields. It contains neither the number of refused pods
+    nor the time of the next try, which make none.
     """
     for found in status.conditions or []:
         if found.type == "PodsReady" and found.status == "False":
             has_words = found.reason in ("PodsRefused", "TemplateRefused", _NEW_TEMPLATE)
-            words = found.message.partition(": ")[2] if has_words else ""
+            what = found.message.partition(REFUSES)[0]
+            words = what.partition(": ")[2] if has_words else ""
             return None if found.reason in _NO_PROBLEM else (found.reason, words)
     return None

@@ -22,8 +22,10 @@ from elasticjob.controller.report.texts import (
     OLDER_JOB,
     PROBLEMS,
     REFUSES,
+    REPLACES,
     RETRIES,
     STAYS,
+    TRIES_AGAIN,
     clipped,
 )
 from elasticjob.rendezvous.now import Now
@@ -160,7 +162,7 @@ def _invalid(faults: str) -> PodProblem:
     """Fields of the template that the API server refuses in a pod."""
     place = "." if faults.startswith(("spec.", "metadata.")) else ": "
     text = PROBLEMS[TEMPLATE_REFUSED].format(why=place + clipped(faults, LONGEST_WHOLE))
-    return PodProblem(TEMPLATE_REFUSED, text, text + REFUSES)
+    return PodProblem(TEMPLATE_REFUSED, text, text + REFUSES + TRIES_AGAIN)
 
 
 def _refusals(snapshot: Snapshot, actions: Iterable[Action]) -> list[Refusal]:
@@ -242,11 +244,13 @@ def _refused_by_node(pod: ObservedPod) -> _Found | None:
     reason, words = pod.container.reason, _line(pod.container.message)
     if reason == _UNSUPPORTED and pod.container.state is ContainerState.TERMINATED:
         short, whole = f": {_CONTAINER.sub('', words)}", f": {words}"
+        next_ = REPLACES
     elif reason == _INVALID_IMAGE:
         short, whole = f": image: {summary.end_of_chain(words)}", f": {reason}: {words}"
+        next_ = ""  # the pod stays
     else:
         return None
-    return _Found(TEMPLATE_REFUSED, short, clipped(whole, LONGEST_WHOLE), more=REFUSES)
+    return _Found(TEMPLATE_REFUSED, short, clipped(whole, LONGEST_WHOLE), more=REFUSES + next_)
 
 
 def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:

@@ -67,20 +67,25 @@ class Why:
     @property
     def wait_text(self) -> str:
         """The wait in STATUS; empty if there is none. Next to a problem only its end, as the
-        problem needs the place."""
-        if self.wait is None:
+        problem needs the place, and nothing if time does not solve the problem."""
+        if self.wait is None or self._needs_template:
             return ""
         return self.wait.end if self.problem else f"{self.wait.text} {self.wait.end}"
 
     @property
     def reason(self) -> str:
         """The reason of a condition: the problem, unless time solves it."""
-        if self.wait and (self.problem is None or self.wait.reason == waits.REPLACEMENT):
+        is_awaited = self.problem is None or (self.wait and self.wait.reason == waits.REPLACEMENT)
+        if self.wait and is_awaited and not self._needs_template:
             return self.wait.reason
         if self.problem is None:
             return ""
         is_quota = self.problem.reason == "PodsRefused" and QUOTA in self.problem.text
         return "QuotaExceeded" if is_quota else self.problem.reason
+
+    @property
+    def _needs_template(self) -> bool:
+        return self.problem is not None and self.problem.reason == pod_problems.TEMPLATE_REFUSED
 
     @property
     def message(self) -> str:
@@ -239,9 +244,7 @@ def changes_in_s(snapshot: Snapshot) -> float:
 
 
 def _why(problem: PodProblem | None, found: Mapping[str, Wait], reasons: tuple[str, ...]) -> Why:
-    """A problem, and the first of these waits, unless time does not solve the problem."""
-    if problem and problem.reason == pod_problems.TEMPLATE_REFUSED:
-        return Why(problem)
+    """A problem, and the first of these waits."""
     return Why(problem, next((found[reason] for reason in reasons if reason in found), None))
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 from elasticjob.controller.plan.actions import Deletion
 from elasticjob.controller.plan.lost import BLAMED_TOO_OFTEN
 from elasticjob.controller.plan.missing import LONGEST_WAIT_S
+from elasticjob.controller.plan.refused import LONGEST_WAIT_S as LONGEST_TRY_S
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -160,7 +161,7 @@ EVENTS: dict[str, tuple[bool, str]] = {
     ),
     "TemplateChanged": (NORMAL, _CONDITION),
     "PodsCreated": (NORMAL, "created {pods}"),
-    "PodsReplaced": (NORMAL, "created {pods} in place of pods that ended or were lost"),
+    "PodsReplaced": (NORMAL, "created {pods}, each in place of the last pod of its index"),
     "PodsDeleted": (NORMAL, "deleted {pods}: {why}"),
     "RequestRefused": (WARNING, "cannot {request}: {why}"),
     "RightsRestored": (
@@ -232,6 +233,8 @@ STAYS = "; the job waits for this and does not fail because of it"
 CREATED_AGAIN = "; the operator replaces such pods"
 RETRIES = f"{CREATED_AGAIN}, and the job does not fail because of it"
 REFUSES = "; no pod runs before this is corrected, and then the operator creates pods at once"
+TRIES_AGAIN = f"; until then it tries again, at least every {LONGEST_TRY_S:g} s"
+REPLACES = "; until then it replaces such pods"
 BLAMED = (
     "; failures began in {pods}: the operator replaces a pod after "
     f"{BLAMED_TOO_OFTEN} failures of its workers"
