@@ -276,7 +276,7 @@ def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> Non
     said = f"0/2 pods running; {expected}"
     assert world.condition("PodsReady") == ("False", "AgentSetupFailed", said)
     assert world.status()["phase"] == "Pending: 2/2 agents cannot start: Python 3.6 is too old"
-    assert world.condition("Stalled") == ("True", "WaitingForReplacement", expected)
+    assert world.condition("Stalled") == ("True", "AgentSetupFailed", expected)
     assert world.events()["AgentSetupFailed"][0] == 1
 
 

@@ -82,7 +82,7 @@ async def test_an_index_that_is_lost_again_has_the_time_of_its_next_pod(
     container = worker(env=[{"name": "PATH", "value": "/none"}])
     template = {"spec": {"containers": [container]}}
     job = cluster.apply_body("job", {"spec": {"replicas": 1, "template": template}})
-    end = await shows(job, "Stalled", "WaitingForReplacement")
+    end = await shows(job, "Stalled", "AgentSetupFailed")
     assert job.phase.startswith("Pending: 1/1 agents cannot start")
     assert end <= begin_of(job, "Stalled") + timedelta(seconds=60 + 3)
 

@@ -10,7 +10,7 @@ from tests.support.protocol import active
 from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
 from tests.support.world import P, running_world
 
-from elasticjob.controller.observe.containers import ContainerState, WorkerContainer
+from elasticjob.controller.observe.containers import ContainerState, InitContainer, WorkerContainer
 from elasticjob.controller.observe.memory import Refusal, Refusals, Replacement
 from elasticjob.controller.observe.rounds import ObservedRound
 from elasticjob.controller.observe.snapshot import Snapshot
@@ -22,6 +22,8 @@ from elasticjob.wire.round import Phase, Round
 P0, P1 = Pod(0, 0), Pod(1, 0)
 COOLS = JoinWait(JoinWaitKind.COOLDOWN, 30_000)
 PULLS = WorkerContainer(ContainerState.WAITING, "ImagePullBackOff", "x")
+SETUP = ended(75, message="Python 3.6 is too old")
+FAILS = InitContainer("fetch", ContainerState.TERMINATED, "Error", exit_code=42)
 STARTS = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
 FORMS = Round(3, starts=2)
 FULL = remembered(
@@ -90,7 +92,26 @@ def degraded(*pods: object, join_wait: JoinWait | None = None, **fields: object)
             snapshot(
                 observed_pod(0), observed_pod(1, 1, container=ended(1)), round_=FORMS, memory=LOST
             ),
-            {"Restarting": "WaitingForReplacement", "Stalled": "WaitingForReplacement"},
+            {"Restarting": "WaitingForReplacement"},
+        ),
+        (
+            snapshot(
+                observed_pod(0), observed_pod(1, 1, container=SETUP), round_=FORMS, memory=LOST
+            ),
+            {"Restarting": "WaitingForReplacement", "Stalled": "AgentSetupFailed"},
+        ),
+        (
+            snapshot(
+                observed_pod(0), observed_pod(1, container=STARTS, init=FAILS), round_=Round()
+            ),
+            {"Stalled": "InitContainerFailed"},
+        ),
+        (  # it has been deleted
+            snapshot(
+                observed_pod(0), round_=FORMS, memory=LOST, replicas=2,
+                status={"generations": "0@1,1@2"},
+            ),
+            {"Restarting": "WaitingForReplacement"},
         ),
         (
             snapshot(

@@ -24,8 +24,10 @@ CREATES = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
 ENDED = WorkerContainer(ContainerState.TERMINATED)  # before its containers ran
 LATE = WorkerContainer(ContainerState.TERMINATED, "DeadlineExceeded", "too long")
 STAYS = "; the job waits for this and does not fail because of it"
+CORRECT = "; correct the init container or what it needs"
 CREATED_AGAIN = "; the operator replaces such pods"
 AGAIN = f"{CREATED_AGAIN}, and the job does not fail because of it"
+WAITS_INIT, AFTER_INIT = f"{CORRECT}{STAYS}", f"{CORRECT}{AGAIN}"
 MISSING = PodWarning("FailedMount", 'configmap "train" not found (volume data)', AT)
 OTHER = PodWarning("FailedMount", 'secret "key" not found (volume key)', AT)
 
@@ -50,7 +52,7 @@ def running(at: str = AT) -> InitContainer:
             "InitContainerFailed",
             "Pending: 2/2 pods: init container fetch-data: exit code 42",
             f" in demo-0-0 at {AT}: no such bucket"
-            f"; see kubectl logs -n team demo-0-0 -c fetch-data{AGAIN}",
+            f"; see kubectl logs -n team demo-0-0 -c fetch-data{AFTER_INIT}",
         ),
         (
             [
@@ -59,13 +61,13 @@ def running(at: str = AT) -> InitContainer:
             ],
             "InitContainerFailed",
             "Pending: 1/2 pods: init container fetch-data: OOMKilled, exit code 137",
-            f" in demo-1-0 at {AT}; see kubectl logs -n team demo-1-0 -c fetch-data{AGAIN}",
+            f" in demo-1-0 at {AT}; see kubectl logs -n team demo-1-0 -c fetch-data{AFTER_INIT}",
         ),
         (  # a sidecar, which the kubelet starts again
             [observed_pod(0, container=INITIALIZES, init=failed())],
             "InitContainerFailed",
             "Pending: 1/1 pods: init container fetch-data: exit code 42",
-            f" in demo-0-0 at {AT}; see kubectl logs -n team demo-0-0 -c fetch-data{STAYS}",
+            f" in demo-0-0 at {AT}; see kubectl logs -n team demo-0-0 -c fetch-data{WAITS_INIT}",
         ),
         (
             [

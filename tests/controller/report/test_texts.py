@@ -54,7 +54,7 @@ def templates() -> Iterator[tuple[str, str]]:
         yield from ((f"wait {reason}", each) for each in (text, message))
     single = (
         "NO_PODS", "EXCEEDED", "UNREADABLE_ROUND", "OVER_BUDGET", "RETRIES", "REFUSES", "STAYS",
-        "REPLACES", "TRIES_AGAIN",
+        "REPLACES", "TRIES_AGAIN", "CORRECT_INIT", "FREE_NODES",
         "CREATED_AGAIN", "COUNTED_AT_START", "NEVER_TRAINED", "BLAMED", "NEW_JOB", "MEMBERS",
         "NO_PULSE", "NO_PULSE_SHORT", *PARTS,
     )  # fmt: skip
@@ -108,8 +108,8 @@ def test_the_api_reference_has_every_reason(type_: str) -> None:
         "Degraded": {"CoolingDown", "LastCall", "WaitingForReplacement", *REFUSED, "Unschedulable"}
         | {"TemplateRefused"},
         "Restarting": set(texts.AWAITED) - {"CoolingDown"} | {"QuotaExceeded"},
-        "Stalled": set(texts.PROBLEMS) - {texts.ANY, "InitContainerRunning"}
-        | {"QuotaExceeded", "WaitingForReplacement", "AgentsSilent", "LeaseUnreadable"}
+        "Stalled": set(texts.PROBLEMS) - {texts.ANY, "InitContainerRunning", "PodsEnded"}
+        | {"QuotaExceeded", "AgentsSilent", "LeaseUnreadable"}
         | {"DeletionBlocked"},
         "Obstructed": set(texts.OBSTRUCTIONS),
         "Failed": {

@@ -28,6 +28,7 @@ _PODS = {
     "InitContainerRunning": "an init container has not ended",
     "OlderJob": "pods of an older job of this name have not ended",
 }
+_PASSES = ("OlderJob", "InitContainerRunning", "PodsEnded")
 _QUOTA = {"QuotaExceeded": "a ResourceQuota refuses pods"}
 _REPLACEMENT = {
     "WaitingForReplacement": "an index lost pods in a row, so its next pod waits, at most 600 s",
@@ -90,15 +91,14 @@ CONDITIONS = {
         },
     ),
     "Stalled": ConditionType(
-        "no worker runs, and none will unless something else changes",
+        "no worker is known to run, and a user or the cluster has to change what the message names",
         {
             **_QUOTA,
-            **{r: why for r, why in _PODS.items() if r not in ("OlderJob", "InitContainerRunning")},
-            **_REPLACEMENT,
+            **{reason: why for reason, why in _PODS.items() if reason not in _PASSES},
             "AgentsSilent": "no agent has renewed the Round Lease for 9 heartbeat intervals",
             "LeaseUnreadable": "the Round Lease cannot be read",
             "DeletionBlocked": "a finalizer keeps the Round Lease of an older job",
-            "NotStalled": "False",
+            "NotStalled": "False: the job needs no such change",
             **_ENDED,
         },
     ),

@@ -104,7 +104,7 @@ def _conditions() -> str:
         "## Conditions\n\n"
         "The reasons of each type, for programs. PodsReady, Degraded, Restarting and Stalled may"
         " also have a reason of the kubelet, such as `ImagePullBackOff`. If the job waits for a"
-        " time, the message ends with `until` and this time in UTC.\n\n"
+        " time, the message contains this time in UTC.\n\n"
         f"| condition | reason | when |\n|---|---|---|\n{rows}"
     )
 

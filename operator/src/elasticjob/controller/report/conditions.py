@@ -5,7 +5,7 @@ PodsReady  each wanted pod runs its agent; else the reason
 Running    every member of the current round runs its workers
 Degraded   the job runs with fewer pods than replicas
 Restarting the workers have run, and start again
-Stalled    no worker runs, and pods do not come without another change
+Stalled    no worker is known to run, and a user or the cluster has to change something
 Unstable   many restarts within the last hour did not count against maxRestarts
 Obstructed objects of the job can neither be read nor deleted; each with its cure
 Suspended  spec.suspend is true, and all pods have ended
@@ -55,8 +55,9 @@ Row = tuple[str, Truth, str, str]  # type, status, reason, message
 
 LONGEST_MESSAGE = 1024
 _NOT_AFTER_THE_END = ("PodsReady", "Running", "Degraded", "Restarting", "Stalled", "Unstable")
-# Problems that end by themselves: with the grace of the older job's pods, or with their work.
-_PASSES = ("OlderJob", "InitContainerRunning")
+# Problems that end by themselves: with the grace of the older job's pods, with their work, or with
+# the next pod.
+_PASSES = ("OlderJob", "InitContainerRunning", "PodsEnded")
 _WITHOUT_WORKERS = (Word.PENDING, Word.STARTING, Word.RESTARTING)
 
 
@@ -165,14 +166,13 @@ def _restarting(snapshot: Snapshot, word: Word, found: Why) -> Row:
 
 
 def _stalled(snapshot: Snapshot, word: Word, found: Why) -> Row:
-    """A wait is none that ends by itself, but for that of an index that is lost again and again."""
+    """Whether a user or the cluster has to change something. No wait alone is such a case, as the
+    job continues when it ends."""
     if word is Word.UNKNOWN:
         since = waits.silent_since(snapshot)
         return _row("Stalled", waits.AGENTS_SILENT, why=_no_pulse(since))
-    is_lost_again = found.wait is not None and found.wait.reason == waits.REPLACEMENT
-    is_problem = found.problem is not None and found.problem.reason not in _PASSES
-    if word in _WITHOUT_WORKERS and (is_problem or is_lost_again):
-        return _row("Stalled", found.reason, why=found.message)
+    if word in _WITHOUT_WORKERS and found.problem and found.problem_reason not in _PASSES:
+        return _row("Stalled", found.problem_reason, why=found.message)
     return _row("Stalled", "NotStalled")
 
 

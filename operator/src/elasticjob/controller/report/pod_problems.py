@@ -17,7 +17,9 @@ from elasticjob.controller.plan.actions import Action, CreatePod, EnsurePrerequi
 from elasticjob.controller.report import summary, waiting
 from elasticjob.controller.report.texts import (
     ANY,
+    CORRECT_INIT,
     CREATED_AGAIN,
+    FREE_NODES,
     NO_PODS,
     OLDER_JOB,
     PROBLEMS,
@@ -222,7 +224,7 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
     if pod is None:
         return
     if pod.unschedulable:
-        yield _Found("Unschedulable", _nodes_phrase(pod.unschedulable), more=STAYS)
+        yield _Found("Unschedulable", _nodes_phrase(pod.unschedulable), more=FREE_NODES + STAYS)
     elif found := _of_init_container(snapshot, pod):
         yield found
     elif refused_by := _refused_by_node(pod):
@@ -286,7 +288,8 @@ def _failed(namespace: str, pod: ObservedPod, init: InitContainer) -> _Found:
     error = _first_line(init.message)
     message = f": {_phrase(error)}" if error else ""
     look = f"; see kubectl logs -n {namespace} {pod.name} -c {init.name}"
-    more = f" in {pod.name}{when}{message}{look}{STAYS if pod.living else RETRIES}"
+    next_ = CORRECT_INIT + (STAYS if pod.living else RETRIES)
+    more = f" in {pod.name}{when}{message}{look}{next_}"
     return _Found("InitContainerFailed", f"{init.name}: {how}", at=init.at, more=more)
 
 

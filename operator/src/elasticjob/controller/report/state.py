@@ -78,6 +78,11 @@ class Why:
         is_awaited = self.problem is None or (self.wait and self.wait.reason == waits.REPLACEMENT)
         if self.wait and is_awaited and not self._needs_template:
             return self.wait.reason
+        return self.problem_reason
+
+    @property
+    def problem_reason(self) -> str:
+        """The reason of a condition about the problem alone; empty if there is none."""
         if self.problem is None:
             return ""
         is_quota = self.problem.reason == "PodsRefused" and QUOTA in self.problem.text

@@ -101,7 +101,7 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
         ANY: ("True", "{why}"),
     },
     "Stalled": {
-        "NotStalled": ("False", "the job continues without a change by a user"),
+        "NotStalled": ("False", "the job needs no change by a user or in the cluster"),
         "Ended": ("False", _ENDED_JOB),
         ANY: ("True", "{why}"),
     },
@@ -229,6 +229,8 @@ PROBLEMS = {
 }
 """By reason of PodsReady: why pods do not run, in this condition and in STATUS."""
 
+CORRECT_INIT = "; correct the init container or what it needs"
+FREE_NODES = "; add or free such resources, or correct what spec.template requires of a node"
 STAYS = "; the job waits for this and does not fail because of it"
 CREATED_AGAIN = "; the operator replaces such pods"
 RETRIES = f"{CREATED_AGAIN}, and the job does not fail because of it"
