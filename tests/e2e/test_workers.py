@@ -107,8 +107,7 @@ async def test_a_killed_worker_costs_one_round_and_no_pod(cluster: LocalCluster)
     assert job.status["lastRecovery"]["round"] == 2
     await job.reports("WorkersFailed", "ended: job-2-0 (rank 2) on local: WorkerSignaled: ended by")
     counted = (
-        "counted: 1 of maxRestarts 10 and, as no progress was reported before and the job had not"
-        " run for a minute, 1 of maxStartRestarts 2"
+        "counted: 1 of maxRestarts 10 and, as no progress was known yet, 1 of maxStartRestarts 2"
     )
     await job.reports("WorkersFailed", f"{counted}; round 2 runs with 3 members")
 
@@ -262,7 +261,7 @@ async def test_a_misspelt_script_fails_the_job_fast(cluster: LocalCluster) -> No
     message = job.condition("Failed")["message"]
     assert "trian.py': [Errno 2] No such file or directory; exit code 2; " in message
     assert (
-        "; the workers failed 3 times before progress was reported or the job had run for a minute"
+        "; the workers failed 3 times; no progress was reported, and no round ran for a minute"
         " (maxStartRestarts is 2); kubectl"
     ) in message
 

@@ -15,7 +15,9 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import round_events, state, status
 from elasticjob.controller.report.journal import LONGEST_MESSAGE, Note
 from elasticjob.wire.cause import Cause, CauseKind
+from elasticjob.wire.charges import Charges
 from elasticjob.wire.codec import Json
+from elasticjob.wire.desired import Desired
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Recovery, Report
 from elasticjob.wire.round import Phase, Round
@@ -68,6 +70,7 @@ SILENT = Cause(CauseKind.POD_SILENT, "demo-1-0", "node-1", message="the agent is
 ENDED = Cause(CauseKind.POD_ENDED, "demo-1-0", n=3)
 DELETED = Cause(CauseKind.POD_DELETED, "demo-1-0", n=3)
 LEAVING = Cause(CauseKind.LEAVING, "demo-1-0", n=3)
+THRICE = Desired(tuple(P[:4]), max_start_restarts=3)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,34 @@ LEAVING = Cause(CauseKind.LEAVING, "demo-1-0", n=3)
             [active(4, P[:4], [4], cause=crash(3))],
             {"report": recovered(4, *P[:4])},
             f"{CRASHED}; counted: 1 of maxRestarts 10; {RUNNING}",
+        ),
+        (
+            [
+                active(
+                    4, P[:4], Charges(frozenset({2, 4}), at_start=frozenset({2, 4})), cause=crash(3)
+                )
+            ],
+            {"desired": THRICE},
+            f"{CRASHED}; counted: 2 of maxRestarts 10 and, as no progress was known yet, 2 of"
+            f" maxStartRestarts 3; {STARTING}",
+        ),
+        (  # a failure of an agent, after a crash at a start
+            [active(4, P[:4], Charges(frozenset({2, 4}), at_start=frozenset({2})), cause=crash(3))],
+            {"desired": THRICE},
+            f"{CRASHED}; counted: 2 of maxRestarts 10; {STARTING}",
+        ),
+        (
+            [
+                active(
+                    4,
+                    P[:4],
+                    Charges(frozenset({2, 4}), at_start=frozenset({2, 4})),
+                    cause=crash(3),
+                    trained=True,
+                )
+            ],
+            {"desired": THRICE},
+            f"{CRASHED}; counted: 2 of maxRestarts 10; {STARTING}",
         ),
         (
             [forming(4, [4], cause=SILENT)],

@@ -210,7 +210,8 @@ def _counted(snapshot: Snapshot, ended: Ended, found: RecentFailure | None) -> s
     used = budget.counted_failures(last.charged, replace(known, charged=charged))
     text = COUNTED.format(used=used, max_restarts=snapshot.spec.max_restarts)
     starts, most = budget.start_failures(last.charged, known), known.max_start_restarts
-    if not starts or last.trained or most is None:
+    is_of_start = not last.charged.at_start.isdisjoint({ended.n + 1, *(r.n for r in ended.after)})
+    if not is_of_start or last.trained or most is None:
         return text
     return text + COUNTED_AT_START.format(starts=starts, most=most)
 

@@ -195,10 +195,7 @@ COMBINED = "(combined from similar events): "
 SUSPENDED = "the job is suspended"
 TEMPLATE_CHANGED = "the template has changed"
 COUNTED = "counted: {used} of maxRestarts {max_restarts}"
-COUNTED_AT_START = (
-    " and, as no progress was reported before and the job had not run for a minute, {starts} of"
-    " maxStartRestarts {most}"
-)
+COUNTED_AT_START = " and, as no progress was known yet, {starts} of maxStartRestarts {most}"
 NOT_COUNTED = {
     "DeletedOrEvicted": "not counted: the pod was deleted, evicted or preempted",
     "ReplacedForFailures": "not counted: the operator replaces the pod, as"
@@ -260,8 +257,8 @@ NO_PODS = "no pods can be created: {why}"  # PodsRefused, where what every pod n
 OVER_BUDGET = "{pod} failed, and {limit} ({most}) is used up"
 EXCEEDED = "exceeded maxRestarts ({max_restarts})"
 NEVER_TRAINED = (
-    "the workers failed {failures} times before progress was reported or the job had run for a"
-    " minute (maxStartRestarts is {most})"
+    "the workers failed {failures} times; no progress was reported, and no round ran for a minute"
+    " (maxStartRestarts is {most})"
 )
 OLDER_JOB = (
     "waiting for the end of {pods} of an older job of this name; if a pod's node is gone, delete"
