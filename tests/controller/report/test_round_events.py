@@ -87,6 +87,12 @@ THRICE = Desired(tuple(P[:4]), max_start_restarts=3)
             f"{CRASHED}; counted: 2 of maxRestarts 10; {STARTING} after a delay of 0.95 s",
         ),
         (
+            [active(4, P[:4], [4], cause=crash(3), delay_ms=450)],
+            {"report": recovered(4, *P[:4])},
+            f"{CRASHED}; counted: 1 of maxRestarts 10;"
+            f" {RUNNING.replace('start 500 ms', 'start 50 ms after a delay of 0.45 s')}",
+        ),
+        (
             [active(4, P[:4], [4], cause=crash(3))],
             {"report": recovered(4, *P[:4])},
             f"{CRASHED}; counted: 1 of maxRestarts 10; {RUNNING}",

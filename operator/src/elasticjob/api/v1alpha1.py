@@ -310,7 +310,7 @@ class LastRecovery(_Model):
     including the delay after repeated failures."""
     total_millis: Millis | None = None
     """Milliseconds from the last sign of life of what failed until the workers of all members had
-    started."""
+    started, including the delay after repeated failures."""
 
 
 class Progress(_Model):

@@ -225,20 +225,22 @@ def _next(snapshot: Snapshot, ended: Ended, new: ElasticJobStatus) -> str:
         return WAITS.format(min=snapshot.spec.min_replicas or snapshot.spec.replicas)
     change = _change(snapshot, ended.before, last) if ended.before else ""
     size = f"{_members(last.size)}{change}"
-    if times := _times(last, new):
-        return RUNS.format(round=last.n, size=size, **times)
     after = DELAY.format(delay=f"{last.delay_ms / 1000:g}") if last.delay_ms else ""
+    if times := _times(last, new):
+        return RUNS.format(round=last.n, size=size, after=after, **times)
     return STARTS.format(round=last.n, size=size, after=after)
 
 
 def _times(round_: PastRound, new: ElasticJobStatus) -> dict[str, int]:
-    """The milliseconds of the recovery that led to this round; empty while it is not known."""
+    """The milliseconds of the recovery that led to this round, that of the start without the
+    delay; empty while they are not known."""
     parts = ("detect", "stop", "rendezvous", "start", "total")
-    found = new.last_recovery
+    found, known = new.last_recovery, round_.recovery
     if found is not None and found.round == round_.n:
-        return {part: getattr(found, f"{part}_millis") or 0 for part in parts}
-    known = round_.recovery
-    return {part: getattr(known, f"{part}_ms") for part in parts} if known else {}
+        times = {part: getattr(found, f"{part}_millis") or 0 for part in parts}
+    else:
+        times = {part: getattr(known, f"{part}_ms") for part in parts} if known else {}
+    return {**times, "start": max(0, times["start"] - round_.delay_ms)} if times else {}
 
 
 def _change(snapshot: Snapshot, before: PastRound, after: PastRound) -> str:

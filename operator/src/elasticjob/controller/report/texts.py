@@ -210,7 +210,7 @@ STARTS = "round {round} starts with {size}{after}"
 DELAY = " after a delay of {delay} s"
 RUNS = (
     "round {round} runs with {size} after {total} ms (detection {detect} ms, stop {stop} ms,"
-    " rendezvous {rendezvous} ms, start {start} ms)"
+    " rendezvous {rendezvous} ms, start {start} ms{after})"
 )
 """Parts of the events of rounds that have ended."""
 
