@@ -70,6 +70,7 @@ SILENT = Cause(CauseKind.POD_SILENT, "demo-1-0", "node-1", message="the agent is
 ENDED = Cause(CauseKind.POD_ENDED, "demo-1-0", n=3)
 DELETED = Cause(CauseKind.POD_DELETED, "demo-1-0", n=3)
 LEAVING = Cause(CauseKind.LEAVING, "demo-1-0", n=3)
+GAP = Cause(CauseKind.LEAVING, "demo-1-0", n=4)
 THRICE = Desired(tuple(P[:4]), max_start_restarts=3)
 
 
@@ -253,6 +254,38 @@ def test_a_round_is_reported_again_when_it_is_known_whether_it_counts() -> None:
     assert "counted: 1 of maxRestarts 10" in again.message
 
 
+@pytest.mark.parametrize(
+    "next_", [active(5, P[:4], [4, 5], cause=crash(4)), forming(5, [4], cause=GAP)]
+)
+def test_an_earlier_round_is_corrected_when_the_next_one_ends_before_it_ran(next_: Round) -> None:
+    """During its delay, for example: else its event announces a round that never runs."""
+    delayed = active(4, P[:4], [4], cause=crash(3), delay_ms=1874)
+    known = (past(RUNS), past(delayed))
+    first = snapshot(*PODS, round_=delayed, past_rounds=known)
+    reported = status.fields(status.of(first, state.of(first)))
+    (note,) = notes(first)
+    assert note.message.endswith("round 4 starts with 4 members after a delay of 1.874 s")
+    s = snapshot(*PODS, round_=next_, past_rounds=(*known, past(next_)), status=reported)
+    earlier, last = notes(s, reported)
+    assert (earlier.round, earlier.is_correction) == (3, True)
+    assert earlier.message == note.message.replace(
+        "round 4 starts with 4 members after a delay of 1.874 s",
+        "round 4 with 4 members ended before all of them ran",
+    )
+    assert (last.round, last.is_correction) == (4, False)
+    assert notes(s, status.fields(status.of(s, state.of(s)))) == []
+
+
+def test_a_round_that_ran_is_not_corrected_when_it_ends() -> None:
+    delayed = active(4, P[:4], [4], cause=crash(3), delay_ms=1874)
+    known = (past(RUNS), replace(past(delayed), recovery=Recovery(4, 2, 30, 0, 1900)))
+    first = snapshot(*PODS, round_=delayed, past_rounds=known)
+    reported = status.fields(status.of(first, state.of(first)))
+    next_ = active(5, P[:4], [4, 5], cause=crash(4))
+    s = snapshot(*PODS, round_=next_, past_rounds=(*known, past(next_)), status=reported)
+    assert [note.round for note in notes(s, reported)] == [4]
+
+
 def test_an_earlier_round_is_corrected_when_its_failure_does_not_count_any_more() -> None:
     """The loss of a pod explains the crash, and ends the next round."""
     crashed = active(4, P[:4], [4], cause=crash(3))
@@ -274,7 +307,8 @@ def test_an_earlier_round_is_corrected_when_its_failure_does_not_count_any_more(
 
 def test_a_failure_that_the_status_no_longer_lists_is_no_correction() -> None:
     rounds = [active(n, P[:4], range(4, n + 1), cause=crash(n - 1)) for n in range(4, 16)]
-    known = tuple(map(past, (RUNS, *rounds)))
+    ran = (replace(past(each), recovery=Recovery(each.n, 2, 30, 0, 500)) for each in rounds)
+    known = (past(RUNS), *ran)
     first = snapshot(*PODS, round_=rounds[-2], past_rounds=known[:-1])
     reported = status.fields(status.of(first, state.of(first)))
     s = snapshot(*PODS, round_=rounds[-1], past_rounds=known)

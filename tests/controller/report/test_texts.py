@@ -38,6 +38,7 @@ from elasticjob.wire.round import Phase, Round
 P0 = Pod(0, 0)
 # Of the event of a round.
 PARTS = ("SUSPENDED", "TEMPLATE_CHANGED", "COUNTED", "WAITS", "WAITS_SUSPENDED", "STARTS", "RUNS")
+PARTS += ("DELAY", "NEVER_RAN", "COUNTED_AT_START")
 REFUSED = ("QuotaExceeded", "PodsRefused")
 
 

@@ -19,6 +19,7 @@ from elasticjob.controller.report.texts import (
     COUNTED,
     COUNTED_AT_START,
     DELAY,
+    NEVER_RAN,
     NOT_COUNTED,
     RUNS,
     STARTS,
@@ -69,7 +70,8 @@ class Ended:
 
 def of(snapshot: Snapshot, reported: ElasticJobStatus, new: ElasticJobStatus) -> Iterator[Note]:
     """The rounds that have ended since the status that was reported, the last one again if the
-    recovery has ended, and each again of whose failure more is known."""
+    recovery has ended, and each again of which more is known: of its failure, or that the round
+    after it has ended before it ran."""
     if snapshot.excess:  # a false round, which the operator replaces
         return
     ended = list(_ended(snapshot.rounds))
@@ -78,7 +80,9 @@ def of(snapshot: Snapshot, reported: ElasticJobStatus, new: ElasticJobStatus) ->
     newest_n = snapshot.rounds[-1].n if snapshot.rounds else 0
     for each in ended:
         is_new = each.n >= seen_n and each.after[0].n <= newest_n
-        is_corrected = _verdict(each.n, new) not in ((), _verdict(each.n, reported))
+        is_corrected = _verdict(each.n, new) not in ((), _verdict(each.n, reported)) or (
+            seen_n <= each.after[-1].n < (new.round or 0) and _has_not_run(snapshot, each, new)
+        )
         is_last = each is ended[-1]
         if is_new or is_corrected or (is_last and _has_recovered(reported, new)):
             made = _note(snapshot, each, reported, new)
@@ -120,6 +124,14 @@ def _has_ended_one(round_: PastRound, before: PastRound | None) -> bool:
     if before is not None:
         return before.phase is Phase.ACTIVE
     return round_.starts > 1 and round_.cause.kind is CauseKind.SCALED
+
+
+def _has_not_run(snapshot: Snapshot, ended: Ended, new: ElasticJobStatus) -> bool:
+    """Whether the round after the one that has ended was Active, and has ended as well before all
+    its members ran."""
+    last = ended.after[-1]
+    is_over = last.n < snapshot.rounds[-1].n and not snapshot.rounds[-1].phase.is_terminal
+    return is_over and last.phase is Phase.ACTIVE and not _times(last, new)
 
 
 def _has_recovered(reported: ElasticJobStatus, new: ElasticJobStatus) -> bool:
@@ -228,6 +240,8 @@ def _next(snapshot: Snapshot, ended: Ended, new: ElasticJobStatus) -> str:
     after = DELAY.format(delay=f"{last.delay_ms / 1000:g}") if last.delay_ms else ""
     if times := _times(last, new):
         return RUNS.format(round=last.n, size=size, after=after, **times)
+    if _has_not_run(snapshot, ended, new):
+        return NEVER_RAN.format(round=last.n, size=size)
     return STARTS.format(round=last.n, size=size, after=after)
 
 

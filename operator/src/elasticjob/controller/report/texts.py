@@ -208,6 +208,7 @@ WAITS = "no round is active until {min} pods are ready"
 WAITS_SUSPENDED = "no round is active until the job is resumed"
 STARTS = "round {round} starts with {size}{after}"
 DELAY = " after a delay of {delay} s"
+NEVER_RAN = "round {round} with {size} ended before all of them ran"
 RUNS = (
     "round {round} runs with {size} after {total} ms (detection {detect} ms, stop {stop} ms,"
     " rendezvous {rendezvous} ms, start {start} ms{after})"
