@@ -104,7 +104,11 @@ CONDITIONS = {
     ),
     "Unstable": ConditionType(
         "within an hour there were many restarts that `maxRestarts` does not count",
-        {"UncountedRestarts": "True", "FewUncountedRestarts": "False", **_ENDED},
+        {
+            "UncountedRestarts": "True",
+            "FewUncountedRestarts": "False; the message counts since the operator has run",
+            **_ENDED,
+        },
     ),
     "Obstructed": ConditionType(
         "the operator cannot read or delete an object of the job",

@@ -52,18 +52,18 @@ def truth(s: Snapshot) -> tuple[str, str]:
     return found.status, found.message
 
 
-FEW = "few restarts that do not count against maxRestarts: at most {} within an hour"
+FEW = "restarts within an hour that do not count against maxRestarts: {}; the limit is {}"
 STORM = "3 restarts within an hour that do not count against maxRestarts: 3 Leaving"
 
 
 @pytest.mark.parametrize(
     ("s", "expected"),
     [
-        (stormy(0), ("False", FEW.format(2))),
-        (stormy(2), ("False", FEW.format(2))),
+        (stormy(0), ("False", FEW.format(0, 2))),
+        (stormy(2), ("False", FEW.format(2, 2))),
         (stormy(3), ("True", STORM)),
         (stormy(3, at=NOW - 3599), ("True", STORM)),
-        (stormy(3, at=NOW - 3600), ("False", FEW.format(2))),
+        (stormy(3, at=NOW - 3600), ("False", FEW.format(0, 2))),
     ],
 )
 def test_when_a_job_is_unstable(s: Snapshot, expected: tuple[str, str]) -> None:
@@ -75,7 +75,7 @@ def test_what_the_operator_charges_counts_against_the_budget_instead() -> None:
     s = snapshot(
         observed_pod(0), memory=stormy(3).memory, uncounted_restarts_per_hour=2, desired=told
     )
-    assert truth(s) == ("False", FEW.format(2))
+    assert truth(s) == ("False", FEW.format(2, 2))
 
 
 # ---- a storm -------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def storm(world: World, rounds: int) -> None:
 def test_a_storm_is_a_condition_an_event_and_a_metric_but_no_end() -> None:
     world = running_world(maxRestarts=0)
     storm(world, 12)
-    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", FEW.format(12))
+    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", FEW.format(12, 12))
     world.run(*P[:4], n=14, cause=Cause(CauseKind.SCALED, n=13))
     world.settle()
     message = (
@@ -103,7 +103,7 @@ def test_a_storm_is_a_condition_an_event_and_a_metric_but_no_end() -> None:
     assert (world.status()["phase"], world.status()["counted"]) == ("Running", 0)
     world.now += 3600
     world.settle()
-    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", FEW.format(12))
+    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", FEW.format(0, 12))
     assert world.metrics.registry.get_sample_value("elasticjob_jobs_unstable") == 0
 
 
@@ -118,7 +118,20 @@ def test_a_restarted_operator_takes_nothing_back_before_it_has_watched_for_an_ho
     assert world.condition("Unstable") == said
     world.now += 1
     world.settle()
-    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", FEW.format(12))
+    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", FEW.format(0, 12))
+
+
+def test_a_restarted_operator_keeps_the_number_of_restarts_until_it_has_seen_one() -> None:
+    world = running_world()
+    storm(world, 2)
+    said = world.condition("Unstable")
+    assert said == ("False", "FewUncountedRestarts", FEW.format(2, 12))
+    world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    assert world.condition("Unstable") == said
+    world.now += 3600
+    world.settle()
+    assert world.condition("Unstable") == ("False", "FewUncountedRestarts", FEW.format(0, 12))
 
 
 def test_a_job_that_has_ended_is_not_unstable() -> None:

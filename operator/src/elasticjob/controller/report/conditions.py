@@ -182,17 +182,17 @@ def _no_pulse(since: datetime | None) -> str:
 
 
 def _unstable(snapshot: Snapshot) -> list[Row]:
-    """True stays until the operator has seen a whole hour in which it does not apply."""
-    found = uncounted.uncounted(snapshot)
-    if len(found) > snapshot.uncounted_restarts_per_hour:
+    """True stays until the operator has seen a whole hour in which it does not apply, and the
+    number of restarts until it has seen one."""
+    found, most = uncounted.uncounted(snapshot), snapshot.uncounted_restarts_per_hour
+    if len(found) > most:
         causes = uncounted.causes(found)
         return [_row("Unstable", "UncountedRestarts", restarts=len(found), causes=causes)]
-    was = any(
-        c.type == "Unstable" and c.status == "True" for c in snapshot.job.status.conditions or []
-    )
-    if was and not uncounted.has_seen_an_hour(snapshot):
+    was = {c.status for c in snapshot.job.status.conditions or [] if c.type == "Unstable"}
+    is_known = "True" in was or (was and not found)
+    if is_known and not uncounted.has_seen_an_hour(snapshot):
         return []
-    return [_row("Unstable", "FewUncountedRestarts", most=snapshot.uncounted_restarts_per_hour)]
+    return [_row("Unstable", "FewUncountedRestarts", restarts=len(found), most=most)]
 
 
 def _obstructed(snapshot: Snapshot) -> list[Row]:

@@ -112,7 +112,8 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
         ),
         "FewUncountedRestarts": (
             "False",
-            "few restarts that do not count against maxRestarts: at most {most} within an hour",
+            "restarts within an hour that do not count against maxRestarts: {restarts}; the limit"
+            " is {most}",
         ),
         "Ended": ("False", _ENDED_JOB),
     },
