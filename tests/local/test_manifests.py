@@ -92,7 +92,7 @@ def test_an_existing_namespace_is_accepted(verbs: Verbs) -> None:
         (job(minReplicas=3), r'f: ElasticJob.* "demo" is invalid: spec.minReplicas: '),
         (
             {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}},
-            "f: Deployment d: apps/v1 is not served by elasticjob local",
+            "f: Deployment d: apps/v1 is not served by the local mode",
         ),
         (
             {

@@ -76,7 +76,7 @@ def _resource(verbs: Verbs, obj: Object, where: str) -> Resource:
     for resource in verbs.store.resources.values():
         if (resource.api_version, resource.kind) == (obj["apiVersion"], obj["kind"]):
             return resource
-    raise ManifestError(f"{where}: {obj['apiVersion']} is not served by elasticjob local")
+    raise ManifestError(f"{where}: {obj['apiVersion']} is not served by the local mode")
 
 
 def _parts(document: Any) -> list[Any]:

@@ -29,7 +29,7 @@ def test_a_pod_of_an_elasticjob_is_supported() -> None:
     [
         (
             {"persistentVolumeClaim": {"claimName": "c"}},
-            'volume "v": persistentVolumeClaim is not supported by elasticjob local; use emptyDir',
+            'volume "v": persistentVolumeClaim is not supported by the local mode; use emptyDir',
         ),
         ({"hostPath": {"path": "/"}}, "hostPath is not supported"),
         ({"secret": {"secretName": "s"}}, "secret is not supported"),

@@ -42,7 +42,7 @@ def arguments(container: Object, env: Mapping[str, str]) -> list[str]:
     """The command line: `command` and `args` with expanded references."""
     if not container.get("command"):
         raise UnsupportedError(
-            f'container "{container["name"]}": command is required by elasticjob local, which does '
+            f'container "{container["name"]}": command is required by the local mode, which does '
             "not use images; set command"
         )
     return [expand(text, env) for text in [*container["command"], *container.get("args", ())]]
@@ -77,7 +77,7 @@ def _value(pod: Object, container: Object, entry: Object, env: Mapping[str, str]
     where = f'container "{container["name"]}": env {entry["name"]}'
     if "fieldRef" not in source:
         raise UnsupportedError(
-            f"{where}: {next(iter(source))} is not supported by elasticjob local;"
+            f"{where}: {next(iter(source))} is not supported by the local mode;"
             " use value or fieldRef"
         )
     path = source["fieldRef"].get("fieldPath", "")

@@ -33,7 +33,7 @@ class LogOptions:
         if query.get("stream", "All") != "All":
             wanted.append("stream")
         if wanted:
-            raise bad_request(f"{', '.join(wanted)}: not supported by elasticjob local")
+            raise bad_request(f"{', '.join(wanted)}: not supported by the local mode")
         return cls(
             container=query.get("container", ""),
             follow=parse_bool(query.get("follow")),

@@ -86,18 +86,18 @@ def _check_container(container: Object, volumes: set[str]) -> None:
 
 def _faults(container: Object, volumes: set[str]) -> Iterator[str]:
     if container.get("restartPolicy"):
-        yield "restartPolicy is not supported by elasticjob local; move it to spec.containers"
+        yield "restartPolicy is not supported by the local mode; move it to spec.containers"
     if container.get("envFrom"):
-        yield "envFrom is not supported by elasticjob local; list the variables in env"
+        yield "envFrom is not supported by the local mode; list the variables in env"
     if container.get("volumeDevices"):
-        yield "volumeDevices is not supported by elasticjob local; use a cluster"
+        yield "volumeDevices is not supported by the local mode; use a cluster"
     for mount in container.get("volumeMounts", ()):
         if mount["name"] not in volumes:
             yield f'volumeMounts: there is no volume "{mount["name"]}"; add it to spec.volumes'
         if mount.get("subPathExpr"):
             where = f"volumeMounts {mount['mountPath']}"
-            yield f"{where}: subPathExpr is not supported by elasticjob local; use subPath"
+            yield f"{where}: subPathExpr is not supported by the local mode; use subPath"
 
 
 def _unsupported(kind: str, kinds: tuple[str, ...]) -> str:
-    return f"{kind} is not supported by elasticjob local; use {', '.join(kinds)}, or a cluster"
+    return f"{kind} is not supported by the local mode; use {', '.join(kinds)}, or a cluster"

@@ -123,7 +123,7 @@ class PodWorker:
         self._write_status()
         if fields := ignored_fields(self._pod):
             names = ", ".join(fields)
-            self._event("Warning", "Ignored", f"not supported by elasticjob local: {names}")
+            self._event("Warning", "Ignored", f"not supported by the local mode: {names}")
         await wait_for_first(self.released.wait(), self.grace.begun.wait())
         await self._fill_volumes()
         for init in self._init_containers:
