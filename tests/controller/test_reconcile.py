@@ -62,7 +62,7 @@ def test_names_are_reserved_before_the_pods_are_made() -> None:
     assert world.condition("PodsReady") == (
         "False",
         "PodsRefused",
-        "0/2 pods running; 2/2 pods cannot be created: exceeded quota",
+        "2/2 pods cannot be created: exceeded quota",
     )
     world.api.refuse.clear()
     world.now += 1
@@ -133,7 +133,11 @@ def test_the_status_of_a_job_that_runs() -> None:
         "progress": {"step": 7, "total": 100},
     }
     assert [world.condition(t) for t in ("Accepted", "PodsReady", "Running", "Suspended")] == [
-        ("True", "Valid", "the spec is valid"),
+        (
+            "True",
+            "Valid",
+            "the spec is valid; Kubernetes judges spec.template when it creates pods",
+        ),
         ("True", "AllRun", "4/4 pods running"),
         ("True", "AllMembersRun", "all 4 members are running round 1"),
         ("False", "NotSuspended", "spec.suspend is false"),
@@ -273,8 +277,7 @@ def test_an_agent_that_cannot_be_set_up_is_a_condition_with_its_message() -> Non
         " ended or were replaced soon after each other; each such wait is twice as long as the one"
         " before, at most 600 s"
     )
-    said = f"0/2 pods running; {expected}"
-    assert world.condition("PodsReady") == ("False", "AgentSetupFailed", said)
+    assert world.condition("PodsReady") == ("False", "AgentSetupFailed", expected)
     assert world.status()["phase"] == "Pending: 2/2 agents cannot start: Python 3.6 is too old"
     assert world.condition("Stalled") == ("True", "AgentSetupFailed", expected)
     assert world.events()["AgentSetupFailed"][0] == 1
@@ -1056,7 +1059,11 @@ def test_a_job_that_was_stored_with_a_launcher_runs_on_with_one_warning() -> Non
     world.start_all()
     world.settle()
     assert world.pod_names() == ["demo-0-0", "demo-1-0"]
-    assert world.condition("Accepted") == ("True", "Valid", "the spec is valid")
+    assert world.condition("Accepted") == (
+        "True",
+        "Valid",
+        "the spec is valid; Kubernetes judges spec.template when it creates pods",
+    )
     count, message = world.events()["LauncherInCommand"]
     assert (count, "torchrun" in message) == (1, True)
     world.edit(replicas=3)

@@ -58,9 +58,7 @@ async def test_a_job_that_waits_for_a_quota_is_suspended_and_resumed(cluster: Lo
         job = await cluster.running("job", replicas=2)
         job.edit(replicas=3)
         await job.is_(f"Running: 1/3 pods cannot be created: {FULL}")
-        await job.reports(
-            "PodsRefused", f"2/3 pods running; 1/3 pods cannot be created: {FULL}; raise the quota"
-        )
+        await job.reports("PodsRefused", f"1/3 pods cannot be created: {FULL}; raise the quota")
         ready = job.condition("PodsReady")
         assert (ready["status"], ready["reason"]) == ("False", "PodsRefused")
         job.edit(suspend=True)

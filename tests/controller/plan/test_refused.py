@@ -38,7 +38,7 @@ def test_a_job_that_runs_reports_why_it_does_not_grow() -> None:
     world.edit(replicas=4)
     world.settle()
     assert world.status()["phase"] == shown(f"Running: 1/4 pods cannot be created: {QUOTA}")
-    said = f"3/4 pods running; 1/4 pods cannot be created: {QUOTA}; {CURE}"
+    said = f"1/4 pods cannot be created: {QUOTA}; {CURE}"
     assert world.condition("PodsReady") == ("False", "PodsRefused", said)
     degraded = f"3/4 pods in the round; 1/4 pods cannot be created: {QUOTA}; {CURE}"
     assert world.condition("Degraded") == ("True", "QuotaExceeded", degraded)

@@ -209,7 +209,7 @@ AGAIN = (
                 observed_pod(0), observed_pod(1, 1, container=ended(1)), round_=FORMS, memory=LOST
             ),
             "PodsReady",
-            "1/2 pods running; 1/2 pods ended: exit code 1; the operator replaces such pods;"
+            "1/2 pods ended: exit code 1; the operator replaces such pods;"
             f" {AGAIN}",
         ),
         (

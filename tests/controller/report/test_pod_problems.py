@@ -193,7 +193,7 @@ REFUSES = "; no pod runs before this is corrected, and then the operator creates
 
 def test_a_field_that_a_node_refuses_is_one_to_edit_and_status_has_no_time() -> None:
     """Only another template helps, whenever the operator creates the next pod."""
-    words = 'container "worker": env KEY: secretKeyRef is not supported by elasticjob local'
+    words = 'container "worker": env KEY: secretKeyRef is not supported by the local mode'
     refused = ended(0, reason="Unsupported", message=words)
     memory = remembered(
         replacements={0: Replacement(2, NOW - 30)}, marked=frozenset({Pod(0, 0), Pod(0, 1)})
@@ -253,7 +253,7 @@ def test_status_has_the_end_of_what_the_kubelet_reports(
     s = snapshot(observed_pod(0, container=waits), round_=Round())
     assert str(state.of(s)) == f"Pending: {status}"
     ready = next(c for c in conditions.of(s, state.of(s)) if c.type == "PodsReady")
-    assert ready.message == f"0/1 pods running; 1/1 pods: {reason}: {message}{STAYS}"
+    assert ready.message == f"1/1 pods: {reason}: {message}{STAYS}"
 
 
 def test_an_init_container_is_named_before_the_end_of_what_the_kubelet_reports() -> None:

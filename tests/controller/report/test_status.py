@@ -545,9 +545,7 @@ def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:
     )  # fmt: skip
     ready = next(c for c in of(s).conditions or [] if c.type == "PodsReady")
     assert (ready.status, ready.reason) == ("False", "PodsRefused")
-    assert ready.message.startswith(
-        "1/2 pods running; 1/2 pods cannot be created: exceeded quota: q"
-    )
+    assert ready.message.startswith("1/2 pods cannot be created: exceeded quota: q")
 
 
 # ---- the end -------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from elasticjob.controller.report.texts import (
     ANY,
     BLAMED,
     CONDITIONS,
+    COUNT,
     EXCEEDED,
     NEVER_TRAINED,
     NEW_JOB,
@@ -111,7 +112,9 @@ def _pods_ready(snapshot: Snapshot) -> Row:
         return _row("PodsReady", "AllRun", blamed=_blamed(snapshot), **counts)
     if found := pod_problems.most_frequent(snapshot):
         problem = state.with_replacement(snapshot, found).message
-        return _row("PodsReady", found.reason, problem=problem, **counts)
+        has_all = running + found.count == replicas  # the problem has the count of all others
+        count = "" if has_all else COUNT.format(**counts) + "; "
+        return _row("PodsReady", found.reason, problem=problem, counts=count)
     pods = pod_names.listed(snapshot.job, pod_problems.absent_pods(snapshot))
     return _row("PodsReady", "PodsStart", pods=pods, **counts)
 

@@ -87,6 +87,7 @@ class PodProblem:
     text: str  # one short line for people
     full: str = ""  # the same with all that is known; empty: text is all
     shorter: tuple[str, ...] = ()  # forms of the text, for when it has no room
+    count: int = 0  # the number of pods in the text; 0: it has none
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,11 @@ def most_frequent(snapshot: Snapshot) -> PodProblem | None:
         where, chain = same[0].where, whole.removeprefix(same[0].where)
         texts = (_phrase(summary.of_message(chain)), summary.end_of_chain(chain))
         forms = tuple(f"{where}{text}" for text in texts)
-    full, short, *shorter = (
-        PROBLEMS.get(reason, PROBLEMS[ANY]).format(**fields, why=words) for words in (whole, *forms)
-    )
+    template = PROBLEMS.get(reason, PROBLEMS[ANY])
+    full, short, *shorter = (template.format(**fields, why=words) for words in (whole, *forms))
     full = clipped(full + same[0].more, LONGEST_FULL)
-    return PodProblem(reason, short, full, tuple(shorter))
+    count = number if "{count}" in template else 0
+    return PodProblem(reason, short, full, tuple(shorter), count)
 
 
 def refused_pods(snapshot: Snapshot) -> PodProblem | None:
@@ -157,7 +158,8 @@ def _refused(snapshot: Snapshot, template: str, refusals: list[Refusal]) -> PodP
         template.format(why=text, **counts)
         for text in (summary.of_message(words), clipped(words, LONGEST_FULL))
     )
-    return PodProblem("PodsRefused", clipped(short, LONGEST_REFUSAL), full + cure)
+    count = len(refusals) if "{count}" in template else 0
+    return PodProblem("PodsRefused", clipped(short, LONGEST_REFUSAL), full + cure, count=count)
 
 
 def _invalid(faults: str) -> PodProblem:

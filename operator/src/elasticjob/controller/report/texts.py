@@ -62,14 +62,20 @@ NO_PULSE_SHORT = "no sign of life from the agents since {since}"
 _ENDED_JOB = "the job has ended"
 
 CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
-    "Accepted": {"Valid": ("True", "the spec is valid"), "Invalid": ("False", "{faults}")},
+    "Accepted": {
+        "Valid": (
+            "True",
+            "the spec is valid; Kubernetes judges spec.template when it creates pods",
+        ),
+        "Invalid": ("False", "{faults}"),
+    },
     "PodsReady": {
         "AllRun": ("True", COUNT + "{blamed}"),
         "PodsStart": ("False", COUNT + "; waiting for {pods}"),
         "NotWanted": ("False", "the job is suspended"),
         "TemplateChanged": ("False", "all pods are replaced, because these have changed: {fields}"),
         "Ended": ("False", _ENDED_JOB),
-        ANY: ("False", COUNT + "; {problem}"),
+        ANY: ("False", "{counts}{problem}"),
     },
     "Running": {
         "AllMembersRun": ("True", "all {members} members are running round {round}"),
