@@ -188,6 +188,27 @@ def test_the_warnings_of_one_pod_are_those_of_all_that_wait_on_their_node(pod: O
     assert found.full == text + more
 
 
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (
+            "env KEY: secretKeyRef is not supported by the local mode; use value or fieldRef",
+            "env KEY: use value or fieldRef",
+        ),
+        (
+            "restartPolicy is not supported by the local mode; move it to spec.containers",
+            "restartPolicy: move it to spec.containers",
+        ),
+        ("env KEY: no; use value", "env KEY: no; use value"),
+        (f"a field {'that is no good ' * 4}", "a field that is no good that is no..."),
+    ],
+)
+def test_status_has_the_field_and_the_cure_of_one_to_edit(fault: str, status: str) -> None:
+    refused = ended(0, reason="Unsupported", message=f'container "worker": {fault}')
+    s = snapshot(observed_pod(0, container=refused), round_=Round())
+    assert str(state.of(s)) == f"Pending: edit spec.template: {status}"
+
+
 REFUSES = "; no pod runs before this is corrected, and then the operator creates pods at once"
 
 

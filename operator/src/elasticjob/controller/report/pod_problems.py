@@ -101,6 +101,7 @@ class _Found:
     more: str = ""  # what the condition has after these words
     is_chain: bool = False  # of messages, of which STATUS needs the last one
     where: str = ""  # words before the chain
+    cure: str = ""  # the words in short: the field and the cure
 
 
 def most_frequent(snapshot: Snapshot) -> PodProblem | None:
@@ -118,7 +119,7 @@ def most_frequent(snapshot: Snapshot) -> PodProblem | None:
     fields = {"count": number, "replicas": snapshot.spec.replicas, "reason": reason}
     fields["since"] = _clock(min(each.at for each in same))
     whole = same[0].whole or why
-    forms: tuple[str, ...] = (why,)
+    forms: tuple[str, ...] = (why, same[0].cure) if same[0].cure else (why,)
     if same[0].is_chain:
         where, chain = same[0].where, whole.removeprefix(same[0].where)
         texts = (_phrase(summary.of_message(chain)), summary.end_of_chain(chain))
@@ -247,14 +248,24 @@ def _refused_by_node(pod: ObservedPod) -> _Found | None:
     """A field of the template with which the node does not run the pod."""
     reason, words = pod.container.reason, _line(pod.container.message)
     if reason == _UNSUPPORTED and pod.container.state is ContainerState.TERMINATED:
-        short, whole = f": {_CONTAINER.sub('', words)}", f": {words}"
-        next_ = REPLACES
+        fault = _CONTAINER.sub("", words)
+        short, whole, next_, cure = f": {fault}", f": {words}", REPLACES, _cure(fault)
     elif reason == _INVALID_IMAGE:
         short, whole = f": image: {summary.end_of_chain(words)}", f": {reason}: {words}"
-        next_ = ""  # the pod stays
+        next_ = cure = ""  # the pod stays
     else:
         return None
-    return _Found(TEMPLATE_REFUSED, short, clipped(whole, LONGEST_WHOLE), more=REFUSES + next_)
+    return _Found(
+        TEMPLATE_REFUSED, short, clipped(whole, LONGEST_WHOLE), more=REFUSES + next_, cure=cure
+    )
+
+
+def _cure(fault: str) -> str:
+    """The field and the cure of `env KEY: secretKeyRef is not supported; use value`; empty without
+    a cure."""
+    what, _, cure = fault.partition("; ")
+    field_ = what.rpartition(": ")[0] or what.partition(" ")[0]
+    return f": {field_}: {cure}" if cure else ""
 
 
 def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:
