@@ -359,7 +359,8 @@ class ElasticJobStatus(_Model):
     """A record of the operator: the next pod of each index, as INDEX@GENERATION, where the name of
     a pod is JOB-INDEX-GENERATION. 0-2@1,3@2: the next pods of the indexes 0, 1 and 2 have the
     generation 1, and the next pod of index 3 has the generation 2. The operator writes this before
-    it creates pods, so that it never uses the name of a pod twice."""
+    it creates pods, so that no two pods of the job run an agent under one name. The name of a pod
+    that was deleted before its agent had joined, while no operator ran, may be used again."""
     blamed: Annotated[str, Field(max_length=MAX_ARGUMENT)] | None = None
     """A record of the operator: the number of counted failures that began in the current pod of an
     index, as INDEXxNUMBER. 3x2: two in the pod of index 3. At three the operator replaces the pod.
