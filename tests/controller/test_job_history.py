@@ -86,13 +86,55 @@ def test_an_event_of_an_earlier_round_that_has_expired_is_not_created_again() ->
     world = running_world()
     crash(world, 2)
     world.settle()
-    for event in world.event_objects():
-        world.store.delete(world.api.stored(kube.EVENTS), "team", event["metadata"]["name"])
+    expire_events(world)
     lost = Cause(CauseKind.POD_SILENT, pod="demo-3-0", message="silent", n=2)
     world.run(*P[:4], n=3, cause=lost, charged=[3])
     world.settle()
     assert messages(world, "WorkersFailed") == []
     assert len(messages(world, "PodsLost")) == 1
+
+
+def test_a_last_round_whose_event_has_expired_gets_none_when_only_the_verdict_changes() -> None:
+    world = running_world()
+    crash(world, 2)
+    world.settle()
+    expire_events(world)
+    first = Cause(CauseKind.WORKER_FAILED, pod="demo-0-0", rank=0, code=1, message="first", n=1)
+    world.write_round(replace(world.round().round, cause=first))
+    world.settle()
+    assert world.status()["recentFailures"][0]["pod"] == "demo-0-0"
+    assert world.event_objects() == []
+
+
+def test_a_status_with_the_words_of_an_earlier_release_changes_no_event() -> None:
+    """An operator that starts knows less of the round than the one that wrote the event."""
+    world = running_world()
+    leaving = Cause(CauseKind.LEAVING, pod="demo-1-0", n=1)
+    world.delete_pod("demo-1-0")
+    world.write_round(Round(2, Phase.FORMING, cause=leaving, starts=1))
+    world.end_deleted()
+    world.settle()
+    world.run(P[0], Pod(1, 1), *P[2:4], n=3, cause=leaving, starts=2)
+    world.settle()
+    before = world.event_objects()
+    rename_verdicts(world, "Excused")
+    world.restart(Settings(heartbeat_s=T))
+    world.settle()
+    assert [x["notCounted"] for x in world.status()["recentFailures"]] == ["DeletedOrEvicted"]
+    assert world.event_objects() == before
+
+
+def expire_events(world: World) -> None:
+    for event in world.event_objects():
+        world.store.delete(world.api.stored(kube.EVENTS), "team", event["metadata"]["name"])
+
+
+def rename_verdicts(world: World, word: str) -> None:
+    def change(old: Json) -> Json:
+        found = [{**each, "notCounted": word} for each in old["status"]["recentFailures"]]
+        return {**old, "status": {**old["status"], "recentFailures": found}}
+
+    world.store.update(world.api.stored(kube.ELASTIC_JOBS), "team", "demo", change, "status")
 
 
 def test_events_of_one_second_have_names_in_the_order_in_which_they_happened() -> None:

@@ -38,7 +38,15 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import Plan
 from elasticjob.controller.plan import memory as memories
 from elasticjob.controller.plan.actions import Action, ActionResults, CreatePod
-from elasticjob.controller.report import events, round_events, state, status, waiting, waits
+from elasticjob.controller.report import (
+    events,
+    recent_failures,
+    round_events,
+    state,
+    status,
+    waiting,
+    waits,
+)
 from elasticjob.controller.report import journal as journals
 from elasticjob.controller.report.journal import Entry, Journal, Note
 from elasticjob.controller.report.metrics import Metrics
@@ -345,7 +353,9 @@ class Reconciler:
     def _journal(self, key: Key, job: Job) -> Journal:
         known = self._journals.get(key)
         is_current = known is not None and known.job_uid == job.uid
-        return known if known is not None and is_current else Journal(job.uid, job.status)
+        if known is not None and is_current:
+            return known
+        return Journal(job.uid, recent_failures.in_current_words(job.status))
 
     async def _write_event(self, job: Job, entry: Entry) -> None:
         """Create an Event, or repeat it. Errors are only logged: nothing depends on Events."""

@@ -42,7 +42,7 @@ class Note:
     warning: bool = False  # a person should look at it
     # The round whose end it reports, again when more is known. None: each is another occurrence.
     round: int | None = None
-    is_correction: bool = False  # of the end of an earlier round, if its object still exists
+    is_correction: bool = False  # of what was reported, if the object still exists
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,14 @@ def last(snapshot: Snapshot, recent: list[RecentFailure]) -> LastFailure | None:
     return found.model_copy(update={"message": max(messages, key=len) or None})
 
 
+def in_current_words(status: ElasticJobStatus) -> ElasticJobStatus:
+    """The status with the words of this release, if an earlier one has written it."""
+    if not any(each.not_counted in _EARLIER for each in status.recent_failures or []):
+        return status
+    found = [_renamed(each) for each in status.recent_failures or []]
+    return status.model_copy(update={"recent_failures": found})
+
+
 def charges(snapshot: Snapshot) -> frozenset[int]:
     """The numbers of the rounds that count against the budget, as agents and operator see them."""
     if not snapshot.rounds:
@@ -105,7 +113,7 @@ _IDENTITY = ("round", "pod", "rank", "reason")
 def _known(status: ElasticJobStatus) -> list[RecentFailure]:
     """The failures in the status; that of an older release has the last one only."""
     if status.recent_failures is not None or status.last_failure is None:
-        return [_renamed(each) for each in status.recent_failures or []]
+        return in_current_words(status).recent_failures or []
     return [_shortened(status.last_failure, counted=True)]
 
 

@@ -83,10 +83,10 @@ def of(snapshot: Snapshot, reported: ElasticJobStatus, new: ElasticJobStatus) ->
         is_corrected = _verdict(each.n, new) not in ((), _verdict(each.n, reported)) or (
             seen_n <= each.after[-1].n < (new.round or 0) and _has_not_run(snapshot, each, new)
         )
-        is_last = each is ended[-1]
-        if is_new or is_corrected or (is_last and _has_recovered(reported, new)):
+        has_recovered = each is ended[-1] and _has_recovered(reported, new)
+        if is_new or is_corrected or has_recovered:
             made = _note(snapshot, each, reported, new)
-            yield replace(made, is_correction=not is_new and not is_last)
+            yield replace(made, is_correction=not is_new and not has_recovered)
 
 
 def is_recovery(status: ElasticJobStatus) -> bool:
