@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.jobs import worker
 from tests.support.protocol import T
-from tests.support.world import P, World, running_world
+from tests.support.world import P, World, refusal, running_world
 
 from elasticjob.controller import kube
 from elasticjob.controller.kube import KubeError
@@ -137,19 +136,27 @@ def rename_verdicts(world: World, word: str) -> None:
     world.store.update(world.api.stored(kube.ELASTIC_JOBS), "team", "demo", change, "status")
 
 
-def test_events_of_one_second_have_names_in_the_order_in_which_they_happened() -> None:
-    """kubectl describe shows them in this order."""
+def test_the_names_of_events_are_in_the_order_of_rounds() -> None:
+    """So `kubectl get events --sort-by=.metadata.name` shows them in this order."""
     world = running_world()
     for n in (2, 3, 4):
         crash(world, n)
         world.settle()
-    world.edit(template={"spec": {"containers": [worker(image="other")]}})
-    world.settle()
-    world.end_deleted()
-    world.settle()
     created = [event["metadata"]["name"] for event in by_creation(world)]
-    assert len(created) > 6
+    assert len(created) == 6
     assert created == sorted(created)
+
+
+def test_a_request_that_is_still_refused_after_restarts_of_the_operator_is_one_event() -> None:
+    world = running_world()
+    world.api.refuse["delete", "pods"] = refusal("no")
+    world.edit(suspend=True)
+    world.write_round(Round(2, Phase.FORMING, cause=Cause(CauseKind.SUSPENDED), starts=1))
+    for _ in range(3):
+        world.restart(Settings(heartbeat_s=T))
+        world.settle()
+    (event,) = (e for e in world.event_objects() if e["reason"] == "RequestRefused")
+    assert event["count"] == 3
 
 
 def test_what_pods_do_follows_the_actions_that_caused_it_in_one_report() -> None:
@@ -162,8 +169,9 @@ def test_what_pods_do_follows_the_actions_that_caused_it_in_one_report() -> None
     fail_once(world)
     del world.api.refuse["patch", "elasticjobs"]
     world.settle()
-    reasons = [event["reason"] for event in by_creation(world)]
-    assert reasons[-3:] == ["WorkersStopped", "PodsDeleted", "Suspended"]
+    found = by_creation(world)[-3:]
+    assert [event["reason"] for event in found] == ["WorkersStopped", "PodsDeleted", "Suspended"]
+    assert found == sorted(found, key=lambda event: str(event["metadata"]["name"]))
 
 
 def test_each_restart_is_one_event_and_one_failure() -> None:

@@ -24,11 +24,11 @@ from elasticjob.controller.report import journal as journals
 from elasticjob.controller.report.journal import (
     AT_ONCE,
     EACH_S,
-    KEPT_NAMES,
     Entry,
     Journal,
     Note,
 )
+from elasticjob.controller.report.texts import EVENTS
 from elasticjob.wire.codec import Json
 from elasticjob.wire.member import Pod
 
@@ -41,12 +41,10 @@ class Store:
 
     def __init__(self) -> None:
         self.journal = EMPTY
-        self.now_ns = 1_800_000_000_000_000_000
         self.objects: dict[str, Json] = {}
 
     def write(self, *notes: Note, at: float = 0.0) -> tuple[Entry, ...]:
-        self.now_ns += 1000
-        self.journal, entries = journals.entries(self.journal, JOB, notes, at, self.now_ns)
+        self.journal, entries = journals.entries(self.journal, JOB, notes, at)
         for entry in entries:
             found = self.objects.get(entry.name)
             if found is None:
@@ -111,34 +109,36 @@ def test_what_another_operator_has_reported_is_no_further_occurrence() -> None:
     assert store.shown == [("WorkersFailed", 1, "round 1 ended; runs again")]
 
 
-def test_names_are_in_the_order_of_time() -> None:
-    """kubectl describe shows the events of one second by name."""
+def test_what_continues_while_operators_start_is_one_object() -> None:
+    """No operator remembers that it has reported a request that is refused."""
     store = Store()
-    store.write(Note("PodsCreated", "a"), Note("Running", "b"))
-    store.journal = replace(EMPTY, reported=ElasticJobStatus(round=2))  # another operator
-    store.now_ns -= 10**9  # with another clock
-    store.write(failed(1), Note("PodsDeleted", "d"), Note("PodsReplaced", "c"))
-    store.write(Note("Running", "e"))
-    store.journal = replace(EMPTY, reported=ElasticJobStatus(round=10))
-    store.write(failed(2), failed(9), Note("Failed", "f", True))
-    by_name = sorted(store.objects, key=str)
-    assert by_name == list(store.objects)
+    for _ in range(30):
+        store.journal = replace(EMPTY, reported=ElasticJobStatus(round=2))
+        store.write(Note("RequestRefused", "no", True))
+    assert store.shown == [("RequestRefused", 30, "no")]
 
 
-def test_a_clock_that_is_set_back_changes_no_order() -> None:
+def test_equal_events_of_different_rounds_are_different_objects() -> None:
     store = Store()
-    store.write(Note("PodsCreated", "a"))
-    store.now_ns -= 10**12
-    store.write(Note("Running", "b"))
+    for n in (2, 3):
+        store.journal = replace(store.journal, reported=ElasticJobStatus(round=n))
+        store.write(Note("Unstable", "x"))
+    assert store.shown == [("Unstable", 1, "x")] * 2
+
+
+def test_names_are_in_the_order_of_rounds_and_of_reports() -> None:
+    store = Store()
+    store.write(Note("PodsCreated", "a"), Note("Unschedulable", "b"))
+    for n in (2, 10):
+        store.journal = replace(EMPTY, reported=ElasticJobStatus(round=n))
+        store.write(failed(n - 1), Note("Running", "c"))
+        store.write(Note("PodsDeleted", "d"), Note("PodsReplaced", "e"), Note("PodsEnded", "f"))
     assert sorted(store.objects) == list(store.objects)
 
 
-def test_names_are_kept_for_a_bounded_number_of_objects() -> None:
-    store = Store()
-    store.write(*(Note("Unstable", str(n)) for n in range(1000)), at=1000 * EACH_S)
-    for n in range(1000):
-        store.write(Note("Unstable", str(n)), at=(1000 + n) * EACH_S)
-    assert len(store.journal.names) == KEPT_NAMES
+def test_each_place_is_that_of_a_reason() -> None:
+    assert set(journals._PLACES) <= set(EVENTS)
+    assert len(journals._PLACES) < 0xF0  # before the ends of rounds
 
 
 def test_an_earlier_round_of_which_more_is_known_is_corrected_in_its_object() -> None:

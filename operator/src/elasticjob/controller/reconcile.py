@@ -70,7 +70,6 @@ class Clock:
 
     now: Callable[[], float] = time.monotonic
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0)
-    time_ns: Callable[[], int] = time.time_ns
 
 
 @dataclass(frozen=True)
@@ -343,8 +342,8 @@ class Reconciler:
         self._metrics.note_status(key, summary, journal.reported, new)
         notes = tuple(_notes(job, journal, snapshot, new))
         journal = journals.after_report(journal, new)
-        now, time_ns = self._clock.now(), self._clock.time_ns()
-        self._journals[key], entries = journals.entries(journal, job, notes, now, time_ns)
+        now = self._clock.now()
+        self._journals[key], entries = journals.entries(journal, job, notes, now)
         for entry in entries:
             if entry.note.round is not None:
                 log.info("%s", entry.note.message)

@@ -1,13 +1,14 @@
 """The Event objects of a job: one for each occurrence, within a bound.
 
-As in client-go, equal events of a job are one object, whose count rises, and a job may have 25
-events at once and one more every 300 s. client-go drops the others. Here each further event of a
-reason is counted in one object of that reason, which has the last message. So an operator creates
-within an hour at most 25 + 12 objects of any job, and one for each reason.
+As in client-go, equal events are one object, whose count rises, and a job may have 25 events at
+once and one more every 300 s. client-go drops the others. Here each further event of a reason is
+counted in one object of that reason, which has the last message. So an operator creates within an
+hour at most 25 + 12 objects of any job, and one for each reason.
 
-kubectl describe sorts events by the second, and those of one second by name. So names are in the
-order of time, as those of client-go are: first the round, then the time in nanoseconds. The name
-for the end of a round has no time, so that each operator finds it, and is the last of its round.
+A name follows from the event, so that an operator that starts finds the object that an earlier one
+has created: the round, the place of the reason, and a hash of reason and message. The end of a
+round has a hash of its number, and is the last of its round. So names are in the order of rounds,
+and those of one report in its order. Those of several reports in one round may not be.
 """
 
 from __future__ import annotations
@@ -29,8 +30,29 @@ COMPONENT = "elasticjob-controller"
 LONGEST_MESSAGE = 1000  # the API server allows 1,024 bytes
 AT_ONCE = 25
 EACH_S = 300.0
-KEPT_NAMES = 40  # of objects whose count may rise: a job makes fewer within an hour
 KEPT_ACTIONS = LARGEST_SET  # not yet reported, while the API server refuses the status
+
+# The reasons of other events than the end of a round: the start of the round, then the order in
+# which a report has them. ANY: those of the condition PodsReady.
+_PLACES = (
+    "LauncherInCommand",
+    "RoundsNotObserved",
+    "Running",
+    "Refused",
+    "Unstable",
+    "Obstructed",
+    "Resumed",
+    "TemplateChanged",
+    "Complete",
+    "Failed",
+    "PodsDeleted",
+    "PodsCreated",
+    "PodsReplaced",
+    "RightsRestored",
+    "RequestRefused",
+    ANY,
+    "Suspended",
+)
 
 
 @dataclass(frozen=True)
@@ -67,9 +89,6 @@ class Journal:
     spent: float = 0.0  # events that are not yet paid for
     at: float = 0.0  # of the last event, in monotonic seconds
     last: Entry | None = None  # of the last round whose end was reported
-    # Of the last other objects, by a hash of reason and message, oldest first.
-    names: Mapping[str, str] = field(default_factory=dict)
-    named_ns: int = 0  # the time in the last name
 
 
 def note(of_reason: str, /, **fields: object) -> Note:
@@ -93,15 +112,11 @@ def after_report(journal: Journal, reported: ElasticJobStatus) -> Journal:
 
 
 def entries(
-    journal: Journal, job: Job, notes: Iterable[Note], now: float, time_ns: int
+    journal: Journal, job: Job, notes: Iterable[Note], now: float
 ) -> tuple[Journal, tuple[Entry, ...]]:
-    """What to write for these notes, in order, and the journal after it.
-
-    now: monotonic seconds; time_ns: nanoseconds since 1970, for names.
-    """
+    """What to write for these notes, in order, and the journal after it. now: monotonic seconds."""
     found: dict[str, Entry] = {}
     for each in notes:
-        journal = replace(journal, named_ns=max(time_ns, journal.named_ns + 1))
         journal, entry = _next(journal, job, each, now)
         before = found.pop(entry.name, None)
         count = entry.count + (before.count if before else 0)
@@ -122,13 +137,9 @@ def _next(journal: Journal, job: Job, note_: Note, now: float) -> tuple[Journal,
         # The object for the end of a round stands for no other occurrence.
         count = 1 if note_.round is None else 0
         entry = Entry(_name(journal, job, note_), note_, count)
-    known = journal.names
-    if note_.round is None and not is_combined:
-        known = {**known, _key(job, note_): entry.name}
-        known = dict(list(known.items())[-KEPT_NAMES:])
     last = last if note_.round is None else entry
     spent = spent if is_combined else spent + 1
-    return replace(journal, spent=spent, at=now, last=last, names=known), entry
+    return replace(journal, spent=spent, at=now, last=last), entry
 
 
 def manifest(job: Job, entry: Entry, at: datetime) -> Json:
@@ -171,16 +182,12 @@ def repeat(found: Json, entry: Entry, at: datetime) -> Json:
 
 
 def _name(journal: Journal, job: Job, note_: Note) -> str:
-    """The name of the object that stands for this note, and for equal ones of the last time."""
+    """The name of the object that stands for this note, and for equal ones in the same round."""
     if note_.round is not None:
         return f"{job.name}.{note_.round:014x}.f{_digest(job, f'{note_.round}')[1:]}"
-    current = journal.reported.round or 0
-    made = f"{job.name}.{current:014x}.{journal.named_ns:016x}"
-    return journal.names.get(_key(job, note_), made)
-
-
-def _key(job: Job, note_: Note) -> str:
-    return _digest(job, f"{note_.reason} {note_.message}")
+    reason = note_.reason if note_.reason in _PLACES else ANY
+    hashed = _digest(job, f"{note_.reason} {note_.message}")[2:]
+    return f"{job.name}.{journal.reported.round or 0:014x}.{_PLACES.index(reason):02x}{hashed}"
 
 
 def _digest(job: Job, what: str) -> str:
