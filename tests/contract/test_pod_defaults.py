@@ -32,7 +32,6 @@ SPEC: dict[str, Any] = {
             "name": "i",
             "image": "i@sha256:" + "0" * 64,
             "command": ["true"],
-            "terminationMessagePolicy": "FallbackToLogsOnError",  # the operator's default
         }
     ],
     "containers": [

@@ -51,9 +51,9 @@ CHANGES: list[tuple[Json, Json, set[str]]] = [
     (job(), restarted("now"), {"metadata.annotations[elasticjob.dev/restart]"}),
     (job(), restarted(""), set()),
     (job(), job(worker(terminationMessagePolicy="FallbackToLogsOnError")), set()),
-    (INIT, job(pod={"initContainers": [{"name": "i", **LOG_POLICY}]}), set()),
-    (INIT, job(pod={"initContainers": [{"name": "i", "terminationMessagePolicy": "File"}]}),
+    (INIT, job(pod={"initContainers": [{"name": "i", **LOG_POLICY}]}),
      {f"{POD}.initContainers[0].terminationMessagePolicy"}),
+    (INIT, job(pod={"initContainers": [{"name": "i", "terminationMessagePolicy": "File"}]}), set()),
     (job(), job(worker(terminationMessagePolicy="File")),
      {f"{POD}.containers[0].terminationMessagePolicy"}),
     (job(pod={"serviceAccount": "a"}), job(pod={"serviceAccountName": "a"}), set()),
@@ -74,6 +74,23 @@ def test_the_hash_is_that_of_the_first_releases() -> None:
     """Another value here, together with other fields, would restart every running job when the
     operator is upgraded."""
     assert template_hash(elastic_job()) == "745bf9c7b9"
+
+
+@pytest.mark.parametrize(
+    ("policy", "digest"),
+    [
+        ({}, None),
+        ({"terminationMessagePolicy": "File"}, None),
+        (LOG_POLICY, "f2d31894a3"),
+    ],
+)
+def test_the_digests_of_init_containers_are_those_of_the_first_releases(
+    policy: Json, digest: str | None
+) -> None:
+    """Other ones would restart a job when an edit after an upgrade changes nothing."""
+    found = template_fields(job(pod={"initContainers": [{"name": "i", **policy}]}))
+    path = f"{POD}.initContainers[0].terminationMessagePolicy"
+    assert json.loads(found)["fields"].get(path) == digest
 
 
 def many_variables(count: int, value: str = "x") -> Json:

@@ -2,15 +2,18 @@
 
 A field with its default means the same as an absent one. The defaults are those that the API server
 writes into a pod (pkg/apis/core/v1/defaults.go of Kubernetes), those that it documents and does not
-write, and those of this operator: automountServiceAccountToken, and terminationMessagePolicy of an
-init container. A default that depends on the cluster, such as a priority or a toleration that an
-admission plugin adds, is none of these.
+write, and that of this operator for automountServiceAccountToken. A default that depends on the
+cluster, such as a priority or a toleration that an admission plugin adds, is none of these.
+
+Pods that an operator of an earlier release has created have digests of this form. So another form
+would restart jobs after an upgrade: of an init container, the default of terminationMessagePolicy
+is that of the API server, although this operator now has another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from elasticjob.wire.codec import Json
 
@@ -173,10 +176,6 @@ _CONTAINER = Fields(
     },
 )
 
-_INIT_CONTAINER = replace(
-    _CONTAINER, defaults={**_CONTAINER.defaults, "terminationMessagePolicy": MESSAGE_POLICY}
-)
-
 _ITEMS = Fields(inside=_REFS)
 _DOWNWARD_API = Fields({"defaultMode": _MODE}, inside={"items": _ITEMS})
 _SOURCE = Fields(
@@ -246,7 +245,7 @@ POD_SPEC = Fields(
     counts_empty=frozenset({"hostnameOverride"}),
     inside={
         "containers": _CONTAINER,
-        "initContainers": _INIT_CONTAINER,
+        "initContainers": _CONTAINER,
         "ephemeralContainers": _CONTAINER,
         "volumes": _VOLUME,
         "nodeSelector": _MAP,
