@@ -80,8 +80,10 @@ def test_a_crash_that_a_later_loss_explains_corrects_its_event_and_no_other() ->
     assert (first["counted"], first["notCounted"]) == (False, "FollowedPodLoss")
 
 
-def test_an_event_of_an_earlier_round_that_has_expired_is_not_created_again() -> None:
-    """It would seem to have happened now."""
+def test_an_event_of_an_earlier_round_that_has_expired_is_not_created_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It would seem to have happened now. Nothing is wrong, so no log line warns."""
     world = running_world()
     crash(world, 2)
     world.settle()
@@ -91,6 +93,7 @@ def test_an_event_of_an_earlier_round_that_has_expired_is_not_created_again() ->
     world.settle()
     assert messages(world, "WorkersFailed") == []
     assert len(messages(world, "PodsLost")) == 1
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def test_a_last_round_whose_event_has_expired_gets_none_when_only_the_verdict_changes() -> None:

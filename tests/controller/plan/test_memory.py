@@ -4,21 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.snapshots import NOW, remembered
+from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 
 from elasticjob.controller.observe.memory import Renewal
-from elasticjob.controller.plan.memory import after_resync
+from elasticjob.controller.plan.actions import ActionResults, CreatePod
+from elasticjob.controller.plan.memory import after_actions, after_resync, after_snapshot
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
 
 P0, P1, P2 = (Pod(index, 0) for index in range(3))
+GENERATIONS = {"generations": "0@2,1@1"}
 
 
 def lease(pod: Pod, ended: bool = False) -> AgentLease:
     name = f"demo-{pod.index}-{pod.generation}"
     state = AgentState(AgentPhase.READY, 1)
     return AgentLease(name, pod, "1", f"uid-of-{name}", "j", "", "", state, ended=ended)
+
+
+def test_a_pod_that_was_created_has_existed_though_no_snapshot_has_it() -> None:
+    """It may be deleted before the next plan, and its agent may be joining."""
+    s = snapshot(observed_pod(0), memory=remembered(created=frozenset({P0})))
+    after = after_actions(s.memory, s, ActionResults(done=[CreatePod(P1)]), NOW)
+    assert after.created == {P0, P1}
+
+
+def test_only_the_newest_pod_of_an_index_is_remembered_as_created() -> None:
+    """A job may replace pods for months."""
+    newer = observed_pod(0, 1)
+    s = snapshot(newer, memory=remembered(created=frozenset({P0, P1})), status=GENERATIONS)
+    assert after_snapshot(s).created == {newer.pod, P1}
 
 
 def test_what_a_pass_notes_while_a_resync_lists_leases_stays() -> None:

@@ -17,13 +17,14 @@ from elasticjob.controller.watch.cache import (
 )
 from elasticjob.controller.watch.pass_delay import AT_ONCE, PROGRESS_AFTER_S
 from elasticjob.controller.watch.pulses import Pulse
+from elasticjob.local.api.patches import merge
 from elasticjob.wire import lease as leases
 from elasticjob.wire import names
 from elasticjob.wire.codec import Json
 from elasticjob.wire.desired import Desired
 from elasticjob.wire.lease import RoundLease
 from elasticjob.wire.member import Pod
-from elasticjob.wire.report import Progress, Report
+from elasticjob.wire.report import Progress, Recovery, Report
 from elasticjob.wire.round import Round
 
 KEY = Key("team", "demo")
@@ -109,6 +110,33 @@ def test_rounds_are_kept_by_number_and_not_for_ever() -> None:
     entry = cache.entry(KEY)
     assert entry is not None
     assert [r.n for r in entry.rounds] == list(range(200 - KEPT_ROUNDS, 200))
+
+
+def reported(version: int, n: int, report: Report) -> Json:
+    patch = leases.pulse_patch(report, "2026-01-01T00:00:00.000000Z", str(version))
+    return merge(round_(version, n), patch)
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ([Report(2, recovery=Recovery(2, 7))], Recovery(2, 7)),
+        # The report of the round before, until the first pulse of this one.
+        ([Report(1, recovery=Recovery(1, 7))], None),
+        # A report has the recovery while all members run.
+        ([Report(2, recovery=Recovery(2, 7)), Report(2)], Recovery(2, 7)),
+    ],
+)
+def test_a_round_keeps_the_recovery_that_led_to_it(
+    reports: list[Report], expected: Recovery | None
+) -> None:
+    cache = Cache()
+    cache.update(ELASTIC_JOBS, job(1))
+    for version, report in enumerate(reports, start=2):
+        cache.update(LEASES, reported(version, 2, report))
+    entry = cache.entry(KEY)
+    assert entry is not None
+    assert entry.rounds[-1].recovery == expected
 
 
 def test_a_list_finds_deletions_that_no_watch_delivered() -> None:
