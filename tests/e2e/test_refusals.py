@@ -91,7 +91,9 @@ async def test_a_refused_template_that_is_corrected_is_tried_at_once(cluster: Lo
     with refused(cluster, 422, message, lambda pod: "70000" in json.dumps(pod)) as requested:
         job = cluster.apply_body("job", {"spec": {"template": {"spec": {"containers": [bad]}}}})
         await job.is_(f"Pending: edit spec.template.{PORT}")
-        await job.reports("TemplateRefused", f"edit spec.template.{PORT}; no pod runs before")
+        await job.reports(
+            "TemplateRefused", f"edit spec.template.{PORT}; no further pod runs before"
+        )
         await job.until(lambda: len(requested) >= 4, "four tries")
         good = worker(command=list(stub("signs_in", str(job.register))))
         job.edit(template={"spec": {"containers": [good]}})

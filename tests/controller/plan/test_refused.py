@@ -57,9 +57,9 @@ def test_an_invalid_template_is_reported_with_its_field_and_the_cure() -> None:
     assert world.condition("PodsReady") == (
         "False",
         "TemplateRefused",
-        f'0/1 pods running; edit {field}: Not found: "data"; no pod runs before this is corrected,'
-        " and then the operator creates pods at once; until then it tries again, at least every"
-        " 120 s",
+        f'0/1 pods running; edit {field}: Not found: "data"; no further pod runs before this is'
+        " corrected, and then the operator creates pods at once; until then it tries again, at"
+        " least every 120 s",
     )
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import pytest
 from tests.support.jobs import worker
-from tests.support.protocol import active
+from tests.support.protocol import T, active
 from tests.support.snapshots import NOW, ended, observed_pod, remembered, snapshot
 from tests.support.world import P, running_world
 
 from elasticjob.controller.observe.containers import ContainerState, InitContainer, WorkerContainer
-from elasticjob.controller.observe.memory import Refusal, Refusals, Replacement
+from elasticjob.controller.observe.memory import Lasting, Refusal, Refusals, Replacement, Since
 from elasticjob.controller.observe.rounds import ObservedRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import conditions, state
+from elasticjob.controller.report.texts import Word
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import JoinWait, JoinWaitKind, Report
 from elasticjob.wire.round import Phase, Round
@@ -197,7 +201,7 @@ AGAIN = (
         (
             snapshot(observed_pod(0), round_=Round(), replicas=3, minReplicas=2),
             "Running",
-            "no round is active; the workers start when at least 2 pods are ready",
+            "no round is active; a round starts only when at least 2 pods are ready",
         ),
         (
             snapshot(observed_pod(0), observed_pod(1, container=STARTS), round_=FORMS, replicas=4),
@@ -281,3 +285,105 @@ def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
     (second,) = (c for c in world.status()["conditions"] if c["type"] == "Degraded")
     assert (first["reason"], second["reason"]) == ("PodsMissing", "CoolingDown")
     assert first["lastTransitionTime"] == second["lastTransitionTime"]
+
+
+# ---- conditions next to each other ---------------------------------------------------------------
+
+ENDS = (Round(2, Phase.SUCCEEDED), Round(2, Phase.FAILED))
+NEW_TEMPLATE = {"template": {"spec": {"containers": [worker(image="other")]}}}
+INVALID = 'Pod "demo-1-0" is invalid: spec.x: Invalid value'
+REFUSED = remembered(
+    refusals=Refusals({"create pod 1-0": Refusal(INVALID, 1, NOW)}, generation=1),
+    never_created=frozenset({P1}),
+)
+NO_PULSE = remembered(since={Since(Lasting.SAME_PULSE, ""): NOW - 9 * T})
+STATUS = {"generations": "0-1@1"}
+# Type, and status or reason: a reader takes one of the two for false.
+CONTRADICTIONS = (
+    (("Running", "True"), ("Degraded", "NotRunning")),
+    (("Running", "True"), ("Restarting", "True")),
+    (("Running", "True"), ("Stalled", "True")),
+    (("Running", "True"), ("Suspended", "True")),
+    (("Running", "False"), ("Degraded", "True")),
+    (("Running", "False"), ("Degraded", "AllPodsWork")),
+    (("Running", "False"), ("Degraded", "WorkersStop")),
+    (("Running", "Unknown"), ("Degraded", "True")),
+    (("Running", "WaitingForPods"), ("PodsReady", "NotWanted")),
+    (("Running", "JobSuspended"), ("Suspended", "NotSuspended")),
+    (("Degraded", "PodsMissing"), ("PodsReady", "NotWanted")),
+    (("Degraded", "PodsMissing"), ("PodsReady", "TemplateChanged")),
+    (("Restarting", "NotRestarting"), ("PodsReady", "TemplateChanged")),
+    (("Restarting", "True"), ("PodsReady", "NotWanted")),
+    (("Stalled", "True"), ("PodsReady", "NotWanted")),
+)
+
+
+def every_state() -> Iterator[Snapshot]:
+    """Jobs in every state, each with 2 replicas, of which one or two have pods that run."""
+    pods = (
+        (),
+        (observed_pod(0),),
+        (observed_pod(0), observed_pod(1)),
+        (observed_pod(0), observed_pod(1, unschedulable="x")),
+    )
+    rounds = (Round(), FORMS, active(1, [P0]), active(2, [P0, P1], delay_ms=9_000), *ENDS)
+    reports = (None, *(Report(n, (P0, P1)[:k]) for n in (1, 2) for k in (1, 2)))
+    reports += (Report(1, (), failed=(P0,)), Report(2, (P0,), failed=(P1,)))
+    specs: tuple[dict[str, Any], ...] = ({}, {"suspend": True}, NEW_TEMPLATE)
+    memories = (remembered(), FULL, REFUSED, LOST, NO_PULSE)
+    for each, round_, report, spec, memory in product(pods, rounds, reports, specs, memories):
+        yield snapshot(
+            *each, round_=round_, report=report, memory=memory, status=STATUS, replicas=2,
+            minReplicas=1, holder="demo-0-0", **spec,
+        )  # type: ignore[arg-type]  # fmt: skip
+
+
+def test_no_two_conditions_of_a_job_contradict_each_other() -> None:
+    """In any state of the pods, the round, the report of the holder and the spec."""
+    seen = set()
+    for s in every_state():
+        summary = state.of(s)
+        seen.add(summary.word)
+        rows = conditions.of(s, summary)
+        found = {(c.type, word) for c in rows for word in (c.status, c.reason)}
+        assert [pair for pair in CONTRADICTIONS if found.issuperset(pair)] == [], (summary, found)
+    assert seen == set(Word) - {Word.INVALID}
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_job_whose_pods_are_replaced_or_end_reports_its_workers_as_they_are(
+    running: bool,
+) -> None:
+    report = Report(1, (P0, P1)) if running else Report(1)
+    pods = (observed_pod(0), observed_pod(1))
+    for spec in ({"suspend": True}, NEW_TEMPLATE):
+        s = snapshot(*pods, report=report, **spec)  # type: ignore[arg-type]
+        found = {c.type: (c.status, c.message) for c in conditions.of(s, state.of(s))}
+        degraded_, text = found["Degraded"]
+        assert (found["Running"][0], degraded_) == (str(running), "False")
+        stops, unknown = "all workers stop, because all pods end", "not all members of a round"
+        assert text.startswith(stops if running else unknown)
+
+
+def test_a_suspended_job_names_what_the_workers_wait_for() -> None:
+    for round_ in (FORMS, active(1, [P0])):  # also before the operator has ended the round
+        s = snapshot(round_=round_, report=Report(1, (P0,)), suspend=True)
+        found = {c.type: c for c in conditions.of(s, state.of(s))}
+        assert (found["Running"].status, found["Running"].reason) == ("False", "JobSuspended")
+        assert found["Running"].message == "no round starts while spec.suspend is true"
+        assert found["Stalled"].message == (
+            "no problem with pods or Leases that a user or the cluster has to solve keeps the"
+            " workers from running"
+        )
+
+
+def test_what_a_condition_states_of_one_pod_or_member_is_in_the_singular() -> None:
+    running = snapshot(observed_pod(0), report=Report(1, (P0,)))
+    waits = snapshot(observed_pod(0, container=STARTS), round_=FORMS)
+    found = [{c.type: c.message for c in conditions.of(s, state.of(s))} for s in (running, waits)]
+    assert found[0]["Running"] == "the only member is running round 1"
+    assert (
+        found[1]["Running"]
+        == "no round is active; a round starts only when at least 1 pod is ready"
+    )
+    assert found[1]["Restarting"] == "the workers start again when at least 1 pod is ready"

@@ -209,7 +209,9 @@ def test_status_has_the_field_and_the_cure_of_one_to_edit(fault: str, status: st
     assert str(state.of(s)) == f"Pending: edit spec.template: {status}"
 
 
-REFUSES = "; no pod runs before this is corrected, and then the operator creates pods at once"
+REFUSES = (
+    "; no further pod runs before this is corrected, and then the operator creates pods at once"
+)
 
 
 def test_a_field_that_a_node_refuses_is_one_to_edit_and_status_has_no_time() -> None:

@@ -529,7 +529,9 @@ def test_a_pod_that_only_another_template_cures_names_its_field(why: str, text: 
     assert str(state.of(s)) == f"Pending: edit spec.template{text}"
     found = pod_problems.most_frequent(s)
     assert found is not None
-    cure = "; no pod runs before this is corrected, and then the operator creates pods at once"
+    cure = (
+        "; no further pod runs before this is corrected, and then the operator creates pods at once"
+    )
     cure += "; until then it tries again, at least every 120 s"
     assert (found.reason, found.full) == ("TemplateRefused", f"edit spec.template{text}{cure}")
 

@@ -201,7 +201,11 @@ def test_a_delayed_restart_is_shown_with_its_end_and_then_with_its_deadline() ->
     world.report(Report(4, P[:2], outside=True))
     world.sleep(0)
     assert world.status()["phase"] == "Running"
-    assert world.condition("Restarting") == ("False", "NotRestarting", "no restart is in progress")
+    assert world.condition("Restarting") == (
+        "False",
+        "NotRestarting",
+        "no restart is known to be in progress",
+    )
 
 
 def test_an_index_that_is_lost_again_is_shown_with_the_time_of_its_next_pod() -> None:

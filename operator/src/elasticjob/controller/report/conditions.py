@@ -46,6 +46,7 @@ from elasticjob.controller.report.texts import (
     Truth,
     Word,
     few,
+    ready,
 )
 from elasticjob.rendezvous import budget
 from elasticjob.rendezvous.now import Now
@@ -69,10 +70,11 @@ def of(snapshot: Snapshot, found: State) -> list[Condition]:
         rows += [_row(type_, "Ended") for type_ in _NOT_AFTER_THE_END]
         rows += _end(snapshot)
     else:
+        running = _running(snapshot)
         rows += [
             _pods_ready(snapshot),
-            _running(snapshot),
-            *_progress(snapshot, found),
+            running,
+            *_progress(snapshot, found, runs=running[1] == "True"),
             *_unstable(snapshot),
             _suspended(snapshot),
         ]
@@ -129,32 +131,38 @@ def _blamed(snapshot: Snapshot) -> str:
 
 def _running(snapshot: Snapshot) -> Row:
     round_ = snapshot.lease.round if snapshot.lease else None
-    if round_ is None or round_.phase is not Phase.ACTIVE:
-        return _row("Running", "WaitingForPods", min=_minimum(snapshot))
+    is_active = round_ is not None and round_.phase is Phase.ACTIVE
+    if snapshot.spec.suspend and not (is_active and snapshot.living):
+        return _row("Running", "JobSuspended")
+    if round_ is None or not is_active:
+        return _row("Running", "WaitingForPods", ready=_minimum(snapshot))
     if since := waits.silent_since(snapshot):
         return _row("Running", "NoSignOfLife", since=waits.timestamp(since))
     if failed := state.failed_pods(snapshot):
         pod, (limit, _) = snapshot.job.pod_name(min(failed)), state.spent_limit(snapshot)
         return _row("Running", "MemberFailed", pod=pod, round=round_.n, limit=limit)
     if state.is_running(snapshot):
-        return _row("Running", "AllMembersRun", members=len(round_.members), round=round_.n)
+        number = len(round_.members)
+        members = f"all {number} members are" if number > 1 else "the only member is"
+        return _row("Running", "AllMembersRun", members=members, round=round_.n)
     return _row("Running", "MembersStart", round=round_.n)
 
 
-def _progress(snapshot: Snapshot, found: State) -> list[Row]:
+def _progress(snapshot: Snapshot, found: State, *, runs: bool) -> list[Row]:
     """Degraded while the workers run, Restarting and Stalled while they do not."""
     word, why = found.word, found.why
-    restarting = _restarting(snapshot, word, why)
-    return [_degraded(snapshot, word, why), restarting, _stalled(snapshot, word, why)]
+    degraded = _degraded(snapshot, word, why) if runs else _row("Degraded", "NotRunning")
+    return [degraded, _restarting(snapshot, word, why), _stalled(snapshot, word, why)]
 
 
-def _minimum(snapshot: Snapshot) -> int:
-    return snapshot.spec.min_replicas or snapshot.spec.replicas
+def _minimum(snapshot: Snapshot) -> str:
+    return ready(snapshot.spec.min_replicas or snapshot.spec.replicas)
 
 
 def _degraded(snapshot: Snapshot, word: Word, found: Why) -> Row:
+    """Of a job whose workers run, but may have to stop."""
     if word is not Word.RUNNING or snapshot.lease is None:
-        return _row("Degraded", "NotRunning")
+        return _row("Degraded", "WorkersStop")
     counts = {"members": len(snapshot.lease.round.members), "replicas": snapshot.spec.replicas}
     if counts["members"] >= counts["replicas"]:
         return _row("Degraded", "AllPodsWork", **counts)
@@ -162,10 +170,12 @@ def _degraded(snapshot: Snapshot, word: Word, found: Why) -> Row:
 
 
 def _restarting(snapshot: Snapshot, word: Word, found: Why) -> Row:
+    if word is Word.UPDATING:
+        return _row("Restarting", "Updating")
     if word is not Word.RESTARTING:
         return _row("Restarting", "NotRestarting")
     reason = found.reason or "PodsAwaited"
-    return _row("Restarting", reason, why=found.message, min=_minimum(snapshot))
+    return _row("Restarting", reason, why=found.message, ready=_minimum(snapshot))
 
 
 def _stalled(snapshot: Snapshot, word: Word, found: Why) -> Row:

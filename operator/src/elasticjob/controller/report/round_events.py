@@ -27,6 +27,7 @@ from elasticjob.controller.report.texts import (
     TEMPLATE_CHANGED,
     WAITS,
     WAITS_SUSPENDED,
+    ready,
 )
 from elasticjob.rendezvous import budget
 from elasticjob.wire.cause import CauseKind
@@ -234,7 +235,7 @@ def _next(snapshot: Snapshot, ended: Ended, new: ElasticJobStatus) -> str:
     if last.phase is not Phase.ACTIVE:
         if snapshot.spec.suspend:
             return WAITS_SUSPENDED
-        return WAITS.format(min=snapshot.spec.min_replicas or snapshot.spec.replicas)
+        return WAITS.format(ready=ready(snapshot.spec.min_replicas or snapshot.spec.replicas))
     change = _change(snapshot, ended.before, last) if ended.before else ""
     size = f"{_members(last.size)}{change}"
     after = DELAY.format(delay=f"{last.delay_ms / 1000:g}") if last.delay_ms else ""

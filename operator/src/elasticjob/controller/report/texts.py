@@ -78,7 +78,7 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
         ANY: ("False", "{counts}{problem}"),
     },
     "Running": {
-        "AllMembersRun": ("True", "all {members} members are running round {round}"),
+        "AllMembersRun": ("True", "{members} running round {round}"),
         "MembersStart": ("False", "not all workers of round {round} run yet"),
         "MemberFailed": (
             "False",
@@ -87,27 +87,34 @@ CONDITIONS: dict[str, dict[str, tuple[Truth, str]]] = {
         ),
         "WaitingForPods": (
             "False",
-            "no round is active; the workers start when at least {min} pods are ready",
+            "no round is active; a round starts only when at least {ready}",
         ),
+        "JobSuspended": ("False", "no round starts while spec.suspend is true"),
         "NoSignOfLife": ("Unknown", NO_PULSE),
         "RoundUnreadable": ("Unknown", "{problem}"),
         "Ended": ("False", _ENDED_JOB),
     },
     "Degraded": {
         "AllPodsWork": ("False", "{members}/{replicas} pods in the round"),
-        "NotRunning": ("False", "the workers do not run"),
+        "NotRunning": ("False", "not all members of a round are known to run"),
+        "WorkersStop": ("False", "all workers stop, because all pods end"),
         "PodsMissing": ("True", MEMBERS + "; the missing pods join when they are ready"),
         "Ended": ("False", _ENDED_JOB),
         ANY: ("True", MEMBERS + "; {why}"),
     },
     "Restarting": {
-        "NotRestarting": ("False", "no restart is in progress"),
-        "PodsAwaited": ("True", "the workers start again when at least {min} pods are ready"),
+        "NotRestarting": ("False", "no restart is known to be in progress"),
+        "Updating": ("False", "the workers start when the pods are replaced"),
+        "PodsAwaited": ("True", "the workers start again when at least {ready}"),
         "Ended": ("False", _ENDED_JOB),
         ANY: ("True", "{why}"),
     },
     "Stalled": {
-        "NotStalled": ("False", "the job needs no change by a user or in the cluster"),
+        "NotStalled": (
+            "False",
+            "no problem with pods or Leases that a user or the cluster has to solve keeps the"
+            " workers from running",
+        ),
         "Ended": ("False", _ENDED_JOB),
         ANY: ("True", "{why}"),
     },
@@ -211,7 +218,7 @@ NOT_COUNTED = {
     "PodEndUnknown": "not counted, unless the pod has ended without a deletion",
 }
 """By the reason in the status: why a failure does not count."""
-WAITS = "no round is active until {min} pods are ready"
+WAITS = "no round is active until {ready}"
 WAITS_SUSPENDED = "no round is active until the job is resumed"
 STARTS = "round {round} starts with {size}{after}"
 DELAY = " after a delay of {delay} s"
@@ -239,7 +246,9 @@ FREE_NODES = "; add or free such resources, or correct what spec.template requir
 STAYS = "; the job waits for this and does not fail because of it"
 CREATED_AGAIN = "; the operator replaces such pods"
 RETRIES = f"{CREATED_AGAIN}, and the job does not fail because of it"
-REFUSES = "; no pod runs before this is corrected, and then the operator creates pods at once"
+REFUSES = (
+    "; no further pod runs before this is corrected, and then the operator creates pods at once"
+)
 TRIES_AGAIN = f"; until then it tries again, at least every {LONGEST_TRY_S:g} s"
 REPLACES = "; until then it replaces such pods"
 BLAMED = (
@@ -299,6 +308,11 @@ def few(items: Sequence[str]) -> str:
     shown = ", ".join(items[:_LISTED])
     more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
     return f"{shown}{more}"
+
+
+def ready(pods: int) -> str:
+    """That this many pods are ready."""
+    return "1 pod is ready" if pods == 1 else f"{pods} pods are ready"
 
 
 def clipped(text: str, longest: int) -> str:
