@@ -247,6 +247,17 @@ def test_an_image_without_a_valid_name_is_a_field_to_edit() -> None:
     assert (found.reason, found.full) == ("TemplateRefused", text)
 
 
+def test_an_init_container_whose_image_has_no_valid_name_is_one_to_edit() -> None:
+    words = 'couldn\'t parse image name "a:::": invalid reference format'
+    init = InitContainer("get", reason="InvalidImageName", message=words)
+    s = snapshot(observed_pod(0, container=INITIALIZES, init=init), round_=Round())
+    assert str(state.of(s)) == "Pending: edit spec.template: init container get: image"
+    found = {c.type: (c.reason, c.message) for c in conditions.of(s, state.of(s))}
+    text = f"edit spec.template: init container get: InvalidImageName: {words}{REFUSES}"
+    assert found["Stalled"] == ("TemplateRefused", text)
+    assert found["PodsReady"] == ("TemplateRefused", f"0/1 pods running; {text}")
+
+
 @pytest.mark.parametrize(
     ("reason", "message", "status"),
     [

@@ -519,7 +519,12 @@ def test_why_pods_are_refused_is_reported_with_its_cure(why: str, full: str) -> 
     [
         ("spec.x: Required", ".spec.x: Required"),
         ('metadata.labels: Invalid value: "a b"', '.metadata.labels: Invalid value: "a b"'),
-        ("[spec.x: Required, spec.y: Required]", ".spec.x: Required, spec.y: Required]"),
+        ("[spec.x: Required]", ".spec.x: Required"),
+        ("spec.x[a]", ".spec.x[a]"),
+        ("[spec.x: Required, spec.y: No]", ".spec.x: Required, spec.template.spec.y: No"),
+        ("[spec.x: No, metadata.a: No]", ".spec.x: No, spec.template.metadata.a: No"),
+        ('spec.x: Invalid value: "a, spec.b"', '.spec.x: Invalid value: "a, spec.b"'),
+        ('[spec.x: ", spec.", spec.y: A]', '.spec.x: ", spec.", spec.template.spec.y: A'),
         ("no", ": no"),
     ],
 )
@@ -534,6 +539,24 @@ def test_a_pod_that_only_another_template_cures_names_its_field(why: str, text: 
     )
     cure += "; until then it tries again, at least every 120 s"
     assert (found.reason, found.full) == ("TemplateRefused", f"edit spec.template{text}{cure}")
+
+
+@pytest.mark.parametrize(
+    "most",
+    [
+        'pods "demo-{0}-0" is forbidden: exceeded quota: q, requested: pods=1, used: pods={0}',
+        'admission webhook "x" denied the request: the name demo-{0}-0 is taken',
+        'Pod "demo-{0}-0" is invalid: spec.x: Required',
+    ],
+)
+def test_the_refusal_of_most_pods_is_shown_although_each_names_its_pod(most: str) -> None:
+    first = {"create pod 0-0": 'pods "demo-0-0" is forbidden: no room'}
+    why = first | {f"create pod {index}-0": most.format(index) for index in (1, 2, 3)}
+    known = Refusals({key: Refusal(words, 1, NOW) for key, words in why.items()}, generation=1)
+    s = snapshot(round_=Round(), replicas=4, memory=remembered(refusals=known))
+    found = pod_problems.most_frequent(s)
+    assert found is not None
+    assert pod_problems.clipped(most.format(1).partition(": ")[2], 800) in found.full
 
 
 def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:

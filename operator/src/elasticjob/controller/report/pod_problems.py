@@ -64,11 +64,14 @@ _NOT_LOADED = re.compile(r"error while loading shared libraries: |symbol lookup 
 # "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... preemption: ..."
 _NODES = re.compile(r"^\d+/\d+ nodes are available: (?:\d+ )?([^,.]+(?:\.[^,. ]+)*)")
 
+_NUMBER = re.compile(r"\d+")
 _TIME = re.compile(r"T(\d\d:\d\d:\d\d)")
 
 # 'pods "demo-0-0" is forbidden: ...', 'Pod "demo-0-0" is invalid: ...'; any pod may be named.
 _REFUSED = re.compile(r'^pods? "[^"]*" is (forbidden|invalid): ', re.IGNORECASE)
-_INVALID = re.compile(r'^Pod "[^"]*" is invalid: \[?')
+_INVALID = re.compile(r'^Pod "[^"]*" is invalid: ')
+# "spec.x: Required value, spec.y: Invalid value: ..."; the first field has its place before it.
+_NEXT_FIELD = re.compile(r", (?=(?:spec|metadata)\.\S+: [A-Z])")
 _CONTAINER = re.compile(r'^container "[^"]*": ')
 _CURES = (
     (re.compile(r"exceeded quota: "), "raise the quota, lower replicas, or wait until it has room"),
@@ -149,8 +152,11 @@ def _awaited(pods: list[ObservedPod]) -> PodProblem:
 
 
 def _refused(snapshot: Snapshot, template: str, refusals: list[Refusal]) -> PodProblem:
-    """The problem with the words in which most of them were refused."""
-    why, _ = Counter(" ".join(each.why.split()) for each in refusals).most_common(1)[0]
+    """The problem with the words in which most of them were refused. The words for two pods differ
+    in the numbers of their names, and in those of what a quota has used."""
+    texts = [_line(each.why) for each in refusals]
+    (most, _), *_ = Counter(_NUMBER.sub("", text) for text in texts).most_common(1)
+    why = next(text for text in texts if _NUMBER.sub("", text) == most)
     if found := _INVALID.match(why):
         return _invalid(why[found.end() :])
     words, cure = _plain(why)
@@ -164,7 +170,9 @@ def _refused(snapshot: Snapshot, template: str, refusals: list[Refusal]) -> PodP
 
 
 def _invalid(faults: str) -> PodProblem:
-    """Fields of the template that the API server refuses in a pod."""
+    """Fields of the template that the API server refuses in a pod; several are in brackets."""
+    if faults.startswith("[") and faults.endswith("]"):
+        faults = _NEXT_FIELD.sub(", spec.template.", faults[1:-1])
     place = "." if faults.startswith(("spec.", "metadata.")) else ": "
     text = PROBLEMS[TEMPLATE_REFUSED].format(why=place + clipped(faults, LONGEST_WHOLE))
     return PodProblem(TEMPLATE_REFUSED, text, text + REFUSES + TRIES_AGAIN)
@@ -246,18 +254,24 @@ def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[
 
 def _refused_by_node(pod: ObservedPod) -> _Found | None:
     """A field of the template with which the node does not run the pod."""
-    reason, words = pod.container.reason, _line(pod.container.message)
+    reason, init = pod.container.reason, pod.init
     if reason == _UNSUPPORTED and pod.container.state is ContainerState.TERMINATED:
+        words = _line(pod.container.message)
         fault = _CONTAINER.sub("", words)
-        short, whole, next_, cure = f": {fault}", f": {words}", REPLACES, _cure(fault)
-    elif reason == _INVALID_IMAGE:
-        short, whole = f": image: {summary.end_of_chain(words)}", f": {reason}: {words}"
-        next_ = cure = ""  # the pod stays
-    else:
-        return None
-    return _Found(
-        TEMPLATE_REFUSED, short, clipped(whole, LONGEST_WHOLE), more=REFUSES + next_, cure=cure
-    )
+        whole = clipped(f": {words}", LONGEST_WHOLE)
+        more, cure = REFUSES + REPLACES, _cure(fault)
+        return _Found(TEMPLATE_REFUSED, f": {fault}", whole, more=more, cure=cure)
+    if init and init.reason == _INVALID_IMAGE and pod.living:
+        return _invalid_image(init.message, where=f"init container {init.name}: ")
+    return _invalid_image(pod.container.message) if reason == _INVALID_IMAGE else None
+
+
+def _invalid_image(message: str, where: str = "") -> _Found:
+    """An image whose name is no name, in a pod that stays. where: an init container."""
+    field_, words = f": {where}image", _line(message)
+    whole = clipped(f": {where}{_INVALID_IMAGE}: {words}", LONGEST_WHOLE)
+    short = f"{field_}: {summary.end_of_chain(words)}"
+    return _Found(TEMPLATE_REFUSED, short, whole, more=REFUSES, cure=field_ if where else "")
 
 
 def _cure(fault: str) -> str:
@@ -277,7 +291,7 @@ def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:
         return _Found("InitContainerRunning", init.name, at=init.at, more=f" in {pod.name}{STAYS}")
     if init.state is ContainerState.TERMINATED:
         return _failed(snapshot.job.namespace, pod, init)
-    if init.reason in (*_STUCK, _INVALID_IMAGE):
+    if init.reason in _STUCK:
         return _stuck(init.reason, init.message, where=f"init container {init.name}: ")
     return None
 
