@@ -30,6 +30,7 @@ SETUP = ended(75, message="Python 3.6 is too old")
 FAILS = InitContainer("fetch", ContainerState.TERMINATED, "Error", exit_code=42)
 STARTS = WorkerContainer(ContainerState.WAITING, "ContainerCreating")
 FORMS = Round(3, starts=2)
+STATUS = {"generations": "0-1@1"}
 FULL = remembered(
     refusals=Refusals({"create pod 1-0": Refusal("exceeded quota: q", 1, NOW)}, generation=1),
     never_created=frozenset({P1}),
@@ -208,6 +209,20 @@ AGAIN = (
             "PodsReady",
             "1/4 pods running; waiting for demo-1-0 to demo-3-0",
         ),
+        (  # its name is reserved, and the pod was never created
+            snapshot(
+                observed_pod(0), round_=FORMS, replicas=2, status=STATUS,
+                memory=remembered(never_created=frozenset({P1})),
+            ),
+            "PodsReady",
+            "1/2 pods running; waiting for demo-1-0",
+        ),
+        (  # the report of a holder, or of code in a worker, before a pod has joined
+            degraded(join_wait=COOLS, status={"generations": "0@1"}),
+            "Degraded",
+            "1/2 pods in the round; all workers restart together with other pods at"
+            f" {SECOND.format(31)}, because a round lasts at least 60 s before pods join",
+        ),
         (
             snapshot(
                 observed_pod(0), observed_pod(1, 1, container=ended(1)), round_=FORMS, memory=LOST
@@ -297,7 +312,6 @@ REFUSED = remembered(
     never_created=frozenset({P1}),
 )
 NO_PULSE = remembered(since={Since(Lasting.SAME_PULSE, ""): NOW - 9 * T})
-STATUS = {"generations": "0-1@1"}
 # Type, and status or reason: a reader takes one of the two for false.
 CONTRADICTIONS = (
     (("Running", "True"), ("Degraded", "NotRunning")),

@@ -90,7 +90,7 @@ def test_transitions(old: ElasticJobStatus, new: ElasticJobStatus, expected: lis
         ("PodsReady", ("False", "PodsEnded", "2/4 pods ended: x"), False),
         ("Failed", ("True", "X", "why"), True),
         ("Running", RUNS, False),
-        ("Suspended", ("True", "Asked", "all pods have ended"), False),
+        ("Suspended", ("True", "JobSuspended", "all pods have ended"), False),
     ],
 )
 def test_what_the_operator_acts_for_comes_before_what_its_pods_do(

@@ -14,7 +14,9 @@ from elasticjob.controller.observe.containers import ContainerState, WorkerConta
 from elasticjob.controller.observe.memory import Replacement, StatusTime, TimeOf
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import state, waits
-from elasticjob.controller.report.texts import LONGEST_STATUS
+from elasticjob.controller.report.pod_problems import PodProblem
+from elasticjob.controller.report.texts import LONGEST_STATUS, Word
+from elasticjob.controller.report.waits import Wait
 from elasticjob.controller.settings import Settings
 from elasticjob.wire import codec
 from elasticjob.wire import lease as leases
@@ -103,6 +105,25 @@ def test_the_time_of_a_report_counts_from_its_arrival() -> None:
     """The pass may be later: it was postponed, for example."""
     found = waits.of(replace(joining(30_000), pulse_at=NOW - 10))
     assert found["CoolingDown"].until == AT.replace(second=21)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("short", "x"), "Restarting: short; until 00:00:11Z"),
+        ((60 * "a", "short"), "Restarting: short; until 00:00:11Z"),
+        ((60 * "a", 50 * "b", "short"), "Restarting: short; until 00:00:11Z"),
+        ((60 * "a", 50 * "b"), f"Restarting: {50 * 'b'}"),
+        (("words " * 12,), f"Restarting: {'words ' * 8}words..."),
+    ],
+)
+def test_a_short_form_with_the_end_of_the_wait_comes_before_a_long_one_without(
+    texts: tuple[str, ...], expected: str
+) -> None:
+    wait = Wait("LastCall", AT.replace(second=11), "last call", "until 00:00:11Z", "")
+    why = state.Why(PodProblem("X", texts[0], shorter=texts[1:]), wait)
+    found = state.State(Word.RESTARTING, why.text, why.shorter, why=why)
+    assert str(found) == expected
 
 
 # ---- in an operator ------------------------------------------------------------------------------
