@@ -8,7 +8,9 @@ from tests.support.snapshots import NOW, observed_pod, remembered, snapshot
 
 from elasticjob.controller.observe.memory import Renewal
 from elasticjob.controller.plan.actions import ActionResults, CreatePod
+from elasticjob.controller.plan.ended import mark_ended_pods
 from elasticjob.controller.plan.memory import after_actions, after_resync, after_snapshot
+from elasticjob.rendezvous.now import Now
 from elasticjob.wire.agent_state import AgentPhase, AgentState
 from elasticjob.wire.lease import AgentLease
 from elasticjob.wire.member import Pod
@@ -23,11 +25,13 @@ def lease(pod: Pod, ended: bool = False) -> AgentLease:
     return AgentLease(name, pod, "1", f"uid-of-{name}", "j", "", "", state, ended=ended)
 
 
-def test_a_pod_that_was_created_has_existed_though_no_snapshot_has_it() -> None:
-    """It may be deleted before the next plan, and its agent may be joining."""
-    s = snapshot(observed_pod(0), memory=remembered(created=frozenset({P0})))
-    after = after_actions(s.memory, s, ActionResults(done=[CreatePod(P1)]), NOW)
-    assert after.created == {P0, P1}
+def test_a_pod_that_was_created_and_no_watch_has_delivered_is_not_gone() -> None:
+    """A mark in a Lease made for it would end its agent, which works."""
+    s = snapshot(observed_pod(0), replicas=2, status={"generations": "0-1@1"})
+    memory = after_actions(after_snapshot(s), s, ActionResults(done=[CreatePod(P1)]), NOW)
+    s = snapshot(observed_pod(0), replicas=2, memory=memory, status={"generations": "0-1@1"})
+    s = replace(s, memory=after_snapshot(s))
+    assert [mark.create for mark in mark_ended_pods(s, Now(NOW))] == [False]
 
 
 def test_only_the_newest_pod_of_an_index_is_remembered_as_created() -> None:

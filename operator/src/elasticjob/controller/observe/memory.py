@@ -125,7 +125,7 @@ class Memory:
     job_uid: str
     marked: frozenset[Pod] = frozenset()  # pods whose Lease has the mark `ended`
     never_created: frozenset[Pod] = frozenset()  # reserved pods that never existed, without a Lease
-    created: frozenset[Pod] = frozenset()  # the newest pods of their indexes that have existed
+    created: frozenset[Pod] = frozenset()  # the newest pods of their indexes that a snapshot had
     orphans: Mapping[Pod, AgentLease] = field(default_factory=dict)  # Leases without a living pod
     renewals: Mapping[Pod, Renewal] = field(default_factory=dict)
     leases_listed_at: float | None = None  # when the renewals were read

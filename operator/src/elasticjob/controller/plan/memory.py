@@ -67,7 +67,6 @@ def after_actions(memory: Memory, snapshot: Snapshot, results: ActionResults, no
     return replace(
         memory,
         never_created=memory.never_created.difference(a.pod for a in made) | unmade,
-        created=memory.created.union(a.pod for a in made),
         orphans={pod: x for pod, x in memory.orphans.items() if x.uid not in deleted},
         replacements=_replacements(memory, made, now),
         refusals=_refusals(snapshot, results, now),
@@ -106,8 +105,8 @@ def after_resync(
 
 
 def _created(snapshot: Snapshot) -> frozenset[Pod]:
-    """The newest pods of their indexes that have existed. A pod may be gone before it has a Lease,
-    which its agent may still create."""
+    """The newest pods of their indexes that a snapshot had. Such a pod may be gone before it has a
+    Lease, which its agent may still create. One that no snapshot had may only be late."""
     seen = snapshot.memory.created.union(snapshot.by_pod)
     return frozenset(pod for pod in seen if pod == snapshot.newest_pod(pod.index))
 
