@@ -41,7 +41,7 @@ OUT_OF_MEMORY = (
         ("", "b-0-0 (rank 0)"),
         # ---- programs and paths
         (
-            "/work/main/.venv/bin/python: can't open file '/tmp/root/pods/73695f29/home/trian.py':"
+            "/opt/venv/bin/python: can't open file '/tmp/root/pods/73695f29/home/trian.py':"
             " [Errno 2] No such file or directory",
             "rank 0: python: can't open file '.../trian.py': No such...",
         ),
