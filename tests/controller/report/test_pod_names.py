@@ -4,7 +4,7 @@ import pytest
 from tests.support.jobs import elastic_job
 
 from elasticjob.controller.observe import parse
-from elasticjob.controller.report import pod_names
+from elasticjob.controller.report.pods.names import listed
 from elasticjob.wire.member import Pod
 
 
@@ -36,4 +36,4 @@ def test_pods_are_listed_as_ranges_of_full_names(
     pods: list[tuple[int, int]], expected: str
 ) -> None:
     job = parse.job(elastic_job())
-    assert pod_names.listed(job, (Pod(*each) for each in pods)) == expected
+    assert listed(job, (Pod(*each) for each in pods)) == expected

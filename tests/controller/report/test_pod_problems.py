@@ -14,7 +14,8 @@ from elasticjob.controller.observe.memory import Replacement
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.pod_events import PodEvents, PodWarning
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.report import conditions, pod_problems, state
+from elasticjob.controller.report import conditions, state
+from elasticjob.controller.report.pods import problems
 from elasticjob.wire.member import Pod
 from elasticjob.wire.round import Round
 
@@ -162,7 +163,7 @@ def test_why_an_agent_cannot_start(
 ) -> None:
     template = {"spec": {"containers": [worker()], **pod}}
     s = snapshot(observed_pod(0, container=container), round_=Round(), template=template)
-    found = pod_problems.most_frequent(s)
+    found = problems.most_frequent(s)
     assert found is not None
     text = f"1/1 agents cannot start: {why}"
     assert (found.reason, found.text) == ("AgentSetupFailed", text)
@@ -180,7 +181,7 @@ def test_why_an_agent_cannot_start(
 def test_the_warnings_of_one_pod_are_those_of_all_that_wait_on_their_node(pod: ObservedPod) -> None:
     pods = (pod, observed_pod(1, container=CREATES), observed_pod(2, container=INITIALIZES))
     s = snapshot(*pods, observed_pod(3), round_=Round())
-    found = pod_problems.most_frequent(with_events(s, pod.uid))
+    found = problems.most_frequent(with_events(s, pod.uid))
     assert found is not None
     text = '3/4 pods: FailedMount: configmap "train" not found (volume data)'
     assert (found.reason, found.text) == ("FailedMount", text)
@@ -241,7 +242,7 @@ def test_an_image_without_a_valid_name_is_a_field_to_edit() -> None:
     named = WorkerContainer(ContainerState.WAITING, "InvalidImageName", words)
     s = snapshot(observed_pod(0, container=named), round_=Round())
     assert str(state.of(s)) == "Pending: edit spec.template: image: invalid reference format"
-    found = pod_problems.most_frequent(s)
+    found = problems.most_frequent(s)
     assert found is not None
     text = f"edit spec.template: InvalidImageName: {words}{REFUSES}"
     assert (found.reason, found.full) == ("TemplateRefused", text)
@@ -307,7 +308,7 @@ def test_the_condition_has_long_words_to_their_end() -> None:
     message = f"failed to set up the network: {50 * 'x '}plugin calico: no nodename"
     s = snapshot(observed_pod(0, container=CREATES), round_=Round())
     events = PodEvents("uid-demo-0-0", NOW, 1, 3 * (PodWarning("FailedSandbox", message, AT),))
-    found = pod_problems.most_frequent(replace(s, pod_events=events))
+    found = problems.most_frequent(replace(s, pod_events=events))
     assert found is not None
     assert found.text.endswith(" x...")
     assert found.shorter == ("1/1 pods: FailedSandbox: no nodename",)
@@ -327,7 +328,7 @@ def test_the_condition_has_long_words_to_their_end() -> None:
 )
 def test_warnings_of_a_pod_that_waits_no_more_are_not_reported(pod: ObservedPod) -> None:
     s = with_events(snapshot(pod, round_=Round()), "uid-demo-0-0")
-    found = pod_problems.most_frequent(s)
+    found = problems.most_frequent(s)
     assert found is None or found.reason == "InitContainerRunning"
 
 

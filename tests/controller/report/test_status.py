@@ -21,8 +21,9 @@ from elasticjob.controller.observe.rounds import past
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.actions import EnsurePrerequisites, describe
 from elasticjob.controller.plan.restarts import blame
-from elasticjob.controller.report import conditions, pod_problems, state, status
-from elasticjob.controller.report.texts import LONGEST_STATUS
+from elasticjob.controller.report import conditions, state, status
+from elasticjob.controller.report.pods import problems
+from elasticjob.controller.report.texts import LONGEST_STATUS, clipped
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.charges import Charges
 from elasticjob.wire.codec import Json
@@ -468,7 +469,7 @@ def test_reserved_generations_never_fall_and_clear_the_blame_of_their_index() ->
 
 def test_the_most_frequent_problem_is_reported() -> None:
     stuck = [observed_pod(i, container=NO_IMAGE) for i in range(2)]
-    found = pod_problems.most_frequent(
+    found = problems.most_frequent(
         snapshot(*stuck, observed_pod(2, container=WAITS, unschedulable="x"))
     )
     assert found is not None
@@ -507,9 +508,7 @@ def test_the_most_frequent_problem_is_reported() -> None:
     ],
 )
 def test_why_pods_are_refused_is_reported_with_its_cure(why: str, full: str) -> None:
-    found = pod_problems.most_frequent(
-        snapshot(round_=Round(), memory=refused("create pod 0-0", why))
-    )
+    found = problems.most_frequent(snapshot(round_=Round(), memory=refused("create pod 0-0", why)))
     assert found is not None
     assert (found.reason, found.full) == ("PodsRefused", f"1/1 pods cannot be created: {full}")
 
@@ -532,7 +531,7 @@ def test_a_pod_that_only_another_template_cures_names_its_field(why: str, text: 
     invalid = f'Pod "demo-1-0" is invalid: {why}'
     s = snapshot(round_=Round(), memory=refused("create pod 0-0", invalid))
     assert str(state.of(s)) == f"Pending: edit spec.template{text}"
-    found = pod_problems.most_frequent(s)
+    found = problems.most_frequent(s)
     assert found is not None
     cure = (
         "; no further pod runs before this is corrected, and then the operator creates pods at once"
@@ -554,9 +553,9 @@ def test_the_refusal_of_most_pods_is_shown_although_each_names_its_pod(most: str
     why = first | {f"create pod {index}-0": most.format(index) for index in (1, 2, 3)}
     known = Refusals({key: Refusal(words, 1, NOW) for key, words in why.items()}, generation=1)
     s = snapshot(round_=Round(), replicas=4, memory=remembered(refusals=known))
-    found = pod_problems.most_frequent(s)
+    found = problems.most_frequent(s)
     assert found is not None
-    assert pod_problems.clipped(most.format(1).partition(": ")[2], 800) in found.full
+    assert clipped(most.format(1).partition(": ")[2], 800) in found.full
 
 
 def test_a_pod_that_is_given_up_is_not_counted_as_running() -> None:

@@ -23,13 +23,13 @@ from elasticjob.controller.plan.actions import CreatePod, DeletePod, Deletion, L
 from elasticjob.controller.report import (
     conditions,
     events,
-    pod_problems,
     round_events,
     state,
     status,
     texts,
 )
 from elasticjob.controller.report.journal import Note
+from elasticjob.controller.report.pods import problems
 from elasticjob.wire.cause import Cause, CauseKind
 from elasticjob.wire.member import Pod
 from elasticjob.wire.report import Report
@@ -213,8 +213,8 @@ def test_every_word_of_status_is_reached() -> None:
 
 def test_every_problem_of_pods_is_reached() -> None:
     """PodsRefused is reached in test_status.py."""
-    problems = [pod_problems.most_frequent(each) for each in SNAPSHOTS]
-    found = {problem.reason for problem in problems if problem}
+    made = [problems.most_frequent(each) for each in SNAPSHOTS]
+    found = {problem.reason for problem in made if problem}
     assert found - {"ErrImagePull"} | {texts.ANY} == set(texts.PROBLEMS) - {"PodsRefused"}
 
 

@@ -14,7 +14,7 @@ from elasticjob.controller.observe.containers import ContainerState, WorkerConta
 from elasticjob.controller.observe.memory import Replacement, StatusTime, TimeOf
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.report import state, waits
-from elasticjob.controller.report.pod_problems import PodProblem
+from elasticjob.controller.report.pods.problem import PodProblem
 from elasticjob.controller.report.texts import LONGEST_STATUS, Word
 from elasticjob.controller.report.waits import Wait
 from elasticjob.controller.settings import Settings

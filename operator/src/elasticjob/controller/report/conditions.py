@@ -26,12 +26,12 @@ from elasticjob.controller.plan.restarts import blame, uncounted
 from elasticjob.controller.report import (
     failure,
     obstructions,
-    pod_names,
-    pod_problems,
     recent_failures,
     state,
     waits,
 )
+from elasticjob.controller.report.pods import agents, problems
+from elasticjob.controller.report.pods.names import listed
 from elasticjob.controller.report.state import State, Why
 from elasticjob.controller.report.texts import (
     ANY,
@@ -108,16 +108,16 @@ def _pods_ready(snapshot: Snapshot) -> Row:
     if desired.wants_no_pods(snapshot, Now(snapshot.now)):
         fields = few(desired.changed_fields(snapshot)) or TEMPLATE
         return _row("PodsReady", "TemplateChanged", fields=fields)
-    running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
+    running, replicas = agents.running(snapshot), snapshot.spec.replicas
     counts = {"running": running, "replicas": replicas}
     if running >= replicas:
         return _row("PodsReady", "AllRun", blamed=_blamed(snapshot), **counts)
-    if found := pod_problems.most_frequent(snapshot):
+    if found := problems.most_frequent(snapshot):
         problem = state.with_replacement(snapshot, found).message
         has_all = running + found.count == replicas  # the problem has the count of all others
         count = "" if has_all else COUNT.format(**counts) + "; "
         return _row("PodsReady", found.reason, problem=problem, counts=count)
-    pods = pod_names.listed(snapshot.job, pod_problems.absent_pods(snapshot))
+    pods = listed(snapshot.job, agents.absent_pods(snapshot))
     return _row("PodsReady", "PodsStart", pods=pods, **counts)
 
 

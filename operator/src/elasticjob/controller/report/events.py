@@ -16,8 +16,8 @@ from elasticjob.controller.plan.actions import (
     EnsurePrerequisites,
     describe,
 )
-from elasticjob.controller.report import pod_names
 from elasticjob.controller.report.journal import Note, note
+from elasticjob.controller.report.pods.names import listed
 from elasticjob.controller.report.round_events import is_recovery
 from elasticjob.controller.report.texts import DELETIONS, REFUSES, few
 from elasticjob.wire import names
@@ -73,7 +73,7 @@ def of_actions(job: Job, actions: tuple[Action, ...]) -> Iterator[Note]:
             why = ": ".join(part for part in (DELETIONS[action.why], few(action.changed)) if part)
             found.setdefault(("PodsDeleted", why), []).append(pod)
     for (reason, why), pods in found.items():
-        yield note(reason, pods=pod_names.listed(job, pods), why=why)
+        yield note(reason, pods=listed(job, pods), why=why)
 
 
 def of_restored(restored: Collection[str]) -> Iterator[Note]:

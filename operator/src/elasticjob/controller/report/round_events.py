@@ -13,8 +13,9 @@ from elasticjob.api.v1alpha1 import ElasticJobStatus, RecentFailure
 from elasticjob.controller.observe.rounds import PastRound
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan.restarts import departures
-from elasticjob.controller.report import failure, pod_names, recent_failures
+from elasticjob.controller.report import failure, recent_failures
 from elasticjob.controller.report.journal import Note, note
+from elasticjob.controller.report.pods.names import listed
 from elasticjob.controller.report.texts import (
     COUNTED,
     COUNTED_AT_START,
@@ -264,7 +265,7 @@ def _change(snapshot: Snapshot, before: PastRound, after: PastRound) -> str:
         ("without", before.members_without(after)),
         ("with", after.members_without(before)),
     )
-    named = ((word, pod_names.listed(snapshot.job, pods)) for word, pods in changes)
+    named = ((word, listed(snapshot.job, pods)) for word, pods in changes)
     text = ", ".join(f"{word} {names}" for word, names in named if names)
     return f" ({text})" if text else ""
 

@@ -11,12 +11,12 @@ from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import desired, job_over
 from elasticjob.controller.report import (
     obstructions,
-    pod_problems,
     recent_failures,
     summary,
     waits,
 )
-from elasticjob.controller.report.pod_problems import PodProblem
+from elasticjob.controller.report.pods import agents, problems, refusals
+from elasticjob.controller.report.pods.problem import TEMPLATE_REFUSED, PodProblem
 from elasticjob.controller.report.texts import (
     COUNT,
     LONGEST_STATUS,
@@ -90,7 +90,7 @@ class Why:
 
     @property
     def _needs_template(self) -> bool:
-        return self.problem is not None and self.problem.reason == pod_problems.TEMPLATE_REFUSED
+        return self.problem is not None and self.problem.reason == TEMPLATE_REFUSED
 
     @property
     def message(self) -> str:
@@ -224,15 +224,15 @@ def why(snapshot: Snapshot) -> Why:
     if blocked := obstructions.blocked_round(snapshot):
         return Why(PodProblem("DeletionBlocked", blocked))
     if lease is None:
-        return Why(pod_problems.most_frequent(snapshot))
+        return Why(problems.most_frequent(snapshot))
     found = waits.of(snapshot)
     if lease.round.phase is Phase.FORMING:
-        return _why(pod_problems.most_frequent(snapshot), found, _FORMING)
+        return _why(problems.most_frequent(snapshot), found, _FORMING)
     if not is_running(snapshot):
-        return _why(pod_problems.refused_pods(snapshot), found, _STARTING)
+        return _why(refusals.of(snapshot), found, _STARTING)
     if len(lease.round.members) < snapshot.spec.replicas:
-        return _why(pod_problems.most_frequent(snapshot), found, _DEGRADED)
-    return Why(pod_problems.refused_pods(snapshot))
+        return _why(problems.most_frequent(snapshot), found, _DEGRADED)
+    return Why(refusals.of(snapshot))
 
 
 def with_replacement(snapshot: Snapshot, problem: PodProblem) -> Why:
@@ -246,6 +246,11 @@ def changes_in_s(snapshot: Snapshot) -> float:
         return math.inf
     delay = waits.of(snapshot).get(waits.BACKING_OFF)
     return (delay.until - snapshot.utc_now).total_seconds() if delay else math.inf
+
+
+def _because(word: Word, found: Why) -> State:
+    """The state of a job whose problem and wait explain it."""
+    return State(word, found.text, found.shorter, why=found)
 
 
 def _why(problem: PodProblem | None, found: Mapping[str, Wait], reasons: tuple[str, ...]) -> Why:
@@ -269,8 +274,7 @@ def _end(snapshot: Snapshot) -> State:
 
 def _pending(snapshot: Snapshot) -> State:
     """The state of a job that has no round."""
-    found = why(snapshot)
-    return State(Word.PENDING, found.text, found.shorter, why=found)
+    return _because(Word.PENDING, why(snapshot))
 
 
 def _active(snapshot: Snapshot, round_: Round) -> State:
@@ -280,7 +284,7 @@ def _active(snapshot: Snapshot, round_: Round) -> State:
     found = why(snapshot)
     if not is_running(snapshot):
         word = Word.STARTING if round_.starts <= 1 else Word.RESTARTING
-        return State(word, found.text, found.shorter, why=found)
+        return _because(word, found)
     members, replicas = len(round_.members), snapshot.spec.replicas
     count = MEMBERS.format(members=members, replicas=replicas) if members < replicas else ""
     return State(Word.RUNNING, found.text or count, found.shorter, why=found)
@@ -292,8 +296,8 @@ def _forming(snapshot: Snapshot, round_: Round) -> State:
     word = Word.PENDING if is_first else Word.RESTARTING
     found = why(snapshot)
     if found.problem:
-        return State(word, found.text, found.shorter, why=found)
-    running, replicas = pod_problems.running(snapshot), snapshot.spec.replicas
+        return _because(word, found)
+    running, replicas = agents.running(snapshot), snapshot.spec.replicas
     count = COUNT.format(running=running, replicas=replicas) if running < replicas else ""
     if running >= (snapshot.spec.min_replicas or replicas):
         word = Word.STARTING if is_first else Word.RESTARTING

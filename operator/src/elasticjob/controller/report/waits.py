@@ -16,7 +16,8 @@ from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.memory import StatusTime, TimeOf
 from elasticjob.controller.observe.snapshot import Snapshot
 from elasticjob.controller.plan import missing
-from elasticjob.controller.report import pod_names, pod_problems
+from elasticjob.controller.report.pods import agents
+from elasticjob.controller.report.pods.names import listed
 from elasticjob.controller.report.texts import AWAITED
 from elasticjob.rendezvous import timing
 from elasticjob.rendezvous.now import Now
@@ -63,7 +64,7 @@ def of(snapshot: Snapshot) -> dict[str, Wait]:
         if of_.reason in AWAITED and time.at > snapshot.utc_now:
             text, message = AWAITED[of_.reason]
             end = f"until {clock_time(time.at, snapshot.utc_now)}"
-            pods = pod_names.listed(snapshot.job, _awaited(snapshot, of_)) or "other pods"
+            pods = listed(snapshot.job, _awaited(snapshot, of_)) or "other pods"
             long = message.format(subject=of_.subject, pods=pods, until=timestamp(time.at))
             found[of_.reason] = Wait(of_.reason, time.at, text, end, long)
     return found
@@ -77,8 +78,8 @@ def _awaited(snapshot: Snapshot, of_: TimeOf) -> Collection[Pod]:
         report = _report(snapshot)
         return members.difference(report.running if report else ())
     if of_.reason == COOLING_DOWN:
-        return pod_problems.ready_pods(snapshot) - members
-    absent = pod_problems.absent_pods(snapshot)
+        return agents.ready_pods(snapshot) - members
+    absent = agents.absent_pods(snapshot)
     if of_.reason == LAST_CALL:
         return absent
     return [pod for pod in absent if TimeOf(REPLACEMENT, str(pod.index)) == of_]

@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from elasticjob.controller.observe import lasting
 from elasticjob.controller.observe.containers import ContainerState, InitContainer
-from elasticjob.controller.observe.memory import Refusal
 from elasticjob.controller.observe.parse import ObservedPod
 from elasticjob.controller.observe.snapshot import Snapshot
-from elasticjob.controller.plan import first_round, missing, older_job, refused
-from elasticjob.controller.plan.actions import Action, CreatePod, EnsurePrerequisites
+from elasticjob.controller.plan import older_job
 from elasticjob.controller.report import summary, waiting
+from elasticjob.controller.report.pods import refusals
+from elasticjob.controller.report.pods.problem import (
+    LONGEST_FULL,
+    LONGEST_REFUSAL,
+    LONGEST_WHOLE,
+    TEMPLATE_REFUSED,
+    PodProblem,
+    line,
+)
 from elasticjob.controller.report.texts import (
     ANY,
     CORRECT_INIT,
     CREATED_AGAIN,
     FREE_NODES,
-    NO_PODS,
     OLDER_JOB,
     PROBLEMS,
     REFUSES,
     REPLACES,
     RETRIES,
     STAYS,
-    TRIES_AGAIN,
     clipped,
 )
-from elasticjob.rendezvous.now import Now
 from elasticjob.rendezvous.state import EXIT_SETUP, SETUP_FAILED
-from elasticjob.wire.member import Pod
 
 LONGEST_PHRASE = 120
-LONGEST_REFUSAL = 160
-LONGEST_FULL = 800
-LONGEST_WHOLE = 360
 
-TEMPLATE_REFUSED = "TemplateRefused"  # only another template helps
 # The reason of a pod with a field that the local mode does not support.
 _UNSUPPORTED = "Unsupported"
 _INVALID_IMAGE = "InvalidImageName"
@@ -64,33 +63,9 @@ _NOT_LOADED = re.compile(r"error while loading shared libraries: |symbol lookup 
 # "0/5 nodes are available: 3 Insufficient nvidia.com/gpu, 2 node(s) had ... preemption: ..."
 _NODES = re.compile(r"^\d+/\d+ nodes are available: (?:\d+ )?([^,.]+(?:\.[^,. ]+)*)")
 
-_NUMBER = re.compile(r"\d+")
 _TIME = re.compile(r"T(\d\d:\d\d:\d\d)")
 
-# 'pods "demo-0-0" is forbidden: ...', 'Pod "demo-0-0" is invalid: ...'; any pod may be named.
-_REFUSED = re.compile(r'^pods? "[^"]*" is (forbidden|invalid): ', re.IGNORECASE)
-_INVALID = re.compile(r'^Pod "[^"]*" is invalid: ')
-# "spec.x: Required value, spec.y: Invalid value: ..."; the first field has its place before it.
-_NEXT_FIELD = re.compile(r", (?=(?:spec|metadata)\.\S+: [A-Z])")
 _CONTAINER = re.compile(r'^container "[^"]*": ')
-_CURES = (
-    (re.compile(r"exceeded quota: "), "raise the quota, lower replicas, or wait until it has room"),
-    (re.compile(r"must specify .* for: "), "set these resources in spec.template"),
-    (re.compile(r"violates PodSecurity "), "correct spec.template, or relax the namespace's level"),
-    (re.compile(r" denied the request: "), "correct spec.template or the webhook's policy"),
-    (re.compile(r"User .* cannot create resource "), "grant this right to the operator's account"),
-)
-
-
-@dataclass(frozen=True)
-class PodProblem:
-    """What keeps pods of a job from running."""
-
-    reason: str  # one word for programs: the reason of PodsReady
-    text: str  # one short line for people
-    full: str = ""  # the same with all that is known; empty: text is all
-    shorter: tuple[str, ...] = ()  # forms of the text, for when it has no room
-    count: int = 0  # the number of pods in the text; 0: it has none
 
 
 @dataclass(frozen=True)
@@ -111,7 +86,7 @@ def most_frequent(snapshot: Snapshot) -> PodProblem | None:
     """The problem that most of the pods which do not run have; None if none is known."""
     if awaited := older_job.awaited_pods(snapshot):
         return _awaited(awaited)
-    if not_created := refused_pods(snapshot):
+    if not_created := refusals.of(snapshot):
         return not_created
     waits = _warned(snapshot)
     found = [each for index in snapshot.indexes for each in _of_index(snapshot, index, waits)]
@@ -134,95 +109,10 @@ def most_frequent(snapshot: Snapshot) -> PodProblem | None:
     return PodProblem(reason, short, full, tuple(shorter), count)
 
 
-def refused_pods(snapshot: Snapshot) -> PodProblem | None:
-    """Why missing pods cannot be created, in the words of the API server."""
-    if not snapshot.refusals or running(snapshot) >= snapshot.spec.replicas:
-        return None
-    if needed := _refusals(snapshot, _needed(snapshot)):
-        return _refused(snapshot, NO_PODS, needed)
-    if pods := _refusals(snapshot, _missing(snapshot)):
-        return _refused(snapshot, PROBLEMS["PodsRefused"], pods)
-    return None
-
-
 def _awaited(pods: list[ObservedPod]) -> PodProblem:
     """Pods of an older job whose agents have not ended."""
     more = f" and {len(pods) - 1} more" if len(pods) > 1 else ""
     return PodProblem("OlderJob", OLDER_JOB.format(pods=f"{pods[0].name}{more}"))
-
-
-def _refused(snapshot: Snapshot, template: str, refusals: list[Refusal]) -> PodProblem:
-    """The problem with the words in which most of them were refused. The words for two pods differ
-    in the numbers of their names, and in those of what a quota has used."""
-    texts = [_line(each.why) for each in refusals]
-    (most, _), *_ = Counter(_NUMBER.sub("", text) for text in texts).most_common(1)
-    why = next(text for text in texts if _NUMBER.sub("", text) == most)
-    if found := _INVALID.match(why):
-        return _invalid(why[found.end() :])
-    words, cure = _plain(why)
-    counts = {"count": len(refusals), "replicas": snapshot.spec.replicas}
-    short, full = (
-        template.format(why=text, **counts)
-        for text in (summary.of_message(words), clipped(words, LONGEST_FULL))
-    )
-    count = len(refusals) if "{count}" in template else 0
-    return PodProblem("PodsRefused", clipped(short, LONGEST_REFUSAL), full + cure, count=count)
-
-
-def _invalid(faults: str) -> PodProblem:
-    """Fields of the template that the API server refuses in a pod; several are in brackets."""
-    if faults.startswith("[") and faults.endswith("]"):
-        faults = _NEXT_FIELD.sub(", spec.template.", faults[1:-1])
-    place = "." if faults.startswith(("spec.", "metadata.")) else ": "
-    text = PROBLEMS[TEMPLATE_REFUSED].format(why=place + clipped(faults, LONGEST_WHOLE))
-    return PodProblem(TEMPLATE_REFUSED, text, text + REFUSES + TRIES_AGAIN)
-
-
-def _refusals(snapshot: Snapshot, actions: Iterable[Action]) -> list[Refusal]:
-    return [found for action in actions if (found := refused.last_refusal(snapshot, action))]
-
-
-def _needed(snapshot: Snapshot) -> Iterable[Action]:
-    """The actions that create what every pod needs."""
-    if snapshot.lease:
-        return [EnsurePrerequisites()]
-    return first_round.create_round(snapshot, Now(snapshot.now))
-
-
-def _missing(snapshot: Snapshot) -> Iterable[CreatePod]:
-    return missing.missing_pods(snapshot, Now(snapshot.now)) if snapshot.lease else ()
-
-
-def _plain(why: str) -> tuple[str, str]:
-    """The words without the pod's name, and the cure if one is known, else nothing."""
-    cure = next((f"; {cure}" for sign, cure in _CURES if sign.search(why)), "")
-    return _REFUSED.sub("", why), cure
-
-
-def running(snapshot: Snapshot) -> int:
-    """The number of wanted indexes with a pod whose agent runs and is not lost."""
-    return len({pod.index for pod in ready_pods(snapshot)})
-
-
-def ready_pods(snapshot: Snapshot) -> frozenset[Pod]:
-    """The pods of wanted indexes whose agent runs and is not lost."""
-    wanted = snapshot.indexes
-    in_place = missing.pods_in_place(snapshot, Now(snapshot.now))
-    return frozenset(p for p in in_place if p.index in wanted and _runs(snapshot, p))
-
-
-def absent_pods(snapshot: Snapshot) -> list[Pod]:
-    """For each wanted index without such a pod: the pod that starts, or that is created next."""
-    in_place = {p.index: p for p in missing.pods_in_place(snapshot, Now(snapshot.now))}
-    without = [index for index in snapshot.indexes if index not in in_place]
-    coming = {each.pod.index: each.pod for each in _missing(snapshot)} if without else {}
-    starting = (in_place[index] for index in snapshot.indexes if index in in_place)
-    absent = [pod for pod in starting if not _runs(snapshot, pod)]
-    return absent + [coming.get(index) or snapshot.next_pod(index) for index in without]
-
-
-def _runs(snapshot: Snapshot, pod: Pod) -> bool:
-    return snapshot.living[pod].container.state is ContainerState.RUNNING
 
 
 def _of_index(snapshot: Snapshot, index: int, waits: _Found | None) -> Iterator[_Found]:
@@ -256,7 +146,7 @@ def _refused_by_node(pod: ObservedPod) -> _Found | None:
     """A field of the template with which the node does not run the pod."""
     reason, init = pod.container.reason, pod.init
     if reason == _UNSUPPORTED and pod.container.state is ContainerState.TERMINATED:
-        words = _line(pod.container.message)
+        words = line(pod.container.message)
         fault = _CONTAINER.sub("", words)
         whole = clipped(f": {words}", LONGEST_WHOLE)
         more, cure = REFUSES + REPLACES, _cure(fault)
@@ -268,7 +158,7 @@ def _refused_by_node(pod: ObservedPod) -> _Found | None:
 
 def _invalid_image(message: str, where: str = "") -> _Found:
     """An image whose name is no name, in a pod that stays. where: an init container."""
-    field_, words = f": {where}image", _line(message)
+    field_, words = f": {where}image", line(message)
     whole = clipped(f": {where}{_INVALID_IMAGE}: {words}", LONGEST_WHOLE)
     short = f"{field_}: {summary.end_of_chain(words)}"
     return _Found(TEMPLATE_REFUSED, short, whole, more=REFUSES, cure=field_ if where else "")
@@ -299,7 +189,7 @@ def _of_init_container(snapshot: Snapshot, pod: ObservedPod) -> _Found | None:
 def _stuck(reason: str, message: str, more: str = "", where: str = "") -> _Found:
     """What a pod waits for, in words of the kubelet, which are longer in the condition."""
     words = f"{where}{message}"
-    whole = clipped(_line(words), LONGEST_WHOLE)
+    whole = clipped(line(words), LONGEST_WHOLE)
     return _Found(reason, _phrase(words), whole, more=more + STAYS, is_chain=True, where=where)
 
 
@@ -402,8 +292,4 @@ def _first_line(message: str) -> str:
 
 
 def _phrase(message: str) -> str:
-    return clipped(_line(message), LONGEST_PHRASE)
-
-
-def _line(message: str) -> str:
-    return " ".join(message.split())
+    return clipped(line(message), LONGEST_PHRASE)
